@@ -1,0 +1,55 @@
+"""Pose-free landmarks: rotation, position, scale and the picture's shape removed.
+
+The rigid fit is the least-squares similarity transform of Umeyama (1991), "Least-squares estimation of
+transformation parameters between two point patterns", IEEE TPAMI 13(4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """N faces laid onto a template: template-frame points = (points − centre) @ rotation × scale."""
+
+    points: Tensor  # (N, L, 3) in the template's frame
+    rotation: Tensor  # (N, 3, 3), proper: determinant 1
+    scale: Tensor  # (N,)
+    centre: Tensor  # (N, 1, 3)
+
+
+def true_proportions(landmarks: Tensor, image_sizes: Tensor) -> Tensor:
+    """Normalised landmarks (N, L, 3) and (height, width) (N, 2) → the same points, all in image widths."""
+    ratio = image_sizes[:, 0].to(landmarks) / image_sizes[:, 1].to(landmarks)  # (N,)
+    factors = torch.stack([torch.ones_like(ratio), ratio, torch.ones_like(ratio)], dim=1)  # (N, 3)
+    return landmarks * factors[:, None]
+
+
+def normalised(points: Tensor, image_sizes: Tensor) -> Tensor:
+    """The inverse of `true_proportions`: points in image widths → normalised image coordinates."""
+    return true_proportions(points, image_sizes.flip(1))
+
+
+def align(points: Tensor, template: Tensor) -> Alignment:
+    """Lay points (N, L, 3), in true proportions, onto a centred template (L, 3): rotate, move and scale.
+
+    Faces whose points all coincide have no scale; they come back as zeros, finite.
+    """
+    centre = points.mean(dim=1, keepdim=True)  # (N, 1, 3)
+    centred = points - centre
+    # The fit is the pack's one place where float32 sums of squares decide a rotation: use float64, except on
+    # devices without it (Apple's MPS).
+    exact = torch.float32 if points.device.type == "mps" else torch.float64
+    wide, target = centred.to(exact), template.to(device=points.device, dtype=exact)
+    u, singular, vt = torch.linalg.svd(wide.transpose(1, 2) @ target)  # (N, 3, 3), (N, 3), (N, 3, 3)
+    signs = torch.ones_like(singular)
+    signs[:, 2] = torch.det(u @ vt).sign()  # a rotation, never a mirror image
+    rotation = (u * signs[:, None]) @ vt
+    spread = wide.square().sum(dim=(1, 2))
+    scale = torch.where(spread > 0, (singular * signs).sum(dim=1) / spread.clamp_min(1e-30), 0.0)
+    rotation, scale = rotation.to(points), scale.to(points)
+    return Alignment(points=centred @ rotation * scale[:, None, None], rotation=rotation, scale=scale, centre=centre)

@@ -1,0 +1,41 @@
+"""What a landmarker and an emotion model are: the interfaces that every engine implements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The faces of one picture, on the CPU, the largest first."""
+
+    landmarks: Tensor  # (F, 478, 3) float32, normalised image coordinates (see perception/vector.py)
+    boxes: Tensor  # (F, 4) float32: left, top, right, bottom in pixels; upright, may reach over the border
+    scores: Tensor  # (F,) float32: the detector's confidence, 0…1
+
+    def __len__(self) -> int:
+        return len(self.landmarks)
+
+
+class Landmarker(Protocol):
+    """Finds faces and their 478 landmarks."""
+
+    identity: str  # stored with every perception, dataset and checkpoint: family, version, hash of the weights
+
+    def detect(self, pictures: Sequence[Tensor]) -> list[Faces]:
+        """Pictures, each (H, W, 3) uint8 RGB of any size, → the faces of each, in the same order."""
+        ...
+
+
+class EmotionModel(Protocol):
+    """Judges the emotion of faces that a landmarker has found."""
+
+    identity: str
+
+    def classify(self, pictures: Sequence[Tensor], faces: Sequence[Faces]) -> Tensor:
+        """Pictures as above and the faces of each → (total faces, 7) float32 probabilities, in face order."""
+        ...

@@ -1,0 +1,91 @@
+"""Pictures in, whatever their form: everything becomes (H, W, 3) uint8 RGB tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Picture = Tensor | NDArray[Any]
+    Pictures = Picture | Sequence[Picture]
+
+MAX_FLOAT = 16.0  # a float picture beyond this is in 0…255 by mistake; below it is merely overexposed
+
+
+class PictureError(ValueError):
+    """A picture that cannot be used; the message names it and says why."""
+
+
+def read_picture(path: Path) -> Tensor:
+    """Read a picture file as (H, W, 3) uint8 RGB, turned upright by its EXIF tag; alpha is dropped.
+
+    Raises PictureError, naming the file, when it is missing, corrupt, or not a picture.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I"):  # 16-bit greys, which Pillow would clip at 255
+                grey = np.asarray(upright).astype(np.int64).clip(0, 65535) // 257
+                return _as_rgb(torch.from_numpy(grey.astype(np.uint8)), name=str(path))
+            pixels = np.array(upright.convert("RGB"))
+    except FileNotFoundError as error:
+        raise PictureError(f"{path}: there is no such file") from error
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{path}: this is not a picture, or of a kind that Pillow cannot read") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise PictureError(f"{path}: the picture cannot be read ({error})") from error
+    return torch.from_numpy(pixels)
+
+
+def to_pictures(pictures: Pictures) -> list[Tensor]:
+    """One picture, a batch, or a sequence of pictures of any sizes → a list of (H, W, 3) uint8 RGB tensors.
+
+    A picture is an array or tensor (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a batch has one more dimension
+    in front (ComfyUI's IMAGE is (B, H, W, 3) float). uint8 counts 0…255, uint16 0…65535, floats 0…1. A fourth
+    channel (alpha) is dropped. Raises PictureError, naming the picture, for NaN or infinite pixels, other
+    shapes or types, no pixels at all, or floats that are plainly in 0…255.
+    """
+    if isinstance(pictures, (Tensor, np.ndarray)):
+        single = pictures.ndim == 2 or (pictures.ndim == 3 and pictures.shape[-1] in (1, 3, 4))
+        items: list[Picture] = [pictures] if single else list(pictures)
+    else:
+        items = list(pictures)
+    return [_as_rgb(torch.as_tensor(item), name=f"picture {index}") for index, item in enumerate(items)]
+
+
+def _as_rgb(picture: Tensor, name: str) -> Tensor:
+    """(H, W) or (H, W, C) of any pixel type → (H, W, 3) uint8."""
+    if picture.ndim == 2:
+        picture = picture[..., None]
+    if picture.ndim != 3 or picture.shape[-1] not in (1, 3, 4):
+        raise PictureError(
+            f"{name} must have the shape (H, W) or (H, W, 1, 3 or 4 channels), not {tuple(picture.shape)}"
+        )
+    if 0 in picture.shape:
+        raise PictureError(f"{name} has no pixels: its shape is {tuple(picture.shape)}")
+    picture = _as_bytes(picture[..., :3].detach().cpu(), name)
+    return picture.expand(-1, -1, 3).contiguous()
+
+
+def _as_bytes(picture: Tensor, name: str) -> Tensor:
+    if picture.dtype == torch.uint8:
+        return picture
+    if picture.dtype == torch.uint16:
+        return (picture.to(torch.int32) // 257).to(torch.uint8)
+    if not picture.is_floating_point():
+        raise PictureError(f"{name} has pixels of type {picture.dtype}; give uint8, uint16 or floats in 0…1")
+    low, high = picture.aminmax()  # NaN in any pixel makes both NaN
+    if not (low.isfinite() and high.isfinite()):
+        raise PictureError(f"{name} holds NaN or infinite pixels; check the node or code that made it")
+    if high > MAX_FLOAT:
+        raise PictureError(f"{name} reaches {high:.0f}; float pictures count from 0 to 1, divide by 255 first")
+    return picture.float().mul(255).round_().clamp_(0, 255).to(torch.uint8)

@@ -1,0 +1,147 @@
+"""The 1441-number perception: its layout, its checks, and the batch of them that flows between nodes.
+
+    [0:1434]     478 landmarks × (x, y, z), row-major, in MediaPipe's order and normalised image coordinates:
+                 x / image width, y / image height (y down), z depth / image width (smaller is nearer)
+    [1434:1441]  P(angry, disgust, fear, happy, sad, surprise, neutral): each ≥ 0, sum 1
+
+x and y are divided by different lengths, so whatever needs true proportions also needs the picture's
+(height, width); it travels beside the vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+LANDMARKS = 478
+EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # FER2013's order
+NEUTRAL = EMOTIONS.index("neutral")
+LANDMARK_VALUES = LANDMARKS * 3
+DIM = LANDMARK_VALUES + len(EMOTIONS)  # 1441
+
+SUM_TOLERANCE = 1e-3  # float32 rounding, with room for vectors that were stored as float16
+
+
+def pack(landmarks: Tensor, emotions: Tensor) -> Tensor:
+    """Join landmarks (N, 478, 3) and emotion probabilities (N, 7) into vectors (N, 1441) float32.
+
+    Raises ValueError for other shapes, NaN or infinite values, or probabilities that do not sum to 1.
+    """
+    if landmarks.ndim != 3 or landmarks.shape[1:] != (LANDMARKS, 3):
+        raise ValueError(f"landmarks must have the shape (N, {LANDMARKS}, 3), not {tuple(landmarks.shape)}")
+    if emotions.shape != (len(landmarks), len(EMOTIONS)):
+        raise ValueError(
+            f"emotions must have the shape ({len(landmarks)}, {len(EMOTIONS)}), not {tuple(emotions.shape)}"
+        )
+    return validate(torch.cat([landmarks.flatten(1), emotions], dim=1))
+
+
+def split(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Vectors (N, 1441) → landmarks (N, 478, 3) and emotion probabilities (N, 7); views, not copies."""
+    return vectors[:, :LANDMARK_VALUES].unflatten(1, (LANDMARKS, 3)), vectors[:, LANDMARK_VALUES:]
+
+
+def validate(vectors: Tensor) -> Tensor:
+    """Return `vectors` (N, 1441) as float32, or raise a ValueError that names the first bad row and why."""
+    if vectors.ndim != 2 or vectors.shape[1] != DIM:
+        raise ValueError(f"perceptions must have the shape (N, {DIM}), not {tuple(vectors.shape)}")
+    vectors = vectors.to(torch.float32)
+    problems = (
+        (~vectors.isfinite().all(dim=1), "holds NaN or infinite values"),
+        ((vectors[:, LANDMARK_VALUES:] < 0).any(dim=1), "has a negative emotion probability"),
+        (
+            (vectors[:, LANDMARK_VALUES:].sum(dim=1) - 1).abs() > SUM_TOLERANCE,
+            "has emotion probabilities that do not sum to 1",
+        ),
+    )
+    for bad, reason in problems:
+        rows = bad.nonzero()[:, 0].tolist()
+        if rows:
+            more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
+            raise ValueError(f"perception row {rows[0]} {reason}{more}")
+    return vectors
+
+
+@dataclass(frozen=True)
+class Perception:
+    """One face."""
+
+    vector: Tensor  # (1441,) float32
+    image_size: tuple[int, int]  # (height, width) of the picture, in pixels
+    frame: int  # which picture of the batch, from 0
+    box: tuple[float, float, float, float]  # left, top, right, bottom in pixels
+    score: float  # how sure the detector is, 0…1
+
+
+@dataclass(frozen=True)
+class Perceptions:
+    """The faces of a batch of pictures, as tensors over N faces on the CPU; the node type PERCEPTION.
+
+    Faces are ordered by frame, and within a frame by area, the largest first.
+    """
+
+    vectors: Tensor  # (N, 1441) float32
+    image_sizes: Tensor  # (N, 2) int32: (height, width) in pixels
+    frames: Tensor  # (N,) int64
+    boxes: Tensor  # (N, 4) float32: left, top, right, bottom in pixels
+    scores: Tensor  # (N,) float32, 0…1
+    frame_count: int
+    landmarker: str  # identity of what found the landmarks
+    emotion_model: str  # identity of what judged the emotions
+
+    def __post_init__(self) -> None:
+        count = len(self.vectors)
+        validate(self.vectors)
+        for name, shape in (
+            ("image_sizes", (count, 2)),
+            ("frames", (count,)),
+            ("boxes", (count, 4)),
+            ("scores", (count,)),
+        ):
+            actual = tuple(getattr(self, name).shape)
+            if actual != shape:
+                raise ValueError(f"{name} must have the shape {shape} for {count} faces, not {actual}")
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __iter__(self) -> Iterator[Perception]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> Perception:
+        height, width = self.image_sizes[index].tolist()
+        left, top, right, bottom = self.boxes[index].tolist()
+        return Perception(
+            vector=self.vectors[index],
+            image_size=(height, width),
+            frame=int(self.frames[index]),
+            box=(left, top, right, bottom),
+            score=float(self.scores[index]),
+        )
+
+    @property
+    def landmarks(self) -> Tensor:
+        """(N, 478, 3) normalised image coordinates."""
+        return split(self.vectors)[0]
+
+    @property
+    def emotions(self) -> Tensor:
+        """(N, 7) probabilities in the order of `EMOTIONS`."""
+        return split(self.vectors)[1]
+
+    @property
+    def empty_frames(self) -> list[int]:
+        """The frames in which no face was found."""
+        found = set(self.frames.tolist())
+        return [frame for frame in range(self.frame_count) if frame not in found]
+
+    def select(self, indices: Sequence[int]) -> Perceptions:
+        """The faces at `indices`, in that order; the number of frames stays."""
+        index = torch.as_tensor(indices, dtype=torch.int64)
+        tensors = {
+            f.name: getattr(self, f.name)[index] for f in fields(self) if isinstance(getattr(self, f.name), Tensor)
+        }
+        return replace(self, **tensors)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from perception_clip.perception.pictures import PictureError, read_picture, to_pictures
+
+
+def test_every_form_gives_the_same_picture(astronaut: np.ndarray) -> None:
+    expected = torch.from_numpy(astronaut)
+    alpha = np.dstack([astronaut, np.full(astronaut.shape[:2], 7, dtype=np.uint8)])
+    forms = [
+        astronaut,
+        expected,
+        expected[None],
+        [astronaut],
+        alpha,
+        astronaut.astype(np.float64) / 255,
+        expected.float()[None] / 255,
+        astronaut.astype(np.uint16) * 257,
+    ]
+    for form in forms:
+        (picture,) = to_pictures(form)
+        assert picture.dtype == torch.uint8
+        assert torch.equal(picture, expected)
+
+
+def test_grey_is_repeated_and_sizes_may_differ() -> None:
+    pictures = to_pictures([np.full((3, 5), 9, np.uint8), np.zeros((2, 2, 1)), torch.ones(1, 1, 4)])
+    assert [tuple(picture.shape) for picture in pictures] == [(3, 5, 3), (2, 2, 3), (1, 1, 3)]
+    assert pictures[0].unique().tolist() == [9]
+    assert pictures[2].flatten().tolist() == [255, 255, 255]
+    assert to_pictures([]) == [] and to_pictures(torch.zeros(0, 4, 4, 3)) == []
+
+
+def test_overexposed_floats_are_clipped() -> None:
+    (picture,) = to_pictures(np.array([[[1.5, -0.2, 0.5]]]))
+    assert picture.flatten().tolist() == [255, 0, 128]
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (np.full((4, 4, 3), np.nan), "picture 1 holds NaN"),
+        (np.full((4, 4, 3), np.inf), "picture 1 holds NaN or infinite"),
+        (np.full((4, 4, 3), 200.0), "picture 1 reaches 200.*divide by 255"),
+        (np.zeros((4, 4, 2), np.uint8), r"picture 1 must have the shape .*not \(4, 4, 2\)"),
+        (np.zeros((0, 4, 3), np.uint8), "picture 1 has no pixels"),
+        (np.zeros((4, 4, 3), np.int64), "picture 1 has pixels of type torch.int64"),
+    ],
+)
+def test_bad_pictures_are_named(picture: np.ndarray, message: str) -> None:
+    with pytest.raises(PictureError, match=message):
+        to_pictures([np.zeros((2, 2, 3), np.uint8), picture])
+
+
+def test_files_of_every_kind(tmp_path: Path, astronaut: np.ndarray) -> None:
+    image = Image.fromarray(astronaut)
+    grey = np.asarray(image.convert("L"))
+    saved = {
+        "rgba.png": image.convert("RGBA"),
+        "palette.png": image.quantize(64),
+        "grey.png": Image.fromarray(grey),
+        "deep.png": Image.fromarray(grey.astype(np.uint16) * 257),
+        "print.jpg": image.convert("CMYK"),
+        "one pixel.png": Image.new("RGB", (1, 1), (1, 2, 3)),
+    }
+    for name, content in saved.items():
+        content.save(tmp_path / name)
+    pictures = {name: read_picture(tmp_path / name) for name in saved}
+    assert all(picture.dtype == torch.uint8 and picture.shape[2] == 3 for picture in pictures.values())
+    assert torch.equal(pictures["rgba.png"], torch.from_numpy(astronaut))
+    assert torch.equal(pictures["deep.png"], pictures["grey.png"])
+    assert pictures["one pixel.png"].flatten().tolist() == [1, 2, 3]
+    for name in ("palette.png", "print.jpg"):
+        assert (pictures[name].float() - torch.from_numpy(astronaut)).abs().mean() < 12
+
+
+def test_exif_rotation_is_undone(tmp_path: Path, astronaut: np.ndarray) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it rotated by 90° clockwise
+    Image.fromarray(np.rot90(astronaut)).save(tmp_path / "turned.png", exif=exif)
+    assert torch.equal(read_picture(tmp_path / "turned.png"), torch.from_numpy(astronaut))
+
+
+def test_unreadable_files_are_named(tmp_path: Path, astronaut: np.ndarray) -> None:
+    Image.fromarray(astronaut).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:5000])
+    (tmp_path / "text.jpg").write_text("not a picture")
+    for name, message in (
+        ("cut.png", "cannot be read"),
+        ("text.jpg", "not a picture"),
+        ("no.png", "no such file"),
+    ):
+        with pytest.raises(PictureError, match=f"{name}: .*{message}"):
+            read_picture(tmp_path / name)
