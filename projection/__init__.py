@@ -1,0 +1,1 @@
+"""Perceptions to CLIP vectors to CONDITIONING."""

@@ -1,0 +1,80 @@
+"""The perception projection layer: 1441 numbers of a face → a vector in Stable Diffusion's text space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..perception.vector import LANDMARK_VALUES
+from .features import ExpressionFeatures
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that is needed to build the network before its weights are loaded."""
+
+    components: int  # principal shape components among the features
+    width: int = 256
+    depth: int = 2  # residual blocks
+    output: int = 768  # CLIP ViT-L/14's text width
+
+    def __post_init__(self) -> None:
+        for name, most in (
+            ("components", LANDMARK_VALUES),
+            ("width", 65536),
+            ("depth", 64),
+            ("output", 65536),
+        ):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and 1 <= value <= most):
+                raise ValueError(f"the architecture's {name} must be 1 to {most}, not {value!r}")
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.expand = nn.Linear(width, 2 * width)
+        self.dropout = nn.Dropout(dropout)
+        self.reduce = nn.Linear(2 * width, width)
+
+    def forward(self, hidden: Tensor) -> Tensor:  # (N, width) → (N, width)
+        update = self.reduce(self.dropout(nn.functional.gelu(self.expand(self.norm(hidden)))))
+        return hidden + update  # type: ignore[no-any-return]
+
+
+class ProjectionNetwork(nn.Module):
+    """Perceptions → CLIP vectors: a linear map of the features, plus what a small residual MLP adds to it.
+
+    The MLP's last layer starts at zero, so training starts from the linear map alone. Outputs are in the
+    unit of the targets: `target_mean` and `target_scale` undo the standardisation that training works in.
+    """
+
+    target_mean: Tensor
+    target_scale: Tensor
+
+    def __init__(self, architecture: Architecture, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.features = ExpressionFeatures(architecture.components)
+        self.linear = nn.Linear(self.features.count, architecture.output)
+        self.enter = nn.Linear(self.features.count, architecture.width)
+        self.blocks = nn.ModuleList(ResidualBlock(architecture.width, dropout) for _ in range(architecture.depth))
+        self.leave = nn.Linear(architecture.width, architecture.output)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+        self.register_buffer("target_mean", torch.zeros(architecture.output))
+        self.register_buffer("target_scale", torch.ones(()))
+
+    def standardised(self, features: Tensor) -> Tensor:
+        """Features (N, F) → standardised targets (N, 768): what the loss is measured on."""
+        hidden = self.enter(features)  # (N, width)
+        for block in self.blocks:
+            hidden = block(hidden)
+        return self.linear(features) + self.leave(hidden)  # type: ignore[no-any-return]
+
+    def forward(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
+        """Perceptions (N, 1441) float32 and (height, width) (N, 2) → CLIP vectors (N, 768) float32."""
+        return self.standardised(self.features(vectors, image_sizes)) * self.target_scale + self.target_mean

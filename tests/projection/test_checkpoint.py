@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from perception_clip.projection.checkpoint import METADATA_KEY, Checkpoint, CheckpointError, find, load, save
+
+
+def rewrite(path: Path, tensors: dict[str, torch.Tensor] | None = None, **description: object) -> Path:
+    """Save the checkpoint at `path` again, with other tensors or another description."""
+    with safe_open(path, framework="pt") as file:
+        old = json.loads(file.metadata()[METADATA_KEY])
+    tensors = load_file(path) if tensors is None else tensors
+    save_file(tensors, path, metadata={METADATA_KEY: json.dumps({**old, **description})})
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_round_trip(
+    tmp_path: Path, checkpoint: Checkpoint, vectors: torch.Tensor, image_sizes: torch.Tensor, suffix: str
+) -> None:
+    path = save(checkpoint, tmp_path)
+    assert path.name == "best_model.safetensors"
+    loaded = load(path.with_suffix(suffix))
+    assert loaded.metadata == checkpoint.metadata
+    assert loaded.network.architecture == checkpoint.network.architecture
+    assert torch.equal(loaded.neutral, checkpoint.neutral)
+    assert loaded.fingerprint is not None and torch.equal(loaded.fingerprint, checkpoint.fingerprint)
+    assert torch.equal(loaded.project(vectors, image_sizes), checkpoint.project(vectors, image_sizes))
+    assert loaded.width == 768
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["best_model.pth", "best_model.safetensors"]
+
+
+def test_pth_is_read_by_torch_without_pickle(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    path = save(checkpoint, tmp_path).with_suffix(".pth")
+    content = torch.load(path, weights_only=True)
+    assert json.loads(content[METADATA_KEY])["encoder"] == "test encoder"
+    assert torch.equal(content["tensors"]["neutral"], checkpoint.neutral)
+
+
+def test_unknown_encoder_has_no_fingerprint(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    assert load(save(replace(checkpoint, fingerprint=None), tmp_path)).fingerprint is None
+
+
+def test_trained_without_picture_sizes(
+    checkpoint: Checkpoint, vectors: torch.Tensor, image_sizes: torch.Tensor
+) -> None:
+    square = replace(checkpoint, metadata=replace(checkpoint.metadata, uses_image_sizes=False))
+    expected = checkpoint.project(vectors, torch.ones(40, 2))
+    assert torch.equal(square.project(vectors, image_sizes), expected)
+    assert not torch.allclose(checkpoint.project(vectors, image_sizes), expected)
+
+
+def test_a_payload_is_refused_and_not_executed(pickle_payload: tuple[Path, Path]) -> None:
+    path, victim = pickle_payload
+    with pytest.raises(CheckpointError, match=r"best_model.pth: refused.*could run code"):
+        load(path)
+    assert not victim.exists()
+
+
+def test_missing_and_foreign_files(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load(tmp_path / "best_model.safetensors")
+    (tmp_path / "noise.safetensors").write_bytes(b"\x00" * 100)
+    with pytest.raises(CheckpointError, match=r"noise.safetensors: not a readable safetensors"):
+        load(tmp_path / "noise.safetensors")
+    save_file({"a": torch.zeros(3)}, tmp_path / "lora.safetensors")
+    with pytest.raises(CheckpointError, match="no metadata of ours"):
+        load(tmp_path / "lora.safetensors")
+    torch.save({"a": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match="not a checkpoint of this pack"):
+        load(tmp_path / "other.pth")
+    (tmp_path / "empty.pth").touch()
+    with pytest.raises(CheckpointError, match=r"empty.pth: refused"):
+        load(tmp_path / "empty.pth")
+
+
+def test_newer_format(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    path = rewrite(save(checkpoint, tmp_path), format_version=2)
+    with pytest.raises(CheckpointError, match="version 2 is newer .* update the pack"):
+        load(path)
+
+
+def test_damage_is_named(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    path = save(checkpoint, tmp_path)
+    tensors = load_file(path)
+    bias = "network.linear.bias"
+
+    def attempt(message: str, changed: dict[str, torch.Tensor] | None = None, **description: object) -> None:
+        rewrite(save(checkpoint, tmp_path), changed, **description)
+        with pytest.raises(CheckpointError, match=message):
+            load(path)
+
+    attempt("linear.bias", {key: value for key, value in tensors.items() if key != bias})
+    attempt("size mismatch for linear.bias", {**tensors, bias: torch.zeros(5)})
+    attempt("neutral vector", {key: value for key, value in tensors.items() if key != "neutral"})
+    attempt("NaN", {**tensors, bias: torch.full((768,), float("nan"))})
+    attempt("depth must be 1 to 64", architecture={"components": 5, "depth": 10**9})
+    attempt("damaged", architecture=None)
+    attempt("surprise", surprise=1)
+
+
+def test_find(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    own, models, absent = tmp_path / "own", tmp_path / "models", tmp_path / "absent"
+    save(checkpoint, own, "a face")
+    save(checkpoint, own)
+    save(checkpoint, models)
+    save(checkpoint, models / "mine")
+    (models / "mine" / "best_model.safetensors").unlink()
+    (models / "notes.txt").touch()
+    found = find([own, absent, models])
+    assert list(found) == ["best_model.safetensors", "mine/best_model.pth", "a face.safetensors"]
+    assert found["best_model.safetensors"].parent == own

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from perception_clip.projection.checkpoint import Checkpoint
+from perception_clip.projection.network import Architecture, ProjectionNetwork
+
+
+def test_shape_and_batching(checkpoint: Checkpoint, vectors: torch.Tensor, image_sizes: torch.Tensor) -> None:
+    together = checkpoint.network(vectors, image_sizes)
+    assert together.shape == (40, 768) and together.dtype == torch.float32
+    alone = torch.cat([checkpoint.network(vectors[i : i + 1], image_sizes[i : i + 1]) for i in range(40)])
+    assert torch.allclose(together, alone, atol=1e-3)
+
+
+def test_a_new_network_is_linear_in_its_features() -> None:
+    network = ProjectionNetwork(Architecture(components=10, width=16)).eval()
+    a, b = torch.randn(2, 3, 17)
+    combined = network.standardised(a + b) + network.standardised(torch.zeros(3, 17))
+    assert torch.allclose(combined, network.standardised(a) + network.standardised(b), atol=1e-5)
+
+
+@pytest.mark.parametrize("change", [{"depth": 10**9}, {"width": 0}, {"components": "many"}, {"output": -1}])
+def test_absurd_architectures_are_refused(change: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=f"architecture's {next(iter(change))}"):
+        Architecture(**{"components": 10, **change})
