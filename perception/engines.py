@@ -24,7 +24,10 @@ class Faces:
 class Landmarker(Protocol):
     """Finds faces and their 478 landmarks."""
 
-    identity: str  # stored with every perception, dataset and checkpoint: family, version, hash of the weights
+    @property
+    def identity(self) -> str:
+        """Stored with every perception, dataset and checkpoint: family, version, hash of the weights."""
+        ...
 
     def detect(self, pictures: Sequence[Tensor]) -> list[Faces]:
         """Pictures, each (H, W, 3) uint8 RGB of any size, → the faces of each, in the same order."""
@@ -34,7 +37,10 @@ class Landmarker(Protocol):
 class EmotionModel(Protocol):
     """Judges the emotion of faces that a landmarker has found."""
 
-    identity: str
+    @property
+    def identity(self) -> str:
+        """As above."""
+        ...
 
     def classify(self, pictures: Sequence[Tensor], faces: Sequence[Faces]) -> Tensor:
         """Pictures as above and the faces of each → (total faces, 7) float32 probabilities, in face order."""

@@ -1,0 +1,42 @@
+"""The weight files that come with the pack, in the folder `weights/` beside this file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from torch import Tensor, nn
+
+FOLDER = Path(__file__).parent / "weights"
+
+
+class WeightFileError(RuntimeError):
+    """A bundled weight file is missing, unreadable or not the one that this version needs."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"the bundled weight file {path} {reason}; reinstall the Perception CLIP pack to restore it")
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], str]:
+    """A safetensors file → its tensors and the SHA-256 of its bytes, in hexadecimal. Raises WeightFileError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        content = path.read_bytes()
+        return load(content), hashlib.sha256(content).hexdigest()
+    except OSError as error:
+        raise WeightFileError(path, f"cannot be read ({error.strerror})") from error
+    except SafetensorError as error:
+        raise WeightFileError(path, f"is damaged ({error})") from error
+
+
+def fill(network: nn.Module, path: Path) -> str:
+    """Load the file into `network`, ready for inference; returns the file's SHA-256. Raises WeightFileError."""
+    tensors, digest = read(path)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightFileError(path, f"does not fit {type(network).__name__}") from error
+    network.eval().requires_grad_(False)
+    return digest
