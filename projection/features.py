@@ -9,7 +9,7 @@ from ..perception.alignment import align, true_proportions
 from ..perception.vector import EMOTIONS, LANDMARKS, split
 
 SHAPE_COMPONENTS = 64  # at most; a small dataset supports fewer
-ROUNDING = 1e-3  # relative spread below which a component is only float32 noise
+NOISE = 1e-2  # components with less than this share of the first one's spread are mostly landmark noise
 RAREST = 1e-4  # probabilities are clamped here, so that their logarithms stay finite
 
 
@@ -45,7 +45,7 @@ class ExpressionFeatures(nn.Module):
         mean = shapes.mean(dim=0)
         _, singular, vt = torch.linalg.svd(shapes - mean, full_matrices=False)
         spread = singular / max(len(shapes) - 1, 1) ** 0.5
-        kept = int((singular > singular[0].clamp_min(1e-6) * ROUNDING).sum().clamp(1, SHAPE_COMPONENTS))
+        kept = int((singular > singular[0].clamp_min(1e-6) * NOISE).sum().clamp(1, SHAPE_COMPONENTS))
         features = cls(kept)
         features.template.copy_(template)
         features.shape_mean.copy_(mean)

@@ -1,0 +1,52 @@
+"""Samples and a small CLIP, for the tests of training/."""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from perception_clip.perception.vector import LANDMARKS, pack
+
+
+@pytest.fixture(scope="session")
+def faces() -> Callable[..., Tensor]:
+    """A function: (count, seed) → valid perceptions (count, 1441), different for every seed."""
+
+    def make(count: int, seed: int = 0) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        landmarks = torch.rand(count, LANDMARKS, 3, generator=generator)
+        return pack(landmarks, torch.rand(count, 7, generator=generator).softmax(dim=1))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a one-layer CLIP text model, 768 wide, and a tokenizer that knows letters and marks."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    folder = tmp_path_factory.mktemp("tiny_clip")
+    marks = string.ascii_lowercase + string.digits + string.punctuation
+    words = [*marks, *(f"{mark}</w>" for mark in marks), "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    torch.manual_seed(0)
+    model = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(words),
+            hidden_size=768,
+            intermediate_size=64,
+            num_hidden_layers=1,
+            num_attention_heads=12,
+            bos_token_id=len(words) - 2,
+            eos_token_id=len(words) - 1,
+        )
+    )
+    model.save_pretrained(folder)
+    return folder

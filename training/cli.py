@@ -1,0 +1,55 @@
+"""The command line: `python -m training <command>` in the plugin's folder, or `perception-clip <command>`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "build": "pictures and videos with prompts → a dataset",
+    "export": "a dataset → training_data.npz",
+    "import": "any training_data.npz → a dataset that can grow",
+    "train": "training_data.npz → best_model",
+    "evaluate": "how good a checkpoint is on a dataset",
+    "starter": "a first checkpoint without any data of your own",
+    "demo": "the whole path on two photos, without any download",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the process's exit code.
+
+    Mistakes in the user's input end in one line on standard error and exit code 1.
+    """
+    given = [_dashed(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description="Build datasets and train the perception projection layer."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    chosen = next((argument for argument in given if argument in COMMANDS), None)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if name == chosen:  # the others' libraries need not be loaded
+            module = importlib.import_module(f".commands.{name}", __package__)
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    options = parser.parse_args(given)
+    try:
+        result: int = options.run(options)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return result
+
+
+def _dashed(argument: str) -> str:
+    """`--out_dir=x_y` → `--out-dir=x_y`: flags may be written with dashes or underscores."""
+    if not argument.startswith("--"):
+        return argument
+    flag, equals, value = argument.partition("=")
+    return flag.replace("_", "-") + equals + value

@@ -1,0 +1,24 @@
+# ruff: noqa: N999  # a module of the command line is named after its command
+"""`import`: an NPZ, made by anyone, → a dataset that can grow."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..npz import import_npz
+from ..store import Store
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="an NPZ with perception_embeddings and clip_embeddings")
+    parser.add_argument("--out", type=Path, required=True, help="my.db, made if it does not exist")
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.out.suffix != ".db":
+        raise ValueError(f"--out {options.out} must end in .db")
+    with Store(options.out) as store:
+        new = import_npz(options.file, store)
+        print(f"{new} new samples; {len(store)} in {options.out}")
+    return 0

@@ -1,0 +1,151 @@
+"""The whole path on two photos: perceive, sample a dataset, train, project, and make a CONDITIONING."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..perception.drawing import draw_batch
+from ..perception.files import atomic_path
+from ..perception.pipeline import PerceptionPipeline
+from ..perception.vector import EMOTIONS, Perceptions
+from ..projection.checkpoint import Checkpoint, load
+from ..projection.conditioning import inject
+from .encoders import TokenEncoder
+from .fitting import Settings, fit, group_names
+from .judging import centred_cosine, distinct
+from .npz import Dataset, save
+from .npz import load as load_dataset
+from .starter import sample_dataset
+
+PROMPT = "a portrait photo of a person"
+NEAREST = 3  # prompts named for each face
+
+
+@dataclass(frozen=True)
+class Photo:
+    name: str
+    picture: Tensor  # (H, W, 3) uint8
+
+
+def sample_photos() -> list[Photo]:
+    """scikit-image's photo of Eileen Collins and matplotlib's of Grace Hopper, both in the public domain.
+
+    Raises ValueError, naming the extra to install, if those libraries are missing.
+    """
+    try:
+        from matplotlib import cbook
+        from skimage import data
+    except ImportError as error:
+        raise ValueError(
+            f"the demo's own photos need {error.name}: pip install scikit-image matplotlib, or name photos of yours"
+        ) from error
+    from ..perception.pictures import read_picture
+
+    hopper = Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+    return [
+        Photo("astronaut", torch.from_numpy(data.astronaut())),
+        Photo("grace_hopper", read_picture(hopper)),
+    ]
+
+
+def run_demo(photos: list[Photo], encoder: TokenEncoder, out_dir: Path, samples: int, settings: Settings) -> None:
+    """Run every step, say what it came to and how long it took, and leave the files in `out_dir`."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    print(f"text encoder: {encoder.identity}\n")
+
+    with _step("1  photos → perceptions"):
+        perceptions = PerceptionPipeline()([photo.picture for photo in photos])
+        overlays = draw_batch([photo.picture for photo in photos], perceptions)
+        for photo, overlay in zip(photos, overlays, strict=True):
+            path = out_dir / f"{photo.name}_overlay.png"
+            _write_png(overlay, path)
+            print(f"   {photo.name}: {_faces(perceptions, photos.index(photo))} → {path}")
+
+    with _step(f"2  {samples} faces sampled from the expression model, with prompts → NPZ"):
+        data = out_dir / "training_data.npz"
+        save(sample_dataset(encoder, samples, settings.seed), data)
+        dataset = load_dataset(data)
+        print(f"   {len(dataset.perceptions)} samples, {len(set(group_names(dataset)))} groups → {data}")
+
+    with _step("3  training"):
+        made_by = f"demo: {samples} faces {dataset.meta['landmarker']}, no photos"
+        fitted = fit(dataset, out_dir, settings, made_by)
+        print(fitted.report)
+        print(f"   → {fitted.path} and .pth")
+
+    with _step("4  photos → CLIP vectors → CONDITIONING"):
+        checkpoint = load(fitted.path)
+        vectors = checkpoint.project(perceptions.vectors, perceptions.image_sizes)
+        _print_nearest(vectors, perceptions, photos, dataset)
+        path = out_dir / "conditioning.safetensors"
+        for name, shape in _save_conditionings(vectors, perceptions, photos, checkpoint, encoder, path).items():
+            print(f"   {name}: {shape}")
+        print(f"   → {path}")
+
+    print(f"\nEverything lies in {out_dir.resolve()}")
+
+
+@contextmanager
+def _step(title: str) -> Iterator[None]:
+    print(title)
+    started = time.perf_counter()
+    yield
+    print(f"   {time.perf_counter() - started:.1f} s\n")
+
+
+def _faces(perceptions: Perceptions, frame: int) -> str:
+    """Such as "1 face, happy 97 %"."""
+    faces = [face for face in perceptions if face.frame == frame]
+    likeliest = [face.vector[-len(EMOTIONS) :].max(dim=0) for face in faces]
+    judged = ", ".join(f"{EMOTIONS[best.indices]} {best.values:.0%}" for best in likeliest)
+    return f"{len(faces)} face{'s' * (len(faces) != 1)}" + (f", {judged}" if judged else "")
+
+
+def _write_png(picture: Tensor, path: Path) -> None:
+    from PIL import Image
+
+    with atomic_path(path) as temporary:
+        Image.fromarray(picture.numpy()).save(temporary)
+
+
+def _print_nearest(vectors: Tensor, perceptions: Perceptions, photos: list[Photo], dataset: Dataset) -> None:
+    """The training prompts nearest to each projected face, by mean-centred cosine."""
+    assert dataset.prompts is not None
+    targets = torch.from_numpy(dataset.clip_embeddings)
+    candidates, member = distinct(targets)
+    prompt_of = {int(number): str(dataset.prompts[row]) for row, number in enumerate(member)}
+    for vector, face in zip(vectors, perceptions, strict=True):
+        similarity = centred_cosine(vector.expand_as(candidates), candidates, targets.mean(dim=0))
+        best = similarity.topk(min(NEAREST, len(candidates)))
+        print(f"   {photos[face.frame].name} is nearest to:")
+        for value, number in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            print(f"      {value:.2f}  {prompt_of[number]}")
+
+
+def _save_conditionings(
+    vectors: Tensor,
+    perceptions: Perceptions,
+    photos: list[Photo],
+    checkpoint: Checkpoint,
+    encoder: TokenEncoder,
+    path: Path,
+) -> dict[str, tuple[int, ...]]:
+    """The prompt's tokens as each face steers and appends to them; returns the shapes by name."""
+    from safetensors.torch import save_file
+
+    prompt = encoder.token_states(PROMPT)
+    tensors = {"prompt": prompt}
+    for number, (vector, face) in enumerate(zip(vectors, perceptions, strict=True)):
+        for mode in ("steer", "append"):
+            ((tokens, _),) = inject([[prompt, {}]], vector[None], checkpoint.neutral, mode=mode)
+            tensors[f"{photos[face.frame].name}.{number}.{mode}"] = tokens.contiguous()
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"prompt": PROMPT, "encoder": encoder.identity})
+    return {name: tuple(tokens.shape) for name, tokens in tensors.items()}

@@ -1,0 +1,121 @@
+"""What a dataset holds: its samples, what they were made with, and the checks that keep both sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+EMBEDDING = 768  # width of the sd15 text space
+UNKNOWN = "unknown"  # identity of an encoder, landmarker or emotion model that the data does not state
+SAME_VECTOR = 0.999  # cosine from which two vectors of one text count as the same encoder's, rounding aside
+
+Floats = NDArray[np.float32]
+
+
+class StoreError(ValueError):
+    """A dataset that cannot be used as asked; the message names the file and says what to do."""
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What a dataset's samples were made with: all of one dataset are made alike."""
+
+    encoder: str  # identity of the text encoder
+    fingerprint: Floats | None  # (768,) its vector for the probe sentence, where known
+    landmarker: str
+    emotion_model: str
+
+    def differences(self, other: Binding) -> list[str]:
+        """In words, in what `other` is made with something else; empty if the two go together."""
+        pairs = [
+            ("landmarker", self.landmarker, other.landmarker),
+            ("emotion model", self.emotion_model, other.emotion_model),
+        ]
+        found = [f"{what} {mine!r}, not {theirs!r}" for what, mine, theirs in pairs if mine != theirs]
+        if not self._same_encoder(other):
+            found.insert(0, f"text encoder {self.encoder!r}, not {other.encoder!r}")
+        return found
+
+    def _same_encoder(self, other: Binding) -> bool:
+        """Encoders are compared by what they do; those of unknown origin have nothing but their names."""
+        if self.fingerprint is None or other.fingerprint is None:
+            return self.fingerprint is other.fingerprint and self.encoder == other.encoder
+        return same_vector(self.fingerprint, other.fingerprint)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N samples of a dataset."""
+
+    perceptions: Floats  # (N, 1441)
+    embeddings: Floats  # (N, 768)
+    image_sizes: NDArray[np.int32]  # (N, 2): height, width in pixels; zeros where they are unknown
+    prompts: list[str]
+    groups: list[str]  # the person or clip a sample is from; "" where unknown
+    sources: list[str]
+
+    def __len__(self) -> int:
+        return len(self.perceptions)
+
+
+def same_vector(one: Floats, other: Floats) -> bool:
+    """Whether two vectors are one, up to the rounding of another device or precision."""
+    if np.array_equal(one, other):
+        return True
+    scale = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return scale > 0 and float(one @ other) >= SAME_VECTOR * scale
+
+
+def check_embeddings(values: Tensor, count: int) -> Floats:
+    """(N, 768) finite numbers as little-endian float32."""
+    embeddings = torch.as_tensor(values).detach().to(device="cpu", dtype=torch.float32)
+    if embeddings.shape != (count, EMBEDDING):
+        raise StoreError(
+            f"embeddings must have the shape ({count}, {EMBEDDING}), not {tuple(embeddings.shape)}: one text "
+            "vector of an SD1.5 CLIP per sample"
+        )
+    bad = (~embeddings.isfinite().all(dim=1)).nonzero()[:, 0].tolist()
+    if bad:
+        more = f" (and {len(bad) - 1} more rows)" if len(bad) > 1 else ""
+        raise StoreError(f"embedding row {bad[0]} holds NaN or infinite values{more}")
+    array: Floats = embeddings.numpy().astype("<f4")
+    return array
+
+
+def check_sizes(values: Tensor | None, count: int) -> NDArray[np.int32]:
+    """(N, 2) picture sizes as little-endian int32; zeros where they are unknown."""
+    if values is None:
+        return np.zeros((count, 2), dtype="<i4")
+    sizes = torch.as_tensor(values).detach().cpu()
+    if sizes.shape != (count, 2) or sizes.is_floating_point():
+        raise StoreError(
+            f"image sizes must be whole numbers of the shape ({count}, 2), not {sizes.dtype} of {tuple(sizes.shape)}"
+        )
+    if count and not 1 <= int(sizes.min()) <= int(sizes.max()) < 2**31:
+        raise StoreError(f"image sizes must be 1 pixel or more, not {int(sizes.min())}…{int(sizes.max())}")
+    array: NDArray[np.int32] = sizes.numpy().astype("<i4")
+    return array
+
+
+def check_texts(values: Sequence[str] | None, count: int, what: str) -> list[str]:
+    """N texts; as many empty ones for None."""
+    texts = [""] * count if values is None else [check_text(value) for value in values]
+    if len(texts) != count:
+        raise StoreError(f"{count} perceptions came with {len(texts)} {what}; give one for each")
+    return texts
+
+
+def check_text(value: str) -> str:
+    """The text, if it can be stored and exported as it is."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise StoreError(f"the text {value!r} is not valid Unicode; give it without such characters") from error
+    if "\0" in value:
+        raise StoreError(f"the text {value!r} holds a NUL character; remove it")
+    return str(value)

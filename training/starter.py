@@ -1,0 +1,50 @@
+"""A dataset for someone with no data: faces sampled from the expression model, with prompts to match."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..perception.expression import ExpressionModel
+from ..perception.vector import EMOTIONS, pack
+from .encoders import TextEncoder, fingerprint
+from .npz import SPACE, Dataset
+from .prompts import STRONGEST, prompt_at
+
+SAMPLES = 6000
+EPOCHS = 40  # the faces come from a linear model: more would add next to nothing
+
+
+def sample_dataset(encoder: TextEncoder, samples: int = SAMPLES, seed: int = 0) -> Dataset:
+    """Sample faces over all emotions and strengths, and encode prompts for them with `encoder`.
+
+    Emotions are drawn evenly, strengths evenly in 0…1.5; every face is a group of its own, since each is
+    another person. The faces' emotion probabilities are the expression model's own.
+    """
+    expression = ExpressionModel.load()
+    generator = torch.Generator().manual_seed(seed)
+    emotions = torch.arange(samples) % len(EMOTIONS)
+    strengths = torch.rand(samples, generator=generator) * STRONGEST
+    landmarks, image_sizes = expression.sample(emotions, strengths, generator)
+    vectors = pack(landmarks, expression.probabilities(landmarks, image_sizes))
+    prompts = [
+        prompt_at(EMOTIONS[emotion], strength)
+        for emotion, strength in zip(emotions.tolist(), strengths.tolist(), strict=True)
+    ]
+    texts = sorted(set(prompts))
+    embedding_of = dict(zip(texts, encoder.encode(texts).numpy(), strict=True))
+    return Dataset(
+        perceptions=vectors.numpy(),
+        clip_embeddings=np.stack([embedding_of[prompt] for prompt in prompts]),
+        image_sizes=image_sizes.numpy(),
+        prompts=np.array(prompts),
+        groups=np.array([f"sampled {index}" for index in range(samples)]),
+        sources=np.array([f"expression model, seed {seed}"] * samples),
+        meta={
+            "space": SPACE,
+            "encoder": encoder.identity,
+            "fingerprint": fingerprint(encoder).tolist(),
+            "landmarker": f"sampled from {expression.identity}",
+            "emotion_model": expression.identity,
+        },
+    )
