@@ -1,0 +1,32 @@
+# The README's two commands are `make demo` and `make test`. Both set up their own environment in .venv,
+# from the project's files alone.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: demo test lint clean
+
+demo: $(READY)
+	$(BIN)/python -m training demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+# mypy wants a package whose folder bears its name, which the plugin's folder need not.
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	mkdir -p $(VENV)/typing && ln -sfn "$(CURDIR)" $(VENV)/typing/perception_clip
+	cd $(VENV)/typing && ../bin/mypy --config-file perception_clip/pyproject.toml -p perception_clip
+
+$(READY): pyproject.toml requirements.txt constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) demo_output build dist *.egg-info
