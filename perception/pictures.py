@@ -59,7 +59,14 @@ def to_pictures(pictures: Pictures) -> list[Tensor]:
         items: list[Picture] = [pictures] if single else list(pictures)
     else:
         items = list(pictures)
-    return [_as_rgb(torch.as_tensor(item), name=f"picture {index}") for index, item in enumerate(items)]
+    return [_as_rgb(_as_tensor(item), name=f"picture {index}") for index, item in enumerate(items)]
+
+
+def _as_tensor(picture: Picture) -> Tensor:
+    """The same pixels as a tensor; torch warns of arrays that may not be written to, so those are copied."""
+    if isinstance(picture, np.ndarray) and not picture.flags.writeable:
+        picture = picture.copy()
+    return torch.as_tensor(picture)
 
 
 def _as_rgb(picture: Tensor, name: str) -> Tensor:

@@ -57,16 +57,19 @@ def sample_photos() -> list[Photo]:
 
 def run_demo(photos: list[Photo], encoder: TokenEncoder, out_dir: Path, samples: int, settings: Settings) -> None:
     """Run every step, say what it came to and how long it took, and leave the files in `out_dir`."""
+    names = [photo.name for photo in photos]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two photos have one name ({', '.join(names)}), and their files would too; rename one")
     out_dir.mkdir(parents=True, exist_ok=True)
     print(f"text encoder: {encoder.identity}\n")
 
     with _step("1  photos → perceptions"):
         perceptions = PerceptionPipeline()([photo.picture for photo in photos])
         overlays = draw_batch([photo.picture for photo in photos], perceptions)
-        for photo, overlay in zip(photos, overlays, strict=True):
-            path = out_dir / f"{photo.name}_overlay.png"
+        for frame, (name, overlay) in enumerate(zip(names, overlays, strict=True)):
+            path = out_dir / f"{name}_overlay.png"
             _write_png(overlay, path)
-            print(f"   {photo.name}: {_faces(perceptions, photos.index(photo))} → {path}")
+            print(f"   {name}: {_faces(perceptions, frame)} → {path}")
 
     with _step(f"2  {samples} faces sampled from the expression model, with prompts → NPZ"):
         data = out_dir / "training_data.npz"
@@ -83,9 +86,9 @@ def run_demo(photos: list[Photo], encoder: TokenEncoder, out_dir: Path, samples:
     with _step("4  photos → CLIP vectors → CONDITIONING"):
         checkpoint = load(fitted.path)
         vectors = checkpoint.project(perceptions.vectors, perceptions.image_sizes)
-        _print_nearest(vectors, perceptions, photos, dataset)
+        _print_nearest(vectors, perceptions, names, dataset)
         path = out_dir / "conditioning.safetensors"
-        for name, shape in _save_conditionings(vectors, perceptions, photos, checkpoint, encoder, path).items():
+        for name, shape in _save_conditionings(vectors, perceptions, names, checkpoint, encoder, path).items():
             print(f"   {name}: {shape}")
         print(f"   → {path}")
 
@@ -115,7 +118,7 @@ def _write_png(picture: Tensor, path: Path) -> None:
         Image.fromarray(picture.numpy()).save(temporary)
 
 
-def _print_nearest(vectors: Tensor, perceptions: Perceptions, photos: list[Photo], dataset: Dataset) -> None:
+def _print_nearest(vectors: Tensor, perceptions: Perceptions, names: list[str], dataset: Dataset) -> None:
     """The training prompts nearest to each projected face, by mean-centred cosine."""
     assert dataset.prompts is not None
     targets = torch.from_numpy(dataset.clip_embeddings)
@@ -124,7 +127,7 @@ def _print_nearest(vectors: Tensor, perceptions: Perceptions, photos: list[Photo
     for vector, face in zip(vectors, perceptions, strict=True):
         similarity = centred_cosine(vector.expand_as(candidates), candidates, targets.mean(dim=0))
         best = similarity.topk(min(NEAREST, len(candidates)))
-        print(f"   {photos[face.frame].name} is nearest to:")
+        print(f"   {names[face.frame]} is nearest to:")
         for value, number in zip(best.values.tolist(), best.indices.tolist(), strict=True):
             print(f"      {value:.2f}  {prompt_of[number]}")
 
@@ -132,7 +135,7 @@ def _print_nearest(vectors: Tensor, perceptions: Perceptions, photos: list[Photo
 def _save_conditionings(
     vectors: Tensor,
     perceptions: Perceptions,
-    photos: list[Photo],
+    names: list[str],
     checkpoint: Checkpoint,
     encoder: TokenEncoder,
     path: Path,
@@ -145,7 +148,7 @@ def _save_conditionings(
     for number, (vector, face) in enumerate(zip(vectors, perceptions, strict=True)):
         for mode in ("steer", "append"):
             ((tokens, _),) = inject([[prompt, {}]], vector[None], checkpoint.neutral, mode=mode)
-            tensors[f"{photos[face.frame].name}.{number}.{mode}"] = tokens.contiguous()
+            tensors[f"{names[face.frame]}.{number}.{mode}"] = tokens.contiguous()
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"prompt": PROMPT, "encoder": encoder.identity})
     return {name: tuple(tokens.shape) for name, tokens in tensors.items()}

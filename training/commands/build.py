@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 
 from ...perception.pipeline import PerceptionPipeline
+from ..arguments import add_device_argument, add_encoder_arguments, positive
 from ..build import build
 from ..clip_tokenizer import CLIP_L
 from ..encoders import load_encoder
 from ..npz import export
 from ..sources import find_items
 from ..store import Store
-from .train import positive
 
 SUFFIXES = (".db", ".npz")
 LISTED = 10  # skipped files named in the summary
@@ -32,14 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="my.db, which grows when you build into it again; or my.npz, which is exported from a my.db beside it",
     )
-    parser.add_argument(
-        "--text-encoder",
-        default=CLIP_L,
-        help="a Stable Diffusion 1.5 .safetensors file, a Hugging Face id or folder, or 'random' (a stand-in for "
-        "trying things out) (default: %(default)s)",
-    )
-    parser.add_argument("--tokenizer", help="a folder with CLIP's vocab.json and merges.txt")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, mps… (default: %(default)s)")
+    add_encoder_arguments(parser, default=CLIP_L)
+    add_device_argument(parser)
     parser.add_argument(
         "--every", type=positive, metavar="N", help="take every N-th frame of videos (default: about two per second)"
     )

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import argparse
 
+from ..arguments import add_encoder_arguments, add_training_arguments, positive, settings_of
 from ..encoders import load_encoder
 from ..fitting import fit
 from ..starter import EPOCHS, SAMPLES, sample_dataset
-from .train import add_training_arguments, positive, print_result, settings_of
+from .train import print_result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--text-encoder",
-        required=True,
-        help="a Stable Diffusion 1.5 .safetensors file, a Hugging Face id or folder, "
-        "or 'random' (a stand-in for trying things out)",
-    )
-    parser.add_argument("--tokenizer", help="a folder with CLIP's vocab.json and merges.txt")
+    add_encoder_arguments(parser)
     parser.add_argument("--samples", type=positive, default=SAMPLES, help="faces to sample (default: %(default)s)")
     add_training_arguments(parser)
     parser.set_defaults(epochs=EPOCHS)

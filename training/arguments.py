@@ -1,0 +1,69 @@
+"""Flags that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..projection.checkpoint import DEFAULT_FOLDER
+from .fitting import Settings
+
+
+def positive(text: str) -> int:
+    """An argparse type: a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
+
+
+def device(text: str) -> str:
+    """An argparse type: a device that this machine's torch can use."""
+    import torch
+
+    try:
+        torch.empty(0, device=text)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise argparse.ArgumentTypeError(f"this machine's torch has no device {text!r} ({reason})") from error
+    return text
+
+
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", type=device, default="cpu", help="cpu, cuda, mps… (default: %(default)s)")
+
+
+def add_encoder_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """`--text-encoder`, required if it has no default, and `--tokenizer`."""
+    parser.add_argument(
+        "--text-encoder",
+        required=default is None,
+        default=default,
+        help="a Stable Diffusion 1.5 .safetensors file, a Hugging Face id or folder, or 'random' (a stand-in for "
+        "trying things out)" + ("" if default is None else " (default: %(default)s)"),
+    )
+    parser.add_argument("--tokenizer", help="a folder with CLIP's vocab.json and merges.txt")
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of every command that trains; `settings_of` reads them."""
+    defaults = Settings()
+    parser.add_argument(
+        "--out-dir", type=Path, default=DEFAULT_FOLDER, help="where best_model goes (default: %(default)s)"
+    )
+    parser.add_argument("--epochs", type=positive, default=defaults.epochs, help="default: %(default)s")
+    parser.add_argument("--batch-size", type=positive, default=defaults.batch_size, help="default: %(default)s")
+    parser.add_argument("--lr", type=float, default=defaults.learning_rate, help="learning rate (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="default: %(default)s")
+    add_device_argument(parser)
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """What `add_training_arguments` asked for."""
+    return Settings(
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.lr,
+        seed=options.seed,
+        device=options.device,
+    )
