@@ -1,0 +1,35 @@
+"""MediaPipe's Face Landmarker as a process of its own, timed batch by batch by benchmarks/perception.py.
+
+Needs mediapipe ≥ 0.10.30 and numpy. Reads pictures (N, H, W, 3) uint8 from an .npy file; then, for every line on
+standard input, finds the faces in all of them, one by one, and answers with the seconds taken and the faces found.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import mediapipe
+import numpy as np
+from mediapipe.tasks.python import BaseOptions, vision
+
+
+def main() -> None:
+    task_model, pictures_path, max_faces = sys.argv[1:]
+    # The conversion to MediaPipe's own picture type is not timed.
+    pictures = [mediapipe.Image(mediapipe.ImageFormat.SRGB, picture) for picture in np.load(pictures_path)]
+    options = vision.FaceLandmarkerOptions(
+        base_options=BaseOptions(model_asset_path=task_model),
+        running_mode=vision.RunningMode.IMAGE,
+        num_faces=int(max_faces),
+    )
+    with vision.FaceLandmarker.create_from_options(options) as landmarker:
+        print(f"mediapipe {mediapipe.__version__}", flush=True)
+        for _ in sys.stdin:
+            start = time.perf_counter()
+            faces = sum(len(landmarker.detect(picture).face_landmarks) for picture in pictures)
+            print(time.perf_counter() - start, faces, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Time the bundled landmarker beside MediaPipe's Face Landmarker, taking turns in one run.
+
+    python benchmarks/perception.py --task-model face_landmarker.task [--mediapipe-python PATH] [--photos FOLDER]
+
+Without --task-model only the bundled landmarker is timed. MediaPipe (≥ 0.10.30) may live in another environment:
+give that one's Python. Both find up to ten faces in the same batch of 512×512 photos on the same two processor
+cores. With a CUDA device at hand, its throughput is measured too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib import cbook
+from PIL import Image
+from skimage import data
+
+from perception_clip.perception.landmarker import BundledLandmarker
+
+SIZE = 512
+MAX_FACES = 10
+WARM_UP = 3  # rounds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task-model", type=Path, help="MediaPipe's face_landmarker.task")
+    parser.add_argument("--mediapipe-python", type=Path, default=Path(sys.executable), help="default: this Python")
+    parser.add_argument("--photos", type=Path, help="a folder of further photos (.jpg, .png)")
+    parser.add_argument("--batch", type=int, default=16, help="pictures per batch (default 16)")
+    parser.add_argument("--rounds", type=int, default=25, help="timed batches of each (default 25)")
+    parser.add_argument("--cores", type=int, default=2, help="processor cores for each (default 2)")
+    arguments = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])  # the rival inherits it
+    torch.set_num_threads(arguments.cores)
+
+    photos = load_photos(arguments.photos)
+    pictures = np.stack([photos[index % len(photos)] for index in range(arguments.batch)])
+    tensors = list(torch.from_numpy(pictures))
+    print(f"{len(photos)} photos, {arguments.batch} per batch, {SIZE}×{SIZE}, {arguments.cores} cores")
+    print(f"Python {platform.python_version()}, torch {torch.__version__}, {platform.machine()}")
+
+    bundled = BundledLandmarker(max_faces=MAX_FACES)
+    contestants = {"bundled": lambda: time_once(bundled, tensors)}
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.task_model is None:
+            compare(contestants, arguments.rounds, arguments.batch)
+        else:
+            np.save(Path(folder, "pictures.npy"), pictures)
+            with Rival(arguments.mediapipe_python, arguments.task_model, Path(folder, "pictures.npy")) as rival:
+                compare({**contestants, rival.name: rival.time_once}, arguments.rounds, arguments.batch)
+    if torch.cuda.is_available():
+        measure_cuda(tensors)
+
+
+def load_photos(folder: Path | None) -> list[np.ndarray]:
+    """The two photos that PyPI packages carry, and those of `folder` with a long side of 256 pixels or more."""
+    with cbook.get_sample_data("grace_hopper.jpg") as file, Image.open(file) as image:
+        photos = [data.astronaut(), square(image)]
+    for path in sorted(folder.iterdir()) if folder else []:
+        if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
+            with Image.open(path) as image:
+                if max(image.size) >= SIZE // 2:
+                    photos.append(square(image))
+    return photos
+
+
+def square(image: Image.Image) -> np.ndarray:
+    """The upper or middle square of a photo, where faces mostly are, resized to (512, 512, 3) uint8."""
+    side = min(image.size)
+    left = (image.width - side) // 2
+    return np.asarray(image.convert("RGB").resize((SIZE, SIZE), box=(left, 0, left + side, side)))
+
+
+def time_once(landmarker: BundledLandmarker, pictures: list[torch.Tensor]) -> tuple[float, int]:
+    """Seconds for one batch, and the faces found in it."""
+    start = time.perf_counter()
+    found = landmarker.detect(pictures)
+    return time.perf_counter() - start, sum(len(faces) for faces in found)
+
+
+class Rival:
+    """MediaPipe in a process of its own, idle until asked."""
+
+    def __init__(self, python: Path, task_model: Path, pictures: Path) -> None:
+        worker = Path(__file__).with_name("mediapipe_worker.py")
+        command = [str(python), str(worker), str(task_model), str(pictures), str(MAX_FACES)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.name = self._answer()
+
+    def __enter__(self) -> Rival:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate()  # the end of its input ends it
+
+    def time_once(self) -> tuple[float, int]:
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        seconds, faces = self._answer().split()
+        return float(seconds), int(faces)
+
+    def _answer(self) -> str:
+        line = self.process.stdout.readline().strip()
+        if not line:
+            sys.exit(f"MediaPipe did not start or stopped:\n{self.process.communicate()[1]}")
+        return line
+
+
+def compare(contestants: dict[str, Callable[[], tuple[float, int]]], rounds: int, batch: int) -> None:
+    """Let them take turns; print milliseconds per picture, and how the first compares with the second."""
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    faces: dict[str, int] = {}
+    for index in range(WARM_UP + rounds):
+        for name, run in contestants.items():
+            seconds, faces[name] = run()
+            if index >= WARM_UP:
+                times[name].append(seconds * 1000 / batch)
+    for name, each in times.items():
+        spread = f"{min(each):.2f} to {max(each):.2f}"
+        print(f"{name:20} {statistics.median(each):6.2f} ms per picture ({spread}), {faces[name]} faces")
+    if len(times) == 2:
+        ours, theirs = (statistics.median(each) for each in times.values())
+        print(f"ratio {ours / theirs:.2f}")
+
+
+def measure_cuda(pictures: list[torch.Tensor], rounds: int = 20) -> None:
+    """Throughput on the current CUDA device, the pictures already there."""
+    landmarker = BundledLandmarker(device="cuda", max_faces=MAX_FACES)
+    on_device = [picture.cuda() for picture in pictures]
+    print(torch.cuda.get_device_name())
+    for batch in (1, 16, 64):
+        chosen = [on_device[index % len(on_device)] for index in range(batch)]
+        measured = [time_once(landmarker, chosen) for _ in range(WARM_UP + rounds)][WARM_UP:]
+        seconds, faces = statistics.median(seconds for seconds, _ in measured), measured[0][1]
+        print(f"batch {batch:3} {seconds * 1000 / batch:6.2f} ms per picture, {faces / seconds:8.0f} faces/s")
+
+
+if __name__ == "__main__":
+    main()
