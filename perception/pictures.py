@@ -54,12 +54,20 @@ def to_pictures(pictures: Pictures) -> list[Tensor]:
     channel (alpha) is dropped. Raises PictureError, naming the picture, for NaN or infinite pixels, other
     shapes or types, no pixels at all, or floats that are plainly in 0…255.
     """
+    return [to_picture(item, index) for index, item in enumerate(separate(pictures))]
+
+
+def separate(pictures: Pictures) -> list[Picture]:
+    """One picture, a batch, or a sequence of pictures → a list of pictures, neither copied nor converted."""
     if isinstance(pictures, (Tensor, np.ndarray)):
         single = pictures.ndim == 2 or (pictures.ndim == 3 and pictures.shape[-1] in (1, 3, 4))
-        items: list[Picture] = [pictures] if single else list(pictures)
-    else:
-        items = list(pictures)
-    return [_as_rgb(_as_tensor(item), name=f"picture {index}") for index, item in enumerate(items)]
+        return [pictures] if single else list(pictures)
+    return list(pictures)
+
+
+def to_picture(picture: Picture, index: int) -> Tensor:
+    """As `to_pictures`, of one picture; `index` is what an error calls it."""
+    return _as_rgb(_as_tensor(picture), name=f"picture {index}")
 
 
 def _as_tensor(picture: Picture) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .engines import EmotionModel, Faces, Landmarker
-from .pictures import to_pictures
+from .pictures import separate, to_picture
 from .vector import EMOTIONS, LANDMARKS, Perceptions, pack
 
 if TYPE_CHECKING:
@@ -57,22 +57,23 @@ class PerceptionPipeline:
         `progress`, if given, is called after each chunk with the number of pictures done; what it raises ends
         the run. Raises PictureError (a ValueError) that names the first picture that cannot be used.
         """
-        checked = to_pictures(pictures)
+        items = separate(pictures)
+        sizes: list[tuple[int, ...]] = []
         faces: list[Faces] = []
         emotions: list[Tensor] = []
-        for start in range(0, len(checked), CHUNK):
-            chunk = checked[start : start + CHUNK]
+        for start in range(0, len(items), CHUNK):
+            chunk = [to_picture(item, start + i) for i, item in enumerate(items[start : start + CHUNK])]
             found = self.landmarker.detect(chunk)
             emotions.append(self.emotion_model.classify(chunk, found))
             faces.extend(found)
+            sizes.extend(picture.shape[:2] for picture in chunk)
             if progress is not None:
                 progress(len(faces))
-        return self._join(checked, faces, emotions)
+        return self._join(torch.tensor(sizes, dtype=torch.int32).reshape(-1, 2), faces, emotions)
 
-    def _join(self, pictures: list[Tensor], faces: list[Faces], emotions: list[Tensor]) -> Perceptions:
+    def _join(self, sizes: Tensor, faces: list[Faces], emotions: list[Tensor]) -> Perceptions:
         counts = torch.tensor([len(found) for found in faces], dtype=torch.int64)
-        sizes = torch.tensor([picture.shape[:2] for picture in pictures], dtype=torch.int32).reshape(-1, 2)
-        frames = torch.repeat_interleave(torch.arange(len(pictures)), counts)
+        frames = torch.repeat_interleave(torch.arange(len(faces)), counts)
         return Perceptions(
             vectors=pack(
                 torch.cat([torch.empty(0, LANDMARKS, 3), *(found.landmarks for found in faces)]),
@@ -82,7 +83,7 @@ class PerceptionPipeline:
             frames=frames,
             boxes=torch.cat([torch.empty(0, 4), *(found.boxes for found in faces)]),
             scores=torch.cat([torch.empty(0), *(found.scores for found in faces)]),
-            frame_count=len(pictures),
+            frame_count=len(faces),
             landmarker=self.landmarker.identity,
             emotion_model=self.emotion_model.identity,
         )

@@ -130,7 +130,8 @@ def find(folders: Sequence[Path]) -> dict[str, Path]:
     for folder in folders:
         for path in sorted(folder.rglob("*")):
             twin = path.suffix == ".pth" and path.with_suffix(".safetensors").is_file()
-            if path.suffix in SUFFIXES and path.is_file() and not twin:
+            half_written = path.name.startswith(".")
+            if path.suffix in SUFFIXES and path.is_file() and not (twin or half_written):
                 found.setdefault(path.relative_to(folder).as_posix(), path)
     return dict(sorted(found.items(), key=lambda item: (Path(item[0]).stem != BEST, item[0])))
 
@@ -167,10 +168,10 @@ def _read_pth(path: Path) -> tuple[dict[str, Tensor], Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # torch's own message advises to switch its safety off; it is kept as the cause, and not repeated here.
         raise CheckpointError(
-            f"{path}: refused. It is damaged, or carries objects other than tensors, which could run code "
-            f"({reason}). Use a file that this pack's training wrote"
+            f"{path}: refused. It is damaged, or carries objects other than tensors, which could run code. "
+            "Use a file that this pack's training wrote"
         ) from error
     tensors = content.get("tensors") if isinstance(content, Mapping) else None
     if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):

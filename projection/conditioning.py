@@ -8,6 +8,7 @@ A conditioning's own `strength` cancels when it is alone, so strength scales the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,11 +43,13 @@ def inject(
         start_percent, end_percent: the part of the sampling in which the face acts, 0…1. Outside it the
             conditioning acts as it came.
 
-    Raises ValueError for an unknown mode, a range that is not one, tokens of another width than the vectors,
+    Raises ValueError for an unknown mode, a strength or range that is none, tokens of another width than the vectors,
     or row counts that do not fit.
     """
     if mode not in MODES:
         raise ValueError(f"unknown mode {mode!r}; choose one of {', '.join(MODES)}")
+    if not math.isfinite(strength):
+        raise ValueError(f"strength must be a finite number, not {strength}")
     if not 0 <= start_percent <= end_percent <= 1:
         raise ValueError(f"start {start_percent} and end {end_percent} must be ordered, between 0 and 1")
     result: list[list[Any]] = []

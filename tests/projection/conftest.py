@@ -56,5 +56,5 @@ def pickle_payload(tmp_path: Path) -> tuple[Path, Path]:
             return Path.write_text, (victim, "the payload ran")
 
     path = tmp_path / "best_model.pth"
-    path.write_bytes(pickle.dumps({"tensors": Payload()}))
+    path.write_bytes(pickle.dumps({"tensors": Payload()}, protocol=2))
     return path, victim

@@ -114,6 +114,8 @@ def test_schedule_stays_within_the_entrys_own_range() -> None:
 def test_bad_requests() -> None:
     with pytest.raises(ValueError, match="unknown mode 'push'; choose one of steer, append"):
         inject([entry()], VECTOR, NEUTRAL, mode="push")
+    with pytest.raises(ValueError, match="strength must be a finite number, not nan"):
+        inject([entry()], VECTOR, NEUTRAL, strength=float("nan"))
     with pytest.raises(ValueError, match="start 0.8 and end 0.2 must be ordered"):
         inject([entry()], VECTOR, NEUTRAL, start_percent=0.8, end_percent=0.2)
     with pytest.raises(ValueError, match="projects into 768 dimensions, but the conditioning has 2048"):
