@@ -1,0 +1,18 @@
+"""ComfyUI's side of the pack; imported only when ComfyUI asks for the nodes."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import host
+from .dataset_writer import DatasetWriter
+from .face_perception import FacePerception
+from .perception_projection import PerceptionProjection
+
+
+class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host ships no types
+    """Lists the pack's nodes."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        host.register_folders()
+        return [FacePerception, PerceptionProjection, DatasetWriter]

@@ -1,0 +1,26 @@
+"""What ComfyUI leaves to the nodes: drop-downs (0.3.64 does not check those of V3 nodes), NaN, literals for links."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ..perception.vector import Perceptions
+
+
+def check_choice(widget: str, value: str, choices: Sequence[str]) -> None:
+    """Raise ValueError, naming the widget and its choices, unless `value` is one of them."""
+    if value not in choices:
+        raise ValueError(f"{widget} cannot be {value!r}; choose one of {', '.join(choices)}")
+
+
+def check_finite(widget: str, value: float) -> None:
+    """Raise ValueError, naming the widget, for NaN, which is neither below its minimum nor above its maximum."""
+    if not math.isfinite(value):
+        raise ValueError(f"{widget} cannot be {value}; give a number")
+
+
+def check_perceptions(value: object) -> None:
+    """Raise TypeError unless `value` is what Face Perception puts out."""
+    if not isinstance(value, Perceptions):
+        raise TypeError(f"perception is a {type(value).__name__}; link it to the perception output of Face Perception")

@@ -1,0 +1,102 @@
+"""Tests in a real ComfyUI: `COMFYUI_PATH`, else ~/ComfyUI; skipped, with a line that says so, without one."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from .server import ROOT, Graph, Host
+
+FOLDER = Path(__file__).parent
+RANDOM_WEIGHTS = "random_sd15.safetensors"
+MAKE_WEIGHTS = ROOT.parent / "shared" / "tools" / "make_random_sd15.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if FOLDER in item.path.parents:
+            item.add_marker(pytest.mark.host)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """A failed test shows the end of the server's log."""
+    report: Any = yield
+    server = getattr(item, "funcargs", {}).get("host")
+    if report.failed and isinstance(server, Host):
+        report.sections.append(("ComfyUI's log", server.tail()))
+    return report  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """One ComfyUI for all tests, with the pack linked into its custom_nodes."""
+    checkout = Path(os.environ.get("COMFYUI_PATH", "~/ComfyUI")).expanduser()
+    if not (checkout / "main.py").is_file():
+        pytest.skip(f"no ComfyUI in {checkout}: set COMFYUI_PATH to a checkout to run the host tests")
+    own = checkout / ".venv" / "bin" / "python"
+    python = Path(os.environ.get("COMFYUI_PYTHON") or (own if own.is_file() else sys.executable))
+    server = Host(checkout, python, tmp_path_factory.mktemp("comfyui"))
+    server.has_weights = link_weights(server)
+    server.start()
+    yield server
+    server.stop()
+
+
+def link_weights(server: Host) -> bool:
+    """Put the random-weight SD1.5 into the host's checkpoints; False where there is none and none can be made."""
+    weights = server.checkout / "models" / "checkpoints" / RANDOM_WEIGHTS
+    if not weights.is_file():
+        if not MAKE_WEIGHTS.is_file():
+            return False
+        subprocess.run(
+            [server.python, MAKE_WEIGHTS, weights],
+            check=True,
+            env={**os.environ, "COMFYUI_PATH": str(server.checkout)},
+        )
+    (server.base / "models" / "checkpoints" / RANDOM_WEIGHTS).symlink_to(weights)
+    return True
+
+
+@pytest.fixture
+def weights(host: Host) -> str:
+    """The name of an SD1.5 checkpoint that the host can sample with."""
+    if not host.has_weights:
+        pytest.skip(f"no {RANDOM_WEIGHTS} in the checkout's models/checkpoints, so nothing can be sampled")
+    return RANDOM_WEIGHTS
+
+
+@pytest.fixture(scope="session")
+def photos(host: Host, astronaut: np.ndarray, grace_hopper: np.ndarray) -> dict[str, str]:
+    """Pictures in the host's input folder, by what they show."""
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    return {
+        "astronaut": host.put_picture("astronaut.png", astronaut),
+        "grace_hopper": host.put_picture("grace_hopper.png", grace_hopper),
+        "no_face": host.put_picture("no_face.png", noise),
+        "one_pixel": host.put_picture("one_pixel.png", np.full((1, 1, 3), 128, dtype=np.uint8)),
+    }
+
+
+@pytest.fixture(scope="session")
+def checkpoint(host: Host) -> str:
+    """The name of a projection checkpoint, trained by the command line in the host's own Python."""
+    folder = host.models / "made"
+    host.training(*("starter", "--text-encoder", "random", "--out_dir", folder, "--samples", 700, "--epochs", 5))
+    return "made/best_model.safetensors"
+
+
+@pytest.fixture(scope="session")
+def graphs() -> Callable[[str], Graph]:
+    """A fresh copy of a graph under graphs/, by name."""
+    loaded = {path.stem: json.loads(path.read_text()) for path in (FOLDER / "graphs").glob("*.json")}
+    return lambda name: copy.deepcopy(loaded[name])

@@ -1,0 +1,197 @@
+"""Perception→CLIP Projection in a real ComfyUI: checkpoints, and what it makes of a conditioning."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from perception_clip.projection.checkpoint import load, save
+
+from .server import Graph, Host
+from .websocket import listen, text_on_node
+
+BLOCK = 77
+
+
+def steering(photo: str, checkpoint: str, name: str, width: int = 768, blocks: int = 1, **widgets: Any) -> Graph:
+    """A photo's face acts on a random conditioning, which is written to output/<name>.pt."""
+    perceive = {"max_faces": 10, "min_confidence": 0.5, "missing": "skip", "image": ["photo", 0]}
+    project = {
+        "checkpoint": checkpoint,
+        "mode": "steer",
+        "strength": 1.0,
+        "start_percent": 0.0,
+        "end_percent": 1.0,
+        "faces": "first",
+        "perception": ["perception", 0],
+        "conditioning": ["prompt", 0],
+    } | widgets
+    return {
+        "photo": {"class_type": "LoadImage", "inputs": {"image": photo}},
+        "perception": {"class_type": "PerceptionClip_FacePerception", "inputs": perceive},
+        "prompt": {"class_type": "Probe_Conditioning", "inputs": {"width": width, "blocks": blocks}},
+        "projection": {"class_type": "PerceptionClip_Projection", "inputs": project},
+        "save": {
+            "class_type": "Probe_SaveConditioning",
+            "inputs": {"conditioning": ["projection", 0], "name": name},
+        },
+    }
+
+
+def conditioning(host: Host, name: str) -> list[list[Any]]:
+    return torch.load(host.base / "output" / f"{name}.pt", weights_only=True)  # type: ignore[no-any-return]
+
+
+def prompt_tokens(width: int = 768, blocks: int = 1) -> torch.Tensor:
+    """What Probe_Conditioning makes."""
+    return torch.randn(1, BLOCK * blocks, width, generator=torch.Generator().manual_seed(0))
+
+
+def test_steer_shifts_every_token_but_the_first_of_a_block(host: Host, photos: dict[str, str], checkpoint: str) -> None:
+    result = host.run(steering(photos["astronaut"], checkpoint, "steer", blocks=2))
+    [[tokens, options]] = conditioning(host, "steer")
+    shift = tokens - prompt_tokens(blocks=2)
+    assert torch.equal(shift[:, [0, BLOCK]], torch.zeros(1, 2, 768))
+    moved = torch.cat([shift[:, 1:BLOCK], shift[:, BLOCK + 1 :]], dim=1)
+    assert moved[0, 0].norm() > 0.1
+    assert torch.allclose(moved, moved[:, :1].expand_as(moved), atol=1e-5)
+    assert torch.equal(options["pooled_output"], prompt_tokens(blocks=2)[:, 0])
+    assert f"adds a vector of length {moved[0, 0].norm():.1f}" in result.text("projection")
+
+
+def test_strength_zero_is_the_identity(host: Host, photos: dict[str, str], checkpoint: str) -> None:
+    host.run(steering(photos["astronaut"], checkpoint, "zero", strength=0))
+    [[tokens, options]] = conditioning(host, "zero")
+    assert torch.equal(tokens, prompt_tokens())
+    assert options.keys() == {"pooled_output"}
+
+
+def test_append_adds_one_block(host: Host, photos: dict[str, str], checkpoint: str) -> None:
+    host.run(steering(photos["astronaut"], checkpoint, "append", mode="append", faces="mean"))
+    [[tokens, _]] = conditioning(host, "append")
+    assert tokens.shape == (1, 2 * BLOCK, 768)
+    assert torch.equal(tokens[:, :BLOCK], prompt_tokens())
+
+
+def test_percents_schedule_the_face(host: Host, photos: dict[str, str], checkpoint: str) -> None:
+    host.run(steering(photos["astronaut"], checkpoint, "part", start_percent=0.2, end_percent=0.8))
+    entries = conditioning(host, "part")
+    assert [(entry[1]["start_percent"], entry[1]["end_percent"]) for entry in entries] == [
+        (0.0, 0.2),
+        (0.2, 0.8),
+        (0.8, 1.0),
+    ]
+    assert [torch.equal(entry[0], prompt_tokens()) for entry in entries] == [True, False, True]
+
+
+def test_faces_differ(host: Host, photos: dict[str, str], checkpoint: str) -> None:
+    for name in ("astronaut", "grace_hopper"):
+        host.run(steering(photos[name], checkpoint, name))
+    one, other = (conditioning(host, name)[0][0] for name in ("astronaut", "grace_hopper"))
+    assert (one - other).norm(dim=-1).max() > 0.1
+
+
+def test_no_face_passes_unchanged_with_a_word(host: Host, photos: dict[str, str], checkpoint: str) -> None:
+    result = host.run(steering(photos["no_face"], checkpoint, "none"))
+    assert "no face: the conditioning passes unchanged" in result.text("projection")
+    assert torch.equal(conditioning(host, "none")[0][0], prompt_tokens())
+
+
+def test_random_stand_in_is_named(host: Host, photos: dict[str, str], checkpoint: str) -> None:
+    text = host.run(steering(photos["astronaut"], checkpoint, "named", strength=0.5)).text("projection")
+    assert "STAND-IN" in text
+    assert f"{checkpoint}, trained with random-weight stand-in" in text
+    assert "first of 1 face: adds a vector" in text
+
+
+def test_names_from_files_cannot_put_markup_on_the_node(host: Host, photos: dict[str, str], checkpoint: str) -> None:
+    """The front end renders a node's text as HTML."""
+    shutil.copy(host.models / checkpoint, host.models / "<img>.safetensors")
+    with listen(host.port, "a-browser") as payloads:
+        host.queue(steering(photos["astronaut"], "<img>.safetensors", "markup"), client="a-browser")
+        shown = dict(text for payload in payloads if (text := text_on_node(payload)))
+    (host.models / "<img>.safetensors").unlink()
+    assert "&lt;img&gt;.safetensors" in shown["projection"]
+    assert "<" not in shown["projection"]
+
+
+def test_another_model_family_is_refused_with_a_remedy(host: Host, photos: dict[str, str], checkpoint: str) -> None:
+    message = host.run(steering(photos["astronaut"], checkpoint, "wide", width=2048)).message
+    assert "768" in message and "2048" in message and "Stable Diffusion 1.5" in message
+
+
+@pytest.mark.parametrize("name", ["absent.safetensors", "../../../etc/passwd", "no checkpoint yet"])
+def test_missing_checkpoint_comes_with_the_way_to_make_one(host: Host, photos: dict[str, str], name: str) -> None:
+    message = host.run(steering(photos["astronaut"], name, "never")).message
+    assert repr(name) in message
+    assert "python -m training starter --text-encoder" in message
+    assert str(host.models) in message
+
+
+@pytest.mark.parametrize(
+    ("widgets", "word"),
+    [
+        ({"mode": "melt"}, "melt"),
+        ({"faces": "all"}, "faces"),
+        ({"strength": 9}, "strength"),
+        ({"strength": float("nan")}, "strength"),
+        ({"start_percent": 0.9, "end_percent": 0.1}, "start"),
+        ({"perception": 5}, "perception"),
+    ],
+)
+def test_wrong_inputs_are_refused_by_name(
+    host: Host, photos: dict[str, str], checkpoint: str, widgets: dict[str, Any], word: str
+) -> None:
+    answer = host.post("/prompt", {"prompt": steering(photos["astronaut"], checkpoint, "never", **widgets)})
+    said = str(answer) if "error" in answer or answer["node_errors"] else host.wait(answer["prompt_id"]).message
+    assert word in said
+
+
+def test_new_and_retrained_files_are_used_without_restart(host: Host, photos: dict[str, str], checkpoint: str) -> None:
+    listed = "/object_info/PerceptionClip_Projection"
+    graph = steering(photos["astronaut"], "new.safetensors", "new")
+    assert "new.safetensors" not in str(host.get(listed))
+    shutil.copy(host.models / checkpoint, host.models / "new.safetensors")
+    assert "new.safetensors" in str(host.get(listed))
+    host.run(graph)
+    first = conditioning(host, "new")[0][0]
+
+    loads = host.loads()
+    assert host.run(graph).succeeded and host.loads() == loads  # nothing has changed, nothing runs
+    trained = load(host.models / checkpoint)
+    save(replace(trained, neutral=trained.neutral + 1), host.models, "new")
+    host.run(graph)
+    assert len(host.loads()) == len(loads) + 1
+    assert not torch.equal(conditioning(host, "new")[0][0], first)
+
+
+class Payload:
+    """Unpickling this makes a folder: proof that code has run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("writer", ["torch", "pickle"])
+def test_pickle_payload_is_refused_and_not_run(host: Host, photos: dict[str, str], tmp_path: Path, writer: str) -> None:
+    proof = tmp_path / "code-has-run"
+    file = host.models / f"{writer}.pth"
+    file.parent.mkdir(exist_ok=True)
+    if writer == "torch":
+        torch.save({"tensors": Payload(proof)}, file)
+    else:
+        file.write_bytes(pickle.dumps(Payload(proof)))
+    message = host.run(steering(photos["astronaut"], file.name, "never")).message
+    file.unlink()
+    assert "refused" in message and str(file) in message
+    assert not proof.exists()

@@ -1,0 +1,129 @@
+"""What a ComfyUI that has the pack says of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from .server import PACK, ROOT, Host
+
+NODES = {
+    "PerceptionClip_FacePerception": (
+        "Face Perception (1441D)",
+        {"image": "IMAGE", "max_faces": "INT", "min_confidence": "FLOAT", "missing": "COMBO"},
+        {"perception": "PERCEPTION", "overlay": "IMAGE", "face_count": "INT"},
+    ),
+    "PerceptionClip_Projection": (
+        "Perception→CLIP Projection",
+        {
+            "perception": "PERCEPTION",
+            "conditioning": "CONDITIONING",
+            "checkpoint": "COMBO",
+            "mode": "COMBO",
+            "strength": "FLOAT",
+            "start_percent": "FLOAT",
+            "end_percent": "FLOAT",
+            "faces": "COMBO",
+        },
+        {"conditioning": "CONDITIONING"},
+    ),
+    "PerceptionClip_DatasetWriter": (
+        "Dataset Writer",
+        {"perception": "PERCEPTION", "clip": "CLIP", "prompt": "STRING", "dataset": "STRING", "group": "STRING"},
+        {"samples": "INT", "path": "STRING"},
+    ),
+}
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+NUMBERS = {"INT", "FLOAT"}
+
+
+def inputs_of(info: dict) -> dict[str, list]:
+    """An /object_info entry's inputs in the node's order: name → [type, options]."""
+    return {
+        name: info["input"][kind][name]
+        for kind in ("required", "optional")
+        for name in info["input_order"].get(kind, [])
+    }
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_node_is_listed_with_its_final_names_and_types(host: Host, node: str) -> None:
+    display_name, inputs, outputs = NODES[node]
+    info = host.get(f"/object_info/{node}")[node]
+    assert info["display_name"] == display_name
+    assert info["category"] == "Perception CLIP"
+    assert {name: spec[0] for name, spec in inputs_of(info).items()} == inputs
+    assert dict(zip(info["output_name"], info["output"], strict=True)) == outputs
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_everything_on_a_node_explains_itself(host: Host, node: str) -> None:
+    info = host.get(f"/object_info/{node}")[node]
+    assert info["description"]
+    assert all(info["output_tooltips"])
+    for name, (kind, options) in inputs_of(info).items():
+        assert options["tooltip"], name
+        if kind in NUMBERS:
+            assert options["min"] <= options["default"] <= options["max"], name
+
+
+def test_pack_imports_without_failure(host: Host) -> None:
+    log = host.log.read_text(errors="replace")
+    lines = [line for line in log.splitlines() if line.endswith(f"custom_nodes/{PACK}")]
+    assert [line for line in lines if re.match(r"\s+\d+\.\d seconds: ", line)]
+    assert not [line for line in lines if "IMPORT FAILED" in line]
+
+
+def test_nothing_is_loaded_or_written_before_a_node_runs(host: Host) -> None:
+    start = host.log.read_text(errors="replace").split("got prompt")[0]
+    assert "Perception CLIP: loaded" not in start
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_help_page_is_served(host: Host, node: str) -> None:
+    page = host.read(f"/extensions/{PACK}/docs/{node}/en.md").decode()
+    assert page.startswith(f"# {NODES[node][0]}\n")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workflows").glob("*.json")), ids=lambda path: path.stem)
+def test_workflow_is_a_template_whose_nodes_fit_their_schemas(host: Host, path: Path) -> None:
+    assert path.stem in host.get("/workflow_templates")[PACK]
+    workflow = json.loads(host.read(f"/api/workflow_templates/{PACK}/{path.name}"))
+    known = host.get("/object_info")
+    for node in workflow["nodes"]:
+        if node["type"] == "MarkdownNote":  # lives in the front end
+            continue
+        info = known[node["type"]]
+        inputs = inputs_of(info)
+        sockets = [(name, spec[0]) for name, spec in inputs.items() if not is_widget(spec)]
+        assert [(socket["name"], socket["type"]) for socket in node["inputs"]] == sockets
+        outputs = list(zip(info["output_name"], info["output"], strict=True))
+        assert [(socket["name"], socket["type"]) for socket in node["outputs"]] == outputs
+        check_widgets(node, inputs)
+
+
+def check_widgets(node: dict, inputs: dict[str, list]) -> None:
+    """A node's widget values are of the right number and each is allowed, in the order of the schema."""
+    values = list(node["widgets_values"])
+    for name, spec in inputs.items():
+        if not is_widget(spec):
+            continue
+        value, options = values.pop(0), spec[1] if len(spec) > 1 else {}
+        kind = "COMBO" if isinstance(spec[0], list) else spec[0]
+        choices = spec[0] if isinstance(spec[0], list) else options.get("options")
+        if name not in ("checkpoint", "ckpt_name", "image") and choices:  # those name the user's own files
+            assert value in choices, (node["type"], name)
+        if kind in NUMBERS:
+            assert options["min"] <= value <= options["max"], (node["type"], name)
+        if options.get("control_after_generate"):
+            assert values.pop(0) in ("fixed", "increment", "decrement", "randomize")
+        if options.get("image_upload"):
+            assert values.pop(0) == "image"
+    assert values == []
+
+
+def is_widget(spec: list) -> bool:
+    return isinstance(spec[0], list) or spec[0] in WIDGETS
