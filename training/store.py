@@ -268,9 +268,11 @@ class Store:
 
     def _is_dataset(self) -> bool:
         """True for one of ours, False for an empty file; StoreError for a database of another program."""
+        # In this order: another process may make the tables, and with them the id, between the two reads.
+        has_tables = self._connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
         if self._pragma("application_id") == APPLICATION_ID:
             return True
-        if self._connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        if has_tables:
             raise StoreError(f"{self.path}: a database of another program, no dataset; choose another name")
         return False
 
