@@ -14,10 +14,10 @@ def ridge(features: Tensor, targets: Tensor, penalty: float) -> tuple[Tensor, Te
     Minimises the squared error plus `penalty` × the squared weights; the bias is free
     (Hoerl & Kennard 1970, "Ridge regression").
     """
-    x, y = features.double(), targets.double()
+    x, y = features.cpu().double(), targets.cpu().double()  # not every device has float64
     x_mean, y_mean = x.mean(dim=0), y.mean(dim=0)
     x, y = x - x_mean, y - y_mean
-    gram = x.T @ x + penalty * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    gram = x.T @ x + penalty * torch.eye(x.shape[1], dtype=x.dtype)
     weights = torch.linalg.solve(gram, x.T @ y).T  # (D, F)
     return weights.to(targets), (y_mean - weights @ x_mean).to(targets)
 

@@ -169,7 +169,7 @@ def test_odd_pictures_survive(landmarks: Tensor, shape: tuple[int, int]) -> None
 def test_a_face_outside_the_picture_survives(landmarks: Tensor) -> None:
     picture = np.full((100, 100, 3), 90, dtype=np.uint8)
     for shift in (-5.0, -0.3, 0.6, 5.0):
-        draw(picture, [perception(landmarks + shift, (100, 100))])
+        assert draw(picture, [perception(landmarks + shift, (100, 100))]).shape == (100, 100, 3)
 
 
 def test_a_batch_is_drawn_picture_by_picture(astronaut: np.ndarray, grace_hopper: np.ndarray) -> None:
