@@ -10,6 +10,7 @@ from ..perception.vector import EMOTIONS, LANDMARKS, split
 
 SHAPE_COMPONENTS = 64  # at most; a small dataset supports fewer
 NOISE = 1e-2  # components with less than this share of the first one's spread are mostly landmark noise
+SMALLEST = 1e-6  # spread, so that faces that are all alike divide by no zero
 RAREST = 1e-4  # probabilities are clamped here, so that their logarithms stay finite
 
 
@@ -43,13 +44,14 @@ class ExpressionFeatures(nn.Module):
         """Measure the features of training perceptions (N, 1441), N ≥ 1, around a template face (478, 3)."""
         shapes = _shapes(vectors, image_sizes, template)
         mean = shapes.mean(dim=0)
-        _, singular, vt = torch.linalg.svd(shapes - mean, full_matrices=False)
-        spread = singular / max(len(shapes) - 1, 1) ** 0.5
-        kept = int((singular > singular[0].clamp_min(1e-6) * NOISE).sum().clamp(1, SHAPE_COMPONENTS))
+        centred = (shapes - mean).double()
+        variances, axes = torch.linalg.eigh(centred.T @ centred / max(len(centred) - 1, 1))  # ascending
+        spread, axes = variances.clamp_min(0).sqrt().flip(0), axes.flip(1)  # (1434,), (1434, 1434)
+        kept = int((spread > spread[0].clamp_min(SMALLEST) * NOISE).sum().clamp(1, SHAPE_COMPONENTS))
         features = cls(kept)
         features.template.copy_(template)
         features.shape_mean.copy_(mean)
-        features.shape_basis.copy_((vt[:kept] / spread[:kept, None].clamp_min(1e-6)).T)
+        features.shape_basis.copy_(axes[:, :kept] / spread[:kept].clamp_min(SMALLEST))
         emotions = _log_probabilities(vectors)
         features.emotion_mean.copy_(emotions.mean(dim=0))
         features.emotion_spread.copy_(emotions.std(dim=0, correction=0).clamp_min(1e-2))

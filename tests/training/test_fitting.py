@@ -16,19 +16,19 @@ from perception_clip.training.starter import sample_dataset
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    return sample_dataset(load_encoder("random"), samples=1400)
+    return sample_dataset(load_encoder("random"), samples=3500)
 
 
 def test_checkpoint_and_metrics(tmp_path: Path, dataset: Dataset) -> None:
-    fitted = fit(dataset, tmp_path / "new", Settings(epochs=8, learning_rate=5e-4), made_by="a test")
+    fitted = fit(dataset, tmp_path / "new", Settings(epochs=5, learning_rate=2e-4), made_by="a test")
     names = sorted(path.name for path in (tmp_path / "new").iterdir())
     assert names == ["best_model.pth", "best_model.safetensors", "metrics.json"]
     metadata = load(fitted.path).metadata
     assert metadata.made_by == "a test" and metadata.uses_image_sizes
     assert metadata.encoder == dataset.meta["encoder"] and metadata.emotion_model == dataset.meta["emotion_model"]
-    assert metadata.dataset == {"sha256": content_hash(dataset), "samples": 1400, "seed": 0}
+    assert metadata.dataset == {"sha256": content_hash(dataset), "samples": 3500, "seed": 0}
     assert json.loads((tmp_path / "new" / "metrics.json").read_text()) == metadata.metrics
-    assert metadata.metrics["held_out_rows"] == 140 and metadata.metrics["split_by_group"]
+    assert metadata.metrics["held_out_rows"] == 350 and metadata.metrics["split_by_group"]
     for metric in ("centred_cosine", "recall_at_1"):
         lead = metadata.metrics["projection_minus"]
         assert lead["mean"][metric][1] > 0.05  # even the interval's lower end
