@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draw the pictures that the README and ComfyUI's template browser show, from two public-domain photos.
 
-usage: python tools/make_pictures.py    (writes web/docs/overview.jpg and workflows/*.jpg; needs scikit-image and
+usage: python tools/make_pictures.py    (writes web/overview.jpg and workflows/*.jpg; needs scikit-image and
 matplotlib)
 """
 
@@ -33,7 +33,7 @@ def main() -> None:
     wide = [_cropped(photos[name], box) for name, box in WIDE.items()]
     drawn = _perceived(wide)
     strip = [_scaled(picture, HEIGHT) for pair in zip(wide, drawn, strict=True) for picture in pair]
-    _row(strip).save(ROOT / "web" / "docs" / "overview.jpg", quality=88)
+    _row(strip).save(ROOT / "web" / "overview.jpg", quality=88)
 
     square = _scaled(drawn[0], SQUARE)
     square.save(ROOT / "workflows" / "face_to_expression.jpg", quality=88)
