@@ -1,8 +1,7 @@
-"""What ComfyUI leaves to the nodes: drop-downs (0.3.64 does not check those of V3 nodes), NaN, literals for links."""
+"""What ComfyUI leaves to the nodes: drop-downs (0.3.64 does not check those of V3 nodes), literals for links."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from ..perception.vector import Perceptions
@@ -12,12 +11,6 @@ def check_choice(widget: str, value: str, choices: Sequence[str]) -> None:
     """Raise ValueError, naming the widget and its choices, unless `value` is one of them."""
     if value not in choices:
         raise ValueError(f"{widget} cannot be {value!r}; choose one of {', '.join(choices)}")
-
-
-def check_finite(widget: str, value: float) -> None:
-    """Raise ValueError, naming the widget, for NaN, which is neither below its minimum nor above its maximum."""
-    if not math.isfinite(value):
-        raise ValueError(f"{widget} cannot be {value}; give a number")
 
 
 def check_perceptions(value: object) -> None:

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..perception.drawing import draw
-from ..perception.vector import EMOTIONS, Perception, Perceptions
+from ..perception.vector import EMOTIONS, Perceptions
 from . import host
 from .checks import check_choice
 
@@ -86,12 +86,9 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
 
 def draw_all(image: Tensor, perceptions: Perceptions, progress: Callable[[int], None]) -> Tensor:
     """Pictures (B, H, W, C) with their faces drawn on them, as ComfyUI's IMAGE (B, H, W, 3) in 0…1."""
-    faces: list[list[Perception]] = [[] for _ in image]
-    for face in perceptions:
-        faces[face.frame].append(face)
     overlay = torch.empty(*image.shape[:3], 3)
-    for index, picture in enumerate(image):
-        overlay[index] = draw(picture, faces[index]) / 255
+    for index, (picture, faces) in enumerate(zip(image, perceptions.by_frame(), strict=True)):
+        overlay[index] = draw(picture, faces) / 255
         progress(index + 1)
     return overlay
 

@@ -12,7 +12,7 @@ from ..perception.vector import Perceptions
 from ..projection.conditioning import MODES, inject
 from ..training.random_clip import IDENTITY as STAND_IN
 from . import host
-from .checks import check_choice, check_finite, check_perceptions
+from .checks import check_choice, check_perceptions
 from .face_perception import PERCEPTION, count
 
 FACES = ("first", "mean")
@@ -112,7 +112,6 @@ class PerceptionProjection(io.ComfyNode):  # type: ignore[misc]  # the host ship
     ) -> io.NodeOutput:
         check_perceptions(perception)
         check_choice("faces", faces, FACES)
-        check_finite("strength", strength)
         projection = host.checkpoint(checkpoint)
         if len(perception) == 0:
             return io.NodeOutput(conditioning, ui=host.note("no face: the conditioning passes unchanged"))

@@ -16,7 +16,7 @@ from torch import Tensor
 from . import panels
 from .pictures import to_pictures
 from .topology import CLOSED_LINES, FEATURES, FEW_LINES, IRISES, OPEN_LINES
-from .vector import EMOTIONS, Perception, Perceptions, split
+from .vector import EMOTIONS, Perception, Perceptions
 
 if TYPE_CHECKING:
     from .pictures import Picture, Pictures
@@ -40,10 +40,7 @@ def draw_batch(pictures: Pictures, perceptions: Perceptions) -> list[Tensor]:
             f"{len(checked)} pictures do not go with perceptions of {perceptions.frame_count}: "
             "give the pictures that they were made from"
         )
-    faces: list[list[Perception]] = [[] for _ in checked]
-    for perception in perceptions:
-        faces[perception.frame].append(perception)
-    return [draw(picture, found) for picture, found in zip(checked, faces, strict=True)]
+    return [draw(picture, found) for picture, found in zip(checked, perceptions.by_frame(), strict=True)]
 
 
 def draw(picture: Picture, faces: Sequence[Perception]) -> Tensor:
@@ -58,7 +55,7 @@ def draw(picture: Picture, faces: Sequence[Perception]) -> Tensor:
     else:
         boxes = [_box(face, canvas.size) for face in faces]
         features = [_features(face, canvas.size) for face in faces]
-        emotions = [tuple(split(face.vector[None])[1][0].tolist()) for face in faces]
+        emotions = [tuple(face.emotions.tolist()) for face in faces]
         placed = panels.arrange(emotions, boxes, features, canvas.size)
         for face, box, shares in zip(faces, boxes, emotions, strict=True):
             strongest = max(range(len(EMOTIONS)), key=shares.__getitem__)
@@ -78,14 +75,14 @@ def _box(face: Perception, size: tuple[int, int]) -> panels.Box:
 
 def _features(face: Perception, size: tuple[int, int]) -> panels.Box:
     """The box around brows, eyes and mouth, in pixels of the canvas."""
-    points = split(face.vector[None])[0][0, FEATURES, :2] * torch.tensor(size)
+    points = face.landmarks[FEATURES, :2] * torch.tensor(size)
     (left, top), (right, bottom) = points.amin(dim=0).tolist(), points.amax(dim=0).tolist()
     return left, top, right, bottom
 
 
 def _draw_face(canvas: Image.Image, face: Perception, box: panels.Box, accent: tuple[int, int, int]) -> None:
     """Landmarks and frame. Drawn on a layer of the face's surroundings, enlarged for smooth lines."""
-    points = split(face.vector[None])[0][0, :, :2].double() * torch.tensor(canvas.size, dtype=torch.float64)
+    points = face.landmarks[:, :2].double() * torch.tensor(canvas.size, dtype=torch.float64)
     height = max(box[3] - box[1], box[2] - box[0], 1.0)
     pad = 0.08 * height + 4
     left, top = (int(max(min(box[i], float(points[:, i].min())) - pad, 0)) for i in (0, 1))

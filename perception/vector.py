@@ -75,6 +75,16 @@ class Perception:
     box: tuple[float, float, float, float]  # left, top, right, bottom in pixels
     score: float  # how sure the detector is, 0…1
 
+    @property
+    def landmarks(self) -> Tensor:
+        """(478, 3) normalised image coordinates."""
+        return split(self.vector[None])[0][0]
+
+    @property
+    def emotions(self) -> Tensor:
+        """(7,) probabilities in the order of `EMOTIONS`."""
+        return split(self.vector[None])[1][0]
+
 
 @dataclass(frozen=True)
 class Perceptions:
@@ -137,6 +147,13 @@ class Perceptions:
         """The frames in which no face was found."""
         found = set(self.frames.tolist())
         return [frame for frame in range(self.frame_count) if frame not in found]
+
+    def by_frame(self) -> list[list[Perception]]:
+        """The faces of each frame, the largest first; an empty list for a frame without one."""
+        faces: list[list[Perception]] = [[] for _ in range(self.frame_count)]
+        for face in self:
+            faces[face.frame].append(face)
+        return faces
 
     def select(self, indices: Sequence[int]) -> Perceptions:
         """The faces at `indices`, in that order; the number of frames stays."""

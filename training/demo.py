@@ -14,11 +14,11 @@ from torch import Tensor
 from ..perception.drawing import draw_batch
 from ..perception.files import atomic_path
 from ..perception.pipeline import PerceptionPipeline
-from ..perception.vector import EMOTIONS, Perceptions
+from ..perception.vector import EMOTIONS, Perception, Perceptions
 from ..projection.checkpoint import Checkpoint, load
 from ..projection.conditioning import inject
 from .encoders import TokenEncoder
-from .fitting import Settings, fit, group_names
+from .fitting import Settings, fit, held_out
 from .judging import centred_cosine, distinct
 from .npz import Dataset, save
 from .npz import load as load_dataset
@@ -66,16 +66,16 @@ def run_demo(photos: list[Photo], encoder: TokenEncoder, out_dir: Path, samples:
     with _step("1  photos → perceptions"):
         perceptions = PerceptionPipeline()([photo.picture for photo in photos])
         overlays = draw_batch([photo.picture for photo in photos], perceptions)
-        for frame, (name, overlay) in enumerate(zip(names, overlays, strict=True)):
+        for name, overlay, faces in zip(names, overlays, perceptions.by_frame(), strict=True):
             path = out_dir / f"{name}_overlay.png"
             _write_png(overlay, path)
-            print(f"   {name}: {_faces(perceptions, frame)} → {path}")
+            print(f"   {name}: {_summary(faces)} → {path}")
 
     with _step(f"2  {samples} faces sampled from the expression model, with prompts → NPZ"):
         data = out_dir / "training_data.npz"
         save(sample_dataset(encoder, samples, settings.seed), data)
         dataset = load_dataset(data)
-        print(f"   {len(dataset.perceptions)} samples, {len(set(group_names(dataset)))} groups → {data}")
+        print(f"   {len(dataset)} samples, {len(set(held_out(dataset, settings.seed).groups))} groups → {data}")
 
     with _step("3  training"):
         made_by = f"demo: {samples} faces {dataset.meta['landmarker']}, no photos"
@@ -103,12 +103,11 @@ def _step(title: str) -> Iterator[None]:
     print(f"   {time.perf_counter() - started:.1f} s\n")
 
 
-def _faces(perceptions: Perceptions, frame: int) -> str:
-    """Such as "1 face, happy 97 %"."""
-    faces = [face for face in perceptions if face.frame == frame]
-    likeliest = [face.vector[-len(EMOTIONS) :].max(dim=0) for face in faces]
-    judged = ", ".join(f"{EMOTIONS[best.indices]} {best.values:.0%}" for best in likeliest)
-    return f"{len(faces)} face{'s' * (len(faces) != 1)}" + (f", {judged}" if judged else "")
+def _summary(faces: list[Perception]) -> str:
+    """Such as "1 face, happy 97%"."""
+    likeliest = [face.emotions.max(dim=0) for face in faces]
+    judged = [f"{EMOTIONS[best.indices]} {best.values:.0%}" for best in likeliest]
+    return ", ".join([f"{len(faces)} face{'s' * (len(faces) != 1)}", *judged])
 
 
 def _write_png(picture: Tensor, path: Path) -> None:

@@ -54,12 +54,7 @@ class Report:
         return "\n".join([*lines, f"(95 % bootstrap intervals over {self.rows} rows {kind})"])
 
 
-def evaluate(
-    checkpoint: Checkpoint,
-    data: TrainingData,
-    rows: Split,
-    groups: list[str],
-) -> Report:
+def evaluate(checkpoint: Checkpoint, data: TrainingData, rows: Split) -> Report:
     """Judge on the split's test rows; the rival methods learn from its training rows.
 
     The rivals: the mean target, the nearest neighbour by shape, and ridge regression (its penalty chosen on
@@ -68,7 +63,7 @@ def evaluate(
     truth = data.targets[rows.test]
     centre = data.targets[rows.train].mean(dim=0)
     candidates, member = distinct(data.targets)
-    test_groups = [groups[row] if rows.by_group else str(row) for row in rows.test.tolist()]
+    test_groups = [rows.groups[row] for row in rows.test.tolist()]
     values = {
         name: {
             "centred_cosine": centred_cosine(predicted, truth, centre),

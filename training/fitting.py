@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from .split import Split, split_rows
 from .trainer import Epoch, TrainingData, train
 
 METRICS_FILE = "metrics.json"
+ORIGINS = ("space", "encoder", "landmarker", "emotion_model")  # what a checkpoint takes over from its dataset's meta
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,13 @@ class Fitted:
     checkpoint: Checkpoint
     path: Path  # of best_model.safetensors
     report: Report
-    seconds: float
 
 
 def as_tensors(dataset: Dataset) -> TrainingData:
     """The dataset's arrays as tensors; pictures of unknown size count as square."""
     sizes = dataset.image_sizes
     if sizes is None:
-        sizes = np.broadcast_to(np.array(SQUARE, dtype=np.int32), (len(dataset.perceptions), 2))
+        sizes = np.broadcast_to(np.array(SQUARE, dtype=np.int32), (len(dataset), 2))
     return TrainingData(
         vectors=torch.from_numpy(np.ascontiguousarray(dataset.perceptions)),
         image_sizes=torch.from_numpy(np.ascontiguousarray(sizes)),
@@ -57,16 +56,9 @@ def as_tensors(dataset: Dataset) -> TrainingData:
     )
 
 
-def group_names(dataset: Dataset) -> list[str]:
-    """Each row's group; rows without one are a group of their own."""
-    count = len(dataset.perceptions)
-    given = [""] * count if dataset.groups is None else [str(name) for name in dataset.groups]
-    return [name or f"row {row}" for row, name in enumerate(given)]
-
-
 def held_out(dataset: Dataset, seed: int) -> Split:
     """The split that training with `seed` makes of this dataset."""
-    return split_rows(group_names(dataset), len(dataset.perceptions), seed)
+    return split_rows(None if dataset.groups is None else dataset.groups.tolist(), len(dataset), seed)
 
 
 def fit(dataset: Dataset, out_dir: Path, settings: Settings, made_by: str = "train") -> Fitted:
@@ -74,14 +66,11 @@ def fit(dataset: Dataset, out_dir: Path, settings: Settings, made_by: str = "tra
 
     Shows a progress bar. Raises ValueError for a dataset that is too small, or if training diverges.
     """
-    started = time.perf_counter()
     out_dir.mkdir(parents=True, exist_ok=True)  # a read-only folder should fail before the work, not after
     data, rows = as_tensors(dataset), held_out(dataset, settings.seed)
     fingerprint = dataset.meta.get("fingerprint")
     metadata = Metadata(
-        encoder=dataset.meta.get("encoder", "unknown"),
-        landmarker=dataset.meta.get("landmarker", "unknown"),
-        emotion_model=dataset.meta.get("emotion_model", "unknown"),
+        **{key: dataset.meta[key] for key in ORIGINS if key in dataset.meta},
         made_by=made_by,
         uses_image_sizes=dataset.image_sizes is not None,
         dataset={"sha256": content_hash(dataset), "samples": len(data.vectors), "seed": settings.seed},
@@ -100,11 +89,11 @@ def fit(dataset: Dataset, out_dir: Path, settings: Settings, made_by: str = "tra
             device=settings.device,
             progress=_show(bar),
         )
-    report = evaluate(checkpoint, data, rows, group_names(dataset))
+    report = evaluate(checkpoint, data, rows)
     checkpoint = replace(checkpoint, metadata=replace(metadata, metrics=report.as_dict()))
     path = save(checkpoint, out_dir)
     write_json(out_dir / METRICS_FILE, checkpoint.metadata.metrics)
-    return Fitted(checkpoint, path, report, seconds=time.perf_counter() - started)
+    return Fitted(checkpoint, path, report)
 
 
 def write_json(path: Path, content: object) -> None:

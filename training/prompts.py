@@ -70,9 +70,8 @@ FEELINGS = {  # emotion → how people say it when it is slight, plain, strong
 
 # Strengths count from 0, a neutral face, over 1, the plain emotion; above is exaggerated.
 NEUTRAL_BELOW = 0.15
-SLIGHT_BELOW = 0.6
-STRONG_FROM = 1.2
 STRONGEST = 1.5  # the most exaggerated that faces are sampled
+LEVELS = ((NEUTRAL_BELOW, 0.6), (0.6, 1.2), (1.2, STRONGEST))  # slight, plain, strong: from … to below
 
 _SYNONYMS = {  # other plain forms of the emotions' names, as data sets use them
     "angry": ("anger", "mad"),
@@ -100,7 +99,7 @@ def wordings(emotion: str, strength: float = 1.0) -> tuple[str, ...]:
     """All prompts for one of `EMOTIONS` at a strength ≥ 0 (1 plain, above 1.2 strong, below 0.15 neutral)."""
     if strength < NEUTRAL_BELOW:
         emotion = "neutral"
-    level = 0 if strength < SLIGHT_BELOW else 1 if strength < STRONG_FROM else 2
+    level = _level(strength)
     return tuple(
         _article(template.format(feeling=feeling)) for feeling in FEELINGS[emotion][level] for template in TEMPLATES
     )
@@ -119,9 +118,7 @@ def prompt_at(emotion: str, strength: float) -> str:
     """
     if emotion == "neutral" or strength < NEUTRAL_BELOW:
         return prompt_for("neutral", 0)
-    begin, end = (NEUTRAL_BELOW, SLIGHT_BELOW)
-    if strength >= SLIGHT_BELOW:
-        begin, end = (SLIGHT_BELOW, STRONG_FROM) if strength < STRONG_FROM else (STRONG_FROM, STRONGEST)
+    begin, end = LEVELS[_level(strength)]
     choices = wordings(emotion, strength)
     feelings = len(choices) // len(TEMPLATES)
     feeling = min(int((strength - begin) / (end - begin) * feelings), feelings - 1)
@@ -139,6 +136,11 @@ def prompt_for_label(label: str, name: str) -> str:
         return prompt_for(emotion, index)
     text = re.sub(r"[\s_-]+", " ", label).strip()
     return LABEL_TEMPLATES[index % len(LABEL_TEMPLATES)].format(label=text)
+
+
+def _level(strength: float) -> int:
+    """Which of `LEVELS` a strength belongs to; beyond them, the nearest."""
+    return sum(strength >= begin for begin, _ in LEVELS[1:])
 
 
 def _article(text: str) -> str:

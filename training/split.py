@@ -21,6 +21,7 @@ class Split:
     train: Tensor
     validation: Tensor
     test: Tensor
+    groups: list[str]  # each row's group; rows without one, and all if `by_group` is False, have one of their own
     by_group: bool  # False: too few groups, so rows were split and similar faces lie on both sides
 
 
@@ -36,12 +37,12 @@ def split_rows(groups: Sequence[str] | None, count: int, seed: int = 0) -> Split
             f"the dataset has {count} samples; {FEWEST} are the least, a few hundred are enough. "
             "Add samples with `python -m training build` or the Dataset Writer node"
         )
-    names = [""] * count if groups is None else list(groups)
-    keys = [name or f"\0row {row}" for row, name in enumerate(names)]
-    by_group = len(set(keys)) >= FEWEST
+    own = [f"\0row {row}" for row in range(count)]  # no name that a user gave begins like this
+    names = own if groups is None else [str(name) or own[row] for row, name in enumerate(groups)]
+    by_group = len(set(names)) >= FEWEST
     if not by_group:
-        keys = [str(row) for row in range(count)]
-    _, members = np.unique(np.array(keys), return_inverse=True)  # (count,) group numbers, in sorted order
+        names = own
+    _, members = np.unique(np.array(names), return_inverse=True)  # (count,) group numbers, in sorted order
     group_count = int(members.max()) + 1
     order = np.random.default_rng(seed).permutation(group_count)
     test = max(1, round(group_count * TEST_SHARE))
@@ -51,4 +52,4 @@ def split_rows(groups: Sequence[str] | None, count: int, seed: int = 0) -> Split
     part_of_group[order[test : test + validation]] = 1
     parts = torch.from_numpy(part_of_group[members])
     train, held, judged = ((parts == part).nonzero()[:, 0] for part in range(3))
-    return Split(train=train, validation=held, test=judged, by_group=by_group)
+    return Split(train=train, validation=held, test=judged, groups=names, by_group=by_group)

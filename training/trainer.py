@@ -74,11 +74,11 @@ def train(
     network.to(device)
 
     # Landmarks are not augmented, so the features of every row are computed once.
-    x = network.features(vectors.to(device), sizes.to(device))
-    y = ((targets.to(device)) - network.target_mean) / network.target_scale
-    held = rows.validation
-    held_x = network.features(data.vectors[held].to(device), data.image_sizes[held].to(device))
-    held_y = (data.targets[held].to(device) - network.target_mean) / network.target_scale
+    def prepared(part: Tensor) -> tuple[Tensor, Tensor]:
+        features = network.features(data.vectors[part].to(device), data.image_sizes[part].to(device))
+        return features, (data.targets[part].to(device) - network.target_mean) / network.target_scale
+
+    (x, y), (held_x, held_y) = prepared(rows.train), prepared(rows.validation)
     weight, bias = best_ridge(x, y, held_x, held_y)
     with torch.no_grad():
         network.linear.weight.copy_(weight)

@@ -76,7 +76,6 @@ class Host:
         self.datasets = base / "user" / "__perception_clip" / "datasets"
         self.log = base / "server.log"
         self.has_weights = False
-        self.has_weights = False
         for folder in ("input", "output", "temp", "user", "models/checkpoints"):
             (base / folder).mkdir(parents=True, exist_ok=True)
         self.port = free_port()

@@ -42,7 +42,7 @@ def rows() -> Split:
 
 @pytest.fixture(scope="module")
 def report(data: TrainingData, rows: Split) -> Report:
-    return evaluate(fit(data, rows), data, rows, [str(row) for row in range(ROWS)])
+    return evaluate(fit(data, rows), data, rows)
 
 
 def test_it_learns_what_simple_rules_cannot(report: Report) -> None:

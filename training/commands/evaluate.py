@@ -8,7 +8,7 @@ from pathlib import Path
 from ...projection.checkpoint import BEST, DEFAULT_FOLDER
 from ...projection.checkpoint import load as load_checkpoint
 from ..evaluation import evaluate
-from ..fitting import as_tensors, group_names, held_out, write_json
+from ..fitting import as_tensors, held_out, write_json
 from ..npz import content_hash, load
 
 
@@ -33,12 +33,8 @@ def run(options: argparse.Namespace) -> int:
             "Note: the checkpoint was trained on another dataset. It is judged on a tenth of this one's "
             "groups; its rivals learn from the rest."
         )
-    report = evaluate(
-        checkpoint,
-        as_tensors(dataset),
-        held_out(dataset, int(trained_on.get("seed", 0))),
-        group_names(dataset),
-    )
+    rows = held_out(dataset, int(trained_on.get("seed", 0)))
+    report = evaluate(checkpoint, as_tensors(dataset), rows)
     print(report)
     if options.out is not None:
         write_json(options.out, report.as_dict())
