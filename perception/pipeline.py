@@ -83,6 +83,7 @@ class PerceptionPipeline:
             frames=frames,
             boxes=torch.cat([torch.empty(0, 4), *(found.boxes for found in faces)]),
             scores=torch.cat([torch.empty(0), *(found.scores for found in faces)]),
+            tracks=torch.arange(len(frames)),
             frame_count=len(faces),
             landmarker=self.landmarker.identity,
             emotion_model=self.emotion_model.identity,

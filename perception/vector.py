@@ -73,7 +73,8 @@ class Perception:
     image_size: tuple[int, int]  # (height, width) of the picture, in pixels
     frame: int  # which picture of the batch, from 0
     box: tuple[float, float, float, float]  # left, top, right, bottom in pixels
-    score: float  # how sure the detector is, 0…1
+    score: float  # how sure the detector is, above 0 up to 1; 0: not seen but filled in (perception/sequences.py)
+    track: int  # the same number for the same face in the pictures of a sequence, from 0
 
     @property
     def landmarks(self) -> Tensor:
@@ -90,14 +91,16 @@ class Perception:
 class Perceptions:
     """The faces of a batch of pictures, as tensors over N faces on the CPU; the node type PERCEPTION.
 
-    Faces are ordered by frame, and within a frame by area, the largest first.
+    Faces are ordered by frame, and within a frame as the pipeline was asked to: the largest first if not told
+    otherwise.
     """
 
     vectors: Tensor  # (N, 1441) float32
     image_sizes: Tensor  # (N, 2) int32: (height, width) in pixels
     frames: Tensor  # (N,) int64
     boxes: Tensor  # (N, 4) float32: left, top, right, bottom in pixels
-    scores: Tensor  # (N,) float32, 0…1
+    scores: Tensor  # (N,) float32, 0…1; 0: not seen but filled in
+    tracks: Tensor  # (N,) int64: the same number for the same face in the pictures of a sequence, from 0
     frame_count: int
     landmarker: str  # identity of what found the landmarks
     emotion_model: str  # identity of what judged the emotions
@@ -110,6 +113,7 @@ class Perceptions:
             ("frames", (count,)),
             ("boxes", (count, 4)),
             ("scores", (count,)),
+            ("tracks", (count,)),
         ):
             actual = tuple(getattr(self, name).shape)
             if actual != shape:
@@ -130,6 +134,7 @@ class Perceptions:
             frame=int(self.frames[index]),
             box=(left, top, right, bottom),
             score=float(self.scores[index]),
+            track=int(self.tracks[index]),
         )
 
     @property
@@ -144,12 +149,12 @@ class Perceptions:
 
     @property
     def empty_frames(self) -> list[int]:
-        """The frames in which no face was found."""
+        """The frames without a face."""
         found = set(self.frames.tolist())
         return [frame for frame in range(self.frame_count) if frame not in found]
 
     def by_frame(self) -> list[list[Perception]]:
-        """The faces of each frame, the largest first; an empty list for a frame without one."""
+        """The faces of each frame, in their order; an empty list for a frame without one."""
         faces: list[list[Perception]] = [[] for _ in range(self.frame_count)]
         for face in self:
             faces[face.frame].append(face)

@@ -30,7 +30,7 @@ def landmarks() -> Tensor:
 def perception(landmarks: Tensor, size: tuple[int, int], emotions: Tensor = HAPPY, frame: int = 0) -> Perception:
     points = landmarks[:, :2] * torch.tensor(size).flip(0)
     box = (*points.amin(dim=0).tolist(), *points.amax(dim=0).tolist())
-    return Perception(pack(landmarks[None], emotions[None])[0], size, frame, box, score=1.0)
+    return Perception(pack(landmarks[None], emotions[None])[0], size, frame, box, score=1.0, track=0)
 
 
 def crowd(landmarks: Tensor, size: tuple[int, int], columns: int, rows: int) -> list[Perception]:
@@ -192,6 +192,7 @@ def test_a_batch_of_nothing() -> None:
         frames=torch.zeros(0, dtype=torch.int64),
         boxes=torch.zeros(0, 4),
         scores=torch.zeros(0),
+        tracks=torch.zeros(0, dtype=torch.int64),
         frame_count=0,
         landmarker="none",
         emotion_model="none",

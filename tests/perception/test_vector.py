@@ -24,6 +24,7 @@ def perceptions(frames: list[int], frame_count: int) -> Perceptions:
         frames=torch.tensor(frames, dtype=torch.int64),
         boxes=torch.arange(4 * count, dtype=torch.float32).reshape(-1, 4),
         scores=torch.full((count,), 0.9),
+        tracks=torch.arange(count),
         frame_count=frame_count,
         landmarker="a",
         emotion_model="b",
