@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,16 +11,18 @@ from torch import Tensor
 
 from .engines import EmotionModel, Faces, Landmarker
 from .pictures import separate, to_picture
+from .selection import Selection
+from .tracking import Tracker
 from .vector import EMOTIONS, LANDMARKS, Perceptions, pack
 
 if TYPE_CHECKING:
-    from .pictures import Pictures
+    from .pictures import Picture, Pictures
 
 CHUNK = 16  # pictures per step: large enough for full speed, small enough to cancel and to fit
 
 
 class PerceptionPipeline:
-    """Finds every face in pictures, its 478 landmarks and its 7 emotion probabilities.
+    """Finds the faces in pictures, their 478 landmarks and their 7 emotion probabilities.
 
     Models are loaded when the pipeline is made, and kept: make one and call it many times.
 
@@ -27,8 +30,9 @@ class PerceptionPipeline:
         landmarker: finds faces; the bundled one when None.
         emotion_model: judges them; the bundled expression model when None.
         device: where the bundled models run; given engines stay where they are.
-        max_faces: at most this many per picture, 1 or more (bundled landmarker).
+        detector: of the bundled landmarker, one of landmarker.DETECTORS.
         min_confidence: faces that the detector is less sure of are dropped, 0…1 (bundled landmarker).
+        selection: which faces of a picture count, and in which order; at most ten, the largest first, when None.
     """
 
     def __init__(
@@ -37,41 +41,53 @@ class PerceptionPipeline:
         emotion_model: EmotionModel | None = None,
         *,
         device: str | torch.device = "cpu",
-        max_faces: int = 10,
+        detector: str = "near",
         min_confidence: float = 0.5,
+        selection: Selection | None = None,
     ) -> None:
         if landmarker is None:
             from .landmarker import BundledLandmarker
 
-            landmarker = BundledLandmarker(device=device, max_faces=max_faces, min_confidence=min_confidence)
+            landmarker = BundledLandmarker(device=device, min_confidence=min_confidence)
         if emotion_model is None:
             from .expression import ExpressionModel
 
             emotion_model = ExpressionModel.load(device=device)
         self.landmarker = landmarker
         self.emotion_model = emotion_model
+        self.selection = selection or Selection()
 
-    def __call__(self, pictures: Pictures, progress: Callable[[int], None] | None = None) -> Perceptions:
-        """Pictures in any form that `to_pictures` takes → the faces in them.
+    def __call__(
+        self, pictures: Pictures | Iterator[Picture], progress: Callable[[int], None] | None = None
+    ) -> Perceptions:
+        """Pictures in any form that `to_pictures` takes, or an iterator over them → the faces in them.
 
-        `progress`, if given, is called after each chunk with the number of pictures done; what it raises ends
-        the run. Raises PictureError (a ValueError) that names the first picture that cannot be used.
+        Pictures are taken from an iterator a chunk at a time, so that a long video never lies in memory. They count
+        as a sequence: a face that continues one of a picture before has the same track. `progress`, if given, is
+        called after each chunk with the number of pictures done; what it raises ends the run. Raises PictureError (a
+        ValueError) that names the first picture that cannot be used.
         """
-        items = separate(pictures)
+        items = pictures if isinstance(pictures, Iterator) else iter(separate(pictures))
+        tracker = Tracker()
         sizes: list[tuple[int, ...]] = []
         faces: list[Faces] = []
+        tracks: list[int] = []
         emotions: list[Tensor] = []
-        for start in range(0, len(items), CHUNK):
-            chunk = [to_picture(item, start + i) for i, item in enumerate(items[start : start + CHUNK])]
-            found = self.landmarker.detect(chunk)
+        while chunk := [to_picture(item, len(faces) + i) for i, item in enumerate(islice(items, CHUNK))]:
+            found = [
+                self.selection(all_faces, *picture.shape[:2])
+                for picture, all_faces in zip(chunk, self.landmarker.detect(chunk), strict=True)
+            ]
             emotions.append(self.emotion_model.classify(chunk, found))
+            for picture, chosen in zip(chunk, found, strict=True):
+                tracks.extend(tracker.update(chosen, *picture.shape[:2]))
             faces.extend(found)
             sizes.extend(picture.shape[:2] for picture in chunk)
             if progress is not None:
                 progress(len(faces))
-        return self._join(torch.tensor(sizes, dtype=torch.int32).reshape(-1, 2), faces, emotions)
+        return self._join(torch.tensor(sizes, dtype=torch.int32).reshape(-1, 2), faces, tracks, emotions)
 
-    def _join(self, sizes: Tensor, faces: list[Faces], emotions: list[Tensor]) -> Perceptions:
+    def _join(self, sizes: Tensor, faces: list[Faces], tracks: list[int], emotions: list[Tensor]) -> Perceptions:
         counts = torch.tensor([len(found) for found in faces], dtype=torch.int64)
         frames = torch.repeat_interleave(torch.arange(len(faces)), counts)
         return Perceptions(
@@ -83,7 +99,7 @@ class PerceptionPipeline:
             frames=frames,
             boxes=torch.cat([torch.empty(0, 4), *(found.boxes for found in faces)]),
             scores=torch.cat([torch.empty(0), *(found.scores for found in faces)]),
-            tracks=torch.arange(len(frames)),
+            tracks=torch.tensor(tracks, dtype=torch.int64),
             frame_count=len(faces),
             landmarker=self.landmarker.identity,
             emotion_model=self.emotion_model.identity,

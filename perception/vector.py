@@ -44,6 +44,12 @@ def split(vectors: Tensor) -> tuple[Tensor, Tensor]:
     return vectors[:, :LANDMARK_VALUES].unflatten(1, (LANDMARKS, 3)), vectors[:, LANDMARK_VALUES:]
 
 
+def bounding_boxes(landmarks: Tensor, image_sizes: Tensor) -> Tensor:
+    """Landmarks (N, 478, 3) and (height, width) (N, 2) → left, top, right, bottom in pixels (N, 4) float32."""
+    points = landmarks[..., :2] * image_sizes.to(landmarks).flip(1)[:, None]  # (N, 478, 2)
+    return torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1)
+
+
 def validate(vectors: Tensor) -> Tensor:
     """Return `vectors` (N, 1441) as float32, or raise a ValueError that names the first bad row and why."""
     if vectors.ndim != 2 or vectors.shape[1] != DIM:

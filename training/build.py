@@ -14,10 +14,10 @@ from tqdm import tqdm
 from ..perception.pictures import PictureError, read_picture
 from ..perception.pipeline import PerceptionPipeline
 from ..perception.vector import Perceptions
+from ..perception.videos import Video, VideoError
 from .encoders import TextEncoder, fingerprint
 from .sources import Item
 from .store import Store
-from .videos import VideoError, read_frames
 
 CHUNK = 1 << 20  # bytes of a file hashed at a time
 
@@ -62,7 +62,7 @@ def build(
     Samples are safe on disk after each `batch` of pictures, so a build that was stopped, or to which files were
     added, is simply run again: what has become a sample (the same bytes with the same prompt, whatever the file is
     called) is not perceived again. Of videos, every `every`-th frame is taken (about two per second if None). Files
-    that cannot be read and pictures without a face are skipped and listed with the reason.
+    that cannot be read, damaged parts of videos and pictures without a face are skipped and listed with the reason.
 
     Raises BuildError if there is no face at all, StoreError if the store's samples were made with other models.
     """
@@ -89,12 +89,15 @@ def _shots(
         try:
             content = _hash(item.path)
             if item.is_video:
-                for number, picture in read_frames(item.path, every):
-                    key = _key(content, number, item.prompt)
+                video = Video(item.path)
+                for frame in video.frames(every or video.sparsely()):
+                    key = _key(content, frame.number, item.prompt)
                     if store.has(key):
                         summary.known += 1
                     else:
-                        yield _Shot(item, f"{item.name}#frame={number}", key, picture)
+                        yield _Shot(item, f"{item.name}#frame={frame.number}", key, frame.picture)
+                if video.problem:
+                    summary.skipped.append((item.name, video.problem))
             elif store.has(key := _key(content, 0, item.prompt)):
                 summary.known += 1
             else:

@@ -1,0 +1,78 @@
+"""The same number for the same face, from picture to picture of a sequence."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .engines import Faces
+
+OVERLAP = 0.15  # intersection over union that the boxes of one face in two pictures must have
+PATIENCE = 25  # pictures for which a face that is not seen is remembered: about a second of video
+
+
+class Tracker:
+    """Numbers faces from 0 in the order in which they first appear.
+
+    A face continues a track if its box overlaps the one where that track was last seen; of several, the one whose
+    landmarks are nearest in the mean wins, and each track takes one face. Coordinates count in longer sides of the
+    picture, so that pictures may change their size.
+    """
+
+    def __init__(self) -> None:
+        self._picture = 0
+        self._next = 0
+        self._ids: list[int] = []
+        self._seen: list[int] = []  # the picture in which each track was last seen
+        self._points = torch.zeros(0, 478, 2)
+        self._boxes = torch.zeros(0, 4)
+
+    def update(self, faces: Faces, height: int, width: int) -> list[int]:
+        """The track of each of the next picture's faces."""
+        side = max(height, width)
+        points = faces.landmarks[..., :2] * torch.tensor([width / side, height / side])
+        boxes = faces.boxes / side
+        tracks = self._match(points, boxes)
+        for face, track in enumerate(tracks):
+            if track < 0:
+                tracks[face] = self._next
+                self._next += 1
+        self._remember(tracks, points, boxes)
+        return tracks
+
+    def _match(self, points: Tensor, boxes: Tensor) -> list[int]:
+        """The track of each face, −1 for a new one."""
+        tracks = [-1] * len(boxes)
+        if not tracks or not self._ids:
+            return tracks
+        distances = (points[:, None] - self._points).norm(dim=-1).mean(dim=-1)  # (F, T)
+        distances[_overlap(boxes, self._boxes) < OVERLAP] = torch.inf
+        while distances.isfinite().any():
+            face, known = divmod(int(distances.argmin()), len(self._ids))
+            tracks[face] = self._ids[known]
+            distances[face] = torch.inf
+            distances[:, known] = torch.inf
+        return tracks
+
+    def _remember(self, tracks: list[int], points: Tensor, boxes: Tensor) -> None:
+        """Where each track is now; those that were not seen for long are forgotten."""
+        here = set(tracks)
+        old = [
+            index
+            for index, track in enumerate(self._ids)
+            if track not in here and self._picture - self._seen[index] < PATIENCE
+        ]
+        self._ids = tracks + [self._ids[index] for index in old]
+        self._seen = [self._picture] * len(tracks) + [self._seen[index] for index in old]
+        self._points = torch.cat([points, self._points[old]])
+        self._boxes = torch.cat([boxes, self._boxes[old]])
+        self._picture += 1
+
+
+def _overlap(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union of boxes (F, 4) with boxes (T, 4): (F, T)."""
+    low = torch.maximum(first[:, None, :2], second[:, :2])
+    high = torch.minimum(first[:, None, 2:], second[:, 2:])
+    shared = (high - low).clamp_min(0).prod(dim=-1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(dim=-1) for boxes in (first, second)]
+    return shared / (areas[0][:, None] + areas[1] - shared).clamp_min(torch.finfo(shared.dtype).tiny)
