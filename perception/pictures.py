@@ -71,8 +71,8 @@ def to_picture(picture: Picture, index: int) -> Tensor:
 
 
 def _as_tensor(picture: Picture) -> Tensor:
-    """The same pixels as a tensor; torch warns of arrays that may not be written to, so those are copied."""
-    if isinstance(picture, np.ndarray) and not picture.flags.writeable:
+    """The same pixels as a tensor. Arrays that may not be written to, or run backwards, torch does not take: copied."""
+    if isinstance(picture, np.ndarray) and not (picture.flags.writeable and min(picture.strides, default=0) >= 0):
         picture = picture.copy()
     return torch.as_tensor(picture)
 

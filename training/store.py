@@ -9,7 +9,6 @@ local disk: a folder shared over the network does not do.
 from __future__ import annotations
 
 import hashlib
-import re
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
+from ..perception.names import is_name
 from ..perception.vector import validate
 from .samples import (
     EMBEDDING,
@@ -63,8 +63,6 @@ _SCHEMA = """
     );
     CREATE TABLE made (key TEXT PRIMARY KEY) WITHOUT ROWID
 """
-_NAME = re.compile(r"\w([\w .-]*[\w-])?")
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # Windows' device names
 _REMEDIES = {  # by what SQLite's message says
     "not a database": "it is not a dataset of this pack; choose another name",
     "full": "make room and run it again; what was stored before is safe",
@@ -78,11 +76,10 @@ _REMEDIES = {  # by what SQLite's message says
 def dataset_path(folder: Path, name: str) -> Path:
     """The file of the dataset `name` in `folder`.
 
-    Raises StoreError unless the name is 1 to 60 letters, digits, spaces, dots, dashes and underscores, begins
-    with a letter, digit or underscore, does not end with a dot or a space, has no two dots in a row and is no
-    device name of Windows: such a name is a file name on every system and cannot leave the folder.
+    Raises StoreError unless the name, of up to 60 characters, is a file name on every system and cannot leave the
+    folder (perception/names.py).
     """
-    if len(name) > MAX_NAME or ".." in name or not _NAME.fullmatch(name) or _RESERVED.fullmatch(name):
+    if not is_name(name, MAX_NAME):
         raise StoreError(
             f"{name!r} cannot be a dataset name. Use up to {MAX_NAME} letters, digits, spaces, dots, dashes "
             "and underscores, beginning with a letter and not ending with a dot or a space: 'my faces'"

@@ -98,3 +98,10 @@ def test_unreadable_files_are_named(tmp_path: Path, astronaut: np.ndarray) -> No
     ):
         with pytest.raises(PictureError, match=f"{name}: .*{message}"):
             read_picture(tmp_path / name)
+
+
+def test_mirrored_and_read_only_arrays() -> None:
+    picture = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    assert torch.equal(to_pictures(picture[:, ::-1])[0], torch.tensor(picture).flip(1))
+    picture.flags.writeable = False
+    assert torch.equal(to_pictures(picture)[0], torch.tensor(picture.copy()))
