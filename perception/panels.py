@@ -1,9 +1,7 @@
-"""The panels of an overlay: one labelled bar per emotion, and where to put them so that all can be read."""
+"""What an overlay writes: a panel with a bar per emotion, a tag with the number of a track, a line of words."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .vector import EMOTIONS
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+Colour = tuple[int, int, int]
 
 COLOURS = {
     "angry": (255, 95, 95),
@@ -23,8 +21,8 @@ COLOURS = {
     "neutral": (205, 216, 222),
 }
 BACKGROUND = (18, 22, 30, 205)
-TRACK = (66, 72, 84, 235)
-BRIGHT, DIM = (255, 255, 255, 255), (176, 182, 192, 255)
+TRACK = (66, 72, 84)  # what a bar lies in
+BRIGHT, DIM = (255, 255, 255), (176, 182, 192)
 
 SMALLEST_TEXT = 9  # pixels; smaller letters cannot be read
 
@@ -46,58 +44,127 @@ class Panel:
         """(width, height) in pixels."""
         text = self.text
         if self.short:
-            return round(text_width(self._caption(), text) + 1.1 * text), round(2.1 * text)
-        return round(self._label_width() + 9.5 * text), round((1.45 * len(EMOTIONS) + 0.85) * text)
+            # As wide as with the widest number, so that it does not change from picture to picture.
+            widest = f"{EMOTIONS[self.strongest]} 100%"
+            return round(text_width(widest, text) + 1.1 * text), round(2.1 * text)
+        return round(label_width(text) + 9.8 * text), round((1.45 * len(EMOTIONS) + 0.85) * text)
 
     def render(self) -> Image.Image:
         """An RGBA picture of `size`."""
         text, (width, height) = self.text, self.size
-        label = Label(width, height, text)
         if self.short:
-            edge, share = 0.55 * text, self.emotions[self.strongest]
-            label.write(width / 2, 0.82 * text, self._caption(), BRIGHT, anchor="mm")
-            label.bar(edge, width - edge, 1.65 * text, share, COLOURS[EMOTIONS[self.strongest]], half=0.18 * text)
-            return label.finish()
-        edge = 0.65 * text
+            share, name = self.emotions[self.strongest], EMOTIONS[self.strongest]
+            picture = plate(width, height, text).copy()
+            write(picture, width / 2, round(0.82 * text), f"{name} {share:.0%}", text, BRIGHT, align=0.5)
+            edge = round(0.55 * text)
+            for part, colour in ((1.0, TRACK), (share, COLOURS[name])):
+                draw_bar(picture, edge, width - edge, round(1.65 * text), part, colour, half=0.18 * text)
+            return picture
+        picture = empty_panel(text, width, height, self.strongest).copy()
+        bar = bar_ends(text, width)
         for row, (name, share) in enumerate(zip(EMOTIONS, self.emotions, strict=True)):
-            middle = (0.45 + 1.45 * (row + 0.5)) * text
             colour = BRIGHT if row == self.strongest else DIM
-            label.write(edge, middle, name, colour, anchor="lm")
-            bar = edge + self._label_width() + 0.55 * text, width - 3.1 * text
-            label.bar(*bar, middle, share, COLOURS[name], half=0.26 * text)
-            label.write(width - edge, middle, f"{share:.0%}", colour, anchor="rm")
-        return label.finish()
-
-    def _caption(self) -> str:
-        return f"{EMOTIONS[self.strongest]} {self.emotions[self.strongest]:.0%}"
-
-    def _label_width(self) -> float:
-        return max(text_width(name, self.text) for name in EMOTIONS)
+            draw_bar(picture, *bar, row_middle(row, text), share, COLOURS[name], half=0.26 * text)
+            write(picture, width - 0.65 * text, row_middle(row, text), f"{share:.0%}", text, colour, align=1)
+        return picture
 
 
-class Label:
-    """A rounded dark plate to write on. Drawn enlarged and then reduced, so that small letters keep their spacing."""
+@dataclass(frozen=True)
+class Tag:
+    """A small plate with a few words."""
 
-    def __init__(self, width: int, height: int, text: int) -> None:
-        self.zoom = 4 if text < 24 else 2
-        self.font = font(text * self.zoom)
-        self.picture = Image.new("RGBA", (width * self.zoom, height * self.zoom))
-        self.pen = ImageDraw.Draw(self.picture)
-        border = (0, 0, self.picture.width - 1, self.picture.height - 1)
-        self.pen.rounded_rectangle(border, 0.55 * text * self.zoom, BACKGROUND)
+    words: str
+    text: int  # height of the letters, pixels
+    colour: Colour
+    roomy: bool = False  # more space around the words
 
-    def write(self, x: float, y: float, words: str, colour: tuple[int, int, int, int], anchor: str) -> None:
-        self.pen.text((x * self.zoom, y * self.zoom), words, colour, self.font, anchor=anchor)
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        across, down = (1.6, 1.9) if self.roomy else (0.9, 1.45)
+        return round(text_width(self.words, self.text) + across * self.text), round(down * self.text)
 
-    def bar(self, left: float, right: float, y: float, share: float, colour: tuple[int, int, int], half: float) -> None:
-        """A bar of `half` the height, filled by `share`, 0…1; never less than a dot."""
-        half = max(1.0, half)
-        for end, fill in ((right, TRACK), (left + max(share * (right - left), 2 * half), (*colour, 255))):
-            box = [edge * self.zoom for edge in (left, y - half, end, y + half)]
-            self.pen.rounded_rectangle(box, half * self.zoom, fill)
+    def render(self) -> Image.Image:
+        """An RGBA picture of `size`."""
+        width, height = self.size
+        picture = plate(width, height, self.text).copy()
+        write(picture, width / 2, height / 2, self.words, self.text, self.colour, align=0.5)
+        return picture
 
-    def finish(self) -> Image.Image:
-        return self.picture.reduce(self.zoom)
+
+# --- parts, kept for the next picture --------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)
+def plate(width: int, height: int, text: int) -> Image.Image:
+    """A rounded dark plate to write on, RGBA."""
+    zoom = enlargement(text)
+    picture = Image.new("RGBA", (width * zoom, height * zoom), (*BACKGROUND[:3], 0))
+    border = (0, 0, width * zoom - 1, height * zoom - 1)
+    ImageDraw.Draw(picture).rounded_rectangle(border, 0.55 * text * zoom, BACKGROUND)
+    return picture.reduce(zoom)
+
+
+@lru_cache(maxsize=64)
+def empty_panel(text: int, width: int, height: int, strongest: int) -> Image.Image:
+    """A panel with the emotions' names and empty bars, RGBA."""
+    picture = plate(width, height, text).copy()
+    for row, name in enumerate(EMOTIONS):
+        colour = BRIGHT if row == strongest else DIM
+        write(picture, 0.65 * text, row_middle(row, text), name, text, colour, align=0)
+        left, right = bar_ends(text, width)
+        draw_bar(picture, left, right, row_middle(row, text), 1, TRACK, half=0.26 * text)
+    return picture
+
+
+def row_middle(row: int, text: int) -> int:
+    return round((0.45 + 1.45 * (row + 0.5)) * text)
+
+
+def bar_ends(text: int, width: int) -> tuple[int, int]:
+    return round(1.2 * text + label_width(text)), round(width - 3.4 * text)
+
+
+def draw_bar(picture: Image.Image, left: int, right: int, y: int, share: float, colour: Colour, half: float) -> None:
+    """The part, 0…1 but never less than a dot, of a lying bar around height y; `half` is half of how high it is."""
+    half = max(1.0, half)
+    mask = bar(round(4 * max(share * (right - left), 2 * half)), round(4 * half))
+    picture.paste((*colour, 255), (left, y - mask.height // 2), mask)
+
+
+@lru_cache(maxsize=1024)
+def bar(length: int, half: int) -> Image.Image:
+    """A lying bar with round ends as a mask; length and half the height in quarters of a pixel."""
+    height = -(-half // 4) * 2 + 2  # even, so that the middle is between pixels
+    layer = Image.new("L", (-(-length // 4) * 4, height * 4))
+    middle = height * 2
+    ImageDraw.Draw(layer).rounded_rectangle((0, middle - half, max(length, 2 * half) - 1, middle + half - 1), half, 255)
+    return layer.reduce(4)
+
+
+def write(picture: Image.Image, x: float, y: float, words: str, text: int, colour: Colour, align: float) -> None:
+    """Words on an RGBA picture, around height y; x is their left end (`align` 0), middle (0.5) or right end (1)."""
+    mask = letters(words, text)
+    corner = round(x - align * text_width(words, text)) - 1, round(y - mask.height / 2)
+    picture.paste((*colour, 255), corner, mask)
+
+
+@lru_cache(maxsize=1024)
+def letters(words: str, text: int) -> Image.Image:
+    """Words as a mask. Drawn enlarged and then reduced, so that small letters keep their spacing."""
+    zoom = enlargement(text)
+    width, height = round(text_width(words, text)) + 3, 2 * round(0.75 * text)
+    layer = Image.new("L", (width * zoom, height * zoom))
+    ImageDraw.Draw(layer).text((zoom, height * zoom / 2), words, 255, font(text * zoom), anchor="lm")
+    return layer.reduce(zoom)
+
+
+def enlargement(text: int) -> int:
+    return 4 if text < 24 else 2
+
+
+def label_width(text: int) -> float:
+    return max(text_width(name, text) for name in EMOTIONS)
 
 
 @lru_cache(maxsize=1024)
@@ -109,134 +176,3 @@ def text_width(words: str, text: int) -> float:
 @lru_cache(maxsize=64)
 def font(height: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(height)
-
-
-# --- where to put them ---------------------------------------------------------------------------------------
-
-
-Placed = tuple[Panel, tuple[int, int]] | None
-
-
-def arrange(
-    emotions: Sequence[tuple[float, ...]], faces: Sequence[Box], features: Sequence[Box], size: tuple[int, int]
-) -> list[Placed]:
-    """A panel and its left upper corner for each face of a (width, height) picture, the largest face first.
-
-    `faces` are the faces' boxes, `features` those of their brows, eyes and mouths. All panels look alike: with all
-    emotions if there is room beside the faces (in smaller letters if that helps) or over a face's rim, else with
-    the strongest emotion only. No two panels overlap, and none hides another face if that can be helped; a face
-    for whose panel there is no room at all gets None.
-    """
-    sizes = letter_heights(faces, size)
-    attempts = [(text, False, faces) for text in sizes] + [(text, False, features) for text in sizes]
-    attempts += [(text, True, clear) for text in short_heights(sizes, faces) for clear in (faces, features)]
-    for text, short, keep_clear in attempts:
-        placed = place_all([Panel(shares, text, short) for shares in emotions], faces, keep_clear, size)
-        if all(placed):
-            return placed
-    panels = [Panel(shares, sizes[-1], short=True) for shares in emotions]
-    return place_all(panels, faces, keep_clear=None, size=size)
-
-
-def letter_heights(faces: Sequence[Box], size: tuple[int, int]) -> list[int]:
-    """For panels with all emotions, the largest first: by the faces' size, within what suits the picture."""
-    smallest = max(SMALLEST_TEXT, round(min(size) / 80))
-    largest = max(smallest, round(min(size) / 32))
-    wanted = min(max(round(middle_height(faces) / 10), smallest), largest)
-    return sorted({wanted, round((wanted + smallest) / 2), smallest}, reverse=True)
-
-
-def short_heights(sizes: Sequence[int], faces: Sequence[Box]) -> list[int]:
-    """For panels with one emotion: larger letters first, since a single line leaves room for them."""
-    larger = min(round(1.5 * sizes[0]), round(middle_height(faces) / 6))
-    return sorted({max(larger, sizes[-1]), *sizes}, reverse=True)
-
-
-def middle_height(faces: Sequence[Box]) -> float:
-    """The median height of the faces, pixels."""
-    return sorted(bottom - top for _, top, _, bottom in faces)[len(faces) // 2]
-
-
-def place_all(
-    panels: Sequence[Panel], faces: Sequence[Box], keep_clear: Sequence[Box] | None, size: tuple[int, int]
-) -> list[Placed]:
-    """The best place for each panel that overlaps no other panel.
-
-    It is near the panel's own face, whose `keep_clear` box it leaves free; and other faces too. With None for
-    `keep_clear` these are wishes only.
-    """
-    taken: list[Box] = []
-    result: list[Placed] = []
-    for index, panel in enumerate(panels):
-        others = [face for other, face in enumerate(faces) if other != index]
-        height = max(faces[index][3] - faces[index][1], 1.0)
-        # A short panel between two faces could be either's: it belongs right below or above its own. One with all
-        # emotions may stand beside the face, where it hides less of the person.
-        centred = 0.3 if panel.short else 0.03
-        best, lowest = None, float("inf")
-        for place in places(panel.size, faces[index], size):
-            if any(overlap(place, other) for other in taken):
-                continue
-            own = overlap(place, faces[index]) / area(faces[index])
-            hidden = max((overlap(place, other) / area(other) for other in others), default=0.0)
-            away = gap(place, faces[index]) / height
-            if keep_clear is not None:
-                clear = keep_clear[index]
-                if overlap(place, clear) > 0.04 * area(clear) or hidden > 0.02 or away > 0.3:
-                    continue
-            cost = 10 * hidden + 5 * own + 2 * away + centred * distance(place, faces[index]) / height
-            if cost < lowest - 1e-6:
-                best, lowest = place, cost
-        if best is not None:
-            taken.append(best)
-        result.append(None if best is None else (panel, (round(best[0]), round(best[1]))))
-    return result
-
-
-def places(size: tuple[int, int], face: Box, picture: tuple[int, int]) -> Iterator[Box]:
-    """Where a panel could be, inside the picture: beside the face, below and above it, and along the borders."""
-    (width, height), (left, top, right, bottom) = size, face
-    margin = min(picture) * 0.015
-    if width + 2 * margin > picture[0] or height + 2 * margin > picture[1]:
-        margin = 0.0
-        if width > picture[0] or height > picture[1]:
-            return
-    space = 0.06 * (right - left)
-    far_right, far_bottom = picture[0] - margin - width, picture[1] - margin - height
-    columns = (left, (left + right - width) / 2, right - width)
-    rows = (top, (top + bottom - height) / 2, bottom - height)
-    for x, y in [
-        *((right + space, row) for row in rows),
-        *((left - space - width, row) for row in rows),
-        *((column, bottom + space) for column in columns),
-        *((column, top - space - height) for column in columns),
-        *((x, y) for y in (far_bottom, margin) for x in (far_right, margin, far_right / 2)),
-    ]:
-        x, y = min(max(x, margin), far_right), min(max(y, margin), far_bottom)
-        x, y = round(x), round(y)
-        yield x, y, x + width, y + height
-
-
-def area(box: Box) -> float:
-    return max((box[2] - box[0]) * (box[3] - box[1]), 1.0)
-
-
-def overlap(first: Box, second: Box) -> float:
-    """The area, in pixels, that two boxes share."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    return max(width, 0.0) * max(height, 0.0)
-
-
-def gap(first: Box, second: Box) -> float:
-    """Between the nearest edges of two boxes, in pixels; 0 if they touch."""
-    across = max(first[0], second[0]) - min(first[2], second[2])
-    down = max(first[1], second[1]) - min(first[3], second[3])
-    return math.hypot(max(across, 0.0), max(down, 0.0))
-
-
-def distance(first: Box, second: Box) -> float:
-    """Between the centres of two boxes, in pixels."""
-    across = first[0] + first[2] - second[0] - second[2]
-    down = first[1] + first[3] - second[1] - second[3]
-    return math.hypot(across, down) / 2

@@ -1,10 +1,21 @@
-"""Which of the 478 landmarks make up the features of a face, as lines to draw.
+"""Which of the 478 landmarks make up the features of a face, as lines to draw, and the triangles between them.
 
 "Left" and "right" are the person's own, as in MediaPipe. Indices within a line follow one another around the
 feature.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from . import weight_files
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+TESSELATION = weight_files.FOLDER / "tesselation.safetensors"
 
 FACE_OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
@@ -33,3 +44,37 @@ FEW_LINES = (
 )
 FEATURES = (*RIGHT_EYE, *LEFT_EYE, *RIGHT_BROW, *LEFT_BROW, *OUTER_LIPS)
 IRISES = ((468, (469, 470, 471, 472)), (473, (474, 475, 476, 477)))  # centre, rim
+
+
+@lru_cache(maxsize=1)
+def triangles() -> NDArray[np.int64]:
+    """The (852, 3) triangles of the dense mesh over landmarks 0 to 467; eyes and mouth are holes.
+
+    Raises WeightFileError if the file that holds them is missing or damaged.
+    """
+    tensors, _ = weight_files.read(TESSELATION)
+    corners: NDArray[np.int64] = tensors["triangles"].long().numpy()
+    return corners
+
+
+@lru_cache(maxsize=1)
+def mesh_lines() -> tuple[tuple[int, ...], ...]:
+    """All edges of `triangles`, each once, strung together into as few lines as is easy: long ones draw faster."""
+    neighbours: dict[int, set[int]] = {}
+    for first, second, third in triangles().tolist():
+        for start, end in ((first, second), (second, third), (third, first)):
+            neighbours.setdefault(start, set()).add(end)
+            neighbours.setdefault(end, set()).add(start)
+    # A line that begins where an odd number of edges meet can only end at another such landmark (Euler).
+    starts = sorted(neighbours, key=lambda landmark: (len(neighbours[landmark]) % 2 == 0, landmark))
+    lines = []
+    for start in starts:
+        while neighbours[start]:
+            line = [start]
+            while neighbours[line[-1]]:
+                following = min(neighbours[line[-1]])
+                neighbours[line[-1]].remove(following)
+                neighbours[following].remove(line[-1])
+                line.append(following)
+            lines.append(tuple(line))
+    return tuple(lines)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+import random
+from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from perception_clip.perception import panels, topology
-from perception_clip.perception.drawing import draw, draw_batch
+from perception_clip.perception.drawing import Overlay, draw, draw_batch
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.vector import EMOTIONS, Perception, Perceptions, pack
 
@@ -27,10 +29,10 @@ def landmarks() -> Tensor:
         return torch.from_numpy(file["astronaut"][0])
 
 
-def perception(landmarks: Tensor, size: tuple[int, int], emotions: Tensor = HAPPY, frame: int = 0) -> Perception:
+def perception(landmarks: Tensor, size: tuple[int, int], emotions: Tensor = HAPPY, track: int = 0) -> Perception:
     points = landmarks[:, :2] * torch.tensor(size).flip(0)
     box = (*points.amin(dim=0).tolist(), *points.amax(dim=0).tolist())
-    return Perception(pack(landmarks[None], emotions[None])[0], size, frame, box, score=1.0, track=0)
+    return Perception(pack(landmarks[None], emotions[None])[0], size, 0, box, score=1.0, track=track)
 
 
 def crowd(landmarks: Tensor, size: tuple[int, int], columns: int, rows: int) -> list[Perception]:
@@ -39,7 +41,7 @@ def crowd(landmarks: Tensor, size: tuple[int, int], columns: int, rows: int) -> 
     cell = torch.tensor([1 / columns, 1 / rows, 1 / columns])
     unit = (landmarks - low) / (high - low) * torch.tensor([0.5, 0.6, 0.5]) + torch.tensor([0.25, 0.2, 0.0])
     shifts = [torch.tensor([x, y, 0]) for y in range(rows) for x in range(columns)]
-    return [perception((unit + shift) * cell, size) for shift in shifts]
+    return [perception((unit + shift) * cell, size, track=track) for track, shift in enumerate(shifts)]
 
 
 def changed(before: np.ndarray, after: Tensor) -> np.ndarray:
@@ -78,56 +80,6 @@ def test_every_emotion_has_its_bar(astronaut: np.ndarray, landmarks: Tensor) -> 
         assert has_colour(result, torch.tensor(panels.COLOURS[name])), name
 
 
-def test_a_bar_is_as_long_as_its_share() -> None:
-    shares = (0.5, 0.0, 0.0, 0.25, 0.25, 0.0, 0.0)
-    rendered = torch.from_numpy(np.array(panels.Panel(shares, text=40, short=False).render()))[..., :3]
-
-    def length(name: str) -> int:
-        mask = (rendered.int() - torch.tensor(panels.COLOURS[name])).abs().amax(dim=2) < 6
-        return int(mask.any(dim=0).sum())
-
-    assert length("angry") == pytest.approx(2 * length("happy"), abs=4)
-    assert length("happy") == pytest.approx(length("sad"), abs=2)
-    assert 0 < length("fear") < length("sad") / 2  # a dot shows where the bar begins
-
-
-@pytest.mark.parametrize("side", [96, 128, 256, 1080, 2160])
-def test_letters_suit_the_picture(astronaut: np.ndarray, landmarks: Tensor, side: int) -> None:
-    box = perception(landmarks, (side, side)).box
-    ((panel, (x, y)),) = placed = panels.arrange([tuple(HAPPY.tolist())], [box], [box], (side, side))
-    assert len(placed) == 1
-    assert panel.text >= max(9, side / 82)
-    assert x >= 0
-    assert y >= 0
-    assert x + panel.size[0] <= side
-    assert y + panel.size[1] <= side
-    assert panel.short == (side <= 128)
-    assert panel.size == panel.render().size
-
-
-@pytest.mark.parametrize(
-    ("size", "columns", "rows", "short"),
-    [((700, 1200), 1, 1, False), ((700, 1200), 3, 1, False), ((700, 1200), 6, 3, True), ((1080, 1920), 10, 6, True)],
-)
-def test_panels_of_many_faces_do_not_overlap(
-    landmarks: Tensor, size: tuple[int, int], columns: int, rows: int, short: bool
-) -> None:
-    faces = crowd(landmarks, size, columns, rows)
-    boxes = [face.box for face in faces]
-    placed = panels.arrange([tuple(HAPPY.tolist())] * len(faces), boxes, boxes, (size[1], size[0]))
-    assert all(item is not None for item in placed)
-    areas = [(x, y, x + panel.size[0], y + panel.size[1]) for panel, (x, y) in placed]
-    assert all(panels.overlap(first, second) == 0 for first, second in combinations(areas, 2))
-    for index, area in enumerate(areas):
-        for other, box in enumerate(boxes):
-            limit = 0.04 if index == other else 0.02
-            assert panels.overlap(area, box) <= limit * panels.area(box)
-        assert panels.gap(area, boxes[index]) <= 0.3 * (boxes[index][3] - boxes[index][1])
-    assert {panel.short for panel, _ in placed} == {short}
-    assert len({panel.text for panel, _ in placed}) == 1
-    draw(np.zeros((*size, 3), dtype=np.uint8), faces)
-
-
 def test_a_face_that_fills_the_picture_keeps_its_features(landmarks: Tensor) -> None:
     low, high = landmarks.amin(dim=0), landmarks.amax(dim=0)
     close_up = (landmarks - low) / (high - low)
@@ -159,17 +111,133 @@ def test_other_sizes_and_types_than_the_faces_were_found_in(astronaut: np.ndarra
         assert touched[round(y) - 2 : round(y) + 3, round(x) - 2 : round(x) + 3].any()
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (16, 3000), (3000, 16), (8, 8), (40, 40), (64, 64)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (16, 10_000), (10_000, 16), (8, 8), (40, 40), (64, 64)])
 def test_odd_pictures_survive(landmarks: Tensor, shape: tuple[int, int]) -> None:
     picture = np.full((*shape, 3), 90, dtype=np.uint8)
     assert draw(picture, []).shape == (*shape, 3)
-    assert draw(picture, [perception(landmarks, shape)]).shape == (*shape, 3)
+    face = perception(landmarks, shape)
+    height, width = shape
+    boxes = [
+        face.box,
+        (0.5 * width, 0.5 * height, 0.5 * width, 0.5 * height),
+        (0.5 * width, 0.0, 0.5 * width, float(height)),
+        (float(width), float(height), 0.0, 0.0),
+        (-1e9, -1e9, 1e9, 1e9),
+    ]
+    for box in boxes:
+        for score in (1.0, 0.0):
+            drawn = draw(picture, [replace(face, box=box, score=score)], mesh=True, tracks=True)
+            assert drawn.shape == (*shape, 3)
 
 
-def test_a_face_outside_the_picture_survives(landmarks: Tensor) -> None:
-    picture = np.full((100, 100, 3), 90, dtype=np.uint8)
-    for shift in (-5.0, -0.3, 0.6, 5.0):
-        assert draw(picture, [perception(landmarks + shift, (100, 100))]).shape == (100, 100, 3)
+def test_a_face_outside_the_picture_is_drawn_as_far_as_it_is_inside(landmarks: Tensor) -> None:
+    picture = np.full((200, 200, 3), 90, dtype=np.uint8)
+
+    def drawn(shift: float, score: float = 1.0) -> np.ndarray:
+        face = replace(perception(landmarks + shift, (200, 200)), score=score)
+        return changed(picture, draw(picture, [face], mesh=True, tracks=True))
+
+    for shift in (-1e6, -5.0, 5.0, 1e6):
+        assert not drawn(shift).any()
+        assert not drawn(shift, score=0.0).any()
+    for shift in (-0.2, 0.55):
+        assert 0.01 < drawn(shift).mean() < 0.5
+    giant = perception((landmarks - 0.5) * 1e6, (200, 200))
+    assert draw(picture, [giant], mesh=True, tracks=True).shape == (200, 200, 3)
+
+
+def test_a_hundred_faces_are_drawn_at_once(landmarks: Tensor) -> None:
+    picture = np.full((1080, 1920, 3), 90, dtype=np.uint8)
+    faces = crowd(landmarks, (1080, 1920), columns=10, rows=10)
+    start = perf_counter()
+    touched = changed(picture, draw(picture, faces, tracks=True))
+    assert perf_counter() - start < 3  # 0.2 s on an idle core
+    for face in faces:
+        left, top, right, bottom = (round(edge) for edge in face.box)
+        assert 0.1 < touched[top:bottom, left:right].mean() < 0.6
+
+
+def test_the_order_of_the_faces_does_not_matter(landmarks: Tensor) -> None:
+    picture = np.full((700, 1200, 3), 90, dtype=np.uint8)
+    faces = crowd(landmarks, (700, 1200), columns=4, rows=2)
+    # Faces that cover one another, two of them in the very same place.
+    faces += [perception(landmarks * scale, (700, 1200), track=20) for scale in (0.9, 0.8)]
+    faces += [perception(landmarks * 0.9, (700, 1200), torch.full((7,), 1 / 7), track=20)]
+    expected = draw(picture, faces, tracks=True)
+    for seed in range(3):
+        shuffled = random.Random(seed).sample(faces, len(faces))
+        assert [face.track for face in shuffled] != [face.track for face in faces]
+        assert torch.equal(draw(picture, shuffled, tracks=True), expected)
+
+
+def test_tracks_are_written_at_a_corner_of_the_frame(astronaut: np.ndarray, landmarks: Tensor) -> None:
+    face = perception(landmarks, (512, 512))
+    bare = draw(astronaut, [face]).numpy()
+    rows, columns = changed(bare, draw(astronaut, [face], tracks=True)).nonzero()
+    left, top = face.box[:2]
+    assert 60 < len(rows) < 1000
+    assert top - 30 < rows.min() < rows.max() < top
+    assert left - 5 < columns.min() < columns.max() < left + 50
+    other = draw(astronaut, [replace(face, track=1)], tracks=True)
+    assert 10 < changed(other.numpy(), draw(astronaut, [face], tracks=True)).sum() < 300  # another digit
+    assert torch.equal(draw(astronaut, [replace(face, track=1)]), torch.from_numpy(bare))
+
+
+def test_the_mesh_is_drawn_where_its_triangles_are(landmarks: Tensor) -> None:
+    low, high = landmarks.amin(dim=0), landmarks.amax(dim=0)
+    face = perception((landmarks - low) / (high - low) * 0.6 + 0.2, (600, 600))
+    picture = np.full((600, 600, 3), 90, dtype=np.uint8)
+    meshed = draw(picture, [face], mesh=True).numpy()
+    points = face.landmarks[:, :2].numpy() * 600
+    for corners in topology.triangles():
+        a, b = points[corners[0]], points[corners[1]]
+        for share in (0.25, 0.5, 0.75):
+            x, y = (a + share * (b - a)).astype(int)
+            assert meshed[y - 1 : y + 2, x - 1 : x + 2].max() > 100  # brighter than the picture
+    assert 1.5 < (meshed > 95).sum() / (draw(picture, [face]).numpy() > 95).sum() < 6
+    tiny = perception((landmarks - low) / (high - low) * 0.1 + 0.2, (600, 600))
+    assert torch.equal(draw(picture, [tiny], mesh=True), draw(picture, [tiny]))  # it would hide a small face
+
+
+def test_a_face_that_was_filled_in_looks_so(landmarks: Tensor) -> None:
+    face = perception(landmarks, (512, 512))
+    picture = np.full((512, 512, 3), 90, dtype=np.uint8)
+    seen, filled = draw(picture, [face]), draw(picture, [replace(face, score=0.0)])
+    left, top, right = (round(edge) for edge in face.box[:3])
+
+    def gaps(picture: Tensor) -> int:
+        """How often the upper edge of the frame begins anew."""
+        edge = (picture[top - 1 : top + 1, left - 2 : right + 2].int() - YELLOW).abs().amax(dim=2).amin(dim=0) < 90
+        return int((edge[1:] & ~edge[:-1]).sum())
+
+    assert gaps(seen) <= 2
+    assert gaps(filled) >= 5
+    x, y = (landmarks[topology.NOSE_BRIDGE[2], :2] * 512).round().long().tolist()
+
+    def whiteness(picture: Tensor) -> int:
+        return int(picture[y - 1 : y + 2, x - 1 : x + 2].amax())
+
+    assert whiteness(filled) < whiteness(seen) - 20
+    words = changed(seen.numpy(), filled)[top - 25 : top - 5, left : left + 60]
+    assert words.mean() > 0.4  # "filled in"
+
+
+def test_panels_stay_in_place_while_the_face_trembles(landmarks: Tensor) -> None:
+    low, high = landmarks.amin(dim=0), landmarks.amax(dim=0)
+    unit = (landmarks - low) / (high - low)
+    picture = np.full((360, 640, 3), 90, dtype=np.uint8)
+    overlay = Overlay()
+    noise = np.random.default_rng(0)
+    plates = []
+    for _ in range(12):
+        moved = unit * torch.tensor([0.3, 0.6, 0.3]) + torch.tensor([0.3, 0.2, 0]) + noise.normal(0, 0.003)
+        face = perception(moved.float(), (360, 640))
+        drawn = overlay.draw(picture, [face]).numpy()
+        dark = (drawn[:, round(face.box[2]) + 8 :] < 60).all(axis=2)  # the panel, right of the face
+        plates.append((dark.any(axis=0).argmax() + round(face.box[2]), dark.any(axis=1).argmax()))
+        assert dark.sum() > 5000
+    assert max(x for x, _ in plates) - min(x for x, _ in plates) <= 1
+    assert len({y for _, y in plates}) == 1
 
 
 def test_a_batch_is_drawn_picture_by_picture(astronaut: np.ndarray, grace_hopper: np.ndarray) -> None:
@@ -198,22 +266,3 @@ def test_a_batch_of_nothing() -> None:
         emotion_model="none",
     )
     assert draw_batch([], nothing) == []
-
-
-def test_topology_names_each_landmark_once_per_line() -> None:
-    for line in (*topology.CLOSED_LINES, *topology.OPEN_LINES):
-        assert len(set(line)) == len(line)
-        assert min(line) >= 0
-        assert max(line) < 468
-    assert sorted(i for centre, rim in topology.IRISES for i in (centre, *rim)) == list(range(468, 478))
-
-
-def test_lines_join_neighbours(landmarks: Tensor) -> None:
-    """A wrong index would make a line jump across the face."""
-    points = landmarks[:, :2]
-    width = points[:, 0].max() - points[:, 0].min()
-    for line in topology.CLOSED_LINES:
-        ring = points[[*line, line[0]]]
-        steps = (ring[1:] - ring[:-1]).norm(dim=1)
-        assert steps.max() < 0.14 * width
-        assert steps.max() < 3.5 * steps.median()

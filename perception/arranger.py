@@ -1,0 +1,96 @@
+"""Panels and tags that stay where they are from picture to picture, as long as they fit there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import layout
+from .layout import Look, Placed, Scene, Spot
+from .panels import Panel, Tag
+
+RECONSIDER = 24  # pictures, about a second: how often panels that had to be smaller may grow again
+FORGET = 48  # pictures without a face after which the places of its things are forgotten
+SAME_TEXT = 1.25  # letters are kept until others should be larger or smaller by this factor
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is to be written about a face."""
+
+    track: int  # by which it is known in the next picture
+    emotions: tuple[float, ...]  # 7 probabilities
+    tags: tuple[str, ...]  # the words of its tag, the most wanted first; the first that fit are taken
+    colour: tuple[int, int, int]  # of the tag's letters
+
+
+class Arranger:
+    """Finds places for what is written about the faces of a sequence, picture after picture."""
+
+    def __init__(self) -> None:
+        self._picture = 0  # how many were arranged
+        self._forget()
+
+    def _forget(self, size: tuple[int, int] = (0, 0)) -> None:
+        self._size = size
+        self._text = 0
+        self._look: Look | None = None
+        self._looked = 0  # the picture in which the look was chosen
+        self._seen: set[int] = set()  # the tracks of the picture before
+        self._spots: dict[tuple[type, int], tuple[int, Spot]] = {}  # of a kind of thing and a track: when, and where
+
+    def arrange(self, scene: Scene, notes: Sequence[Note]) -> list[tuple[Panel | Tag, tuple[int, int]]]:
+        """Panels and tags, with their left upper corners, for the faces of a scene. None of them overlap."""
+        self._picture += 1
+        if scene.size != self._size:
+            self._forget(scene.size)
+        if not self._text / SAME_TEXT < scene.text < self._text * SAME_TEXT:
+            self._text, self._look = scene.text, None
+        tracks = [note.track for note in notes]
+
+        panels, look = self._arrange_panels(scene, notes, self._last(Panel, tracks))
+        tags = self._arrange_tags(scene, notes, look.text, panels, self._last(Tag, tracks))
+        placed: list[tuple[Panel | Tag, tuple[int, int]]] = []
+        for things in (panels, tags):
+            for track, item in zip(tracks, things, strict=True):
+                if item is not None:
+                    thing, spot = item
+                    placed.append((thing, spot.corner))
+                    self._spots[type(thing), track] = self._picture, spot
+        self._spots = {key: value for key, value in self._spots.items() if self._picture - value[0] <= FORGET}
+        self._seen = set(tracks)
+        return placed
+
+    def _last(self, kind: type, tracks: Sequence[int]) -> list[Spot | None]:
+        """Where the tracks' things were; of equal tracks in one picture only the first has a past."""
+        past = {track: spot for (of, track), (_, spot) in self._spots.items() if of is kind}
+        return [past.pop(track, None) for track in tracks]
+
+    def _arrange_panels(
+        self, scene: Scene, notes: Sequence[Note], last: list[Spot | None]
+    ) -> tuple[list[Placed[Panel]], Look]:
+        choices = layout.looks(scene, self._text)
+        newcomers = any(note.track not in self._seen for note in notes)
+        if self._look is not None and not newcomers and self._picture - self._looked < RECONSIDER:
+            choices = [self._look, *choices]
+        else:
+            self._looked = self._picture
+        placed, look = layout.arrange(scene, [note.emotions for note in notes], choices, last)
+        if look != self._look:
+            self._look, self._looked = look, self._picture
+        return placed, look
+
+    def _arrange_tags(
+        self,
+        scene: Scene,
+        notes: Sequence[Note],
+        text: int,
+        panels: Sequence[Placed[Panel]],
+        last: list[Spot | None],
+    ) -> list[Placed[Tag]]:
+        wanted = [Tag(note.tags[0], text, note.colour) if note.tags else None for note in notes]
+        placed = layout.arrange_tags(scene, wanted, panels, last)
+        if any(tag is not None and item is None for tag, item in zip(wanted, placed, strict=True)):
+            wanted = [Tag(note.tags[-1], text, note.colour) if note.tags else None for note in notes]
+            placed = layout.arrange_tags(scene, wanted, panels, last)
+        return placed

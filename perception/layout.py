@@ -1,0 +1,273 @@
+"""Where to put the panels and tags of an overlay, so that all can be read and no face is hidden.
+
+Boxes are (left, top, right, bottom) in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from .panels import SMALLEST_TEXT, Panel, Tag
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Boxes = NDArray[np.float64]  # (N, 4), or (4,) for one
+    Size = tuple[int, int]  # width, height
+
+MAY_COVER_OWN, MAY_COVER_OTHERS = 0.04, 0.02  # parts of a box that must be kept clear, and of another face's
+SPACE, MAY_BE_AWAY = 0.06, 0.3  # heights of the face between it and its panel: usually, and at most
+STAYS = 0.5  # cost: how much worse its last place may be than the best for a thing to stay
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a thing of one face lies."""
+
+    number: int  # of the place, among the choices around a face
+    corner: tuple[int, int]  # left and upper edge
+
+
+Thing = TypeVar("Thing", Panel, Tag)
+Placed = tuple[Thing, Spot] | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What all panels of a picture have in common."""
+
+    text: int  # height of the letters
+    short: bool  # the strongest emotion only
+    clear: str | None  # they keep clear of the whole "face", of its "features", or (None) of nothing
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What things are put around: the faces of one picture, the most important first."""
+
+    size: Size
+    faces: Boxes  # (N, 4)
+    features: Boxes  # (N, 4): around brows, eyes and mouth
+
+    def __post_init__(self) -> None:
+        if not self.faces.shape == self.features.shape == (len(self.faces), 4):
+            raise ValueError(f"boxes must have the shape (N, 4), not {self.faces.shape} and {self.features.shape}")
+
+    def keep_clear(self, what: str | None) -> Boxes | None:
+        return {"face": self.faces, "features": self.features, None: None}[what]
+
+    @property
+    def middle_height(self) -> float:
+        """The median height of the faces."""
+        return float(np.median(self.faces[:, 3] - self.faces[:, 1]))
+
+    @property
+    def text(self) -> int:
+        """The height of letters that suits the faces and the picture."""
+        smallest = max(SMALLEST_TEXT, round(min(self.size) / 80))
+        largest = max(smallest, round(min(self.size) / 32))
+        return min(max(round(self.middle_height / 10), smallest), largest)
+
+
+def looks(scene: Scene, text: int) -> list[Look]:
+    """What panels may look like, the best first; `text` is the height of letters that is wanted.
+
+    With all emotions if there is room beside the faces (in smaller letters if that helps) or over a face's rim, else
+    with the strongest emotion only, which leaves room for larger letters again.
+    """
+    smallest = max(SMALLEST_TEXT, round(min(scene.size) / 80))
+    heights = sorted({text, round((text + smallest) / 2), smallest}, reverse=True)
+    larger = max(min(round(1.5 * text), round(scene.middle_height / 6)), smallest)
+    result = [Look(height, False, clear) for clear in ("face", "features") for height in heights]
+    result += [
+        Look(height, True, clear)
+        for height in sorted({larger, *heights}, reverse=True)
+        for clear in ("face", "features")
+    ]
+    return [*result, Look(smallest, True, None)]
+
+
+def arrange(
+    scene: Scene,
+    emotions: Sequence[tuple[float, ...]],
+    choices: Sequence[Look],
+    last: Sequence[Spot | None] | None = None,
+) -> tuple[list[Placed[Panel]], Look]:
+    """A panel for each face, in the first look that leaves room for all; and that look.
+
+    No two panels overlap, and none hides another face if that can be helped. In the last look, a face for whose panel
+    there is no room at all gets None. `last` are the spots in the picture before.
+    """
+    for look in choices:
+        panels = [Panel(shares, look.text, look.short) for shares in emotions]
+        sizes = [panel.size for panel in panels]
+        # A short panel between two faces could be either's: it belongs right below or above its own. One with all
+        # emotions may stand beside the face, where it hides less of the person.
+        rules = Rules(around, scene.keep_clear(look.clear), centred=0.3 if look.short else 0.03, order=0.01, leash=0.06)
+        spots = place_all(scene, sizes, rules, (), last, whole=look != choices[-1])
+        if None not in spots:
+            break
+    return [None if spot is None else (panel, spot) for panel, spot in zip(panels, spots, strict=True)], look
+
+
+def arrange_tags(
+    scene: Scene,
+    tags: Sequence[Tag | None],
+    panels: Sequence[Placed[Panel]] = (),
+    last: Sequence[Spot | None] | None = None,
+) -> list[Placed[Tag]]:
+    """A corner of its face's box, free of panels, for each tag; None where there is no tag, or no room for it."""
+    taken = [box_of(panel.size, spot.corner) for panel, spot in filter(None, panels)]
+    rules = Rules(corners, scene.features, centred=0.0, order=0.1, leash=0.02)
+    spots = place_all(scene, [None if tag is None else tag.size for tag in tags], rules, taken, last)
+    return [None if tag is None or spot is None else (tag, spot) for tag, spot in zip(tags, spots, strict=True)]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What makes a place good."""
+
+    choices: Callable[[Size, Boxes, Size], Boxes]  # a thing's size, its face and the picture's size → places
+    keep_clear: Boxes | None  # (N, 4): what of each face its own thing leaves free; None: all below are wishes only
+    centred: float  # cost of a height of the face between the middles of thing and face
+    order: float  # cost of each place by its number: of about equally good ones, all faces get the same
+    leash: float  # heights of the face that it may move before its thing follows
+
+
+def place_all(
+    scene: Scene,
+    sizes: Sequence[Size | None],
+    rules: Rules,
+    taken: Sequence[Boxes],
+    last: Sequence[Spot | None] | None,
+    whole: bool = False,
+) -> list[Spot | None]:
+    """The best spot for each face's thing that overlaps no other thing; None for those that have none.
+
+    It is near its own face, whose `keep_clear` box it leaves free; and other faces too. Faces that have a `last` spot
+    choose first, and stay there while it is about as good as the best. With `whole`, the search ends at the first
+    thing that has none.
+    """
+    before = last or [None] * len(sizes)
+    occupied = list(taken)
+    result: list[Spot | None] = [None] * len(sizes)
+    for index in sorted(range(len(sizes)), key=lambda index: before[index] is None):
+        size, held = sizes[index], before[index]
+        if size is None:
+            continue
+        places = rules.choices(size, scene.faces[index], scene.size)
+        if held is not None and held.number < len(places):
+            slack = rules.leash * (scene.faces[index, 3] - scene.faces[index, 1])
+            places[held.number] = on_leash(places[held.number], held.corner, slack, scene.size)
+        cost = costs(scene, index, places, rules)
+        if held is not None and held.number < len(places):
+            cost[held.number] -= STAYS
+        if occupied:
+            cost[overlaps(places, np.stack(occupied)).any(axis=1)] = np.inf
+        if np.isfinite(cost).any():
+            best = int(cost.argmin())
+            occupied.append(places[best])
+            result[index] = Spot(best, (round(places[best, 0]), round(places[best, 1])))
+        elif whole:
+            break
+    return result
+
+
+def costs(scene: Scene, index: int, places: Boxes, rules: Rules) -> Boxes:
+    """How bad places (P, 4) for a face's thing are, (P,): infinite where one breaks a rule."""
+    face, others = scene.faces[index], np.delete(scene.faces, index, axis=0)
+    height = max(face[3] - face[1], 1.0)
+    hidden = (overlaps(places, others) / areas(others)).max(axis=1, initial=0.0)
+    away = gaps(places, face) / height
+    cost = 10 * hidden + 5 * overlaps(places, face[None])[:, 0] / areas(face)
+    cost += 2 * np.maximum(away - SPACE, 0.0)
+    cost += rules.centred * distances(places, face) / height
+    cost += rules.order * np.arange(len(places))
+    if rules.keep_clear is not None:
+        clear = rules.keep_clear[index]
+        covered = overlaps(places, clear[None])[:, 0] / areas(clear)
+        cost[(covered > MAY_COVER_OWN) | (hidden > MAY_COVER_OTHERS) | (away > MAY_BE_AWAY)] = np.inf
+    return np.asarray(cost)
+
+
+def box_of(size: Size, corner: tuple[int, int]) -> Boxes:
+    """The box of a thing of (width, height) at its left upper corner."""
+    return np.array([*corner, corner[0] + size[0], corner[1] + size[1]], dtype=np.float64)
+
+
+def on_leash(place: Boxes, corner: tuple[int, int], slack: float, picture: Size) -> Boxes:
+    """The place, moved back to where the thing lay before, by `slack` pixels at most; inside the picture."""
+    shift = (np.array(corner) - place[:2]).clip(-slack, slack)
+    room = np.array(picture) - (place[2:] - place[:2])
+    start = (place[:2] + shift).round().clip(0, room)
+    return np.concatenate([start, start + place[2:] - place[:2]])
+
+
+def around(size: Size, face: Boxes, picture: Size) -> Boxes:
+    """Where a panel could be, inside the picture: beside the face, below and above it, and along the borders."""
+    (width, height), (left, top, right, bottom) = size, face.tolist()
+    margin = min(picture) * 0.015
+    if width + 2 * margin > picture[0] or height + 2 * margin > picture[1]:
+        margin = 0.0
+    space = SPACE * (right - left)
+    columns = ((left + right - width) / 2, left, right - width)
+    rows = (top, (top + bottom - height) / 2, bottom - height)
+    far_right, far_bottom = picture[0] - margin - width, picture[1] - margin - height
+    starts = [
+        *((right + space, row) for row in rows),
+        *((left - space - width, row) for row in rows),
+        *((column, bottom + space) for column in columns),
+        *((column, top - space - height) for column in columns),
+        *((x, y) for y in (far_bottom, margin) for x in (far_right, margin, far_right / 2)),
+    ]
+    return inside(starts, size, picture, margin)
+
+
+def corners(size: Size, face: Boxes, picture: Size) -> Boxes:
+    """Where a tag could be, inside the picture: over a corner of the face's box, below one, or within one."""
+    (width, height), (left, top, right, bottom) = size, face.tolist()
+    space = 0.15 * height
+    over, under = top - height - space, bottom + space
+    starts = [(left, over), (right - width, over), (left, under), (right - width, under)]
+    starts += [(left - width - space, top), (right + space, top)]
+    starts += [(x, y) for y in (top + space, bottom - space - height) for x in (left + space, right - space - width)]
+    return inside(starts, size, picture, margin=0.0)
+
+
+def inside(starts: Sequence[tuple[float, float]], size: Size, picture: Size, margin: float) -> Boxes:
+    """Boxes of one (width, height) on whole pixels, moved into the picture; (0, 4) if they are too large for it."""
+    far = np.array(picture) - size - margin
+    if (far < 0).any():
+        return np.empty((0, 4))
+    start = np.minimum(np.maximum(np.array(starts), margin), far).round()
+    return np.concatenate([start, start + size], axis=1)
+
+
+# --- geometry ----------------------------------------------------------------------------------------------------
+
+
+def areas(boxes: Boxes) -> Boxes:
+    """(…, 4) → (…,) pixels, 1 at least."""
+    return np.asarray(np.maximum((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]), 1.0))
+
+
+def overlaps(first: Boxes, second: Boxes) -> Boxes:
+    """The areas, (N, M) pixels, that N boxes share with M others."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    return np.asarray((high - low).clip(0).prod(axis=2))
+
+
+def gaps(boxes: Boxes, box: Boxes) -> Boxes:
+    """From the nearest edges of N boxes to one, (N,) pixels; 0 if they touch."""
+    between = np.maximum(boxes[:, :2], box[:2]) - np.minimum(boxes[:, 2:], box[2:])
+    return np.asarray(np.hypot(*between.clip(0).T))
+
+
+def distances(boxes: Boxes, box: Boxes) -> Boxes:
+    """From the centres of N boxes to that of one, (N,) pixels."""
+    return np.asarray(np.hypot(*(boxes[:, :2] + boxes[:, 2:] - box[:2] - box[2:]).T) / 2)
