@@ -6,8 +6,11 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import host
 from .dataset_writer import DatasetWriter
+from .edit_perception import EditPerception
 from .face_perception import FacePerception
+from .perception_info import PerceptionInfo
 from .perception_projection import PerceptionProjection
+from .stored_perception import LoadPerception, SavePerception
 
 
 class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host ships no types
@@ -15,4 +18,12 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         host.register_folders()
-        return [FacePerception, PerceptionProjection, DatasetWriter]
+        return [
+            FacePerception,
+            PerceptionInfo,
+            EditPerception,
+            SavePerception,
+            LoadPerception,
+            PerceptionProjection,
+            DatasetWriter,
+        ]

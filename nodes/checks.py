@@ -13,7 +13,7 @@ def check_choice(widget: str, value: str, choices: Sequence[str]) -> None:
         raise ValueError(f"{widget} cannot be {value!r}; choose one of {', '.join(choices)}")
 
 
-def check_perceptions(value: object) -> None:
-    """Raise TypeError unless `value` is what Face Perception puts out."""
+def check_perceptions(value: object, name: str = "perception") -> None:
+    """Raise TypeError, naming the input, unless `value` is what Face Perception puts out."""
     if not isinstance(value, Perceptions):
-        raise TypeError(f"perception is a {type(value).__name__}; link it to the perception output of Face Perception")
+        raise TypeError(f"{name} is a {type(value).__name__}; link it to the perception output of Face Perception")

@@ -25,7 +25,9 @@ from comfy_execution.utils import get_executing_context
 from server import PromptServer
 from torch import Tensor
 
+from ..perception.expression import ExpressionModel
 from ..perception.pipeline import PerceptionPipeline
+from ..perception.selection import Selection
 from ..projection import checkpoint as projection
 from ..training.encoders import PROBE
 from ..training.samples import EMBEDDING
@@ -50,9 +52,18 @@ def pipeline(max_faces: int, min_confidence: float) -> PerceptionPipeline:
 @lru_cache(maxsize=4)
 def _pipeline(max_faces: int, min_confidence: float, device: str) -> PerceptionPipeline:
     with torch.inference_mode(False):  # ordinary tensors, usable wherever the models are used later
-        loaded = PerceptionPipeline(device=device, max_faces=max_faces, min_confidence=min_confidence)
+        loaded = PerceptionPipeline(
+            device=device, min_confidence=min_confidence, selection=Selection(max_faces=max_faces)
+        )
     log.info("Perception CLIP: loaded %s and %s", loaded.landmarker.identity, loaded.emotion_model.identity)
     return loaded
+
+
+@lru_cache(maxsize=1)
+def expression_model() -> ExpressionModel:
+    """The bundled expression model on the CPU, where perceptions are; read when first needed."""
+    with torch.inference_mode(False):
+        return ExpressionModel.load()
 
 
 def checkpoints() -> dict[str, Path]:
@@ -147,6 +158,11 @@ def datasets_folder() -> Path:
     folder is called so.
     """
     return Path(folder_paths.get_user_directory()) / "__perception_clip" / "datasets"
+
+
+def perceptions_folder() -> Path:
+    """Where saved faces lie: personal data, too, and so beside the datasets."""
+    return datasets_folder().with_name("perceptions")
 
 
 def progress(total: int) -> Callable[[int], None]:

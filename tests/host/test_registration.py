@@ -36,6 +36,34 @@ NODES = {
         {"samples": "INT", "path": "STRING"},
     ),
 }
+NODES |= {
+    "PerceptionClip_PerceptionInfo": (
+        "Perception Info",
+        {"perception": "PERCEPTION", "face": "INT", "missing": "COMBO"},
+        {"text": "STRING"}
+        | dict.fromkeys(("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"), "FLOAT")
+        | dict.fromkeys(("yaw", "pitch", "roll"), "FLOAT")
+        | dict.fromkeys(("x", "y", "width", "height"), "INT")
+        | {"score": "FLOAT", "frame": "INT", "track": "INT", "face_count": "INT"},
+    ),
+    "PerceptionClip_EditPerception": (
+        "Edit Perception",
+        {"perception": "PERCEPTION"}
+        | dict.fromkeys(("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "strength"), "FLOAT")
+        | {"mix_with": "PERCEPTION", "mix": "FLOAT"},
+        {"perception": "PERCEPTION"},
+    ),
+    "PerceptionClip_SavePerception": (
+        "Save Perception",
+        {"perception": "PERCEPTION", "name": "STRING", "overwrite": "BOOLEAN"},
+        {"name": "STRING", "path": "STRING"},
+    ),
+    "PerceptionClip_LoadPerception": (
+        "Load Perception",
+        {"name": "COMBO"},
+        {"perception": "PERCEPTION", "face_count": "INT"},
+    ),
+}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 NUMBERS = {"INT", "FLOAT"}
 
