@@ -8,6 +8,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+MOST_FACES = 100  # per picture: what landmarkers look for unless told otherwise
+
 
 @dataclass(frozen=True)
 class Faces:
