@@ -39,17 +39,17 @@ def align(points: Tensor, template: Tensor) -> Alignment:
 
     Faces whose points all coincide have no scale; they come back as zeros, finite.
     """
-    centre = points.mean(dim=1, keepdim=True)  # (N, 1, 3)
-    centred = points - centre
-    # The fit is the pack's one place where float32 sums of squares decide a rotation: use float64, except on
-    # devices without it (Apple's MPS).
+    # The fit is the pack's one place where float32 sums of squares decide a rotation, and where huge coordinates
+    # would overflow: use float64, except on devices without it (Apple's MPS).
     exact = torch.float32 if points.device.type == "mps" else torch.float64
-    wide, target = centred.to(exact), template.to(device=points.device, dtype=exact)
+    wide, target = points.to(exact), template.to(device=points.device, dtype=exact)
+    centre = wide.mean(dim=1, keepdim=True)  # (N, 1, 3)
+    wide = wide - centre
     u, singular, vt = torch.linalg.svd(wide.transpose(1, 2) @ target)  # (N, 3, 3), (N, 3), (N, 3, 3)
     signs = torch.ones_like(singular)
     signs[:, 2] = torch.det(u @ vt).sign()  # a rotation, never a mirror image
     rotation = (u * signs[:, None]) @ vt
     spread = wide.square().sum(dim=(1, 2))
     scale = torch.where(spread > 0, (singular * signs).sum(dim=1) / spread.clamp_min(1e-30), 0.0)
-    rotation, scale = rotation.to(points), scale.to(points)
-    return Alignment(points=centred @ rotation * scale[:, None, None], rotation=rotation, scale=scale, centre=centre)
+    laid = wide @ rotation * scale[:, None, None]
+    return Alignment(*(tensor.to(points) for tensor in (laid, rotation, scale, centre)))

@@ -3,9 +3,12 @@
 A face's landmarks, freed of rotation, position, scale and picture shape (perception/alignment.py), are a mean
 face plus a sum of shape components, as in Cootes et al. (1995), "Active shape models", CVIU 61(1). Half of
 the components are mirror-symmetric and carry the expression; the others are antisymmetric and carry what is
-left: crooked smiles, a glance aside. In the symmetric components each emotion has a mean, and all share one
-covariance, so that Fisher's linear discriminant gives the seven probabilities, a difference of two means turns
-one expression into another, and a Gaussian draw is a new face.
+left: crooked smiles, a glance aside. In the symmetric components each emotion has a mean: a difference of two
+means turns one expression into another, and a Gaussian draw around one is a new face. To tell emotions apart, each
+has several modes (what ordinary photos show, the posed expression, photos of other kinds), and all modes share one
+covariance: a mixture discriminant (Hastie and Tibshirani, 1996, JRSS B 58(1)), which gives the seven probabilities.
+
+With a neutral face of the same person beside it, a face is judged by how it differs from that one.
 
 The weights are made by tools/train_expression_model.py; weights/README.md says from what.
 """
@@ -38,13 +41,21 @@ POSE_LIMIT = 2.5  # standard deviations
 # directions that tell emotions apart, the photos' are mostly wrong labels and half-hearted expressions: with all
 # of it, barely four in ten sampled sad faces would read as sad. Across them it is what makes people differ.
 EXPRESSION_VARIETY, PERSON_VARIETY = 0.45, 0.75
+# How much of a neutral face's difference from the mean neutral face is the person's own, and will be there again in
+# that person's next photo; the rest is the photo's: pose, a trace of expression, the landmarker's noise. Assumed:
+# the training photos say nothing of who is who. Two photos of one person in one mood differ by 0.2 to 0.6 of what
+# two people's neutral faces do (six photos of two people).
+PERSONAL = 0.5
+
+# Landmarks (478, 3) or (N, 478, 3) of one person's neutral face, and (height, width) (2,) or (N, 2).
+NeutralFace = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ExpressionModel:
     """See the module. Lengths are in inter-ocular distances of the template; all tensors are float32.
 
-    S counts the symmetric shape components, A the antisymmetric ones.
+    S counts the symmetric shape components, A the antisymmetric ones, M the modes of an emotion.
     """
 
     template: Tensor  # (478, 3): the centred, mirror-symmetric face that every face is aligned to
@@ -52,17 +63,21 @@ class ExpressionModel:
     mirror: Tensor  # (478,) int64: landmark i of a mirrored face is landmark mirror[i] of the face
     symmetric: Tensor  # (S, 478, 3) orthonormal shape components
     antisymmetric: Tensor  # (A, 478, 3)
-    means: Tensor  # (7, S): the mean of each emotion in the symmetric components
-    covariance: Tensor  # (S, S): within an emotion, shared
+    means: Tensor  # (7, S): the mean of each emotion in the symmetric components, of ordinary photos
+    modes: Tensor  # (7, M, S): what each emotion looks like, as means in the symmetric components
+    shares: Tensor  # (7, M): how much each mode counts; ≥ 0, sum 1 for each emotion
+    covariance: Tensor  # (S, S): around a mode, shared
     asymmetry: Tensor  # (A,): standard deviations of the antisymmetric components
-    temperature: Tensor  # (): divides the discriminant's scores, so that the probabilities are calibrated
-    identity: str = "expression-model-unsaved/1"
+    temperature: Tensor  # (): divides the scores, so that the probabilities are calibrated
+    doubt: Tensor  # (), 0…1: the share of photos whose label says nothing; keeps the probabilities away from 1
+    identity: str = "expression-model-unsaved/2"
 
     @classmethod
     def load(cls, path: Path = BUNDLED, device: str | torch.device = "cpu") -> ExpressionModel:
         """Read a model. Raises WeightFileError, which names the file and the remedy, when it cannot be used."""
         tensors, digest = weight_files.read(path)
         s, a = (len(tensors.get(name, ())) for name in ("symmetric", "antisymmetric"))
+        m = tensors["modes"].shape[1] if tensors.get("modes", torch.tensor(0)).ndim == 3 else 0
         shapes: dict[str, tuple[int, ...]] = {
             "template": (LANDMARKS, 3),
             "mean": (LANDMARKS, 3),
@@ -70,9 +85,12 @@ class ExpressionModel:
             "symmetric": (s, LANDMARKS, 3),
             "antisymmetric": (a, LANDMARKS, 3),
             "means": (len(EMOTIONS), s),
+            "modes": (len(EMOTIONS), m, s),
+            "shares": (len(EMOTIONS), m),
             "covariance": (s, s),
             "asymmetry": (a,),
             "temperature": (),
+            "doubt": (),
         }
         if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes:
             raise WeightFileError(path, "is not an expression model of this version")
@@ -80,7 +98,7 @@ class ExpressionModel:
             name: tensor.to(device, torch.int64 if name == "mirror" else torch.float32)
             for name, tensor in tensors.items()
         }
-        return cls(**tensors, identity=f"expression-model-bundled/1:{digest[:8]}")
+        return cls(**tensors, identity=f"expression-model-bundled/2:{digest[:8]}")
 
     def to(self, device: str | torch.device) -> ExpressionModel:
         """The same model on another device."""
@@ -89,14 +107,15 @@ class ExpressionModel:
 
     @cached_property
     def discriminant(self) -> tuple[Tensor, Tensor]:
-        """Fisher's linear discriminant, (S, 7) and (7,): scores = components @ first + second.
+        """Fisher's linear discriminant of the modes, (S, 7·M) and (7·M,): components @ first + second is a mode's
+        log-likelihood, up to a constant per face, plus the logarithm of its share.
 
         Every emotion has the same prior: the training photos, like most, are nearly all happy or neutral, and
         their prior would hardly ever let a rare emotion win.
         """
-        means, covariance = self.means.cpu().double(), self.covariance.cpu().double()
-        directions = torch.linalg.solve(covariance, means.T)  # (S, 7)
-        offsets = -(means.T * directions).sum(dim=0) / 2
+        modes, covariance = self.modes.flatten(0, 1).cpu().double(), self.covariance.cpu().double()
+        directions = torch.linalg.solve(covariance, modes.T)  # (S, 7·M)
+        offsets = self.shares.flatten().cpu().double().log() - (modes.T * directions).sum(dim=0) / 2
         return directions.to(self.means), offsets.to(self.means)
 
     @cached_property
@@ -118,35 +137,76 @@ class ExpressionModel:
             raise ValueError(f"landmarks must have the shape (N, {LANDMARKS}, 3), not {tuple(landmarks.shape)}")
         if image_sizes.shape != (len(landmarks), 2):
             raise ValueError(f"image sizes must have the shape ({len(landmarks)}, 2), not {tuple(image_sizes.shape)}")
-        bad = (~landmarks.isfinite().flatten(1).all(dim=1)).nonzero()[:, 0].tolist()
+        points = true_proportions(landmarks.to(self.template), image_sizes.to(self.template.device))
+        bad = (~points.isfinite().flatten(1).all(dim=1)).nonzero()[:, 0].tolist()
         if bad:
             raise ValueError(f"the landmarks of face {bad[0]} hold NaN or infinite values")
-        points = true_proportions(landmarks.to(self.template), image_sizes.to(self.template.device))
         return align(points, self.template)
 
     def components(self, landmarks: Tensor, image_sizes: Tensor) -> Tensor:
         """Landmarks (N, 478, 3), normalised, and (height, width) (N, 2) → symmetric components (N, S)."""
         return (self.align(landmarks, image_sizes).points - self.mean).flatten(1) @ self.symmetric.flatten(1).T
 
-    def scores(self, landmarks: Tensor, image_sizes: Tensor) -> Tensor:
-        """As `probabilities`, but log-likelihoods up to a constant per face, for other priors: (N, 7)."""
+    def component_scores(self, components: Tensor) -> Tensor:
+        """Symmetric components (N, S) → scores (N, 7) at temperature 1: log-likelihoods up to a constant per face."""
         directions, offsets = self.discriminant
-        return (self.components(landmarks, image_sizes) @ directions + offsets) / self.temperature
+        modes: Tensor = (components @ directions + offsets).unflatten(1, self.shares.shape)  # (N, 7, M)
+        return modes.logsumexp(dim=2)
 
-    def probabilities(self, landmarks: Tensor, image_sizes: Tensor) -> Tensor:
+    def scores(self, landmarks: Tensor, image_sizes: Tensor, neutral: NeutralFace | None = None) -> Tensor:
+        """As `probabilities`, but log-likelihoods up to a constant per face, without the doubt, for other priors:
+        (N, 7).
+        """
+        components = self.components(landmarks, image_sizes)
+        if neutral is None:
+            return self.component_scores(components) / self.temperature
+        person, personal = self._person(*neutral)
+        # What is known of the person is taken away, and the covariance shrinks by as much as is explained: for a
+        # neutral face, whose reference explains `personal` of the standard deviation, to 1 − personal². That is
+        # taken for all faces, and the same as a lower temperature.
+        return self.component_scores(components - personal * person) / (self.temperature * (1 - personal**2))
+
+    def _person(self, landmarks: Tensor, image_sizes: Tensor) -> tuple[Tensor, float]:
+        """Neutral faces of one person → how their mean differs from the mean neutral face (S,), and which part of
+        that is the person's own (Spearman and Brown's formula for the mean of several).
+        """
+        if landmarks.ndim == 2:
+            landmarks, image_sizes = landmarks[None], image_sizes.reshape(1, -1)
+        if not len(landmarks):
+            raise ValueError("the neutral reference holds no face: give at least one")
+        mean = self.components(landmarks, image_sizes).mean(dim=0)
+        personal = len(landmarks) * PERSONAL / (1 + (len(landmarks) - 1) * PERSONAL)
+        return mean - self.means[NEUTRAL], personal
+
+    def probabilities(self, landmarks: Tensor, image_sizes: Tensor, neutral: NeutralFace | None = None) -> Tensor:
         """Landmarks (N, 478, 3), normalised, and (height, width) (N, 2) → (N, 7) float32, each ≥ 0, sum 1.
 
-        The order is that of `EMOTIONS`; the result lies on the landmarks' device.
-        Raises ValueError for another shape, or for NaN or infinite landmarks.
-        """
-        return self.scores(landmarks, image_sizes).softmax(dim=1).to(landmarks.device)
+        `neutral`, if given, is a neutral face of the person whom all N faces show, or several: landmarks (478, 3)
+        or (K, 478, 3) and (height, width) (2,) or (K, 2). Expressions are then measured from it.
 
-    def classify(self, pictures: Sequence[Tensor], faces: Sequence[Faces]) -> Tensor:
+        The order is that of `EMOTIONS`; the result lies on the landmarks' device.
+        Raises ValueError for another shape, for NaN or infinite landmarks, or a reference without a face.
+        """
+        sure = self.scores(landmarks, image_sizes, neutral).softmax(dim=1)
+        return ((1 - self.doubt) * sure + self.doubt / len(EMOTIONS)).to(landmarks.device)
+
+    def classify(
+        self, pictures: Sequence[Tensor], faces: Sequence[Faces], neutral: NeutralFace | None = None
+    ) -> Tensor:
         """The `EmotionModel` interface: of the pictures (H, W, 3) only the sizes are used."""
         if not sum(map(len, faces)):
             return torch.zeros(0, len(EMOTIONS))
         sizes = [picture.shape[:2] for picture, found in zip(pictures, faces, strict=True) for _ in range(len(found))]
-        return self.probabilities(torch.cat([found.landmarks for found in faces]), torch.tensor(sizes))
+        return self.probabilities(torch.cat([found.landmarks for found in faces]), torch.tensor(sizes), neutral)
+
+    def relative_to(self, landmarks: Tensor, image_sizes: Tensor) -> RelativeExpressionModel:
+        """An `EmotionModel` that measures every face from one person's neutral face, or several of that person.
+
+        Landmarks (478, 3) or (K, 478, 3), normalised, and (height, width) (2,) or (K, 2). Raises ValueError for
+        another shape, for NaN or infinite landmarks, or without a face.
+        """
+        self._person(landmarks, image_sizes)  # a bad reference is named now, not at the first picture
+        return RelativeExpressionModel(self, (landmarks, image_sizes))
 
     def edit(self, landmarks: Tensor, image_sizes: Tensor, emotion: str, strength: float) -> Tensor:
         """Move faces (N, 478, 3) toward an emotion; pose, position and identity stay. → (N, 478, 3).
@@ -161,7 +221,7 @@ class ExpressionModel:
         target = self.means[EMOTIONS.index(emotion)]
         start = self.means[NEUTRAL]
         if emotion == "neutral":
-            start = self.probabilities(landmarks, image_sizes).to(self.means) @ self.means  # (N, S)
+            start = self.scores(landmarks, image_sizes).softmax(dim=1) @ self.means  # (N, S)
         move = torch.tensordot(strength * (target - start), self.symmetric, dims=1)  # (478, 3) or (N, 478, 3)
         scale = torch.where(pose.scale > 0, pose.scale, torch.inf)  # a face without extent stays as it is
         move = (move / scale[:, None, None]) @ pose.rotation.transpose(1, 2)
@@ -207,6 +267,23 @@ class ExpressionModel:
         shift = torch.nn.functional.pad(corner - low[:, :2] * scale, (0, 1))  # (N, 3)
         landmarks = points * scale[:, None] + shift[:, None]
         return landmarks, torch.full((count, 2), PICTURE, dtype=torch.int32, device=device)
+
+
+@dataclass(frozen=True, eq=False)
+class RelativeExpressionModel:
+    """An expression model that knows the person: see `ExpressionModel.relative_to`."""
+
+    model: ExpressionModel
+    neutral: NeutralFace
+
+    @property
+    def identity(self) -> str:
+        """As the model's own, marked."""
+        return f"{self.model.identity}+neutral"
+
+    def classify(self, pictures: Sequence[Tensor], faces: Sequence[Faces]) -> Tensor:
+        """The `EmotionModel` interface: (total faces, 7) float32 probabilities."""
+        return self.model.classify(pictures, faces, self.neutral)
 
 
 def rotations(angles: Tensor) -> Tensor:

@@ -58,3 +58,8 @@ def test_proportions() -> None:
     assert torch.equal(points[0, :, ::2], landmarks[0, :, ::2])
     assert torch.equal(points[1], landmarks[1])
     assert torch.allclose(normalised(points, sizes), landmarks)
+
+
+def test_huge_coordinates_stay_finite() -> None:
+    small = align(TEMPLATE[None], TEMPLATE).points
+    assert torch.allclose(align(TEMPLATE[None] * 5e37, TEMPLATE).points, small, atol=1e-5)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from perception_clip.perception import expression
 from perception_clip.perception.alignment import normalised, true_proportions
 from perception_clip.perception.engines import EmotionModel, Faces
 from perception_clip.perception.expression import BUNDLED, ExpressionModel, rotations
@@ -109,6 +110,25 @@ def test_a_point_is_not_a_face_but_does_no_harm(model: ExpressionModel) -> None:
     assert model.edit(torch.full((1, 478, 3), 0.5), SIZES[:1], "sad", 1.0).isfinite().all()
 
 
+@pytest.mark.parametrize("stretch", [(1, 1, 0.8), (1, 1, 1.2), (1, 1.1, 1)])
+def test_stretched_faces_seldom_read_differently(model: ExpressionModel, stretch: tuple[float, ...]) -> None:
+    """Another landmarker's depth, or a picture that was resized without care."""
+    _, landmarks, sizes = sampled(model, per_emotion=100, strength=0.7)  # half-hearted: near the border of neutral
+    before = model.probabilities(landmarks, sizes).argmax(dim=1)
+    after = model.probabilities(landmarks * torch.tensor(stretch), sizes).argmax(dim=1)
+    assert (before != after).float().mean() < 0.25
+
+
+@pytest.mark.parametrize("size", [1e-40, 1e-6, 1e6, 1e37])
+def test_any_finite_landmarks_give_finite_probabilities(model: ExpressionModel, photos: Tensor, size: float) -> None:
+    noise = torch.randn(3, 478, 3, generator=torch.Generator().manual_seed(0))
+    faces = torch.cat([photos, noise]) * size
+    probabilities = model.probabilities(faces, SIZES[[0, 1, 0, 0, 1]])
+    assert probabilities.isfinite().all()
+    assert torch.allclose(probabilities.sum(dim=1), torch.ones(5), atol=1e-5)
+    assert model.probabilities(faces, SIZES[[0, 1, 0, 0, 1]], (faces[2], SIZES[0])).isfinite().all()
+
+
 def test_bad_landmarks_are_named(model: ExpressionModel, photos: Tensor) -> None:
     broken = photos.clone()
     broken[1, 7, 2] = torch.nan
@@ -118,6 +138,96 @@ def test_bad_landmarks_are_named(model: ExpressionModel, photos: Tensor) -> None
         model.probabilities(photos[:, :468], SIZES)
     with pytest.raises(ValueError, match=r"image sizes must have the shape \(2, 2\)"):
         model.probabilities(photos, SIZES[:1])
+
+
+def test_scores_are_the_mixture_of_the_modes(model: ExpressionModel, photos: Tensor) -> None:
+    """Against torch's own Gaussian densities, constants and all."""
+    components = model.components(photos, SIZES).double()
+    gaussians = torch.distributions.MultivariateNormal(model.modes.double(), model.covariance.double())
+    densities = gaussians.log_prob(components[:, None, None]) + model.shares.double().log()  # (2, 7, M)
+    expected = densities.logsumexp(dim=2) / model.temperature.double()
+    scores = model.scores(photos, SIZES).double()
+    expected, scores = (values - values[:, :1] for values in (expected, scores))
+    assert torch.allclose(scores, expected, atol=1e-3)
+    sure = scores.softmax(dim=1)
+    assert torch.allclose(
+        model.probabilities(photos, SIZES).double(), (1 - model.doubt) * sure + model.doubt / 7, atol=1e-5
+    )
+
+
+def test_the_modes_shares_sum_to_one_and_a_neutral_face_is_not_posed(model: ExpressionModel) -> None:
+    assert torch.allclose(model.shares.sum(dim=1), torch.ones(7))
+    assert (model.shares >= 0).all()
+    assert (model.shares[:, 1] == 0).tolist() == [name == "neutral" for name in EMOTIONS]
+
+
+# --- beside a neutral face -----------------------------------------------------------------------------------
+
+
+def test_a_person_s_own_neutral_face_reads_as_neutral(model: ExpressionModel) -> None:
+    """Faces sampled as neutral, but of people so different that many read as something else."""
+    generator = torch.Generator().manual_seed(0)
+    faces, sizes = model.sample(torch.full((300,), NEUTRAL), torch.zeros(300), generator, variety=2.0)
+    alone = model.probabilities(faces, sizes).argmax(dim=1) == NEUTRAL
+    beside = [
+        model.probabilities(face[None], size[None], (face, size)).argmax().item() == NEUTRAL
+        for face, size in zip(faces, sizes, strict=True)
+    ]
+    assert alone.float().mean() < 0.8
+    assert np.mean(beside) > 0.9
+
+
+def test_beside_a_neutral_face_expressions_of_unusual_people_are_read_better(model: ExpressionModel) -> None:
+    """Each sampled person once neutral and once with an expression: the same generator state, another emotion."""
+    emotions = torch.arange(len(EMOTIONS)).repeat(60)
+    count = len(emotions)
+    neutral, sizes = model.sample(emotions, torch.zeros(count), torch.Generator().manual_seed(1), variety=2.0)
+    felt, _ = model.sample(emotions, torch.full((count,), 0.8), torch.Generator().manual_seed(1), variety=2.0)
+    alone = model.probabilities(felt, sizes).argmax(dim=1) == emotions
+    beside = [
+        model.probabilities(felt[i : i + 1], sizes[i : i + 1], (neutral[i], sizes[i])).argmax().item() == emotions[i]
+        for i in range(count)
+    ]
+    assert np.mean(beside) > alone.float().mean() + 0.1
+
+
+def test_the_mean_neutral_face_as_reference_only_sharpens(model: ExpressionModel, photos: Tensor) -> None:
+    generator = torch.Generator().manual_seed(0)
+    face, size = model.sample(torch.tensor([NEUTRAL]), torch.zeros(1), generator, variety=0.0)
+    alone, beside = model.scores(photos, SIZES), model.scores(photos, SIZES, (face[0], size[0]))
+    assert torch.allclose(
+        beside * (1 - expression.PERSONAL**2), alone, atol=0.2
+    )  # its own pose, once laid on the template, is not quite 0
+
+
+def test_several_reference_faces_count_more_than_one(model: ExpressionModel, photos: Tensor) -> None:
+    one = model.scores(photos, SIZES, (photos[1], SIZES[1]))
+    same = model.scores(photos, SIZES, (photos[1:], SIZES[1:]))
+    several = model.scores(photos, SIZES, (photos[1:].expand(4, -1, -1), SIZES[1:].expand(4, -1)))
+    assert torch.equal(one, same)
+    assert several[1].argmax() == NEUTRAL
+    assert several[1].softmax(dim=0)[NEUTRAL] > one[1].softmax(dim=0)[NEUTRAL]
+
+
+def test_relative_to_is_an_emotion_model_of_its_own(model: ExpressionModel, photos: Tensor) -> None:
+    engine: EmotionModel = model.relative_to(photos[1], SIZES[1])
+    assert engine.identity == f"{model.identity}+neutral"
+    faces = [Faces(landmarks=face[None], boxes=torch.zeros(1, 4), scores=torch.ones(1)) for face in photos]
+    pictures = [torch.zeros(*size, 3, dtype=torch.uint8) for size in SIZES.tolist()]
+    probabilities = engine.classify(pictures, faces)
+    assert torch.equal(probabilities, model.probabilities(photos, SIZES, (photos[1], SIZES[1])))
+    assert EMOTIONS[probabilities[0].argmax()] == "happy"
+    assert EMOTIONS[probabilities[1].argmax()] == "neutral"
+    assert engine.classify([], []).shape == (0, 7)
+
+
+def test_a_bad_reference_is_named(model: ExpressionModel, photos: Tensor) -> None:
+    with pytest.raises(ValueError, match="the neutral reference holds no face"):
+        model.relative_to(photos[:0], SIZES[:0])
+    with pytest.raises(ValueError, match=r"\(N, 478, 3\), not \(1, 468, 3\)"):
+        model.relative_to(photos[0, :468], SIZES[0])
+    with pytest.raises(ValueError, match="landmarks of face 0 hold NaN"):
+        model.relative_to(torch.full((478, 3), torch.nan), SIZES[0])
 
 
 # --- edit ----------------------------------------------------------------------------------------------------
@@ -174,7 +284,7 @@ def test_samples_read_as_what_they_were_drawn_for(model: ExpressionModel) -> Non
     emotions, landmarks, sizes = sampled(model, per_emotion=200, strength=1.0)
     winners = model.probabilities(landmarks, sizes).argmax(dim=1)
     for emotion, name in enumerate(EMOTIONS):
-        assert (winners[emotions == emotion] == emotion).float().mean() > 0.6, name
+        assert (winners[emotions == emotion] == emotion).float().mean() > 0.9, name
 
 
 def test_strength_is_felt(model: ExpressionModel) -> None:
@@ -238,7 +348,7 @@ def test_zero_samples(model: ExpressionModel) -> None:
 def test_the_file_is_small_and_its_identity_tells_it(model: ExpressionModel) -> None:
     assert BUNDLED.stat().st_size < 1_000_000
     family, _, digest = model.identity.partition(":")
-    assert family == "expression-model-bundled/1"
+    assert family == "expression-model-bundled/2"
     assert len(digest) == 8
 
 
@@ -253,34 +363,25 @@ def test_a_missing_damaged_or_foreign_file_is_named(tmp_path: Path) -> None:
     save_file({name: tensor for name, tensor in tensors.items() if name != "means"}, path)
     with pytest.raises(WeightFileError, match="not an expression model of this version"):
         ExpressionModel.load(path)
+    first_version = {name: tensor for name, tensor in tensors.items() if name not in ("modes", "shares", "doubt")}
+    save_file(first_version, path)
+    with pytest.raises(WeightFileError, match="not an expression model of this version"):
+        ExpressionModel.load(path)
+
+
+def test_the_file_says_how_good_it_is(model: ExpressionModel) -> None:
+    with safe_open(BUNDLED, framework="pt") as file:
+        origin = json.loads(file.metadata()["origin"])
+    told = origin["five_fold"]
+    assert tuple(origin["emotions"]) == EMOTIONS
+    assert sum(origin["faces"].values()) == 13626
+    assert told["calibration_error"] <= 0.05
+    assert told["balanced_accuracy"] >= 0.52
+    assert told["balanced_accuracy"] == pytest.approx(np.mean(list(told["recall"].values())), abs=1e-4)
+    assert all(recall > 0.35 for name, recall in told["recall"].items() if name != "fear")
 
 
 def test_moving_to_a_device_keeps_the_model(model: ExpressionModel, photos: Tensor) -> None:
     moved = model.to("cpu")
     assert moved.identity == model.identity
     assert torch.equal(moved.probabilities(photos, SIZES), model.probabilities(photos, SIZES))
-
-
-# --- with the shared data ------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_five_fold_recalls(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "tools")
-    training = importlib.import_module("train_expression_model")
-    photos = training.load_photos(shared_data / "expression_landmarks.npz")
-    scores = training.held_out_scores(photos, training.folds(photos.labels))
-    recall = training.recalls(scores, photos.labels)
-    assert recall.mean() >= 0.52
-    assert (recall[torch.arange(7) != EMOTIONS.index("fear")] > 0.35).all()
-
-
-@pytest.mark.parametrize("name", ["obama.jpg", "biden2.jpg", "sergey_rgba.png", "obama_1080p.jpg", "tiny_image_64.png"])
-def test_reads_smiles_in_other_photos(model: ExpressionModel, shared_data: Path, name: str) -> None:
-    with (
-        np.load(shared_data / "faces" / "reference_legacy.npz") as file,
-        Image.open(shared_data / "faces" / name) as image,
-    ):
-        landmarks = torch.from_numpy(file[name]).float()
-        sizes = torch.tensor([[image.height, image.width]])
-    assert EMOTIONS[model.probabilities(landmarks, sizes)[0].argmax()] == "happy"
