@@ -1,10 +1,12 @@
-"""Time the bundled landmarker beside MediaPipe's Face Landmarker, taking turns in one run.
+"""Time perception beside MediaPipe's Face Landmarker, taking turns in one run; then a video, then a CUDA device.
 
     python benchmarks/perception.py --task-model face_landmarker.task [--mediapipe-python PATH] [--photos FOLDER]
+        [--video FILE]
 
-Without --task-model only the bundled landmarker is timed. MediaPipe (≥ 0.10.30) may live in another environment:
-give that one's Python. Both find up to ten faces in the same batch of 512×512 photos on the same two processor
-cores. With a CUDA device at hand, its throughput is measured too.
+Without --task-model only the pack is timed. MediaPipe (≥ 0.10.30) may live in another environment: give that one's
+Python. All find up to ten faces in the same batch of 512×512 photos on the same two processor cores: the bundled
+landmarker, the whole pipeline with emotions, and MediaPipe. The video is decoded, perceived, drawn on and encoded,
+frame by frame. With a CUDA device at hand, its throughput is measured too.
 """
 
 from __future__ import annotations
@@ -26,7 +28,11 @@ from matplotlib import cbook
 from PIL import Image
 from skimage import data
 
+from perception_clip.perception.drawing import Overlay
 from perception_clip.perception.landmarker import BundledLandmarker
+from perception_clip.perception.pipeline import PerceptionPipeline
+from perception_clip.perception.sequences import draw_video, perceive_video
+from perception_clip.perception.videos import Video
 
 SIZE = 512
 MAX_FACES = 10
@@ -38,6 +44,7 @@ def main() -> None:
     parser.add_argument("--task-model", type=Path, help="MediaPipe's face_landmarker.task")
     parser.add_argument("--mediapipe-python", type=Path, default=Path(sys.executable), help="default: this Python")
     parser.add_argument("--photos", type=Path, help="a folder of further photos (.jpg, .png)")
+    parser.add_argument("--video", type=Path, help="a video file to perceive and draw on")
     parser.add_argument("--batch", type=int, default=16, help="pictures per batch (default 16)")
     parser.add_argument("--rounds", type=int, default=25, help="timed batches of each (default 25)")
     parser.add_argument("--cores", type=int, default=2, help="processor cores for each (default 2)")
@@ -53,7 +60,11 @@ def main() -> None:
     print(f"Python {platform.python_version()}, torch {torch.__version__}, {platform.machine()}")
 
     bundled = BundledLandmarker(max_faces=MAX_FACES)
-    contestants = {"bundled": lambda: time_once(bundled, tensors)}
+    pipeline = PerceptionPipeline(bundled)
+    contestants = {
+        "bundled": lambda: time_once(lambda: sum(map(len, bundled.detect(tensors)))),
+        "with emotions": lambda: time_once(lambda: len(pipeline(tensors))),
+    }
     with tempfile.TemporaryDirectory() as folder:
         if arguments.task_model is None:
             compare(contestants, arguments.rounds, arguments.batch)
@@ -61,8 +72,12 @@ def main() -> None:
             np.save(Path(folder, "pictures.npy"), pictures)
             with Rival(arguments.mediapipe_python, arguments.task_model, Path(folder, "pictures.npy")) as rival:
                 compare({**contestants, rival.name: rival.time_once}, arguments.rounds, arguments.batch)
+    if arguments.video:
+        measure_video(arguments.video, pipeline)
     if torch.cuda.is_available():
         measure_cuda(tensors)
+    else:
+        print("no CUDA device at hand")
 
 
 def load_photos(folder: Path | None) -> list[np.ndarray]:
@@ -84,11 +99,11 @@ def square(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("RGB").resize((SIZE, SIZE), box=(left, 0, left + side, side)))
 
 
-def time_once(landmarker: BundledLandmarker, pictures: list[torch.Tensor]) -> tuple[float, int]:
+def time_once(work: Callable[[], int]) -> tuple[float, int]:
     """Seconds for one batch, and the faces found in it."""
     start = time.perf_counter()
-    found = landmarker.detect(pictures)
-    return time.perf_counter() - start, sum(len(faces) for faces in found)
+    faces = work()
+    return time.perf_counter() - start, faces
 
 
 class Rival:
@@ -122,7 +137,7 @@ class Rival:
 
 
 def compare(contestants: dict[str, Callable[[], tuple[float, int]]], rounds: int, batch: int) -> None:
-    """Let them take turns; print milliseconds per picture, and how the first compares with the second."""
+    """Let them take turns; print milliseconds per picture, and how each compares with MediaPipe."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
     faces: dict[str, int] = {}
     for index in range(WARM_UP + rounds):
@@ -133,21 +148,62 @@ def compare(contestants: dict[str, Callable[[], tuple[float, int]]], rounds: int
     for name, each in times.items():
         spread = f"{min(each):.2f} to {max(each):.2f}"
         print(f"{name:20} {statistics.median(each):6.2f} ms per picture ({spread}), {faces[name]} faces")
-    if len(times) == 2:
-        ours, theirs = (statistics.median(each) for each in times.values())
-        print(f"ratio {ours / theirs:.2f}")
+    *ours, rival = times
+    if rival.startswith("mediapipe"):
+        for name in ours:
+            print(f"{name}: {statistics.median(times[name]) / statistics.median(times[rival]):.2f} of {rival}'s time")
+
+
+def measure_video(path: Path, pipeline: PerceptionPipeline) -> None:
+    """A video through the pipeline and the overlay; the process's memory at frame 100 and the most after it."""
+    memory: dict[int, float] = {}
+
+    def note(done: int) -> None:
+        memory[done] = resident_megabytes()
+
+    video = Video(path)
+    perceive_video(Video(path), pipeline)  # warm
+    start = time.perf_counter()
+    perceptions = perceive_video(video, pipeline, progress=note)
+    perceived = time.perf_counter()
+    faces, overlay = perceptions.by_frame(), Overlay(tracks=True)
+    for frame in video.frames():
+        overlay.draw(frame.picture, faces[frame.number])
+        note(perceptions.frame_count + frame.number)
+    drawn = time.perf_counter()
+    draw_video(video, perceptions, Overlay(tracks=True))
+    encoded = time.perf_counter()
+    frames = perceptions.frame_count
+    print(f"{path.name}: {frames} frames, {len(perceptions)} faces")
+    print(f"decoded and perceived {frames / (perceived - start):.0f} frames/s, decoded again and drawn on", end=" ")
+    print(f"{frames / (drawn - perceived):.0f}, both {frames / (drawn - start):.0f}", end=" ")
+    print(f"(with H.264 encoding {frames / (perceived - start + encoded - drawn):.0f})")
+    first = next(count for count in memory if count >= 100)
+    later = [megabytes for count, megabytes in memory.items() if count >= first]
+    print(f"memory at frame {first}: {memory[first]:.0f} MB; after it {min(later):.0f} to {max(later):.0f} MB")
+
+
+def resident_megabytes() -> float:
+    """What the process holds in memory now (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def measure_cuda(pictures: list[torch.Tensor], rounds: int = 20) -> None:
     """Throughput on the current CUDA device, the pictures already there."""
-    landmarker = BundledLandmarker(device="cuda", max_faces=MAX_FACES)
+    pipeline = PerceptionPipeline(device="cuda")
     on_device = [picture.cuda() for picture in pictures]
     print(torch.cuda.get_device_name())
     for batch in (1, 16, 64):
         chosen = [on_device[index % len(on_device)] for index in range(batch)]
-        measured = [time_once(landmarker, chosen) for _ in range(WARM_UP + rounds)][WARM_UP:]
-        seconds, faces = statistics.median(seconds for seconds, _ in measured), measured[0][1]
-        print(f"batch {batch:3} {seconds * 1000 / batch:6.2f} ms per picture, {faces / seconds:8.0f} faces/s")
+        for name, work in (
+            ("landmarks", lambda batch=chosen: sum(map(len, pipeline.landmarker.detect(batch)))),
+            ("with emotions", lambda batch=chosen: len(pipeline(batch))),
+        ):
+            measured = [time_once(work) for _ in range(WARM_UP + rounds)][WARM_UP:]
+            seconds, faces = statistics.median(seconds for seconds, _ in measured), measured[0][1]
+            speed = f"{seconds * 1000 / batch:6.2f} ms per picture, {faces / seconds:8.0f} faces/s"
+            print(f"batch {batch:3}, {name:13} {speed}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from . import host
 from .dataset_writer import DatasetWriter
 from .edit_perception import EditPerception
 from .face_perception import FacePerception
+from .face_perception_video import FacePerceptionVideo
 from .perception_info import PerceptionInfo
 from .perception_projection import PerceptionProjection
 from .stored_perception import LoadPerception, SavePerception
@@ -20,6 +21,7 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
         host.register_folders()
         return [
             FacePerception,
+            FacePerceptionVideo,
             PerceptionInfo,
             EditPerception,
             SavePerception,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from ..perception.vector import Perceptions
 
 
-def check_choice(widget: str, value: str, choices: Sequence[str]) -> None:
+def check_choice(widget: str, value: str, choices: Collection[str]) -> None:
     """Raise ValueError, naming the widget and its choices, unless `value` is one of them."""
     if value not in choices:
         raise ValueError(f"{widget} cannot be {value!r}; choose one of {', '.join(choices)}")

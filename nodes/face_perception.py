@@ -3,22 +3,138 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..perception.drawing import draw
+from ..perception.comfy_landmarks import SAME_PICTURES, ComfyLandmarks
+from ..perception.detectors import DETECTORS
+from ..perception.drawing import Overlay
+from ..perception.engines import Landmarker
+from ..perception.missing import MISSING, fill
+from ..perception.pipeline import PerceptionPipeline
+from ..perception.selection import ORDERS, Selection
+from ..perception.sequences import BATCH_RATE
+from ..perception.smoothing import smooth
 from ..perception.vector import EMOTIONS, Perceptions
 from . import host
-from .checks import check_choice
+from .checks import check_choice, check_perceptions
 
 PERCEPTION = io.Custom("PERCEPTION")
-MISSING = ("skip", "error")
+FACE_LANDMARKS = io.Custom("FACE_LANDMARKS")  # ComfyUI's own, from its MediaPipe Face Landmarker (0.23 and newer)
+DEFAULT_DETECTOR = "near"
+ALL_FACES = -1
+
+
+def advanced(widget: Any) -> Any:
+    """Fold a rare widget away, in hosts that know how."""
+    widget.extra_dict["advanced"] = True
+    return widget
+
+
+def perceiving_inputs() -> list[Any]:
+    """The widgets that say how faces are found; `perceiver` takes their values. All may be left out of a prompt."""
+    inputs = [
+        io.Combo.Input(
+            "detector",
+            options=list(DETECTORS),
+            default=DEFAULT_DETECTOR,
+            tooltip="near: faces of a tenth of the picture and more, fast. far: smaller ones too. thorough: crowds, "
+            "faces from about 24 pixels on, and heads in any position; takes many times as long.",
+        ),
+        io.Int.Input(
+            "max_faces",
+            default=10,
+            min=1,
+            max=100,
+            tooltip="At most this many faces per picture, 1 to 100: the first in the order below.",
+        ),
+        io.Combo.Input(
+            "order",
+            options=list(ORDERS),
+            default=ORDERS[0],
+            tooltip="Which of a picture's faces come first, and so stay if there are more than max_faces.",
+        ),
+        io.Float.Input(
+            "min_confidence",
+            default=0.5,
+            min=0.05,
+            max=1.0,
+            step=0.05,
+            tooltip="Faces that the detector is less sure of are dropped, 0.05 to 1. Lower finds more "
+            "faces, and more that are none.",
+        ),
+        io.Combo.Input(
+            "missing",
+            options=list(MISSING),
+            default="skip",
+            tooltip="A picture without a face. skip: it adds no perception, and the node says so. previous: the faces "
+            "of the picture before. interpolate: in between those before and after. neutral: a neutral face in "
+            "the middle. error: the run stops.",
+        ),
+        advanced(
+            io.Int.Input(
+                "face_index",
+                default=ALL_FACES,
+                min=ALL_FACES,
+                max=99,
+                tooltip="Only this face of each picture, counted from 0 in the order above, up to max_faces; −1: all.",
+            )
+        ),
+        advanced(
+            io.Float.Input(
+                "smoothing",
+                default=0.0,
+                min=0.0,
+                max=1.0,
+                step=0.05,
+                tooltip="Steadies landmarks and emotions from picture to picture of a sequence, 0 (off) to 1 (most), "
+                "with little lag behind movements: the One-Euro filter. A batch counts as 24 pictures a second.",
+            )
+        ),
+        advanced(
+            io.Combo.Input(
+                "landmarker",
+                options=list(host.LANDMARKERS),
+                default=host.LANDMARKERS[0],
+                tooltip="What finds the faces. bundled: part of the pack. mediapipe: Google's Face Landmarker; needs "
+                "the mediapipe wheel, and face_landmarker.task in models/mediapipe/; has no choice of detector.",
+            )
+        ),
+        advanced(
+            io.Combo.Input(
+                "emotion_model",
+                options=host.emotion_models(),
+                default=host.BUNDLED,
+                tooltip="What judges the emotions. bundled: by the shape of the face alone. A folder in "
+                "models/emotion/ or a Hugging Face model: an image classifier of the seven emotions; the latter is "
+                "downloaded when first used.",
+            )
+        ),
+        PERCEPTION.Input(
+            "neutral",
+            tooltip="The person's own neutral face, from another Face Perception: emotions are then read relative to "
+            "it (bundled emotion model). Its first face counts.",
+        ),
+        advanced(io.Boolean.Input("dense_mesh", default=False, tooltip="Draw all the mesh's edges onto the overlay.")),
+    ]
+    for one in inputs:
+        one.optional = True
+    return inputs
+
+
+def perceiving_outputs(overlay: Any) -> list[Any]:
+    return [
+        PERCEPTION.Output("perception", display_name="perception", tooltip="All faces, by picture, in order."),
+        overlay,
+        io.Int.Output("face_count", display_name="face_count", tooltip="How many faces there are in all pictures."),
+    ]
 
 
 class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Finds every face of a batch of pictures, with its landmarks and emotions."""
+    """Finds the faces of a batch of pictures, with their landmarks and emotions."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -27,82 +143,113 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
             display_name="Face Perception (1441D)",
             category="Perception CLIP",
             description=(
-                "Finds every face in the pictures and turns each into a perception of 1441 numbers: 478 "
+                "Finds the faces in the pictures and turns each into a perception of 1441 numbers: 478 "
                 "landmarks (x, y, z) and the probabilities of 7 emotions. Nothing has to be downloaded."
             ),
             inputs=[
-                io.Image.Input("image", tooltip="One picture or a batch, of any size."),
-                io.Int.Input(
-                    "max_faces",
-                    default=10,
-                    min=1,
-                    max=100,
-                    tooltip="At most this many faces per picture, 1 to 100; the surest are kept.",
-                ),
-                io.Float.Input(
-                    "min_confidence",
-                    default=0.5,
-                    min=0.05,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="Faces that the detector is less sure of are dropped, 0.05 to 1. Lower finds more "
-                    "faces, and more that are none.",
-                ),
-                io.Combo.Input(
-                    "missing",
-                    options=list(MISSING),
-                    default="skip",
-                    tooltip="A picture without a face. skip: it adds no perception, and the node says so. "
-                    "error: the run stops.",
+                io.Image.Input("image", tooltip="One picture or a batch, of any size; a batch counts as a sequence."),
+                *perceiving_inputs(),
+                FACE_LANDMARKS.Input(
+                    "face_landmarks",
+                    optional=True,
+                    tooltip="Faces that ComfyUI's own MediaPipe Face Landmarker has found in the same pictures; the "
+                    "landmarker, detector and min_confidence above are then not used.",
                 ),
             ],
-            outputs=[
-                PERCEPTION.Output(
-                    "perception",
-                    display_name="perception",
-                    tooltip="All faces, by picture, the largest of a picture first.",
-                ),
+            outputs=perceiving_outputs(
                 io.Image.Output(
                     "overlay",
                     display_name="overlay",
                     tooltip="The pictures with landmarks and emotions drawn on them; those without a face say so.",
-                ),
-                io.Int.Output("face_count", display_name="face_count", tooltip="How many faces were found."),
-            ],
+                )
+            ),
             is_output_node=True,  # so that a photo and this node alone already show something
         )
 
     @classmethod
-    def execute(cls, image: Tensor, max_faces: int, min_confidence: float, missing: str) -> io.NodeOutput:
+    def validate_inputs(cls, emotion_model: str = host.BUNDLED) -> bool:
+        """Let `execute` judge the emotion model: any Hugging Face id may be given."""
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        missing: str = MISSING[0],
+        smoothing: float = 0.0,
+        dense_mesh: bool = False,
+        face_landmarks: Any = None,
+        **how: Any,
+    ) -> io.NodeOutput:
         check_choice("missing", missing, MISSING)
+        given = None if face_landmarks is None else given_landmarks(face_landmarks, len(image))
         progress = host.progress(2 * len(image))  # perceiving and drawing take about as long
-        perceptions = host.pipeline(max_faces, min_confidence)(image, progress=progress)
-        text = summary(perceptions)
-        if perceptions.empty_frames and missing == "error":
-            raise ValueError(f"{text}. Use pictures with a visible face, lower min_confidence, or set missing to skip.")
-        overlay = draw_all(image, perceptions, lambda drawn: progress(len(image) + drawn))
+        found = perceiver(**how, given=given)(image, progress=progress)
+        height, width = image.shape[1:3]
+        times = [picture / BATCH_RATE for picture in range(len(image))]
+        perceptions = smooth(fill(found, missing, (height, width)), smoothing, times)
+        overlay = draw_all(image, perceptions, dense_mesh, lambda drawn: progress(len(image) + drawn))
+        text = summary(found, missing)
         return io.NodeOutput(perceptions, overlay, len(perceptions), ui={**host.preview(overlay), **host.note(text)})
 
 
-def draw_all(image: Tensor, perceptions: Perceptions, progress: Callable[[int], None]) -> Tensor:
+def perceiver(
+    detector: str = DEFAULT_DETECTOR,
+    max_faces: int = 10,
+    order: str = ORDERS[0],
+    min_confidence: float = 0.5,
+    face_index: int = ALL_FACES,
+    landmarker: str = host.BUNDLED,
+    emotion_model: str = host.BUNDLED,
+    neutral: Perceptions | None = None,
+    given: Landmarker | None = None,
+) -> PerceptionPipeline:
+    """The pipeline that the widgets of `perceiving_inputs` ask for; a `given` landmarker goes before theirs."""
+    check_choice("detector", detector, DETECTORS)
+    check_choice("order", order, ORDERS)
+    check_choice("landmarker", landmarker, host.LANDMARKERS)
+    if neutral is not None:
+        check_perceptions(neutral, "neutral")
+    return PerceptionPipeline(
+        given or host.landmarker(landmarker, detector, min_confidence),
+        host.emotion_model(emotion_model, neutral),
+        selection=Selection(order, max_faces, None if face_index == ALL_FACES else face_index),
+    )
+
+
+def given_landmarks(data: Any, pictures: int) -> ComfyLandmarks:
+    """ComfyUI's own face landmarks of that many pictures. Raises ValueError for anything else."""
+    landmarks = ComfyLandmarks(data)
+    if len(landmarks) != pictures:
+        raise ValueError(
+            f"face_landmarks are for {count(len(landmarks), 'picture')}, and image holds {pictures}; {SAME_PICTURES}"
+        )
+    return landmarks
+
+
+def draw_all(image: Tensor, perceptions: Perceptions, dense_mesh: bool, progress: Callable[[int], None]) -> Tensor:
     """Pictures (B, H, W, C) with their faces drawn on them, as ComfyUI's IMAGE (B, H, W, 3) in 0…1."""
     overlay = torch.empty(*image.shape[:3], 3)
+    brush = Overlay(mesh=dense_mesh, tracks=len(image) > 1)
     for index, (picture, faces) in enumerate(zip(image, perceptions.by_frame(), strict=True)):
-        overlay[index] = draw(picture, faces) / 255
+        overlay[index] = brush.draw(picture, faces) / 255
         progress(index + 1)
     return overlay
 
 
-def summary(perceptions: Perceptions) -> str:
+def summary(found: Perceptions, missing: str) -> str:
     """What was found, in a line or two: how many faces, what the first shows, which pictures have none."""
-    lines = [f"{count(len(perceptions), 'face')} in {count(perceptions.frame_count, 'picture')}"]
-    if len(perceptions):
-        probability, index = perceptions.emotions[0].max(dim=0)
+    lines = [f"{count(len(found), 'face')} in {count(found.frame_count, 'picture')}"]
+    if len(found):
+        probability, index = found.emotions[0].max(dim=0)
         lines[0] += f"; the first looks {EMOTIONS[index]} ({probability:.0%})"
-    empty = perceptions.empty_frames
-    if empty and perceptions.frame_count > 1:
+    empty = found.empty_frames
+    if empty and found.frame_count > 1:
         shown = ", ".join(map(str, empty[:10])) + (", …" if len(empty) > 10 else "")
         lines.append(f"no face in {count(len(empty), 'picture')}, counted from 0: {shown}")
+    if empty and missing != "skip":
+        helpless = missing in ("previous", "interpolate") and not len(found)
+        lines.append("no face anywhere to fill in from" if helpless else f"filled in: {missing}")
     return "\n".join(lines)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,18 +21,26 @@ import comfy.model_management
 import comfy.utils
 import folder_paths
 import torch
-from comfy_api.latest import ui
+from comfy_api.latest import InputImpl, ui
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 from torch import Tensor
 
+from ..perception import mediapipe_landmarker
+from ..perception.emotion_classifier import DEFAULT as DEFAULT_CLASSIFIER
+from ..perception.emotion_classifier import TransformersEmotions
+from ..perception.engines import EmotionModel, Landmarker
 from ..perception.expression import ExpressionModel
-from ..perception.pipeline import PerceptionPipeline
-from ..perception.selection import Selection
+from ..perception.landmarker import BundledLandmarker
+from ..perception.vector import Perceptions
+from ..perception.videos import Pictures, Video
 from ..projection import checkpoint as projection
 from ..training.encoders import PROBE
 from ..training.samples import EMBEDDING
 
+BUNDLED = "bundled"
+LANDMARKERS = (BUNDLED, "mediapipe")
+MEDIAPIPE_MODELS, EMOTION_MODELS = "mediapipe", "emotion"  # folders below ComfyUI's models/, and their keys
 MODELS = "perception_clip"  # the folder below ComfyUI's models/, and its key in extra_model_paths.yaml
 NO_CHECKPOINT = "no checkpoint yet"
 PREVIEWS = 16  # a preview is for looking at: of a long batch, the first pictures
@@ -40,30 +49,87 @@ log = logging.getLogger(__name__)
 
 
 def register_folders() -> None:
-    """Tell ComfyUI of models/perception_clip/, beside the folders that extra_model_paths.yaml gives."""
-    folder_paths.add_model_folder_path(MODELS, str(_models_folder()))
+    """Tell ComfyUI of the pack's folders in models/, beside those that extra_model_paths.yaml gives."""
+    for name in (MODELS, MEDIAPIPE_MODELS, EMOTION_MODELS):
+        folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
 
 
-def pipeline(max_faces: int, min_confidence: float) -> PerceptionPipeline:
-    """The perception pipeline on ComfyUI's device, loaded once for each choice of options."""
-    return _pipeline(max_faces, min_confidence, str(comfy.model_management.get_torch_device()))
+def landmarker(engine: str, detector: str, min_confidence: float) -> Landmarker:
+    """One of LANDMARKERS, on ComfyUI's device, loaded once for each choice of options."""
+    if engine == BUNDLED:
+        return _bundled_landmarker(detector, min_confidence, str(comfy.model_management.get_torch_device()))
+    folders = [Path(folder) for folder in folder_paths.get_folder_paths(MEDIAPIPE_MODELS)]
+    return mediapipe_landmarker.open_landmarker(mediapipe_landmarker.find_task(folders), min_confidence=min_confidence)
 
 
 @lru_cache(maxsize=4)
-def _pipeline(max_faces: int, min_confidence: float, device: str) -> PerceptionPipeline:
+def _bundled_landmarker(detector: str, min_confidence: float, device: str) -> BundledLandmarker:
     with torch.inference_mode(False):  # ordinary tensors, usable wherever the models are used later
-        loaded = PerceptionPipeline(
-            device=device, min_confidence=min_confidence, selection=Selection(max_faces=max_faces)
-        )
-    log.info("Perception CLIP: loaded %s and %s", loaded.landmarker.identity, loaded.emotion_model.identity)
+        loaded = BundledLandmarker(device=device, detector=detector, min_confidence=min_confidence)
+    log.info("Perception CLIP: loaded %s", loaded.identity)
     return loaded
 
 
-@lru_cache(maxsize=1)
+def emotion_models() -> list[str]:
+    """What `emotion_model` takes: the bundled one, each folder in models/emotion/, the usual Hugging Face model."""
+    folders = [Path(folder) for folder in folder_paths.get_folder_paths(EMOTION_MODELS)]
+    found = sorted({path.parent.name for folder in folders for path in folder.glob("*/config.json")})
+    return list(dict.fromkeys([BUNDLED, *found, DEFAULT_CLASSIFIER]))
+
+
+def emotion_model(name: str, neutral: Perceptions | None) -> EmotionModel:
+    """The emotion model of that name on ComfyUI's device, loaded once; relative to a neutral face if one is given.
+
+    Raises ValueError for a neutral perception without a face, or with a model that cannot use one.
+    """
+    device = str(comfy.model_management.get_torch_device())
+    if name != BUNDLED:
+        if neutral is not None:
+            raise ValueError(f"neutral goes with the bundled emotion model only, not with {name}: unlink one of them")
+        folder = _emotion_folder(name)
+        return _emotion_classifier(str(folder or name), _folder_state(folder), device)
+    model = _bundled_emotions(device)
+    if neutral is None:
+        return model
+    if not len(neutral):
+        raise ValueError("neutral holds no face: link the perception of a picture with the person's neutral face")
+    return model.relative_to(neutral.landmarks[0], neutral.image_sizes[0])
+
+
+@lru_cache(maxsize=2)
+def _bundled_emotions(device: str) -> ExpressionModel:
+    with torch.inference_mode(False):
+        loaded = ExpressionModel.load(device=device)
+    log.info("Perception CLIP: loaded %s", loaded.identity)
+    return loaded
+
+
+@lru_cache(maxsize=2)
+def _emotion_classifier(source: str, state: str, device: str) -> EmotionModel:
+    with torch.inference_mode(False):
+        loaded = TransformersEmotions(source, device=device)
+    log.info("Perception CLIP: loaded %s", loaded.identity)
+    return loaded
+
+
+def _emotion_folder(name: str) -> Path | None:
+    """The folder of that name in models/emotion/, if there is one; names lead nowhere else."""
+    for folder in map(Path, folder_paths.get_folder_paths(EMOTION_MODELS)):
+        for path in folder.glob("*/config.json"):
+            if path.parent.name == name:
+                return path.parent
+    return None
+
+
+def _folder_state(folder: Path | None) -> str:
+    """Changes whenever a file in the folder does."""
+    files = sorted(folder.iterdir()) if folder else []
+    return " ".join("{0.st_mtime_ns} {0.st_size}".format(path.stat()) for path in files)
+
+
 def expression_model() -> ExpressionModel:
     """The bundled expression model on the CPU, where perceptions are; read when first needed."""
-    with torch.inference_mode(False):
-        return ExpressionModel.load()
+    return _bundled_emotions("cpu")
 
 
 def checkpoints() -> dict[str, Path]:
@@ -185,6 +251,21 @@ def note(text: str) -> dict[str, Any]:
     if context is not None and server.client_id is not None:
         server.send_progress_text(escape(text, quote=False), context.node_id, server.client_id)
     return {"text": [text]}
+
+
+def frames_of(video: Any) -> Video | Pictures:
+    """A graph's VIDEO, frame by frame: read from its file, in the part that it is cut to, or taken from memory."""
+    if not isinstance(video, InputImpl.VideoFromFile):
+        components = video.get_components()
+        return Pictures(components.images, float(components.frame_rate))
+    source = video.get_stream_source()
+    start, duration = video.get_active_trim_window() if hasattr(video, "get_active_trim_window") else (0.0, 0.0)
+    return Video(source if isinstance(source, BytesIO) else Path(source), start=start, duration=duration)
+
+
+def as_video(content: BytesIO) -> Any:
+    """A video file in memory as ComfyUI's VIDEO."""
+    return InputImpl.VideoFromFile(content)
 
 
 def preview(pictures: Tensor) -> dict[str, Any]:

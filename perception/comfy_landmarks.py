@@ -39,6 +39,7 @@ class ComfyLandmarks:
     """
 
     identity = "comfyui-face-landmarks/1"
+    portion = 16
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         if not isinstance(data, Mapping):

@@ -29,20 +29,21 @@ class Squares:
         rotation = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
         return rotation * self.sides[:, None, None]
 
+    def take(self, indices: Tensor) -> Squares:
+        """Some of them."""
+        return Squares(centres=self.centres[indices], sides=self.sides[indices], angles=self.angles[indices])
+
     def locate(self, points: Tensor) -> Tensor:
         """Points (F or 1, P, 2) in −½…½ of the square → (F, P, 2) pixels of the picture."""
         return points @ self.axes.transpose(1, 2) + self.centres[:, None]
 
 
-def squares_around(points: Tensor, image_sizes: Tensor) -> Squares:
-    """BlazeFace's points (F, 8, 2), on the letterbox, and each picture's (height, width) (F, 2) → crops."""
-    image_sizes = image_sizes.to(points)
-    sides = image_sizes.amax(dim=1)  # the letterbox's, in pixels
-    centres = points[:, 0] * sides[:, None] + (image_sizes.flip(1) - sides[:, None]) / 2
+def squares_around(points: Tensor) -> Squares:
+    """A detector's points (F, 8, 2), in pixels of the picture → the crops that the face mesh wants."""
     eyes = points[:, RIGHT_EYE] - points[:, LEFT_EYE]
     return Squares(
-        centres=centres,
-        sides=points[:, 1].amax(dim=1) * sides * FACE_MARGIN,
+        centres=points[:, 0],
+        sides=points[:, 1].amax(dim=1) * FACE_MARGIN,
         angles=torch.atan2(eyes[:, 1], eyes[:, 0]),
     )
 
@@ -52,31 +53,34 @@ def cut(pictures: Sequence[Tensor], frames: Tensor, squares: Squares, size: int)
 
     `pictures` are (H, W, 3) uint8; `frames` (F,), ascending, says which of them each square lies on.
     """
-    counts = torch.bincount(frames, minlength=len(pictures)).tolist()
-    parts = zip(pictures, squares.axes.split(counts), squares.centres.split(counts), strict=True)
-    rows = torch.cat([_cut(picture, axes, centres, size) for picture, axes, centres in parts if len(axes)])
-    return rows.view(-1, size, 3, size).transpose(1, 2)
-
-
-def _cut(picture: Tensor, axes: Tensor, centres: Tensor, size: int) -> Tensor:
-    """The squares of one picture, row by row: (F · size, 3, 1, size)."""
-    height, width = picture.shape[:2]
+    axes, centres = squares.axes, squares.centres
+    last = torch.tensor([picture.shape[1::-1] for picture in pictures]).to(axes) - 1  # (N, 2)
     reach = axes.abs().sum(dim=2) / 2  # (F, 2): from a square's centre to the sides of its upright bounding box
-    last = reach.new_tensor([width - 1, height - 1])
-    low = (centres - reach).amin(dim=0).floor().clamp_min(0).minimum(last)
-    high = (centres + reach).amax(dim=0).ceil().clamp_min(0).minimum(last)
-    (left, top), (right, bottom) = low.long().tolist(), high.long().tolist()
-    part = picture[top : bottom + 1, left : right + 1].permute(2, 0, 1)[None] / 255  # the rest stays uint8
+    # Of each picture only the part around its squares is converted.
+    each = frames[:, None].expand(-1, 2)
+    low = last.scatter_reduce(0, each, centres - reach, "amin").floor().clamp_min(0)
+    high = torch.zeros_like(last).scatter_reduce(0, each, centres + reach, "amax").ceil().minimum(last)
 
     # grid_sample counts −1…1 from border to border of the part, pixel centres half a pixel inside.
-    scale = 2 / (high - low + 1)
-    axes, centres = axes * scale[:, None], (centres - low + 0.5) * scale - 1
+    scale = (2 / (high - low + 1))[frames]
+    axes, centres = axes * scale[:, :, None], (centres - low[frames] + 0.5) * scale - 1
     steps = torch.arange(size, device=axes.device)[:, None] / size - 0.5
     across, down = steps * axes[:, None, :, 0], steps * axes[:, None, :, 1]  # (F, size, 2)
     grid = (centres[:, None] + down)[:, :, None] + across[:, None]  # (F, size, size, 2)
     # It shares its work among threads by batch entry: make each row of a crop one.
     grid = grid.view(-1, 1, size, 2)
-    return F.grid_sample(part.expand(len(grid), -1, -1, -1), grid, padding_mode="border", align_corners=False)
+
+    counts = torch.bincount(frames, minlength=len(pictures)) * size
+    corners = torch.cat([low, high, counts[:, None]], dim=1).long().tolist()
+    rows = []
+    for picture, (left, top, right, bottom, _), where in zip(
+        pictures, corners, grid.split([count for *_, count in corners]), strict=True
+    ):
+        if len(where):
+            part = picture[top : bottom + 1, left : right + 1].permute(2, 0, 1)[None] / 255  # the rest stays uint8
+            part = part.expand(len(where), -1, -1, -1)
+            rows.append(F.grid_sample(part, where, padding_mode="border", align_corners=False))
+    return torch.cat(rows).view(-1, size, 3, size).transpose(1, 2)
 
 
 def normalise(landmarks: Tensor, squares: Squares, image_sizes: Tensor, size: int) -> Tensor:

@@ -1,10 +1,11 @@
-"""Around the face detector: its input cut from any picture, and its candidates merged into faces.
+"""Around a face detector: its input made from any picture, and its candidates merged into faces.
 
-Both follow MediaPipe 0.10's face detection graph, short range.
+Both follow MediaPipe 0.10's face detection graphs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,29 +13,64 @@ import torch.nn.functional as F
 from torch import Tensor
 
 OVERLAP = 0.3  # candidates whose intersection over union exceeds this are the same face
+SAME = 0.5  # so are landmarks whose boxes share more than this part of the smaller one
 
 
-def letterbox(picture: Tensor, size: int) -> Tensor:
-    """Fit a whole picture (H, W, 3) uint8 into a square: (3, size, size) float32 in −1…1, bilinear.
+def letterbox(pictures: Sequence[Tensor], size: int) -> Tensor:
+    """Fit whole pictures, each (H, W, 3) uint8, into squares: (N, 3, size, size) float32 in −1…1, bilinear.
 
-    The picture is centred and its surroundings are black.
+    Each is centred and its surroundings are black.
     """
-    height, width = picture.shape[:2]
+    if pictures[0].device.type == "cpu":  # its caches prefer one picture after the other
+        return torch.cat([_letterbox([picture], size) for picture in pictures])
+    boxes = pictures[0].new_empty(len(pictures), 3, size, size, dtype=torch.float32)
+    for indices in by_shape(pictures):
+        boxes[indices] = _letterbox([pictures[index] for index in indices], size)
+    return boxes
+
+
+def by_shape(pictures: Sequence[Tensor]) -> list[list[int]]:
+    """Where the pictures of each shape are: what can be worked on at once."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, picture in enumerate(pictures):
+        groups.setdefault(tuple(picture.shape), []).append(index)
+    return list(groups.values())
+
+
+def _letterbox(pictures: Sequence[Tensor], size: int) -> Tensor:
+    """As `letterbox`, of pictures of one shape."""
+    height, width = pictures[0].shape[:2]
     side = max(height, width)
-    steps = torch.arange(size, device=picture.device) * (side / size)
+    steps = torch.arange(size, device=pictures[0].device) * (side / size)
     x, y = steps + (width - side) / 2, steps + (height - side) / 2  # where to sample, in pixels
 
     # Of a large picture few rows matter: take the two around each sample, and convert only these.
     above = y.floor()
     rows = torch.stack([above, above + 1], dim=1).flatten()  # (2 · size,)
     inside = (rows >= 0) & (rows < height)
-    taken = picture.index_select(0, rows.clamp(0, height - 1).to(torch.int64)) * inside[:, None, None]
-    y = torch.arange(size, device=picture.device) * 2 + (y - above)
+    rows = rows.clamp(0, height - 1).to(torch.int64)
+    taken = torch.stack([picture.index_select(0, rows) for picture in pictures]) * inside[:, None, None]
+    y = torch.arange(size, device=y.device) * 2 + (y - above)
 
     # grid_sample counts −1…1 from border to border, pixel centres half a pixel inside.
     grid = torch.stack(torch.meshgrid((2 * x + 1) / width - 1, (2 * y + 1) / len(rows) - 1, indexing="xy"), dim=-1)
-    sampled = F.grid_sample(taken.permute(2, 0, 1)[None].float(), grid[None], align_corners=False)
-    return sampled[0] / 127.5 - 1
+    grid = grid.expand(len(pictures), -1, -1, -1)
+    return F.grid_sample(taken.permute(0, 3, 1, 2).float(), grid, align_corners=False) / 127.5 - 1
+
+
+def from_letterbox(points: Tensor, image_sizes: Tensor, size: int) -> Tensor:
+    """Points (N, K, 8, 2) in pixels of the letterbox → of the pictures, whose (height, width) is given (N, 2)."""
+    image_sizes = image_sizes.to(points)
+    sides = image_sizes.amax(dim=1)  # (N,)
+    corners = (image_sizes.flip(1) - sides[:, None]) / 2  # (N, 2): the letterbox's upper left on the picture
+    return move(points, scale=(sides / size)[:, None, None, None], offset=corners[:, None, None])
+
+
+def move(points: Tensor, *, scale: Tensor | float, offset: Tensor) -> Tensor:
+    """Points (…, 8, 2) to another picture's pixels: scaled, then shifted; the box's size is scaled only."""
+    points = points * scale
+    centre, size, key_points = points.split([1, 1, points.shape[-2] - 2], dim=-2)
+    return torch.cat([centre + offset, size, key_points + offset], dim=-2)
 
 
 @dataclass(frozen=True)
@@ -42,39 +78,81 @@ class Detections:
     """F faces in N pictures, by picture, within one the surest first."""
 
     frames: Tensor  # (F,) int64: which picture
-    points: Tensor  # (F, 8, 2): as BlazeFace gives them
+    points: Tensor  # (F, 8, 2) pixels: box centre, box size, six key points, as BlazeFace gives them
     scores: Tensor  # (F,) 0…1
 
+    def take(self, which: Tensor) -> Detections:
+        """Some of them: indices or a mask."""
+        return Detections(frames=self.frames[which], points=self.points[which], scores=self.scores[which])
 
-def weighted_nms(points: Tensor, scores: Tensor, *, min_score: float, max_faces: int) -> Detections:
+
+def join(parts: Sequence[Detections]) -> Detections:
+    """Detections in different pictures, by picture."""
+    whole = Detections(
+        frames=torch.cat([part.frames for part in parts]),
+        points=torch.cat([part.points for part in parts]),
+        scores=torch.cat([part.scores for part in parts]),
+    )
+    return whole.take(whole.frames.argsort(stable=True))
+
+
+def distinct(low: Tensor, high: Tensor, scores: Tensor) -> Tensor:
+    """Of boxes on one picture, two corners (F, 2) each, those that show another face than any surer one: indices.
+
+    Two boxes show the same face when they share more than half of the smaller one. The surest comes first.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    low, high = low[order], high[order]
+    areas = (high - low).prod(dim=1)
+    shared = (torch.minimum(high[:, None], high) - torch.maximum(low[:, None], low)).clamp_min(0).prod(dim=2)
+    clash = (shared > torch.minimum(areas[:, None], areas) * SAME).tril(diagonal=-1)  # with each surer one
+    keep = torch.ones_like(order, dtype=torch.bool)
+    while True:  # each round settles at least one more
+        kept = ~(clash & keep).any(dim=1)
+        if torch.equal(kept, keep):
+            return order[keep]
+        keep = kept
+
+
+def weighted_nms(
+    points: Tensor, scores: Tensor, *, min_score: float, max_faces: int, kinds: Tensor | None = None
+) -> Detections:
     """Candidates, points (N, K, 8, 2) and scores (N, K), → at most `max_faces` faces in each of N pictures.
 
     Again and again the surest candidate takes all that overlap it, and they are averaged, weighted by score.
-    All pictures take a step at once.
+    All pictures take a step at once. With `kinds` (K,) only candidates of the surest one's kind are averaged.
     """
-    low, high = points[:, :, 0] - points[:, :, 1] / 2, points[:, :, 0] + points[:, :, 1] / 2  # (N, K, 2)
+    low, high = corners(points)  # (N, K, 2)
     remaining = torch.where(scores >= min_score, scores, 0.0)
     merged, best = [], []
-    for _ in range(max_faces):
+    for _ in range(max_faces if scores.shape[1] else 0):
         score, leader = remaining.max(dim=1, keepdim=True)  # (N, 1)
         if not score.any():
             break
         lead = leader[..., None].expand(-1, -1, 2)
-        same = _overlap(low, high, low.gather(1, lead), high.gather(1, lead)) > OVERLAP
+        same = overlap(low, high, low.gather(1, lead), high.gather(1, lead)) > OVERLAP
         same.scatter_(1, leader, True)  # a box without area does not even overlap itself
-        weights = torch.where(same, remaining, 0.0)
+        alike = same if kinds is None else same & (kinds == kinds[leader])
+        weights = torch.where(alike, remaining, 0.0)
         total = weights.sum(dim=1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)  # 0: no face left
         merged.append(torch.einsum("nk,nkpc->npc", weights / total, points))
         best.append(score[:, 0])
         remaining = torch.where(same, 0.0, remaining)
     if not best:
-        return Detections(points.new_zeros(0, dtype=torch.int64), points[:0, 0], scores[:0, 0])
+        return Detections(
+            points.new_zeros(0, dtype=torch.int64), points.new_zeros(0, *points.shape[2:]), scores.new_zeros(0)
+        )
     found = torch.stack(best, dim=1)  # (N, steps)
     frames, steps = found.nonzero(as_tuple=True)
     return Detections(frames=frames, points=torch.stack(merged, dim=1)[frames, steps], scores=found[frames, steps])
 
 
-def _overlap(low: Tensor, high: Tensor, other_low: Tensor, other_high: Tensor) -> Tensor:
+def corners(points: Tensor) -> tuple[Tensor, Tensor]:
+    """The lower and upper corner of the boxes (…, 2) that points (…, 8, 2) begin with."""
+    return points[..., 0, :] - points[..., 1, :] / 2, points[..., 0, :] + points[..., 1, :] / 2
+
+
+def overlap(low: Tensor, high: Tensor, other_low: Tensor, other_high: Tensor) -> Tensor:
     """Intersection over union of boxes given by two corners (…, 2)."""
     shared = (torch.minimum(high, other_high) - torch.maximum(low, other_low)).clamp_min(0).prod(dim=-1)
     union = (high - low).prod(dim=-1) + (other_high - other_low).prod(dim=-1) - shared

@@ -31,6 +31,11 @@ class Landmarker(Protocol):
         """Stored with every perception, dataset and checkpoint: family, version, hash of the weights."""
         ...
 
+    @property
+    def portion(self) -> int:
+        """How many pictures to give at a time: enough for full speed, few enough to be cancelled soon."""
+        ...
+
     def detect(self, pictures: Sequence[Tensor]) -> list[Faces]:
         """Pictures, each (H, W, 3) uint8 RGB of any size, → the faces of each, in the same order."""
         ...

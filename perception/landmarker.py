@@ -1,36 +1,43 @@
 """The bundled landmarker: BlazeFace finds the faces, the face mesh their 478 landmarks. Needs nothing but torch.
 
-The steps are those of MediaPipe 0.10's face landmark graph, without its tracking between frames.
+With the detector `near` the steps are those of MediaPipe 0.10's face landmark graph, without tracking between frames.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from . import cropping, weight_files
-from .blazeface import INPUT_SIZE, BlazeFace
-from .detection import letterbox, weighted_nms
-from .engines import Faces
+from .cropping import Squares
+from .detection import Detections, distinct
+from .detectors import DETECTORS, load
+from .engines import MOST_FACES, Faces
 from .face_mesh import CROP_SIZE, FaceMesh
-from .vector import LANDMARKS
+from .faces import check_pictures
+from .vector import LANDMARKS, bounding_boxes
 
-FACE_FLAG = 0.5  # the mesh network's own verdict: below this the crop is not a face
 CPU_BATCH = 16  # pictures or crops per pass: what suits a processor's caches …
 GPU_BATCH = 64  # … and what keeps an accelerator busy
+CROPS = 256  # at once, which bounds the memory
 ALLOCATOR_LESSON = 31 * 2**20  # bytes
 
 
 class BundledLandmarker:
     """Finds faces and their landmarks in pictures of any size. Implements `engines.Landmarker`.
 
-    Of each picture's faces the detector's surest `max_faces` are kept, if it gives them at least `min_confidence`
-    (0…1) and the face mesh agrees that they are faces. Boxes are the bounding boxes of the landmarks. The result
-    for a picture does not depend on which pictures come with it, up to rounding.
+    `detector` says how faces are looked for (see detectors.py): `near`, `far` or `thorough`. Of each picture's faces
+    its surest `max_faces` are kept, if it gives them at least `min_confidence` (0…1) and the face mesh agrees that
+    they are faces. Boxes are the bounding boxes of the landmarks. The result for a picture does not depend on which
+    pictures come with it, up to rounding.
+
+    All detectors share one identity: the landmarks are the face mesh's, and where exactly a detector lets it look moves
+    them less than a slightly different photo would (benchmarks/README.md).
 
     The networks are loaded here, once. Raises weight_files.WeightFileError.
     """
@@ -38,11 +45,14 @@ class BundledLandmarker:
     def __init__(
         self,
         *,
+        detector: str = "near",
         device: str | torch.device = "cpu",
-        max_faces: int = 10,
+        max_faces: int = MOST_FACES,
         min_confidence: float = 0.5,
         weights: Path = weight_files.FOLDER,
     ) -> None:
+        if detector not in DETECTORS:
+            raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, not {detector!r}")
         if max_faces < 1:
             raise ValueError(f"max_faces must be at least 1, not {max_faces}")
         if not 0 < min_confidence <= 1:
@@ -51,18 +61,13 @@ class BundledLandmarker:
         self.max_faces = max_faces
         self.min_confidence = min_confidence
         self._batch = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
-        self._detector = BlazeFace()
-        self._mesh = FaceMesh()
-        digests = [
-            weight_files.fill(self._detector, weights / "blazeface.safetensors"),
-            weight_files.fill(self._mesh, weights / "face_mesh.safetensors"),
-        ]
-        for network in (self._detector, self._mesh):
-            network.to(self.device)
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on processors
+        self.portion = 1 if detector == "thorough" else self._batch
+        self._detector = DETECTORS[detector](self.device, weights)
+        self._mesh = load(FaceMesh(), "face_mesh", self.device, weights)
         if self.device.type == "cpu":
             _teach_allocator()
-        self.identity = f"mediapipe-face-mesh-bundled/1:{hashlib.sha256(''.join(digests).encode()).hexdigest()[:8]}"
+        digests = "".join(weight_files.read(weights / f"{name}.safetensors")[1] for name in ("blazeface", "face_mesh"))
+        self.identity = f"mediapipe-face-mesh-bundled/1:{hashlib.sha256(digests.encode()).hexdigest()[:8]}"
 
     @torch.no_grad()
     def detect(self, pictures: Sequence[Tensor]) -> list[Faces]:
@@ -70,33 +75,30 @@ class BundledLandmarker:
 
         Raises ValueError for a picture of another shape or type.
         """
-        for index, picture in enumerate(pictures):
-            if picture.dtype != torch.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.numel():
-                raise ValueError(
-                    f"picture {index} must be (H, W, 3) uint8 and not empty, not {tuple(picture.shape)} {picture.dtype}"
-                )
+        check_pictures(pictures)
         starts = range(0, len(pictures), self._batch)
         return [faces for start in starts for faces in self._detect(pictures[start : start + self._batch])]
 
     def _detect(self, pictures: Sequence[Tensor]) -> list[Faces]:
         pictures = [picture.to(self.device) for picture in pictures]
-        image_sizes = torch.tensor([picture.shape[:2] for picture in pictures], device=self.device)  # (N, 2)
-        points, logits = self._detector(torch.stack([letterbox(picture, INPUT_SIZE) for picture in pictures]))
-        found = weighted_nms(points, logits.sigmoid(), min_score=self.min_confidence, max_faces=self.max_faces)
+        image_sizes = torch.tensor([picture.shape[:2] for picture in pictures])  # (N, 2)
+        found = self._detector.find(pictures, min_score=self.min_confidence, max_faces=self.max_faces)
         if not len(found.frames):
-            return _by_picture(found.frames, points.new_zeros(0, LANDMARKS, 3), found.scores, image_sizes)
-        sizes = image_sizes[found.frames]  # (F, 2)
-        squares = cropping.squares_around(found.points, sizes)
-        crops = cropping.cut(pictures, found.frames, squares, CROP_SIZE)  # (F, 3, 192, 192)
-        landmarks, flags = self._read(crops)
-        landmarks = cropping.normalise(landmarks, squares, sizes, CROP_SIZE)
+            return _by_picture(found, found.points.new_zeros(0, LANDMARKS, 3), image_sizes, self.max_faces)
+        squares = cropping.squares_around(found.points)
+        landmarks, flags = self._read(pictures, found.frames, squares)
+        xy = squares.locate(landmarks[..., :2] / CROP_SIZE - 0.5)  # (F, 478, 2) pixels
+        found = replace(found, scores=self._detector.judge(found, xy, flags.sigmoid()))
+        landmarks = cropping.normalise(landmarks, squares, image_sizes.to(self.device)[found.frames], CROP_SIZE)
+        keep = found.scores >= self.min_confidence
+        return _by_picture(found.take(keep), landmarks[keep], image_sizes, self.max_faces)
 
-        keep = flags.sigmoid() > FACE_FLAG
-        return _by_picture(found.frames[keep], landmarks[keep], found.scores[keep], image_sizes)
-
-    def _read(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """Face crops → landmarks (F, 478, 3) in crop pixels and face logits (F,)."""
-        parts = [self._mesh(part) for part in crops.split(self._batch)]
+    def _read(self, pictures: Sequence[Tensor], frames: Tensor, squares: Squares) -> tuple[Tensor, Tensor]:
+        """Squares on pictures → landmarks (F, 478, 3) in crop pixels and face logits (F,)."""
+        parts = []
+        for some in torch.arange(len(frames), device=self.device).split(CROPS):
+            crops = cropping.cut(pictures, frames[some], squares.take(some), CROP_SIZE)  # (F, 3, 192, 192)
+            parts += [self._mesh(part) for part in crops.split(self._batch)]
         return torch.cat([landmarks for landmarks, _ in parts]), torch.cat([flags for _, flags in parts])
 
 
@@ -110,18 +112,19 @@ def _teach_allocator() -> None:
     torch.empty(ALLOCATOR_LESSON, dtype=torch.uint8)
 
 
-def _by_picture(frames: Tensor, landmarks: Tensor, scores: Tensor, image_sizes: Tensor) -> list[Faces]:
-    """Sort faces by area, add their boxes, move them to the CPU and part them by picture."""
-    frames, landmarks, scores, image_sizes = frames.cpu(), landmarks.cpu(), scores.cpu(), image_sizes.cpu()
-    pixels = landmarks[..., :2] * image_sizes[frames].flip(1)[:, None]  # (F, 478, 2)
-    low, high = pixels.amin(dim=1), pixels.amax(dim=1)
-    largest_first = (high - low).prod(dim=1).argsort(descending=True, stable=True)
-    order = largest_first[frames[largest_first].argsort(stable=True)]
+def _by_picture(found: Detections, landmarks: Tensor, image_sizes: Tensor, max_faces: int) -> list[Faces]:
+    """Faces by picture, on any device → `Faces` of each of N pictures: of those that overlap the surest one only."""
+    frames, landmarks, scores = found.frames.cpu(), landmarks.cpu(), found.scores.cpu()
+    boxes = bounding_boxes(landmarks, image_sizes[frames])
     counts = torch.bincount(frames, minlength=len(image_sizes)).tolist()
-    faces = zip(
-        landmarks[order].split(counts),
-        torch.cat([low, high], dim=1)[order].split(counts),
-        scores[order].split(counts),
-        strict=True,
-    )
-    return [Faces(landmarks=points, boxes=boxes, scores=certainty) for points, boxes, certainty in faces]
+    parts = zip(landmarks.split(counts), boxes.split(counts), scores.split(counts), strict=True)
+    return [_choose(*part, max_faces) for part in parts]
+
+
+def _choose(landmarks: Tensor, boxes: Tensor, scores: Tensor, max_faces: int) -> Faces:
+    if len(scores) > 1:
+        keep = distinct(boxes[:, :2], boxes[:, 2:], scores)[:max_faces]  # the surest first
+        areas = (boxes[keep, 2:] - boxes[keep, :2]).prod(dim=1)
+        order = keep[areas.argsort(descending=True, stable=True)]
+        landmarks, boxes, scores = landmarks[order], boxes[order], scores[order]
+    return Faces(landmarks=landmarks, boxes=boxes, scores=scores)

@@ -6,7 +6,6 @@ two agree within some two hundredths of the distance between the pupils, as Medi
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import weakref
@@ -96,6 +95,8 @@ class MediaPipeLandmarker:
     The task is loaded here, once; `close()` frees it. Raises MediaPipeMissingError and TaskFileError.
     """
 
+    portion = 16
+
     def __init__(self, model: Path, *, max_faces: int = MOST_FACES, min_confidence: float = 0.5) -> None:
         if max_faces < 1:
             raise ValueError(f"max_faces must be at least 1, not {max_faces}")
@@ -178,9 +179,14 @@ def _depth_unit(landmarks: Tensor, height: int, width: int) -> Tensor:
     return torch.hypot(angle.cos(), angle.sin() * (width / height))
 
 
+_unclosable: list[Any] = []
+
+
 def _close(task: Any) -> None:
-    with contextlib.suppress(RuntimeError, ValueError):  # a task that failed says so again
+    try:
         task.close()
+    except (RuntimeError, ValueError):  # a task that failed says so again
+        _unclosable.append(task)  # and, were it freed, would be closed once more, and wait for ever
 
 
 def _file_state(model: Path) -> tuple[int, int]:

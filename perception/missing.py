@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect
 from dataclasses import fields, replace
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -124,4 +125,5 @@ def _join(parts: list[Perceptions]) -> Perceptions:
     tensors = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Perceptions)}
     joined = {name: torch.cat(values) for name, values in tensors.items() if isinstance(values[0], Tensor)}
     order = joined["frames"].argsort(stable=True)
-    return replace(parts[0], **{name: values[order] for name, values in joined.items()})
+    ordered: dict[str, Any] = {name: values[order] for name, values in joined.items()}
+    return replace(parts[0], **ordered)

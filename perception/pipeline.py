@@ -18,8 +18,6 @@ from .vector import EMOTIONS, LANDMARKS, Perceptions, pack
 if TYPE_CHECKING:
     from .pictures import Picture, Pictures
 
-CHUNK = 16  # pictures per step: large enough for full speed, small enough to cancel and to fit
-
 
 class PerceptionPipeline:
     """Finds the faces in pictures, their 478 landmarks and their 7 emotion probabilities.
@@ -30,7 +28,7 @@ class PerceptionPipeline:
         landmarker: finds faces; the bundled one when None.
         emotion_model: judges them; the bundled expression model when None.
         device: where the bundled models run; given engines stay where they are.
-        detector: of the bundled landmarker, one of landmarker.DETECTORS.
+        detector: of the bundled landmarker: near, far or thorough (perception/detectors.py).
         min_confidence: faces that the detector is less sure of are dropped, 0…1 (bundled landmarker).
         selection: which faces of a picture count, and in which order; at most ten, the largest first, when None.
     """
@@ -48,7 +46,7 @@ class PerceptionPipeline:
         if landmarker is None:
             from .landmarker import BundledLandmarker
 
-            landmarker = BundledLandmarker(device=device, min_confidence=min_confidence)
+            landmarker = BundledLandmarker(detector=detector, device=device, min_confidence=min_confidence)
         if emotion_model is None:
             from .expression import ExpressionModel
 
@@ -73,7 +71,8 @@ class PerceptionPipeline:
         faces: list[Faces] = []
         tracks: list[int] = []
         emotions: list[Tensor] = []
-        while chunk := [to_picture(item, len(faces) + i) for i, item in enumerate(islice(items, CHUNK))]:
+        while portion := list(islice(items, self.landmarker.portion)):
+            chunk = [to_picture(item, len(faces) + i) for i, item in enumerate(portion)]
             found = [
                 self.selection(all_faces, *picture.shape[:2])
                 for picture, all_faces in zip(chunk, self.landmarker.detect(chunk), strict=True)

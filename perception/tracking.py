@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .detection import overlap
 from .engines import Faces
 
 OVERLAP = 0.15  # intersection over union that the boxes of one face in two pictures must have
@@ -46,7 +47,8 @@ class Tracker:
         if not tracks or not self._ids:
             return tracks
         distances = (points[:, None] - self._points).norm(dim=-1).mean(dim=-1)  # (F, T)
-        distances[_overlap(boxes, self._boxes) < OVERLAP] = torch.inf
+        shared = overlap(boxes[:, None, :2], boxes[:, None, 2:], self._boxes[:, :2], self._boxes[:, 2:])  # (F, T)
+        distances[shared < OVERLAP] = torch.inf
         while distances.isfinite().any():
             face, known = divmod(int(distances.argmin()), len(self._ids))
             tracks[face] = self._ids[known]
@@ -67,12 +69,3 @@ class Tracker:
         self._points = torch.cat([points, self._points[old]])
         self._boxes = torch.cat([boxes, self._boxes[old]])
         self._picture += 1
-
-
-def _overlap(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union of boxes (F, 4) with boxes (T, 4): (F, T)."""
-    low = torch.maximum(first[:, None, :2], second[:, :2])
-    high = torch.minimum(first[:, None, 2:], second[:, 2:])
-    shared = (high - low).clamp_min(0).prod(dim=-1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(dim=-1) for boxes in (first, second)]
-    return shared / (areas[0][:, None] + areas[1] - shared).clamp_min(torch.finfo(shared.dtype).tiny)

@@ -119,7 +119,7 @@ class Video:
         if isinstance(self.source, BytesIO):
             self.source.seek(0)
         try:
-            container = av.open(self.source if isinstance(self.source, BytesIO) else str(self.source))
+            container: InputContainer = av.open(self.source if isinstance(self.source, BytesIO) else str(self.source))
         except (av.FFmpegError, OSError) as error:
             raise VideoError(f"{self.name}: the video cannot be read ({error.strerror or error})") from error
         if not container.streams.video:

@@ -15,7 +15,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# What each node type has for sockets, in the node's order: (name, type). Widgets stand in the nodes below.
+# What each node type has for sockets, in the node's order: (name, type). Widgets stand in the nodes below; optional
+# sockets that no workflow links are left out, and the front end adds them.
 SOCKETS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
     "CheckpointLoaderSimple": ([], [("MODEL", "MODEL"), ("CLIP", "CLIP"), ("VAE", "VAE")]),
     "CLIPTextEncode": ([("clip", "CLIP")], [("CONDITIONING", "CONDITIONING")]),
@@ -238,7 +239,18 @@ PERCEPTION = Node(
     "PerceptionClip_FacePerception",
     (360, 0),
     (340, 500),
-    {"max_faces": 10, "min_confidence": 0.5, "missing": "skip"},
+    {
+        "detector": "near",
+        "max_faces": 10,
+        "order": "largest",
+        "min_confidence": 0.5,
+        "missing": "skip",
+        "face_index": -1,
+        "smoothing": 0.0,
+        "landmarker": "bundled",
+        "emotion_model": "bundled",
+        "dense_mesh": False,
+    },
     {"image": ("photo", "IMAGE")},
 )
 

@@ -33,6 +33,14 @@ def add_device_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", type=device, default="cpu", help="cpu, cuda, mps… (default: %(default)s)")
 
 
+def share(text: str) -> float:
+    """An argparse type: a number above 0 and up to 1."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} does not lie above 0 and up to 1")
+    return value
+
+
 def add_encoder_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """`--text-encoder`, required if it has no default, and `--tokenizer`."""
     parser.add_argument(

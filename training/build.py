@@ -57,7 +57,7 @@ def build(
     every: int | None = None,
     progress: bool = True,
 ) -> BuildSummary:
-    """Perceive every item, keep the largest face of each picture, and append it with its prompt to `store`.
+    """Perceive every item, keep the first face of each picture, and append it with its prompt to `store`.
 
     Samples are safe on disk after each `batch` of pictures, so a build that was stopped, or to which files were
     added, is simply run again: what has become a sample (the same bytes with the same prompt, whatever the file is
@@ -133,19 +133,19 @@ def _batched(shots: Iterator[_Shot], size: int) -> Iterator[list[_Shot]]:
 def _append(
     shots: list[_Shot], perceptions: Perceptions, store: Store, encoder: TextEncoder, summary: BuildSummary
 ) -> int:
-    """Append the largest face of each shot; return how many were new."""
+    """Append the first face of each shot; return how many were new."""
     summary.pictures += len(shots)
-    largest: dict[int, int] = {}  # frame → row; a frame's faces come largest first
+    first: dict[int, int] = {}  # frame → row
     for row, frame in enumerate(perceptions.frames.tolist()):
-        largest.setdefault(frame, row)
-    summary.faces += len(largest)
+        first.setdefault(frame, row)
+    summary.faces += len(first)
     summary.skipped.extend(
-        (shot.name, "no face was found in it") for frame, shot in enumerate(shots) if frame not in largest
+        (shot.name, "no face was found in it") for frame, shot in enumerate(shots) if frame not in first
     )
-    kept = [shots[frame] for frame in largest]
+    kept = [shots[frame] for frame in first]
     if not kept:
         return 0
-    faces = perceptions.select(list(largest.values()))
+    faces = perceptions.select(list(first.values()))
     prompts = [shot.item.prompt for shot in kept]
     return store.append(
         faces.vectors,

@@ -96,6 +96,27 @@ def checkpoint(host: Host) -> str:
 
 
 @pytest.fixture(scope="session")
+def emotion_classifier(host: Host) -> str:
+    """The name of an image classifier in the host's models/emotion/ that always answers "disgust"."""
+    import torch
+    from transformers import ViTConfig, ViTForImageClassification
+
+    labels = ["happy", "Disgusted", "sadness", "fear", "anger", "surprised", "neutral"]
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = ViTConfig(image_size=32, patch_size=16, id2label=dict(enumerate(labels)), **sizes)
+    model = ViTForImageClassification(config)
+    with torch.no_grad():
+        model.classifier.weight.zero_()
+        model.classifier.bias.copy_(torch.eye(7)[1] * 5)
+    folder = host.base / "models" / "emotion" / "always_disgusted"
+    model.save_pretrained(folder)
+    size = {"height": 32, "width": 32}
+    processor = {"image_processor_type": "ViTImageProcessor", "do_resize": True, "size": size, "do_rescale": True}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return folder.name
+
+
+@pytest.fixture(scope="session")
 def graphs() -> Callable[[str], Graph]:
     """A fresh copy of a graph under graphs/, by name."""
     loaded = {path.stem: json.loads(path.read_text()) for path in (FOLDER / "graphs").glob("*.json")}

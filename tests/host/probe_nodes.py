@@ -6,8 +6,10 @@ Copied into the test host's custom_nodes.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import folder_paths
+import numpy as np
 import torch
 from comfy_api.latest import ComfyExtension, io
 
@@ -69,9 +71,43 @@ class SaveConditioning(io.ComfyNode):
         return io.NodeOutput(ui={"text": [str(path)]})
 
 
+class FaceLandmarks(io.ComfyNode):
+    """FACE_LANDMARKS, in the form in which ComfyUI 0.23 and newer has them, of perceived faces."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Probe_FaceLandmarks",
+            inputs=[io.Custom("PERCEPTION").Input("perception"), io.Int.Input("points", default=478)],
+            outputs=[io.Custom("FACE_LANDMARKS").Output()],
+        )
+
+    @classmethod
+    def execute(cls, perception: Any, points: int) -> io.NodeOutput:
+        height, width = perception.image_sizes[0].tolist()
+        frames = [[cls.face(face, height, width, points) for face in faces] for faces in perception.by_frame()]
+        return io.NodeOutput({"frames": frames, "image_size": (height, width), "connection_sets": {}})
+
+    @staticmethod
+    def face(face: Any, height: int, width: int, points: int) -> dict[str, Any]:
+        """Its crop is upright and twice as wide as the face."""
+        pixels = (face.landmarks * torch.tensor([width, height, width])).numpy()[:points]
+        left, top, right, bottom = face.box
+        scale = 192 / (2 * (right - left))
+        middle = np.array([(left + right) / 2, (top + bottom) / 2, 0], dtype=np.float32)
+        return {
+            "bbox_xyxy": np.array(face.box, dtype=np.float32),
+            "blendshapes": {},
+            "landmarks_xy": pixels[:, :2],
+            "landmarks_3d": (pixels - middle) * scale + np.array([96, 96, 0], dtype=np.float32),
+            "presence": 0.99,
+            "score": 0.75,
+        }
+
+
 class ProbeExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [Pictures, Conditioning, SaveConditioning]
+        return [Pictures, Conditioning, SaveConditioning, FaceLandmarks]
 
 
 async def comfy_entrypoint() -> ProbeExtension:

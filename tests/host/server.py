@@ -180,6 +180,10 @@ class Host:
     def run(self, graph: Graph) -> Result:
         return self.wait(self.queue(graph))
 
+    def has_package(self, name: str) -> bool:
+        """Whether the host's own Python can import a package."""
+        return subprocess.run([str(self.python), "-c", f"import {name}"], capture_output=True).returncode == 0
+
     def training(self, *arguments: str | int | Path) -> str:
         """Run `python -m training …` in the pack's folder with the host's own Python; return what it printed."""
         done = subprocess.run(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,8 +62,8 @@ def test_no_face_passes_with_a_word(host: Host, photos: dict[str, str], picture:
 
 def test_no_face_is_an_error_if_asked(host: Host, photos: dict[str, str]) -> None:
     result = host.run(perceive(photo(photos["no_face"]), missing="error"))
-    assert "no face in 1 picture" in result.message
-    assert "set missing to skip" in result.message
+    assert "no face in 1 of 1 pictures (counted from 0: 0)" in result.message
+    assert "set missing to something else" in result.message
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
@@ -85,6 +88,12 @@ def test_an_empty_batch_is_no_crash(host: Host) -> None:
         ({"min_confidence": 2}, "min_confidence"),
         ({"min_confidence": float("nan")}, "min_confidence"),
         ({"missing": "perhaps"}, "missing"),
+        ({"detector": "psychic"}, "detector"),
+        ({"order": "oldest"}, "order"),
+        ({"landmarker": "mine"}, "landmarker"),
+        ({"smoothing": 1.5}, "smoothing"),
+        ({"face_index": -2}, "face_index"),
+        ({"neutral": "me"}, "neutral"),
     ],
 )
 def test_wrong_widgets_are_refused_by_name(host: Host, widgets: dict[str, Any], word: str) -> None:
@@ -130,3 +139,159 @@ def test_cancelling_stops_within_a_chunk_and_the_server_lives(host: Host, photos
     assert "execution_interrupted" in result.events
     assert "execution_error" not in result.events
     assert host.run(perceive(photo(photos["astronaut"]))).succeeded
+
+
+def side_by_side(host: Host, astronaut: np.ndarray, grace_hopper: np.ndarray) -> str:
+    """Her face, 92 pixels wide, on the left; his, 187 pixels wide, on the right and lower."""
+    picture = np.full((400, 640, 3), 127, dtype=np.uint8)
+    picture[:300, :300] = astronaut[:300, 72:372]
+    picture[100:, 300:600] = grace_hopper[100:400, 100:400]
+    return host.put_picture("pair.png", picture)
+
+
+@pytest.mark.parametrize("detector", ["near", "far", "thorough"])
+def test_every_detector_finds_the_face(host: Host, photos: dict[str, str], detector: str) -> None:
+    result = host.run(perceive(photo(photos["astronaut"]), detector=detector))
+    assert result.text("perception").startswith("1 face in 1 picture; the first looks happy")
+
+
+@pytest.mark.parametrize(
+    ("order", "first"),
+    [("largest", 300), ("most central", 300), ("left to right", 0), ("top to bottom", 0), ("highest score", None)],
+)
+def test_order_limit_and_index_choose_the_face(
+    host: Host, astronaut: np.ndarray, grace_hopper: np.ndarray, order: str, first: int | None
+) -> None:
+    source = photo(side_by_side(host, astronaut, grace_hopper))
+    places = []
+    for widgets in ({"max_faces": 1}, {"face_index": 0}, {"face_index": 1}):
+        graph = perceive(source, order=order, **widgets) | {
+            "info": {
+                "class_type": "PerceptionClip_PerceptionInfo",
+                "inputs": {"perception": ["perception", 0], "face": 0, "missing": "error"},
+            },
+            "x": {"class_type": "PreviewAny", "inputs": {"source": ["info", 11]}},
+        }
+        result = host.run(graph)
+        assert result.text("perception").startswith("1 face in 1 picture")
+        places.append(int(result.text("x")))
+    limited, index_0, index_1 = places
+    assert limited == index_0
+    assert {index_0 >= 300, index_1 >= 300} == {True, False}
+    if first is not None:
+        assert (limited >= 300) == (first == 300)
+
+
+def test_an_index_beyond_the_faces_is_no_face(host: Host, photos: dict[str, str]) -> None:
+    assert host.run(perceive(photo(photos["astronaut"]), face_index=1)).text("perception") == "no face in 1 picture"
+
+
+def with_gap(names: dict[str, str]) -> Graph:
+    """Her photo, a picture without a face, and her photo again, as a batch of three."""
+    return {
+        "face": {"class_type": "LoadImage", "inputs": {"image": names["astronaut"]}},
+        "wall": {"class_type": "Probe_Pictures", "inputs": {"count": 1, "size": 512, "channels": 3, "value": "0.5"}},
+        "two": {"class_type": "ImageBatch", "inputs": {"image1": ["face", 0], "image2": ["wall", 0]}},
+        "picture": {"class_type": "ImageBatch", "inputs": {"image1": ["two", 0], "image2": ["face", 0]}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("missing", "faces"), [("skip", 2), ("previous", 3), ("interpolate", 3), ("neutral", 3), ("error", None)]
+)
+def test_every_way_to_treat_missing_faces(host: Host, photos: dict[str, str], missing: str, faces: int | None) -> None:
+    graph = perceive(with_gap(photos), missing=missing) | {
+        "count": {"class_type": "PreviewAny", "inputs": {"source": ["perception", 2]}}
+    }
+    result = host.run(graph)
+    if faces is None:
+        assert "no face in 1 of 3 pictures (counted from 0: 1)" in result.message
+    else:
+        assert result.text("count") == str(faces)
+        assert "no face in 1 picture, counted from 0: 1" in result.text("perception")
+        assert (f"filled in: {missing}" in result.text("perception")) == (missing != "skip")
+
+
+def test_nothing_to_fill_in_from_is_said(host: Host, photos: dict[str, str]) -> None:
+    result = host.run(perceive(photo(photos["no_face"]), missing="previous"))
+    assert result.text("perception") == "no face in 1 picture\nno face anywhere to fill in from"
+
+
+def test_smoothing_and_mesh_change_the_overlay_alone_where_they_should(host: Host, photos: dict[str, str]) -> None:
+    plain = host.run(perceive(photo(photos["astronaut"])))
+    smooth = host.run(perceive(photo(photos["astronaut"]), smoothing=0.7))
+    mesh = host.run(perceive(photo(photos["astronaut"]), dense_mesh=True))
+    assert np.array_equal(plain.picture("perception"), smooth.picture("perception"))  # one picture: nothing to smooth
+    assert (plain.picture("perception") != mesh.picture("perception")).any(axis=2).mean() > 0.002
+
+
+def test_a_neutral_face_is_a_reference(host: Host, photos: dict[str, str]) -> None:
+    graph = perceive(photo(photos["grace_hopper"]))
+    graph["relative"] = copy_of(graph["perception"], neutral=["perception", 0])
+    result = host.run(graph)
+    plain, relative = (re.search(r"looks neutral \((\d+)%\)", result.text(node)) for node in ("perception", "relative"))
+    assert plain and relative and int(relative[1]) > int(plain[1])
+    graph["wall"] = {"class_type": "Probe_Pictures", "inputs": {"count": 1, "size": 64, "channels": 3, "value": "0.5"}}
+    graph["nobody"] = copy_of(graph["perception"], image=["wall", 0])
+    graph["relative"] = copy_of(graph["perception"], neutral=["nobody", 0])
+    assert "neutral holds no face" in host.run(graph).message
+
+
+def copy_of(node: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+    return {**node, "inputs": {**node["inputs"], **inputs}}
+
+
+def test_comfyuis_own_face_landmarks_are_taken(host: Host, photos: dict[str, str]) -> None:
+    graph = perceive(photo(photos["astronaut"]))
+    graph["theirs"] = {"class_type": "Probe_FaceLandmarks", "inputs": {"perception": ["perception", 0], "points": 478}}
+    graph["again"] = copy_of(graph["perception"], face_landmarks=["theirs", 0])
+    result = host.run(graph)
+    assert result.text("again") == result.text("perception")  # the same landmarks: the same emotion and probability
+    graph["theirs"]["inputs"]["points"] = 468
+    assert "478" in host.run(graph).message
+    graph["theirs"]["inputs"]["points"] = 478
+    graph["again"]["inputs"]["image"] = ["wall", 0]
+    graph["wall"] = {"class_type": "Probe_Pictures", "inputs": {"count": 2, "size": 512, "channels": 3, "value": "0.5"}}
+    assert "1" in host.run(graph).message
+
+
+def test_mediapipe_without_its_file_says_where_to_get_it(host: Host, photos: dict[str, str]) -> None:
+    folder = host.base / "models" / "mediapipe"
+    folder.mkdir(exist_ok=True)
+    task = folder / "face_landmarker.task"
+    graph = perceive(photo(photos["grace_hopper"]), landmarker="mediapipe")
+    message = host.run(graph).message
+    assert "face_landmarker.task" in message and "https://" in message and str(folder) in message
+    task.write_bytes(b"not a task")
+    assert "not a Face Landmarker bundle" in host.run(graph).message
+    task.unlink()
+
+
+def test_mediapipe_works_or_says_what_to_install(host: Host, photos: dict[str, str], shared_data: Path) -> None:
+    task = host.base / "models" / "mediapipe" / "face_landmarker.task"
+    task.parent.mkdir(exist_ok=True)
+    shutil.copy(shared_data / task.name, task)
+    result = host.run(perceive(photo(photos["grace_hopper"]), landmarker="mediapipe"))
+    task.unlink()
+    if host.has_package("mediapipe"):
+        assert result.text("perception").startswith("1 face in 1 picture")
+    else:
+        assert 'pip install "mediapipe' in result.message
+
+
+def test_emotion_models(host: Host, photos: dict[str, str], emotion_classifier: str) -> None:
+    options = host.get("/object_info/PerceptionClip_FacePerception")["PerceptionClip_FacePerception"]
+    listed = options["input"]["optional"]["emotion_model"][1]["options"]
+    assert listed[0] == "bundled" and emotion_classifier in listed and "trpakov/vit-face-expression" in listed
+    result = host.run(perceive(photo(photos["astronaut"]), emotion_model=emotion_classifier))
+    assert result.text("perception").startswith("1 face in 1 picture; the first looks disgust")
+    message = host.run(perceive(photo(photos["astronaut"]), emotion_model="nobody/has-this")).message
+    assert "nobody/has-this" in message
+    refused = perceive(photo(photos["astronaut"]), emotion_model=emotion_classifier, neutral=["other", 0])
+    refused["other"] = perceive(photo(photos["astronaut"]))["perception"]
+    assert "neutral goes with the bundled emotion model only" in host.run(refused).message
+
+
+def test_frames_of_a_long_batch(host: Host) -> None:
+    result = host.run(perceive(pictures(count=10_000, size=16)))
+    assert result.text("perception").startswith("no face in 10000 pictures")

@@ -10,11 +10,35 @@ import pytest
 
 from .server import PACK, ROOT, Host
 
+PERCEIVING = {
+    "detector": "COMBO",
+    "max_faces": "INT",
+    "order": "COMBO",
+    "min_confidence": "FLOAT",
+    "missing": "COMBO",
+    "face_index": "INT",
+    "smoothing": "FLOAT",
+    "landmarker": "COMBO",
+    "emotion_model": "COMBO",
+    "neutral": "PERCEPTION",
+    "dense_mesh": "BOOLEAN",
+}
 NODES = {
     "PerceptionClip_FacePerception": (
         "Face Perception (1441D)",
-        {"image": "IMAGE", "max_faces": "INT", "min_confidence": "FLOAT", "missing": "COMBO"},
+        {"image": "IMAGE", **PERCEIVING, "face_landmarks": "FACE_LANDMARKS"},
         {"perception": "PERCEPTION", "overlay": "IMAGE", "face_count": "INT"},
+    ),
+    "PerceptionClip_FacePerceptionVideo": (
+        "Face Perception Video",
+        {"video": "VIDEO", **PERCEIVING},
+        {
+            "perception": "PERCEPTION",
+            "overlay": "VIDEO",
+            "face_count": "INT",
+            "frame_count": "INT",
+            "frame_rate": "FLOAT",
+        },
     ),
     "PerceptionClip_Projection": (
         "Perception→CLIP Projection",
@@ -35,8 +59,6 @@ NODES = {
         {"perception": "PERCEPTION", "clip": "CLIP", "prompt": "STRING", "dataset": "STRING", "group": "STRING"},
         {"samples": "INT", "path": "STRING"},
     ),
-}
-NODES |= {
     "PerceptionClip_PerceptionInfo": (
         "Perception Info",
         {"perception": "PERCEPTION", "face": "INT", "missing": "COMBO"},
@@ -126,8 +148,11 @@ def test_workflow_is_a_template_whose_nodes_fit_their_schemas(host: Host, path: 
             continue
         info = known[node["type"]]
         inputs = inputs_of(info)
-        sockets = [(name, spec[0]) for name, spec in inputs.items() if not is_widget(spec)]
-        assert [(socket["name"], socket["type"]) for socket in node["inputs"]] == sockets
+        sockets = {name: spec[0] for name, spec in inputs.items() if not is_widget(spec)}
+        shown = {socket["name"]: socket["type"] for socket in node["inputs"]}
+        assert shown.items() <= sockets.items()
+        assert [name for name in sockets if name in shown] == list(shown)
+        assert {name for name in sockets if name in info["input"]["required"]} <= shown.keys()
         outputs = list(zip(info["output_name"], info["output"], strict=True))
         assert [(socket["name"], socket["type"]) for socket in node["outputs"]] == outputs
         check_widgets(node, inputs)

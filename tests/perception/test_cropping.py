@@ -66,13 +66,19 @@ def test_pictures_of_one_pixel_width_and_squares_beside_the_picture(
 
 
 def test_square_follows_box_and_eyes() -> None:
-    points = torch.full((1, 8, 2), 0.5)
-    points[0, 1] = torch.tensor([0.2, 0.25])  # the box
-    points[0, 2], points[0, 3] = torch.tensor([0.45, 0.45]), torch.tensor([0.55, 0.55])  # eyes, 45° down
-    square = squares_around(points, torch.tensor([[100, 400]]))  # the letterbox is 400 wide, bars of 150
+    points = torch.zeros(1, 8, 2)
+    points[0, 0], points[0, 1] = torch.tensor([200.0, 50.0]), torch.tensor([80.0, 100.0])  # the box
+    points[0, 2], points[0, 3] = torch.tensor([180.0, 30.0]), torch.tensor([220.0, 70.0])  # eyes, 45° down
+    square = squares_around(points)
     torch.testing.assert_close(square.centres, torch.tensor([[200.0, 50.0]]))
     torch.testing.assert_close(square.sides, torch.tensor([150.0]))
     torch.testing.assert_close(square.angles, torch.tensor([math.pi / 4]))
+
+
+def test_some_squares_are_taken() -> None:
+    both = squares((60.0, 50.0, 30.0, 0.0), (30.0, 40.0, 20.0, 1.0))
+    one = both.take(torch.tensor([1]))
+    assert one.centres.tolist() == [[30, 40]] and one.sides.tolist() == [20] and one.angles.tolist() == [1]
 
 
 def test_landmarks_go_back_to_where_the_crop_saw_them() -> None:

@@ -218,6 +218,15 @@ def test_senseless_settings_are_refused(arguments: dict[str, float]) -> None:
         BundledLandmarker(**arguments)
 
 
+def test_an_unknown_detector_is_refused_with_the_choice() -> None:
+    with pytest.raises(ValueError, match="detector must be one of near, far, thorough, not 'nearby'"):
+        BundledLandmarker(detector="nearby")
+
+
+def test_identity_does_not_depend_on_the_detector(landmarker: BundledLandmarker) -> None:
+    assert BundledLandmarker(detector="far").identity == landmarker.identity
+
+
 def test_identity_names_family_version_and_weights(landmarker: BundledLandmarker) -> None:
     assert re.fullmatch(r"mediapipe-face-mesh-bundled/1:[0-9a-f]{8}", landmarker.identity)
 

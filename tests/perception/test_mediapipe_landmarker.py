@@ -300,3 +300,27 @@ def test_without_the_wheel_the_error_says_what_to_install(task: Path, monkeypatc
 def test_importing_the_module_imports_no_mediapipe() -> None:
     code = "import sys, perception_clip.perception.mediapipe_landmarker; sys.exit('mediapipe' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_task_that_failed_does_not_hang_the_process(task: Path, tmp_path: Path) -> None:
+    """Freed by the cyclic garbage collector, the wheel's own object would wait for ever for its thread."""
+    path = tmp_path / TASK_NAME
+    spoil("swapped networks", task, path)
+    code = (
+        "import gc, sys, torch\n"
+        "from pathlib import Path\n"
+        "from perception_clip.perception.mediapipe_landmarker import MediaPipeLandmarker, TaskFileError\n"
+        "def fail():\n"
+        "    landmarker = MediaPipeLandmarker(Path(sys.argv[1]))\n"
+        "    landmarker.myself = landmarker\n"
+        "    landmarker.detect([torch.full((200, 200, 3), 128, dtype=torch.uint8)])\n"
+        "for _ in range(3):\n"
+        "    try:\n"
+        "        fail()\n"
+        "    except TaskFileError:\n"
+        "        pass\n"
+        "    gc.collect()\n"
+        "print('alive')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "alive"

@@ -8,9 +8,10 @@ import torch
 
 from perception_clip.perception.engines import Faces
 from perception_clip.perception.pictures import PictureError
-from perception_clip.perception.pipeline import CHUNK, PerceptionPipeline
+from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.vector import EMOTIONS
 
+CHUNK = 5
 WALL = np.full((90, 160, 3), 128, np.uint8)
 
 
@@ -60,6 +61,7 @@ class CountingLandmarker:
     """No faces, but a record of what it was asked."""
 
     identity = "counting"
+    portion = CHUNK
 
     def __init__(self) -> None:
         self.chunks: list[int] = []

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ...perception.pipeline import PerceptionPipeline
 from ..arguments import add_device_argument, add_encoder_arguments, positive
 from ..build import build
 from ..clip_tokenizer import CLIP_L
 from ..encoders import load_encoder
 from ..npz import export
+from ..perceiving import add_perception_arguments, pipeline_of
 from ..sources import find_items
 from ..store import Store
 
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="my.db, which grows when you build into it again; or my.npz, which is exported from a my.db beside it",
     )
     add_encoder_arguments(parser, default=CLIP_L)
+    add_perception_arguments(parser)
     add_device_argument(parser)
     parser.add_argument(
         "--every", type=positive, metavar="N", help="take every N-th frame of videos (default: about two per second)"
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"--out {options.out} must end in {' or '.join(SUFFIXES)}")
     listing = find_items(options.source)
     encoder = load_encoder(options.text_encoder, device=options.device, tokenizer=options.tokenizer)
-    pipeline = PerceptionPipeline(device=options.device)
+    pipeline = pipeline_of(options)
     database = options.out.with_suffix(".db")
     with Store(database) as store:
         summary = build(listing.items, store, pipeline, encoder, batch=options.batch, every=options.every)

@@ -1,0 +1,71 @@
+"""Videos to perceptions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..perception.drawing import Overlay
+from ..perception.missing import MISSING
+from ..perception.sequences import draw_video, perceive_video
+from . import host
+from .checks import check_choice
+from .face_perception import perceiver, perceiving_inputs, perceiving_outputs, summary
+
+
+class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
+    """Finds the faces of a video, frame by frame; the video never lies in memory as a whole."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PerceptionClip_FacePerceptionVideo",
+            display_name="Face Perception Video",
+            category="Perception CLIP",
+            description=(
+                "Finds the faces in every frame of a video, follows each from frame to frame, and turns each into a "
+                "perception of 1441 numbers. Frames are read one after the other, so that length costs no memory."
+            ),
+            inputs=[
+                io.Video.Input("video", tooltip="A video of any size, length and frame rate, from Load Video."),
+                *perceiving_inputs(),
+            ],
+            outputs=[
+                *perceiving_outputs(
+                    io.Video.Output(
+                        "overlay",
+                        display_name="overlay",
+                        tooltip="The video with landmarks, emotions and the number of each face drawn on it; no sound.",
+                    )
+                ),
+                io.Int.Output("frame_count", display_name="frame_count", tooltip="How many frames there are."),
+                io.Float.Output("frame_rate", display_name="frame_rate", tooltip="Frames per second, on average."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def validate_inputs(cls, emotion_model: str = host.BUNDLED) -> bool:
+        """Let `execute` judge the emotion model: any Hugging Face id may be given."""
+        return True
+
+    @classmethod
+    def execute(
+        cls, video: Any, missing: str = MISSING[0], smoothing: float = 0.0, dense_mesh: bool = False, **how: Any
+    ) -> io.NodeOutput:
+        check_choice("missing", missing, MISSING)
+        source = host.frames_of(video)
+        progress = host.progress(2 * max(source.frame_count, 1))
+        perceptions = perceive_video(source, perceiver(**how), missing=missing, smoothing=smoothing, progress=progress)
+        frames = perceptions.frame_count
+        overlay = draw_video(
+            source,
+            perceptions,
+            Overlay(mesh=dense_mesh, tracks=True),
+            progress=lambda drawn: progress(max(source.frame_count, frames) + drawn),
+        )
+        text = "\n".join(filter(None, [summary(perceptions, missing), source.problem]))
+        return io.NodeOutput(
+            perceptions, host.as_video(overlay), len(perceptions), frames, source.rate, ui=host.note(text)
+        )

@@ -1,0 +1,122 @@
+"""Three ways to find faces: `near` is the fastest, `far` sees smaller ones, `thorough` finds all it can.
+
+Each takes pictures of any size, (H, W, 3) uint8 on its device, and gives `Detections` in their pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from . import blazeface, blazeface_full_range, weight_files
+from .blazeface import BlazeFace
+from .blazeface_full_range import BlazeFaceFullRange
+from .detection import Detections, by_shape, from_letterbox, join, letterbox, weighted_nms
+from .pyramid import search
+from .second_look import SEEN, SecondLook
+
+Network = TypeVar("Network", bound=nn.Module)
+
+FACE_FLAG = 0.5  # near: below this the face mesh says that it sees no face
+CANDIDATES = 300  # per picture, at most
+CPU_PIXELS, GPU_PIXELS = 2**20, 2**25  # pixels of pictures searched per pass
+
+
+class Detector(Protocol):
+    """Finds faces."""
+
+    def find(self, pictures: Sequence[Tensor], *, min_score: float, max_faces: int) -> Detections:
+        """Those that may have a score of `min_score` or more, at least the surest `max_faces` of each picture."""
+        ...
+
+    def judge(self, found: Detections, landmarks: Tensor, flags: Tensor) -> Tensor:
+        """The final scores (F,), now that the face mesh has spoken: landmarks (F, 478, 2), in pixels, and the
+        probability that it sees a face (F,)."""
+        ...
+
+
+class Near:
+    """BlazeFace, short range, on the whole picture: faces of a tenth of its longer side and more, nearly upright."""
+
+    def __init__(self, device: torch.device, weights: Path) -> None:
+        self._network = load(BlazeFace(), "blazeface", device, weights)
+
+    def find(self, pictures: Sequence[Tensor], *, min_score: float, max_faces: int) -> Detections:
+        points, scores = _on_whole(pictures, self._network, blazeface.INPUT_SIZE)
+        return weighted_nms(points, scores, min_score=min_score, max_faces=max_faces)
+
+    def judge(self, found: Detections, landmarks: Tensor, flags: Tensor) -> Tensor:
+        return torch.where(flags > FACE_FLAG, found.scores, 0.0)
+
+
+class Far:
+    """Both ranges of BlazeFace on the whole picture, then a second look at each face."""
+
+    def __init__(self, device: torch.device, weights: Path) -> None:
+        self._short, self._full = load_both(device, weights)
+        self._second_look = SecondLook(self._short, self._full)
+        self.judge = self._second_look.judge
+
+    def find(self, pictures: Sequence[Tensor], *, min_score: float, max_faces: int) -> Detections:
+        short = _on_whole(pictures, self._short, blazeface.INPUT_SIZE)
+        full = _on_whole(pictures, self._full, blazeface_full_range.INPUT_SIZE)
+        points, scores = (torch.cat(pair, dim=1) for pair in zip(short, full, strict=True))
+        found = weighted_nms(points, scores, min_score=SEEN, max_faces=max(CANDIDATES, max_faces))
+        return self._second_look.confirm(pictures, found, min_score=min_score)
+
+
+class Thorough:
+    """BlazeFace, short range, on every part of the picture at several sizes and turns, then a second look."""
+
+    def __init__(self, device: torch.device, weights: Path) -> None:
+        self._short, full = load_both(device, weights)
+        self._second_look = SecondLook(self._short, full)
+        self.judge = self._second_look.judge
+        self._pixels = CPU_PIXELS if device.type == "cpu" else GPU_PIXELS
+
+    def find(self, pictures: Sequence[Tensor], *, min_score: float, max_faces: int) -> Detections:
+        candidates = max(CANDIDATES, max_faces)
+        found = join([part for same in by_shape(pictures) for part in self._search(pictures, same, candidates)])
+        return self._second_look.confirm(pictures, found, min_score=min_score)
+
+    def _search(self, pictures: Sequence[Tensor], indices: list[int], candidates: int) -> list[Detections]:
+        """The candidates in pictures of one shape, so many of each at most, a portion of the pictures at a time."""
+        height, width = pictures[indices[0]].shape[:2]
+        portion = max(1, self._pixels // (height * width))
+        found = []
+        for start in range(0, len(indices), portion):
+            chosen = indices[start : start + portion]
+            stack = torch.stack([pictures[index] for index in chosen])
+            part = search(self._short, stack, min_score=SEEN, max_faces=candidates)
+            found.append(replace(part, frames=part.frames.new_tensor(chosen)[part.frames]))
+        return found
+
+
+DETECTORS: dict[str, Callable[[torch.device, Path], Detector]] = {"near": Near, "far": Far, "thorough": Thorough}
+
+
+def load_both(device: torch.device, weights: Path) -> tuple[BlazeFace, BlazeFaceFullRange]:
+    return (
+        load(BlazeFace(), "blazeface", device, weights),
+        load(BlazeFaceFullRange(), "blazeface_full_range", device, weights),
+    )
+
+
+def load(network: Network, name: str, device: torch.device, weights: Path) -> Network:
+    """Fill a network from the folder of weights, ready to run on `device`. Raises weight_files.WeightFileError."""
+    weight_files.fill(network, weights / f"{name}.safetensors")
+    network.to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on processors
+    return network
+
+
+def _on_whole(pictures: Sequence[Tensor], network: nn.Module, size: int) -> tuple[Tensor, Tensor]:
+    """A network's candidates on whole pictures: points (N, K, 8, 2) in their pixels and scores (N, K)."""
+    points, logits = network(letterbox(pictures, size))
+    image_sizes = torch.tensor([picture.shape[:2] for picture in pictures], device=points.device)
+    return from_letterbox(points, image_sizes, size), logits.sigmoid()

@@ -1,0 +1,135 @@
+"""Face Perception Video in a real ComfyUI."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from perception_clip.perception.videos import Frame, Video, write_video
+
+from .server import Graph, Host
+from .websocket import listen
+
+RATE = 12.0
+
+
+def put_video(host: Host, name: str, pictures: Sequence[np.ndarray]) -> str:
+    frames = (Frame(i, i / RATE, torch.tensor(picture)) for i, picture in enumerate(pictures))
+    (host.base / "input" / name).write_bytes(write_video(frames, RATE).getvalue())
+    return name
+
+
+@pytest.fixture(scope="module")
+def clip(host: Host, astronaut: np.ndarray) -> str:
+    """Ten frames: her face moves to the right by 8 pixels each; the fifth and sixth show none."""
+    pictures = [astronaut[20:320, 100 - 8 * i : 420 - 8 * i] for i in range(10)]
+    pictures[4] = pictures[5] = np.full_like(pictures[0], 127)
+    return put_video(host, "clip.mp4", pictures)
+
+
+def perceive(file: str, **widgets: Any) -> Graph:
+    inputs = {"max_faces": 10, "min_confidence": 0.5, "missing": "skip", "video": ["video", 0]} | widgets
+    return {
+        "video": {"class_type": "LoadVideo", "inputs": {"file": file}},
+        "perception": {"class_type": "PerceptionClip_FacePerceptionVideo", "inputs": inputs},
+    }
+
+
+def saved(graph: Graph) -> Graph:
+    inputs = {"video": ["perception", 1], "filename_prefix": "overlay", "format": "auto", "codec": "auto"}
+    return graph | {"save": {"class_type": "SaveVideo", "inputs": inputs}}
+
+
+def numbers(graph: Graph, *outputs: int) -> Graph:
+    shown = {f"out{i}": {"class_type": "PreviewAny", "inputs": {"source": ["perception", i]}} for i in outputs}
+    return graph | shown
+
+
+def test_faces_are_followed_counted_and_drawn(host: Host, clip: str) -> None:
+    result = host.run(numbers(saved(perceive(clip)), 2, 3, 4))
+    assert result.text("perception").splitlines()[0].startswith("8 faces in 10 pictures; the first looks happy")
+    assert "no face in 2 pictures, counted from 0: 4, 5" in result.text("perception")
+    assert [result.text(f"out{i}") for i in (2, 3)] == ["8", "10"] and float(result.text("out4")) == RATE
+    [file] = result.output("save")["images"]
+    overlay = Video(BytesIO((host.base / "output" / file["subfolder"] / file["filename"]).read_bytes()))
+    source = Video(host.base / "input" / clip)
+    for drawn, plain in zip(overlay.frames(), source.frames(), strict=True):
+        changed = (drawn.picture.int() - plain.picture.int()).abs().amax(dim=2) > 40
+        assert 0.003 < changed.float().mean() < 0.5
+        assert drawn.time == pytest.approx(plain.time, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("missing", "faces"), [("skip", 8), ("previous", 10), ("interpolate", 10), ("neutral", 10), ("error", None)]
+)
+def test_every_way_to_treat_missing_faces(host: Host, clip: str, missing: str, faces: int | None) -> None:
+    result = host.run(numbers(perceive(clip, missing=missing), 2))
+    if faces is None:
+        assert "no face in 2 of 10 pictures (counted from 0: 4, 5)" in result.message
+    else:
+        assert result.text("out2") == str(faces)
+
+
+@pytest.mark.parametrize("widgets", [{"smoothing": 0.5}, {"dense_mesh": True}, {"detector": "far"}, {"face_index": 0}])
+def test_rare_widgets(host: Host, clip: str, widgets: dict[str, Any]) -> None:
+    assert host.run(perceive(clip, **widgets)).text("perception").startswith("8 faces in 10 pictures")
+
+
+def test_the_same_face_has_one_track(host: Host, clip: str) -> None:
+    graph = perceive(clip) | {
+        "info": {
+            "class_type": "PerceptionClip_PerceptionInfo",
+            "inputs": {"perception": ["perception", 0], "face": 7, "missing": "error"},
+        },
+        "frame": {"class_type": "PreviewAny", "inputs": {"source": ["info", 16]}},
+        "track": {"class_type": "PreviewAny", "inputs": {"source": ["info", 17]}},
+    }
+    result = host.run(graph)
+    assert (result.text("frame"), result.text("track")) == ("9", "0")
+
+
+def test_a_video_made_of_pictures(host: Host, photos: dict[str, str]) -> None:
+    graph = perceive("") | {
+        "photo": {"class_type": "LoadImage", "inputs": {"image": photos["astronaut"]}},
+        "video": {"class_type": "CreateVideo", "inputs": {"images": ["photo", 0], "fps": 5.0}},
+    }
+    assert host.run(graph).text("perception").startswith("1 face in 1 picture")
+
+
+def test_damaged_and_empty_videos(host: Host, clip: str) -> None:
+    content = (host.base / "input" / clip).read_bytes()
+    (host.base / "input" / "broken.mp4").write_bytes(content[: len(content) // 3])
+    assert "cannot be read" in host.run(perceive("broken.mp4")).message
+    (host.base / "input" / "text.mp4").write_text("no video")
+    assert "cannot be read" in host.run(perceive("text.mp4")).message
+    damaged = bytearray(content)
+    damaged[len(content) // 2 : len(content) // 2 + 4000] = np.random.default_rng(0).bytes(4000)
+    (host.base / "input" / "damaged.mp4").write_bytes(damaged)
+    assert "frames could be read, the rest is damaged or missing" in host.run(perceive("damaged.mp4")).text(
+        "perception"
+    )
+
+
+def test_cancelling_stops_soon(host: Host, astronaut: np.ndarray) -> None:
+    name = put_video(host, "long.mp4", [astronaut[:256, :256]] * 1500)
+    with listen(host.port, "a-viewer", silence=30) as payloads:
+        prompt = host.queue(perceive(name), client="a-viewer")
+        next(payload for payload in payloads if b'"progress"' in payload and b'"perception"' in payload)
+    started = time.monotonic()
+    host.post("/interrupt", {})
+    result = host.wait(prompt)
+    assert time.monotonic() - started < 2
+    assert "execution_interrupted" in result.events and "execution_error" not in result.events
+
+
+def test_a_real_clip(host: Host, shared_data: Path) -> None:
+    (host.base / "input" / "real.mp4").write_bytes((shared_data / "video" / "expressive_face.mp4").read_bytes())
+    result = host.run(perceive("real.mp4", missing="error", smoothing=0.3))
+    assert result.text("perception").startswith("472 faces in 472 pictures")
