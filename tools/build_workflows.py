@@ -240,7 +240,7 @@ PERCEPTION = Node(
     (360, 0),
     (340, 500),
     {
-        "detector": "near",
+        "detector": "far",
         "max_faces": 10,
         "order": "largest",
         "min_confidence": 0.5,

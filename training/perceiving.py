@@ -22,7 +22,7 @@ def add_perception_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detector",
         choices=list(DETECTORS),
-        default="near",
+        default="far",
         help="of the bundled landmarker: near (faces of a tenth of the picture and more), far (smaller ones too) or "
         "thorough (crowds, and heads in any position; slow) (default: %(default)s)",
     )

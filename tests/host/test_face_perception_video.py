@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from perception_clip.perception.selection import ORDERS
 from perception_clip.perception.videos import Frame, Video, write_video
 
 from .server import Graph, Host
@@ -77,9 +78,28 @@ def test_every_way_to_treat_missing_faces(host: Host, clip: str, missing: str, f
         assert result.text("out2") == str(faces)
 
 
-@pytest.mark.parametrize("widgets", [{"smoothing": 0.5}, {"dense_mesh": True}, {"detector": "far"}, {"face_index": 0}])
-def test_rare_widgets(host: Host, clip: str, widgets: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "widgets",
+    [
+        *({"detector": detector} for detector in ("near", "far", "thorough")),
+        *({"order": order} for order in ORDERS),
+        *({"smoothing": 0.5}, {"dense_mesh": True}, {"face_index": 0}, {"max_faces": 1}, {"min_confidence": 0.6}),
+    ],
+)
+def test_every_widget_reaches_the_video(host: Host, clip: str, widgets: dict[str, Any]) -> None:
     assert host.run(perceive(clip, **widgets)).text("perception").startswith("8 faces in 10 pictures")
+
+
+def test_another_emotion_model_and_a_neutral_face(
+    host: Host, clip: str, photos: dict[str, str], emotion_classifier: str
+) -> None:
+    result = host.run(perceive(clip, emotion_model=emotion_classifier))
+    assert result.text("perception").startswith("8 faces in 10 pictures; the first looks disgust")
+    graph = perceive(clip, neutral=["calm", 0]) | {
+        "photo": {"class_type": "LoadImage", "inputs": {"image": photos["astronaut"]}},
+        "calm": {"class_type": "PerceptionClip_FacePerception", "inputs": {"image": ["photo", 0]}},
+    }
+    assert host.run(graph).text("perception").startswith("8 faces in 10 pictures")
 
 
 def test_the_same_face_has_one_track(host: Host, clip: str) -> None:

@@ -58,7 +58,7 @@ def test_a_taken_name_gets_a_number_and_nothing_is_lost(host: Host, photos: dict
     assert host.run(save(perceive(photo(photos["grace_hopper"])), "taken")).text("name") == "taken_00001"
     assert host.run(save(perceive(photo(photos["no_face"])), "taken")).text("name") == "taken_00002"
     assert (folder(host) / "taken.safetensors").read_bytes() == content
-    assert values(host, load("taken_00001"))["neutral"] > 0.5
+    assert values(host, load("taken_00001"))["neutral"] > 0.4
     assert host.run(load("taken_00002")).text("load").startswith("no face in 1 picture")
 
 
@@ -66,7 +66,7 @@ def test_overwrite_replaces_and_the_new_file_is_used_without_restart(host: Host,
     assert "'again'" not in str(host.get(LISTED))
     host.run(save(perceive(photo(photos["astronaut"])), "again", overwrite=True))
     assert "'again'" in str(host.get(LISTED))
-    assert values(host, load("again"))["happy"] > 0.9
+    assert values(host, load("again"))["happy"] > 0.8
     text = host.run(save(perceive(photo(photos["grace_hopper"])), "again", overwrite=True)).text("save")
     assert text.startswith("1 face saved as again, replacing the old file\n")
     assert values(host, load("again"))["happy"] < 0.2
