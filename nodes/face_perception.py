@@ -192,7 +192,7 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         times = [picture / BATCH_RATE for picture in range(len(image))]
         perceptions = smooth(fill(found, missing, (height, width)), smoothing, times)
         overlay = draw_all(image, perceptions, dense_mesh, lambda drawn: progress(len(image) + drawn))
-        text = summary(found, missing)
+        text = summary(perceptions, missing)
         return io.NodeOutput(perceptions, overlay, len(perceptions), ui={**host.preview(overlay), **host.note(text)})
 
 
@@ -240,8 +240,9 @@ def draw_all(image: Tensor, perceptions: Perceptions, dense_mesh: bool, progress
     return overlay
 
 
-def summary(found: Perceptions, missing: str) -> str:
-    """What was found, in a line or two: how many faces, what the first shows, which pictures have none."""
+def summary(perceptions: Perceptions, missing: str) -> str:
+    """What was found, in some lines: how many faces, what the first shows, and what became of pictures without one."""
+    found = perceptions.select((perceptions.scores > 0).nonzero()[:, 0].tolist())  # not those filled in
     lines = [f"{count(len(found), 'face')} in {count(found.frame_count, 'picture')}"]
     if len(found):
         probability, index = found.emotions[0].max(dim=0)
@@ -251,8 +252,7 @@ def summary(found: Perceptions, missing: str) -> str:
         shown = ", ".join(map(str, empty[:10])) + (", …" if len(empty) > 10 else "")
         lines.append(f"no face in {count(len(empty), 'picture')}, counted from 0: {shown}")
     if empty and missing != "skip":
-        helpless = missing in ("previous", "interpolate") and not len(found)
-        lines.append("no face anywhere to fill in from" if helpless else f"filled in: {missing}")
+        lines.append(f"filled in: {missing}" if len(perceptions) else "no face anywhere to fill in from")
     return "\n".join(lines)
 
 

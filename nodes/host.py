@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ..perception import mediapipe_landmarker
 from ..perception.emotion_classifier import DEFAULT as DEFAULT_CLASSIFIER
-from ..perception.emotion_classifier import TransformersEmotions
+from ..perception.emotion_classifier import HUB_ID, TransformersEmotions
 from ..perception.engines import EmotionModel, Landmarker
 from ..perception.expression import ExpressionModel
 from ..perception.landmarker import BundledLandmarker
@@ -72,21 +72,25 @@ def _bundled_landmarker(detector: str, min_confidence: float, device: str) -> Bu
 
 def emotion_models() -> list[str]:
     """What `emotion_model` takes: the bundled one, each folder in models/emotion/, the usual Hugging Face model."""
-    folders = [Path(folder) for folder in folder_paths.get_folder_paths(EMOTION_MODELS)]
-    found = sorted({path.parent.name for folder in folders for path in folder.glob("*/config.json")})
-    return list(dict.fromkeys([BUNDLED, *found, DEFAULT_CLASSIFIER]))
+    return list(dict.fromkeys([BUNDLED, *sorted(_emotion_folders()), DEFAULT_CLASSIFIER]))
 
 
 def emotion_model(name: str, neutral: Perceptions | None) -> EmotionModel:
     """The emotion model of that name on ComfyUI's device, loaded once; relative to a neutral face if one is given.
 
-    Raises ValueError for a neutral perception without a face, or with a model that cannot use one.
+    Raises ValueError for a neutral perception without a face, or with a model that cannot use one, and for a model
+    that is not to be had.
     """
     device = str(comfy.model_management.get_torch_device())
     if name != BUNDLED:
         if neutral is not None:
             raise ValueError(f"neutral goes with the bundled emotion model only, not with {name}: unlink one of them")
-        folder = _emotion_folder(name)
+        folder = _emotion_folders().get(name)
+        if folder is None and (Path(name).is_dir() or not HUB_ID.fullmatch(name)):  # a graph names no other places
+            raise ValueError(
+                f"{name!r} is neither a folder in {Path(folder_paths.models_dir) / EMOTION_MODELS}, with a model's "
+                f"config.json in it, nor the id of a model on the Hugging Face hub, as {DEFAULT_CLASSIFIER}"
+            )
         return _emotion_classifier(str(folder or name), _folder_state(folder), device)
     model = _bundled_emotions(device)
     if neutral is None:
@@ -112,13 +116,11 @@ def _emotion_classifier(source: str, state: str, device: str) -> EmotionModel:
     return loaded
 
 
-def _emotion_folder(name: str) -> Path | None:
-    """The folder of that name in models/emotion/, if there is one; names lead nowhere else."""
-    for folder in map(Path, folder_paths.get_folder_paths(EMOTION_MODELS)):
-        for path in folder.glob("*/config.json"):
-            if path.parent.name == name:
-                return path.parent
-    return None
+def _emotion_folders() -> dict[str, Path]:
+    """The folders with a model in models/emotion/, by name; of two with one name the first."""
+    folders = [Path(folder) for folder in folder_paths.get_folder_paths(EMOTION_MODELS)]
+    found = [path.parent for folder in folders for path in sorted(folder.glob("*/config.json"))]
+    return {folder.name: folder for folder in reversed(found)}
 
 
 def _folder_state(folder: Path | None) -> str:

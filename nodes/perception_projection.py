@@ -77,7 +77,7 @@ class PerceptionProjection(io.ComfyNode):  # type: ignore[misc]  # the host ship
                     "faces",
                     options=list(FACES),
                     default="first",
-                    tooltip="Of several faces. first: the largest of the first picture that has one. "
+                    tooltip="Of several faces. first: the first face of the first picture that has one. "
                     "mean: the average of all.",
                 ),
             ],

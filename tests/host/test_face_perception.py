@@ -287,6 +287,9 @@ def test_emotion_models(host: Host, photos: dict[str, str], emotion_classifier: 
     assert result.text("perception").startswith("1 face in 1 picture; the first looks disgust")
     message = host.run(perceive(photo(photos["astronaut"]), emotion_model="nobody/has-this")).message
     assert "nobody/has-this" in message
+    for elsewhere in ("/etc", "../models", str(host.base / "models" / "emotion" / emotion_classifier)):
+        message = host.run(perceive(photo(photos["astronaut"]), emotion_model=elsewhere)).message
+        assert "is neither a folder in" in message
     refused = perceive(photo(photos["astronaut"]), emotion_model=emotion_classifier, neutral=["other", 0])
     refused["other"] = perceive(photo(photos["astronaut"]))["perception"]
     assert "neutral goes with the bundled emotion model only" in host.run(refused).message

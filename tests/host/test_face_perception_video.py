@@ -76,6 +76,8 @@ def test_every_way_to_treat_missing_faces(host: Host, clip: str, missing: str, f
         assert "no face in 2 of 10 pictures (counted from 0: 4, 5)" in result.message
     else:
         assert result.text("out2") == str(faces)
+        assert "no face in 2 pictures, counted from 0: 4, 5" in result.text("perception")
+        assert (f"filled in: {missing}" in result.text("perception")) == (missing != "skip")
 
 
 @pytest.mark.parametrize(
