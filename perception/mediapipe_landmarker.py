@@ -6,6 +6,7 @@ two agree within some two hundredths of the distance between the pupils, as Medi
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
 import weakref
@@ -179,14 +180,13 @@ def _depth_unit(landmarks: Tensor, height: int, width: int) -> Tensor:
     return torch.hypot(angle.cos(), angle.sin() * (width / height))
 
 
-_unclosable: list[Any] = []
-
-
 def _close(task: Any) -> None:
     try:
         task.close()
-    except (RuntimeError, ValueError):  # a task that failed says so again
-        _unclosable.append(task)  # and, were it freed, would be closed once more, and wait for ever
+    except (RuntimeError, ValueError):
+        # A task that failed says so again. Were it freed, now or at the end of the process, it would be closed once
+        # more and wait for ever, or fail: one reference too many keeps it.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
 
 
 def _file_state(model: Path) -> tuple[int, int]:

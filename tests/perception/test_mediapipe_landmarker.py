@@ -324,3 +324,4 @@ def test_a_task_that_failed_does_not_hang_the_process(task: Path, tmp_path: Path
     )
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "alive"
+    assert "Exception ignored" not in done.stderr
