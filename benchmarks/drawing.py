@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from time import thread_time
@@ -24,6 +25,7 @@ from torch import Tensor
 from perception_clip.perception.drawing import draw, draw_batch
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.vector import Perception, pack
+from perception_clip.perception.videos import Video
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAMES = 120  # of the video
@@ -86,11 +88,7 @@ def scene(
 
 def read_video(path: Path, count: int) -> list[Tensor]:
     """Its first frames, (H, W, 3) uint8."""
-    import av
-
-    with av.open(str(path)) as file:
-        frames = (frame.to_ndarray(format="rgb24") for frame in file.decode(video=0))
-        return [torch.from_numpy(frame) for _, frame in zip(range(count), frames, strict=False)]
+    return [frame.picture for frame in islice(Video(path).frames(), count)]
 
 
 def report(name: str, faces: str, work: Callable[[], object], repeats: int, pictures: int = 1) -> None:

@@ -31,6 +31,7 @@ from perception_clip.perception.alignment import align, normalised, true_proport
 from perception_clip.perception.expression import ExpressionModel  # noqa: E402
 from perception_clip.perception.pipeline import PerceptionPipeline  # noqa: E402
 from perception_clip.perception.vector import EMOTIONS  # noqa: E402
+from perception_clip.perception.videos import Video  # noqa: E402
 
 SAME_PHOTO = 0.017  # inter-ocular distances per landmark: far below the usual nearest neighbour's 0.025
 TREMBLE = 0.01  # inter-ocular distances
@@ -119,11 +120,7 @@ def report_disturbed(photos: estimation.Photos) -> None:
 
 def report_video(path: Path) -> None:
     """What each stretch of the video reads as, alone and beside its first frame as the person's neutral face."""
-    import av
-
-    with av.open(str(path)) as container:
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)][::EVERY]
-    faces = PerceptionPipeline()(frames)
+    faces = PerceptionPipeline()(frame.picture for frame in Video(path).frames(every=EVERY))
     first = faces.landmarks[0], faces.image_sizes[0]
     model = ExpressionModel.load()
     print("| stretch of the video | faces | read as expected | … beside the first frame | that is, beside it |")

@@ -8,7 +8,7 @@ from ..perception import editing
 from ..perception.vector import EMOTIONS, Perceptions
 from . import host
 from .checks import check_perceptions
-from .face_perception import PERCEPTION, count
+from .face_perception import PERCEPTION, count, strongest
 
 NEUTRAL_TOOLTIP = "Toward a neutral face, −2 to 2: 1 takes every emotion away that is read from the face."
 
@@ -95,9 +95,3 @@ def slider(emotion: str) -> io.Float.Input:
         else f"Toward {emotion}, −2 to 2: 0 leaves it, 1 is the average expression, more exaggerates, less than 0 "
         "takes it away.",
     )
-
-
-def strongest(perceptions: Perceptions) -> str:
-    """The first face's strongest emotion and its probability."""
-    probability, index = perceptions.emotions[0].max(dim=0)
-    return f"{EMOTIONS[index]} ({probability:.0%})"

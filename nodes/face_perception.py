@@ -10,22 +10,22 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..perception.comfy_landmarks import SAME_PICTURES, ComfyLandmarks
-from ..perception.detectors import DETECTORS
+from ..perception.detectors import DETECTORS, FOR_PICTURES
 from ..perception.drawing import Overlay
-from ..perception.engines import Landmarker
-from ..perception.missing import MISSING, fill
+from ..perception.engines import BUNDLED, LANDMARKERS, Landmarker
+from ..perception.missing import MISSING
 from ..perception.pipeline import PerceptionPipeline
 from ..perception.selection import ORDERS, Selection
-from ..perception.sequences import BATCH_RATE
-from ..perception.smoothing import smooth
+from ..perception.sequences import perceive_video
 from ..perception.vector import EMOTIONS, Perceptions
+from ..perception.videos import VideoInMemory
 from . import host
 from .checks import check_choice, check_perceptions
 
 PERCEPTION = io.Custom("PERCEPTION")
 FACE_LANDMARKS = io.Custom("FACE_LANDMARKS")  # ComfyUI's own, from its MediaPipe Face Landmarker (0.23 and newer)
-DEFAULT_DETECTOR = "far"  # three more of 32 faces than near, for 20 ms more (benchmarks/README.md, detection)
 ALL_FACES = -1
+BATCH_RATE = 24.0  # pictures per second of a batch, which does not say its own
 
 
 def advanced(widget: Any) -> Any:
@@ -100,8 +100,8 @@ def perceiving_inputs(detector: str) -> list[Any]:
         advanced(
             io.Combo.Input(
                 "landmarker",
-                options=list(host.LANDMARKERS),
-                default=host.LANDMARKERS[0],
+                options=list(LANDMARKERS),
+                default=LANDMARKERS[0],
                 tooltip="What finds the faces. bundled: part of the pack. mediapipe: Google's Face Landmarker; needs "
                 "the mediapipe wheel, and face_landmarker.task in models/mediapipe/; has no choice of detector.",
             )
@@ -110,7 +110,7 @@ def perceiving_inputs(detector: str) -> list[Any]:
             io.Combo.Input(
                 "emotion_model",
                 options=host.emotion_models(),
-                default=host.BUNDLED,
+                default=BUNDLED,
                 tooltip="What judges the emotions. bundled: by the shape of the face alone. A folder in "
                 "models/emotion/ or a Hugging Face model: an image classifier of the seven emotions; the latter is "
                 "downloaded when first used.",
@@ -151,7 +151,7 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
             ),
             inputs=[
                 io.Image.Input("image", tooltip="One picture or a batch, of any size; a batch counts as a sequence."),
-                *perceiving_inputs(DEFAULT_DETECTOR),
+                *perceiving_inputs(FOR_PICTURES),
                 FACE_LANDMARKS.Input(
                     "face_landmarks",
                     optional=True,
@@ -170,7 +170,7 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         )
 
     @classmethod
-    def validate_inputs(cls, emotion_model: str = host.BUNDLED) -> bool:
+    def validate_inputs(cls, emotion_model: str = BUNDLED) -> bool:
         """Let `execute` judge the emotion model: any Hugging Face id may be given."""
         return True
 
@@ -187,34 +187,33 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         check_choice("missing", missing, MISSING)
         given = None if face_landmarks is None else given_landmarks(face_landmarks, len(image))
         progress = host.progress(2 * len(image))  # perceiving and drawing take about as long
-        found = perceiver(**how, given=given)(image, progress=progress)
-        height, width = image.shape[1:3]
-        times = [picture / BATCH_RATE for picture in range(len(image))]
-        perceptions = smooth(fill(found, missing, (height, width)), smoothing, times)
+        batch = VideoInMemory(image, BATCH_RATE)
+        pipeline = perceiver(**how, given=given)
+        perceptions = perceive_video(batch, pipeline, missing=missing, smoothing=smoothing, progress=progress)
         overlay = draw_all(image, perceptions, dense_mesh, lambda drawn: progress(len(image) + drawn))
         text = summary(perceptions, missing)
         return io.NodeOutput(perceptions, overlay, len(perceptions), ui={**host.preview(overlay), **host.note(text)})
 
 
 def perceiver(
-    detector: str = DEFAULT_DETECTOR,
+    detector: str = FOR_PICTURES,
     max_faces: int = 10,
     order: str = ORDERS[0],
     min_confidence: float = 0.5,
     face_index: int = ALL_FACES,
-    landmarker: str = host.BUNDLED,
-    emotion_model: str = host.BUNDLED,
+    landmarker: str = BUNDLED,
+    emotion_model: str = BUNDLED,
     neutral: Perceptions | None = None,
     given: Landmarker | None = None,
 ) -> PerceptionPipeline:
     """The pipeline that the widgets of `perceiving_inputs` ask for; a `given` landmarker goes before theirs."""
     check_choice("detector", detector, DETECTORS)
     check_choice("order", order, ORDERS)
-    check_choice("landmarker", landmarker, host.LANDMARKERS)
+    check_choice("landmarker", landmarker, LANDMARKERS)
     if neutral is not None:
         check_perceptions(neutral, "neutral")
     return PerceptionPipeline(
-        given or host.landmarker(landmarker, detector, min_confidence),
+        host.landmarker(landmarker, detector, min_confidence) if given is None else given,
         host.emotion_model(emotion_model, neutral),
         selection=Selection(order, max_faces, None if face_index == ALL_FACES else face_index),
     )
@@ -245,8 +244,7 @@ def summary(perceptions: Perceptions, missing: str) -> str:
     found = perceptions.select((perceptions.scores > 0).nonzero()[:, 0].tolist())  # not those filled in
     lines = [f"{count(len(found), 'face')} in {count(found.frame_count, 'picture')}"]
     if len(found):
-        probability, index = found.emotions[0].max(dim=0)
-        lines[0] += f"; the first looks {EMOTIONS[index]} ({probability:.0%})"
+        lines[0] += f"; the first looks {strongest(found)}"
     empty = found.empty_frames
     if empty and found.frame_count > 1:
         shown = ", ".join(map(str, empty[:10])) + (", …" if len(empty) > 10 else "")
@@ -254,6 +252,12 @@ def summary(perceptions: Perceptions, missing: str) -> str:
     if empty and missing != "skip":
         lines.append(f"filled in: {missing}" if len(perceptions) else "no face anywhere to fill in from")
     return "\n".join(lines)
+
+
+def strongest(perceptions: Perceptions) -> str:
+    """The first face's strongest emotion and its probability."""
+    probability, index = perceptions.emotions[0].max(dim=0)
+    return f"{EMOTIONS[index]} ({probability:.0%})"
 
 
 def count(number: int, what: str) -> str:

@@ -6,14 +6,14 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..perception.detectors import FOR_VIDEOS
 from ..perception.drawing import Overlay
+from ..perception.engines import BUNDLED
 from ..perception.missing import MISSING
 from ..perception.sequences import draw_video, perceive_video
 from . import host
 from .checks import check_choice
 from .face_perception import perceiver, perceiving_inputs, perceiving_outputs, summary
-
-DEFAULT_DETECTOR = "near"  # a third of the time of far, frame for frame
 
 
 class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
@@ -31,7 +31,7 @@ class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships
             ),
             inputs=[
                 io.Video.Input("video", tooltip="A video of any size, length and frame rate, from Load Video."),
-                *perceiving_inputs(DEFAULT_DETECTOR),
+                *perceiving_inputs(FOR_VIDEOS),
             ],
             outputs=[
                 *perceiving_outputs(
@@ -48,7 +48,7 @@ class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships
         )
 
     @classmethod
-    def validate_inputs(cls, emotion_model: str = host.BUNDLED) -> bool:
+    def validate_inputs(cls, emotion_model: str = BUNDLED) -> bool:
         """Let `execute` judge the emotion model: any Hugging Face id may be given."""
         return True
 
@@ -56,7 +56,7 @@ class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships
     def execute(
         cls,
         video: Any,
-        detector: str = DEFAULT_DETECTOR,
+        detector: str = FOR_VIDEOS,
         missing: str = MISSING[0],
         smoothing: float = 0.0,
         dense_mesh: bool = False,

@@ -29,17 +29,15 @@ from torch import Tensor
 from ..perception import mediapipe_landmarker
 from ..perception.emotion_classifier import DEFAULT as DEFAULT_CLASSIFIER
 from ..perception.emotion_classifier import HUB_ID, TransformersEmotions
-from ..perception.engines import EmotionModel, Landmarker
+from ..perception.engines import BUNDLED, EmotionModel, Landmarker
 from ..perception.expression import ExpressionModel
 from ..perception.landmarker import BundledLandmarker
 from ..perception.vector import Perceptions
-from ..perception.videos import Pictures, Video
+from ..perception.videos import Video, VideoInMemory
 from ..projection import checkpoint as projection
 from ..training.encoders import PROBE
 from ..training.samples import EMBEDDING
 
-BUNDLED = "bundled"
-LANDMARKERS = (BUNDLED, "mediapipe")
 MEDIAPIPE_MODELS, EMOTION_MODELS = "mediapipe", "emotion"  # folders below ComfyUI's models/, and their keys
 MODELS = "perception_clip"  # the folder below ComfyUI's models/, and its key in extra_model_paths.yaml
 NO_CHECKPOINT = "no checkpoint yet"
@@ -55,7 +53,7 @@ def register_folders() -> None:
 
 
 def landmarker(engine: str, detector: str, min_confidence: float) -> Landmarker:
-    """One of LANDMARKERS, on ComfyUI's device, loaded once for each choice of options."""
+    """One of engines.LANDMARKERS, on ComfyUI's device, loaded once for each choice of options."""
     if engine == BUNDLED:
         return _bundled_landmarker(detector, min_confidence, str(comfy.model_management.get_torch_device()))
     folders = [Path(folder) for folder in folder_paths.get_folder_paths(MEDIAPIPE_MODELS)]
@@ -125,8 +123,12 @@ def _emotion_folders() -> dict[str, Path]:
 
 def _folder_state(folder: Path | None) -> str:
     """Changes whenever a file in the folder does."""
-    files = sorted(folder.iterdir()) if folder else []
-    return " ".join("{0.st_mtime_ns} {0.st_size}".format(path.stat()) for path in files)
+    return " ".join(map(file_state, sorted(folder.iterdir()) if folder else []))
+
+
+def file_state(path: Path | None) -> str:
+    """Changes whenever the file does; equal for equal files. None is a missing one."""
+    return "missing" if path is None else "{0.st_mtime_ns} {0.st_size}".format(path.stat())
 
 
 def expression_model() -> ExpressionModel:
@@ -142,8 +144,7 @@ def checkpoints() -> dict[str, Path]:
 
 def checkpoint_state(name: str) -> str:
     """Changes whenever the checkpoint's file does; equal for equal files."""
-    path = checkpoints().get(name)
-    return "missing" if path is None else "{0.st_mtime_ns} {0.st_size}".format(path.stat())
+    return file_state(checkpoints().get(name))
 
 
 def checkpoint(name: str) -> projection.Checkpoint:
@@ -255,11 +256,11 @@ def note(text: str) -> dict[str, Any]:
     return {"text": [text]}
 
 
-def frames_of(video: Any) -> Video | Pictures:
+def frames_of(video: Any) -> Video | VideoInMemory:
     """A graph's VIDEO, frame by frame: read from its file, in the part that it is cut to, or taken from memory."""
     if not isinstance(video, InputImpl.VideoFromFile):
         components = video.get_components()
-        return Pictures(components.images, float(components.frame_rate))
+        return VideoInMemory(components.images, float(components.frame_rate))
     source = video.get_stream_source()
     start, duration = video.get_active_trim_window() if hasattr(video, "get_active_trim_window") else (0.0, 0.0)
     return Video(source if isinstance(source, BytesIO) else Path(source), start=start, duration=duration)

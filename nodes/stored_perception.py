@@ -93,8 +93,7 @@ class LoadPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
     @classmethod
     def fingerprint_inputs(cls, name: str | None, **_: Any) -> str:
         """Run again when the file has changed."""
-        path = storage.find(host.perceptions_folder()).get(name or "")
-        return "missing" if path is None else "{0.st_mtime_ns} {0.st_size}".format(path.stat())
+        return host.file_state(storage.find(host.perceptions_folder()).get(name or ""))
 
     @classmethod
     def execute(cls, name: str) -> io.NodeOutput:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .engines import Faces
+from .engines import PORTION, Faces
 from .faces import check_pictures, largest_first
 from .vector import LANDMARKS
 
@@ -39,7 +39,7 @@ class ComfyLandmarks:
     """
 
     identity = "comfyui-face-landmarks/1"
-    portion = 16
+    portion = PORTION
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         if not isinstance(data, Mapping):

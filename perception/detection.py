@@ -104,7 +104,7 @@ def distinct(low: Tensor, high: Tensor, scores: Tensor) -> Tensor:
     order = scores.argsort(descending=True, stable=True)
     low, high = low[order], high[order]
     areas = (high - low).prod(dim=1)
-    shared = (torch.minimum(high[:, None], high) - torch.maximum(low[:, None], low)).clamp_min(0).prod(dim=2)
+    shared = shared_area(low[:, None], high[:, None], low, high)
     clash = (shared > torch.minimum(areas[:, None], areas) * SAME).tril(diagonal=-1)  # with each surer one
     keep = torch.ones_like(order, dtype=torch.bool)
     while True:  # each round settles at least one more
@@ -154,6 +154,11 @@ def corners(points: Tensor) -> tuple[Tensor, Tensor]:
 
 def overlap(low: Tensor, high: Tensor, other_low: Tensor, other_high: Tensor) -> Tensor:
     """Intersection over union of boxes given by two corners (…, 2)."""
-    shared = (torch.minimum(high, other_high) - torch.maximum(low, other_low)).clamp_min(0).prod(dim=-1)
+    shared = shared_area(low, high, other_low, other_high)
     union = (high - low).prod(dim=-1) + (other_high - other_low).prod(dim=-1) - shared
     return shared / union.clamp_min(torch.finfo(union.dtype).tiny)
+
+
+def shared_area(low: Tensor, high: Tensor, other_low: Tensor, other_high: Tensor) -> Tensor:
+    """The area that boxes given by two corners (…, 2) have in common."""
+    return (torch.minimum(high, other_high) - torch.maximum(low, other_low)).clamp_min(0).prod(dim=-1)

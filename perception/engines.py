@@ -8,6 +8,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+BUNDLED, MEDIAPIPE = LANDMARKERS = "bundled", "mediapipe"  # what users call them; "bundled" is an emotion model too
+PORTION = 16  # pictures to give at a time where nothing else suits better
 MOST_FACES = 100  # per picture: what landmarkers look for unless told otherwise
 
 

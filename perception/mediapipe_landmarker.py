@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .engines import MOST_FACES, Faces
+from .engines import MOST_FACES, PORTION, Faces
 from .faces import check_pictures, largest_first
 from .regions import LEFT_IRIS, RIGHT_IRIS
 from .vector import LANDMARKS
@@ -96,7 +96,7 @@ class MediaPipeLandmarker:
     The task is loaded here, once; `close()` frees it. Raises MediaPipeMissingError and TaskFileError.
     """
 
-    portion = 16
+    portion = PORTION
 
     def __init__(self, model: Path, *, max_faces: int = MOST_FACES, min_confidence: float = 0.5) -> None:
         if max_faces < 1:

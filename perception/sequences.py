@@ -1,4 +1,4 @@
-"""Videos through the pipeline: perceived in one reading, drawn on in another, never in memory as a whole."""
+"""Videos through the pipeline: perceived in one reading, drawn on in another, without ever being loaded whole."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from .missing import fill
 from .pipeline import PerceptionPipeline
 from .smoothing import smooth
 from .vector import Perceptions
-from .videos import Frame, Pictures, Video, write_video
-
-BATCH_RATE = 24.0  # pictures per second of a batch that does not say its own
+from .videos import Frame, Video, VideoInMemory, write_video
 
 
 def perceive_video(
-    video: Video | Pictures,
+    video: Video | VideoInMemory,
     pipeline: PerceptionPipeline,
     *,
     missing: str = "skip",
@@ -43,7 +41,10 @@ def perceive_video(
 
 
 def draw_video(
-    video: Video | Pictures, perceptions: Perceptions, overlay: Overlay, progress: Callable[[int], None] | None = None
+    video: Video | VideoInMemory,
+    perceptions: Perceptions,
+    overlay: Overlay,
+    progress: Callable[[int], None] | None = None,
 ) -> BytesIO:
     """The video again, as MP4 in memory, with its faces drawn on; without sound. `perceptions` are perceive_video's.
 

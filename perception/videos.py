@@ -38,7 +38,7 @@ class Frame:
 
 
 @dataclass
-class Pictures:
+class VideoInMemory:
     """A video whose pictures all lie in memory, (B, H, W, 3) floats in 0…1, as ComfyUI's IMAGE; see `Video`."""
 
     pictures: Tensor

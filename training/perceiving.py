@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..perception.detectors import DETECTORS
+from ..perception.detectors import DETECTORS, FOR_PICTURES
 from ..perception.emotion_classifier import TransformersEmotions
-from ..perception.engines import EmotionModel, Landmarker
+from ..perception.engines import BUNDLED, LANDMARKERS, MEDIAPIPE, EmotionModel, Landmarker
 from ..perception.landmarker import BundledLandmarker
 from ..perception.mediapipe_landmarker import MediaPipeLandmarker
 from ..perception.pipeline import PerceptionPipeline
 from ..perception.selection import ORDERS, Selection
 from .arguments import share
-
-BUNDLED, MEDIAPIPE = "bundled", "mediapipe"
 
 
 def add_perception_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +20,7 @@ def add_perception_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detector",
         choices=list(DETECTORS),
-        default="far",
+        default=FOR_PICTURES,
         help="of the bundled landmarker: near (faces of a tenth of the picture and more), far (smaller ones too) or "
         "thorough (crowds, and heads in any position; slow) (default: %(default)s)",
     )
@@ -37,7 +35,7 @@ def add_perception_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--landmarker",
-        choices=(BUNDLED, MEDIAPIPE),
+        choices=LANDMARKERS,
         default=BUNDLED,
         help="what finds the landmarks; mediapipe needs its wheel (the extra `mediapipe`) and --landmarker-model "
         "(default: %(default)s)",

@@ -7,11 +7,12 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
+
+from perception_clip.perception.videos import Video
 
 # One photo per person and pose; the rest of the set are crops, copies and harder cases of these.
 PORTRAITS = (
@@ -71,8 +72,7 @@ def load_scenes(shared_data: Path) -> list[Image.Image]:
 
 def read_video(path: Path) -> list[np.ndarray]:
     """Every frame, (H, W, 3) uint8."""
-    with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    return [frame.picture.numpy() for frame in Video(path).frames()]
 
 
 def compose(

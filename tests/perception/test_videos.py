@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from perception_clip.perception.videos import Frame, Pictures, Video, VideoError, write_video
+from perception_clip.perception.videos import Frame, Video, VideoError, VideoInMemory, write_video
 
 
 def make_video(path: Path, frames: list[np.ndarray], rate: int = 10, rotation: int = 0) -> Path:
@@ -140,7 +140,7 @@ def test_a_part_of_a_video(tmp_path: Path) -> None:
 
 def test_pictures_in_memory_are_a_video(astronaut: np.ndarray) -> None:
     batch = torch.from_numpy(astronaut)[None].float().div(255).repeat(3, 1, 1, 1)
-    video = Pictures(batch, rate=8.0)
+    video = VideoInMemory(batch, rate=8.0)
     assert video.frame_count == 3 and video.problem == ""
     frames = list(video.frames())
     assert [frame.time for frame in frames] == [0, 0.125, 0.25]
