@@ -58,7 +58,8 @@ def as_tensors(dataset: Dataset) -> TrainingData:
 
 def held_out(dataset: Dataset, seed: int) -> Split:
     """The split that training with `seed` makes of this dataset."""
-    return split_rows(None if dataset.groups is None else dataset.groups.tolist(), len(dataset), seed)
+    groups, splits = (None if texts is None else texts.tolist() for texts in (dataset.groups, dataset.splits))
+    return split_rows(groups, len(dataset), seed, splits=splits)
 
 
 def fit(dataset: Dataset, out_dir: Path, settings: Settings, made_by: str = "train") -> Fitted:

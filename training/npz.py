@@ -4,7 +4,12 @@
     clip_embeddings        (N, 768) float32     required
     image_sizes            (N, 2) int32         height, width in pixels
     prompts, groups, sources  (N,) text         groups: the person or clip a row is from, "" where unknown
-    meta                   text                 JSON: encoder, fingerprint, landmarker, emotion_model, space, versions
+    labels, splits, keys   (N,) text            as in training/samples.py; "" where unknown
+    scores                 (N,) float32         how sure the detector was, 0…1; NaN where unknown
+    sdxl_embeddings        (N, 2048) float32    of the sdxl space: both or neither
+    sdxl_pooled            (N, 1280) float32
+    meta                   text                 JSON: encoder, fingerprint, landmarker, emotion_model, space, spaces,
+                                                versions
 
 A file with just the two required arrays, made by anyone with NumPy, loads.
 """
@@ -14,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,21 +29,29 @@ import torch
 from numpy.typing import NDArray
 
 from ..perception.files import atomic_path
-from ..perception.vector import DIM, EMOTIONS, LANDMARK_VALUES, SUM_TOLERANCE
+from ..perception.vector import DIM
+from .npz_arrays import (
+    Texts,
+    read_extras,
+    read_image_sizes,
+    read_meta,
+    read_perceptions,
+    read_scores,
+    read_texts,
+    read_vectors,
+)
 from .npz_file import DatasetError, Member, Reader, write
-from .samples import EMBEDDING, UNKNOWN, Binding, Floats
+from .samples import EMBEDDING, EXTRAS, SD15, SDXL, UNKNOWN, Binding, Floats
 from .snapshot import Snapshot
 from .store import Store
 
 __all__ = ["Dataset", "DatasetError", "content_hash", "export", "import_npz", "load", "save"]
 
+ROWS = 4096  # appended or hashed in one step
 FORMAT_VERSION = 1
-SPACE = "sd15"  # whose text space the targets are in
-ROWS = 4096  # rows looked at in one step
-NAMED_ROWS = 5  # so many bad rows are named in an error
-LARGEST = float(np.finfo(np.float32).max)
-
-Texts = NDArray[np.str_]
+SPACE = SD15  # whose text space the targets are in
+TEXTS = ("prompts", "groups", "sources", "labels", "splits", "keys")
+ALWAYS = ("prompts", "groups", "sources")  # exported even where all are empty
 
 
 @dataclass(frozen=True)
@@ -52,47 +65,46 @@ class Dataset:
     groups: Texts | None = None  # (N,)
     sources: Texts | None = None  # (N,)
     meta: dict[str, Any] = field(default_factory=dict)
+    labels: Texts | None = None  # (N,)
+    splits: Texts | None = None  # (N,) one of SPLITS, or "" for training to choose
+    keys: Texts | None = None  # (N,)
+    scores: Floats | None = None  # (N,) 0…1; NaN where unknown
+    extras: dict[str, Floats] = field(default_factory=dict)  # what the sdxl space adds: name → (N, width)
 
     def __len__(self) -> int:
         return len(self.perceptions)
+
+    @property
+    def space(self) -> str:
+        """The text space that the targets are in; sdxl adds its own vectors to those of sd15."""
+        return SDXL if self.extras else SD15
 
 
 def load(path: Path) -> Dataset:
     """Read and check a training_data.npz; floats of other precisions become float32.
 
-    Raises DatasetError, saying which array or rows are wrong and what to do, for anything that could not be
-    trained on. No code in the file is ever run.
+    Arrays that lie in the file as they do in memory, as `export` and `save` write them, are mapped from the disk:
+    they take memory only where they are used (npz_file.Reader.read). Raises DatasetError, saying which array or rows
+    are wrong and what to do, for anything that could not be trained on. No code in the file is ever run.
     """
     with Reader(Path(path)) as file:
         for name in ("perception_embeddings", "clip_embeddings"):
             if name not in file.names:
                 held = ", ".join(sorted(file.names)) or "nothing"
                 raise file.error(name, f"is missing (the file holds {held})", "make it as the README shows")
-        perceptions = _single(file.read("perception_embeddings", "f", 2, DIM))
+        perceptions = read_perceptions(file)
         count = len(perceptions)
         if count == 0:
             raise file.error("perception_embeddings", "holds no rows", "add samples first")
-        embeddings = _single(_rows(file, count, "clip_embeddings", "f", 2, EMBEDDING))
-        _check_rows(file, "perception_embeddings", perceptions, "hold NaN or infinite values", _not_finite)
-        _check_rows(file, "clip_embeddings", embeddings, "hold NaN or infinite values", _not_finite)
-        _check_rows(
-            file,
-            "perception_embeddings",
-            perceptions,
-            f"have emotion probabilities (the last {len(EMOTIONS)} numbers) that are negative or do not sum to 1",
-            _bad_emotions,
-        )
-        sizes = _rows(file, count, "image_sizes", "iu", 2, 2) if "image_sizes" in file.names else None
-        if sizes is not None and not 1 <= sizes.min() <= sizes.max() < 2**31:
-            raise file.error("image_sizes", "holds sizes below 1 pixel", "leave the array out if they are unknown")
+        meta = read_meta(file)
         return Dataset(
             perceptions=perceptions,
-            clip_embeddings=embeddings,
-            image_sizes=None if sizes is None else sizes.astype(np.int32),
-            prompts=_texts(file, count, "prompts"),
-            groups=_texts(file, count, "groups"),
-            sources=_texts(file, count, "sources"),
-            meta=_meta(file),
+            clip_embeddings=read_vectors(file, count, "clip_embeddings", EMBEDDING),
+            image_sizes=read_image_sizes(file, count),
+            meta=meta,
+            scores=read_scores(file, count),
+            extras=read_extras(file, count, meta),
+            **{name: read_texts(file, count, name) for name in TEXTS},
         )
 
 
@@ -101,10 +113,10 @@ def save(dataset: Dataset, path: Path) -> None:
     arrays: dict[str, NDArray[Any] | None] = {
         "perception_embeddings": dataset.perceptions.astype(np.float32, copy=False),
         "clip_embeddings": dataset.clip_embeddings.astype(np.float32, copy=False),
+        **dataset.extras,
         "image_sizes": dataset.image_sizes,
-        "prompts": dataset.prompts,
-        "groups": dataset.groups,
-        "sources": dataset.sources,
+        **{name: getattr(dataset, name) for name in TEXTS},
+        "scores": dataset.scores,
         "meta": np.array(json.dumps(dataset.meta)),
     }
     with atomic_path(Path(path)) as temporary:
@@ -117,7 +129,8 @@ def save(dataset: Dataset, path: Path) -> None:
 def export(store: Store, path: Path) -> int:
     """Write all samples of `store`, as of this moment, as an NPZ, and return how many; in constant memory.
 
-    Others may append meanwhile. Raises DatasetError if there are none.
+    Others may append meanwhile. Raises DatasetError if there are none. On Windows a file that is in use, by a
+    `Dataset` loaded from it for instance, cannot be replaced: PermissionError, and the file stays as it was.
     """
     with store.snapshot() as snapshot:
         if snapshot.binding is None:
@@ -141,151 +154,90 @@ def import_npz(path: Path, store: Store) -> int:
         torch.tensor(meta["fingerprint"]) if meta.get("fingerprint") else None,
         meta.get("landmarker", UNKNOWN),
         meta.get("emotion_model", UNKNOWN),
+        dataset.space,
     )
     new = 0
     for start in range(0, len(dataset), ROWS):
         rows = slice(start, start + ROWS)
-        embeddings = dataset.clip_embeddings[rows]
-        prompts = (
-            [f"#{hashlib.sha256(embedding.tobytes()).hexdigest()[:16]}" for embedding in embeddings]
-            if dataset.prompts is None
-            else dataset.prompts[rows].tolist()
-        )
+        vectors = [dataset.clip_embeddings[rows], *(values[rows] for values in dataset.extras.values())]
+        texts = {name: _list(getattr(dataset, name), rows) for name in TEXTS}
         new += store.append(
             torch.from_numpy(dataset.perceptions[rows]),
             None if dataset.image_sizes is None else torch.from_numpy(dataset.image_sizes[rows]),
-            prompts,
-            torch.from_numpy(embeddings),
-            None if dataset.groups is None else dataset.groups[rows].tolist(),
-            None if dataset.sources is None else dataset.sources[rows].tolist(),
+            texts["prompts"] or [_name_of(row) for row in zip(*vectors, strict=True)],
+            torch.from_numpy(vectors[0]),
+            texts["groups"],
+            texts["sources"],
+            texts["keys"],
+            labels=texts["labels"],
+            splits=texts["splits"],
+            scores=None if dataset.scores is None else torch.from_numpy(dataset.scores[rows]),
+            extras={name: torch.from_numpy(values[rows]) for name, values in dataset.extras.items()},
         )
     return new
 
 
 def content_hash(dataset: Dataset) -> str:
-    """SHA-256, in hexadecimal, of all that training learns from: perceptions, targets, sizes, prompts, groups."""
+    """SHA-256, in hexadecimal, of all that training learns from.
+
+    That is perceptions, targets, sizes, prompts and groups; split hints and further targets where there are any.
+    """
     digest = hashlib.sha256()
     for array in (dataset.perceptions, dataset.clip_embeddings, dataset.image_sizes):
         digest.update(b"none" if array is None else f"{array.dtype.str}{array.shape}".encode())
-        for start in range(0, 0 if array is None else len(array), ROWS):
-            digest.update(np.ascontiguousarray(array[start : start + ROWS]).data)  # type: ignore[index]
+        if array is not None:
+            _update(digest, array)
     for texts in (dataset.prompts, dataset.groups):
         digest.update(json.dumps(None if texts is None else texts.tolist()).encode())
+    if dataset.splits is not None and dataset.splits.astype(np.bool_).any():
+        digest.update(json.dumps({"splits": dataset.splits.tolist()}).encode())
+    for name, array in dataset.extras.items():
+        digest.update(name.encode())
+        _update(digest, array)
     return digest.hexdigest()
 
 
-def _members(snapshot: Snapshot, binding: Binding) -> Iterator[Member]:
-    count = len(snapshot)
-    yield Member("perception_embeddings", np.dtype("<f4"), (count, DIM), snapshot.perceptions())
-    yield Member("clip_embeddings", np.dtype("<f4"), (count, EMBEDDING), snapshot.embeddings())
-    if snapshot.has_image_sizes:
-        yield Member("image_sizes", np.dtype("<i4"), (count, 2), snapshot.image_sizes())
-    for name in ("prompts", "groups", "sources"):
-        dtype = np.dtype(f"<U{max(1, snapshot.longest(name))}")
-        pieces = (np.array(texts, dtype=dtype) for texts in snapshot.texts(name))
-        yield Member(name, dtype, (count,), pieces)
-    meta = {
+def description(binding: Binding) -> dict[str, Any]:
+    """The meta of a dataset that is exported."""
+    return {
         "format": FORMAT_VERSION,
         "space": SPACE,
+        "spaces": [SD15] if binding.space == SD15 else [SD15, binding.space],
         "encoder": binding.encoder,
         "fingerprint": None if binding.fingerprint is None else binding.fingerprint.tolist(),
         "landmarker": binding.landmarker,
         "emotion_model": binding.emotion_model,
         "versions": {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__},
     }
-    text = np.array(json.dumps(meta))
+
+
+def _members(snapshot: Snapshot, binding: Binding) -> Iterator[Member]:
+    count, floats = len(snapshot), np.dtype("<f4")
+    yield Member("perception_embeddings", floats, (count, DIM), snapshot.perceptions())
+    for name, width in {"clip_embeddings": EMBEDDING, **EXTRAS[binding.space]}.items():
+        yield Member(name, floats, (count, width), snapshot.vectors(name))
+    if snapshot.has_image_sizes:
+        yield Member("image_sizes", np.dtype("<i4"), (count, 2), snapshot.image_sizes())
+    for name in TEXTS:
+        longest = snapshot.longest(name)
+        if longest or name in ALWAYS:
+            dtype = np.dtype(f"<U{max(1, longest)}")
+            yield Member(name, dtype, (count,), (np.array(texts, dtype=dtype) for texts in snapshot.texts(name)))
+    if snapshot.has_scores:
+        yield Member("scores", floats, (count,), snapshot.scores())
+    text = np.array(json.dumps(description(binding)))
     yield Member("meta", text.dtype, text.shape, [text])
 
 
-def _rows(file: Reader, count: int, name: str, kinds: str, dimensions: int, width: int | None = None) -> NDArray[Any]:
-    """An array with one row per sample."""
-    array = file.read(name, kinds, dimensions, width)
-    if len(array) != count:
-        raise file.error(
-            name,
-            f"has {len(array)} rows, but perception_embeddings has {count}",
-            "row i of every array must belong to the same sample: make the file again",
-        )
-    return array
+def _update(digest: hashlib._Hash, array: NDArray[Any]) -> None:
+    for start in range(0, len(array), ROWS):
+        digest.update(np.ascontiguousarray(array[start : start + ROWS]).data)
 
 
-def _single(array: NDArray[Any]) -> Floats:
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is reported as such
-        return array.astype(np.float32, copy=False)
+def _list(texts: Texts | None, rows: slice) -> list[str] | None:
+    return None if texts is None else texts[rows].tolist()
 
 
-def _check_rows(
-    file: Reader, name: str, array: Floats, wrong: str, is_bad: Callable[[Floats], NDArray[np.bool_]]
-) -> None:
-    """Raise, naming the first few rows, if `is_bad` finds any."""
-    masks = [is_bad(array[start : start + ROWS]) for start in range(0, len(array), ROWS)]
-    bad = np.concatenate(masks).nonzero()[0]
-    if len(bad):
-        rows = ", ".join(map(str, bad[:NAMED_ROWS].tolist()))
-        more = f" and {len(bad) - NAMED_ROWS} more" if len(bad) > NAMED_ROWS else ""
-        raise file.error(
-            name,
-            f"has {len(bad)} of {len(array)} rows that {wrong}: {rows}{more} (counted from 0)",
-            "leave those rows out of every array, or make them again",
-        )
-
-
-def _not_finite(rows: Floats) -> NDArray[np.bool_]:
-    bad = np.zeros(len(rows), dtype=np.bool_)
-    np.any(~np.isfinite(rows), axis=1, out=bad)
-    return bad
-
-
-def _bad_emotions(rows: Floats) -> NDArray[np.bool_]:
-    emotions = rows[:, LANDMARK_VALUES:]
-    bad = np.zeros(len(rows), dtype=np.bool_)
-    np.less(emotions.min(axis=1), 0, out=bad)
-    bad |= np.abs(emotions.sum(axis=1) - 1) > SUM_TOLERANCE
-    return bad
-
-
-def _texts(file: Reader, count: int, name: str) -> Texts | None:
-    if name not in file.names:
-        return None
-    return _decoded(file, name, _rows(file, count, name, "US", 1))
-
-
-def _decoded(file: Reader, name: str, array: NDArray[Any]) -> Texts:
-    """Text as Unicode; bytes are taken as UTF-8. Raises DatasetError for what is no text."""
-    try:
-        decoded: Texts = np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
-        "".join(decoded.reshape(-1).tolist()).encode()  # numpy makes any 32-bit number a character
-    except (UnicodeError, ValueError) as error:
-        raise file.error(name, f"holds broken text ({error})", "save it as Unicode text") from error
-    return decoded
-
-
-def _meta(file: Reader) -> dict[str, Any]:
-    """The meta string's content; empty if there is none. What other parts rely on is checked."""
-    if "meta" not in file.names:
-        return {}
-    text = str(_decoded(file, "meta", file.read("meta", "US", 0)))
-    remedy = "export the file again, or leave meta out"
-    try:
-        meta = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise file.error("meta", f"is not JSON ({error})", remedy) from error
-    if not isinstance(meta, dict):
-        raise file.error("meta", "is not a JSON object", remedy)
-    for key in ("encoder", "landmarker", "emotion_model", "space"):
-        if not isinstance(meta.get(key, ""), str):
-            raise file.error("meta", f"names no {key} in words", remedy)
-    if meta.get("space", SPACE) != SPACE:
-        raise file.error("meta", f"says that the targets are in the space {meta['space']!r}", f"this needs {SPACE!r}")
-    fingerprint = meta.get("fingerprint")
-    if fingerprint is not None and not _is_vector(fingerprint):
-        raise file.error("meta", f"has a fingerprint that is not {EMBEDDING} finite numbers", remedy)
-    return meta
-
-
-def _is_vector(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == EMBEDDING
-        and all(type(number) in (int, float) and abs(number) < LARGEST for number in value)
-    )
+def _name_of(vectors: Sequence[Floats]) -> str:
+    """A prompt for the vectors of one whose text is not known."""
+    return f"#{hashlib.sha256(b''.join(vector.tobytes() for vector in vectors)).hexdigest()[:16]}"

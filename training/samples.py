@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 EMBEDDING = 768  # width of the sd15 text space
+SD15, SDXL = "sd15", "sdxl"  # text spaces
+EXTRAS: dict[str, dict[str, int]] = {  # space → what its prompts have beside the sd15 vector: name → width
+    SD15: {},
+    SDXL: {"sdxl_embeddings": 2048, "sdxl_pooled": 1280},
+}
+SPLITS = ("train", "validation", "test")
 UNKNOWN = "unknown"  # identity of an encoder, landmarker or emotion model that the data does not state
 SAME_VECTOR = 0.999  # cosine from which two vectors of one text count as the same encoder's, rounding aside
 
@@ -29,12 +35,14 @@ class Binding:
     fingerprint: Floats | None  # (768,) its vector for the probe sentence, where known
     landmarker: str
     emotion_model: str
+    space: str = SD15  # which text space the prompts' vectors are in; sdxl adds its own to those of sd15
 
     def differences(self, other: Binding) -> list[str]:
         """In words, in what `other` is made with something else; empty if the two go together."""
         pairs = [
             ("landmarker", self.landmarker, other.landmarker),
             ("emotion model", self.emotion_model, other.emotion_model),
+            ("text space", self.space, other.space),
         ]
         found = [f"{what} {mine!r}, not {theirs!r}" for what, mine, theirs in pairs if mine != theirs]
         if not self._same_encoder(other):
@@ -42,7 +50,12 @@ class Binding:
         return found
 
     def _same_encoder(self, other: Binding) -> bool:
-        """Encoders are compared by what they do; those of unknown origin have nothing but their names."""
+        """Encoders are compared by what they do; those of unknown origin have nothing but their names.
+
+        The fingerprint is of the sd15 space alone, in which all of SDXL's are alike: there, the names count too.
+        """
+        if SDXL in (self.space, other.space) and self.encoder != other.encoder:
+            return False
         if self.fingerprint is None or other.fingerprint is None:
             return self.fingerprint is other.fingerprint and self.encoder == other.encoder
         return same_vector(self.fingerprint, other.fingerprint)
@@ -58,6 +71,11 @@ class Samples:
     prompts: list[str]
     groups: list[str]  # the person or clip a sample is from; "" where unknown
     sources: list[str]
+    labels: list[str]  # what the source called it; "" where unknown
+    splits: list[str]  # one of SPLITS where the source says so, else ""
+    scores: Floats  # (N,) how sure the detector was, 0…1; NaN where unknown
+    keys: list[str]  # names of what the samples are made from (see Store.append); "" where there is none
+    extras: dict[str, Floats] = field(default_factory=dict)  # the space's further vectors: name → (N, width)
 
     def __len__(self) -> int:
         return len(self.perceptions)
@@ -73,18 +91,55 @@ def same_vector(one: Floats, other: Floats) -> bool:
 
 def check_embeddings(values: Tensor, count: int) -> Floats:
     """(N, 768) finite numbers as little-endian float32."""
-    embeddings = torch.as_tensor(values).detach().to(device="cpu", dtype=torch.float32)
-    if embeddings.shape != (count, EMBEDDING):
+    return _check_vectors(values, count, EMBEDDING, "embeddings", ": one text vector of an SD1.5 CLIP per sample")
+
+
+def check_extras(values: Mapping[str, Tensor] | None, count: int, space: str) -> dict[str, Floats]:
+    """The vectors that prompts have in `space` beside their sd15 ones, name → (N, width)."""
+    given, wanted = values or {}, EXTRAS[space]
+    if set(given) != set(wanted):
         raise StoreError(
-            f"embeddings must have the shape ({count}, {EMBEDDING}), not {tuple(embeddings.shape)}: one text "
-            "vector of an SD1.5 CLIP per sample"
+            f"the text space {space} needs {' and '.join(wanted) or 'no further vectors'}, not "
+            f"{' and '.join(given) or 'nothing'}: encode the prompts for the space that was given to bind()"
         )
-    bad = (~embeddings.isfinite().all(dim=1)).nonzero()[:, 0].tolist()
+    return {name: _check_vectors(given[name], count, width, name) for name, width in wanted.items()}
+
+
+def _check_vectors(values: Tensor, count: int, width: int, what: str, hint: str = "") -> Floats:
+    vectors = torch.as_tensor(values).detach().to(device="cpu", dtype=torch.float32)
+    if vectors.shape != (count, width):
+        raise StoreError(f"{what} must have the shape ({count}, {width}), not {tuple(vectors.shape)}{hint}")
+    bad = (~vectors.isfinite().all(dim=1)).nonzero()[:, 0].tolist()
     if bad:
         more = f" (and {len(bad) - 1} more rows)" if len(bad) > 1 else ""
-        raise StoreError(f"embedding row {bad[0]} holds NaN or infinite values{more}")
-    array: Floats = embeddings.numpy().astype("<f4")
+        raise StoreError(f"{what} row {bad[0]} holds NaN or infinite values{more}")
+    array: Floats = vectors.numpy().astype("<f4")
     return array
+
+
+def check_splits(values: Sequence[str] | None, count: int) -> list[str]:
+    """N split hints; as many empty ones for None."""
+    splits = check_texts(values, count, "splits")
+    for split in splits:
+        if split not in ("", *SPLITS):
+            raise StoreError(
+                f"a split cannot be {split!r}; give {', '.join(SPLITS)}, or nothing to let training choose"
+            )
+    return splits
+
+
+def check_scores(values: Tensor | None, count: int) -> list[float | None]:
+    """N detector scores, None where they are unknown."""
+    if values is None:
+        return [None] * count
+    scores = torch.as_tensor(values, dtype=torch.float32).detach().cpu()
+    if scores.shape != (count,):
+        raise StoreError(f"scores must have the shape ({count},), not {tuple(scores.shape)}")
+    known = [None if value != value else float(value) for value in scores.tolist()]
+    bad = [value for value in known if value is not None and not 0 <= value <= 1]
+    if bad:
+        raise StoreError(f"a detector's score lies in 0…1, so it cannot be {bad[0]}")
+    return known
 
 
 def check_sizes(values: Tensor | None, count: int) -> NDArray[np.int32]:

@@ -3,76 +3,144 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .samples import EMBEDDING, Binding, Floats, Samples
+from .samples import EXTRAS, SD15, Binding, Floats, Samples
 
-# Samples first, then their prompts: CROSS JOIN keeps SQLite from turning the two around and sorting.
-_ROWS = "FROM samples CROSS JOIN prompts ON prompts.id = samples.prompt ORDER BY samples.id"
-_TEXTS = {"prompts": "prompts.text", "groups": 'samples."group"', "sources": "samples.source"}
+KEPT = 24 << 20  # bytes of prompts' vectors kept while reading
+
+_TEXTS = {
+    "prompts": "(SELECT text FROM prompts WHERE prompts.id = prompt)",
+    "groups": '"group"',
+    "sources": "source",
+    "labels": "label",
+    "splits": "split",
+    "keys": "key",
+}
+_KEY = "coalesce((SELECT min(key) FROM made WHERE made.sample = samples.id), '') AS key"
+_SMALL = 'prompt, height, width, score, "group", source, label, split'
 
 
 class Snapshot:
-    """One moment of a dataset; `Store.snapshot` makes it. Every method reads the rows in the same order."""
+    """One moment of a dataset; `Store.snapshot` makes it. Every method reads the rows in the same order.
+
+    All but the perceptions and the prompts' vectors is small, but scattered over the whole file. The first method
+    that asks for such a column copies all of them to a temporary table, so that the file is not read again for each.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._has_small = False
         self.binding = read_binding(connection)  # the first read: it fixes the moment
-        count, known = connection.execute("SELECT count(*), min(width) > 0 FROM samples").fetchone()
-        self._count = int(count)
-        self.has_image_sizes = bool(known)
+        self._count = int(self._first("SELECT count(*) FROM samples"))
+        # A store holds sizes for all of its samples or for none.
+        self.has_image_sizes = bool(self._first("SELECT width > 0 FROM samples LIMIT 1"))
 
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def has_scores(self) -> bool:
+        """Whether the score of any sample is known."""
+        return bool(self._first(f"SELECT count(score) FROM {self._small()}"))
+
     def perceptions(self, batch: int = 1024) -> Iterator[Floats]:
         """(n, 1441) at a time, n ≤ `batch`."""
-        for (column,) in self._columns("samples.perception", batch):
+        for (column,) in self._columns("perception", "samples", batch):
             yield _floats(column)
 
-    def embeddings(self, batch: int = 1024) -> Iterator[Floats]:
-        """(n, 768) at a time."""
-        for (column,) in self._columns("prompts.embedding", batch):
-            yield _floats(column)
+    def vectors(self, name: str = "clip_embeddings", batch: int = 1024) -> Iterator[Floats]:
+        """The prompts' vectors of that name, (n, width) at a time: clip_embeddings, or one of the space's EXTRAS."""
+        vector_of = _Vectors(self._connection, name)
+        for (prompts,) in self._columns("prompt", self._small(), batch):
+            yield vector_of(prompts)
 
     def image_sizes(self, batch: int = 1024) -> Iterator[NDArray[np.int32]]:
         """(n, 2) height and width at a time."""
-        for heights, widths in self._columns("samples.height, samples.width", batch):
+        for heights, widths in self._columns("height, width", self._small(), batch):
             yield np.array([heights, widths], dtype=np.int32).T
 
+    def scores(self, batch: int = 1024) -> Iterator[Floats]:
+        """(n,) scores at a time; NaN where they are unknown."""
+        for (column,) in self._columns("score", self._small(), batch):
+            yield np.array(column, dtype=np.float32)
+
     def texts(self, name: str, batch: int = 1024) -> Iterator[tuple[str, ...]]:
-        """The column `name` ("prompts", "groups" or "sources"), n at a time."""
-        for (column,) in self._columns(_TEXTS[name], batch):
+        """The column `name` ("prompts", "groups", "sources", "labels", "splits" or "keys"), n at a time."""
+        for (column,) in self._columns(_TEXTS[name], self._small(), batch):
             yield column
 
     def longest(self, name: str) -> int:
         """Characters of the longest text in the column `name`."""
-        row = self._connection.execute(f"SELECT max(length({_TEXTS[name]})) {_ROWS}").fetchone()
-        return int(row[0] or 0)
+        return int(self._first(f"SELECT max(length({_TEXTS[name]})) FROM {self._small()}") or 0)
 
     def samples(self, batch: int = 1024) -> Iterator[Samples]:
         """Whole samples, n at a time."""
-        columns = "samples.perception, prompts.embedding, samples.height, samples.width, " + ", ".join(_TEXTS.values())
-        for perceptions, embeddings, heights, widths, *texts in self._columns(columns, batch):
-            prompts, groups, sources = (list(column) for column in texts)
+        extras = EXTRAS[self.binding.space] if self.binding else {}
+        vector_of = {name: _Vectors(self._connection, name) for name in ("clip_embeddings", *extras)}
+        texts = {**_TEXTS, "keys": _KEY}
+        columns = ", ".join(["perception, prompt, height, width, score", *texts.values()])
+        for perceptions, prompts, heights, widths, scores, *words in self._columns(columns, "samples", batch):
             yield Samples(
                 perceptions=_floats(perceptions),
-                embeddings=_floats(embeddings),
+                embeddings=vector_of["clip_embeddings"](prompts),
                 image_sizes=np.array([heights, widths], dtype=np.int32).T,
-                prompts=prompts,
-                groups=groups,
-                sources=sources,
+                scores=np.array(scores, dtype=np.float32),
+                extras={name: vector_of[name](prompts) for name in extras},
+                **{name: list(column) for name, column in zip(texts, words, strict=True)},
             )
 
-    def _columns(self, columns: str, batch: int) -> Iterator[list[tuple[Any, ...]]]:
+    def _small(self) -> str:
+        """The table of the small columns, made when it is first asked for."""
+        if not self._has_small:
+            table = f"CREATE TEMP TABLE small AS SELECT id, {_SMALL}, {_KEY} FROM samples ORDER BY id"
+            self._connection.execute(table)
+            self._has_small = True
+        return "small"
+
+    def _columns(self, columns: str, table: str, batch: int) -> Iterator[list[tuple[Any, ...]]]:
         """The named columns of up to `batch` rows at a time, each as a tuple."""
-        cursor = self._connection.execute(f"SELECT {columns} {_ROWS}")
+        order = "id" if table == "samples" else "rowid"  # of the temporary table: as they were copied
+        cursor = self._connection.execute(f"SELECT {columns} FROM {table} ORDER BY {table}.{order}")
         while rows := cursor.fetchmany(batch):
             yield list(zip(*rows, strict=True))
+
+    def _first(self, query: str) -> Any:
+        """The first value that a query finds, None for none."""
+        row = self._connection.execute(query).fetchone()
+        return None if row is None else row[0]
+
+
+class _Vectors:
+    """The vectors of prompts by their numbers. Samples that follow each other mostly share prompts: some are kept."""
+
+    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+        self._connection = connection
+        self._name = name
+        self._kept: dict[int, Floats] = {}
+        self._bytes = 0
+
+    def __call__(self, prompts: Sequence[int]) -> Floats:
+        """(n, width) the vectors of n prompts."""
+        if self._bytes > KEPT:
+            self._kept.clear()
+            self._bytes = 0
+        for prompt in set(prompts) - self._kept.keys():
+            self._kept[prompt] = self._read(prompt)
+            self._bytes += self._kept[prompt].nbytes
+        return np.stack([self._kept[prompt] for prompt in prompts])
+
+    def _read(self, prompt: int) -> Floats:
+        if self._name == "clip_embeddings":
+            row = self._connection.execute("SELECT embedding FROM prompts WHERE id = ?", (prompt,)).fetchone()
+        else:
+            query = "SELECT vector FROM vectors WHERE prompt = ? AND name = ?"
+            row = self._connection.execute(query, (prompt, self._name)).fetchone()
+        return vector(row[0])
 
 
 def read_binding(connection: sqlite3.Connection) -> Binding | None:
@@ -85,14 +153,15 @@ def read_binding(connection: sqlite3.Connection) -> Binding | None:
         fingerprint=vector(meta["fingerprint"]) if meta["fingerprint"] else None,
         landmarker=meta["landmarker"],
         emotion_model=meta["emotion_model"],
+        space=meta.get("space", SD15),
     )
 
 
 def vector(stored: bytes) -> Floats:
-    """A stored vector (768,), as an array of its own."""
-    return np.frombuffer(stored, dtype="<f4", count=EMBEDDING).astype(np.float32)
+    """A stored vector, as an array of its own."""
+    return np.frombuffer(stored, dtype="<f4").astype(np.float32)
 
 
 def _floats(stored: tuple[bytes, ...]) -> Floats:
     """Stored vectors of one width as the rows of an array."""
-    return np.frombuffer(b"".join(stored), dtype="<f4").reshape(len(stored), -1)
+    return np.frombuffer(bytearray().join(stored), dtype="<f4").reshape(len(stored), -1)

@@ -9,8 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .samples import SPLITS
+
 VALIDATION_SHARE = 0.1  # chooses when to stop
 TEST_SHARE = 0.1  # judges the result; training never sees it
+FREE = -1  # a group without a hint
 FEWEST = 3  # rows, and groups for a split by group: one for each part
 
 
@@ -25,12 +28,20 @@ class Split:
     by_group: bool  # False: too few groups, so rows were split and similar faces lie on both sides
 
 
-def split_rows(groups: Sequence[str] | None, count: int, seed: int = 0) -> Split:
+def split_rows(
+    groups: Sequence[str] | None, count: int, seed: int = 0, *, splits: Sequence[str] | None = None
+) -> Split:
     """Split `count` rows into train (80 %), validation and test, keeping the rows of a group together.
 
     Rows with an empty group name, and all rows where `groups` is None, are a group of their own each.
     With fewer than three groups the rows are split instead, and `by_group` is False.
-    Raises ValueError for fewer than three rows.
+
+    `splits` holds a hint for each row, the part that it belongs to, "" for none. A group goes where the hint of any
+    of its rows says; the groups without a hint are split as ever, except that a part which the hints have filled
+    need not get one of them.
+
+    Raises ValueError for fewer than three rows, for a group whose rows have different hints, and if the hints
+    leave a part empty.
     """
     if count < FEWEST:
         raise ValueError(
@@ -39,17 +50,35 @@ def split_rows(groups: Sequence[str] | None, count: int, seed: int = 0) -> Split
         )
     own = [f"\0row {row}" for row in range(count)]  # no name that a user gave begins like this
     names = own if groups is None else [str(name) or own[row] for row, name in enumerate(groups)]
+    hints = {} if splits is None else _hints(names, splits)
     by_group = len(set(names)) >= FEWEST
     if not by_group:
+        hints = {own[row]: hints[name] for row, name in enumerate(names) if name in hints}
         names = own
-    _, members = np.unique(np.array(names), return_inverse=True)  # (count,) group numbers, in sorted order
-    group_count = int(members.max()) + 1
-    order = np.random.default_rng(seed).permutation(group_count)
-    test = max(1, round(group_count * TEST_SHARE))
-    validation = max(1, round(group_count * VALIDATION_SHARE))
-    part_of_group = np.zeros(group_count, dtype=np.int64)
-    part_of_group[order[:test]] = 2
-    part_of_group[order[test : test + validation]] = 1
+    unique, members = np.unique(np.array(names), return_inverse=True)  # members (count,): group numbers, sorted
+    part_of_group = np.array([SPLITS.index(hints[name]) if name in hints else FREE for name in unique.tolist()])
+    free = (part_of_group == FREE).nonzero()[0]
+    order = free[np.random.default_rng(seed).permutation(len(free))]
+    part_of_group[free] = 0
+    for part, share in ((2, TEST_SHARE), (1, VALIDATION_SHARE)):
+        fewest = 0 if SPLITS[part] in hints.values() else 1
+        drawn, order = np.split(order, [max(fewest, round(len(free) * share))])
+        part_of_group[drawn] = part
     parts = torch.from_numpy(part_of_group[members])
     train, held, judged = ((parts == part).nonzero()[:, 0] for part in range(3))
+    for name, rows in zip(SPLITS, (train, held, judged), strict=True):
+        if not len(rows):
+            raise ValueError(f"the dataset's split hints leave nothing for {name}; give some rows this hint, or none")
     return Split(train=train, validation=held, test=judged, groups=names, by_group=by_group)
+
+
+def _hints(names: Sequence[str], splits: Sequence[str]) -> dict[str, str]:
+    """The parts of the groups that have one."""
+    hints: dict[str, str] = {}
+    for name, split in zip(names, splits, strict=True):
+        if split and hints.setdefault(name, split) != split:
+            raise ValueError(
+                f"the rows of the group {name!r} are hinted at both {hints[name]} and {split}, but similar faces must "
+                "not lie on both sides: give the group one split, or its rows several groups"
+            )
+    return hints

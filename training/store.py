@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,46 +23,28 @@ from ..perception.names import is_name
 from ..perception.vector import validate
 from .samples import (
     EMBEDDING,
+    EXTRAS,
+    SD15,
     Binding,
     Floats,
     Samples,
     StoreError,
     check_embeddings,
+    check_extras,
+    check_scores,
     check_sizes,
+    check_splits,
     check_text,
     check_texts,
     same_vector,
 )
 from .snapshot import Snapshot, read_binding, vector
+from .store_file import BUSY_SECONDS, connect, prepare, transaction
 
 __all__ = ["EMBEDDING", "Binding", "Samples", "Store", "StoreError", "dataset_path"]
 
-SCHEMA_VERSION = 1
-APPLICATION_ID = 0x50434C50  # "PCLP" in the file's header: this SQLite file is one of ours
-BUSY_SECONDS = 60.0  # how long one writer waits for the others
 MAX_NAME = 60  # characters of a dataset name, at most four bytes each: file names end at 255 bytes
 
-_SCHEMA = """
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
-    CREATE TABLE prompts (
-        id INTEGER PRIMARY KEY,
-        encoder TEXT NOT NULL,
-        text TEXT NOT NULL,
-        embedding BLOB NOT NULL,
-        UNIQUE (encoder, text)
-    );
-    CREATE TABLE samples (
-        id INTEGER PRIMARY KEY,
-        hash BLOB NOT NULL UNIQUE,
-        prompt INTEGER NOT NULL REFERENCES prompts (id),
-        height INTEGER NOT NULL,
-        width INTEGER NOT NULL,
-        "group" TEXT NOT NULL,
-        source TEXT NOT NULL,
-        perception BLOB NOT NULL
-    );
-    CREATE TABLE made (key TEXT PRIMARY KEY) WITHOUT ROWID
-"""
 _REMEDIES = {  # by what SQLite's message says
     "not a database": "it is not a dataset of this pack; choose another name",
     "full": "make room and run it again; what was stored before is safe",
@@ -102,10 +84,10 @@ class Store:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._binding: Binding | None = None
         with self._reporting():
-            self._connection = _connect(self.path)
+            self._connection = connect(self.path)
         try:
             with self._reporting():
-                self._open()
+                prepare(self._connection, self.path)
         except BaseException:
             self.close()
             raise
@@ -133,15 +115,20 @@ class Store:
         with self._reporting():
             return read_binding(self._connection)
 
-    def bind(self, encoder: str, fingerprint: Tensor | None, landmarker: str, emotion_model: str) -> None:
+    def bind(
+        self, encoder: str, fingerprint: Tensor | None, landmarker: str, emotion_model: str, space: str = SD15
+    ) -> None:
         """State what the samples to come are made with; needed before `append`, which stores it.
 
         `fingerprint` (768,) is the encoder's vector for the probe sentence (`training.encoders.fingerprint`),
-        None only for data from elsewhere that came without one. Raises StoreError, saying in what they differ
-        and what to do, if the samples already stored were made with something else.
+        None only for data from elsewhere that came without one; `space` is one of `samples.EXTRAS`. Raises
+        StoreError, saying in what they differ and what to do, if the samples already stored were made with
+        something else.
         """
         probe = None if fingerprint is None else check_embeddings(fingerprint[None], count=1)[0]
-        binding = Binding(check_text(encoder), probe, check_text(landmarker), check_text(emotion_model))
+        binding = Binding(check_text(encoder), probe, check_text(landmarker), check_text(emotion_model), space)
+        if space not in EXTRAS:
+            raise StoreError(f"there is no text space {space!r}; choose {' or '.join(EXTRAS)}")
         with self._reporting():
             self._check_binding(binding)
         self._binding = binding
@@ -155,6 +142,11 @@ class Store:
         groups: Sequence[str] | None = None,
         sources: Sequence[str] | None = None,
         keys: Sequence[str] | None = None,
+        *,
+        labels: Sequence[str] | None = None,
+        splits: Sequence[str] | None = None,
+        scores: Tensor | None = None,
+        extras: Mapping[str, Tensor] | None = None,
     ) -> int:
         """Append N samples, all or none, and return how many were new; the others were there already.
 
@@ -169,7 +161,12 @@ class Store:
             groups: N names of the person or clip that a sample is from, "" where unknown; None: all unknown.
             sources: N notes of where a sample is from, for people to read.
             keys: N names of what the samples are made from, if that can be told without perceiving it: a sample
-                with a key that was appended before is not new, even if its numbers are rounded otherwise.
+                with a key that was appended before is not new, even if its numbers are rounded otherwise. ""
+                is no key.
+            labels: N names of what a sample shows as its source calls it, "" where unknown.
+            splits: N parts that a sample belongs to, of `samples.SPLITS`; "" leaves it to training.
+            scores: (N,) how sure the detector was, 0…1; NaN where unknown.
+            extras: the prompts' further vectors in the space given to `bind`, name → (N, width).
 
         Raises ValueError (mostly StoreError) and stores nothing for invalid perceptions, values that are not
         finite, lengths that differ, a prompt stored with quite another embedding, or a disk that is full.
@@ -182,34 +179,56 @@ class Store:
         targets = check_embeddings(embeddings, count)
         texts = check_texts(prompts, count, "prompts")
         names, notes = check_texts(groups, count, "groups"), check_texts(sources, count, "sources")
-        origins = None if keys is None else check_texts(keys, count, "keys")
+        origins, kinds = check_texts(keys, count, "keys"), check_texts(labels, count, "labels")
+        parts, certainties = check_splits(splits, count), check_scores(scores, count)
+        further = check_extras(extras, count, self._binding.space)
         new = 0
-        with self._reporting(), self._transaction():
+        with self._reporting(), transaction(self._connection):
             stored = self._check_binding(self._binding)
             self._check_sizes_known(image_sizes is not None)
             for row in range(count):
+                if origins[row] and self._select("SELECT 1 FROM made WHERE key = ?", origins[row]):
+                    continue
                 perception = perceptions[row].tobytes()
                 digest = hashlib.sha256(perception + sizes[row].tobytes() + texts[row].encode()).digest()
-                if origins is not None and not self._insert_key(origins[row]):
-                    continue
-                if self._connection.execute("SELECT 1 FROM samples WHERE hash = ?", (digest,)).fetchone():
-                    continue
-                if stored is None:
-                    self._write_binding(self._binding)
-                    stored = self._binding
-                prompt = self._prompt(self._binding.encoder, texts[row], targets[row])
-                self._connection.execute(
-                    'INSERT INTO samples (hash, prompt, height, width, "group", source, perception)'
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (digest, prompt, *sizes[row].tolist(), names[row], notes[row], perception),
-                )
-                new += 1
+                found = self._select("SELECT id FROM samples WHERE hash = ?", digest)
+                if found is None:
+                    if stored is None:
+                        self._write_binding(self._binding)
+                        stored = self._binding
+                    prompt = self._prompt(texts[row], targets[row], {name: v[row] for name, v in further.items()})
+                    sample = self._connection.execute(
+                        "INSERT INTO samples"
+                        ' (hash, prompt, height, width, "group", source, label, split, score, perception)'
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        (
+                            *(digest, prompt, *sizes[row].tolist(), names[row], notes[row]),
+                            *(kinds[row], parts[row], certainties[row], perception),
+                        ),
+                    ).lastrowid
+                    new += 1
+                else:
+                    (sample,) = found
+                if origins[row]:
+                    self._connection.execute("INSERT INTO made VALUES (?, ?)", (origins[row], sample))
         return new
 
     def has(self, key: str) -> bool:
         """Whether a sample was appended with this key."""
         with self._reporting():
-            return self._connection.execute("SELECT 1 FROM made WHERE key = ?", (key,)).fetchone() is not None
+            return self._select("SELECT 1 FROM made WHERE key = ?", key) is not None
+
+    def finish(self, reasons: Mapping[str, str]) -> None:
+        """Remember what need not be looked at again: key → why it gave no sample, "" if it gave all of its samples."""
+        with self._reporting(), transaction(self._connection):
+            for key, reason in reasons.items():
+                self._connection.execute("INSERT OR REPLACE INTO done VALUES (?, ?)", (check_text(key), reason))
+
+    def finished(self, key: str) -> str | None:
+        """Why nothing more comes of `key`, as `finish` was told; None if it was not."""
+        with self._reporting():
+            row = self._select("SELECT reason FROM done WHERE key = ?", key)
+            return None if row is None else str(row[0])
 
     def prompts(self) -> list[str]:
         """The distinct prompts, in the order they came."""
@@ -219,20 +238,28 @@ class Store:
 
     def embedding_of(self, prompt: str) -> Tensor | None:
         """The stored embedding (768,) of `prompt` under the encoder given to `bind`, or None."""
+        found = self.vectors_of(prompt)
+        return None if found is None else found[0]
+
+    def vectors_of(self, prompt: str) -> tuple[Tensor, dict[str, Tensor]] | None:
+        """The stored embedding (768,) of `prompt` under the encoder given to `bind`, and its extras; or None."""
         if self._binding is None:
-            raise StoreError(f"{self.path}: call bind() before embedding_of(), to name the encoder")
+            raise StoreError(f"{self.path}: call bind() before asking for a prompt's vectors, to name the encoder")
         with self._reporting():
-            row = self._connection.execute(
-                "SELECT embedding FROM prompts WHERE encoder = ? AND text = ?",
-                (self._binding.encoder, prompt),
-            ).fetchone()
-        return None if row is None else torch.from_numpy(vector(row[0]))
+            query = "SELECT id, embedding FROM prompts WHERE encoder = ? AND text = ?"
+            row = self._select(query, self._binding.encoder, prompt)
+            if row is None:
+                return None
+            extras = self._extras(row[0])
+            if set(extras) != set(EXTRAS[self._binding.space]):
+                return None
+        return torch.from_numpy(vector(row[1])), {name: torch.from_numpy(value) for name, value in extras.items()}
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """The dataset as it is at this moment, to be read column by column while others append."""
         with self._reporting():
-            connection = _connect(self.path)
+            connection = connect(self.path)
             try:
                 connection.execute("BEGIN")
                 yield Snapshot(connection)
@@ -244,49 +271,10 @@ class Store:
         with self.snapshot() as snapshot:
             yield from snapshot.samples(batch)
 
-    def _open(self) -> None:
-        """Make the tables of a new file, or see that an existing one is ours."""
-        for pragma in ("synchronous = FULL", "fullfsync = ON", "foreign_keys = ON"):
-            self._connection.execute(f"PRAGMA {pragma}")
-        if not self._is_dataset():
-            self._use_write_ahead_log()
-            with self._transaction():
-                if not self._is_dataset():  # no other process has made the tables meanwhile
-                    for statement in _SCHEMA.split(";"):
-                        self._connection.execute(statement)
-                    self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        version = self._pragma("user_version")
-        if version != SCHEMA_VERSION:
-            raise StoreError(
-                f"{self.path}: a dataset of version {version}, and this pack reads version {SCHEMA_VERSION}; "
-                "update the pack"
-            )
-
-    def _is_dataset(self) -> bool:
-        """True for one of ours, False for an empty file; StoreError for a database of another program."""
-        # In this order: another process may make the tables, and with them the id, between the two reads.
-        has_tables = self._connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
-        if self._pragma("application_id") == APPLICATION_ID:
-            return True
-        if has_tables:
-            raise StoreError(f"{self.path}: a database of another program, no dataset; choose another name")
-        return False
-
-    def _use_write_ahead_log(self) -> None:
-        """Set the journal mode, which the file keeps. Here SQLite does not wait for other processes."""
-        deadline = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-
-    def _pragma(self, name: str) -> int:
-        return int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+    def _select(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        """The first row that a query finds."""
+        row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
+        return row
 
     def _check_binding(self, binding: Binding) -> Binding | None:
         """The stored binding, if any; StoreError if `binding` does not go with it."""
@@ -313,39 +301,34 @@ class Store:
             "fingerprint": b"" if binding.fingerprint is None else binding.fingerprint.tobytes(),
             "landmarker": binding.landmarker,
             "emotion_model": binding.emotion_model,
+            "space": binding.space,
         }
         self._connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
 
-    def _insert_key(self, key: str) -> bool:
-        """Remember a key; False if it was known."""
-        return self._connection.execute("INSERT OR IGNORE INTO made VALUES (?)", (key,)).rowcount == 1
-
-    def _prompt(self, encoder: str, text: str, embedding: Floats) -> int:
-        """The id of a prompt under an encoder; stored now if it is new."""
-        row = self._connection.execute(
-            "SELECT id, embedding FROM prompts WHERE encoder = ? AND text = ?", (encoder, text)
-        ).fetchone()
+    def _prompt(self, text: str, embedding: Floats, extras: dict[str, Floats]) -> int:
+        """The number of a prompt under the encoder given to `bind`; stored now if it is new."""
+        assert self._binding is not None
+        encoder = self._binding.encoder
+        row = self._select("SELECT id, embedding FROM prompts WHERE encoder = ? AND text = ?", encoder, text)
         if row is None:
             insert = "INSERT INTO prompts (encoder, text, embedding) VALUES (?, ?, ?)"
-            return int(self._connection.execute(insert, (encoder, text, embedding.tobytes())).lastrowid or 0)
-        if not same_vector(vector(row[1]), embedding):
+            number = int(self._connection.execute(insert, (encoder, text, embedding.tobytes())).lastrowid or 0)
+            for name, value in extras.items():
+                self._connection.execute("INSERT INTO vectors VALUES (?, ?, ?)", (number, name, value.tobytes()))
+            return number
+        known = {"embedding": vector(row[1]), **self._extras(row[0])}
+        given = {"embedding": embedding, **extras}
+        if any(not same_vector(known[name], value) for name, value in given.items()):
             raise StoreError(
                 f"{self.path}: the prompt {text!r} is stored with quite another embedding of the encoder "
                 f"{encoder!r}; use another dataset name"
             )
         return int(row[0])
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All that the block does, or nothing; no other process writes in between."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
+    def _extras(self, prompt: int) -> dict[str, Floats]:
+        """The further vectors of the prompt of that number."""
+        rows = self._connection.execute("SELECT name, vector FROM vectors WHERE prompt = ?", (prompt,))
+        return {name: vector(value) for name, value in rows}
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
@@ -356,7 +339,3 @@ class Store:
             reason = str(error)
             remedy = next((text for key, text in _REMEDIES.items() if key in reason), "see that the disk works")
             raise StoreError(f"{self.path}: {reason}; {remedy}") from error
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)

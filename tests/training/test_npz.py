@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,30 @@ def filled(path: Path, vectors: Tensor) -> Store:
     targets = torch.stack([torch.linspace(row % 7, 9, 768) for row in range(count)])
     sizes = torch.tensor([[480 + row % 3, 640] for row in range(count)])
     store.append(vectors, sizes, prompts, targets, [f"person {row % 3}" for row in range(count)], prompts)
+    return store
+
+
+def filled_with_everything(path: Path, vectors: Tensor) -> Store:
+    """Labels, splits, scores and keys of which some are unknown, in the sdxl space."""
+    store = Store(path)
+    count = len(vectors)
+    store.bind("encoder/1", None, "bundled/1", "expression/1", "sdxl")
+    scores = torch.linspace(0, 1, count)
+    scores[::2] = torch.nan
+    store.append(
+        vectors,
+        None,
+        [f"prompt {row % 7}" for row in range(count)],
+        torch.stack([torch.linspace(row % 7, 9, 768) for row in range(count)]),
+        keys=[f"key {row}" if row % 3 else "" for row in range(count)],
+        labels=[f"label {row % 5}" if row % 5 else "" for row in range(count)],
+        splits=[("", "train", "validation", "test")[row % 4] for row in range(count)],
+        scores=scores,
+        extras={
+            "sdxl_embeddings": torch.stack([torch.linspace(row % 7, 8, 2048) for row in range(count)]),
+            "sdxl_pooled": torch.stack([torch.linspace(row % 7, 7, 1280) for row in range(count)]),
+        },
+    )
     return store
 
 
@@ -114,6 +139,66 @@ def test_export_writes_what_the_store_holds(tmp_path: Path, faces: Faces) -> Non
     assert dataset.meta["encoder"] == "encoder/1" and dataset.meta["landmarker"] == "bundled/1"
     assert dataset.meta["emotion_model"] == "expression/1" and dataset.meta["space"] == "sd15"
     assert dataset.meta["fingerprint"] == torch.linspace(-1, 1, 768).tolist()
+
+
+def test_the_content_hash_of_earlier_versions() -> None:
+    """Checkpoints know their dataset by it."""
+    perceptions, targets = np.zeros((2, 1441), np.float32), np.ones((2, 768), np.float32)
+    perceptions[:, 1440] = 1
+    assert content_hash(Dataset(perceptions, targets)).startswith("d7852067912150fc09b18a85bbb87aaa3566cfc0")
+    sizes = np.full((2, 2), 9, np.int32)
+    full = Dataset(perceptions, targets, sizes, np.array(["a", "b"]), np.array(["g", ""]))
+    assert content_hash(full) == "da372a76071831eb2f26b6e48fcd87bf3044ad9cfbc31087f6f8343ac2ea57d1"
+    same = replace(full, labels=np.array(["x", "y"]), splits=np.array(["", ""]), scores=np.ones(2, np.float32))
+    assert content_hash(same) == content_hash(full)  # training does not learn from any of these
+    assert content_hash(replace(full, splits=np.array(["", "test"]))) != content_hash(full)
+    extras = {"sdxl_embeddings": np.ones((2, 2048), np.float32), "sdxl_pooled": np.ones((2, 1280), np.float32)}
+    assert content_hash(replace(full, extras=extras)) != content_hash(full)
+
+
+def test_everything_goes_there_and_back(tmp_path: Path, faces: Faces) -> None:
+    with filled_with_everything(tmp_path / "a.db", faces(20)) as store:
+        assert export(store, tmp_path / "a.npz") == 20
+        samples = next(store.iterate())
+    dataset = load(tmp_path / "a.npz")
+    for name in ("labels", "splits", "keys", "prompts"):
+        assert getattr(dataset, name).tolist() == getattr(samples, name), name
+    assert dataset.scores is not None and np.array_equal(dataset.scores, samples.scores, equal_nan=True)
+    assert np.isnan(dataset.scores[0]) and dataset.scores[19] == 1
+    assert dataset.image_sizes is None and dataset.space == "sdxl"
+    assert dataset.meta["space"] == "sd15" and dataset.meta["spaces"] == ["sd15", "sdxl"]
+    assert {name: array.shape for name, array in dataset.extras.items()} == {
+        "sdxl_embeddings": (20, 2048),
+        "sdxl_pooled": (20, 1280),
+    }
+    assert all(np.array_equal(array, samples.extras[name]) for name, array in dataset.extras.items())
+    with Store(tmp_path / "b.db") as store:
+        assert import_npz(tmp_path / "a.npz", store) == 20
+        assert store.has("key 1") and store.binding is not None and store.binding.space == "sdxl"
+        export(store, tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    save(dataset, tmp_path / "c.npz")
+    assert content_hash(load(tmp_path / "c.npz")) == content_hash(dataset)
+
+
+def test_what_a_store_does_not_know_is_not_exported(tmp_path: Path, faces: Faces) -> None:
+    with filled(tmp_path / "a.db", faces(3)) as store:
+        export(store, tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        assert sorted(file) == sorted(
+            ["perception_embeddings", "clip_embeddings", "image_sizes", "prompts", "groups", "sources", "meta"]
+        )
+    assert load(tmp_path / "a.npz").meta["spaces"] == ["sd15"]
+
+
+def test_import_names_prompts_by_all_their_vectors(tmp_path: Path, arrays: Arrays) -> None:
+    arrays["clip_embeddings"][:] = arrays["clip_embeddings"][0]
+    pooled = np.zeros((10, 1280), np.float32)
+    pooled[5:] = 1
+    np.savez(tmp_path / "a.npz", **arrays, sdxl_embeddings=np.ones((10, 2048), np.float32), sdxl_pooled=pooled)
+    with Store(tmp_path / "a.db") as store:
+        assert import_npz(tmp_path / "a.npz", store) == 10
+        assert len(store.prompts()) == 2
 
 
 def test_export_needs_little_memory(tmp_path: Path, faces: Faces) -> None:
@@ -206,7 +291,10 @@ def with_rows(array: np.ndarray, rows: list[int], value: float) -> np.ndarray:
             "has the type int64; save it as float32",
         ),
         (lambda a: bad(a, clip_embeddings=a["clip_embeddings"].astype(complex)), "has the type complex128"),
-        (lambda a: bad(a, image_sizes=np.zeros((10, 2), dtype=np.int32)), "sizes below 1 pixel"),
+        (
+            lambda a: bad(a, image_sizes=np.zeros((10, 2), dtype=np.int32)),
+            "10 of 10 rows that hold sizes below 1 pixel",
+        ),
         (lambda a: bad(a, image_sizes=np.ones((10, 3), dtype=np.int32)), r"image_sizes has the shape \(10, 3\)"),
         (lambda a: bad(a, prompts=np.arange(10)), "prompts has the type int64; save it as text"),
         (lambda a: bad(a, prompts=np.array([b"\xff"] * 10)), "prompts holds broken text"),
@@ -215,6 +303,18 @@ def with_rows(array: np.ndarray, rows: list[int], value: float) -> np.ndarray:
         (lambda a: bad(a, meta=np.array('{"fingerprint": [1, 2]}')), "fingerprint that is not 768 finite numbers"),
         (lambda a: bad(a, meta=np.array('{"encoder": 3}')), "names no encoder in words"),
         (lambda a: bad(a, meta=np.array('{"space": "sdxl"}')), "targets are in the space 'sdxl'"),
+        (lambda a: bad(a, meta=np.array('{"spaces": ["sd3"]}')), r"is of the spaces \['sd3'\]"),
+        (lambda a: bad(a, meta=np.array('{"spaces": ["sd15", "sdxl"]}')), "sdxl_embeddings is missing"),
+        (lambda a: bad(a, sdxl_embeddings=np.ones((10, 2048), "f4")), "sdxl_pooled is missing, though"),
+        (
+            lambda a: bad(a, sdxl_pooled=np.full((10, 1280), np.nan, "f4"), sdxl_embeddings=np.ones((10, 2048), "f4")),
+            "sdxl_pooled has 10 of 10 rows that hold NaN",
+        ),
+        (lambda a: bad(a, splits=np.array(["train"] * 9 + ["dev"])), "splits holds 'dev'; use train, validation, test"),
+        (lambda a: bad(a, scores=np.array([0.5] * 9 + [1.5])), "scores has 1 of 10 rows that are no scores .*: 9"),
+        (lambda a: bad(a, prompts=np.array([0x110000] * 10, "<u4").view("<U1")), "prompts holds broken text"),
+        (lambda a: bad(a, prompts=np.array([0xD800] * 10, ">u4").view(">U1")), "prompts holds broken text"),
+        (lambda a: bad(a, prompts=np.array(["x" * (2**20 + 1)] * 10)), "longest text may have 1048576 characters"),
     ],
 )
 def test_bad_arrays_are_named(tmp_path: Path, arrays: Arrays, change: Callable[[Arrays], Arrays], message: str) -> None:

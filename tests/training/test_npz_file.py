@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import mmap
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy
 from torch import Tensor
 
 from perception_clip.training.npz import Dataset, DatasetError, load, save
+from perception_clip.training.npz_file import Member, Reader, write
 
 Faces = Callable[..., Tensor]
 
@@ -55,13 +60,17 @@ def test_a_member_twice_is_refused(tmp_path: Path, arrays: dict[str, Any]) -> No
         load(tmp_path / "bad.npz")
 
 
-def test_names_that_lead_elsewhere_are_only_names(tmp_path: Path, arrays: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "name", ["../outside", "/outside", "a/../../outside", "..\\outside", "C:\\outside", "\\outside"]
+)
+def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, arrays: dict[str, Any], name: str) -> None:
     np.savez(tmp_path / "a.npz", **arrays)
     with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
-        archive.writestr("../outside.npy", member((1,), data=b"\0" * 4))
-    before = sorted(tmp_path.parent.iterdir())
-    assert len(load(tmp_path / "a.npz")) == 10
-    assert sorted(tmp_path.parent.iterdir()) == before
+        archive.writestr(f"{name}.npy", member((1,), data=b"\0" * 4))
+    before = sorted(tmp_path.parent.rglob("*"))
+    with pytest.raises(DatasetError, match="outside.npy' is a path, not the name of an array"):
+        load(tmp_path / "a.npz")
+    assert sorted(tmp_path.parent.rglob("*")) == before
 
 
 def loads_or_says_why(path: Path) -> bool:
@@ -70,7 +79,9 @@ def loads_or_says_why(path: Path) -> bool:
         dataset = load(path)
     except DatasetError as error:
         return str(path) in str(error)
-    return len(dataset) >= 1 and bool(np.isfinite(dataset.perceptions).all())
+    return len(dataset) >= 1 and all(
+        np.isfinite(array).all() for array in (dataset.perceptions, dataset.clip_embeddings, *dataset.extras.values())
+    )
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +89,17 @@ def small_file(tmp_path_factory: pytest.TempPathFactory, faces: Faces) -> bytes:
     path = tmp_path_factory.mktemp("npz") / "small.npz"
     targets = np.ones((2, 768), dtype=np.float32)
     prompts, sizes = np.array(["one", "two"]), np.ones((2, 2), dtype=np.int32)
-    save(Dataset(faces(2).numpy(), targets, sizes, prompts, prompts, prompts, {"encoder": "e"}), path)
+    dataset = Dataset(faces(2).numpy(), targets, sizes, prompts, prompts, prompts, {"encoder": "e"})
+    extras = {"sdxl_embeddings": np.ones((2, 2048), "f4"), "sdxl_pooled": np.ones((2, 1280), "f4")}
+    splits, scores = np.array(["test", ""]), np.array([0.5, np.nan], "f4")
+    save(replace(dataset, labels=prompts, splits=splits, keys=prompts, scores=scores, extras=extras), path)
     return path.read_bytes()
 
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_damaged_files_load_or_say_why(
-    tmp_path_factory: pytest.TempPathFactory, small_file: bytes, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, small_file: bytes, faces: Faces, data: st.DataObject
 ) -> None:
     content = bytearray(small_file)
     headers = [at for at in range(len(content) - 4) if content[at : at + 2] == b"PK" or content[at] == 0x93]
@@ -97,6 +111,8 @@ def test_damaged_files_load_or_say_why(
     path = tmp_path_factory.getbasetemp() / "damaged.npz"
     path.write_bytes(content[:end])
     assert loads_or_says_why(path)
+    with contextlib.suppress(DatasetError):
+        assert np.array_equal(load(path).perceptions, faces(2).numpy())  # what loads is what was saved
 
 
 HEADERS = st.one_of(
@@ -170,3 +186,107 @@ def test_any_meta_loads_or_says_why(tmp_path_factory: pytest.TempPathFactory, te
         meta=np.array(text),
     )
     assert loads_or_says_why(path)
+
+
+def mapped(array: np.ndarray) -> bool:
+    """Whether the array's memory is the file's."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(base, mmap.mmap) or (isinstance(base, memoryview) and isinstance(base.obj, mmap.mmap))
+
+
+@pytest.fixture
+def large(tmp_path: Path, faces: Faces) -> Path:
+    """4000 rows, 35 MB."""
+    targets, texts = np.ones((4000, 768), np.float32), np.array([f"person {row}" for row in range(4000)])
+    save(Dataset(faces(4000).numpy(), targets, prompts=texts, groups=texts), tmp_path / "large.npz")
+    return tmp_path / "large.npz"
+
+
+def test_arrays_are_mapped_and_checked_in_little_memory(large: Path, faces: Faces) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    load(large)
+    before = resident()
+    tracemalloc.start()
+    dataset = load(large)
+    assert tracemalloc.get_traced_memory()[1] < 8e6
+    tracemalloc.stop()
+    assert resident() - before < 8e6  # nor are the file's pages in this process's memory yet
+    for array in (dataset.perceptions, dataset.clip_embeddings, dataset.prompts):
+        assert array is not None and mapped(array) and array.ctypes.data % 64 == 0 and array.flags.c_contiguous
+    assert np.array_equal(dataset.perceptions, faces(4000).numpy())
+    assert dataset.prompts is not None and dataset.prompts[3999] == "person 3999"
+
+
+@pytest.mark.filterwarnings("error")  # torch warns of arrays that cannot be written to
+def test_a_tensor_shares_the_mapped_memory_and_the_file_stays_as_it_is(large: Path) -> None:
+    content = large.read_bytes()
+    dataset = load(large)
+    tensor = torch.from_numpy(np.ascontiguousarray(dataset.perceptions))
+    assert tensor.data_ptr() == dataset.perceptions.ctypes.data
+    tensor += 1
+    assert large.read_bytes() == content
+    assert load(large).perceptions[0, 0] == tensor[0, 0] - 1
+
+
+def test_the_file_may_be_replaced_while_its_arrays_are_in_use(large: Path, arrays: dict[str, Any]) -> None:
+    dataset = load(large)
+    save(Dataset(arrays["perception_embeddings"], arrays["clip_embeddings"]), large)
+    assert len(load(large)) == 10
+    assert float(dataset.clip_embeddings.sum()) == 4000 * 768 and dataset.prompts is not None
+
+
+@pytest.mark.parametrize("position", [0.0, 0.3, 0.999])
+def test_a_changed_number_is_noticed(large: Path, position: float) -> None:
+    content = bytearray(large.read_bytes())
+    with zipfile.ZipFile(large) as archive:
+        start = archive.getinfo("perception_embeddings.npy").header_offset
+    content[start + 300 + int(position * 4000 * 1441 * 4)] ^= 1
+    large.write_bytes(content)
+    with pytest.raises(DatasetError, match="perception_embeddings cannot be read .*CRC"):
+        load(large)
+
+
+def test_equal_files_and_aligned_data_whatever_the_names(tmp_path: Path) -> None:
+    for run in ("a", "b"):
+        members = [
+            Member("n" * length, np.dtype("<f4"), (length,), [np.full(length, length, "f4")]) for length in range(1, 70)
+        ]
+        write(tmp_path / f"{run}.npz", members)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    with np.load(tmp_path / "a.npz") as file, Reader(tmp_path / "a.npz") as reader:
+        for length in range(1, 70):
+            assert file["n" * length].tolist() == [length] * length
+            array = reader.read("n" * length, "f", 1)
+            assert mapped(array) and array.ctypes.data % 64 == 0 and array.tolist() == [length] * length
+
+
+def test_numpys_own_files_are_mapped_if_they_happen_to_be_aligned(tmp_path: Path) -> None:
+    """An array at an odd address would be undefined behaviour in torch: it is read into memory."""
+    found = set()
+    for length in range(1, 9):
+        np.savez(tmp_path / "a.npz", **{"n" * length: np.arange(10, dtype=np.float32)})
+        with Reader(tmp_path / "a.npz") as reader:
+            array = reader.read("n" * length, "f", 1)
+        assert array.flags.aligned and array.flags.writeable and array.tolist() == list(range(10))
+        found.add(mapped(array))
+    assert found == {True, False}
+
+
+@pytest.mark.parametrize("dtype", ["<f2", "<f8", ">f4"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_what_has_to_be_converted_is_in_memory(tmp_path: Path, dtype: str, order: str) -> None:
+    array = np.arange(3000 * 8).reshape(3000, 8).astype(dtype, order=order)
+    write(tmp_path / "a.npz", [Member("c", np.dtype(dtype), array.shape, [array])])
+    np.savez(tmp_path / "b.npz", c=array)
+    seen: list[np.ndarray] = []
+    for name in ("a", "b"):
+        with Reader(tmp_path / f"{name}.npz") as reader:
+            read = reader.read("c", "f", 2, 8, dtype=np.float32, look=seen.append)
+        assert not mapped(read) and read.dtype == np.float32 and read.flags.c_contiguous
+        assert np.array_equal(read, array.astype(np.float32))
+        assert np.array_equal(np.concatenate(seen), read)
+        seen.clear()

@@ -36,3 +36,69 @@ def test_too_few_groups_are_split_by_row_and_it_shows() -> None:
 def test_too_few_rows() -> None:
     with pytest.raises(ValueError, match="2 samples"):
         split_rows(None, 2)
+
+
+NAMES = st.sampled_from(["", "anna", "ben", "carl", "dora", "clip 1"])
+
+
+@given(groups=st.lists(NAMES, min_size=3), seed=st.integers(0, 9))
+def test_hints_that_say_nothing_change_nothing(groups: list[str], seed: int) -> None:
+    plain = split_rows(groups, len(groups), seed)
+    hinted = split_rows(groups, len(groups), seed, splits=[""] * len(groups))
+    for part in ("train", "validation", "test"):
+        assert getattr(plain, part).equal(getattr(hinted, part))
+
+
+def test_the_split_of_earlier_versions() -> None:
+    """A checkpoint names its seed alone: a later version must not judge it on rows that it was trained on."""
+    split = split_rows([f"person {row % 11}" for row in range(40)], 40, seed=3)
+    assert split.test.tolist() == [8, 19, 30] and split.validation.tolist() == [6, 17, 28, 39]
+
+
+@given(
+    rows=st.lists(st.tuples(NAMES, st.sampled_from(["", "train", "validation", "test"])), min_size=3),
+    seed=st.integers(0, 9),
+)
+def test_hints_are_followed_and_no_group_straddles(rows: list[tuple[str, str]], seed: int) -> None:
+    groups, hints = [name for name, _ in rows], [hint for _, hint in rows]
+    try:
+        split = split_rows(groups, len(rows), seed, splits=hints)
+    except ValueError as error:
+        both = {name for name in groups if name and len({hint for n, hint in rows if n == name and hint}) > 1}
+        assert any(repr(name) in str(error) for name in both) or ("leave nothing for" in str(error) and not both)
+        return
+    part_of = {row: part for part in ("train", "validation", "test") for row in getattr(split, part).tolist()}
+    assert sorted(part_of) == list(range(len(rows)))
+    assert all(part_of[row] == hint for row, hint in enumerate(hints) if hint)
+    if split.by_group:
+        for name in set(groups) - {""}:
+            assert len({part_of[row] for row, group in enumerate(groups) if group == name}) == 1
+
+
+def test_hints_leave_the_other_groups_their_shares() -> None:
+    groups = [f"person {row // 10}" for row in range(1000)]
+    hints = ["test"] * 100 + [""] * 900
+    hints[105] = "validation"  # one row speaks for the other nine of its group
+    split = split_rows(groups, 1000, splits=hints)
+    assert split.test[:100].tolist() == list(range(100)) and len(split.test) == 100 + 90
+    assert split.validation[:10].tolist() == list(range(100, 110)) and len(split.validation) == 10 + 90
+
+
+def test_parts_that_are_hinted_need_no_more() -> None:
+    hints = ["train", "train", "validation", "test", ""]
+    split = split_rows(None, 5, splits=hints)
+    assert (split.train.tolist(), split.validation.tolist(), split.test.tolist()) == ([0, 1, 4], [2], [3])
+
+
+@pytest.mark.parametrize(
+    ("groups", "hints", "message"),
+    [
+        (["anna", "ben", "anna", "carl"], ["train", "", "test", ""], "group 'anna' are hinted at both train and test"),
+        (["anna", "anna", "anna"], ["train", "validation", "test"], "group 'anna' .* several groups"),
+        (None, ["train", "train", "test", "test"], "leave nothing for validation"),
+        (None, ["test", "validation", "validation"], "leave nothing for train"),
+    ],
+)
+def test_hints_that_cannot_be_followed(groups: list[str] | None, hints: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        split_rows(groups, len(hints), splits=hints)

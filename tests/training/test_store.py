@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from perception_clip.training.store import SCHEMA_VERSION, Store, StoreError, dataset_path
+from perception_clip.training.store import Store, StoreError, dataset_path
+from perception_clip.training.store_file import SCHEMA_VERSION
 
 WRITER = Path(__file__).with_name("store_writer.py")
 SIZES = torch.tensor([[480, 640]])
@@ -160,7 +161,7 @@ def test_image_sizes_are_known_for_all_or_for_none(tmp_path: Path, faces: Faces)
     [
         ({"vectors": torch.full((1, 1441), torch.nan)}, "perception row 0 holds NaN"),
         ({"vectors": torch.zeros(1, 1440)}, r"shape \(N, 1441\)"),
-        ({"embeddings": torch.full((1, 768), torch.inf)}, "embedding row 0 holds NaN or infinite"),
+        ({"embeddings": torch.full((1, 768), torch.inf)}, "embeddings row 0 holds NaN or infinite"),
         ({"embeddings": torch.zeros(1, 1280)}, r"shape \(1, 768\), not \(1, 1280\)"),
         ({"image_sizes": torch.tensor([[0, 640]])}, "1 pixel or more"),
         ({"image_sizes": torch.tensor([[480.0, 640.0]])}, "whole numbers"),
@@ -206,7 +207,7 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     Store(tmp_path / "a.db").close()
     with sqlite3.connect(tmp_path / "a.db") as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    with pytest.raises(StoreError, match="version 2, and this pack reads version 1; update the pack"):
+    with pytest.raises(StoreError, match="version 3, and this pack reads version 2; update the pack"):
         Store(tmp_path / "a.db")
 
 

@@ -1,24 +1,31 @@
-"""`export`: a dataset → training_data.npz."""
+"""`export`: a dataset → training_data.npz, or a Parquet file."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from ..npz import export
+from ..parquet import export_parquet
 from ..store import Store
+
+WRITERS: dict[str, Callable[[Store, Path], int]] = {".npz": export, ".parquet": export_parquet}  # by suffix
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="my.db, made by `build` or by ComfyUI's node")
     parser.add_argument(
-        "--out", type=Path, default=Path("training_data.npz"), help="the file to write (default: %(default)s)"
+        "--out",
+        type=Path,
+        default=Path("training_data.npz"),
+        help="the file to write, .npz or .parquet (this needs pyarrow) (default: %(default)s)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.out.suffix != ".npz":
-        raise ValueError(f"--out {options.out} must end in .npz")
+    if options.out.suffix not in WRITERS:
+        raise ValueError(f"--out {options.out} must end in {' or '.join(WRITERS)}")
     with Store(options.dataset, create=False) as store:
-        print(f"{export(store, options.out)} samples exported to {options.out}")
+        print(f"{WRITERS[options.out.suffix](store, options.out)} samples exported to {options.out}")
     return 0
