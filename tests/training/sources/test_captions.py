@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perception_clip.training.items import Item, SourceError
+from perception_clip.training.media import PictureFile, VideoFile
+from perception_clip.training.sources.captions import LONGEST, list_captions, repeated_name
+
+Touch = Callable[..., None]
+Write = Callable[..., Path]
+
+
+def test_captions_beside_pictures(tmp_path: Path, touch: Touch, write: Write) -> None:
+    root = tmp_path / "set"
+    touch(root / "a.png", root / "deep" / "b.mp4", root / "c.jpg", root / "d.webp", root / "latents.npz")
+    write(root / "a.txt", "\ufeffa woman, smiling\r\n\r\n  a grin \na grin\n")
+    write(root / "deep" / "b.CAPTION", "лицо 😀")
+    write(root / "c.caption", "older")
+    write(root / "c.txt", "newer")
+    write(root / "lost.txt", "no picture")
+    write(root / "deep" / "a.txt", "in another folder")
+    listing = list_captions(root)
+    assert listing.items == [
+        Item(PictureFile(root / "a.png"), "set/a.png", "set/a.png", ("a woman, smiling", "a grin")),
+        Item(PictureFile(root / "c.jpg"), "set/c.jpg", "set/c.jpg", ("newer",)),
+        Item(PictureFile(root / "d.webp"), "set/d.webp", "set/d.webp"),  # the caller may have a prompt for it
+        Item(VideoFile(root / "deep" / "b.mp4"), "set/deep/b.mp4", "set/deep/b.mp4", ("лицо 😀",)),
+    ]
+    assert dict(listing.skipped) == {
+        "set/c.caption": "the caption c.txt is used instead",
+        "set/deep/a.txt": "there is no picture of this name beside it",
+        "set/latents.npz": "files of the type .npz are not read",
+        "set/lost.txt": "there is no picture of this name beside it",
+    }
+    assert listing.notes == ["each line of a caption file is taken as a prompt of its own"]
+
+
+def test_kohyas_folders(tmp_path: Path, touch: Touch, write: Write) -> None:
+    root = tmp_path / "set"
+    touch(
+        root / "10_happy" / "1.png",
+        root / "10_happy" / "2.png",
+        root / "3_very sad_face" / "1.png",
+        root / "x" / "1.png",
+    )
+    write(root / "10_happy" / "1.txt", "a broad smile")
+    write(root / "10_happy" / "2.txt", " \n")
+    listing = list_captions(root)
+    assert [(item.source, item.prompts, item.label) for item in listing.items] == [
+        ("set/10_happy/1.png", ("a broad smile",), "happy"),
+        ("set/10_happy/2.png", (), "happy"),
+        ("set/3_very sad_face/1.png", (), "very sad_face"),
+        ("set/x/1.png", (), ""),
+    ]
+    assert listing.notes == [
+        "the number in a folder's name, as 10 in 10_happy, is for kohya's trainer: each picture is one sample here"
+    ]
+    inner = list_captions(root / "10_happy")  # the folder itself
+    assert [(item.prompts, item.label) for item in inner.items] == [(("a broad smile",), "happy"), ((), "happy")]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("10_happy", "happy"), ("1_a_b", "a_b"), ("10_", None), ("happy", None), ("10happy", None), ("_x", None)],
+)
+def test_names_of_kohyas_folders(folder: str, name: str | None) -> None:
+    assert repeated_name(folder) == name
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"fr\xe4ulein", "its caption a.txt is not UTF-8 text (unexpected end of data)"),
+        (b"a\0b", "its caption a.txt holds a NUL character"),
+        (b"x" * (LONGEST + 1), "its caption a.txt is longer than 65536 bytes"),
+    ],
+)
+def test_captions_that_cannot_be_read(tmp_path: Path, touch: Touch, content: bytes, reason: str) -> None:
+    root = tmp_path / "1_happy"
+    touch(root / "a.png", root / "b.png")
+    (root / "a.txt").write_bytes(content)
+    (root / "b.txt").write_text("fine")
+    listing = list_captions(root)
+    assert [item.prompts for item in listing.items] == [("fine",)]  # no label stands in for a broken caption
+    ((which, why),) = listing.skipped
+    assert which == "1_happy/a.png"
+    assert why == reason or why.startswith("its caption a.txt is not UTF-8 text (")
+
+
+def test_folders_without_pictures(tmp_path: Path, write: Write) -> None:
+    write(tmp_path / "set" / "a.txt", "a grin")
+    with pytest.raises(SourceError, match=r"set: not one usable picture\. It must hold 1\.jpg and, beside it, 1\.txt"):
+        list_captions(tmp_path / "set")
+
+
+@settings(max_examples=200)
+@given(st.one_of(st.binary(max_size=200), st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace"))))
+def test_any_bytes_are_listed_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, touch: Touch, content: bytes
+) -> None:
+    root = tmp_path_factory.getbasetemp() / "captions"
+    touch(root / "a.png")
+    (root / "a.txt").write_bytes(content)
+    try:
+        listing = list_captions(root)
+    except SourceError as error:
+        assert str(root) in str(error)
+    else:
+        (item,) = listing.items
+        lines = content.decode("utf-8-sig").splitlines()
+        assert item.prompts == tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perception_clip.training.items import Item, SourceError
+from perception_clip.training.media import FrameFolder, PictureFile, VideoFile
+from perception_clip.training.sources.csv_table import list_csv
+from perception_clip.training.sources.rows import LONGEST_ROW
+
+Touch = Callable[..., None]
+Write = Callable[..., Path]
+
+
+def test_csv(tmp_path: Path, touch: Touch, write: Write) -> None:
+    touch(tmp_path / "sub" / "a.png", tmp_path / "b c.mp4", tmp_path / "d.jpeg")
+    path = write(
+        tmp_path / "list.csv",
+        " Path ,note,PROMPT,group\n"
+        'sub/a.png,x,"a person, laughing",anna\n'
+        "\n"
+        f"{tmp_path / 'd.jpeg'},, sad man ,\n"
+        "b c.mp4,,лицо 😀,ben\n",
+    )
+    listing = list_csv(path)
+    assert listing.skipped == [] and listing.notes == []
+    absolute = (tmp_path / "d.jpeg").as_posix()
+    assert listing.items == [
+        Item(
+            PictureFile(tmp_path / "sub" / "a.png"), "sub/a.png", "anna", ("a person, laughing",), columns={"note": "x"}
+        ),
+        Item(PictureFile(tmp_path / "d.jpeg"), absolute, absolute, ("sad man",)),
+        Item(VideoFile(tmp_path / "b c.mp4"), "b c.mp4", "ben", ("лицо 😀",)),
+    ]
+
+
+def test_labels_splits_and_columns(tmp_path: Path, touch: Touch, write: Write) -> None:
+    touch(tmp_path / "a.png")
+    path = write(
+        tmp_path / "list.csv",
+        "path,label,split,intensity,Age,\n"
+        "a.png,happy,Train,strong,31,\n"
+        "a.png,sad,val,,,x\n"
+        "a.png,fear,PrivateTest,,,\n"
+        "a.png,fear,,,,\n"
+        "a.png,fear,holdout,,,\n",
+    )
+    listing = list_csv(path)
+    assert [(item.label, item.split, item.columns) for item in listing.items] == [
+        ("happy", "train", {"intensity": "strong", "age": "31"}),
+        ("sad", "validation", {}),
+        ("fear", "test", {}),
+        ("fear", "", {}),
+    ]
+    assert {item.group for item in listing.items} == {"a.png"}  # one picture is one group
+    assert listing.skipped == [("list.csv line 6", "the split 'holdout' is none of train, validation and test")]
+
+
+def test_a_label_stands_in_where_the_prompt_is_empty(tmp_path: Path, touch: Touch, write: Write) -> None:
+    touch(tmp_path / "a.png")
+    listing = list_csv(write(tmp_path / "l.csv", "path,prompt,label\na.png,,happy\na.png,a grin,happy\na.png,,\n"))
+    assert [(item.prompts, item.label) for item in listing.items] == [((), "happy"), (("a grin",), "happy")]
+    assert listing.skipped == [("l.csv line 4", "the prompt and the label are empty")]
+
+
+def test_a_folder_of_frames(tmp_path: Path, touch: Touch, write: Write) -> None:
+    touch(*(tmp_path / "clip" / name for name in ("10.png", "9.png", "notes.txt", "._9.png")), tmp_path / "empty" / "x")
+    listing = list_csv(write(tmp_path / "l.csv", "path,prompt\nclip,a\nclip/,b\nempty,c\n"))
+    frames = FrameFolder((tmp_path / "clip" / "9.png", tmp_path / "clip" / "10.png"))
+    assert [(item.media, item.source) for item in listing.items] == [(frames, "clip")] * 2
+    assert listing.items[0].media is not listing.items[1].media  # each is read on its own
+    assert listing.skipped == [("l.csv line 4", f"there are no pictures in the folder {tmp_path / 'empty'}")]
+
+
+def test_windows_separators(tmp_path: Path, touch: Touch, write: Write) -> None:
+    touch(tmp_path / "sub" / "a.png")
+    listing = list_csv(write(tmp_path / "l.csv", "path,prompt\nsub\\a.png,x\n.\\sub/a.png,y\n"))
+    assert [(item.media, item.source, item.group) for item in listing.items] == [
+        (PictureFile(tmp_path / "sub" / "a.png"), "sub/a.png", "sub/a.png")
+    ] * 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there can a file name hold a backslash")
+def test_a_backslash_in_a_name(tmp_path: Path, touch: Touch, write: Write) -> None:
+    touch(tmp_path / "a\\b.png", tmp_path / "a" / "b.png")
+    (item,) = list_csv(write(tmp_path / "l.csv", "path,prompt\na\\b.png,x\n")).items
+    assert item.media == PictureFile(tmp_path / "a\\b.png")
+
+
+def test_csv_as_excel_saves_it(tmp_path: Path, touch: Touch, write: Write) -> None:
+    touch(tmp_path / "a.png")
+    path = write(tmp_path / "list.CSV", "path,prompt\r\na.png,happy\r\n", encoding="utf-8-sig")
+    assert list_csv(path).items == [Item(PictureFile(tmp_path / "a.png"), "a.png", "a.png", ("happy",))]
+
+
+def test_paths_do_not_depend_on_a_later_working_directory(
+    tmp_path: Path, touch: Touch, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "a.png")
+    path = write(tmp_path / "l.csv", "path,prompt\na.png,x\n")
+    monkeypatch.chdir(tmp_path)
+    assert list_csv(Path("l.csv")) == list_csv(path)
+
+
+def test_lines_that_cannot_be_used_are_named(tmp_path: Path, touch: Touch, write: Write) -> None:
+    touch(tmp_path / "a.png", tmp_path / "b.txt")
+    path = write(
+        tmp_path / "list.csv",
+        "path,prompt\na.png,fine\nmissing.png,x\na.png,\n,x\na.png,laughing, loudly\nb.txt,x\na.png\n"
+        f"{'n' * 5000}.png,x\n",
+    )
+    listing = list_csv(path)
+    assert [item.prompts for item in listing.items] == [("fine",)]
+    assert [which for which, _ in listing.skipped] == [f"list.csv line {number}" for number in range(3, 10)]
+    reasons = [why for _, why in listing.skipped]
+    assert reasons[0] == f"there is no file {tmp_path / 'missing.png'}"
+    assert reasons[1:3] == ["the prompt is empty", "the path is empty"]
+    assert reasons[3] == 'it has 3 values and the header 2; put a prompt that contains commas into "quotes"'
+    assert reasons[4] == "files of the type .txt are not read (b.txt)"
+    assert reasons[6].startswith("there is no file")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"must name the columns path and prompt \(or label\).*path and prompt not found among: nothing"),
+        ("path,text\na.png,x\n", "prompt not found among: path, text"),
+        ("file,label\na.png,x\n", "path not found among: file, label"),
+        ("path;prompt\na.png;x\n", "separated by commas; path and prompt not found among: path;prompt"),
+        ("path,prompt, Prompt\na.png,x,y\n", "names the column prompt more than once"),
+        ("path,prompt\n", "not one usable line. list.csv: it has no rows"),
+        ("path,prompt\nno.png,x\n", "not one usable line. list.csv line 2: there is no file"),
+        ('path,prompt\n"a.png"x,y\n', "line 2 is not CSV"),
+    ],
+)
+def test_files_that_cannot_be_used(tmp_path: Path, write: Write, text: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message) as caught:
+        list_csv(write(tmp_path / "list.csv", text))
+    assert str(tmp_path / "list.csv") in str(caught.value)
+
+
+def test_a_csv_that_is_no_utf8(tmp_path: Path, write: Write) -> None:
+    path = write(tmp_path / "list.csv", "path,prompt\nfräulein.png,x\n", encoding="latin-1")
+    with pytest.raises(SourceError, match="not UTF-8 text .*save it as CSV UTF-8"):
+        list_csv(path)
+
+
+@pytest.mark.parametrize("row", ["x" * (LONGEST_ROW + 1), '"a\n",' * (LONGEST_ROW // 5), '"' + "x\n" * LONGEST_ROW])
+def test_a_row_without_end_is_refused(tmp_path: Path, write: Write, row: str) -> None:
+    with pytest.raises(SourceError, match="a row is longer than 1048576 characters|line .* is not CSV"):
+        list_csv(write(tmp_path / "list.csv", f"path,prompt\n{row}"))
+
+
+@settings(max_examples=200)
+@given(
+    content=st.one_of(
+        st.binary(max_size=300),
+        st.text(max_size=300).map(lambda text: text.encode("utf-8", "replace")),
+        st.text(alphabet='ap.ng,;"\n\r\0\t x/\\', max_size=300).map(lambda text: f"path,prompt\n{text}".encode()),
+    )
+)
+def test_any_bytes_are_listed_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, touch: Touch, content: bytes
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "csv"
+    touch(folder / "a.png")
+    path = folder / "list.csv"
+    path.write_bytes(content)
+    try:
+        listing = list_csv(path)
+    except SourceError as error:
+        assert str(path) in str(error)
+    else:
+        assert listing.items and all(item.prompts and item.media.digest() for item in listing.items)
+
+
+@settings(max_examples=100)
+@given(prompts=st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1), min_size=1, max_size=8))
+def test_what_a_csv_writer_writes_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, touch: Touch, prompts: list[str]
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "csv"
+    touch(folder / "a.png")
+    with (folder / "list.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["path", "prompt"], ["a.png", "last"], *(["a.png", text] for text in prompts)])
+    stated = [item.prompts for item in list_csv(folder / "list.csv").items]
+    assert stated == [("last",), *((text.strip(),) for text in prompts if text.strip())]

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import hashlib
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from perception_clip.perception.pictures import PictureError
+from perception_clip.training.items import SourceError
+from perception_clip.training.media import PictureFile
+from perception_clip.training.sources.fer2013 import is_fer2013_csv, list_fer2013
+from perception_clip.training.sources.pixels import PixelRow
+
+Touch = Callable[..., None]
+Write = Callable[..., Path]
+GREY = " ".join(["128"] * 48 * 48)
+
+
+@pytest.fixture(scope="module")
+def face(grace_hopper: np.ndarray) -> np.ndarray:
+    """(48, 48) uint8: Grace Hopper as FER2013 would show her."""
+    return np.asarray(Image.fromarray(grace_hopper).convert("L").resize((48, 48)))
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("emotion,pixels,Usage", "{emotion},{pixels},{usage}"),
+        ("emotion, Usage, pixels", "{emotion}, {usage}, {pixels}"),  # icml_face_data.csv
+        ('"emotion","pixels","Usage"', '{emotion},"{pixels}",{usage}'),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_rows_become_pictures(tmp_path: Path, write: Write, face: np.ndarray, header: str, row: str, end: str) -> None:
+    pictures = [face, face[:, ::-1], face // 2]
+    rows = [
+        row.format(emotion=emotion, usage=usage, pixels=" ".join(map(str, picture.ravel())))
+        for emotion, usage, picture in zip((0, 3, 6), ("Training", "PublicTest", "PrivateTest"), pictures, strict=True)
+    ]
+    path = write(tmp_path / "fer2013.csv", end.join([header, *rows]))
+    assert is_fer2013_csv(path)
+    listing = list_fer2013(path)
+    assert [(item.label, item.split) for item in listing.items] == [
+        ("angry", "train"),
+        ("happy", "validation"),
+        ("neutral", "test"),
+    ]
+    assert [item.source for item in listing.items] == [f"fer2013.csv line {line}" for line in (2, 3, 4)]
+    assert len({item.group for item in listing.items}) == 3
+    for item, picture in zip(listing.items, pictures, strict=True):
+        (frame,) = item.media.frames()
+        assert frame.picture.dtype == torch.uint8 and frame.picture.shape == (48, 48, 3)
+        assert (frame.picture.numpy() == picture[:, :, None]).all()
+        assert item.media.digest() == hashlib.sha256(" ".join(map(str, picture.ravel())).encode()).digest()
+    assert listing.notes == ["FER2013's PublicTest is the part for validation, PrivateTest that for test"]
+
+
+def test_rows_that_cannot_be_used_are_named(tmp_path: Path, write: Write) -> None:
+    path = write(
+        tmp_path / "fer2013.csv",
+        f"emotion,pixels,Usage\n0,{GREY},\n7,{GREY},Training\nhappy,{GREY},Training\n1,{GREY} 1,Training\n1,,Training\n"
+        f"\n1,{GREY},Other\n1,{GREY}\n5,{GREY.replace(' ', '  ')},Training\n",
+    )
+    listing = list_fer2013(path)
+    assert [(item.label, item.split) for item in listing.items] == [("angry", ""), ("surprise", "train")]
+    assert listing.skipped == [
+        ("fer2013.csv line 3", "its emotion is '7', not a number from 0 to 6"),
+        ("fer2013.csv line 4", "its emotion is 'happy', not a number from 0 to 6"),
+        ("fer2013.csv line 5", "it has 2305 pixels, not 48 × 48"),
+        ("fer2013.csv line 6", "it has 0 pixels, not 48 × 48"),
+        ("fer2013.csv line 8", "its usage is 'Other', not Training, PublicTest or PrivateTest"),
+        ("fer2013.csv line 9", "it has 2 values and the header 3"),
+    ]
+    assert listing.notes == []
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (GREY.replace("128", "256", 1), "not all numbers from 0 to 255"),
+        (GREY.replace("128", "-1", 1), "not all numbers from 0 to 255"),
+        (GREY.replace("128", "1.5", 1), "not all numbers from 0 to 255"),
+        (GREY.replace("128", "9" * 5000, 1), "not all numbers from 0 to 255"),
+    ],
+)
+def test_pixels_that_are_none(tmp_path: Path, write: Write, pixels: str, message: str) -> None:
+    (item,) = list_fer2013(write(tmp_path / "f.csv", f"emotion,pixels\n0,{pixels}\n")).items
+    with pytest.raises(PictureError, match=f"f.csv line 2: its pixels are {message}"):
+        list(item.media.frames())
+
+
+def test_a_file_that_was_cut_short_after_listing(tmp_path: Path, write: Write) -> None:
+    path = write(tmp_path / "f.csv", f"emotion,pixels\n0,{GREY}\n")
+    (item,) = list_fer2013(path).items
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(PictureError, match=r"f\.csv line 2: it has \d+ pixels, not 48 × 48; was the file changed"):
+        list(item.media.frames())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must name the columns emotion and pixels.*not: nothing"),
+        ("path,prompt\na.png,x\n", "not: path, prompt"),
+        ("emotion,pixels\n", "not one usable line. f.csv: it has no lines below the header"),
+        ("emotion,pixels\n0,1 2\n", "not one usable line. f.csv line 2: it has 2 pixels"),
+        (f"emotion,pixels\n0,{GREY * 10}\n", "line 2 is longer than 65536 bytes"),
+    ],
+)
+def test_files_that_cannot_be_used(tmp_path: Path, write: Write, text: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        list_fer2013(write(tmp_path / "f.csv", text))
+
+
+def test_listing_keeps_no_pixels_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "fer2013.csv"
+    with path.open("w") as file:
+        file.write("emotion,pixels,Usage\n")
+        for row in range(2000):
+            file.write(f"{row % 7},{GREY},Training\n")
+    assert path.stat().st_size > 18_000_000
+    tracemalloc.start()
+    listing = list_fer2013(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(listing.items) == 2000
+    assert peak < 2000 * 1200  # bytes
+
+
+def test_a_folder_per_part_and_label(tmp_path: Path, touch: Touch) -> None:
+    root = tmp_path / "fer"
+    touch(root / "train" / "happy" / "1.jpg", root / "TEST" / "sad" / "2.jpg", root / "val" / "fear" / "anna" / "3.png")
+    touch(root / "readme.txt", root / "extra" / "happy" / "4.jpg", root / "train" / "5.jpg")
+    listing = list_fer2013(root)
+    assert [(item.source, item.group, item.label, item.split) for item in listing.items] == [
+        ("fer/TEST/sad/2.jpg", "fer/TEST/sad/2.jpg", "sad", "test"),
+        ("fer/train/happy/1.jpg", "fer/train/happy/1.jpg", "happy", "train"),
+        ("fer/val/fear/anna/3.png", "fer/anna", "fear", "validation"),
+    ]
+    assert listing.items[1].media == PictureFile(root / "train" / "happy" / "1.jpg")
+    assert dict(listing.skipped) == {
+        "fer/readme.txt": "it lies in no folder called train, validation or test",
+        "fer/extra/happy/4.jpg": "it lies in no folder called train, validation or test",
+        "fer/train/5.jpg": "it lies beside the label folders, not in one",
+    }
+    assert "the topmost folders say which part a picture belongs to: train, validation or test" in listing.notes
+
+
+def test_a_folder_without_parts(tmp_path: Path, touch: Touch) -> None:
+    touch(tmp_path / "fer" / "happy" / "1.jpg")
+    with pytest.raises(SourceError, match=r"one folder per label in each: fer/train/happy/1\.jpg"):
+        list_fer2013(tmp_path / "fer")
+
+
+ROWS = st.lists(
+    st.sampled_from(
+        ["0", "6", "7", "x", ",", ", ", GREY, GREY + " 1", "Training", "\n", "\r", '"', " ", "\ufeff", "é"]
+    ),
+    max_size=20,
+).map(lambda pieces: f"emotion,pixels,Usage\n0,{GREY},Training\n{''.join(pieces)}".encode())
+
+
+@settings(max_examples=150)
+@given(st.one_of(st.binary(max_size=300), ROWS, ROWS.map(lambda content: content[: len(content) * 2 // 3])))
+def test_any_bytes_are_listed_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any_fer2013.csv"
+    path.write_bytes(content)
+    assert is_fer2013_csv(path) in (True, False)
+    try:
+        listing = list_fer2013(path)
+    except SourceError as error:
+        assert str(path) in str(error)
+    else:
+        assert listing.items
+        for item in listing.items:
+            assert isinstance(item.media, PixelRow)
+            (frame,) = item.media.frames()
+            assert frame.picture.unique().tolist() == [128]

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perception_clip.training.items import Item, SourceError
+from perception_clip.training.media import PictureFile
+from perception_clip.training.sources.jsonl_table import list_jsonl
+from perception_clip.training.sources.rows import LONGEST_ROW
+
+Touch = Callable[..., None]
+Write = Callable[..., Path]
+
+
+def test_jsonl(tmp_path: Path, touch: Touch, write: Write) -> None:
+    touch(tmp_path / "a.png")
+    path = write(
+        tmp_path / "list.jsonl",
+        '\ufeff{"path": "a.png", "prompt": ["a grin", " a wide grin ", "", null, "a grin"], "group": "anna"}\r\n'
+        "\n"
+        '{"Path": "a.png", "prompt": "лицо", "split": "test", "intensity": 0.50, "age": 31, "beard": true, "x": null}\n'
+        '{"path": "a.png", "label": "happy", "take": 123456789012345678901234567890}',
+    )
+    listing = list_jsonl(path)
+    assert listing.skipped == []
+    picture = PictureFile(tmp_path / "a.png")
+    assert listing.items == [
+        Item(picture, "a.png", "anna", ("a grin", "a wide grin")),
+        Item(
+            picture, "a.png", "a.png", ("лицо",), split="test",
+            columns={"intensity": "0.50", "age": "31", "beard": "true"},
+        ),
+        Item(picture, "a.png", "a.png", label="happy", columns={"take": "123456789012345678901234567890"}),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", "it is not JSON"),
+        ('{"path": "a.png", "prompt": NaN}', r"it is not JSON \(NaN is no JSON number\)"),
+        ("[" * 100_000, "it is not JSON"),
+        ('["a.png", "x"]', "it is not a JSON object"),
+        ('{"path": ["a.png"], "prompt": "x"}', "its 'path' is no text"),
+        ('{"path": "a.png", "prompt": {"en": "x"}}', "its 'prompt' is no text"),
+        ('{"path": "a.png", "prompt": ["x", ["y"]]}', "its 'prompt' is no text"),
+        ('{"path": "a.png", "prompt": "x", "Prompt": "y"}', "its key 'prompt' is there twice"),
+        ('{"path": "a.png", "prompt": []}', "the prompt is empty"),
+        ('{"path": "a.png"}', "the prompt is empty"),
+        ('{"prompt": "x"}', "the path is empty"),
+        ('{"path": "a.png", "prompt": "\\ud800"}', r"it holds half a character"),
+        ('{"path": "a\\u0000.png", "prompt": "x"}', "it holds a NUL character"),
+    ],
+)
+def test_lines_that_cannot_be_used_are_named(
+    tmp_path: Path, touch: Touch, write: Write, line: str, reason: str
+) -> None:
+    touch(tmp_path / "a.png")
+    path = write(tmp_path / "list.jsonl", f'{{"path": "a.png", "prompt": "fine"}}\n{line}\n')
+    listing = list_jsonl(path)
+    assert [item.prompts for item in listing.items] == [("fine",)]
+    ((which, why),) = listing.skipped
+    assert which == "list.jsonl line 2" and why.startswith(reason.replace("\\", ""))
+
+
+def test_files_that_cannot_be_used(tmp_path: Path, write: Write) -> None:
+    with pytest.raises(SourceError, match="not one usable line. a.jsonl line 1: it is not a JSON object"):
+        list_jsonl(write(tmp_path / "a.jsonl", '[{"path": "a.png", "prompt": "x"}]'))
+    with pytest.raises(SourceError, match="not one usable line. a.jsonl: it has no rows"):
+        list_jsonl(write(tmp_path / "a.jsonl", "\n\n"))
+    with pytest.raises(SourceError, match="not UTF-8 text"):
+        list_jsonl(write(tmp_path / "a.jsonl", '{"path": "ä.png"}', encoding="latin-1"))
+    with pytest.raises(SourceError, match="line 2 is longer than 1048576 characters"):
+        list_jsonl(write(tmp_path / "a.jsonl", "\n" + " " * (LONGEST_ROW + 1)))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+ROW = st.fixed_dictionaries({"path": st.just("a.png") | JSON, "prompt": JSON}, optional={"label": JSON, "split": JSON})
+
+
+@settings(max_examples=200)
+@given(
+    content=st.one_of(
+        st.binary(max_size=300),
+        st.text(alphabet='{}[]":,\\u0d8 \nnulltrue"path"prompt.', max_size=200).map(str.encode),
+        st.lists(ROW | JSON, max_size=4).map(lambda rows: "\n".join(map(json.dumps, rows)).encode()),
+    )
+)
+def test_any_bytes_are_listed_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, touch: Touch, content: bytes
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "jsonl"
+    touch(folder / "a.png")
+    path = folder / "list.jsonl"
+    path.write_bytes(content)
+    try:
+        listing = list_jsonl(path)
+    except SourceError as error:
+        assert str(path) in str(error)
+    else:
+        assert listing.items
+        for item in listing.items:
+            assert item.prompts or item.label
+            assert item.media.digest()
+            "\0".join(
+                (item.source, item.group, *item.prompts, item.label, *item.columns, *item.columns.values())
+            ).encode()
+
+
+@settings(max_examples=100)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1, max_size=5))
+def test_what_json_writes_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, touch: Touch, write: Write, prompts: list[str]
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "jsonl"
+    touch(folder / "a.png")
+    row = json.dumps({"path": "a.png", "label": "happy", "prompt": prompts})
+    (item,) = list_jsonl(write(folder / "list.jsonl", row)).items
+    assert item.prompts == tuple(dict.fromkeys(text.strip() for text in prompts if text.strip()))

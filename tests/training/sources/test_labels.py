@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from perception_clip.training.items import SourceError
+from perception_clip.training.media import FrameFolder, PictureFile, VideoFile
+from perception_clip.training.sources.labels import list_labels
+
+Touch = Callable[..., None]
+
+
+def test_a_folder_per_label(tmp_path: Path, touch: Touch) -> None:
+    root = tmp_path / "faces"
+    touch(root / "happy" / "b.JPG", root / "happy" / "deep" / "a.png", root / "Sadness" / "clip.mp4")
+    touch(root / "smug grin" / "c.webp", root / "happy" / "notes.txt", root / "stray.png", root / "happy" / "none")
+    touch(root / ".git" / "x.png", root / "happy" / ".DS_Store", root / "happy" / "._b.JPG")
+    listing = list_labels(root)
+    assert [item.source for item in listing.items] == [
+        "faces/Sadness/clip.mp4",
+        "faces/happy/b.JPG",
+        "faces/happy/deep/a.png",
+        "faces/smug grin/c.webp",
+    ]
+    assert [item.label for item in listing.items] == ["Sadness", "happy", "happy", "smug grin"]
+    assert all(item.prompts == () and item.columns == {} and item.split == "" for item in listing.items)
+    assert [item.media for item in listing.items] == [
+        VideoFile(root / "Sadness" / "clip.mp4"),
+        PictureFile(root / "happy" / "b.JPG"),
+        PictureFile(root / "happy" / "deep" / "a.png"),
+        PictureFile(root / "smug grin" / "c.webp"),
+    ]
+    groups = {item.source: item.group for item in listing.items}
+    assert groups.pop("faces/happy/deep/a.png") == "faces/deep"
+    assert all(group == source for source, group in groups.items())  # who is in it is not known
+    assert dict(listing.skipped) == {
+        "faces/happy/notes.txt": "files of the type .txt are not read",
+        "faces/happy/none": "files of the type without suffix are not read",
+        "faces/stray.png": "it lies beside the label folders, not in one",
+    }
+
+
+def test_numbered_pictures_in_a_subfolder_are_one_clip(tmp_path: Path, grace_hopper: np.ndarray) -> None:
+    clip = tmp_path / "faces" / "happy" / "anna"
+    clip.mkdir(parents=True)
+    for number in range(8, 12):
+        Image.fromarray(np.full_like(grace_hopper, number)).save(clip / f"f_{number}.png")
+    Image.fromarray(grace_hopper).save(clip.parent / "grace.png")
+    listing = list_labels(tmp_path / "faces")
+    anna, grace = listing.items
+    assert (anna.source, anna.group, anna.label) == ("faces/happy/anna", "faces/anna", "happy")
+    assert isinstance(anna.media, FrameFolder)
+    assert [path.name for path in anna.media.paths] == ["f_8.png", "f_9.png", "f_10.png", "f_11.png"]
+    assert [int(frame.picture[0, 0, 0]) for frame in anna.media.frames()] == [8, 9, 10, 11]
+    assert grace.group == grace.source == "faces/happy/grace.png"
+    assert listing.notes == [
+        "a folder within a label's folder is one group (a person or clip), under whatever label it lies",
+        "the pictures of 1 folders are numbered: each such folder is one clip",
+    ]
+
+
+def test_a_person_under_several_labels_is_one_group(tmp_path: Path, touch: Touch) -> None:
+    root = tmp_path / "faces"
+    touch(root / "happy" / "anna" / "smile.png", root / "happy" / "anna" / "laugh.mp4", root / "sad" / "anna" / "x.png")
+    touch(root / "sad" / "ben" / "2020" / "y.png", root / "sad" / "ben" / "z.png")
+    listing = list_labels(root)
+    assert [item.group for item in listing.items] == ["faces/anna"] * 3 + ["faces/ben"] * 2
+    assert len(listing.notes) == 1  # none is a clip of frames
+
+
+def test_without_subfolders_nothing_is_noted(tmp_path: Path, touch: Touch) -> None:
+    touch(*(tmp_path / "faces" / "happy" / f"{number}.png" for number in range(5)))
+    listing = list_labels(tmp_path / "faces")
+    assert (
+        len(listing.items) == len({item.group for item in listing.items}) == 5
+    )  # numbered, but no folder of their own
+    assert listing.notes == []
+
+
+def test_a_listing_does_not_depend_on_other_files_or_the_working_directory(
+    tmp_path: Path, touch: Touch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "faces"
+    touch(*(root / "happy" / f"{number}.png" for number in range(10)))
+    before = {item.source: item for item in list_labels(root).items}
+    touch(root / "angry" / "0.png", root / "happy" / "00.png")
+    monkeypatch.chdir(root)
+    after = {item.source: item for item in list_labels(Path()).items}
+    assert len(after) == 12 and all(after[source] == item for source, item in before.items())
+
+
+def test_folders_without_pictures_in_subfolders(tmp_path: Path, touch: Touch) -> None:
+    touch(tmp_path / "faces" / "a.png")
+    with pytest.raises(SourceError, match=r"It must hold one folder per label: faces/happy/1\.jpg"):
+        list_labels(tmp_path / "faces")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there can a file name be no Unicode")
+def test_file_names_that_are_no_unicode(tmp_path: Path, touch: Touch) -> None:
+    picture = tmp_path / "faces" / os.fsdecode(b"happ\xff") / os.fsdecode(b"a\xfe.png")
+    try:
+        touch(picture)
+    except OSError:
+        pytest.skip("this file system has Unicode names only")
+    (item,) = list_labels(tmp_path / "faces").items
+    assert isinstance(item.media, PictureFile) and item.media.path.is_file()
+    assert (item.source, item.group, item.label) == ("faces/happ?/a?.png", "faces/happ?/a?.png", "happ?")

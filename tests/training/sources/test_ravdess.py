@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perception_clip.training.items import Item, SourceError
+from perception_clip.training.media import VideoFile
+from perception_clip.training.sources.ravdess import Take, is_take, list_ravdess, parse
+
+Touch = Callable[..., None]
+
+
+def test_names_say_who_shows_what(tmp_path: Path, touch: Touch) -> None:
+    root = tmp_path / "RAVDESS"
+    touch(
+        root / "Actor_12" / "01-01-06-02-01-02-12.mp4",
+        root / "Actor_12" / "02-01-06-02-01-02-12.mp4",  # the same take, without the sound
+        root / "Actor_12" / "02-02-05-01-02-01-12.MP4",  # only without sound
+        root / "Actor_12" / "03-01-06-02-01-02-12.wav",
+        root / "Actor_12" / "03-01-06-02-01-02-12.mp4",
+        root / "Actor_01" / "01-01-02-01-01-01-01.mp4",
+        root / "Actor_01" / "01-01-09-01-01-01-01.mp4",
+        root / "Actor_01" / "holiday.mp4",
+        root / "readme.txt",
+    )
+    listing = list_ravdess(root)
+    woman, man = {"actor": "12", "gender": "female"}, {"actor": "01", "gender": "male"}
+    paths = [
+        root / "Actor_01" / "01-01-02-01-01-01-01.mp4",
+        root / "Actor_12" / "01-01-06-02-01-02-12.mp4",
+        root / "Actor_12" / "02-02-05-01-02-01-12.MP4",
+    ]
+    names = [f"RAVDESS/{path.parent.name}/{path.name}" for path in paths]
+    assert listing.items == [
+        Item(VideoFile(paths[0]), names[0], "Actor 01", label="neutral", columns={"intensity": "normal", **man}),
+        Item(VideoFile(paths[1]), names[1], "Actor 12", label="fear", columns={"intensity": "strong", **woman}),
+        Item(VideoFile(paths[2]), names[2], "Actor 12", label="angry", columns={"intensity": "normal", **woman}),
+    ]
+    assert dict(listing.skipped) == {
+        "RAVDESS/Actor_12/02-01-06-02-01-02-12.mp4": f"it is the same take as {names[1]}, without the sound",
+        "RAVDESS/Actor_12/03-01-06-02-01-02-12.wav": "it is only sound",
+        "RAVDESS/Actor_12/03-01-06-02-01-02-12.mp4": "it is only sound",
+        "RAVDESS/Actor_01/01-01-09-01-01-01-01.mp4": "its name says emotion 09, which RAVDESS does not have",
+        "RAVDESS/Actor_01/holiday.mp4": "it is not called as RAVDESS calls its files: 01-01-03-02-01-01-12.mp4",
+        "RAVDESS/readme.txt": "files of the type .txt are not read",
+    }
+    assert listing.notes == ["RAVDESS's calm counts as neutral (1 files)"]
+
+
+def test_all_emotions(tmp_path: Path, touch: Touch) -> None:
+    touch(*(tmp_path / f"01-01-{emotion:02}-01-01-01-03.mp4" for emotion in range(1, 9)))
+    assert [item.label for item in list_ravdess(tmp_path).items] == [
+        "neutral", "neutral", "happy", "sad", "angry", "fear", "disgust", "surprise",
+    ]  # fmt: skip
+
+
+def test_one_file(tmp_path: Path, touch: Touch) -> None:
+    path = tmp_path / "01-01-03-01-01-01-03.mp4"
+    touch(path, tmp_path / "01-01-04-01-01-01-03.mp4")
+    (item,) = list_ravdess(path).items
+    assert (item.media, item.label, item.group) == (VideoFile(path), "happy", "Actor 03")
+
+
+def test_nothing_of_ravdess(tmp_path: Path, touch: Touch) -> None:
+    touch(tmp_path / "a.mp4")
+    with pytest.raises(SourceError, match="no video is called as RAVDESS calls them"):
+        list_ravdess(tmp_path)
+
+
+NUMBER = st.integers(0, 30).map(lambda number: f"{number:02}")
+NAMES = st.tuples(st.lists(NUMBER, min_size=7, max_size=7), st.sampled_from([".mp4", ".avi", ".wav", ""]))
+
+
+@given(st.one_of(st.text(max_size=40), NAMES.map(lambda name: "-".join(name[0]) + name[1])))
+def test_any_name_is_a_take_or_is_not(name: str) -> None:
+    take = parse(name)
+    if isinstance(take, Take):
+        assert is_take(name) and re.match(r"0[12]-0[12]-0[1-8]-0[12]-0[12]-0[12]-(0[1-9]|1\d|2[0-4])\.", name)
+        assert take.actor == name[18:20] and take.gender == ("male" if int(name[19]) % 2 else "female")
+        assert take.intensity == {"1": "normal", "2": "strong"}[name[10]]
+    else:
+        assert take

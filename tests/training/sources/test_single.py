@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from perception_clip.training.items import Item, SourceError
+from perception_clip.training.media import FrameFolder, PictureFile, VideoFile
+from perception_clip.training.sources.single import list_frames, list_video
+
+Touch = Callable[..., None]
+
+
+def test_a_folder_of_frames(tmp_path: Path, astronaut: np.ndarray) -> None:
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    for number in (11, 2, 1):
+        Image.fromarray(astronaut // number).save(clip / f"{number}.png")
+    (clip / "._1.png").touch()
+    (item,) = list_frames(clip).items
+    assert (item.source, item.group, item.prompts, item.label) == ("clip", "clip", (), "")
+    assert item.media == FrameFolder((clip / "1.png", clip / "2.png", clip / "11.png"))
+    for frame, number in zip(item.media.frames(), (1, 2, 11), strict=True):
+        assert (frame.picture.numpy() == astronaut // number).all()
+
+
+def test_a_folder_without_frames(tmp_path: Path, touch: Touch) -> None:
+    touch(tmp_path / "deep" / "1.png")
+    with pytest.raises(SourceError, match=r"no frames lie directly in it, such as frame_0001\.png"):
+        list_frames(tmp_path)
+
+
+def test_one_file(tmp_path: Path, touch: Touch, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "a.mov", tmp_path / "b.png", tmp_path / "c.txt")
+    monkeypatch.chdir(tmp_path)
+    assert list_video(Path("a.mov")).items == [Item(VideoFile(tmp_path / "a.mov"), "a.mov", "a.mov")]
+    assert list_video(tmp_path / "b.png").items == [Item(PictureFile(tmp_path / "b.png"), "b.png", "b.png")]
+    with pytest.raises(SourceError, match="c.txt: files of the type .txt are not read; give a video or a picture"):
+        list_video(tmp_path / "c.txt")

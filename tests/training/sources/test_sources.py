@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from perception_clip.training.items import SourceError
+from perception_clip.training.sources import FORMATS, find_items
+
+Touch = Callable[..., None]
+Write = Callable[..., Path]
+
+
+def test_formats_are_found_or_given(tmp_path: Path, touch: Touch) -> None:
+    root = tmp_path / "faces"
+    touch(root / "10_happy" / "1.png", root / "10_happy" / "2.png")
+    assert {item.label for item in find_items(root).items} == {"happy"}
+    assert {item.label for item in find_items(root, format="labels").items} == {"10_happy"}
+
+
+def test_given_prompts_win_over_labels_but_not_over_a_sources_own(tmp_path: Path, touch: Touch, write: Write) -> None:
+    root = tmp_path / "faces"
+    touch(root / "happy" / "1.png", root / "a.png")
+    listing = find_items(root, prompts=["a grin", " ", "a smile "], label="unused")
+    assert [(item.prompts, item.label) for item in listing.items] == [(("a grin", "a smile"), "happy")]
+    assert listing.notes == ["the given label is not used: each picture comes with its own"]
+    table = write(root / "l.csv", "path,prompt,label\na.png,its own,\na.png,,happy\n")
+    listing = find_items(table, prompts=["given"], label="given")
+    assert [(item.prompts, item.label) for item in listing.items] == [(("its own",), "given"), (("given",), "happy")]
+    assert listing.notes == []
+    listing = find_items(write(root / "l.csv", "path,prompt\na.png,its own\n"), prompts=["given"])
+    assert listing.items[0].prompts == ("its own",)
+    assert listing.notes == ["the given prompts are not used: each picture comes with its own"]
+
+
+def test_clips_and_pictures_need_a_prompt_or_a_label(tmp_path: Path, astronaut: np.ndarray) -> None:
+    for number in range(3):
+        Image.fromarray(astronaut).save(tmp_path / f"{number}.png")
+    for source in (tmp_path, tmp_path / "1.png"):
+        with pytest.raises(SourceError, match="nothing says what it expresses; pass --prompt or --label"):
+            find_items(source)
+        (item,) = find_items(source, label=" happy ").items
+        assert (item.label, item.prompts) == ("happy", ())
+        (item,) = find_items(source, prompts=["a grin"]).items
+        assert (item.label, item.prompts) == ("", ("a grin",))
+
+
+def test_pictures_without_a_caption(tmp_path: Path, touch: Touch, write: Write) -> None:
+    touch(tmp_path / "set" / "a.png", tmp_path / "set" / "b.png")
+    write(tmp_path / "set" / "a.txt", "a grin")
+    listing = find_items(tmp_path / "set")
+    assert [item.prompts for item in listing.items] == [("a grin",)]
+    assert listing.skipped == [
+        ("set/b.png", "nothing says what it expresses; pass --prompt or --label for such pictures")
+    ]
+    listing = find_items(tmp_path / "set", label="happy")
+    assert [(item.prompts, item.label) for item in listing.items] == [(("a grin",), "happy"), ((), "happy")]
+
+
+def test_datasets_have_no_pictures(tmp_path: Path, touch: Touch) -> None:
+    for name in ("a.db", "a.npz"):
+        touch(tmp_path / name)
+        with pytest.raises(SourceError, match=f"{name}: a dataset has no pictures"):
+            find_items(tmp_path / name)
+
+
+def test_sources_that_are_not_what_the_format_needs(tmp_path: Path, touch: Touch) -> None:
+    touch(tmp_path / "happy" / "1.png")
+    with pytest.raises(SourceError, match=f"no format 'zip'; choose one of: {', '.join(FORMATS)}"):
+        find_items(tmp_path, format="zip")
+    with pytest.raises(SourceError, match="the format csv is a file, and this is not"):
+        find_items(tmp_path, format="csv")
+    with pytest.raises(SourceError, match="the format labels is a folder, and this is not"):
+        find_items(tmp_path / "happy" / "1.png", format="labels")
+    with pytest.raises(FileNotFoundError, match="there is no such folder or file"):
+        find_items(tmp_path / "missing", format="csv")

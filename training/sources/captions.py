@@ -1,0 +1,117 @@
+"""Captions beside the pictures, as kohya's trainer (sd-scripts) reads them."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path, PurePath
+
+from ..items import Item, Listing, SourceError
+from ..media import media_of
+from .files import Parts, Tree, is_media, printable, unread, walk
+
+SUFFIXES = (".txt", ".caption")  # the first that is there counts
+LONGEST = 1 << 16  # bytes
+_REPEATED = re.compile(r"[0-9]+_(.*)", re.DOTALL)
+
+
+def list_captions(root: Path) -> Listing:
+    """Pictures and videos with a `name.txt` or `name.caption` beside them, in any folder below `root`.
+
+    Each line of a caption file is a prompt of its picture; empty lines are left out. (kohya's trainer has one caption
+    per file.) In folders called `{repeat}_{name}`, `name` is the label, and makes the prompts of a picture
+    without a caption; how often the trainer repeats a picture means nothing here: each is one sample. Each picture is
+    a group of its own. Captions without a picture, and those that cannot be read, are listed as skipped.
+
+    Raises SourceError if there are no pictures or videos.
+    """
+    tree = walk(root)
+    listing = Listing(skipped=list(tree.skipped))
+    captions = captions_of(tree)
+    several = repeated = False
+    used: set[Parts] = set()
+    for parts in tree.files:
+        if not is_media(PurePath(parts[-1])):
+            continue
+        name, label = tree.name(parts), repeated_name((tree.base.name, *parts)[-2])
+        beside = captions.get(_stem(parts), [])
+        used.update(beside)
+        prompts = _prompts(tree.path(beside[0])) if beside else ()
+        if isinstance(prompts, str):
+            listing.skipped.append((name, f"its caption {printable(beside[0][-1])} {prompts}"))
+            continue
+        several, repeated = several or len(prompts) > 1, repeated or label is not None
+        item = Item(media_of(tree.path(parts)), source=name, group=name, prompts=prompts, label=printable(label or ""))
+        listing.items.append(item)
+    if not listing.items:
+        which, why = listing.skipped[0] if listing.skipped else ("its files", "none is a picture or video")
+        raise SourceError(
+            f"{root}: not one usable picture. It must hold 1.jpg and, beside it, 1.txt with the prompt. {which}: {why}"
+        )
+    listing.skipped.extend(_left_over(tree, captions, used))
+    if several:
+        listing.notes.append("each line of a caption file is taken as a prompt of its own")
+    if repeated:
+        listing.notes.append(
+            "the number in a folder's name, as 10 in 10_happy, is for kohya's trainer: each picture is one sample here"
+        )
+    return listing
+
+
+def captions_of(tree: Tree) -> dict[Parts, list[Parts]]:
+    """Folder and name without suffix → the caption files of that name, the one that counts first."""
+    captions: dict[Parts, list[Parts]] = defaultdict(list)
+    for parts in tree.files:
+        if PurePath(parts[-1]).suffix.lower() in SUFFIXES:
+            captions[_stem(parts)].append(parts)
+    for beside in captions.values():
+        beside.sort(key=lambda parts: (SUFFIXES.index(PurePath(parts[-1]).suffix.lower()), parts))
+    return dict(captions)
+
+
+def has_caption(parts: Parts, captions: dict[Parts, list[Parts]]) -> bool:
+    return _stem(parts) in captions
+
+
+def repeated_name(folder: str) -> str | None:
+    """`happy` of a folder called `10_happy`; None if it is not called like that."""
+    match = _REPEATED.fullmatch(folder)
+    return match[1].strip() or None if match else None
+
+
+def _prompts(path: Path) -> tuple[str, ...] | str:
+    """The prompts in a caption file, or what is wrong with it."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LONGEST + 1)
+        if len(content) > LONGEST:
+            return f"is longer than {LONGEST} bytes"
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8 text ({error.reason})"
+    if "\0" in text:
+        return "holds a NUL character"
+    return tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+
+
+def _left_over(tree: Tree, captions: dict[Parts, list[Parts]], used: set[Parts]) -> list[tuple[str, str]]:
+    """The files that were of no use, and why."""
+    skipped = []
+    for parts in tree.files:
+        name = PurePath(parts[-1])
+        if is_media(name):
+            continue
+        beside = captions.get(_stem(parts), [])
+        if parts not in beside:
+            skipped.append((tree.name(parts), unread(name)))
+        elif parts not in used:
+            skipped.append((tree.name(parts), "there is no picture of this name beside it"))
+        elif parts != beside[0]:
+            skipped.append((tree.name(parts), f"the caption {printable(beside[0][-1])} is used instead"))
+    return skipped
+
+
+def _stem(parts: Parts) -> Parts:
+    return (*parts[:-1], PurePath(parts[-1]).stem)

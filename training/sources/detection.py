@@ -1,0 +1,100 @@
+"""Which format a source is in, by the names of its files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path, PurePath
+
+from ..items import SourceError
+from .captions import captions_of, has_caption, repeated_name
+from .fer2013 import is_fer2013_csv, is_split_folder
+from .files import Parts, Tree, are_frames, is_media, printable, walk
+from .ravdess import is_take
+
+DATASETS = frozenset({".db", ".npz"})
+JSON_LINES = frozenset({".jsonl", ".ndjson"})
+LISTED = 5  # types of files named in an error
+
+
+def detect(source: Path) -> str:
+    """The format of `source`, one of FORMATS, told by names alone; of a CSV also by its first line.
+
+    Raises SourceError if it is none of them or may be several, and FileNotFoundError if there is nothing there.
+    """
+    if source.is_dir():
+        return _format_of_folder(source)
+    if not source.exists():
+        raise FileNotFoundError(f"{source}: there is no such folder or file")
+    return _format_of_file(source)
+
+
+def _format_of_file(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix in DATASETS:
+        return "dataset"
+    if suffix in JSON_LINES:
+        return "jsonl"
+    if suffix == ".csv" and path.is_file():
+        return "fer2013" if is_fer2013_csv(path) else "csv"
+    if is_media(path):
+        return "ravdess" if is_take(path.name) else "video"
+    raise SourceError(
+        f"{path}: files of the type {suffix or 'without suffix'} are no source. Give a folder with one subfolder per "
+        "label, a .csv or .jsonl with the columns path, prompt (or label) and, if you know it, group, a video or a "
+        "picture"
+    )
+
+
+def _format_of_folder(folder: Path) -> str:
+    tree = walk(folder)
+    media = tree.media()
+    counts = _counts(tree, media)
+    # A format that fits every picture, and is not just any folder of folders, is what was meant.
+    whole = [name for name, count in counts.items() if count == len(media) > 0 and name != "labels"]
+    possible = whole or [name for name, count in counts.items() if count]
+    if not possible:
+        raise SourceError(_unknown(folder, tree))
+    if len(possible) > 1:
+        shows = {
+            "labels": "lie in subfolders",
+            "captions": "have a caption beside them or lie in folders like 10_happy",
+            "ravdess": "are called as RAVDESS calls them",
+            "fer2013": "lie in folders like train/happy",
+            "frames": "lie directly in it and are numbered",
+        }
+        found = "; ".join(f"{counts[name]} {shows[name]} ({name})" for name in possible)
+        raise SourceError(
+            f"{folder}: it can be read in more than one way. Of {len(media)} pictures and videos {found}. Say which: "
+            f"{' or '.join(f'--format {name}' for name in possible)}"
+        )
+    return possible[0]
+
+
+def _counts(tree: Tree, media: list[Parts]) -> dict[str, int]:
+    """Format → how many of `media`, the pictures and videos of the tree, it fits."""
+    captions = captions_of(tree)
+    direct = [parts[0] for parts in media if len(parts) == 1]
+    captioned = sum(has_caption(parts, captions) for parts in media)
+    # Alone, a number before a name tells nothing: 03_fearful may be the third label.
+    repeated = all(len(parts) == 2 and repeated_name(parts[0]) for parts in media)
+    return {
+        "labels": len(media) - len(direct),
+        "captions": len(media) if repeated else captioned,
+        "ravdess": sum(is_take(parts[-1]) for parts in media),
+        "fer2013": sum(is_split_folder(parts) for parts in media),
+        "frames": len(direct) if are_frames(direct) and not captioned else 0,
+    }
+
+
+def _unknown(folder: Path, tree: Tree) -> str:
+    """What to say of a folder that fits no format."""
+    types = Counter(printable(PurePath(parts[-1]).suffix.lower()) or "without suffix" for parts in tree.files)
+    found = ", ".join(f"{count} {suffix}" for suffix, count in types.most_common(LISTED)) or "no files"
+    tables = [parts for parts in tree.files if PurePath(parts[-1]).suffix.lower() in {".csv", *JSON_LINES}]
+    remedy = f" Or give the file {tree.name(tables[0])} itself." if tables else ""
+    name = printable(tree.base.name)
+    return (
+        f"{folder}: no form of source is known that looks like this (it holds {found}). It must hold one folder per "
+        f"label: {name}/happy/1.jpg, {name}/sad/2.jpg, … or captions beside the pictures: {name}/1.jpg, {name}/1.txt, "
+        f"… or the numbered frames of one clip.{remedy}"
+    )

@@ -1,0 +1,118 @@
+"""FER2013: one CSV with the pixels of 35,887 faces, or a folder per part and label.
+
+The format is that of Goodfellow et al. (2013), "Challenges in Representation Learning", arXiv:1307.0414.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+from ...perception.vector import EMOTIONS
+from ..items import Item, Listing, SourceError
+from .files import Parts, Tree, walk
+from .labels import labelled
+from .pixels import SIDE, PixelRow
+from .splits import part_of
+
+LABELS = {str(number): emotion for number, emotion in enumerate(EMOTIONS)}
+EMOTION, PIXELS, USAGE = "emotion", "pixels", "usage"
+LONGEST_ROW = 1 << 16  # bytes; the longest that FER2013 has is under 10,000
+
+
+def list_fer2013(source: Path) -> Listing:
+    """`fer2013.csv` (or `icml_face_data.csv`), or a folder with train/label/picture and test/… or validation/….
+
+    Emotion numbers 0…6 are angry, disgust, fear, happy, sad, surprise, neutral. PublicTest is the part for validation,
+    PrivateTest that for test. Pixels stay in the file until they are needed. Who is shown is unknown, so each face is
+    a group of its own. Rows that cannot be used are listed as skipped, with their line numbers.
+
+    Raises SourceError if the header is another or there is no usable row or picture.
+    """
+    return _list_folder(source) if source.is_dir() else _list_csv(source)
+
+
+def is_fer2013_csv(path: Path) -> bool:
+    """Whether the first line of a CSV is FER2013's."""
+    with path.open("rb") as file:
+        return {EMOTION, PIXELS} <= set(_header(file))
+
+
+def is_split_folder(parts: Parts) -> bool:
+    """Whether a picture lies in train/label/, test/label/ or the like."""
+    return len(parts) > 2 and bool(part_of(parts[0]))
+
+
+def _list_folder(root: Path) -> Listing:
+    whole = walk(root)
+    tree = Tree(whole.base, [parts for parts in whole.files if part_of(parts[0])], whole.skipped)
+    listing = labelled(tree, split=True)
+    listing.skipped.extend(
+        (whole.name(parts), "it lies in no folder called train, validation or test")
+        for parts in whole.files
+        if not part_of(parts[0])
+    )
+    if not listing.items:
+        raise SourceError(
+            f"{root}: it must hold the folders train and test (or validation), with one folder per label in each: "
+            f"{whole.base.name}/train/happy/1.jpg, {whole.base.name}/test/happy/2.jpg, …"
+        )
+    listing.notes.append("the topmost folders say which part a picture belongs to: train, validation or test")
+    return listing
+
+
+def _list_csv(path: Path) -> Listing:
+    listing = Listing()
+    with path.open("rb") as file:
+        header = _header(file)
+        if not {EMOTION, PIXELS} <= set(header):
+            raise SourceError(
+                f"{path}: its first line must name the columns emotion and pixels, and perhaps Usage, not: "
+                f"{', '.join(header)[:200] or 'nothing'}"
+            )
+        line, start = 1, file.tell()
+        while row := file.readline(LONGEST_ROW + 1):
+            line += 1
+            if len(row) > LONGEST_ROW:
+                raise SourceError(f"{path}: line {line} is longer than {LONGEST_ROW} bytes, so it is not FER2013's")
+            if row.strip():
+                name = f"{path.name} line {line}"
+                item = _item(path.absolute(), name, header, row, start)
+                if isinstance(item, Item):
+                    listing.items.append(item)
+                else:
+                    listing.skipped.append((name, item))
+            start += len(row)
+    if not listing.items:
+        which, why = listing.skipped[0] if listing.skipped else (path.name, "it has no lines below the header")
+        raise SourceError(f"{path}: not one usable line. {which}: {why}")
+    if any(item.split not in ("", "train") for item in listing.items):
+        listing.notes.append("FER2013's PublicTest is the part for validation, PrivateTest that for test")
+    return listing
+
+
+def _header(file: BinaryIO) -> list[str]:
+    """The names of the columns, in small letters."""
+    line = file.readline(LONGEST_ROW)
+    return [name.strip(' \t\r\n"').lower() for name in line.decode("utf-8-sig", "replace").split(",")]
+
+
+def _item(path: Path, name: str, header: list[str], row: bytes, start: int) -> Item | str:
+    """The item of the row that begins at byte `start`, or why there is none."""
+    values = row.rstrip(b"\r\n").split(b",")
+    if len(values) != len(header):
+        return f"it has {len(values)} values and the header {len(header)}"
+    text = {column: value.strip(b' \t"') for column, value in zip(header, values, strict=True)}
+    number = text[EMOTION].decode("ascii", "replace")
+    if number not in LABELS:
+        return f"its emotion is {number[:20]!r}, not a number from 0 to {len(EMOTIONS) - 1}"
+    usage = text.get(USAGE, b"").decode("ascii", "replace")
+    split = part_of(usage)
+    if split is None:
+        return f"its usage is {usage[:20]!r}, not Training, PublicTest or PrivateTest"
+    pixels = text[PIXELS]
+    if pixels.count(b" ") != SIDE * SIDE - 1 and len(pixels.split()) != SIDE * SIDE:  # to split each takes long
+        return f"it has {len(pixels.split())} pixels, not {SIDE} × {SIDE}"
+    before = sum(len(value) + 1 for value in values[: header.index(PIXELS)])  # the values and the commas after them
+    offset = start + row.index(pixels, before)
+    return Item(PixelRow(path, offset, len(pixels), name), name, group=name, label=LABELS[number], split=split)

@@ -1,0 +1,80 @@
+"""A folder per label.
+
+Pictures and videos that lie directly in a label's folder are a group each: who is in them is unknown. A folder within
+a label's folder is one group, a person or a clip; folders of the same name within several labels' folders are the same
+group. If the pictures of such a folder are numbered frames (see `are_frames`), they are one clip.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from ..items import Item, Listing, SourceError
+from ..media import FrameFolder, Media, is_picture, media_of
+from .files import Parts, Tree, are_frames, in_order, is_media, printable, unread, walk
+from .splits import part_of
+
+
+def list_labels(root: Path) -> Listing:
+    """`root`/label/picture, or `root`/label/person or clip/picture.
+
+    Files that are neither pictures nor videos, and those beside the label folders, are listed as skipped. Raises
+    SourceError if there are no pictures in subfolders.
+    """
+    tree = walk(root)
+    listing = labelled(tree)
+    if not listing.items:
+        raise SourceError(
+            f"{root}: no pictures or videos found in subfolders. It must hold one folder per label: "
+            f"{tree.base.name}/happy/1.jpg, {tree.base.name}/sad/2.jpg, …"
+        )
+    return listing
+
+
+def labelled(tree: Tree, split: bool = False) -> Listing:
+    """The items of a tree of label folders; with `split`, these lie below folders called train, validation or test."""
+    above = int(split)  # folders above the label folders
+    listing = Listing(skipped=list(tree.skipped))
+    grouped, clips = False, 0
+    for parts, media in sorted(_media(tree, above, listing).items(), key=lambda found: found[0]):
+        name, label = tree.name(parts), printable(parts[above])
+        inner = parts[above + 1 : above + 2] if _is_within(parts, media, above) else ()
+        grouped, clips = grouped or bool(inner), clips + isinstance(media, FrameFolder)
+        group = tree.name(inner) if inner else name
+        part = part_of(parts[0]) or "" if split else ""
+        listing.items.append(Item(media=media, source=name, group=group, label=label, split=part))
+    if grouped:
+        listing.notes.append(
+            "a folder within a label's folder is one group (a person or clip), under whatever label it lies"
+        )
+    if clips:
+        listing.notes.append(f"the pictures of {clips} folders are numbered: each such folder is one clip")
+    return listing
+
+
+def _media(tree: Tree, above: int, listing: Listing) -> dict[Parts, Media]:
+    """What pictures come out of, by where it lies; what is nothing of the kind goes to `listing.skipped`."""
+    media: dict[Parts, Media] = {}
+    pictures: dict[Parts, list[str]] = defaultdict(list)  # folders within label folders → pictures in them
+    for parts in tree.files:
+        if len(parts) <= above + 1:
+            listing.skipped.append((tree.name(parts), "it lies beside the label folders, not in one"))
+        elif not is_media(path := tree.path(parts)):
+            listing.skipped.append((tree.name(parts), unread(path)))
+        else:
+            media[parts] = media_of(path)
+            if len(parts) > above + 2 and is_picture(path):
+                pictures[parts[:-1]].append(parts[-1])
+    for folder, names in pictures.items():
+        if are_frames(names):
+            ordered = [(*folder, name) for name in in_order(names)]
+            media[folder] = FrameFolder(tuple(tree.path(parts) for parts in ordered))
+            for parts in ordered:
+                del media[parts]
+    return media
+
+
+def _is_within(parts: Parts, media: Media, above: int) -> bool:
+    """Whether it lies in, or is, a folder within a label's folder."""
+    return len(parts) > above + 2 or isinstance(media, FrameFolder)

@@ -1,0 +1,130 @@
+"""RAVDESS, whose file names say who speaks, and how.
+
+The names' meaning is from Livingstone & Russo (2018), "The Ryerson Audio-Visual Database of Emotional Speech and Song
+(RAVDESS)", doi:10.1371/journal.pone.0196391: modality, vocal channel, emotion, intensity, statement, repetition,
+actor, each with two digits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from ..items import Item, Listing, SourceError
+from ..media import VideoFile, is_video
+from .files import Parts, Tree, unread, walk
+
+EMOTIONS = {
+    "01": "neutral",
+    "02": "neutral",  # calm
+    "03": "happy",
+    "04": "sad",
+    "05": "angry",
+    "06": "fear",
+    "07": "disgust",
+    "08": "surprise",
+}
+CALM = "02"
+INTENSITIES = {"01": "normal", "02": "strong"}
+FULL, SILENT, SOUND = "01", "02", "03"  # modalities: both, only pictures, only sound
+_NAME = re.compile("-".join(["([0-9]{2})"] * 7))
+_FIELDS = {  # what may stand in each place
+    "modality": (FULL, SILENT, SOUND),
+    "vocal channel": ("01", "02"),
+    "emotion": tuple(EMOTIONS),
+    "intensity": tuple(INTENSITIES),
+    "statement": ("01", "02"),
+    "repetition": ("01", "02"),
+    "actor": tuple(f"{actor:02}" for actor in range(1, 25)),
+}
+
+
+@dataclass(frozen=True)
+class Take:
+    """What a file name says."""
+
+    fields: tuple[str, ...]  # as `_FIELDS` names them
+
+    @property
+    def modality(self) -> str:
+        return self.fields[0]
+
+    @property
+    def emotion(self) -> str:
+        return self.fields[2]
+
+    @property
+    def intensity(self) -> str:
+        return INTENSITIES[self.fields[3]]
+
+    @property
+    def actor(self) -> str:
+        return self.fields[6]
+
+    @property
+    def gender(self) -> str:
+        return "male" if int(self.actor) % 2 else "female"
+
+
+def list_ravdess(source: Path) -> Listing:
+    """The videos of a folder and the folders below it, or one video: emotion as label, `Actor NN` as group.
+
+    The columns are `intensity` (normal or strong), `actor` (01…24) and `gender` (male or female). `calm` counts as
+    neutral. Only sound is no use; of a take that is there with and without sound, the one with sound is taken.
+    Other files are listed as skipped.
+
+    Raises SourceError if there is no such video.
+    """
+    tree = walk(source) if source.is_dir() else Tree(source.absolute().parent, [(source.name,)])
+    listing = Listing(skipped=list(tree.skipped))
+    takes: dict[Parts, Take] = {}
+    for parts in tree.files:
+        take = parse(parts[-1])
+        if isinstance(take, Take):
+            takes[parts] = take
+        else:
+            listing.skipped.append((tree.name(parts), take))
+    complete = {take.fields[1:]: parts for parts, take in reversed(takes.items()) if take.modality == FULL}
+    for parts, take in takes.items():
+        if take.modality == SILENT and take.fields[1:] in complete:
+            twin = tree.name(complete[take.fields[1:]])
+            listing.skipped.append((tree.name(parts), f"it is the same take as {twin}, without the sound"))
+        else:
+            listing.items.append(_item(tree, parts, take))
+    if not listing.items:
+        raise SourceError(f"{source}: no video is called as RAVDESS calls them: 01-01-03-02-01-01-12.mp4")
+    emotions = Counter(takes[parts].emotion for parts in takes)
+    if emotions[CALM]:
+        listing.notes.append(f"RAVDESS's calm counts as neutral ({emotions[CALM]} files)")
+    return listing
+
+
+def parse(name: str) -> Take | str:
+    """What the name of a video says, or why it is not used."""
+    path = PurePath(name)
+    match = _NAME.fullmatch(path.stem)
+    if not is_video(Path(name)):
+        return "it is only sound" if match and match[1] == SOUND else unread(path)
+    if not match:
+        return "it is not called as RAVDESS calls its files: 01-01-03-02-01-01-12.mp4"
+    for (field, allowed), value in zip(_FIELDS.items(), match.groups(), strict=True):
+        if value not in allowed:
+            return f"its name says {field} {value}, which RAVDESS does not have"
+    return "it is only sound" if match[1] == SOUND else Take(match.groups())
+
+
+def is_take(name: str) -> bool:
+    """Whether a video is called as RAVDESS calls them."""
+    return is_video(Path(name)) and bool(_NAME.fullmatch(PurePath(name).stem))
+
+
+def _item(tree: Tree, parts: Parts, take: Take) -> Item:
+    return Item(
+        media=VideoFile(tree.path(parts)),
+        source=tree.name(parts),
+        group=f"Actor {take.actor}",
+        label=EMOTIONS[take.emotion],
+        columns={"intensity": take.intensity, "actor": take.actor, "gender": take.gender},
+    )
