@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ..projection.checkpoint import DEFAULT_FOLDER
 from .fitting import Settings
+from .pretrained import DEFAULTS
+from .samples import SD15
 
 
 def positive(text: str) -> int:
@@ -42,7 +44,24 @@ def share(text: str) -> float:
 
 
 def add_encoder_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """`--text-encoder`, required if it has no default, and `--tokenizer`."""
+    """`--text-encoder`, `--tokenizer` and `--space`, as `load_encoder` takes them: None is the space's own default."""
+    parser.add_argument(
+        "--space",
+        choices=tuple(DEFAULTS),
+        default=SD15,
+        help="encode prompts for Stable Diffusion 1.5 (sd15), or for XL as well (sdxl); default: %(default)s",
+    )
+    parser.add_argument(
+        "--text-encoder",
+        default=default,
+        help="a Stable Diffusion 1.5 or XL .safetensors file, a Hugging Face id or folder, or 'random' (a stand-in for "
+        f"trying things out); default: {default or ', '.join(f'{name} ({space})' for space, name in DEFAULTS.items())}",
+    )
+    _add_tokenizer_argument(parser)
+
+
+def add_sd15_encoder_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """For commands that train in the sd15 space: `--text-encoder`, required if it has no default; `--tokenizer`."""
     parser.add_argument(
         "--text-encoder",
         required=default is None,
@@ -50,7 +69,11 @@ def add_encoder_arguments(parser: argparse.ArgumentParser, default: str | None =
         help="a Stable Diffusion 1.5 .safetensors file, a Hugging Face id or folder, or 'random' (a stand-in for "
         "trying things out)" + ("" if default is None else " (default: %(default)s)"),
     )
-    parser.add_argument("--tokenizer", help="a folder with CLIP's vocab.json and merges.txt")
+    _add_tokenizer_argument(parser)
+
+
+def _add_tokenizer_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tokenizer", metavar="FOLDER", help="a folder with CLIP's vocab.json and merges.txt")
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,11 @@
-"""Where CLIP's tokenizer is found, and one way to call it in every version of transformers."""
+"""Where CLIP's tokenizer is found, and one way to call it in every version of transformers.
+
+Stable Diffusion 1.5 and both text encoders of Stable Diffusion XL have the same tokenizer.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -9,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 T = TypeVar("T")
 
 CLIP_L = "openai/clip-vit-large-patch14"  # the text encoder of Stable Diffusion 1.5, on the Hugging Face hub
+SHOWN = 80  # characters of a prompt in a warning
 SPECIAL_TOKENS = 4  # begin, end, padding and unknown: a tokenizer with no more than these knows no word
 FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))  # either set makes a tokenizer
 
@@ -27,6 +32,10 @@ class Tokenize(Protocol):
         """The ids of one prompt."""
         ...
 
+    def text(self, ids: list[int]) -> str:
+        """Roughly the words that ids stand for."""
+        ...
+
 
 class ClipTokenizer:
     """CLIP's byte-pair tokenizer, read by transformers."""
@@ -39,6 +48,36 @@ class ClipTokenizer:
     def __call__(self, prompt: str) -> list[int]:
         ids: list[int] = self._tokenizer(prompt, verbose=False)["input_ids"]
         return ids
+
+    def text(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+
+class PromptTokens:
+    """Prompts → token ids that a model can read: what is too long is cut, with one warning per prompt."""
+
+    def __init__(self, tokenize: Tokenize, longest: int) -> None:
+        """`longest` is the number of tokens that the model reads: 77."""
+        self.end = tokenize.end
+        self.size = tokenize.size
+        self.longest = longest
+        self._tokenize = tokenize
+        self._warned: set[str] = set()
+
+    def __call__(self, prompt: str) -> list[int]:
+        ids = self._tokenize(prompt)
+        if len(ids) <= self.longest:
+            return ids
+        kept = self.longest - 1
+        if prompt not in self._warned:
+            self._warned.add(prompt)
+            lost = self._tokenize.text(ids[kept:-1])
+            warnings.warn(
+                f"a prompt has {len(ids)} tokens and CLIP reads {self.longest}: its end is cut off, from "
+                f"{lost[:SHOWN]!r} on; shorten it: {prompt[:SHOWN]!r}…",
+                stacklevel=2,
+            )
+        return [*ids[:kept], self.end]
 
 
 def find_tokenizer(folder: str | Path | None = None) -> ClipTokenizer:
@@ -60,7 +99,7 @@ def find_tokenizer(folder: str | Path | None = None) -> ClipTokenizer:
         ) from error
 
 
-def hub_tokenizer(name: str, **options: bool) -> ClipTokenizer:
+def hub_tokenizer(name: str, **options: Any) -> ClipTokenizer:
     """The tokenizer of a model on the Hugging Face hub. Raises OSError if it cannot be had."""
     from transformers import CLIPTokenizer
 
@@ -72,12 +111,14 @@ def hub_tokenizer(name: str, **options: bool) -> ClipTokenizer:
 
 def read_tokenizer(folder: Path) -> ClipTokenizer:
     """The tokenizer in a local folder. Raises EncoderError if its files are missing or broken."""
-    from transformers import CLIPTokenizer
+    from transformers import CLIPTokenizer, CLIPTokenizerFast
 
     if not has_tokenizer(folder):
-        raise EncoderError(f"{folder}: no tokenizer is there; it needs vocab.json and merges.txt")
+        raise EncoderError(f"{folder}: no tokenizer is there; it needs vocab.json and merges.txt, or tokenizer.json")
+    # Before transformers 5, the one that ComfyUI uses does not read tokenizer.json.
+    kind = CLIPTokenizer if (folder / "vocab.json").is_file() else CLIPTokenizerFast
     try:
-        return ClipTokenizer(CLIPTokenizer.from_pretrained(str(folder), local_files_only=True))
+        return ClipTokenizer(kind.from_pretrained(str(folder), local_files_only=True))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EncoderError(f"{folder}: its tokenizer cannot be read ({error}); copy its files again") from error
 

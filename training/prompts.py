@@ -1,148 +1,125 @@
-"""Prompts for labels: many wordings per emotion and strength, so that targets do not collapse onto seven points.
+"""Prompts for labelled pictures: many wordings per emotion, so that targets do not collapse onto seven points.
 
-Which wording a picture gets is decided by a number, never by chance, so that building a dataset twice gives
-the same samples.
+Which wording a picture gets is decided by its name, never by chance, so that building a dataset twice gives the
+same samples. The wordings are in templates.json beside this file, or in a file of the user's (see template_file.py).
+
+A template may name {emotion}, the label in varied words as strong as the source's column `intensity` says;
+{intensity}, a word for that; {label}, the label as it is; and any other column of the source. The pack's own
+templates name nothing about the person, such as {age} or {gender}: the expression is to be learnt, not who shows it.
 """
 
 from __future__ import annotations
 
-import re
-import zlib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from ..perception.vector import EMOTIONS
+from .labels import INTENSITIES, PLAIN, is_stated, level_of, plain_text
+from .template_file import SHIPPED, Template, TemplateError, label_key, read_templates
 
-TEMPLATES = (
-    "a person looking {feeling}",
-    "a photo of a {feeling} person",
-    "a close-up portrait of a {feeling} face",
-    "a {feeling} facial expression",
-    "someone with a {feeling} expression on their face",
-    "a {feeling} look",
-    "the face of someone {feeling}",
-    "a portrait photo of someone, {feeling} expression",
-    "a headshot of someone who is {feeling}",
-    "they look {feeling}",
-)
-LABEL_TEMPLATES = (  # for labels that are none of the seven emotions
-    "a person, {label}",
-    "a photo of a person, {label}",
-    "a portrait of a face, {label}",
-    "a close-up of a face, {label}",
-    "{label}, facial expression",
-    "someone's face, {label}",
-    "a headshot, {label}",
-    "a portrait photo of someone, {label}",
-)
-_NEUTRAL = ("neutral", "calm", "relaxed", "composed", "expressionless", "blank")
-FEELINGS = {  # emotion → how people say it when it is slight, plain, strong
-    "angry": (
-        ("slightly angry", "slightly annoyed", "mildly irritated", "somewhat cross", "faintly angry"),
-        ("angry", "mad", "annoyed", "irritated", "cross", "hostile"),
-        ("very angry", "furious", "enraged", "extremely angry", "outraged"),
-    ),
-    "disgust": (
-        ("slightly disgusted", "mildly disgusted", "somewhat repelled", "faintly disgusted", "vaguely queasy"),
-        ("disgusted", "repelled", "nauseated", "repulsed", "grossed out", "sickened"),
-        ("very disgusted", "utterly revolted", "extremely disgusted", "deeply repulsed", "revolted"),
-    ),
-    "fear": (
-        ("slightly afraid", "slightly scared", "somewhat uneasy", "mildly anxious", "vaguely worried"),
-        ("afraid", "scared", "fearful", "frightened", "anxious", "alarmed"),
-        ("very scared", "terrified", "extremely frightened", "panicked", "horrified"),
-    ),
-    "happy": (
-        ("slightly happy", "mildly amused", "faintly smiling", "somewhat cheerful", "gently smiling"),
-        ("happy", "smiling", "cheerful", "joyful", "glad", "amused"),
-        ("very happy", "overjoyed", "extremely happy", "laughing", "ecstatic"),
-    ),
-    "sad": (
-        ("slightly sad", "somewhat downcast", "mildly unhappy", "faintly sad", "vaguely gloomy"),
-        ("sad", "unhappy", "sorrowful", "gloomy", "downcast", "melancholic"),
-        ("very sad", "heartbroken", "extremely sad", "grief-stricken", "devastated"),
-    ),
-    "surprise": (
-        ("slightly surprised", "mildly surprised", "somewhat startled", "faintly surprised", "vaguely puzzled"),
-        ("surprised", "astonished", "amazed", "startled", "taken aback", "wide-eyed"),
-        ("very surprised", "shocked", "extremely surprised", "stunned", "utterly astonished"),
-    ),
-    "neutral": (_NEUTRAL, _NEUTRAL, _NEUTRAL),
-}
-
-# Strengths count from 0, a neutral face, over 1, the plain emotion; above is exaggerated.
-NEUTRAL_BELOW = 0.15
-STRONGEST = 1.5  # the most exaggerated that faces are sampled
-LEVELS = ((NEUTRAL_BELOW, 0.6), (0.6, 1.2), (1.2, STRONGEST))  # slight, plain, strong: from … to below
-
-_SYNONYMS = {  # other plain forms of the emotions' names, as data sets use them
-    "angry": ("anger", "mad"),
-    "disgust": ("disgusted", "disgusting"),
-    "fear": ("fearful", "afraid", "scared"),
-    "happy": ("happiness", "joy", "joyful"),
-    "sad": ("sadness", "unhappy"),
-    "surprise": ("surprised", "surprising"),
-    "neutral": ("calm", "normal", "neutrality", "expressionless"),
-}
-_EMOTION_OF = {word: emotion for emotion in EMOTIONS for word in (emotion, *_SYNONYMS[emotion])}
-_FILLERS = {"emotion", "expression", "expressions", "face", "faces", "images", "people", "person", "photos"}
+EMOTION, INTENSITY, LABEL = "emotion", "intensity", "label"
+Choices = Mapping[str, tuple[str, ...]]  # placeholder → the words that it may stand for
 
 
-def normalise(label: str) -> str | None:
-    """The emotion that `label` names, whatever its case, digits and dashes; None if none of the seven.
+@dataclass(frozen=True)
+class Templates:
+    """Wordings for labels."""
 
-    Synonyms count ("happiness", "Surprised", "03_fearful_faces"); calm counts as neutral.
-    """
-    words = re.findall(r"[^\W\d_]+", label.casefold())
-    return _EMOTION_OF.get(" ".join(word for word in words if word not in _FILLERS))
+    path: Path
+    templates: tuple[Template, ...]
+    label_templates: tuple[Template, ...]  # for labels that `emotions` does not have
+    intensities: Choices  # one of INTENSITIES → words for it
+    emotions: Mapping[str, tuple[tuple[str, ...], ...]]  # label → its words: for each of INTENSITIES, or for all alike
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Templates:
+        """The pack's own templates, or those of a `.json` or `.txt` file (see template_file.py).
+
+        Words that the file does not have are the pack's. Raises TemplateError, saying where and what to change.
+        """
+        shipped = read_templates(SHIPPED)
+        own = shipped if path is None else read_templates(path)
+        return cls(
+            path=path or SHIPPED,
+            templates=own.templates,
+            label_templates=own.label_templates or own.templates,
+            intensities={**shipped.intensities, **own.intensities},
+            emotions={**shipped.emotions, **own.emotions},
+        )
+
+    def prompts(self, label: str, columns: Mapping[str, str], name: str, count: int = 1) -> tuple[str, ...]:
+        """`count` different prompts for the picture called `name`; always the same for the same arguments.
+
+        Templates that name a column which `columns` does not have, or has empty, are not used. The first prompts
+        are in different templates, as far as there are enough, and the first of many are those of a smaller count.
+
+        Raises TemplateError if no template can be used, or they do not give as many prompts.
+        """
+        choices = self._choices(label, columns)
+        templates = self.templates if label_key(label) in self.emotions else self.label_templates
+        usable = [template for template in templates if all(column in choices for column in template.names)]
+        if not usable:
+            missing = sorted({column for template in templates for column in template.names} - set(choices))
+            raise TemplateError(
+                f"{self.path}: no template can be used for {name} (label {label!r}): all of them name columns that it "
+                f"does not have: {', '.join(missing)}. Add a template without them, or give the source these columns"
+            )
+        prompts: dict[str, None] = {}
+        for prompt in _in_order(usable, choices, name):
+            prompts[prompt] = None
+            if len(prompts) >= count:
+                return tuple(prompts)
+        raise TemplateError(
+            f"{self.path}: its templates give {len(prompts)} different prompts for {name} (label {label!r}), not "
+            f"{count}; ask for fewer per picture or add templates"
+        )
+
+    def _choices(self, label: str, columns: Mapping[str, str]) -> Choices:
+        """What each placeholder may stand for; those that nothing is known of are left out."""
+        texts = {column.casefold(): " ".join(value.split()) for column, value in columns.items()}
+        intensity = texts.pop(INTENSITY, "")
+        choices: dict[str, tuple[str, ...]] = {column: (text,) for column, text in texts.items() if text}
+        level = level_of(intensity)
+        if label_text := plain_text(label):
+            words = self.emotions.get(label_key(label), ((label_text,),))
+            if len(words) == 1:  # neutral: as neutral as ever, however strongly it is played
+                level = None if level is None else PLAIN
+            choices[LABEL] = (label_text,)
+            choices[EMOTION] = words[0] if len(words) == 1 else words[PLAIN if level is None else level]
+        if is_stated(intensity):
+            choices[INTENSITY] = (intensity,) if level is None else self.intensities[INTENSITIES[level]]
+        return choices
 
 
-def wordings(emotion: str, strength: float = 1.0) -> tuple[str, ...]:
-    """All prompts for one of `EMOTIONS` at a strength ≥ 0 (1 plain, above 1.2 strong, below 0.15 neutral)."""
-    if strength < NEUTRAL_BELOW:
-        emotion = "neutral"
-    level = _level(strength)
-    return tuple(
-        _article(template.format(feeling=feeling)) for feeling in FEELINGS[emotion][level] for template in TEMPLATES
-    )
+def _in_order(templates: Sequence[Template], choices: Choices, name: str) -> Iterator[str]:
+    """All prompts that the templates give, in an order of the name's own; every round has one of each template."""
+    start = _number(name) % len(templates)
+    sizes = [_size(template, choices) for template in templates]
+    for round_ in range(max(sizes)):
+        for index in [*range(start, len(templates)), *range(start)]:
+            if round_ < sizes[index]:
+                combination = (_number(f"{index} {name}") + round_) % sizes[index]
+                yield templates[index].fill(_combination(templates[index], choices, combination))
 
 
-def prompt_for(emotion: str, index: int, strength: float = 1.0) -> str:
-    """One of the `wordings` of an emotion: the same for the same index, all of them over many indices."""
-    choices = wordings(emotion, strength)
-    return choices[index % len(choices)]
+def _size(template: Template, choices: Choices) -> int:
+    """How many combinations of words a template has."""
+    size = 1
+    for column in template.names:
+        size *= len(choices[column])
+    return size
 
 
-def prompt_at(emotion: str, strength: float) -> str:
-    """The one prompt that says best how strong an emotion is: its feeling grows with the strength, 0…1.5.
-
-    Where the strength is known, as it is of sampled faces, a prompt drawn at random would only blur the target.
-    """
-    if emotion == "neutral" or strength < NEUTRAL_BELOW:
-        return prompt_for("neutral", 0)
-    begin, end = LEVELS[_level(strength)]
-    choices = wordings(emotion, strength)
-    feelings = len(choices) // len(TEMPLATES)
-    feeling = min(int((strength - begin) / (end - begin) * feelings), feelings - 1)
-    return choices[feeling * len(TEMPLATES) + feeling % len(TEMPLATES)]  # each feeling in a template of its own
+def _combination(template: Template, choices: Choices, number: int) -> dict[str, str]:
+    """The `number`-th combination of words."""
+    values = {}
+    for column in template.names:
+        number, index = divmod(number, len(choices[column]))
+        values[column] = choices[column][index]
+    return values
 
 
-def prompt_for_label(label: str, name: str) -> str:
-    """A prompt for a picture called `name` with a free label; the same for the same label and name.
-
-    Labels that are one of the seven emotions, or a synonym, get its wordings; others appear as they are.
-    """
-    index = zlib.crc32(name.encode("utf-8", "surrogateescape"))
-    emotion = normalise(label)
-    if emotion is not None:
-        return prompt_for(emotion, index)
-    text = re.sub(r"[\s_-]+", " ", label).strip()
-    return LABEL_TEMPLATES[index % len(LABEL_TEMPLATES)].format(label=text)
-
-
-def _level(strength: float) -> int:
-    """Which of `LEVELS` a strength belongs to; beyond them, the nearest."""
-    return sum(strength >= begin for begin, _ in LEVELS[1:])
-
-
-def _article(text: str) -> str:
-    """`a angry` → `an angry`."""
-    return re.sub(r"\ba (?=[aeiou])", "an ", text)
+def _number(text: str) -> int:
+    """A number that is as good as random, and always the same for a text."""
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "little")

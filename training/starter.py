@@ -9,7 +9,7 @@ from ..perception.expression import ExpressionModel
 from ..perception.vector import EMOTIONS, pack
 from .encoders import TextEncoder, fingerprint
 from .npz import SPACE, Dataset
-from .prompts import STRONGEST, prompt_at
+from .starter_prompts import STRONGEST, prompt_at
 
 SAMPLES = 6000
 EPOCHS = 40  # the faces come from a linear model: more would add next to nothing

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import shutil
 from pathlib import Path
 
@@ -9,10 +10,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from perception_clip.training import clip_tokenizer
+from perception_clip.training.arguments import add_encoder_arguments, add_sd15_encoder_arguments
 from perception_clip.training.clip_tokenizer import find_tokenizer
 from perception_clip.training.encoders import PROBE, EncoderError, TextEncoder, fingerprint, load_encoder
-from perception_clip.training.prompts import FEELINGS, wordings
 from perception_clip.training.random_clip import HashTokenizer
+from perception_clip.training.starter_prompts import FEELINGS, wordings
 
 PROMPTS = ["a happy face", "sad", "", "a much longer prompt, with marks!"]
 
@@ -105,7 +107,7 @@ def test_files_of_other_kinds_are_refused(tiny_clip: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("missing.safetensors", "there is no such file; pass a Stable Diffusion 1.5"),
+        ("missing.safetensors", "there is no such file; pass a Stable Diffusion"),
         ("model.ckpt", "can run code when they are read"),
         ("/no/such/folder", "there is no such folder. Pass 'random'"),
         ("nonsense", "there is no such folder. Pass 'random'"),
@@ -115,6 +117,17 @@ def test_files_of_other_kinds_are_refused(tiny_clip: Path, tmp_path: Path) -> No
 def test_encoders_that_are_not_there(spec: str, message: str) -> None:
     with pytest.raises(EncoderError, match=message):
         load_encoder(spec)
+
+
+def test_a_folder_in_the_layout_of_diffusers(tiny_clip: Path, tmp_path: Path) -> None:
+    for subfolder, names in {
+        "text_encoder": ("config.json", "model.safetensors"),
+        "tokenizer": ("vocab.json", "merges.txt"),
+    }.items():
+        (tmp_path / subfolder).mkdir()
+        for name in names:
+            shutil.copy(tiny_clip / name, tmp_path / subfolder)
+    assert torch.equal(load_encoder(str(tmp_path)).encode(PROMPTS), load_encoder(str(tiny_clip)).encode(PROMPTS))
 
 
 def test_folders_that_are_no_clip(tiny_clip: Path, tmp_path: Path) -> None:
@@ -132,7 +145,9 @@ def test_a_model_of_another_width_is_refused(tiny_clip: Path, tmp_path: Path) ->
 
     shape = {"hidden_size": 512, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 8}
     CLIPTextModel(CLIPTextConfig(vocab_size=100, **shape)).save_pretrained(tmp_path)
-    with pytest.raises(EncoderError, match=r"makes vectors of 512 numbers; Stable Diffusion 1\.5 needs the 768"):
+    with pytest.raises(
+        EncoderError, match=r"makes vectors of 512 numbers; Stable Diffusion 1\.5 needs 768: pass another"
+    ):
         load_encoder(str(tmp_path), tokenizer=str(tiny_clip))
 
 
@@ -171,8 +186,13 @@ def test_clips_own_tokenizer(shared_data: Path) -> None:
 def test_long_prompts_are_cut_with_a_warning(random: bool, tiny_clip: Path) -> None:
     encoder = load_encoder("random" if random else str(tiny_clip))
     fits, cut = "x " * 75, "x " * 75 + "and this is not read"
-    with pytest.warns(UserWarning, match=r"CLIP reads 77: its end is cut off: 'x x x"):
-        vector = encoder.encode([cut])
+    with pytest.warns(
+        UserWarning, match=r"has \d\d tokens and CLIP reads 77.*from 'and this is not read' on.*'x x"
+    ) as seen:
+        vector = encoder.encode([cut, cut])[:1]
+        encoder.token_states(cut)
+        encoder.encode([cut + "!"])
+    assert len(seen) == 2  # one for each prompt
     torch.testing.assert_close(vector, encoder.encode([fits]))
 
 
@@ -200,3 +220,21 @@ def test_the_stand_in_tells_all_our_words_apart() -> None:
     words = {word for emotion in FEELINGS for level in FEELINGS[emotion] for text in level for word in text.split()}
     tokenize = HashTokenizer()
     assert len({tokenize(word)[1] for word in words}) == len(words)
+
+
+def test_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    add_encoder_arguments(parser)
+    assert vars(parser.parse_args([])) == {"space": "sd15", "text_encoder": None, "tokenizer": None}
+    assert parser.parse_args(["--space", "sdxl", "--text-encoder", "x"]).space == "sdxl"
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--space", "sd3"])
+    shown = "".join(parser.format_help().split())  # argparse breaks lines at dashes too
+    assert "openai/clip-vit-large-patch14(sd15),stabilityai/stable-diffusion-xl-base-1.0(sdxl)" in shown
+    only = argparse.ArgumentParser()
+    add_sd15_encoder_arguments(only)
+    with pytest.raises(SystemExit):
+        only.parse_args([])
+    assert "the following arguments are required: --text-encoder" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        only.parse_args(["--text-encoder", "random", "--space", "sdxl"])

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from ...perception.pictures import read_picture
-from ..arguments import add_encoder_arguments, add_training_arguments, positive, settings_of
+from ..arguments import add_sd15_encoder_arguments, add_training_arguments, positive, settings_of
 from ..demo import Photo, run_demo, sample_photos
 from ..encoders import load_encoder
 from ..starter import EPOCHS, SAMPLES
@@ -15,7 +15,7 @@ from ..starter import EPOCHS, SAMPLES
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", type=Path, nargs="*", help="photos of yours (default: two public-domain photos)")
-    add_encoder_arguments(parser, default="random")
+    add_sd15_encoder_arguments(parser, default="random")
     parser.add_argument("--samples", type=positive, default=SAMPLES, help="faces to sample (default: %(default)s)")
     add_training_arguments(parser)
     # Never the nodes' own folder: a checkpoint of the stand-in encoder must not become their best_model.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..arguments import add_encoder_arguments, add_training_arguments, positive, settings_of
+from ..arguments import add_sd15_encoder_arguments, add_training_arguments, positive, settings_of
 from ..encoders import load_encoder
 from ..fitting import fit
 from ..starter import EPOCHS, SAMPLES, sample_dataset
@@ -12,7 +12,7 @@ from .train import print_result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_encoder_arguments(parser)
+    add_sd15_encoder_arguments(parser)
     parser.add_argument("--samples", type=positive, default=SAMPLES, help="faces to sample (default: %(default)s)")
     add_training_arguments(parser)
     parser.set_defaults(epochs=EPOCHS)
