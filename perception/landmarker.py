@@ -61,6 +61,7 @@ class BundledLandmarker:
         self.max_faces = max_faces
         self.min_confidence = min_confidence
         self._batch = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
+        self.concurrent = True
         self.portion = 1 if detector == "thorough" else self._batch
         self._detector = DETECTORS[detector](self.device, weights)
         self._mesh = load(FaceMesh(), "face_mesh", self.device, weights)

@@ -97,6 +97,7 @@ class MediaPipeLandmarker:
     """
 
     portion = PORTION
+    concurrent = False
 
     def __init__(self, model: Path, *, max_faces: int = MOST_FACES, min_confidence: float = 0.5) -> None:
         if max_faces < 1:

@@ -67,3 +67,9 @@ def pipeline_of(options: argparse.Namespace) -> PerceptionPipeline:
         emotion_model = TransformersEmotions(options.emotion_model, device=options.device)
     selection = Selection(order=options.face, max_faces=1)
     return PerceptionPipeline(landmarker, emotion_model, device=options.device, selection=selection)
+
+
+def finding(options: argparse.Namespace) -> str:
+    """All that decides whether a face is found in a picture, in words."""
+    model = "" if options.landmarker_model is None else options.landmarker_model.name
+    return f"{options.landmarker} {model} {options.detector} {options.min_confidence}"

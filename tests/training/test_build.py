@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import argparse
-import importlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -13,11 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from perception_clip.perception.pipeline import PerceptionPipeline
-from perception_clip.training.build import BuildError, build
+from perception_clip.perception.videos import Frame, write_video
+from perception_clip.training.build import NO_FACE, BuildError, BuildSummary, build
 from perception_clip.training.encoders import PROBE, TextEncoder, load_encoder
-from perception_clip.training.npz import load
-from perception_clip.training.prompts import wordings
-from perception_clip.training.sources import Item, find_items
+from perception_clip.training.items import Item
+from perception_clip.training.media import FrameFolder, media_of
+from perception_clip.training.prompts import Templates
+from perception_clip.training.reading import Plan
+from perception_clip.training.sources import find_items
 from perception_clip.training.store import Store, StoreError
 
 
@@ -26,17 +28,27 @@ def pipeline() -> PerceptionPipeline:
     return PerceptionPipeline()
 
 
+PLAN = Plan(Templates.load(None))
+
+
+def item(path: Path, prompt: str = "p", group: str = "g") -> Item:
+    return Item(media_of(path), source=path.name, group=group, prompts=(prompt,))
+
+
 class Counting:
     """The random-weight stand-in, remembering what it was asked to encode."""
 
     def __init__(self, encoder: TextEncoder) -> None:
         self.encoder = encoder
-        self.identity, self.dim = encoder.identity, encoder.dim
+        self.identity, self.dim, self.space = encoder.identity, encoder.dim, encoder.space
         self.asked: list[str] = []
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
         self.asked.extend(prompts)
         return self.encoder.encode(prompts)
+
+    def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        return self.encoder.extras(prompts)
 
 
 @pytest.fixture
@@ -66,7 +78,7 @@ def test_a_folder_becomes_a_dataset(
 ) -> None:
     items = find_items(photos).items
     with Store(tmp_path / "a.db") as store:
-        summary = build(items, store, pipeline, encoder, batch=2, progress=False)
+        summary = build(items, store, pipeline, encoder, PLAN, batch=2)
         samples = next(store.iterate())
         assert (summary.samples, summary.faces, summary.pictures) == (3, 3, 5)
         reasons = dict(summary.skipped)
@@ -78,7 +90,9 @@ def test_a_folder_becomes_a_dataset(
         assert samples.sources == ["faces/calm/grace.webp", "faces/happy/astronaut.png", "faces/happy/grey.jpg"]
         assert samples.groups == samples.sources
         assert samples.image_sizes.tolist() == [[600, 512], [512, 512], [512, 512]]
-        assert samples.prompts[0] in wordings("neutral") and samples.prompts[1] in wordings("happy")
+        assert samples.prompts == [PLAN.prompts(items[row])[0] for row in (0, 3, 5)]
+        assert samples.labels == ["calm", "happy", "happy"] and samples.splits == ["", "", ""]
+        assert all(0.5 <= score <= 1 for score in samples.scores)
         torch.testing.assert_close(torch.tensor(samples.embeddings), encoder.encoder.encode(samples.prompts))
         alone = pipeline([torch.tensor(np.asarray(Image.open(photos / "happy" / "astronaut.png")))])
         # Which pictures share a chunk may move a landmark by rounding, not by more.
@@ -88,22 +102,24 @@ def test_a_folder_becomes_a_dataset(
         assert (binding.encoder, binding.landmarker) == (encoder.identity, pipeline.landmarker.identity)
         assert binding.emotion_model == pipeline.emotion_model.identity
 
-        again = build(items, store, pipeline, encoder, batch=2, progress=False)
-        assert (again.samples, again.faces, again.known, len(store)) == (0, 0, 3, 3)
-        assert len(again.skipped) == 4
+        again = build(items, store, pipeline, encoder, PLAN, batch=2)
+        assert (again.samples, again.faces, again.known, again.pictures, len(store)) == (0, 0, 3, 0, 3)
+        assert sorted(again.skipped) == sorted(summary.skipped)  # those without a face were not looked at again
+        other = replace(PLAN, finding="with another detector")
+        assert build(items, store, pipeline, encoder, other, batch=2).pictures == 2
 
 
 def test_files_that_are_added_do_not_make_the_others_new(
     photos: Path, tmp_path: Path, pipeline: PerceptionPipeline, encoder: Counting
 ) -> None:
     sources = [photos / "happy" / "astronaut.png", photos / "happy" / "grey.jpg", photos / "calm" / "grace.webp"]
-    items = [Item(path, "p", "g") for path in sources]
+    items = [item(path) for path in sources]
     with Store(tmp_path / "a.db") as store:
-        assert build(items[1:], store, pipeline, encoder, batch=2, progress=False).samples == 2
+        assert build(items[1:], store, pipeline, encoder, PLAN, batch=2).samples == 2
         # In another company in its chunk, a picture's landmarks are rounded otherwise.
-        assert build(items, store, pipeline, encoder, batch=2, progress=False).samples == 1
+        assert build(items, store, pipeline, encoder, PLAN, batch=2).samples == 1
         (tmp_path / "renamed.png").write_bytes(sources[0].read_bytes())
-        renamed = build([Item(tmp_path / "renamed.png", "p", "g")], store, pipeline, encoder, progress=False)
+        renamed = build([item(tmp_path / "renamed.png")], store, pipeline, encoder, PLAN)
         assert (renamed.samples, renamed.known, len(store)) == (0, 1, 3)
 
 
@@ -113,10 +129,10 @@ def test_each_prompt_is_encoded_once(
     happy, calm = photos / "happy" / "astronaut.png", photos / "calm" / "grace.webp"
     wall = photos / "calm" / "wall.bmp"
     listed = [(happy, "smiling"), (calm, "smiling"), (wall, "never needed"), (calm, "calm"), (happy, "smiling")]
-    items = [Item(path, prompt, group="g") for path, prompt in listed]
+    items = [item(path, prompt) for path, prompt in listed]
     for _ in range(2):
         with Store(tmp_path / "a.db") as store:
-            build(items, store, pipeline, encoder, batch=2, progress=False)
+            build(items, store, pipeline, encoder, PLAN, batch=2)
             assert len(store) == 3
     assert encoder.asked == [PROBE, "smiling", "calm", PROBE]
 
@@ -129,7 +145,7 @@ def test_the_largest_face_of_a_picture_is_kept(
     canvas[100:356, :256], canvas[:, 288:] = small, astronaut
     Image.fromarray(canvas).save(tmp_path / "two.png")
     with Store(tmp_path / "a.db") as store:
-        summary = build([Item(tmp_path / "two.png", "p", "g")], store, pipeline, encoder, progress=False)
+        summary = build([item(tmp_path / "two.png")], store, pipeline, encoder, PLAN)
         (samples,) = store.iterate()
     assert summary.samples == len(samples) == 1
     assert samples.perceptions[0, :1434:3].mean() > 288 / 800  # the one on the right
@@ -147,9 +163,9 @@ def test_frames_of_a_video_are_one_group(
             container.mux(stream.encode(av.VideoFrame.from_ndarray(part, format="rgb24")))
         container.mux(stream.encode())
     (tmp_path / "broken.mp4").write_text("no video")
-    items = [Item(tmp_path / "broken.mp4", "p", "b"), Item(path, "smiling", "clip 1")]
+    items = [item(tmp_path / "broken.mp4", group="b"), item(path, "smiling", "clip 1")]
     with Store(tmp_path / "a.db") as store:
-        summary = build(items, store, pipeline, encoder, every=4, progress=False)
+        summary = build(items, store, pipeline, encoder, replace(PLAN, every=4))
         (samples,) = store.iterate()
     assert summary.pictures == 3
     assert samples.sources == ["clip.mp4#frame=0", "clip.mp4#frame=4", "clip.mp4#frame=8"]
@@ -157,70 +173,129 @@ def test_frames_of_a_video_are_one_group(
     assert [which for which, _ in summary.skipped] == ["broken.mp4"]
 
 
+def moving(path: Path, astronaut: np.ndarray, shifts: Sequence[int]) -> Path:
+    """A video of 4 frames per second in which the photo moves."""
+    frames = (
+        Frame(number, number / 4, torch.tensor(astronaut[:256, 100 + shift : 356 + shift].copy()))
+        for number, shift in enumerate(shifts)
+    )
+    path.write_bytes(write_video(frames, rate=4).getvalue())
+    return path
+
+
+def test_a_finished_video_is_not_looked_at_again(
+    tmp_path: Path, pipeline: PerceptionPipeline, encoder: Counting, astronaut: np.ndarray
+) -> None:
+    clip = moving(tmp_path / "clip.mp4", astronaut, range(0, 48, 8))
+    plan = replace(PLAN, every=2)
+    with Store(tmp_path / "a.db") as store:
+        assert build([item(clip)], store, pipeline, encoder, plan).pictures == 3
+        again = build([item(clip)], store, pipeline, encoder, plan)
+        assert (again.pictures, again.known, again.samples) == (0, 1, 0)
+        # Other frames of it are another matter; those that are samples already are not perceived.
+        more = build([item(clip)], store, pipeline, encoder, replace(plan, every=1))
+        assert (more.pictures, more.known, more.samples) == (3, 3, 3)
+
+
+def test_only_frames_with_another_expression(
+    tmp_path: Path, pipeline: PerceptionPipeline, encoder: Counting, astronaut: np.ndarray, grace_hopper: np.ndarray
+) -> None:
+    """A head that only moves shows nothing new; another face does."""
+    hopper = np.asarray(Image.fromarray(grace_hopper).resize((512, 600)))[60:316, 120:376]
+    faces = [astronaut[:256, 100 + shift : 356 + shift] for shift in (0, 4, 8)] + [hopper, hopper]
+    paths = []
+    for number, face in enumerate(faces):
+        paths.append(tmp_path / f"{number}.png")
+        Image.fromarray(np.ascontiguousarray(face)).save(paths[-1])
+    clip = Item(FrameFolder(tuple(paths)), source="clip", group="clip", prompts=("p",))
+    plan = replace(PLAN, only_changes=True)
+    with Store(tmp_path / "a.db") as store:
+        summary = build([clip], store, pipeline, encoder, plan)
+        (samples,) = store.iterate()
+    assert (summary.pictures, summary.samples, summary.unchanged) == (5, 2, 3)
+    assert samples.sources == ["clip#frame=0", "clip#frame=3"]
+
+
+def test_what_is_wrong_with_a_clip_is_told_once(
+    tmp_path: Path, pipeline: PerceptionPipeline, encoder: Counting, astronaut: np.ndarray
+) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(5)]
+    for number in (0, 2):
+        Image.fromarray(astronaut).save(paths[number])
+    for number in (1, 3):
+        Image.new("RGB", (64, 64)).save(paths[number])
+    paths[4].write_text("no picture")
+    clip = Item(FrameFolder(tuple(paths)), source="clip", group="clip", prompts=("p",))
+    with Store(tmp_path / "a.db") as store:
+        for _ in range(2):
+            summary = build([clip], store, pipeline, encoder, PLAN)
+            ((which, why),) = summary.skipped
+            assert which == "clip" and why.startswith("1 of 5 frames could not be read; the first: ")
+            assert why.endswith("no face was found in 2 of 4 frames (first in frame 1)")
+        assert len(store) == 2
+
+
+def test_several_prompts_for_each_picture(
+    photos: Path, tmp_path: Path, pipeline: PerceptionPipeline, encoder: Counting
+) -> None:
+    items = find_items(photos).items
+    plan = replace(PLAN, prompts_per_picture=3)
+    with Store(tmp_path / "a.db") as store:
+        assert build(items, store, pipeline, encoder, PLAN).samples == 3
+        summary = build(items, store, pipeline, encoder, plan)  # two prompts more for each
+        assert (summary.samples, len(store)) == (6, 9)
+        samples = next(store.iterate())
+    assert len(set(zip(samples.sources, samples.prompts, strict=True))) == 9
+    by_source = {source: samples.perceptions[samples.sources.index(source)] for source in samples.sources}
+    for source, perception in zip(samples.sources, samples.perceptions, strict=True):
+        np.testing.assert_allclose(perception, by_source[source], atol=1e-4)
+
+
+def test_progress(photos: Path, tmp_path: Path, pipeline: PerceptionPipeline, encoder: Counting) -> None:
+    items = find_items(photos).items
+    done = []
+    with Store(tmp_path / "a.db") as store:
+        build(items, store, pipeline, encoder, PLAN, batch=2, progress=lambda items, _: done.append(items))
+    assert done == sorted(done) and done[-1] == len(items) and len(done) >= 3
+
+
+def test_a_build_that_is_stopped_goes_on(
+    photos: Path, tmp_path: Path, pipeline: PerceptionPipeline, encoder: Counting
+) -> None:
+    items = find_items(photos).items
+    summary = BuildSummary()
+
+    def stop(_: float, __: BuildSummary) -> None:
+        raise KeyboardInterrupt
+
+    with Store(tmp_path / "a.db") as store:
+        with pytest.raises(KeyboardInterrupt):
+            build(items, store, pipeline, encoder, PLAN, batch=2, progress=stop, summary=summary)
+        assert summary.pictures == 2 and len(store) == summary.samples
+        build(items, store, pipeline, encoder, PLAN, batch=2)
+        assert len(store) == 3
+
+
 def test_no_face_at_all_is_an_error(
     photos: Path, tmp_path: Path, pipeline: PerceptionPipeline, encoder: Counting
 ) -> None:
     with Store(tmp_path / "a.db") as store:
-        items = [Item(photos / "calm" / "wall.bmp", "p", "g"), Item(photos / "happy" / "text.jpg", "p", "g")]
-        with pytest.raises(BuildError, match=r"in any of 2 files \(1 pictures\); the first: text\.jpg: this is not a"):
-            build(items, store, pipeline, encoder, progress=False)
+        items = [item(photos / "calm" / "wall.bmp"), item(photos / "happy" / "text.jpg")]
+        summary = build(items, store, pipeline, encoder, PLAN)
+        assert summary.skipped[0] == ("wall.bmp", NO_FACE)
+        with pytest.raises(BuildError, match=r"in any of 2 files \(1 pictures\); the first: wall\.bmp: no face"):
+            summary.check(2)
         assert len(store) == 0 and store.binding is None
         with pytest.raises(BuildError, match="the list: it is empty"):
-            build([], store, pipeline, encoder, progress=False)
+            build([], store, pipeline, encoder, PLAN).check(0)
 
 
 def test_another_encoder_is_noticed(
     photos: Path, tmp_path: Path, pipeline: PerceptionPipeline, encoder: Counting, tiny_clip: Path
 ) -> None:
-    items = [Item(photos / "happy" / "astronaut.png", "p", "g")]
+    items = [item(photos / "happy" / "astronaut.png")]
     with Store(tmp_path / "a.db") as store:
-        build(items, store, pipeline, encoder, progress=False)
+        build(items, store, pipeline, encoder, PLAN)
         with pytest.raises(StoreError, match=r"text encoder 'random-weight stand-in.*use another dataset name"):
-            build(items, store, pipeline, load_encoder(str(tiny_clip)), progress=False)
+            build(items, store, pipeline, load_encoder(str(tiny_clip)), PLAN)
         assert len(store) == 1
-
-
-def run(command: str, *arguments: str) -> int:
-    module = importlib.import_module(f"perception_clip.training.commands.{command}")
-    parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
-    code: int = module.run(parser.parse_args(arguments))
-    return code
-
-
-def test_the_commands(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "my.npz"
-    assert run("build", str(photos), "--out", str(path), "--text-encoder", "random") == 0
-    shown = capsys.readouterr().out
-    assert "3 faces in 5 pictures; 3 samples are new, 0 were there before, 4 files or frames skipped" in shown
-    assert "skipped faces/happy/corrupt.png: the picture cannot be read" in shown
-    assert f"3 samples in {tmp_path / 'my.db'}, prompts encoded by: random-weight stand-in" in shown
-    assert f"3 samples exported to {path}" in shown
-    assert run("export", str(tmp_path / "my.db"), "--out", str(tmp_path / "again.npz")) == 0
-    assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()
-    assert run("import", str(path), "--out", str(tmp_path / "other.db")) == 0
-    assert "3 new samples; 3 in" in capsys.readouterr().out
-    assert len(load(path)) == 3
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        (("build", "x", "--out", "a.csv"), ValueError, r"a\.csv must end in \.db or \.npz"),
-        (("build", "missing", "--out", "a.db"), FileNotFoundError, "no such folder or file"),
-        (("export", "missing.db"), FileNotFoundError, "there is no such dataset"),
-        (("export", "x.db", "--out", "x.zip"), ValueError, r"must end in \.npz"),
-        (("import", "x.npz", "--out", "x"), ValueError, r"must end in \.db"),
-    ],
-)
-def test_commands_say_what_is_wrong(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: tuple[str, ...],
-    error: type[Exception],
-    message: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(error, match=message):
-        run(*arguments)
-    assert list(tmp_path.iterdir()) == []

@@ -1,21 +1,36 @@
-"""`build`: a folder per label, or a CSV, → a dataset."""
+"""`build`: pictures and videos with labels or prompts → a dataset."""
 
 from __future__ import annotations
 
 import argparse
+import csv
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
+from tqdm import tqdm
+
+from ...perception.files import atomic_path
 from ..arguments import add_device_argument, add_encoder_arguments, positive
-from ..build import build
-from ..clip_tokenizer import CLIP_L
-from ..encoders import load_encoder
+from ..build import BATCH, WORKERS, BuildSummary, Progress, build
+from ..encoders import TextEncoder, load_encoder
+from ..items import Listing
 from ..npz import export
-from ..perceiving import add_perception_arguments, pipeline_of
-from ..sources import find_items
+from ..perceiving import add_perception_arguments, finding, pipeline_of
+from ..prompts import Templates
+from ..reading import Plan
+from ..rows import open_rows
+from ..sharding import EncodedPrompts, Job, build_shards
+from ..sources import DATASET, FORMATS, detect, find_items
 from ..store import Store
+from ..transfer import copy_samples, reencode
 
 SUFFIXES = (".db", ".npz")
 LISTED = 10  # skipped files named in the summary
+SKIPPED_FILE = "skipped.csv"
+ENGINES = ("plain", "ray")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         type=Path,
         metavar="SOURCE",
-        help="a folder with one subfolder of pictures or videos per label, or a CSV with the columns path, prompt and "
-        "perhaps group",
+        help="a folder with one subfolder per label, pictures with captions beside them, a CSV or JSONL file, RAVDESS, "
+        "FER2013, a video, a folder of frames, or a dataset that ComfyUI's node has written",
     )
     parser.add_argument(
         "--out",
@@ -32,34 +47,200 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="my.db, which grows when you build into it again; or my.npz, which is exported from a my.db beside it",
     )
-    add_encoder_arguments(parser, default=CLIP_L)
+    parser.add_argument("--format", choices=FORMATS, help="what SOURCE is (default: found out from what is there)")
+    prompts = parser.add_argument_group("prompts")
+    prompts.add_argument(
+        "--prompt",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="what all pictures express; may be given several times",
+    )
+    prompts.add_argument("--label", default="", help="what all pictures are called, as happy: prompts are made from it")
+    prompts.add_argument(
+        "--templates", type=Path, metavar="FILE", help="your own prompt templates (default: training/templates.json)"
+    )
+    prompts.add_argument(
+        "--prompts-per-picture",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="so many prompts are made from a label, and each is a sample (default: %(default)s)",
+    )
+    add_encoder_arguments(parser)
     add_perception_arguments(parser)
     add_device_argument(parser)
-    parser.add_argument(
-        "--every", type=positive, metavar="N", help="take every N-th frame of videos (default: about two per second)"
+    frames = parser.add_argument_group("videos and folders of frames")
+    frames.add_argument(
+        "--every",
+        type=positive,
+        metavar="N",
+        help="take every N-th frame, 1 for all (default: about two per second of a video, all of a folder)",
     )
-    parser.add_argument("--batch", type=positive, default=16, help="pictures per step (default: %(default)s)")
+    frames.add_argument(
+        "--changes",
+        action="store_true",
+        help="take only frames in which the expression has changed; all are looked at, or those of --every",
+    )
+    running = parser.add_argument_group("running")
+    running.add_argument("--batch", type=positive, default=BATCH, help="pictures per step (default: %(default)s)")
+    running.add_argument(
+        "--workers",
+        type=positive,
+        default=WORKERS,
+        help="threads that read ahead, and as many that perceive (default: %(default)s)",
+    )
+    running.add_argument(
+        "--skipped",
+        type=Path,
+        metavar="FILE",
+        help=f"where to list what gave no sample, and why (default: {SKIPPED_FILE} beside --out)",
+    )
+    running.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default=ENGINES[0],
+        help="ray spreads the work over --workers processes, or a cluster (the extra `scale`) (default: %(default)s)",
+    )
+    running.add_argument("--address", help="of a Ray cluster, with --engine ray (default: this machine)")
 
 
 def run(options: argparse.Namespace) -> int:
+    started = time.perf_counter()
     if options.out.suffix not in SUFFIXES:
         raise ValueError(f"--out {options.out} must end in {' or '.join(SUFFIXES)}")
-    listing = find_items(options.source)
-    encoder = load_encoder(options.text_encoder, device=options.device, tokenizer=options.tokenizer)
-    pipeline = pipeline_of(options)
+    if options.address and options.engine != "ray":
+        raise ValueError("--address goes with --engine ray")
+    kind = options.format or detect(options.source)
     database = options.out.with_suffix(".db")
+    if kind == DATASET:
+        copy_dataset(options, database)
+    else:
+        build_dataset(options, kind, database)
     with Store(database) as store:
-        summary = build(listing.items, store, pipeline, encoder, batch=options.batch, every=options.every)
-        skipped = [*listing.skipped, *summary.skipped]
-        for which, why in skipped[:LISTED]:
-            print(f"skipped {which}: {why}")
-        if len(skipped) > LISTED:
-            print(f"… and {len(skipped) - LISTED} more")
-        print(
-            f"{summary.faces} faces in {summary.pictures} pictures; {summary.samples} samples are new, "
-            f"{summary.known} were there before, {len(skipped)} files or frames skipped"
-        )
-        print(f"{len(store)} samples in {database}, prompts encoded by: {encoder.identity}")
+        print(f"{len(store)} samples in {database}; {time.perf_counter() - started:.0f} s")
         if options.out.suffix == ".npz":
             print(f"{export(store, options.out)} samples exported to {options.out}")
     return 0
+
+
+def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> None:
+    """Perceive what `options.source` lists."""
+    # Ray's workers have a working directory of their own.
+    source = options.source.absolute() if options.engine == "ray" else options.source
+    listing = find_items(source, kind, prompts=options.prompt, label=options.label)
+    for note in listing.notes:
+        print(note)
+    plan = Plan(
+        templates=Templates.load(options.templates),
+        prompts_per_picture=options.prompts_per_picture,
+        every=options.every,
+        only_changes=options.changes,
+        finding=finding(options),
+    )
+    encoder = encoder_of(options)
+    pipeline = pipeline_of(options)
+    summary = BuildSummary()
+    with writing_skipped(options, listing, summary), bar(len(listing.items)) as progress, Store(database) as store:
+        if options.engine == "ray":
+            job = Job(
+                items=listing.items,
+                plan=plan,
+                encoded=EncodedPrompts(encoder, [prompt for item in listing.items for prompt in plan.prompts(item)]),
+                make_pipeline=partial(pipeline_of, options),
+                made_with=f"{pipeline.landmarker.identity} {pipeline.emotion_model.identity}",
+                folder=database.with_suffix(".shards").resolve(),
+                batch=options.batch,
+            )
+            build_shards(
+                job, store, workers=options.workers, address=options.address, progress=progress, summary=summary
+            )
+        else:
+            build(
+                listing.items,
+                store,
+                pipeline,
+                encoder,
+                plan,
+                batch=options.batch,
+                workers=options.workers,
+                progress=progress,
+                summary=summary,
+            )
+    print_summary(summary, [*listing.skipped, *summary.skipped], skipped_file(options))
+    summary.check(len(listing.items))
+    print(f"prompts encoded by: {encoder.identity}")
+    if options.engine == "ray":
+        print(f"the shards are in {database.with_suffix('.shards')}, and can be deleted")
+
+
+@contextmanager
+def bar(total: int) -> Iterator[Progress]:
+    """A progress bar over so many items, with the rate, faces found, skips and the time left."""
+    layout = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} files, {elapsed}<{remaining}{postfix}"
+    with tqdm(total=total, desc="perceiving", bar_format=layout, smoothing=0.1) as shown:
+        started = time.perf_counter()
+
+        def update(done: float, summary: BuildSummary) -> None:
+            rate = summary.pictures / (time.perf_counter() - started)
+            shown.set_postfix_str(
+                f"{rate:.1f} pictures/s, {summary.faces} faces, {len(summary.skipped)} skipped", refresh=False
+            )
+            shown.update(done - shown.n)
+
+        yield update
+
+
+@contextmanager
+def writing_skipped(options: argparse.Namespace, listing: Listing, summary: BuildSummary) -> Iterator[None]:
+    """Whatever ends the build, list what gave no sample until then."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # on a full disk, what ended the build is the better message
+            write_skipped([*listing.skipped, *summary.skipped], skipped_file(options))
+        raise
+    write_skipped([*listing.skipped, *summary.skipped], skipped_file(options))
+
+
+def skipped_file(options: argparse.Namespace) -> Path:
+    path: Path = options.skipped or options.out.with_name(SKIPPED_FILE)
+    return path
+
+
+def write_skipped(skipped: Sequence[tuple[str, str]], path: Path) -> None:
+    """A CSV with the columns path and reason."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "reason"))
+        writer.writerows(skipped)
+
+
+def print_summary(summary: BuildSummary, skipped: Sequence[tuple[str, str]], path: Path) -> None:
+    for which, why in skipped[:LISTED]:
+        print(f"skipped {which}: {why}")
+    if len(skipped) > LISTED:
+        print(f"… and {len(skipped) - LISTED} more")
+    if skipped:
+        print(f"all {len(skipped)} skipped files are listed in {path}")
+    unchanged = f", {summary.unchanged} frames showed no new expression" if summary.unchanged else ""
+    print(
+        f"{summary.faces} faces in {summary.pictures} pictures{unchanged}; {summary.samples} samples are new, "
+        f"{summary.known} pictures were there before, {len(skipped)} files skipped"
+    )
+
+
+def copy_dataset(options: argparse.Namespace, database: Path) -> None:
+    """Take over the samples of another dataset; with --text-encoder, its prompts are encoded anew."""
+    if database.exists() and options.source.exists() and database.samefile(options.source):
+        raise ValueError(f"{options.source} and --out are the same dataset; give another name, or use `export`")
+    with open_rows(options.source) as source, Store(database) as target:
+        if options.text_encoder is None:
+            new = copy_samples(source, target)
+        else:
+            new = reencode(source, target, encoder_of(options))
+        print(f"{new} of {len(source)} samples are new")
+
+
+def encoder_of(options: argparse.Namespace) -> TextEncoder:
+    return load_encoder(options.text_encoder, device=options.device, tokenizer=options.tokenizer, space=options.space)

@@ -1,0 +1,114 @@
+"""A build over a local Ray cluster of two workers holds what a plain build holds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from perception_clip.training.build import PORTION
+from perception_clip.training.cli import main
+from perception_clip.training.samples import Samples
+from perception_clip.training.store import Store
+
+pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
+
+PICTURES = 3 * PORTION + 10  # four portions
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory, astronaut: np.ndarray, grace_hopper: np.ndarray) -> Path:
+    """A folder per label; a few pictures show no face, one cannot be read, two are the same in different portions."""
+    root = tmp_path_factory.mktemp("sharding") / "faces"
+    for number in range(PICTURES):
+        path = root / ("angry", "happy", "sad", "surprise")[number * 4 // PICTURES] / f"{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photo = Image.fromarray((astronaut, grace_hopper)[number % 2]).rotate(number % 9 - 4).resize((192, 192))
+        (Image.new("RGB", (32, 32)) if number % 50 == 7 else photo).save(path)
+    (root / "happy" / "broken.png").write_text("no picture")
+    first = sorted((root / "angry").iterdir())[0]
+    (root / "angry" / "zzz.png").write_bytes(first.read_bytes())
+    return root
+
+
+def build(photos: Path, out: Path, *more: str) -> Samples:
+    assert main(["build", str(photos), "--out", str(out), "--text-encoder", "random", *more]) == 0
+    with Store(out, create=False) as store:
+        (samples,) = store.iterate()
+    return samples
+
+
+@pytest.fixture(scope="module")
+def plain(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    return build(photos, tmp_path_factory.mktemp("plain") / "plain.db", "--detector", "near")
+
+
+def assert_equal_rows(one: Samples, other: Samples) -> None:
+    for name in ("prompts", "groups", "sources", "labels", "splits", "keys"):
+        assert getattr(one, name) == getattr(other, name), name
+    np.testing.assert_array_equal(one.image_sizes, other.image_sizes)
+    # The number of threads, and of prompts encoded together, may differ, and with them the order of sums.
+    for name in ("perceptions", "embeddings", "scores"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-5)
+
+
+def test_two_workers_make_the_same_rows(
+    photos: Path, plain: Samples, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capsys.readouterr()
+    monkeypatch.chdir(photos.parent)  # the workers have a working directory of their own
+    ray = ("--detector", "near", "--engine", "ray", "--workers", "2")
+    assert_equal_rows(build(Path(photos.name), tmp_path / "ray.db", *ray), plain)
+    shown = capsys.readouterr().out
+    assert "skipped faces/happy/broken.png: this is not a picture" in shown
+    assert "no face was found in it" in (tmp_path / "skipped.csv").read_text()
+    # The shards are there, so that only the merging is done again; nothing is doubled.
+    started = time.perf_counter()
+    assert_equal_rows(build(photos, tmp_path / "ray.db", *ray), plain)
+    assert "0 samples are new" in capsys.readouterr().out
+    shards = sorted((tmp_path / "ray.shards").glob("*.npz"))
+    assert len(shards) == 4
+    assert main(["merge", *map(str, shards), "--out", str(tmp_path / "merged.db")]) == 0
+    with Store(tmp_path / "merged.db") as store:
+        (merged,) = store.iterate()
+    assert_equal_rows(merged, plain)
+    assert time.perf_counter() - started < 120
+
+
+def test_a_worker_that_is_killed_is_survived(photos: Path, plain: Samples, tmp_path: Path) -> None:
+    killed = []
+
+    def kill() -> None:
+        """Kill one worker once the first shard is there."""
+        while not any((tmp_path / "ray.shards").glob("*.json")):
+            time.sleep(0.02)
+        for process in Path("/proc").glob("[0-9]*"):
+            name = (process / "cmdline").read_bytes()
+            if name.startswith(b"ray::") and b"MapWorker" in name and _is_ours(process):
+                killed.append(int(process.name))
+                os.kill(killed[0], signal.SIGKILL)
+                return
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    rows = build(photos, tmp_path / "ray.db", "--detector", "near", "--engine", "ray", "--workers", "2")
+    killer.join(timeout=10)
+    assert killed
+    assert_equal_rows(rows, plain)
+
+
+def _is_ours(process: Path) -> bool:
+    """Whether a process descends from this one."""
+    number = process.name
+    while number not in ("0", "1"):
+        if int(number) == os.getpid():
+            return True
+        number = Path("/proc", number, "stat").read_text().rpartition(")")[2].split()[1]
+    return False

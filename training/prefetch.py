@@ -1,0 +1,105 @@
+"""Work done ahead in threads, its results taken in order."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from threading import Condition, Thread
+from typing import Generic, TypeVar
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class Prefetch(Generic[S, T]):
+    """The results of `work` on each of `items`, one item's after the other's, while threads run ahead.
+
+    Memory is bounded: threads wait while results of more than `limit` bytes, as `size` tells, have not been taken;
+    only a result that is waited for is always let through. An error in `work` is raised where its results are
+    taken. Use it in a `with` block, which ends the threads, each after its present result.
+    """
+
+    def __init__(
+        self, work: Callable[[S], Iterator[T]], items: Sequence[S], workers: int, size: Callable[[T], int], limit: int
+    ) -> None:
+        self._work, self._items = work, items
+        self._size, self._limit = size, limit
+        self._changed = Condition()  # guards all below
+        self._next = 0  # the item that no thread has taken yet
+        self._turn = 0  # the item whose results are taken now
+        self._results: dict[int, deque[T]] = defaultdict(deque)
+        self._ended: dict[int, BaseException | None] = {}
+        self._held = 0  # bytes
+        self._stopped = False
+        self._threads = [Thread(target=self._run, daemon=True) for _ in range(workers)]
+
+    def __enter__(self) -> Prefetch[S, T]:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def __iter__(self) -> Iterator[T]:
+        while self._turn < len(self._items):
+            while self._wait_for_result():
+                yield self._take()
+            with self._changed:
+                del self._results[self._turn]
+                error = self._ended.pop(self._turn)
+                self._turn += 1
+                self._changed.notify_all()
+            if error is not None:
+                raise error
+
+    def _wait_for_result(self) -> bool:
+        """Whether the item whose turn it is has a result more; waits until that is known."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._results[self._turn] or self._turn in self._ended)
+            return bool(self._results[self._turn])
+
+    def _take(self) -> T:
+        with self._changed:
+            result = self._results[self._turn].popleft()
+            self._held -= self._size(result)
+            self._changed.notify_all()
+            return result
+
+    def _is_awaited(self, number: int) -> bool:
+        """Whether nothing can go on before this item has a result."""
+        return number == self._turn and not self._results[number]
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                number = self._next
+                self._next += 1
+            if number >= len(self._items) or self._stopped:
+                return
+            error: BaseException | None = None
+            try:
+                for result in self._work(self._items[number]):
+                    if not self._hand_over(number, result):
+                        return
+            except BaseException as raised:  # noqa: BLE001  # it is raised again where the results are taken
+                error = raised
+            with self._changed:
+                self._ended[number] = error
+                self._changed.notify_all()
+
+    def _hand_over(self, number: int, result: T) -> bool:
+        """Add a result once there is room for it; False if nobody wants it any more."""
+        size = self._size(result)
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._stopped or self._held + size <= self._limit or self._is_awaited(number)
+            )
+            self._results[number].append(result)
+            self._held += size
+            self._changed.notify_all()
+            return not self._stopped

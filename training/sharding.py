@@ -1,0 +1,176 @@
+"""A build spread over many processes or machines by Ray Data: portions of the items become shards, one NPZ each.
+
+Every shard is a small build of its own, so the shards, one after the other, hold what a plain build holds. A shard is
+written whole or not at all: a build that was stopped, or of which a worker died, goes on with those that are missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..perception.files import atomic_path
+from ..perception.pipeline import PerceptionPipeline
+from . import registration
+from .build import PORTION, BuildSummary, Progress, build
+from .encoders import PROBE, TextEncoder
+from .items import Item
+from .npz import export, import_npz
+from .reading import Plan
+from .store import Store
+
+MISSING = (
+    'Ray is not installed; --engine ray needs it: pip install "ray[data]" pyarrow (the extra `scale` of this pack), '
+    "or leave --engine out"
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker needs; Ray sends it to each."""
+
+    items: Sequence[Item]
+    plan: Plan
+    encoded: EncodedPrompts
+    make_pipeline: Callable[[], PerceptionPipeline]
+    folder: Path  # of the shards; all machines must see it, and the items, under the same names
+    made_with: str  # the identities of landmarker and emotion model
+    batch: int
+
+    def portion(self, number: int) -> Sequence[Item]:
+        return self.items[number * PORTION : (number + 1) * PORTION]
+
+    def shard(self, number: int) -> Path:
+        """The file of a portion; its name changes with all that its content depends on."""
+        prompts = [self.plan.prompts(item) for item in self.portion(number)]
+        what = repr((self.portion(number), prompts, self.plan.every, self.plan.only_changes, self.plan.finding))
+        digest = hashlib.sha256(f"{what} {self.batch} {self.encoded.identity} {self.made_with}".encode()).hexdigest()
+        return self.folder / f"{number:06d}-{digest[:12]}.npz"
+
+
+class EncodedPrompts:
+    """A text encoder that has encoded all its prompts already, once for all workers."""
+
+    def __init__(self, encoder: TextEncoder, prompts: Sequence[str]) -> None:
+        distinct = list(dict.fromkeys([PROBE, *prompts]))
+        self.identity, self.dim, self.space = encoder.identity, encoder.dim, encoder.space
+        self._row = {prompt: row for row, prompt in enumerate(distinct)}
+        self._embeddings, self._extras = encoder.encode(distinct), encoder.extras(distinct)
+
+    def encode(self, prompts: Sequence[str]) -> Tensor:
+        """P of the prompts → (P, 768)."""
+        return self._embeddings[[self._row[prompt] for prompt in prompts]]
+
+    def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """The space's further vectors of P of the prompts."""
+        rows = [self._row[prompt] for prompt in prompts]
+        return {name: vectors[rows] for name, vectors in self._extras.items()}
+
+
+class ShardBuilder:
+    """What runs in each of Ray's workers: the models, kept, and the shards made with them."""
+
+    def __init__(self, job: Any) -> None:
+        """`job` refers to a Job in Ray's store."""
+        import ray
+
+        self._job: Job = ray.get(job)
+        self._pipeline = self._job.make_pipeline()
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Portions' numbers → what each came to."""
+        summaries = [self._build(int(number)) for number in batch["portion"]]
+        return {"portion": batch["portion"], "summary": [json.dumps(asdict(summary)) for summary in summaries]}
+
+    def _build(self, number: int) -> BuildSummary:
+        """Make the shard of a portion, if it is not there yet."""
+        job = self._job
+        shard = job.shard(number)
+        note = shard.with_suffix(".json")
+        if note.exists():
+            return BuildSummary(**json.loads(note.read_text(encoding="utf-8")))
+        summary = BuildSummary()
+        with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "shard.db") as store:
+            build(
+                job.portion(number),
+                store,
+                self._pipeline,
+                job.encoded,
+                job.plan,
+                batch=job.batch,
+                workers=1,  # Ray has a worker for every core
+                summary=summary,
+            )
+            if summary.samples:
+                export(store, shard)
+        with atomic_path(note) as temporary:  # last: it says that the shard is whole
+            temporary.write_text(json.dumps(asdict(summary)), encoding="utf-8")
+        return summary
+
+
+def build_shards(
+    job: Job, store: Store, *, workers: int, address: str | None, progress: Progress, summary: BuildSummary
+) -> None:
+    """Make all shards of a job that are missing, and append them, in their order, to `store`.
+
+    Ray is started on this machine with `workers` processes, or joined at `address`. Workers that die are replaced, and
+    what they had begun is done again. Raises ImportError if Ray is not installed, StoreError if the store's samples
+    were made with other models.
+    """
+    numbers = range(-(-len(job.items) // PORTION))
+    done: dict[int, BuildSummary] = {}
+    with _ray(workers, address) as ray:
+        shared = ray.put(job)  # kept until the end: a worker that replaces another asks for it again
+        dataset = ray.data.from_items([{"portion": number} for number in numbers], override_num_blocks=len(numbers))
+        results = dataset.map_batches(
+            ShardBuilder,
+            fn_constructor_args=(shared,),
+            batch_size=1,
+            num_cpus=1,
+            compute=ray.data.ActorPoolStrategy(size=workers),
+        )
+        so_far = BuildSummary()
+        for row in results.iter_rows():
+            part = BuildSummary(**json.loads(row["summary"]))
+            done[int(row["portion"])] = part
+            so_far.add(part)
+            progress(min(len(done) * PORTION, len(job.items)), so_far)
+    for number in numbers:
+        part = done[number]
+        part.samples = import_npz(job.shard(number), store) if part.samples else 0
+        summary.add(part)
+
+
+@contextmanager
+def _ray(workers: int, address: str | None) -> Iterator[Any]:
+    """Ray, running, with this package known to its workers under the name that it has here."""
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise ImportError(MISSING) from error
+    ray.cloudpickle.register_pickle_by_value(registration)  # type: ignore[no-untyped-call]  # not importable there yet
+    root = Path(__file__).resolve().parents[1]
+    ray.init(
+        address=address,
+        num_cpus=None if address else workers,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        runtime_env={"worker_process_setup_hook": lambda: registration.register(root)},
+    )
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
