@@ -1,0 +1,37 @@
+"""`info`: what a dataset holds, and whether it can be trusted."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..inspection import inspect_survey
+from ..rows import open_rows, versions_of
+from ..survey import survey
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="my.db or training_data.npz")
+    parser.add_argument("--json", action="store_true", help="print it as JSON, with all counts")
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="also draw pictures into this folder (matplotlib: the extra `train`)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.report is not None:
+        from ..report import require_matplotlib, write_report
+
+        require_matplotlib()
+    with open_rows(options.file) as rows, tqdm(total=len(rows), desc="reading", unit="sample", leave=False) as bar:
+        seen, versions = survey(rows, bar.update), versions_of(rows)
+    inspection = inspect_survey(seen, options.file, versions)
+    print(json.dumps(inspection.as_dict(), indent=2, ensure_ascii=False) if options.json else inspection)
+    if options.report is not None:
+        index = write_report(inspection, seen, options.report)
+        if not options.json:
+            print(f"pictures: {index}")
+    return 0

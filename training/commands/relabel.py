@@ -1,0 +1,79 @@
+"""`relabel`: a dataset with other prompts → another dataset."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..arguments import add_device_argument, add_encoder_arguments, positive
+from ..encoders import load_encoder
+from ..outputs import OUT_HELP, open_output
+from ..prompts import Templates
+from ..relabelling import Relabelling, pair_up, read_map, relabel
+from ..rows import open_rows
+
+SHIPPED = "shipped"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="my.db or training_data.npz; it stays as it is")
+    parser.add_argument("--out", type=Path, required=True, help=OUT_HELP)
+    parser.add_argument("--map", type=Path, metavar="CSV", help="a file with the columns old and new: prompts")
+    parser.add_argument(
+        "--from-label", action="append", default=[], metavar="LABEL", help="all samples with this label …"
+    )
+    parser.add_argument("--to-prompt", action="append", default=[], metavar="TEXT", help="… get this prompt")
+    parser.add_argument(
+        "--templates",
+        nargs="?",
+        const=SHIPPED,
+        metavar="FILE",
+        help="make prompts from the labels, with your templates or, without FILE, the pack's",
+    )
+    parser.add_argument(
+        "--prompts-per-sample",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="so many are made from a label, and each is a sample (default: %(default)s)",
+    )
+    add_encoder_arguments(parser)
+    parser.add_argument(
+        "--re-encode", action="store_true", help="encode all prompts anew, also with another encoder than the dataset's"
+    )
+    add_device_argument(parser)
+    parser.set_defaults(space=None)  # the dataset's
+
+
+def run(options: argparse.Namespace) -> int:
+    given = (options.map, options.from_label, options.to_prompt, options.templates)
+    if not any(given) and not options.re_encode:
+        raise ValueError("say what to change: --map, --from-label and --to-prompt, --templates or --re-encode")
+    if options.prompts_per_sample > 1 and not options.templates:
+        raise ValueError("--prompts-per-sample goes with --templates")
+    templates = None
+    if options.templates:
+        templates = Templates.load(None if options.templates == SHIPPED else Path(options.templates))
+    relabelling = Relabelling(
+        prompts=read_map(options.map) if options.map else None,
+        labels=pair_up(options.from_label, options.to_prompt),
+        templates=templates,
+        count=options.prompts_per_sample,
+    )
+    with open_output(options.out, [options.file]) as target, open_rows(options.file) as source:
+        if source.binding is None:
+            raise ValueError(f"{options.file}: it holds no samples")
+        encoder = load_encoder(
+            options.text_encoder,
+            device=options.device,
+            tokenizer=options.tokenizer,
+            space=options.space or source.binding.space,
+        )
+        new = relabel(source, target, relabelling, encoder, anew=options.re_encode)
+        total = len(source)
+    if relabelling.unused:
+        print(f"not in the dataset, and so not used: {', '.join(map(repr, relabelling.unused))}")
+    if relabelling.unlabelled:
+        print(f"{relabelling.unlabelled:,} samples have no label and were not given prompts from templates")
+    print(f"{relabelling.changed:,} of {total:,} samples have other prompts; {new:,} are new in {options.out}")
+    return 0

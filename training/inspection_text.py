@@ -1,0 +1,158 @@
+"""An inspection in words, in lines of up to 100 columns."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from .advice import counted, near_copies, times
+
+if TYPE_CHECKING:
+    from .inspection import Inspection
+
+COLUMNS = 100
+NAMES, MOST_LABELS, MOST_OTHERS = 64, 30, 10  # columns of a name; lines of counts
+FIELD = 17  # columns of the words on the left
+
+
+def describe(held: Inspection) -> str:
+    """All of an inspection, ending with a verdict."""
+    lines = [f"{held.path}: {counted(held.samples, 'sample')}, {_bytes(held.file_bytes)}", ""]
+    if held.origin is not None:
+        lines += [*_made_with(held), ""]
+        for title, counts, most in (
+            ("label", held.labels, MOST_LABELS),
+            ("prompt", held.prompts, MOST_OTHERS),
+            ("group", held.groups, MOST_OTHERS),
+            ("split", held.splits, MOST_OTHERS),
+        ):
+            lines += [*_counts(title, counts, most, held.samples), ""]
+        lines += [*_checks(held), ""]
+    if held.findings:
+        lines.append("to look into:")
+        lines += [line for finding in held.findings for line in _wrapped("  - ", finding.text)]
+        lines.append("")
+    return "\n".join([*lines, f"verdict: {verdict(held)}"])
+
+
+def verdict(held: Inspection) -> str:
+    """One sentence."""
+    stops = sum(finding.stops for finding in held.findings)
+    if stops:
+        return "this cannot be trained on yet; what is missing stands first above"
+    if held.findings:
+        return f"this can be trained on; {counted(len(held.findings), 'thing')} to look into first"
+    return "this can be trained on; nothing speaks against it"
+
+
+def shown(text: str, width: int = NAMES) -> str:
+    """A text in one line of up to `width` columns: cut where it is longer, blank where a character prints nothing."""
+    plain = "".join(mark if mark.isprintable() else " " for mark in " ".join(text.split()))
+    if columns(plain) <= width:
+        return plain
+    while columns(plain) > width - 1:
+        plain = plain[:-1]
+    return plain.rstrip() + "…"
+
+
+def columns(text: str) -> int:
+    """How many columns a terminal takes for it."""
+    wide = sum(unicodedata.east_asian_width(mark) in "WF" for mark in text)
+    return len(text) + wide - sum(bool(unicodedata.combining(mark)) for mark in text)
+
+
+def _made_with(held: Inspection) -> list[str]:
+    assert held.origin is not None
+    sizes, scores = held.sizes, held.scores
+    pictures = "sizes unknown"
+    if sizes is not None:
+        (low, narrow), (high, broad) = sizes.smallest, sizes.largest
+        pictures = f"{narrow}×{low}" + ("" if sizes.smallest == sizes.largest else f" to {broad}×{high}") + " pixels"
+    score = "unknown"
+    if scores is not None and scores.known:
+        missing = held.samples - scores.known
+        score = f"median {scores.median:.2f}, lowest {scores.lowest:.2f}" + (
+            f", unknown for {missing:,}" if missing else ""
+        )
+    fields = {
+        "text encoder": held.origin.encoder + ("" if held.origin.has_fingerprint else " (without fingerprint)"),
+        "text space": held.origin.space,
+        "landmarker": held.origin.landmarker,
+        "emotion model": held.origin.emotion_model,
+        "versions": ", ".join(f"{name} {version}" for name, version in held.origin.versions.items()),
+        "pictures": pictures,
+        "detector's score": score,
+    }
+    return [line for name, value in fields.items() for line in _wrapped(f"{name:{FIELD}}", shown(value, 400))]
+
+
+def _counts(title: str, counts: Mapping[str, int], most: int, samples: int) -> list[str]:
+    if not counts:
+        return [f"{title + 's':{FIELD}}none"]
+    head = f"{title + 's'}: {len(counts):,}"
+    lines = [f"{head:{NAMES + 2}}{'samples':>12}{'share':>9}"]
+    for name, count in list(counts.items())[:most]:
+        text = shown(name)
+        lines.append(f"  {text}{' ' * (NAMES - columns(text))}{count:>12,}{_share(count, samples):>9}")
+    rest = samples - sum(counts.values())
+    if len(counts) > most:
+        hidden = sum(list(counts.values())[most:])
+        text = f"… and {len(counts) - most:,} more"
+        lines.append(f"  {text:{NAMES}}{hidden:>12,}{_share(hidden, samples):>9}")
+    if rest:
+        lines.append(f"  {f'(no {title})':{NAMES}}{rest:>12,}{_share(rest, samples):>9}")
+    return lines
+
+
+def _checks(held: Inspection) -> list[str]:
+    fields = {}
+    if held.balance is not None:
+        (most, many), (least, few) = held.balance.most, held.balance.least
+        ratio = "as many" if many == few else f"{times(held.balance.ratio)} as many"
+        fields["balance"] = (
+            f"{shown(most, 40)} has {ratio} samples as {shown(least, 40)} "
+            f"({_share(many, held.samples)} and {_share(few, held.samples)})"
+        )
+    if held.duplicates is not None:
+        twins = held.duplicates
+        parts = [f"{counted(twins.perceptions, 'perception')}"]
+        if twins.repeated:
+            parts.append(
+                f"{counted(twins.repeated, 'sample repeats', 'samples repeat')} one of them with another prompt"
+            )
+        parts.append(f"{twins.near:,} {'is' if twins.near == 1 else 'are'} nearly the same as one before")
+        fields["duplicates"] = "; ".join(parts)
+        fields["leakage"] = (
+            f"{near_copies(twins.straddling)} in another group or split"
+            if twins.straddling
+            else "none: no near-copies in different groups or splits"
+        )
+    if held.outliers is not None:
+        fields["outliers"] = (
+            f"{held.outliers.count:,} of {counted(held.samples, 'face')} more than {held.outliers.limit:g} times as "
+            "far from the usual as usual faces are"
+        )
+        for name, strangeness in held.outliers.strangest[:3]:
+            fields["outliers"] += f"; {strangeness:g}: {shown(name, 60) or 'without source'}"
+    return [line for name, value in fields.items() for line in _wrapped(f"{name:{FIELD}}", value)]
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text, COLUMNS, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=True
+    ) or [head.rstrip()]
+
+
+def _share(count: int, of: int) -> str:
+    share = 100 * count / of
+    return f"{share:.0f} %" if share >= 1 or not share else "< 1 %"
+
+
+def _bytes(size: int) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}" if unit != "bytes" else f"{size} {unit}"
+        size = size / 1000  # type: ignore[assignment]
+    return f"{size:.3g} GB"
