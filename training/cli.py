@@ -9,6 +9,11 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "build": "pictures and videos with prompts → a dataset",
+    "capture": "yourself at a camera, prompt by prompt → a dataset",
+    "info": "what a dataset holds, and whether it can be trusted",
+    "merge": "several datasets → one",
+    "filter": "some samples of a dataset → another dataset",
+    "relabel": "a dataset with other prompts → another dataset",
     "export": "a dataset → training_data.npz",
     "import": "any training_data.npz → a dataset that can grow",
     "train": "training_data.npz → best_model",

@@ -1,0 +1,178 @@
+"""`capture`: a camera, or a recorded video, and a list of prompts → a dataset."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+
+from ...perception.detectors import FOR_VIDEOS
+from ...perception.videos import Frame, Video
+from ..arguments import add_device_argument, add_encoder_arguments, positive
+from ..capture import NO_FACE, Limits, Look, Recorder, record
+from ..capture_opencv import Camera, Window, check_window, paced
+from ..capture_session import CaptureError, Session, Timing, read_prompts, summary
+from ..capture_view import View
+from ..encoders import load_encoder
+from ..media import VideoFile
+from ..perceiving import add_perception_arguments, pipeline_of
+from ..store import Store
+
+Show = Callable[[Frame, Look, Session], str]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    timing, limits = Timing(), Limits()
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--camera", type=int, default=0, metavar="N", help="number of the camera (default: 0)")
+    source.add_argument("--video", type=Path, metavar="FILE", help="a recorded video in place of a camera")
+    parser.add_argument(
+        "--prompts", type=Path, required=True, metavar="FILE", help="a text file: one prompt a line, # for comments"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="my.db, which grows with every session")
+    add_encoder_arguments(parser)
+    parser.add_argument(
+        "--countdown",
+        type=float,
+        default=timing.countdown,
+        metavar="SECONDS",
+        help="before each prompt is recorded (default: %(default)g)",
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        "--seconds", type=float, default=timing.seconds, help="recorded of each prompt (default: %(default)g)"
+    )
+    length.add_argument("--count", type=positive, metavar="N", help="good frames of each prompt, instead of seconds")
+    parser.add_argument(
+        "--per-second",
+        type=float,
+        default=timing.per_second,
+        metavar="N",
+        help="good frames kept of a second, at most (default: %(default)g)",
+    )
+    parser.add_argument("--group", default="", metavar="NAME", help="who is recorded; comes before the session's time")
+    add_perception_arguments(parser)
+    parser.set_defaults(detector=FOR_VIDEOS)  # whoever sits at a camera is near, and the window has to keep up
+    parser.add_argument(
+        "--max-yaw",
+        type=float,
+        default=limits.max_yaw,
+        metavar="DEGREES",
+        help="how far a head may be turned to either side (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--max-pitch",
+        type=float,
+        default=limits.max_pitch,
+        metavar="DEGREES",
+        help="how far it may look up or down (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--min-face",
+        type=float,
+        default=limits.min_face,
+        metavar="PIXELS",
+        help="how large a face must be (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--min-sharpness",
+        type=float,
+        default=limits.min_sharpness,
+        metavar="NUMBER",
+        help="variance of the Laplacian of the face, 96 pixels wide, by its contrast: sharp faces have 0.06 and more, "
+        "blurred ones 0.02 and less; 0 takes all (default: %(default)g)",
+    )
+    parser.add_argument("--no-window", action="store_true", help="show nothing, as on a machine without a display")
+    parser.add_argument("--font", metavar="FILE", help="a TrueType font that has the letters of your prompts")
+    add_device_argument(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    prompts = read_prompts(options.prompts)
+    if options.out.suffix != ".db":
+        raise ValueError(f"--out {options.out} must end in .db; `export` makes an .npz of it")
+    timing = Timing(options.countdown, options.seconds, options.count, options.per_second)
+    limits = Limits(options.max_yaw, options.max_pitch, options.min_face, options.min_sharpness)
+    session = Session(prompts, timing)
+    if not options.no_window:
+        check_window()  # before PyAV is loaded
+    began = f"session {datetime.now():%Y-%m-%d %H:%M:%S}"
+    video = None if options.video is None else Video(options.video)
+    view = View(mirrored=video is None, font=options.font)
+    with ExitStack() as stack:
+        if video is None:
+            camera = Camera(options.camera)
+            stack.callback(camera.close)
+            name, content, frames = camera.name, None, camera.frames()
+        else:
+            name, content, frames = options.video.name, VideoFile(options.video).digest(), video.frames()
+        encoder = load_encoder(
+            options.text_encoder, device=options.device, tokenizer=options.tokenizer, space=options.space
+        )
+        pipeline = pipeline_of(options)
+        store = stack.enter_context(Store(options.out))
+        recorder = Recorder(
+            store,
+            pipeline,
+            encoder,
+            prompts,
+            limits=limits,
+            group=f"{options.group} {began}".strip(),
+            source=name,
+            content=content,
+        )
+        show: Show | None = None
+        if not options.no_window:
+            window = Window()
+            stack.callback(window.close)
+            show = _on_screen(window, view)
+            frames = frames if video is None else paced(frames)
+        elif video is None:
+            show = _in_words()
+        try:
+            record(frames, session, recorder, show, live=video is None)
+        finally:
+            for line in summary(session):
+                print(line)
+            print(f"{session.new} new samples of {recorder.group!r}, {len(store)} in {options.out}")
+    if video is not None:
+        _check_video(options.video, video, session)
+    return 0
+
+
+def _on_screen(window: Window, view: View) -> Show:
+    return lambda frame, look, session: window.show(view.draw(frame.picture, look, session))
+
+
+def _in_words() -> Show:
+    """Without a window, a person at a camera is told in the terminal what comes and when."""
+    told: set[tuple[int, bool]] = set()
+
+    def show(frame: Frame, look: Look, session: Session) -> str:
+        state = session.turn, session.recording
+        if state not in told and not session.done:
+            told.add(state)
+            when = "now" if session.recording else f"in {session.timing.countdown:g} s"
+            print(f"{session.turn + 1} of {len(session.tallies)}, {when}: {session.tally.prompt}", flush=True)
+        return ""
+
+    return show
+
+
+def _check_video(path: Path, video: Video, session: Session) -> None:
+    """Say what of a video could not be used. Raises CaptureError if nothing could."""
+    if video.problem:
+        print(f"{path}: {video.problem}")
+    if not session.ended:
+        session.advance(video.frame_count / video.rate)
+        if not session.complete:
+            print(
+                f"{path} ended during prompt {session.turn + 1} of {len(session.tallies)}: shorten --seconds or "
+                "--countdown, or record a longer one"
+            )
+    if session.refused and not session.good:
+        reason, _ = session.refused.most_common(1)[0]
+        why = "no face was found" if reason == NO_FACE else f"mostly: {reason}"
+        raise CaptureError(f"{path}: none of the {session.refused.total()} frames that were due is good ({why})")
