@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from . import host
+from .dataset_info import DatasetInfo
 from .dataset_writer import DatasetWriter
 from .edit_perception import EditPerception
 from .face_perception import FacePerception
@@ -28,4 +29,5 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
             LoadPerception,
             PerceptionProjection,
             DatasetWriter,
+            DatasetInfo,
         ]

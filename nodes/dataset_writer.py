@@ -1,20 +1,30 @@
-"""Perceptions with a prompt, into a growing dataset."""
+"""Perceptions with their prompts, into a growing dataset."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from comfy_api.latest import io
+from torch import Tensor
 
+from ..perception.contact_sheet import contact_sheet
 from ..perception.vector import Perceptions
-from ..training.store import Store, dataset_path
+from ..training.glance import Glance, glance
+from ..training.samples import SPLITS
+from ..training.store import Store, StoreError, dataset_path
 from . import host
-from .checks import check_perceptions
+from .checks import check_choice, check_perceptions
 from .face_perception import PERCEPTION, count
+
+ONE, PER_FACE, PER_PICTURE = PROMPTS = ("one for all faces", "one line per face", "one line per picture")
+NO_SPLIT = "none"
+QUOTED = 80  # characters of a prompt in a message
 
 
 class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Appends every perceived face, with one prompt, to a dataset on disk."""
+    """Appends every perceived face, with its prompt, to a dataset on disk."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -24,18 +34,24 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
             category="Perception CLIP",
             description=(
                 "Adds every perceived face, together with a prompt that says what it expresses, to a dataset "
-                "for training a projection. Each sample is kept once, however often the graph is queued. "
+                "for training a projection. Each sample is kept once, however often the graph is queued, and nothing "
+                "is ever deleted. Shows the newest faces, drawn from their landmarks, and the counts. "
                 "Datasets lie in ComfyUI's user/__perception_clip/datasets/, which is not served over HTTP."
             ),
             inputs=[
-                PERCEPTION.Input("perception", tooltip="Faces from Face Perception; all of them are added."),
+                PERCEPTION.Input(
+                    "perception",
+                    tooltip="Faces from Face Perception. All are added, but not those that were filled in for pictures "
+                    "without a face (score 0).",
+                ),
                 io.Clip.Input("clip", tooltip="The CLIP of a Stable Diffusion 1.5 checkpoint."),
                 io.String.Input(
                     "prompt",
                     multiline=True,
                     dynamic_prompts=True,
                     placeholder="a person laughing with an open mouth",
-                    tooltip="What the faces express, in words, as you would prompt for it. Up to 75 tokens count.",
+                    tooltip="What the faces express, in words, as you would prompt for it; one for all, or one per "
+                    "line as chosen in prompts. Up to 75 tokens of each count.",
                 ),
                 io.String.Input(
                     "dataset",
@@ -49,6 +65,35 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
                     optional=True,
                     tooltip="The person or clip that the faces are from; may be empty. Training judges itself on "
                     "groups that it has not seen.",
+                ),
+                io.Combo.Input(
+                    "prompts",
+                    options=list(PROMPTS),
+                    default=ONE,
+                    optional=True,
+                    tooltip="How prompt is read. one for all faces: the whole text. one line per face: a line for each "
+                    "face, picture by picture, in the order of Face Perception. one line per picture: a line for each "
+                    "picture of a batch, with or without a face. Empty lines do not count.",
+                ),
+                io.String.Input(
+                    "label",
+                    default="",
+                    optional=True,
+                    tooltip="What the faces show in a word, such as happy; may be empty. Kept for counting, not "
+                    "trained on.",
+                ),
+                io.Combo.Input(
+                    "split",
+                    options=[NO_SPLIT, *SPLITS],
+                    default=NO_SPLIT,
+                    optional=True,
+                    tooltip="Which part of the data the faces are for. none: training chooses.",
+                ),
+                io.String.Input(
+                    "source",
+                    default="",
+                    optional=True,
+                    tooltip="A note on where the picture is from, for yourself; may be empty.",
                 ),
             ],
             outputs=[
@@ -64,27 +109,123 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
         return float("nan")
 
     @classmethod
-    def execute(cls, perception: Perceptions, clip: Any, prompt: str, dataset: str, group: str = "") -> io.NodeOutput:
+    def execute(
+        cls,
+        perception: Perceptions,
+        clip: Any,
+        prompt: str,
+        dataset: str,
+        group: str = "",
+        prompts: str = ONE,
+        label: str = "",
+        split: str = NO_SPLIT,
+        source: str = "",
+    ) -> io.NodeOutput:
         check_perceptions(perception)
-        prompt = prompt.strip()
-        if not prompt:
-            raise ValueError("The prompt is empty: say what the face expresses, for example 'a sad old man'.")
+        check_choice("prompts", prompts, PROMPTS)
+        check_choice("split", split, (NO_SPLIT, *SPLITS))
+        texts = prompt_of_each(prompt, prompts, perception)
         path = dataset_path(host.datasets_folder(), dataset)
         encoder = host.encoder(clip)
+        seen = (perception.scores > 0).nonzero()[:, 0].tolist()
+        faces, texts = perception.select(seen), [texts[index] for index in seen]
         with Store(path) as store:
-            store.bind(encoder.identity, encoder.fingerprint, perception.landmarker, perception.emotion_model)
-            embedding = store.embedding_of(prompt)
-            if embedding is None:
-                embedding = encoder.encode([prompt])[0]
+            bind(store, encoder, perception)
             new = store.append(
-                perception.vectors,
-                perception.image_sizes,
-                [prompt] * len(perception),
-                embedding.expand(len(perception), -1),
-                [group.strip()] * len(perception),
+                faces.vectors,
+                faces.image_sizes,
+                texts,
+                vectors_of(texts, store, encoder),
+                groups=[group.strip()] * len(faces),
+                sources=[source.strip()] * len(faces),
+                labels=[label.strip()] * len(faces),
+                splits=["" if split == NO_SPLIT else split] * len(faces),
+                scores=faces.scores,
             )
-            total = len(store)
-        text = f"{count(total, 'sample')} ({new} new) in {path}"
-        if len(perception) == 0:
-            text = f"no face was perceived, nothing was added\n{text}"
-        return io.NodeOutput(total, str(path), ui=host.note(text))
+            found = glance(store)
+        lines = [
+            *nothing_added(perception, faces),
+            f"{count(found.samples, 'sample')} ({new} new) in {path}",
+            *frequent_prompts(found),
+            *too_long(texts, encoder),
+        ]
+        sheet = contact_sheet(found.vectors, found.image_sizes, found.newest)[None] / 255
+        shown = host.preview(sheet if found.samples else sheet[:0])
+        return io.NodeOutput(found.samples, str(path), ui={**shown, **host.note("\n".join(lines))})
+
+
+def prompt_of_each(prompt: str, prompts: str, perception: Perceptions) -> list[str]:
+    """The prompt of each face, read as `prompts`, one of `PROMPTS`, says.
+
+    Raises ValueError for an empty prompt, or as many lines as there are not faces or pictures.
+    """
+    lines = [line.strip() for line in prompt.splitlines() if line.strip()]
+    if not lines:
+        raise ValueError("The prompt is empty: say what the face expresses, for example 'a sad old man'.")
+    faces = len(perception)
+    if prompts == ONE or not faces:
+        return [prompt.strip()] * faces
+    number, what = (faces, "face") if prompts == PER_FACE else (perception.frame_count, "picture")
+    if len(lines) != number:
+        filled = int((perception.scores <= 0).sum()) if prompts == PER_FACE else 0
+        raise ValueError(
+            f"prompt has {count(len(lines), 'line')}, and perception {count(number, what)}"
+            f"{f', {filled} of them filled in' if filled else ''}: write one line for each {what}, in their order "
+            f"(empty lines do not count), or set prompts to {ONE!r}"
+        )
+    return lines if prompts == PER_FACE else [lines[frame] for frame in perception.frames.tolist()]
+
+
+def bind(store: Store, encoder: host.ClipEncoder, perception: Perceptions) -> None:
+    """`Store.bind`; its message also says where on the graph to change what does not fit."""
+    try:
+        store.bind(encoder.identity, encoder.fingerprint, perception.landmarker, perception.emotion_model)
+    except StoreError as error:
+        raise StoreError(
+            f"{error}. In the graph: change dataset on this node, link the CLIP that it was made with, or set "
+            "landmarker, detector and emotion_model of Face Perception as they were"
+        ) from error
+
+
+def vectors_of(texts: Sequence[str], store: Store, encoder: host.ClipEncoder) -> Tensor:
+    """Prompts → (N, 768): as the dataset has them, or else encoded; each once. Stops when the run is cancelled."""
+    different = dict.fromkeys(texts)
+    progress = host.progress(len(different))
+    vectors: dict[str, Tensor] = {}
+    for text in different:
+        stored = store.embedding_of(text)
+        vectors[text] = encoder.encode([text])[0] if stored is None else stored
+        progress(len(vectors))
+    return torch.stack([vectors[text] for text in texts]) if texts else torch.empty(0, encoder.dim)
+
+
+def nothing_added(perception: Perceptions, faces: Perceptions) -> Iterable[str]:
+    """A line if no face was perceived, or if some were left out."""
+    filled = len(perception) - len(faces)
+    if not len(perception):
+        yield "no face was perceived, nothing was added"
+    elif filled:
+        yield f"{count(filled, 'filled-in face')} left out: only faces that were seen are training data"
+
+
+def frequent_prompts(found: Glance) -> Iterable[str]:
+    """A line for each of the most frequent prompts."""
+    for text, number in found.frequent:
+        yield f"{number} × {quoted(text)}"
+    more = found.prompts - len(found.frequent)
+    if more:
+        yield f"and {count(more, 'more prompt')}"
+
+
+def too_long(texts: Sequence[str], encoder: host.ClipEncoder) -> Iterable[str]:
+    """A line if some of the prompts are longer than what counts of them."""
+    cut = [text for text in dict.fromkeys(texts) if encoder.is_cut(text)]
+    if cut:
+        others = f" (and {len(cut) - 1} more)" if len(cut) > 1 else ""
+        yield f"longer than {host.TOKENS} tokens, and what is beyond them is lost: {quoted(cut[0])}{others}"
+
+
+def quoted(text: str) -> str:
+    """A prompt as one line that is not too long."""
+    line = " ".join(text.split())
+    return line if len(line) <= QUOTED else f"{line[: QUOTED - 1]}…"

@@ -41,6 +41,7 @@ from ..training.samples import EMBEDDING
 MEDIAPIPE_MODELS, EMOTION_MODELS = "mediapipe", "emotion"  # folders below ComfyUI's models/, and their keys
 MODELS = "perception_clip"  # the folder below ComfyUI's models/, and its key in extra_model_paths.yaml
 NO_CHECKPOINT = "no checkpoint yet"
+TOKENS = 75  # of a prompt that its text vector tells of, beside the start and the end
 PREVIEWS = 16  # a preview is for looking at: of a long batch, the first pictures
 
 log = logging.getLogger(__name__)
@@ -193,6 +194,10 @@ class ClipEncoder:
         """Prompts → (N, 768) float32 on the CPU: the end-of-text state after the final layer norm."""
         return torch.stack([_text_vector(self.clip, prompt) for prompt in prompts])
 
+    def is_cut(self, prompt: str) -> bool:
+        """Whether the prompt is longer than `TOKENS`: ComfyUI encodes it in parts, and the first is its vector."""
+        return len(self.clip.tokenize(prompt)["l"]) > 1
+
 
 def encoder(clip: Any) -> ClipEncoder:
     """Wrap a graph's CLIP; the probe sentence is encoded once for each CLIP object.
@@ -216,7 +221,8 @@ def _text_vector(clip: Any, prompt: str) -> Tensor:
             return vector
     raise ValueError(
         "This CLIP is not Stable Diffusion 1.5's, so its text vectors are of another kind. Connect the CLIP "
-        "of a Stable Diffusion 1.5 checkpoint (CheckpointLoaderSimple), or CLIP ViT-L/14 loaded with CLIPLoader."
+        "of a Stable Diffusion 1.5 checkpoint (CheckpointLoaderSimple), or CLIP ViT-L/14 loaded with CLIPLoader. "
+        "For Stable Diffusion XL, make the dataset outside ComfyUI: python -m training build --space sdxl"
     )
 
 
@@ -227,6 +233,11 @@ def datasets_folder() -> Path:
     folder is called so.
     """
     return Path(folder_paths.get_user_directory()) / "__perception_clip" / "datasets"
+
+
+def datasets() -> dict[str, Path]:
+    """The datasets in that folder, by name."""
+    return {path.stem: path for path in sorted(datasets_folder().glob("*.db"))}
 
 
 def perceptions_folder() -> Path:

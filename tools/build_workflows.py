@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,10 @@ SOCKETS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
     ),
     "LoadImage": ([], [("IMAGE", "IMAGE"), ("MASK", "MASK")]),
     "MarkdownNote": ([], []),
+    "PerceptionClip_DatasetInfo": (
+        [("path", "STRING")],
+        [("samples", "INT"), ("text", "STRING"), ("faces", "IMAGE")],
+    ),
     "PerceptionClip_DatasetWriter": (
         [("perception", "PERCEPTION"), ("clip", "CLIP")],
         [("samples", "INT"), ("path", "STRING")],
@@ -218,8 +222,10 @@ COLLECT_DATASET_NOTE = """\
 ## Collect your own faces for training
 
 1. **Choose a photo with a face** in *Load Image*, and a **Stable Diffusion 1.5** checkpoint (only its CLIP is used).
-2. Say in the **prompt** what the face expresses, in varied words. Name the person in **group**.
-3. **Queue**, then the next photo. Every face is kept once, however often you queue.
+2. Say in the **prompt** what the face expresses, in varied words. Name the person in **group**. For several faces,
+   write a line for each and set **prompts** to *one line per face*.
+3. **Queue**, then the next photo. Every face is kept once, however often you queue. *Dataset Writer* shows the newest
+   faces, *Dataset Info* what the dataset holds.
 4. With some hundred faces, train. Open a terminal in this pack's folder and run, with ComfyUI's Python:
 
    ```
@@ -351,21 +357,38 @@ COLLECT_DATASET = Workflow(
     nodes=(
         note(COLLECT_DATASET_NOTE),
         PHOTO,
-        model((360, 640)),
-        PERCEPTION,
+        model((360, 760)),
+        replace(PERCEPTION, size=(340, 620)),
         Node(
             "writer",
             "PerceptionClip_DatasetWriter",
             (760, 0),
-            (420, 420),
-            {"prompt": "a smiling woman, friendly and relaxed", "dataset": "my_faces", "group": ""},
+            (460, 900),
+            {
+                "prompt": "a smiling woman, friendly and relaxed",
+                "dataset": "my_faces",
+                "group": "",
+                "prompts": "one for all faces",
+                "label": "happy",
+                "split": "none",
+                "source": "",
+            },
             {"perception": ("perception", "perception"), "clip": ("model", "CLIP")},
+        ),
+        Node(
+            "info",
+            "PerceptionClip_DatasetInfo",
+            (1280, 0),
+            (520, 900),
+            {"dataset": "my_faces"},
+            {"path": ("writer", "path")},
         ),
     ),
     groups={
         "1 · A face": ("photo", "perception"),
         "2 · The text encoder": ("model",),
         "3 · Into the dataset": ("writer",),
+        "4 · What it holds": ("info",),
     },
 )
 

@@ -18,6 +18,8 @@ from .server import ROOT, Graph, Host
 
 FOLDER = Path(__file__).parent
 RANDOM_WEIGHTS = "random_sd15.safetensors"
+Collect = Callable[..., Graph]
+
 MAKE_WEIGHTS = ROOT.parent / "shared" / "tools" / "make_random_sd15.py"
 
 
@@ -121,3 +123,20 @@ def graphs() -> Callable[[str], Graph]:
     """A fresh copy of a graph under graphs/, by name."""
     loaded = {path.stem: json.loads(path.read_text()) for path in (FOLDER / "graphs").glob("*.json")}
     return lambda name: copy.deepcopy(loaded[name])
+
+
+@pytest.fixture
+def collect(graphs: Callable[[str], Graph], weights: str, photos: dict[str, str]) -> Collect:
+    """The shipped graph that collects a dataset, with a photo and changed widgets of the writer, and without its
+    Dataset Info.
+    """
+
+    def make(photo: str = "astronaut", **widgets: object) -> Graph:
+        graph = graphs("collect_dataset")
+        del graph["info"]
+        graph["model"]["inputs"]["ckpt_name"] = weights
+        graph["photo"]["inputs"]["image"] = photos[photo]
+        graph["writer"]["inputs"] |= {"label": ""} | widgets
+        return graph
+
+    return make

@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import sqlite3
 import urllib.error
 import urllib.parse
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from perception_clip.perception.panels import COLOURS
+from perception_clip.perception.vector import EMOTIONS
+from perception_clip.training.samples import Samples
+from perception_clip.training.store import Store
+
+from .conftest import Collect
 from .server import Graph, Host
+from .test_face_perception import perceive, photo, repeated, side_by_side, with_gap
+from .websocket import listen
 
-Collect = Callable[..., Graph]
+PROMPT = "a smiling woman, friendly and relaxed"  # the shipped graph's
+
+
+def held(host: Host, dataset: str) -> Samples:
+    """All samples of a small dataset."""
+    with Store(host.datasets / f"{dataset}.db", create=False) as store:
+        [samples] = store.iterate()
+    return samples
+
+
+def strongest(samples: Samples) -> list[str]:
+    """The strongest emotion of each sample."""
+    return [EMOTIONS[index] for index in samples.perceptions[:, -len(EMOTIONS) :].argmax(axis=1)]
 
 
 @pytest.fixture
-def collect(graphs: Callable[[str], Graph], weights: str, photos: dict[str, str]) -> Collect:
-    """The shipped graph with a photo and changed widgets of the writer."""
+def pair(host: Host, collect: Collect, astronaut: np.ndarray, grace_hopper: np.ndarray) -> Collect:
+    """The graph with a picture of two people, from left to right: she, happy, and he, neutral."""
 
-    def make(photo: str = "astronaut", **widgets: object) -> Graph:
-        graph = graphs("collect_dataset")
-        graph["model"]["inputs"]["ckpt_name"] = weights
-        graph["photo"]["inputs"]["image"] = photos[photo]
-        graph["writer"]["inputs"] |= widgets
-        return graph
+    def make(**widgets: object) -> Graph:
+        name = side_by_side(host, astronaut, grace_hopper)
+        return collect(**widgets) | perceive(photo(name), order="left to right")
 
     return make
 
@@ -32,17 +53,217 @@ def collect(graphs: Callable[[str], Graph], weights: str, photos: dict[str, str]
 def test_queueing_twice_keeps_each_sample_once(host: Host, collect: Collect) -> None:
     path = host.datasets / "twice.db"
     graph = collect(dataset="twice")
-    assert host.run(graph).text("writer") == f"1 sample (1 new) in {path}"
-    assert host.run(graph).text("writer") == f"1 sample (0 new) in {path}"
+    assert host.run(graph).text("writer") == f"1 sample (1 new) in {path}\n1 × {PROMPT}"
+    assert host.run(graph).text("writer") == f"1 sample (0 new) in {path}\n1 × {PROMPT}"
     host.post("/free", {"free_memory": True, "unload_models": True})  # as after a restart: all runs again
-    assert host.run(graph).text("writer") == f"1 sample (0 new) in {path}"
+    assert host.run(graph).text("writer") == f"1 sample (0 new) in {path}\n1 × {PROMPT}"
     other = collect("grace_hopper", dataset="twice")
-    assert host.run(other).text("writer") == f"2 samples (1 new) in {path}"
+    assert host.run(other).text("writer") == f"2 samples (1 new) in {path}\n2 × {PROMPT}"
 
 
 def test_no_face_adds_nothing_and_says_so(host: Host, collect: Collect) -> None:
-    text = host.run(collect("no_face", dataset="nobody")).text("writer")
-    assert text.startswith("no face was perceived, nothing was added\nno sample")
+    for prompts in ("one for all faces", "one line per face", "one line per picture"):
+        result = host.run(collect("no_face", dataset="nobody", prompts=prompts))
+        path = host.datasets / "nobody.db"
+        assert result.text("writer") == f"no face was perceived, nothing was added\nno sample (0 new) in {path}"
+        assert result.output("writer")["images"] == []
+
+
+def test_one_prompt_for_all_faces(host: Host, pair: Collect) -> None:
+    host.run(pair(dataset="all", prompt="two people\nside by side "))
+    samples = held(host, "all")
+    assert samples.prompts == ["two people\nside by side"] * 2
+    assert np.array_equal(*samples.embeddings)
+    assert strongest(samples) == ["happy", "neutral"]
+
+
+def test_each_face_gets_its_line(host: Host, pair: Collect) -> None:
+    text = host.run(pair(dataset="lines", prompt="\na laughing woman \n\n  a calm man\n", prompts="one line per face"))
+    assert text.text("writer").endswith("\n1 × a laughing woman\n1 × a calm man")
+    samples = held(host, "lines")
+    assert samples.prompts == ["a laughing woman", "a calm man"]
+    assert strongest(samples) == ["happy", "neutral"]
+    assert not np.allclose(*samples.embeddings)
+
+
+def test_each_picture_gets_its_line(host: Host, collect: Collect, photos: dict[str, str]) -> None:
+    """Also one without a face, so that the others need not be counted anew."""
+    lines = {"prompt": "first\nsecond\nthird", "prompts": "one line per picture", "dataset": "pictures"}
+    host.run(collect(**lines) | perceive(with_gap(photos)))
+    assert held(host, "pictures").prompts == ["first", "third"]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "prompt", "said"),
+    [
+        ("one line per face", "a\nb\nc", "prompt has 3 lines, and perception 2 faces: write one line for each face"),
+        ("one line per face", "a", "prompt has 1 line, and perception 2 faces"),
+        (
+            "one line per picture",
+            "a\nb",
+            "prompt has 2 lines, and perception 1 picture: write one line for each picture",
+        ),
+        (
+            "two for each",
+            "a\nb",
+            "prompts cannot be 'two for each'; choose one of one for all faces, one line per face",
+        ),
+    ],
+)
+def test_lines_that_do_not_fit_are_refused(host: Host, pair: Collect, prompts: str, prompt: str, said: str) -> None:
+    assert said in host.run(pair(dataset="misfit", prompt=prompt, prompts=prompts)).message
+    assert not (host.datasets / "misfit.db").exists()
+
+
+def test_faces_that_were_filled_in_are_left_out(host: Host, collect: Collect, photos: dict[str, str]) -> None:
+    graph = collect(dataset="seen") | perceive(with_gap(photos), missing="neutral")
+    text = host.run(graph).text("writer")
+    assert text.startswith("1 filled-in face left out: only faces that were seen are training data\n2 samples (2 new)")
+    assert strongest(held(host, "seen")) == ["happy"] * 2
+    graph["writer"]["inputs"] |= {"prompts": "one line per face", "prompt": "a\nb"}
+    assert "prompt has 2 lines, and perception 3 faces, 1 of them filled in" in host.run(graph).message
+
+
+def test_what_else_is_known_is_stored_and_exported(host: Host, pair: Collect) -> None:
+    known = {"group": " Eileen ", "label": "happy ", "split": "validation", "source": "a NASA portrait"}
+    host.run(pair(dataset="known", **known))
+    host.run(pair(dataset="known", prompt="others"))
+    samples = held(host, "known")
+    assert samples.groups == ["Eileen"] * 2 + [""] * 2
+    assert samples.labels == ["happy"] * 2 + [""] * 2
+    assert samples.splits == ["validation"] * 2 + [""] * 2
+    assert samples.sources == ["a NASA portrait"] * 2 + [""] * 2
+    assert ((samples.scores > 0.5) & (samples.scores <= 1)).all() and samples.scores[0] != samples.scores[1]
+    npz = host.base / "known.npz"
+    host.training("export", host.datasets / "known.db", "--out", npz)
+    with np.load(npz, allow_pickle=False) as data:
+        for name in ("groups", "labels", "splits", "sources"):
+            assert data[name].tolist() == getattr(samples, name), name
+        assert np.array_equal(data["scores"], samples.scores)
+    assert "split cannot be 'both'" in host.run(pair(dataset="known", split="both")).message
+
+
+def test_counts_name_the_most_frequent_prompts(host: Host, collect: Collect) -> None:
+    for name, prompt in (
+        *(("astronaut", prompt) for prompt in ("once", "also once", "twice", "rare " * 40)),
+        ("grace_hopper", "twice"),
+    ):
+        result = host.run(collect(name, dataset="counts", prompt=prompt))
+    path = host.datasets / "counts.db"
+    assert result.text("writer") == (
+        f"5 samples (1 new) in {path}\n2 × twice\n1 × once\n1 × also once\nand 1 more prompt"
+    )
+
+
+def test_long_prompts_are_named(host: Host, collect: Collect) -> None:
+    text = host.run(collect(dataset="long", prompt="cat " * 75)).text("writer")
+    assert "longer than" not in text
+    text = host.run(collect(dataset="long", prompt="cat " * 76)).text("writer")
+    assert "\nlonger than 75 tokens, and what is beyond them is lost: cat cat" in text
+    first, second = held(host, "long").embeddings
+    assert np.allclose(first, second, atol=1e-4)  # what is behind the 75th token is indeed lost
+
+
+def test_newest_faces_are_drawn_without_their_pictures(host: Host, collect: Collect) -> None:
+    one = host.run(collect(dataset="drawn", prompt="first")).picture("writer")
+    two = host.run(collect("grace_hopper", dataset="drawn", prompt="second")).picture("writer")
+    assert two.shape[0] == one.shape[0] and two.shape[1] > 1.8 * one.shape[1]
+    cell = one.shape[1] - 12
+    assert np.array_equal(two[:, -cell:], one[:, -cell:])  # the newest stands first
+    happy, neutral = (
+        (abs(picture[:, :cell].astype(int) - COLOURS[name]).max(axis=2) < 24).sum()
+        for picture, name in ((one, "happy"), (two, "neutral"))
+    )
+    assert happy > 300 and neutral > 300
+    assert (one == one[0, 0]).all(axis=2).mean() > 0.75  # lines on a dark ground, no photo
+    for number in range(7):
+        result = host.run(collect(dataset="drawn", prompt=f"more {number}"))
+    assert result.picture("writer").shape[1] == two.shape[1] + cell  # three columns
+    assert result.text("writer").startswith("9 samples")
+
+
+def test_a_cancelled_run_writes_nothing_and_the_next_all(host: Host, collect: Collect, photos: dict[str, str]) -> None:
+    lines = "\n".join(f"cancelled {number}" for number in range(60))
+    graph = collect(dataset="cancelled", prompt=lines, prompts="one line per face")
+    graph |= perceive(repeated(photos["astronaut"], 60))
+    with listen(host.port, "cancelling", silence=60) as payloads:
+        prompt = host.queue(graph, client="cancelling")
+        next(payload for payload in payloads if b'"progress"' in payload and b'"writer"' in payload)
+    host.post("/interrupt", {})
+    result = host.wait(prompt)
+    assert "execution_interrupted" in result.events and "execution_error" not in result.events
+    with Store(host.datasets / "cancelled.db", create=False) as store:
+        assert len(store) == 0
+    assert host.run(graph).text("writer").startswith("60 samples (60 new)")
+
+
+def test_a_dataset_of_version_1_goes_on_growing(host: Host, collect: Collect) -> None:
+    host.run(collect(dataset="version 2"))
+    with Store(host.datasets / "version 2.db", create=False) as store:
+        made_with = store.binding
+    assert made_with is not None and made_with.fingerprint is not None
+    path, new = host.datasets / "version 1.db", held(host, "version 2")
+    write_version_1(path, made_with.encoder, made_with.fingerprint, made_with.landmarker, made_with.emotion_model, new)
+    assert host.run(collect(dataset="version 1")).text("writer").startswith("1 sample (0 new)")  # the same photo
+    text = host.run(collect("grace_hopper", dataset="version 1", label="neutral")).text("writer")
+    assert text == f"2 samples (1 new) in {path}\n2 × {PROMPT}"
+    samples = held(host, "version 1")
+    assert np.array_equal(samples.perceptions[:1], new.perceptions)
+    assert (samples.groups, samples.labels) == (["an old group", ""], ["", "neutral"])
+    assert np.isnan(samples.scores[0]) and samples.scores[1] > 0.5
+
+
+def write_version_1(
+    path: Path, encoder: str, fingerprint: np.ndarray, landmarker: str, emotion_model: str, samples: Samples
+) -> None:
+    """One sample in a dataset as the first version of the store made it."""
+    height, width = samples.image_sizes[0].tolist()
+    perception, prompt = samples.perceptions[0].astype("<f4").tobytes(), samples.prompts[0]
+    digest = hashlib.sha256(perception + samples.image_sizes[0].astype("<i4").tobytes() + prompt.encode()).digest()
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.executescript(
+        """
+        PRAGMA journal_mode = WAL;
+        PRAGMA application_id = 0x50434C50;
+        PRAGMA user_version = 1;
+        CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+        CREATE TABLE prompts (
+            id INTEGER PRIMARY KEY, encoder TEXT NOT NULL, text TEXT NOT NULL, embedding BLOB NOT NULL,
+            UNIQUE (encoder, text)
+        );
+        CREATE TABLE samples (
+            id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, prompt INTEGER NOT NULL REFERENCES prompts (id),
+            height INTEGER NOT NULL, width INTEGER NOT NULL, "group" TEXT NOT NULL, source TEXT NOT NULL,
+            perception BLOB NOT NULL
+        );
+        CREATE TABLE made (key TEXT PRIMARY KEY) WITHOUT ROWID
+        """
+    )
+    made_with = {
+        "encoder": encoder,
+        "fingerprint": fingerprint.astype("<f4").tobytes(),
+        "landmarker": landmarker,
+        "emotion_model": emotion_model,
+    }
+    connection.executemany("INSERT INTO meta VALUES (?, ?)", made_with.items())
+    embedding = samples.embeddings[0].astype("<f4").tobytes()
+    connection.execute("INSERT INTO prompts VALUES (1, ?, ?, ?)", (encoder, prompt, embedding))
+    row = (1, digest, 1, height, width, "an old group", "old.png", perception)
+    connection.execute("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    connection.close()
+
+
+def test_a_dataset_made_with_something_else_is_refused_with_the_way_out(host: Host, collect: Collect) -> None:
+    with Store(host.datasets / "other.db") as store:
+        store.bind("another encoder", torch.linspace(1, -1, 768), "another landmarker", "another emotion model")
+        vector = torch.zeros(1, 1441)
+        vector[0, -1] = 1
+        store.append(vector, torch.tensor([[4, 3]]), ["x"], torch.ones(1, 768))
+    message = host.run(collect(dataset="other")).message
+    assert "its samples were made with the text encoder 'another encoder', not 'comfyui-clip:" in message
+    assert "landmarker 'another landmarker', not '" in message
+    assert "change dataset on this node, link the CLIP that it was made with, or set landmarker" in message
+    assert len(held(host, "other")) == 1
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", "..", "", "a\\b", "con", ".hidden"])
@@ -76,6 +297,7 @@ def test_clip_of_another_family_is_refused(host: Host, collect: Collect, weights
         said[family] = host.run(graph)
     assert said["stable_diffusion"].text("writer").startswith("1 sample (1 new)")
     assert "This CLIP is not Stable Diffusion 1.5's" in said["sd3"].message
+    assert "For Stable Diffusion XL" in said["sd3"].message and "build --space sdxl" in said["sd3"].message
 
 
 def test_datasets_are_not_served(host: Host, collect: Collect) -> None:
@@ -101,8 +323,8 @@ def test_from_photos_to_a_checkpoint_that_steers(
     """Collect in ComfyUI, export and train on the command line, and use the result without a restart."""
     prompts = ("a woman smiling broadly", "a proud officer", "a calm face", "a happy portrait")
     for index, prompt in enumerate(prompts):
-        for photo in ("astronaut", "grace_hopper"):
-            result = host.run(collect(photo, dataset="mine", prompt=prompt, group=f"{photo} {index}"))
+        for name in ("astronaut", "grace_hopper"):
+            result = host.run(collect(name, dataset="mine", prompt=prompt, group=f"{name} {index}"))
     samples, path = result.text("writer").split(" samples")[0], host.datasets / "mine.db"
     assert (samples, path.is_file()) == ("8", True)
 

@@ -56,8 +56,23 @@ NODES = {
     ),
     "PerceptionClip_DatasetWriter": (
         "Dataset Writer",
-        {"perception": "PERCEPTION", "clip": "CLIP", "prompt": "STRING", "dataset": "STRING", "group": "STRING"},
+        {
+            "perception": "PERCEPTION",
+            "clip": "CLIP",
+            "prompt": "STRING",
+            "dataset": "STRING",
+            "group": "STRING",
+            "prompts": "COMBO",
+            "label": "STRING",
+            "split": "COMBO",
+            "source": "STRING",
+        },
         {"samples": "INT", "path": "STRING"},
+    ),
+    "PerceptionClip_DatasetInfo": (
+        "Dataset Info",
+        {"dataset": "COMBO", "path": "STRING"},
+        {"samples": "INT", "text": "STRING", "faces": "IMAGE"},
     ),
     "PerceptionClip_PerceptionInfo": (
         "Perception Info",
@@ -167,7 +182,7 @@ def check_widgets(node: dict, inputs: dict[str, list]) -> None:
         value, options = values.pop(0), spec[1] if len(spec) > 1 else {}
         kind = "COMBO" if isinstance(spec[0], list) else spec[0]
         choices = spec[0] if isinstance(spec[0], list) else options.get("options")
-        if name not in ("checkpoint", "ckpt_name", "image") and choices:  # those name the user's own files
+        if name not in ("checkpoint", "ckpt_name", "dataset", "image") and choices:  # those name the user's own files
             assert value in choices, (node["type"], name)
         if kind in NUMBERS:
             assert options["min"] <= value <= options["max"], (node["type"], name)
@@ -179,4 +194,6 @@ def check_widgets(node: dict, inputs: dict[str, list]) -> None:
 
 
 def is_widget(spec: list) -> bool:
-    return isinstance(spec[0], list) or spec[0] in WIDGETS
+    """Whether an input has a widget; one that must be linked has none."""
+    kind, options = spec[0], spec[1] if len(spec) > 1 else {}
+    return isinstance(kind, list) or (kind in WIDGETS and not options.get("forceInput"))

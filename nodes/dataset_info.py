@@ -1,0 +1,117 @@
+"""What a dataset holds, in words and as faces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ..perception.contact_sheet import contact_sheet
+from ..training.inspection import inspect_file
+from ..training.inspection_text import verdict
+from ..training.mean_faces import mean_faces
+from ..training.store import Store, StoreError
+from . import host
+
+NO_DATASET = "no dataset yet"
+FACES = 12  # mean faces drawn, at most
+COLUMNS = 4
+
+
+class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
+    """Describes a dataset of Dataset Writer or `python -m training build`."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PerceptionClip_DatasetInfo",
+            display_name="Dataset Info",
+            category="Perception CLIP",
+            description=(
+                "Shows what a dataset of Dataset Writer holds: counts per label, prompt and group, what it was made "
+                "with, what to look into before training, and the mean face of each label. Changes nothing."
+            ),
+            inputs=[
+                io.Combo.Input(
+                    "dataset",
+                    options=list(host.datasets()) or [NO_DATASET],
+                    tooltip="A dataset in ComfyUI's user/__perception_clip/datasets/. A new or grown one is read "
+                    "without a restart (press R to refresh the list).",
+                ),
+                io.String.Input(
+                    "path",
+                    optional=True,
+                    force_input=True,
+                    tooltip="Link the path output of Dataset Writer: its dataset is described, each time after it was "
+                    "written, and dataset above is not used.",
+                ),
+            ],
+            outputs=[
+                io.Int.Output("samples", display_name="samples", tooltip="How many samples the dataset holds."),
+                io.String.Output("text", display_name="text", tooltip="All that the node says, to read."),
+                io.Image.Output(
+                    "faces",
+                    display_name="faces",
+                    tooltip="The mean face of each label, or of each prompt where there are no labels; of many, the "
+                    f"{FACES} with the most samples. Drawn from landmarks.",
+                ),
+            ],
+            is_output_node=True,  # so that it shows its text with nothing behind it
+        )
+
+    @classmethod
+    def validate_inputs(cls, dataset: str) -> bool:
+        """Let `execute` judge the name: its message has the remedy, ComfyUI's "not in list" has not."""
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, dataset: str | None, **_: Any) -> str:
+        """Run again when the dataset has grown; what was appended last may still be in its write-ahead log."""
+        path = host.datasets().get(dataset or "")
+        log = None if path is None else path.with_name(f"{path.name}-wal")
+        return f"{host.file_state(path)} {host.file_state(log if log is not None and log.exists() else None)}"
+
+    @classmethod
+    def execute(cls, dataset: str, path: str | None = None) -> io.NodeOutput:
+        file = file_of(dataset, path)
+        with Store(file, create=False) as store, store.snapshot() as snapshot:
+            progress = adding(host.progress(2 * len(snapshot)))  # it is read for the faces, and again for the text
+            found = mean_faces(snapshot, host.expression_model().template, FACES, progress)
+        inspection = inspect_file(file, progress)
+        text = str(inspection)
+        captions = [f"{name} ({number})" for name, number in zip(found.names, found.counts, strict=True)]
+        sheet = contact_sheet(found.vectors, torch.ones(len(captions), 2), captions, COLUMNS)[None] / 255
+        # The front end shows some 14 lines before one has to scroll: what matters most goes first.
+        shown = host.note(f"verdict: {verdict(inspection)}\n\n{text}")
+        return io.NodeOutput(inspection.samples, text, sheet, ui={**host.preview(sheet), **shown})
+
+
+def adding(progress: Callable[[int], None]) -> Callable[[int], None]:
+    """The same progress, called with what was done since the last time."""
+    done = 0
+
+    def add(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(done)
+
+    return add
+
+
+def file_of(dataset: str, path: str | None) -> Path:
+    """The file of the linked path, or else of the dataset of that name.
+
+    Raises StoreError, with the remedy, for any that is not in the folder of the datasets.
+    """
+    listed = host.datasets()  # only what is listed is opened: a name can lead nowhere else
+    found = listed.get(dataset) if path is None else next((f for f in listed.values() if str(f) == path), None)
+    if found is None:
+        raise StoreError(
+            f"{host.datasets_folder()}: there is no dataset {(dataset if path is None else path)!r}. Make one with "
+            "Dataset Writer, or put the .db file of another machine into this folder; then press R in ComfyUI to "
+            "refresh the list and choose it in this node, or link the path output of Dataset Writer"
+        )
+    return found
