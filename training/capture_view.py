@@ -58,7 +58,9 @@ class View:
         canvas = Image.new("RGBA", (width, height + BAND), BACKGROUND)
         shown = Image.fromarray(self._stage(picture, look).numpy())
         canvas.paste(shown, ((width - shown.width) // 2, (height - shown.height) // 2))
-        if session.paused:
+        if session.done:
+            _badge(canvas, "done", GOOD)
+        elif session.paused:
             _badge(canvas, "paused", DIM)
         elif session.recording:
             _badge(canvas, "recording", RECORDING)
@@ -93,9 +95,8 @@ class View:
         if session.progress > 0:
             end = max(left + 10, left + round(session.progress * (right - left)))
             draw.rounded_rectangle((left, bar, end, bar + 10), 5, DIM if session.paused else RECORDING)
-        where = (
-            f"prompt {min(session.turn + 1, len(session.tallies))} of {len(session.tallies)}, {session.tally.in_words}"
-        )
+        prompts = len(session.tallies)
+        where = f"prompt {min(session.turn + 1, prompts)} of {prompts}, {session.tally.in_words}"
         panels.write(canvas, left, top + 136, where, 20, BRIGHT, align=0)
         panels.write(canvas, right, top + 136, look.problem or "good", 24, REFUSED if look.problem else GOOD, align=1)
         panels.write(canvas, left, top + 161, HELP, 15, DIM, align=0)

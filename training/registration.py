@@ -6,12 +6,7 @@ from pathlib import Path
 
 
 def register(root: Path) -> None:
-    """Make the folder `root` the package `perception_clip`; where there is no such folder, an installed one is.
-
-    It uses nothing of the package, which it makes importable: Ray calls it first in every process that it starts.
-    """
-    if not (root / "__init__.py").is_file():
-        return
+    """Make the folder `root` the package `perception_clip`."""
     spec = importlib.util.spec_from_file_location(
         "perception_clip", root / "__init__.py", submodule_search_locations=[str(root)]
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,6 @@ from torch import Tensor
 
 from ..perception.files import atomic_path
 from ..perception.pipeline import PerceptionPipeline
-from . import registration
 from .build import PORTION, BuildSummary, Progress, build
 from .encoders import PROBE, TextEncoder
 from .items import Item
@@ -31,6 +31,12 @@ from .store import Store
 MISSING = (
     'Ray is not installed; --engine ray needs it: pip install "ray[data]" pyarrow (the extra `scale` of this pack), '
     "or leave --engine out"
+)
+
+PACKAGE = "perception_clip"
+NOT_INSTALLED = (
+    "Ray's processes can only import packs that are installed: run `pip install --no-deps .` in the folder of this "
+    "pack (on every machine of a cluster), or leave --engine out"
 )
 
 
@@ -152,21 +158,20 @@ def build_shards(
 
 @contextmanager
 def _ray(workers: int, address: str | None) -> Iterator[Any]:
-    """Ray, running, with this package known to its workers under the name that it has here."""
+    """Ray, running. Its workers import this pack by name, so it must be installed, on every machine."""
     try:
         import ray
         import ray.data
     except ImportError as error:
         raise ImportError(MISSING) from error
-    ray.cloudpickle.register_pickle_by_value(registration)  # type: ignore[no-untyped-call]  # not importable there yet
-    root = Path(__file__).resolve().parents[1]
+    if not any(finder.find_spec(PACKAGE, None) for finder in sys.meta_path):
+        raise ImportError(NOT_INSTALLED)
     ray.init(
         address=address,
         num_cpus=None if address else workers,
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
-        runtime_env={"worker_process_setup_hook": lambda: registration.register(root)},
     )
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False

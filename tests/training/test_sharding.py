@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from perception_clip.training import sharding
 from perception_clip.training.build import PORTION
 from perception_clip.training.cli import main
 from perception_clip.training.samples import Samples
@@ -102,6 +104,14 @@ def test_a_worker_that_is_killed_is_survived(photos: Path, plain: Samples, tmp_p
     killer.join(timeout=10)
     assert killed
     assert_equal_rows(rows, plain)
+
+
+def test_a_pack_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray.data  # noqa: F401  # before nothing can be found any more
+
+    monkeypatch.setattr(sys, "meta_path", [])
+    with pytest.raises(ImportError, match="pip install --no-deps"), sharding._ray(workers=1, address=None):
+        pass
 
 
 def _is_ours(process: Path) -> bool:
