@@ -120,7 +120,7 @@ def _faces(held: Inspection) -> list[str]:
         name = held.outliers.strangest[0][0] or "one without source"
         found.append(
             f"{counted(held.outliers.count, 'face looks', 'faces look')} like no face, such as {name!r}: "
-            "look at them, or leave them out with `filter --drop-outliers`"
+            "see what is there, or leave out such faces with `filter --drop-outliers`"
         )
     if held.scores is not None and held.scores.filled_in:
         found.append(

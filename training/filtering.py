@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..perception.expression import ExpressionModel
 from ..perception.pose import AXES, head_pose
@@ -16,9 +16,9 @@ from ..perception.vector import split
 from ..projection.checkpoint import SQUARE
 from .inspection import clusters_of
 from .outliers import outlier_limit
-from .rows import Rows
 from .samples import Samples
-from .survey import survey
+from .survey import Survey, survey
+from .transfer import Rows
 
 Mask = NDArray[np.bool_]
 
@@ -35,73 +35,101 @@ class Conditions:
     groups: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
     drop_outliers: bool = False
-    drop_duplicates: bool = False  # of faces that are nearly the same, only the first stays, with all of its prompts
+    drop_duplicates: bool = False  # of faces that are nearly the same, only one stays, with all of its prompts
     invert: bool = False  # keep those that fail any condition, and drop the others
 
 
-class Filter:
-    """Judges the samples of one dataset, batch by batch and in order; `refused` counts what each condition refuses."""
+@dataclass(frozen=True)
+class Judged:
+    """Which of N samples to keep."""
 
-    def __init__(self, conditions: Conditions, rows: Rows, progress: Callable[[int], object] | None = None) -> None:
-        """Outliers and duplicates take a pass over all rows before the first is judged."""
-        self._conditions = conditions
-        self._template = ExpressionModel.load().template
-        self._found: dict[str, Mask] = {}  # condition → (N,) which rows meet it
-        self._done = 0  # rows judged
-        self.refused: Counter[str] = Counter()
-        if conditions.drop_outliers or conditions.drop_duplicates:
-            seen = survey(rows, progress)
-            if conditions.drop_outliers:
-                self._found["outliers"] = seen.strangeness <= outlier_limit(seen.strangeness)
-            if conditions.drop_duplicates:
-                self._found["duplicates"] = clusters_of(seen) == seen.first
+    kept: Mask  # (N,)
+    failed: dict[str, int]  # condition, in words → samples that do not meet it; some fail several
+    unknown_sizes: int  # samples whose pose was measured as that of a square picture
 
-    def __call__(self, samples: Samples) -> Mask:
-        """Which of the next N samples to keep, (N,)."""
-        rows = slice(self._done, self._done + len(samples))
-        self._done += len(samples)
-        met = self._by_score(samples) | self._by_pose(samples) | self._by_text(samples)
-        met.update({name: mask[rows] for name, mask in self._found.items()})
-        self.refused.update({name: int((~mask).sum()) for name, mask in met.items()})
-        kept: Mask = np.logical_and.reduce([np.ones(len(samples), dtype=np.bool_), *met.values()])
-        return ~kept if self._conditions.invert else kept
 
-    def _by_score(self, samples: Samples) -> dict[str, Mask]:
-        least = self._conditions.min_score
-        if least is None:
-            return {}
-        unknown = np.isnan(samples.scores)
-        return {f"score below {least:g}": ~(samples.scores < least), "score unknown": ~unknown}
+def judge(rows: Rows, conditions: Conditions, progress: Callable[[int], object] | None = None) -> Judged:
+    """Hold every sample against the conditions, in one pass over `rows`; in two for outliers and duplicates.
 
-    def _by_pose(self, samples: Samples) -> dict[str, Mask]:
-        most = self._conditions.max_angles
-        if all(limit is None for limit in most):
-            return {}
-        sizes = np.where(samples.image_sizes > 0, samples.image_sizes, np.array(SQUARE, dtype=np.int32))
-        landmarks, _ = split(torch.tensor(samples.perceptions))
-        angles = head_pose(landmarks, torch.from_numpy(sizes), self._template).abs().numpy()  # (N, 3)
-        return {
-            f"{axis} beyond {limit:g}°": angles[:, number] <= limit
-            for number, (axis, limit) in enumerate(zip(AXES, most, strict=True))
-            if limit is not None
-        }
+    Of duplicates, the first that meets all other conditions stays. `progress`, if given, is called with the number of
+    samples just looked at.
+    """
+    template = ExpressionModel.load().template
+    parts: dict[str, list[Mask]] = {}  # condition → who meets it, batch by batch
+    unknown_sizes = 0
+    for samples in rows.samples():
+        pose = _by_pose(samples, conditions, template)
+        for name, met in {**_by_score(samples, conditions), **pose, **_by_text(samples, conditions)}.items():
+            parts.setdefault(name, []).append(met)
+        unknown_sizes += int((samples.image_sizes[:, 0] == 0).sum()) if pose else 0
+        if progress is not None:
+            progress(len(samples))
+    masks = {name: np.concatenate(batches) for name, batches in parts.items()}
+    if conditions.drop_outliers or conditions.drop_duplicates:
+        seen = survey(rows, progress)
+        if conditions.drop_outliers:
+            masks["looks like no face"] = seen.strangeness <= outlier_limit(seen.strangeness)
+        if conditions.drop_duplicates:
+            masks["nearly the same as one that is kept"] = _by_twins(seen, among=_all(masks, len(rows)))
+    kept = _all(masks, len(rows))
+    return Judged(
+        kept=~kept if conditions.invert else kept,
+        failed={name: int((~met).sum()) for name, met in masks.items()},
+        unknown_sizes=unknown_sizes,
+    )
 
-    def _by_text(self, samples: Samples) -> dict[str, Mask]:
-        asked = self._conditions
-        wanted = {
-            "another prompt": (asked.prompts, samples.prompts),
-            "another label": (asked.labels, samples.labels),
-            "another group": (asked.groups, samples.groups),
-            "another split": (asked.splits, samples.splits),
-        }
-        met = {
-            name: np.array([text in choices for text in texts], dtype=np.bool_)
-            for name, (choices, texts) in wanted.items()
-            if choices
-        }
-        if asked.prompt_parts:
-            parts = [part.casefold() for part in asked.prompt_parts]
-            met["prompt without the words"] = np.array(
-                [any(part in prompt.casefold() for part in parts) for prompt in samples.prompts], dtype=np.bool_
-            )
-        return met
+
+def _all(masks: dict[str, Mask], count: int) -> Mask:
+    met: Mask = np.logical_and.reduce([np.ones(count, dtype=np.bool_), *masks.values()])
+    return met
+
+
+def _by_twins(seen: Survey, among: Mask) -> Mask:
+    """All but those of `among` that are nearly, but not the very same as, the first of their cluster."""
+    met = ~among
+    met[among] = seen.first[clusters_of(seen, among)[among]] == seen.first[among]
+    return met
+
+
+def _by_score(samples: Samples, conditions: Conditions) -> dict[str, Mask]:
+    least = conditions.min_score
+    if least is None:
+        return {}
+    return {
+        f"score below {least:g}": ~(samples.scores < least),
+        "score unknown, which counts as too low": ~np.isnan(samples.scores),
+    }
+
+
+def _by_pose(samples: Samples, conditions: Conditions, template: Tensor) -> dict[str, Mask]:
+    most = conditions.max_angles
+    if all(limit is None for limit in most):
+        return {}
+    sizes = np.where(samples.image_sizes > 0, samples.image_sizes, np.array(SQUARE, dtype=np.int32))
+    landmarks, _ = split(torch.tensor(samples.perceptions))
+    angles = head_pose(landmarks, torch.from_numpy(sizes), template).abs().numpy()  # (N, 3)
+    return {
+        f"{axis} beyond {limit:g}°": angles[:, number] <= limit
+        for number, (axis, limit) in enumerate(zip(AXES, most, strict=True))
+        if limit is not None
+    }
+
+
+def _by_text(samples: Samples, conditions: Conditions) -> dict[str, Mask]:
+    wanted = {
+        "another prompt": (conditions.prompts, samples.prompts),
+        "another label": (conditions.labels, samples.labels),
+        "another group": (conditions.groups, samples.groups),
+        "another split": (conditions.splits, samples.splits),
+    }
+    met = {
+        name: np.array([text in choices for text in texts], dtype=np.bool_)
+        for name, (choices, texts) in wanted.items()
+        if choices
+    }
+    if conditions.prompt_parts:
+        parts = [part.casefold() for part in conditions.prompt_parts]
+        met["prompt without the words"] = np.array(
+            [any(part in prompt.casefold() for part in parts) for prompt in samples.prompts], dtype=np.bool_
+        )
+    return met

@@ -165,12 +165,20 @@ def inspect_survey(seen: Survey, path: Path, versions: dict[str, str]) -> Inspec
     return inspection
 
 
-def clusters_of(seen: Survey) -> Numbers:
-    """(N,) for each sample the first sample of its cluster: the very same, or nearly the same, perception."""
-    distinct = np.flatnonzero(seen.first == np.arange(len(seen)))
+def clusters_of(seen: Survey, among: Mask | None = None) -> Numbers:
+    """(N,) for each sample the first sample of its cluster: the very same, or nearly the same, perception.
+
+    With `among` (N,), only those samples are looked at; the others are left alone, each with its own number.
+    """
+    held = np.arange(len(seen)) if among is None else np.flatnonzero(among)
+    first = np.full(len(seen), len(seen))  # by the first sample with a perception: the first that is held
+    np.minimum.at(first, seen.first[held], held)
+    earliest = first[seen.first[held]]  # (H,)
+    distinct = held[earliest == held]
     leader = np.empty(len(seen), np.int64)
     leader[distinct] = distinct[near_duplicates(seen.components[distinct])]
-    clusters: Numbers = leader[seen.first]
+    clusters = np.arange(len(seen))
+    clusters[held] = leader[earliest]
     return clusters
 
 

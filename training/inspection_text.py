@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 COLUMNS = 100
 NAMES, MOST_LABELS, MOST_OTHERS = 64, 30, 10  # columns of a name; lines of counts
 FIELD = 17  # columns of the words on the left
+FILLER = "\0"  # in no text of a dataset
 
 
 def describe(held: Inspection) -> str:
@@ -140,9 +141,12 @@ def _checks(held: Inspection) -> list[str]:
 
 
 def _wrapped(head: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        text, COLUMNS, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=True
-    ) or [head.rstrip()]
+    # textwrap counts characters: behind a wide one stands a filler, so that it counts as two.
+    filled = "".join(mark + FILLER if columns(mark) == 2 else mark for mark in text)
+    lines = textwrap.wrap(
+        filled, COLUMNS, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=True
+    )
+    return [line.replace(FILLER, "") for line in lines] or [head.rstrip()]
 
 
 def _share(count: int, of: int) -> str:

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from .rows import Rows, open_rows
+from .rows import open_rows
 from .samples import StoreError
 from .store import Store
-from .transfer import copy_samples
+from .transfer import Rows, copy_samples
 
 
 @dataclass(frozen=True)

@@ -41,13 +41,14 @@ from .npz_arrays import (
     read_vectors,
 )
 from .npz_file import DatasetError, Member, Reader, write
-from .samples import EMBEDDING, EXTRAS, SD15, SDXL, UNKNOWN, Binding, Floats
+from .samples import EMBEDDING, EXTRAS, SD15, SDXL, UNKNOWN, Binding, Floats, Samples
 from .snapshot import Snapshot
 from .store import Store
+from .transfer import BATCH, copy_samples
 
 __all__ = ["Dataset", "DatasetError", "content_hash", "export", "import_npz", "load", "save"]
 
-ROWS = 4096  # appended or hashed in one step
+ROWS = 4096  # hashed in one step
 FORMAT_VERSION = 1
 SPACE = SD15  # whose text space the targets are in
 TEXTS = ("prompts", "groups", "sources", "labels", "splits", "keys")
@@ -78,6 +79,48 @@ class Dataset:
     def space(self) -> str:
         """The text space that the targets are in; sdxl adds its own vectors to those of sd15."""
         return SDXL if self.extras else SD15
+
+    @property
+    def binding(self) -> Binding:
+        """What the samples were made with; what meta does not state is "unknown"."""
+        probe = self.meta.get("fingerprint")
+        return Binding(
+            encoder=self.meta.get("encoder", UNKNOWN),
+            fingerprint=np.array(probe, dtype=np.float32) if probe else None,
+            landmarker=self.meta.get("landmarker", UNKNOWN),
+            emotion_model=self.meta.get("emotion_model", UNKNOWN),
+            space=self.space,
+        )
+
+    @property
+    def has_image_sizes(self) -> bool:
+        """Whether the sizes of the pictures are known."""
+        return self.image_sizes is not None
+
+    def samples(self, batch: int = BATCH) -> Iterator[Samples]:
+        """Whole samples, up to `batch` at a time, in order, copied from the disk.
+
+        A row without a prompt gets one made from its vectors, `#` and 16 hexadecimal digits, so that rows with one
+        target share one prompt.
+        """
+        sizes, scores = self.image_sizes, self.scores
+        for start in range(0, len(self), batch):
+            rows = slice(start, start + batch)
+            perceptions = np.array(self.perceptions[rows], dtype=np.float32)
+            count = len(perceptions)
+            embeddings = np.array(self.clip_embeddings[rows], dtype=np.float32)
+            extras = {name: np.array(values[rows], dtype=np.float32) for name, values in self.extras.items()}
+            texts = {name: _list(getattr(self, name), rows, count) for name in TEXTS}
+            if self.prompts is None:
+                texts["prompts"] = [_name_of(row) for row in zip(embeddings, *extras.values(), strict=True)]
+            yield Samples(
+                perceptions=perceptions,
+                embeddings=embeddings,
+                image_sizes=np.zeros((count, 2), np.int32) if sizes is None else np.array(sizes[rows], np.int32),
+                scores=np.full(count, np.nan, np.float32) if scores is None else np.array(scores[rows], np.float32),
+                extras=extras,
+                **texts,
+            )
 
 
 def load(path: Path) -> Dataset:
@@ -143,38 +186,11 @@ def export(store: Store, path: Path) -> int:
 def import_npz(path: Path, store: Store) -> int:
     """Append the rows of any NPZ that `load` accepts to `store`, and return how many were new.
 
-    A row without a prompt gets one made from its embedding, `#` and 16 hexadecimal digits, so that rows with
-    one target share one prompt. What the file's meta does not state counts as "unknown", and unknown does not
-    mix with known. Raises ValueError for a bad file, or if its samples were made differently than the store's.
+    Rows without a prompt are named as by `Dataset.samples`. What the file's meta does not state counts as "unknown",
+    and unknown does not mix with known. Raises ValueError for a bad file, or if its samples were made differently than
+    the store's.
     """
-    dataset = load(path)
-    meta = dataset.meta
-    store.bind(
-        meta.get("encoder", UNKNOWN),
-        torch.tensor(meta["fingerprint"]) if meta.get("fingerprint") else None,
-        meta.get("landmarker", UNKNOWN),
-        meta.get("emotion_model", UNKNOWN),
-        dataset.space,
-    )
-    new = 0
-    for start in range(0, len(dataset), ROWS):
-        rows = slice(start, start + ROWS)
-        vectors = [dataset.clip_embeddings[rows], *(values[rows] for values in dataset.extras.values())]
-        texts = {name: _list(getattr(dataset, name), rows) for name in TEXTS}
-        new += store.append(
-            torch.from_numpy(dataset.perceptions[rows]),
-            None if dataset.image_sizes is None else torch.from_numpy(dataset.image_sizes[rows]),
-            texts["prompts"] or [_name_of(row) for row in zip(*vectors, strict=True)],
-            torch.from_numpy(vectors[0]),
-            texts["groups"],
-            texts["sources"],
-            texts["keys"],
-            labels=texts["labels"],
-            splits=texts["splits"],
-            scores=None if dataset.scores is None else torch.from_numpy(dataset.scores[rows]),
-            extras={name: torch.from_numpy(values[rows]) for name, values in dataset.extras.items()},
-        )
-    return new
+    return copy_samples(load(path), store)
 
 
 def content_hash(dataset: Dataset) -> str:
@@ -234,8 +250,8 @@ def _update(digest: hashlib._Hash, array: NDArray[Any]) -> None:
         digest.update(np.ascontiguousarray(array[start : start + ROWS]).data)
 
 
-def _list(texts: Texts | None, rows: slice) -> list[str] | None:
-    return None if texts is None else texts[rows].tolist()
+def _list(texts: Texts | None, rows: slice, count: int) -> list[str]:
+    return [""] * count if texts is None else [str(text) for text in texts[rows].tolist()]
 
 
 def _name_of(vectors: Sequence[Floats]) -> str:

@@ -4,10 +4,11 @@ A face's landmarks, freed of pose, place and size, are held against the expressi
 (perception/expression.py). The parts inside are measured in standard deviations, and what lies outside in lengths,
 each in units of what is usual; the larger of the two is the face's *strangeness*: about 1 for a usual photo.
 
-The constants were measured on the 13,635 faces of an expression photo set: at the limit of 4, one in 1,200 of them
-is called an outlier (of 656 other photos and video frames: one, a cut-off face). All are of which the landmarks were
-mirrored, shuffled, flattened or doubled in width or depth, or those of the lips, one eye, the outline or one in fifty
-moved; of those stretched by half, eight in ten.
+The constants were measured on the 13,635 faces of an expression photo set, those that the model was made of: at the
+limit of 4, 10 of them are called outliers. Of 656 other photos and video frames it is one, a cut-off face; a head in
+profile can be another. Of 1,000 faces whose landmarks were mirrored, shuffled, flattened, doubled in width or depth or
+mixed with another's, or of which three landmarks were moved far, all are. Of those stretched by half, it is eight in
+ten in width and hardly any in height: a long face is no strange face.
 """
 
 from __future__ import annotations

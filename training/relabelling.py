@@ -6,12 +6,14 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from .encoders import TextEncoder, fingerprint
 from .prompts import Templates
-from .rows import Rows
-from .samples import Binding, Samples
+from .samples import EMBEDDING, EXTRAS, Binding, Samples
 from .store import Store
-from .transfer import copy_samples, reencode, with_prompts, with_vectors
+from .transfer import Rows, copy_samples, reencode, with_prompts, with_vectors
 
 OLD, NEW = "old", "new"  # columns of a map
 
@@ -43,11 +45,17 @@ class Relabelling:
         self.unlabelled = 0  # samples that have no label for the templates
 
     def __call__(self, samples: Samples) -> list[tuple[str, ...]]:
+        """As `prompts`, and counts what it comes to."""
+        found = self.prompts(samples)
+        self.changed += sum(new != (old,) for new, old in zip(found, samples.prompts, strict=True))
+        if self._templates is not None:
+            self.unlabelled += samples.labels.count("")
+        return found
+
+    def prompts(self, samples: Samples) -> list[tuple[str, ...]]:
         """N samples → the new prompts of each."""
         rows = zip(samples.prompts, samples.labels, samples.sources, strict=True)
-        found = [self._of(prompt, label, source) for prompt, label, source in rows]
-        self.changed += sum(new != (old,) for new, old in zip(found, samples.prompts, strict=True))
-        return found
+        return [self._of(prompt, label, source) for prompt, label, source in rows]
 
     @property
     def unused(self) -> list[str]:
@@ -58,31 +66,89 @@ class Relabelling:
         if label in self._labels:
             self._used.add(label)
             return (self._labels[label],)
-        if self._templates is not None:
-            if label:
-                return self._templates.prompts(label, {}, source, self._count)
-            self.unlabelled += 1
+        if self._templates is not None and label:
+            return self._templates.prompts(label, {}, source, self._count)
         if prompt in self._prompts:
             self._used.add(prompt)
             return (self._prompts[prompt],)
         return (prompt,)
 
 
-def relabel(source: Rows, target: Store, relabelling: Relabelling, encoder: TextEncoder, *, anew: bool = False) -> int:
+class KnownPrompts:
+    """A text encoder that has the vectors of its prompts already: prompt → (768,) and the space's further vectors."""
+
+    dim = EMBEDDING
+
+    def __init__(self, binding: Binding, known: Mapping[str, tuple[Tensor, dict[str, Tensor]]]) -> None:
+        self.identity, self.space, self._known = binding.encoder, binding.space, known
+
+    def encode(self, prompts: Sequence[str]) -> Tensor:
+        """P of the prompts → (P, 768)."""
+        return torch.stack([self._known[prompt][0] for prompt in prompts])
+
+    def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """The space's further vectors of P of the prompts."""
+        names = EXTRAS[self.space]
+        return {name: torch.stack([self._known[prompt][1][name] for prompt in prompts]) for name in names}
+
+
+def relabel(source: Rows, target: Store, relabelling: Relabelling, encoder: TextEncoder | None = None) -> int:
     """Append the samples of `source` with new prompts, and return how many were new to `target`.
 
-    New prompts are encoded by `encoder`, which must be what encoded the old ones; or all are encoded `anew` by any.
-    Samples with the same face that get the same prompt become one. Raises RelabelError for another encoder.
+    New prompts that `source` has with other faces keep their vectors; the others are encoded by `encoder`, which must
+    be what encoded the old ones. Samples with the same face that get the same prompt become one. Raises RelabelError,
+    before anything is appended, for another encoder, or none where one is needed.
     """
-    if anew:
-        return reencode(source, target, encoder, change=lambda samples: with_prompts(samples, relabelling(samples))[0])
-    check_encoder(source, encoder)
+    binding = source.binding
+    if binding is None:
+        return 0
+    if encoder is not None:
+        check_encoder(source, encoder)
+    vectors = KnownPrompts(binding, _vectors(source, _new_prompts(source, relabelling), binding, encoder))
 
     def change(samples: Samples) -> Samples:
         changed, other = with_prompts(samples, relabelling(samples))
-        return with_vectors(changed, target, encoder, where=other)
+        return with_vectors(changed, target, vectors, where=other)
 
     return copy_samples(source, target, change=change)
+
+
+def relabel_anew(source: Rows, target: Store, relabelling: Relabelling, encoder: TextEncoder) -> int:
+    """As `relabel`, but all prompts, new and old, are encoded by `encoder`, whichever it is."""
+    return reencode(source, target, encoder, change=lambda samples: with_prompts(samples, relabelling(samples))[0])
+
+
+def _new_prompts(source: Rows, relabelling: Relabelling) -> list[str]:
+    """The distinct prompts that samples get in place of another."""
+    new: dict[str, None] = {}
+    for samples in source.samples():
+        for old, prompts in zip(samples.prompts, relabelling.prompts(samples), strict=True):
+            new.update(dict.fromkeys(prompt for prompt in prompts if prompt != old))
+    return list(new)
+
+
+def _vectors(
+    source: Rows, prompts: Sequence[str], binding: Binding, encoder: TextEncoder | None
+) -> dict[str, tuple[Tensor, dict[str, Tensor]]]:
+    """The vectors of each prompt: as `source` has them, or encoded now."""
+    wanted = set(prompts)
+    known: dict[str, tuple[Tensor, dict[str, Tensor]]] = {}
+    for samples in source.samples() if wanted else ():
+        for row, prompt in enumerate(samples.prompts):
+            if prompt in wanted and prompt not in known:
+                extras = {name: torch.tensor(values[row]) for name, values in samples.extras.items()}
+                known[prompt] = torch.tensor(samples.embeddings[row]), extras
+    missing = [prompt for prompt in prompts if prompt not in known]
+    if missing and encoder is None:
+        raise RelabelError(
+            f"the dataset has no vector for {len(missing)} of the new prompts, such as {missing[0]!r}: pass "
+            f"--text-encoder with what encoded the old ones, {binding.encoder!r}, or --re-encode with any other"
+        )
+    if missing and encoder is not None:
+        embeddings, further = encoder.encode(missing), encoder.extras(missing)
+        for row, prompt in enumerate(missing):
+            known[prompt] = embeddings[row], {name: values[row] for name, values in further.items()}
+    return known
 
 
 def read_map(path: Path) -> dict[str, str]:
@@ -97,6 +163,8 @@ def read_map(path: Path) -> dict[str, str]:
             for row in reader:
                 old, new = row[OLD], row[NEW]
                 where = f"{path}, line {reader.line_num}"
+                if not old or not old.strip():
+                    raise RelabelError(f"{where}: there is no old prompt for {new!r}; give one, or leave the line out")
                 if not new or not new.strip():
                     raise RelabelError(f"{where}: there is no new prompt for {old!r}; give one, or leave the line out")
                 if found.setdefault(old, new) != new:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ..perception.vector import EMOTIONS, LANDMARK_VALUES
 from .outliers import COMPONENTS, FaceSpace
-from .rows import BATCH, Rows
 from .samples import EMBEDDING, Binding, Floats
+from .transfer import BATCH, Rows
 
 MOST_PROMPTS = 4096  # whose vectors are kept: 12 MB
 

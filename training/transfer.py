@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,21 +12,43 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .encoders import TextEncoder, fingerprint
-from .rows import Rows, take
-from .samples import Samples
+from .samples import Binding, Samples
 from .store import Store
 
-Keep = Callable[[Samples], NDArray[np.bool_]]
+BATCH = 1024
+
 Change = Callable[[Samples], Samples]
 
 
-def copy_samples(source: Rows, target: Store, *, keep: Keep | None = None, change: Change | None = None) -> int:
+class Rows(Protocol):
+    """A dataset to be read: a `training.snapshot.Snapshot` or a `training.npz.Dataset`."""
+
+    @property
+    def binding(self) -> Binding | None:
+        """What the samples were made with; None while there are none."""
+        ...
+
+    @property
+    def has_image_sizes(self) -> bool:
+        """Whether the sizes of the pictures are known."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def samples(self, batch: int = BATCH) -> Iterator[Samples]:
+        """Whole samples, up to `batch` at a time, in order."""
+        ...
+
+
+def copy_samples(
+    source: Rows, target: Store, *, keep: NDArray[np.bool_] | None = None, change: Change | None = None
+) -> int:
     """Append the samples of `source`, in their order and as they are, and return how many were new to `target`.
 
     Args:
         source: where they come from; `Store.snapshot` makes one.
         target: is bound to what the source was made with.
-        keep: N samples → which of them to take, (N,) bool. It sees every sample once, in order.
+        keep: (N,) which of the source's samples to take; None: all.
         change: what is made of those taken; `target` is bound by then.
 
     Each batch is safe on the disk once it is appended, so a copy that was stopped is simply made again. Raises
@@ -36,9 +59,10 @@ def copy_samples(source: Rows, target: Store, *, keep: Keep | None = None, chang
         return 0
     probe = None if binding.fingerprint is None else torch.from_numpy(binding.fingerprint)
     target.bind(binding.encoder, probe, binding.landmarker, binding.emotion_model, binding.space)
-    new = 0
+    new = done = 0
     for samples in source.samples():
-        kept = samples if keep is None else take(samples, keep(samples))
+        kept = samples if keep is None else take(samples, keep[done : done + len(samples)])
+        done += len(samples)
         new += append(target, kept if change is None or not len(kept) else change(kept))
     return new
 
@@ -73,6 +97,23 @@ def append(target: Store, samples: Samples) -> int:
         splits=samples.splits,
         scores=torch.tensor(samples.scores),
         extras={name: torch.tensor(values) for name, values in samples.extras.items()},
+    )
+
+
+def take(samples: Samples, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Samples:
+    """The samples of those numbers, in that order, or those where a mask is true."""
+    numbers = np.arange(len(samples))[rows].tolist()
+    return replace(
+        samples,
+        perceptions=samples.perceptions[rows],
+        embeddings=samples.embeddings[rows],
+        image_sizes=samples.image_sizes[rows],
+        scores=samples.scores[rows],
+        extras={name: values[rows] for name, values in samples.extras.items()},
+        **{
+            name: [getattr(samples, name)[row] for row in numbers]
+            for name in ("prompts", "groups", "sources", "labels", "splits", "keys")
+        },
     )
 
 

@@ -145,6 +145,55 @@ def test_outliers_and_duplicates_are_found_and_left_out(tmp_path: Path, capsys: 
     assert left_out == [{5, 50, 100}, {150, 160, 170, 180}]
 
 
+def test_of_duplicates_one_stays_that_meets_the_other_conditions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Row 1 is the same face as row 0, whose score is too low; row 2 is that of row 3, which has another prompt."""
+    vectors, sizes = sampled(8, seed=3)
+    for row, of in ((1, 0), (2, 3)):
+        vectors[row], sizes[row] = vectors[of], sizes[of]
+    vectors[1, 0] += 1e-6
+    path = write(tmp_path / "a.db", vectors, sizes)
+    assert run("filter", path, "--out", tmp_path / "b.db", "--min-score", 0.1, "--drop-duplicates") == 0
+    assert [source[2:-4] for source in read(tmp_path / "b.db").sources] == list("1234567")
+    assert "left out: 1 (score below 0.1)" in capsys.readouterr().out
+    assert run("filter", path, "--out", tmp_path / "c.db", "--drop-duplicates") == 0
+    assert [source[2:-4] for source in read(tmp_path / "c.db").sources] == list("0234567")
+    assert "left out: 1 (nearly the same as one that is kept)" in capsys.readouterr().out
+    assert run("filter", path, "--out", tmp_path / "d.db", "--drop-duplicates", "--invert") == 0
+    assert read(tmp_path / "d.db").sources == ["p 1.png"]
+
+
+def test_what_is_unknown_is_said(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = read(dataset)
+    np.savez(tmp_path / "bare.npz", perception_embeddings=whole.perceptions, clip_embeddings=whole.embeddings)
+    assert run("filter", tmp_path / "bare.npz", "--out", tmp_path / "b.db", "--max-yaw", 10) == 0
+    assert "the sizes of 70 pictures are unknown" in capsys.readouterr().out
+    assert run("filter", tmp_path / "bare.npz", "--out", tmp_path / "c.db", "--min-score", 0.5) == 1
+    assert "no sample is left" in capsys.readouterr().err
+    assert run("filter", tmp_path / "bare.npz", "--out", tmp_path / "c.db", "--min-score", 0.5, "--invert") == 0
+    assert "kept: 70 (score unknown, which counts as too low)" in capsys.readouterr().out
+
+
+def test_prompts_that_the_dataset_has_need_no_encoder(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, whole = dataset.read_bytes(), read(dataset)
+    words = ("--from-label", "angry", "--to-prompt", "a neutral face")
+    assert run("relabel", dataset, "--out", tmp_path / "b.db", *words) == 0
+    changed = read(tmp_path / "b.db")
+    assert changed.prompts == [prompt.replace("angry", "neutral") for prompt in whole.prompts]
+    row = whole.prompts.index("a neutral face")
+    np.testing.assert_array_equal(changed.embeddings[0], whole.embeddings[row])
+    assert changed.keys[0] == "" and changed.keys[1:7] == whole.keys[1:7]
+    assert run("relabel", dataset, "--out", tmp_path / "c.db", *words[:3], "something new") == 1
+    message = capsys.readouterr().err
+    assert "no vector for 1 of the new prompts, such as 'something new': pass --text-encoder" in message
+    assert "'random-weight stand-in" in message and not (tmp_path / "c.db").exists()
+    assert run("relabel", dataset, "--out", dataset, *words) == 1
+    assert dataset.read_bytes() == before
+
+
 def test_relabel(dataset: Path, tmp_path: Path, tiny_clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "map.csv").write_text('old,new\na happy face,"a person, beaming"\nnever there,x\n')
     encoder = ("--text-encoder", "random")

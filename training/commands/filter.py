@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..filtering import Conditions, Filter
+from ..filtering import Conditions, judge
 from ..outputs import OUT_HELP, open_output
 from ..rows import open_rows
-from ..samples import SPLITS, Samples
+from ..samples import SPLITS
 from ..transfer import copy_samples
 
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     texts.add_argument("--split", action="append", default=[], choices=("", *SPLITS), help="as the source has split it")
     parser.add_argument("--drop-outliers", action="store_true", help="leave out what looks like no face (see `info`)")
     parser.add_argument(
-        "--drop-duplicates", action="store_true", help="of faces that are nearly the same, keep the first (see `info`)"
+        "--drop-duplicates", action="store_true", help="of faces that are nearly the same, keep one (see `info`)"
     )
     parser.add_argument("--invert", action="store_true", help="keep what would be left out, and leave out the rest")
 
@@ -40,20 +40,14 @@ def run(options: argparse.Namespace) -> int:
     if conditions in (Conditions(), Conditions(invert=True)):
         raise ValueError("say which samples to keep, such as --min-score 0.8; --help lists the conditions")
     with open_output(options.out, [options.file]) as target, open_rows(options.file) as source:
-        keep = Filter(conditions, source)
-        kept = 0
-
-        def counted(samples: Samples) -> Samples:
-            nonlocal kept
-            kept += len(samples)
-            return samples
-
-        new = copy_samples(source, target, keep=keep, change=counted)
-        total = len(source)
-    for reason, count in keep.refused.items():
+        judged = judge(source, conditions)
+        new = copy_samples(source, target, keep=judged.kept)
+    for reason, count in judged.failed.items():
         if count:
-            print(f"{count:,} refused: {reason}")
-    print(f"{kept:,} of {total:,} samples kept, {new:,} of them new in {options.out}")
+            print(f"{'kept' if conditions.invert else 'left out'}: {count:,} ({reason})")
+    if judged.unknown_sizes:
+        print(f"the sizes of {judged.unknown_sizes:,} pictures are unknown: poses were measured as if they were square")
+    print(f"{judged.kept.sum():,} of {len(judged.kept):,} samples kept, {new:,} of them new in {options.out}")
     return 0
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from ..arguments import add_device_argument, add_encoder_arguments, positive
 from ..encoders import load_encoder
 from ..outputs import OUT_HELP, open_output
 from ..prompts import Templates
-from ..relabelling import Relabelling, pair_up, read_map, relabel
+from ..relabelling import Relabelling, pair_up, read_map, relabel, relabel_anew
 from ..rows import open_rows
 
 SHIPPED = "shipped"
@@ -43,6 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_device_argument(parser)
     parser.set_defaults(space=None)  # the dataset's
+    parser.epilog = (
+        "Prompts that are new to the dataset need --text-encoder, with what encoded the others: there is no default. "
+        "With --re-encode it may be any, and the default is the space's."
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -63,13 +68,17 @@ def run(options: argparse.Namespace) -> int:
     with open_output(options.out, [options.file]) as target, open_rows(options.file) as source:
         if source.binding is None:
             raise ValueError(f"{options.file}: it holds no samples")
-        encoder = load_encoder(
-            options.text_encoder,
+        load = partial(
+            load_encoder,
             device=options.device,
             tokenizer=options.tokenizer,
             space=options.space or source.binding.space,
         )
-        new = relabel(source, target, relabelling, encoder, anew=options.re_encode)
+        if options.re_encode:
+            new = relabel_anew(source, target, relabelling, load(options.text_encoder))
+        else:
+            encoder = None if options.text_encoder is None else load(options.text_encoder)
+            new = relabel(source, target, relabelling, encoder)
         total = len(source)
     if relabelling.unused:
         print(f"not in the dataset, and so not used: {', '.join(map(repr, relabelling.unused))}")
