@@ -29,10 +29,9 @@ from perception_clip.perception.pictures import read_picture
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.selection import Selection
 from perception_clip.training.build import build
-from perception_clip.training.encoders import load_encoder
+from perception_clip.training.encoders import KnownPrompts, load_encoder
 from perception_clip.training.prompts import Templates
 from perception_clip.training.reading import Plan
-from perception_clip.training.sharding import EncodedPrompts
 from perception_clip.training.sources import find_items
 from perception_clip.training.store import Store
 
@@ -85,7 +84,7 @@ def compare(folder: Path, scratch: Path, rounds: int) -> None:
     pipeline = PerceptionPipeline(detector=FOR_PICTURES, selection=Selection(max_faces=1))
     decoded = [read_picture(item.media.path) for item in items]
     pipeline(decoded[:32])
-    encoded = EncodedPrompts(encoder, [prompt for item in items for prompt in plan.prompts(item)])
+    encoded = KnownPrompts.encoded(encoder, [prompt for item in items for prompt in plan.prompts(item)])
     alone: list[float] = []
     built: dict[str, list[float]] = {"build": [], "encoding prompts too": []}
     for number in range(rounds):

@@ -6,7 +6,6 @@ Nothing here opens a camera or a window: frames with their times go in, and what
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from ..perception.vector import Perceptions
 from ..perception.videos import Frame
 from .capture_session import Session
 from .encoders import TextEncoder, fingerprint
+from .media import sample_key
 from .store import Store
 
 NO_FACE, TOO_SMALL, TURNED, BLURRED = "no face", "face too small", "turn toward the camera", "blurred"
@@ -125,7 +125,7 @@ class Recorder:
             self._embeddings[row],
             [self.group],
             [f"{self.source}#frame={frame.number}"],
-            None if self._content is None else [_key(self._content, frame.number, prompt)],
+            None if self._content is None else ["capture " + sample_key(self._content, frame.number, prompt)],
             scores=look.faces.scores[:1],
             extras={name: values[row] for name, values in self._extras.items()},
         )
@@ -173,7 +173,3 @@ def record(
                 session.obey(show(frame, look, session))
         if session.done:
             return
-
-
-def _key(content: bytes, frame: int, prompt: str) -> str:
-    return "capture " + hashlib.sha256(content + frame.to_bytes(8, "little") + prompt.encode()).hexdigest()

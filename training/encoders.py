@@ -8,7 +8,7 @@ sdxl_encoder.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -87,6 +87,37 @@ class ClipTextEncoder:
         This is the cross-attention part of ComfyUI's CONDITIONING for Stable Diffusion 1.5.
         """
         return self._tower.at_all(prompt).final
+
+
+class KnownPrompts:
+    """A text encoder of prompts whose vectors are at hand already; it knows no others.
+
+    `embeddings` (P, 768) are those of `prompts`, and `extras` the further ones of the space, name → (P, width).
+    """
+
+    dim = EMBEDDING
+
+    def __init__(
+        self, identity: str, space: str, prompts: Sequence[str], embeddings: Tensor, extras: Mapping[str, Tensor]
+    ) -> None:
+        self.identity, self.space = identity, space
+        self._rows = {prompt: row for row, prompt in enumerate(prompts)}
+        self._embeddings, self._extras = embeddings, dict(extras)
+
+    @classmethod
+    def encoded(cls, encoder: TextEncoder, prompts: Sequence[str]) -> KnownPrompts:
+        """The prompts, and the probe sentence, encoded once each by `encoder`."""
+        distinct = list(dict.fromkeys([PROBE, *prompts]))
+        return cls(encoder.identity, encoder.space, distinct, encoder.encode(distinct), encoder.extras(distinct))
+
+    def encode(self, prompts: Sequence[str]) -> Tensor:
+        """P of the prompts → (P, 768)."""
+        return self._embeddings[[self._rows[prompt] for prompt in prompts]]
+
+    def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """The space's further vectors of P of the prompts."""
+        rows = [self._rows[prompt] for prompt in prompts]
+        return {name: vectors[rows] for name, vectors in self._extras.items()}
 
 
 def fingerprint(encoder: TextEncoder) -> Tensor:

@@ -122,6 +122,11 @@ def media_of(path: Path) -> PictureFile | VideoFile:
     return VideoFile(path) if is_video(path) else PictureFile(path)
 
 
+def sample_key(content: bytes, frame: int, prompt: str) -> str:
+    """What a sample is made from, as text: the same for the same digest of a media's content, frame and prompt."""
+    return hashlib.sha256(content + frame.to_bytes(8, "little") + prompt.encode()).hexdigest()
+
+
 def _digest(paths: tuple[Path, ...] | list[Path]) -> bytes:
     digest = hashlib.sha256()
     for path in paths:

@@ -15,6 +15,12 @@ SUFFIXES = (".db", ".npz")
 OUT_HELP = "my.db, made, or added to if it exists; or a new my.npz"
 
 
+def check_suffix(path: Path) -> None:
+    """Raise ValueError for an --out that is neither kind of dataset."""
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"--out {path} must end in {' or '.join(SUFFIXES)}")
+
+
 @contextmanager
 def open_output(path: Path, sources: Sequence[Path]) -> Iterator[Store]:
     """The dataset `path`, to be appended to. A new one appears when the block ends well, and not if it raises.
@@ -22,8 +28,7 @@ def open_output(path: Path, sources: Sequence[Path]) -> Iterator[Store]:
     Raises ValueError if it is one of the sources, which are never changed; has another suffix; is an .npz that exists
     already; or if nothing was appended to a new one.
     """
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"--out {path} must end in {' or '.join(SUFFIXES)}")
+    check_suffix(path)
     for source in sources:
         if path.exists() and source.exists() and path.samefile(source):
             raise ValueError(f"--out {path} is the dataset that is read, which is never changed; give another name")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from ..perception.pictures import PictureError
 from ..perception.videos import VideoError
 from .items import Item
+from .media import sample_key
 from .prompts import Templates
 from .store import Store
 
@@ -78,14 +79,14 @@ class ItemReader:
         """What an item has that is not in the dataset yet; always ends with an End."""
         number, item = numbered
         try:
-            content = item.media.digest()
+            prompts, content = self._plan.prompts(item), item.media.digest()
             read = self._sequence if item.media.is_sequence else self._picture
-            yield from read(number, item, content)
+            yield from read(number, item, prompts, content)
         except (PictureError, VideoError, OSError) as error:
             yield End(number, item, reason=_reason(item, error))
 
-    def _picture(self, number: int, item: Item, content: bytes) -> Iterator[Shot | Known | End]:
-        missing = self._missing(item, content, frame=0)
+    def _picture(self, number: int, item: Item, prompts: Sequence[str], content: bytes) -> Iterator[Shot | Known | End]:
+        missing = self._missing(prompts, content, frame=0)
         done_key = _key(content, "no face", self._plan.finding)
         reason = self._store.finished(done_key) if missing else None
         if not missing:
@@ -95,17 +96,19 @@ class ItemReader:
                 yield Shot(number, item, frame.number, *_columns(missing), done_key, frame.picture)
         yield End(number, item, reason=reason or "")
 
-    def _sequence(self, number: int, item: Item, content: bytes) -> Iterator[Shot | Known | End]:
+    def _sequence(
+        self, number: int, item: Item, prompts: Sequence[str], content: bytes
+    ) -> Iterator[Shot | Known | End]:
         plan = self._plan
         taken = f"every {plan.every}, {'changes' if plan.only_changes else 'all'}"
-        done_key = _key(content, taken, plan.finding, *plan.prompts(item))
+        done_key = _key(content, taken, plan.finding, *prompts)
         reason = self._store.finished(done_key)
         if reason is not None:
             yield Known(number)
             yield End(number, item, reason=reason)
             return
         for frame in item.media.frames(plan.every or (1 if plan.only_changes else None)):
-            missing = self._missing(item, content, frame.number)
+            missing = self._missing(prompts, content, frame.number)
             # What has changed shows only beside the frames before, so then all are looked at.
             if missing or plan.only_changes:
                 yield Shot(number, item, frame.number, *_columns(missing), done_key, frame.picture)
@@ -113,11 +116,10 @@ class ItemReader:
                 yield Known(number)
         yield End(number, item, done_key, item.media.problem)
 
-    def _missing(self, item: Item, content: bytes, frame: int) -> list[tuple[str, str]]:
+    def _missing(self, prompts: Sequence[str], content: bytes, frame: int) -> list[tuple[str, str]]:
         """The prompts of a frame, each with its key, that it is not a sample with yet."""
-        prompts = self._plan.prompts(item)
-        keys = [hashlib.sha256(content + frame.to_bytes(8, "little") + p.encode()).hexdigest() for p in prompts]
-        return [(prompt, key) for prompt, key in zip(prompts, keys, strict=True) if not self._store.has(key)]
+        keyed = ((prompt, sample_key(content, frame, prompt)) for prompt in prompts)
+        return [(prompt, key) for prompt, key in keyed if not self._store.has(key)]
 
     @property
     def _store(self) -> Store:

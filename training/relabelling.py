@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .encoders import TextEncoder, fingerprint
+from .encoders import KnownPrompts, TextEncoder, fingerprint
 from .prompts import Templates
 from .samples import EMBEDDING, EXTRAS, Binding, Samples
 from .store import Store
@@ -74,24 +74,6 @@ class Relabelling:
         return (prompt,)
 
 
-class KnownPrompts:
-    """A text encoder that has the vectors of its prompts already: prompt → (768,) and the space's further vectors."""
-
-    dim = EMBEDDING
-
-    def __init__(self, binding: Binding, known: Mapping[str, tuple[Tensor, dict[str, Tensor]]]) -> None:
-        self.identity, self.space, self._known = binding.encoder, binding.space, known
-
-    def encode(self, prompts: Sequence[str]) -> Tensor:
-        """P of the prompts → (P, 768)."""
-        return torch.stack([self._known[prompt][0] for prompt in prompts])
-
-    def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """The space's further vectors of P of the prompts."""
-        names = EXTRAS[self.space]
-        return {name: torch.stack([self._known[prompt][1][name] for prompt in prompts]) for name in names}
-
-
 def relabel(source: Rows, target: Store, relabelling: Relabelling, encoder: TextEncoder | None = None) -> int:
     """Append the samples of `source` with new prompts, and return how many were new to `target`.
 
@@ -104,11 +86,11 @@ def relabel(source: Rows, target: Store, relabelling: Relabelling, encoder: Text
         return 0
     if encoder is not None:
         check_encoder(source, encoder)
-    vectors = KnownPrompts(binding, _vectors(source, _new_prompts(source, relabelling), binding, encoder))
+    known = _known(source, _new_prompts(source, relabelling), binding, encoder)
 
     def change(samples: Samples) -> Samples:
         changed, other = with_prompts(samples, relabelling(samples))
-        return with_vectors(changed, target, vectors, where=other)
+        return with_vectors(changed, target, known, where=other)
 
     return copy_samples(source, target, change=change)
 
@@ -127,10 +109,8 @@ def _new_prompts(source: Rows, relabelling: Relabelling) -> list[str]:
     return list(new)
 
 
-def _vectors(
-    source: Rows, prompts: Sequence[str], binding: Binding, encoder: TextEncoder | None
-) -> dict[str, tuple[Tensor, dict[str, Tensor]]]:
-    """The vectors of each prompt: as `source` has them, or encoded now."""
+def _known(source: Rows, prompts: Sequence[str], binding: Binding, encoder: TextEncoder | None) -> KnownPrompts:
+    """The prompts with their vectors: as `source` has them, or encoded now."""
     wanted = set(prompts)
     known: dict[str, tuple[Tensor, dict[str, Tensor]]] = {}
     for samples in source.samples() if wanted else ():
@@ -148,7 +128,14 @@ def _vectors(
         embeddings, further = encoder.encode(missing), encoder.extras(missing)
         for row, prompt in enumerate(missing):
             known[prompt] = embeddings[row], {name: values[row] for name, values in further.items()}
-    return known
+    found = [known[prompt] for prompt in prompts]
+    return KnownPrompts(
+        binding.encoder,
+        binding.space,
+        prompts,
+        torch.stack([embedding for embedding, _ in found]) if found else torch.empty(0, EMBEDDING),
+        {name: torch.stack([extras[name] for _, extras in found]) for name in EXTRAS[binding.space] if found},
+    )
 
 
 def read_map(path: Path) -> dict[str, str]:

@@ -17,12 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from ..perception.files import atomic_path
 from ..perception.pipeline import PerceptionPipeline
 from .build import PORTION, BuildSummary, Progress, build
-from .encoders import PROBE, TextEncoder
+from .encoders import KnownPrompts, fingerprint
 from .items import Item
 from .npz import export, import_npz
 from .reading import Plan
@@ -46,40 +44,23 @@ class Job:
 
     items: Sequence[Item]
     plan: Plan
-    encoded: EncodedPrompts
+    encoded: KnownPrompts  # all that the items need, and the probe sentence
     make_pipeline: Callable[[], PerceptionPipeline]
     folder: Path  # of the shards; all machines must see it, and the items, under the same names
-    made_with: str  # the identities of landmarker and emotion model
+    landmarker: str  # identities of what `make_pipeline` makes
+    emotion_model: str
     batch: int
 
     def portion(self, number: int) -> Sequence[Item]:
         return self.items[number * PORTION : (number + 1) * PORTION]
 
     def shard(self, number: int) -> Path:
-        """The file of a portion; its name changes with all that its content depends on."""
+        """The file of a portion; its name changes with all that it depends on, but for the bytes of the files."""
         prompts = [self.plan.prompts(item) for item in self.portion(number)]
         what = repr((self.portion(number), prompts, self.plan.every, self.plan.only_changes, self.plan.finding))
-        digest = hashlib.sha256(f"{what} {self.batch} {self.encoded.identity} {self.made_with}".encode()).hexdigest()
+        made_with = f"{self.encoded.identity} {self.landmarker} {self.emotion_model}"
+        digest = hashlib.sha256(f"{what} {self.batch} {made_with}".encode()).hexdigest()
         return self.folder / f"{number:06d}-{digest[:12]}.npz"
-
-
-class EncodedPrompts:
-    """A text encoder that has encoded all its prompts already, once for all workers."""
-
-    def __init__(self, encoder: TextEncoder, prompts: Sequence[str]) -> None:
-        distinct = list(dict.fromkeys([PROBE, *prompts]))
-        self.identity, self.dim, self.space = encoder.identity, encoder.dim, encoder.space
-        self._row = {prompt: row for row, prompt in enumerate(distinct)}
-        self._embeddings, self._extras = encoder.encode(distinct), encoder.extras(distinct)
-
-    def encode(self, prompts: Sequence[str]) -> Tensor:
-        """P of the prompts → (P, 768)."""
-        return self._embeddings[[self._row[prompt] for prompt in prompts]]
-
-    def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """The space's further vectors of P of the prompts."""
-        rows = [self._row[prompt] for prompt in prompts]
-        return {name: vectors[rows] for name, vectors in self._extras.items()}
 
 
 class ShardBuilder:
@@ -94,33 +75,47 @@ class ShardBuilder:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Portions' numbers → what each came to."""
-        summaries = [self._build(int(number)) for number in batch["portion"]]
+        summaries = [build_shard(self._job, int(number), self._pipeline) for number in batch["portion"]]
         return {"portion": batch["portion"], "summary": [json.dumps(asdict(summary)) for summary in summaries]}
 
-    def _build(self, number: int) -> BuildSummary:
-        """Make the shard of a portion, if it is not there yet."""
-        job = self._job
-        shard = job.shard(number)
-        note = shard.with_suffix(".json")
-        if note.exists():
-            return BuildSummary(**json.loads(note.read_text(encoding="utf-8")))
-        summary = BuildSummary()
-        with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "shard.db") as store:
-            build(
-                job.portion(number),
-                store,
-                self._pipeline,
-                job.encoded,
-                job.plan,
-                batch=job.batch,
-                workers=1,  # Ray has a worker for every core
-                summary=summary,
-            )
-            if summary.samples:
-                export(store, shard)
-        with atomic_path(note) as temporary:  # last: it says that the shard is whole
-            temporary.write_text(json.dumps(asdict(summary)), encoding="utf-8")
-        return summary
+
+def build_shard(job: Job, number: int, pipeline: PerceptionPipeline) -> BuildSummary:
+    """Make the shard of a portion, if it is not there yet or its files have changed; return what it came to."""
+    shard = job.shard(number)
+    note = shard.with_suffix(".json")
+    content = _content(job.portion(number))
+    if note.exists():
+        made = json.loads(note.read_text(encoding="utf-8"))
+        if made["content"] == content:
+            return BuildSummary(**made["summary"])
+    summary = BuildSummary()
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "shard.db") as store:
+        build(
+            job.portion(number),
+            store,
+            pipeline,
+            job.encoded,
+            job.plan,
+            batch=job.batch,
+            workers=1,  # Ray has a worker for every core
+            summary=summary,
+        )
+        if summary.samples:
+            export(store, shard)
+    with atomic_path(note) as temporary:  # last: it says that the shard is whole
+        temporary.write_text(json.dumps({"content": content, "summary": asdict(summary)}), encoding="utf-8")
+    return summary
+
+
+def _content(items: Sequence[Item]) -> str:
+    """SHA-256, in hexadecimal, of the bytes of all files of these items; one that cannot be read counts as empty."""
+    digest = hashlib.sha256()
+    for item in items:
+        try:
+            digest.update(item.media.digest())
+        except OSError:
+            digest.update(b"\0")
+    return digest.hexdigest()
 
 
 def build_shards(
@@ -132,6 +127,10 @@ def build_shards(
     what they had begun is done again. Raises ImportError if Ray is not installed, StoreError if the store's samples
     were made with other models.
     """
+    # Before the work: samples that do not go with the store's would be of no use.
+    store.bind(
+        job.encoded.identity, fingerprint(job.encoded), job.landmarker, job.emotion_model, space=job.encoded.space
+    )
     numbers = range(-(-len(job.items) // PORTION))
     done: dict[int, BuildSummary] = {}
     with _ray(workers, address) as ray:

@@ -13,10 +13,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.training import sharding
 from perception_clip.training.build import PORTION
 from perception_clip.training.cli import main
+from perception_clip.training.encoders import KnownPrompts, load_encoder
+from perception_clip.training.items import Item
+from perception_clip.training.media import PictureFile
+from perception_clip.training.prompts import Templates
+from perception_clip.training.reading import Plan
 from perception_clip.training.samples import Samples
+from perception_clip.training.sharding import Job, build_shard
 from perception_clip.training.store import Store
 
 pytest.importorskip("ray")
@@ -104,6 +111,58 @@ def test_a_worker_that_is_killed_is_survived(photos: Path, plain: Samples, tmp_p
     killer.join(timeout=10)
     assert killed
     assert_equal_rows(rows, plain)
+
+
+def test_a_shard_is_made_again_when_a_file_has_changed(photos: Path, tmp_path: Path) -> None:
+    """In this process, as one of Ray's workers does it."""
+    picture = tmp_path / "a.png"
+    picture.write_bytes((photos / "angry" / "000.png").read_bytes())
+    items = [Item(PictureFile(picture), source="a.png", group="a", prompts=("angry",))]
+    pipeline = PerceptionPipeline()
+    job = Job(
+        items=items,
+        plan=Plan(Templates.load()),
+        encoded=KnownPrompts.encoded(load_encoder("random"), ["angry"]),
+        make_pipeline=lambda: pipeline,
+        folder=tmp_path / "shards",
+        landmarker=pipeline.landmarker.identity,
+        emotion_model=pipeline.emotion_model.identity,
+        batch=16,
+    )
+    perceptions, calls = [], 0
+    for content in ("000.png", "000.png", "001.png"):
+        picture.write_bytes((photos / "angry" / content).read_bytes())
+        before = job.shard(0).stat().st_mtime_ns if job.shard(0).exists() else 0
+        assert build_shard(job, 0, pipeline).samples == 1
+        calls += job.shard(0).stat().st_mtime_ns != before
+        perceptions.append(np.load(job.shard(0))["perception_embeddings"][0])
+    assert calls == 2  # made for the first file and for the third
+    assert np.array_equal(perceptions[0], perceptions[1]) and not np.allclose(perceptions[1], perceptions[2])
+
+
+def test_a_dataset_made_with_other_models_is_noticed_before_the_work(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny_clip: Path
+) -> None:
+    assert (
+        main(
+            [
+                "build",
+                str(photos / "angry" / "000.png"),
+                "--prompt",
+                "p",
+                "--out",
+                str(tmp_path / "a.db"),
+                "--text-encoder",
+                str(tiny_clip),
+            ]
+        )
+        == 0
+    )
+    capsys.readouterr()
+    more = ["--text-encoder", "random", "--engine", "ray", "--workers", "2"]
+    assert main(["build", str(photos), "--out", str(tmp_path / "a.db"), *more]) == 1
+    assert "use another dataset name" in capsys.readouterr().err
+    assert not (tmp_path / "a.shards").exists()
 
 
 def test_a_pack_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

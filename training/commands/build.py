@@ -15,19 +15,19 @@ from tqdm import tqdm
 from ...perception.files import atomic_path
 from ..arguments import add_device_argument, add_encoder_arguments, positive
 from ..build import BATCH, WORKERS, BuildSummary, Progress, build
-from ..encoders import TextEncoder, load_encoder
+from ..encoders import KnownPrompts, TextEncoder, load_encoder
 from ..items import Listing
 from ..npz import export
+from ..outputs import check_suffix
 from ..perceiving import add_perception_arguments, finding, pipeline_of
 from ..prompts import Templates
 from ..reading import Plan
 from ..rows import open_rows
-from ..sharding import EncodedPrompts, Job, build_shards
+from ..sharding import Job, build_shards
 from ..sources import DATASET, FORMATS, detect, find_items
 from ..store import Store
 from ..transfer import copy_samples, reencode
 
-SUFFIXES = (".db", ".npz")
 LISTED = 10  # skipped files named in the summary
 SKIPPED_FILE = "skipped.csv"
 ENGINES = ("plain", "ray")
@@ -107,8 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     started = time.perf_counter()
-    if options.out.suffix not in SUFFIXES:
-        raise ValueError(f"--out {options.out} must end in {' or '.join(SUFFIXES)}")
+    check_suffix(options.out)
     if options.address and options.engine != "ray":
         raise ValueError("--address goes with --engine ray")
     kind = options.format or detect(options.source)
@@ -143,12 +142,14 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
     summary = BuildSummary()
     with writing_skipped(options, listing, summary), bar(len(listing.items)) as progress, Store(database) as store:
         if options.engine == "ray":
+            prompts = [prompt for item in listing.items for prompt in plan.prompts(item)]
             job = Job(
                 items=listing.items,
                 plan=plan,
-                encoded=EncodedPrompts(encoder, [prompt for item in listing.items for prompt in plan.prompts(item)]),
+                encoded=KnownPrompts.encoded(encoder, prompts),
                 make_pipeline=partial(pipeline_of, options),
-                made_with=f"{pipeline.landmarker.identity} {pipeline.emotion_model.identity}",
+                landmarker=pipeline.landmarker.identity,
+                emotion_model=pipeline.emotion_model.identity,
                 folder=database.with_suffix(".shards").resolve(),
                 batch=options.batch,
             )
