@@ -259,10 +259,10 @@ def write(out: str, size: str) -> Result:
 
 def load(path: str) -> Result:
     """As training does it."""
-    from perception_clip.training.fitting import as_tensors
+    from perception_clip.training.learning.data import of_dataset
     from perception_clip.training.npz import load as from_npz
 
-    return reading(lambda: [data.vectors, data.targets] if (data := as_tensors(from_npz(Path(path)))) else [])
+    return reading(lambda: [data.vectors, data.targets] if (data := of_dataset(from_npz(Path(path)))) else [])
 
 
 def numpy(path: str) -> Result:

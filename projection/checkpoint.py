@@ -20,7 +20,7 @@ from ..perception.files import atomic_path
 from ..perception.vector import validate
 from .network import Architecture, ProjectionNetwork
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had other features
 METADATA_KEY = "perception_clip"
 DEFAULT_FOLDER = Path(__file__).resolve().parent / "checkpoints"
 BEST = "best_model"
@@ -107,6 +107,8 @@ def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
     version = description.pop("format_version", None)
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise CheckpointError(f"{path}: format version {version} is newer than this pack reads; update the pack")
+    if version < FORMAT_VERSION:
+        raise CheckpointError(f"{path}: format version {version} is of an older pack; train it anew")
     try:
         network = _network(Architecture(**description.pop("architecture")), tensors)
         metadata = Metadata(**description)

@@ -1,28 +1,33 @@
-"""What the network sees of a perception: the expression, without pose, place, size or picture shape."""
+"""What the network sees of a perception: the face upright and centred, and its emotions."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from ..perception.alignment import align, true_proportions
-from ..perception.vector import EMOTIONS, LANDMARKS, split
+from ..perception.alignment import true_proportions
+from ..perception.vector import EMOTIONS, LANDMARK_VALUES, LANDMARKS, split
 
-SHAPE_COMPONENTS = 64  # at most; a small dataset supports fewer
-NOISE = 1e-2  # components with less than this share of the first one's spread are mostly landmark noise
+COMPONENTS = 128  # at most; a small dataset supports fewer
+SPARE = 12  # components computed beyond them, for precision
+MEASURED = 10_000  # training faces at most that the components are measured on
+SHAPE_VARIANCE = 64.0  # of all components together, as many as the emotions' 7 …
+NOISE = 1e-3  # components with less than this share of the first one's spread are the landmarker's noise
 SMALLEST = 1e-6  # spread, so that faces that are all alike divide by no zero
 RAREST = 1e-4  # probabilities are clamped here, so that their logarithms stay finite
 
 
-class ExpressionFeatures(nn.Module):
-    """Perceptions (N, 1441) and picture sizes (N, 2) → standardised features (N, components + 7).
+class FaceFeatures(nn.Module):
+    """Perceptions (N, 1441) and picture sizes (N, 2) → features (N, components + 7).
 
-    Landmarks are laid onto a template face by a rigid fit and expressed in the principal components of the
-    training faces (whitened); emotion probabilities become standardised log-probabilities. `fit` measures
-    both from training data; the numbers are buffers and are saved with the network.
+    A face's landmarks are freed of place, size, picture shape and roll (`upright`), and expressed in the principal
+    components of the training faces. The components keep their natural proportions: how far the mouth opens or the
+    head turns is large, a quirk is small. (Whitened, the quirks would drown the expression; ablation.md.) Emotion
+    probabilities become standardised log-probabilities. `fit` measures all from training data; the numbers are
+    buffers and are saved with the network.
 
     Args:
-        components: number of principal shape components.
+        components: number of principal components.
     """
 
     template: Tensor
@@ -34,24 +39,23 @@ class ExpressionFeatures(nn.Module):
     def __init__(self, components: int) -> None:
         super().__init__()
         self.register_buffer("template", torch.zeros(LANDMARKS, 3))
-        self.register_buffer("shape_mean", torch.zeros(LANDMARKS * 3))
-        self.register_buffer("shape_basis", torch.zeros(LANDMARKS * 3, components))
+        self.register_buffer("shape_mean", torch.zeros(LANDMARK_VALUES))
+        self.register_buffer("shape_basis", torch.zeros(LANDMARK_VALUES, components))
         self.register_buffer("emotion_mean", torch.zeros(len(EMOTIONS)))
         self.register_buffer("emotion_spread", torch.ones(len(EMOTIONS)))
 
     @classmethod
-    def fit(cls, vectors: Tensor, image_sizes: Tensor, template: Tensor) -> ExpressionFeatures:
+    def fit(cls, vectors: Tensor, image_sizes: Tensor, template: Tensor) -> FaceFeatures:
         """Measure the features of training perceptions (N, 1441), N ≥ 1, around a template face (478, 3)."""
         shapes = _shapes(vectors, image_sizes, template)
         mean = shapes.mean(dim=0)
-        centred = (shapes - mean).double()
-        variances, axes = torch.linalg.eigh(centred.T @ centred / max(len(centred) - 1, 1))  # ascending
-        spread, axes = variances.clamp_min(0).sqrt().flip(0), axes.flip(1)  # (1434,), (1434, 1434)
-        kept = int((spread > spread[0].clamp_min(SMALLEST) * NOISE).sum().clamp(1, SHAPE_COMPONENTS))
+        spread, axes = _principal(shapes - mean)
+        kept = int((spread > spread[0].clamp_min(SMALLEST) * NOISE).sum().clamp(1, COMPONENTS))
         features = cls(kept)
         features.template.copy_(template)
         features.shape_mean.copy_(mean)
-        features.shape_basis.copy_(axes[:, :kept] / spread[:kept].clamp_min(SMALLEST))
+        total = spread[:kept].square().sum().sqrt().clamp_min(SMALLEST)
+        features.shape_basis.copy_(axes[:, :kept] * (SHAPE_VARIANCE**0.5 / total))
         emotions = _log_probabilities(vectors)
         features.emotion_mean.copy_(emotions.mean(dim=0))
         features.emotion_spread.copy_(emotions.std(dim=0, correction=0).clamp_min(1e-2))
@@ -69,10 +73,39 @@ class ExpressionFeatures(nn.Module):
         return torch.cat([components, emotions], dim=1)
 
 
+def upright(points: Tensor, template: Tensor) -> Tensor:
+    """Points (N, L, 3) in true proportions → centred, as large as the template (L, 3), and turned upright.
+
+    The turn is the one about the line of sight that lays a face best onto the template: the plane case of Umeyama's
+    fit (see perception/alignment.py). Yaw and pitch stay. Faces whose points all coincide come back as zeros.
+    """
+    points = points - points.mean(dim=1, keepdim=True)
+    size = points.square().sum(dim=(1, 2)).sqrt()  # (N,)
+    x, y, depth = points.unbind(dim=2)  # (N, L) each
+    along = (x * template[:, 0] + y * template[:, 1]).sum(dim=1)
+    across = (y * template[:, 0] - x * template[:, 1]).sum(dim=1)
+    roll = torch.atan2(across, along)[:, None]
+    turned = torch.stack([x * roll.cos() + y * roll.sin(), y * roll.cos() - x * roll.sin(), depth], dim=2)
+    laid: Tensor = turned * (template.norm() / size.clamp_min(SMALLEST))[:, None, None]
+    return laid
+
+
+def _principal(centred: Tensor) -> tuple[Tensor, Tensor]:
+    """Centred rows (N, D) → the spreads of their first components, falling, and the components' axes (D, …).
+
+    Up to `COMPONENTS` of them. A randomised method, at a fixed seed: Halko et al. (2011), "Finding structure with
+    randomness", SIAM Review 53(2). The exact one takes seconds on a busy processor.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        _, singular, axes = torch.svd_lowrank(centred.cpu(), q=min(COMPONENTS + SPARE, *centred.shape), niter=4)
+    return (singular / len(centred) ** 0.5)[:COMPONENTS], axes[:, :COMPONENTS]
+
+
 def _shapes(vectors: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:
-    """(N, 1441) → landmarks in the template's frame, (N, 1434)."""
+    """(N, 1441) → upright landmarks, (N, 1434)."""
     landmarks, _ = split(vectors)
-    return align(true_proportions(landmarks, image_sizes), template).points.flatten(1)
+    return upright(true_proportions(landmarks, image_sizes), template).flatten(1)
 
 
 def _log_probabilities(vectors: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..perception.vector import LANDMARK_VALUES
-from .features import ExpressionFeatures
+from .features import FaceFeatures
 
 
 @dataclass(frozen=True)
@@ -58,22 +58,40 @@ class ProjectionNetwork(nn.Module):
     def __init__(self, architecture: Architecture, dropout: float = 0.1) -> None:
         super().__init__()
         self.architecture = architecture
-        self.features = ExpressionFeatures(architecture.components)
+        self.features = FaceFeatures(architecture.components)
         self.linear = nn.Linear(self.features.count, architecture.output)
         self.enter = nn.Linear(self.features.count, architecture.width)
         self.blocks = nn.ModuleList(ResidualBlock(architecture.width, dropout) for _ in range(architecture.depth))
+        self.norm = nn.LayerNorm(architecture.width)
         self.leave = nn.Linear(architecture.width, architecture.output)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
         self.register_buffer("target_mean", torch.zeros(architecture.output))
         self.register_buffer("target_scale", torch.ones(()))
 
+    def set_dropout(self, share: float) -> None:
+        """Which share of each block's inner values training drops, 0…1. Not saved: it matters to training alone."""
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = share
+
+    @torch.no_grad()
+    def restandardise(self, mean: Tensor, scale: Tensor) -> None:
+        """Standardise other targets, with this mean (768,) and scale (), and change nothing of what is predicted."""
+        ratio = self.target_scale / scale
+        self.linear.weight.mul_(ratio)
+        self.leave.weight.mul_(ratio)
+        self.leave.bias.mul_(ratio)
+        self.linear.bias.mul_(ratio).add_((self.target_mean - mean) / scale)
+        self.target_mean.copy_(mean)
+        self.target_scale.copy_(scale)
+
     def standardised(self, features: Tensor) -> Tensor:
         """Features (N, F) → standardised targets (N, 768): what the loss is measured on."""
         hidden = self.enter(features)  # (N, width)
         for block in self.blocks:
             hidden = block(hidden)
-        return self.linear(features) + self.leave(hidden)  # type: ignore[no-any-return]
+        return self.linear(features) + self.leave(self.norm(hidden))  # type: ignore[no-any-return]
 
     def forward(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
         """Perceptions (N, 1441) float32 and (height, width) (N, 2) → CLIP vectors (N, 768) float32."""

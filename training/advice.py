@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .learning.split import FEWEST
 from .samples import UNKNOWN
-from .split import FEWEST
 
 if TYPE_CHECKING:
     from .inspection import Inspection

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..projection.checkpoint import DEFAULT_FOLDER
-from .fitting import Settings
+from .learning.settings import BASE_BATCH, BATCHES, SIZES, Settings
 from .pretrained import DEFAULTS
 from .samples import SD15
 
@@ -16,6 +16,30 @@ def positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
+
+
+def natural(text: str) -> int:
+    """An argparse type: a whole number of at least 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is below 0")
+    return value
+
+
+def above_zero(text: str) -> float:
+    """An argparse type: a finite number above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+def part(text: str) -> float:
+    """An argparse type: a number above 0 and below 1."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} does not lie between 0 and 1")
     return value
 
 
@@ -80,12 +104,36 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of every command that trains; `settings_of` reads them."""
     defaults = Settings()
     parser.add_argument(
-        "--out-dir", type=Path, default=DEFAULT_FOLDER, help="where best_model goes (default: %(default)s)"
+        "--out-dir", type=Path, default=DEFAULT_FOLDER, help="where best_model and its report go (default: %(default)s)"
     )
     parser.add_argument("--epochs", type=positive, default=defaults.epochs, help="default: %(default)s")
-    parser.add_argument("--batch-size", type=positive, default=defaults.batch_size, help="default: %(default)s")
-    parser.add_argument("--lr", type=float, default=defaults.learning_rate, help="learning rate (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="default: %(default)s")
+    smallest, largest = BATCHES
+    parser.add_argument(
+        "--batch-size", type=positive, help=f"default: {smallest} to {largest}, by the number of samples"
+    )
+    parser.add_argument(
+        "--lr",
+        type=above_zero,
+        default=defaults.learning_rate,
+        help=f"learning rate for a batch of {BASE_BATCH}; for others it goes with the square root (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--size", choices=tuple(SIZES), default=defaults.size, help="of the network (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--val-split",
+        type=part,
+        default=defaults.val_split,
+        help="share of the people and clips to hold out: half of them choose when to stop, half judge the result "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--patience",
+        type=positive,
+        default=defaults.patience,
+        help="epochs without a better validation before training stops (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=natural, default=defaults.seed, help="default: %(default)s")
     add_device_argument(parser)
 
 
@@ -95,6 +143,9 @@ def settings_of(options: argparse.Namespace) -> Settings:
         epochs=options.epochs,
         batch_size=options.batch_size,
         learning_rate=options.lr,
+        size=options.size,
         seed=options.seed,
         device=options.device,
+        val_split=options.val_split,
+        patience=options.patience,
     )

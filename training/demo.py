@@ -18,8 +18,11 @@ from ..perception.vector import EMOTIONS, Perception, Perceptions
 from ..projection.checkpoint import Checkpoint, load
 from ..projection.conditioning import inject
 from .encoders import TokenEncoder
-from .fitting import Settings, fit, held_out
-from .judging import centred_cosine, distinct
+from .learning.console import progress_bar
+from .learning.data import of_dataset
+from .learning.fitting import fit
+from .learning.judging import centred_cosine
+from .learning.settings import Settings
 from .npz import Dataset, save
 from .npz import load as load_dataset
 from .starter import sample_dataset
@@ -75,12 +78,14 @@ def run_demo(photos: list[Photo], encoder: TokenEncoder, out_dir: Path, samples:
         data = out_dir / "training_data.npz"
         save(sample_dataset(encoder, samples, settings.seed), data)
         dataset = load_dataset(data)
-        print(f"   {len(dataset)} samples, {len(set(held_out(dataset, settings.seed).groups))} groups → {data}")
+        print(f"   {len(dataset)} samples → {data}")
 
     with _step("3  training"):
         made_by = f"demo: {samples} faces {dataset.meta['landmarker']}, no photos"
-        fitted = fit(dataset, out_dir, settings, made_by)
-        print(fitted.report)
+        with progress_bar(settings.epochs) as show:
+            fitted = fit(dataset, out_dir, settings, made_by=made_by, resumable=False, progress=show)
+        print(fitted.evaluation)
+        print(fitted.verdict)
         print(f"   → {fitted.path} and .pth")
 
     with _step("4  photos → CLIP vectors → CONDITIONING"):
@@ -119,16 +124,14 @@ def _write_png(picture: Tensor, path: Path) -> None:
 
 def _print_nearest(vectors: Tensor, perceptions: Perceptions, names: list[str], dataset: Dataset) -> None:
     """The training prompts nearest to each projected face, by mean-centred cosine."""
-    assert dataset.prompts is not None
-    targets = torch.from_numpy(dataset.clip_embeddings)
-    candidates, member = distinct(targets)
-    prompt_of = {int(number): str(dataset.prompts[row]) for row, number in enumerate(member)}
+    data = of_dataset(dataset)
+    candidates, centre = data.targets[data.first], data.targets.mean(dim=0)
     for vector, face in zip(vectors, perceptions, strict=True):
-        similarity = centred_cosine(vector.expand_as(candidates), candidates, targets.mean(dim=0))
+        similarity = centred_cosine(vector.expand_as(candidates), candidates, centre)
         best = similarity.topk(min(NEAREST, len(candidates)))
         print(f"   {names[face.frame]} is nearest to:")
         for value, number in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-            print(f"      {value:.2f}  {prompt_of[number]}")
+            print(f"      {value:.2f}  {data.prompts[number]}")
 
 
 def _save_conditionings(

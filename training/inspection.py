@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from .advice import Finding, findings_of
 from .duplicates import near_duplicates
 from .inspection_text import describe
+from .learning.split import FEWEST, split_rows
 from .outliers import outlier_limit
 from .rows import open_rows, versions_of
 from .samples import Floats
-from .split import FEWEST, split_rows
 from .survey import Numbers, Survey, survey
 
 Mask = NDArray[np.bool_]

@@ -19,8 +19,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,7 @@ class Dataset:
     keys: Texts | None = None  # (N,)
     scores: Floats | None = None  # (N,) 0…1; NaN where unknown
     extras: dict[str, Floats] = field(default_factory=dict)  # what the sdxl space adds: name → (N, width)
+    bad_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # not to be used; ascending
 
     def __len__(self) -> int:
         return len(self.perceptions)
@@ -123,32 +124,35 @@ class Dataset:
             )
 
 
-def load(path: Path) -> Dataset:
+def load(path: Path, *, allow_bad_rows: bool = False) -> Dataset:
     """Read and check a training_data.npz; floats of other precisions become float32.
 
     Arrays that lie in the file as they do in memory, as `export` and `save` write them, are mapped from the disk:
     they take memory only where they are used (npz_file.Reader.read). Raises DatasetError, saying which array or rows
-    are wrong and what to do, for anything that could not be trained on. No code in the file is ever run.
+    are wrong and what to do, for anything that could not be trained on; with `allow_bad_rows`, rows whose numbers are
+    wrong are listed in `bad_rows` instead. No code in the file is ever run.
     """
+    bad: set[int] | None = set() if allow_bad_rows else None
     with Reader(Path(path)) as file:
         for name in ("perception_embeddings", "clip_embeddings"):
             if name not in file.names:
                 held = ", ".join(sorted(file.names)) or "nothing"
                 raise file.error(name, f"is missing (the file holds {held})", "make it as the README shows")
-        perceptions = read_perceptions(file)
+        perceptions = read_perceptions(file, bad)
         count = len(perceptions)
         if count == 0:
             raise file.error("perception_embeddings", "holds no rows", "add samples first")
         meta = read_meta(file)
-        return Dataset(
+        found = Dataset(
             perceptions=perceptions,
-            clip_embeddings=read_vectors(file, count, "clip_embeddings", EMBEDDING),
-            image_sizes=read_image_sizes(file, count),
+            clip_embeddings=read_vectors(file, count, "clip_embeddings", EMBEDDING, bad=bad),
+            image_sizes=read_image_sizes(file, count, bad),
             meta=meta,
             scores=read_scores(file, count),
             extras=read_extras(file, count, meta),
-            **{name: read_texts(file, count, name) for name in TEXTS},
+            **{name: read_texts(file, count, name) for name in TEXTS},  # type: ignore[arg-type]
         )
+    return replace(found, bad_rows=np.array(sorted(bad), dtype=np.int64)) if bad else found
 
 
 def save(dataset: Dataset, path: Path) -> None:
@@ -193,23 +197,24 @@ def import_npz(path: Path, store: Store) -> int:
     return copy_samples(load(path), store)
 
 
-def content_hash(dataset: Dataset) -> str:
+def content_hash(dataset: Dataset, release: Callable[[], None] = lambda: None) -> str:
     """SHA-256, in hexadecimal, of all that training learns from.
 
     That is perceptions, targets, sizes, prompts and groups; split hints and further targets where there are any.
+    `release` is called after every few rows.
     """
     digest = hashlib.sha256()
     for array in (dataset.perceptions, dataset.clip_embeddings, dataset.image_sizes):
         digest.update(b"none" if array is None else f"{array.dtype.str}{array.shape}".encode())
         if array is not None:
-            _update(digest, array)
+            _update(digest, array, release)
     for texts in (dataset.prompts, dataset.groups):
         digest.update(json.dumps(None if texts is None else texts.tolist()).encode())
     if dataset.splits is not None and dataset.splits.astype(np.bool_).any():
         digest.update(json.dumps({"splits": dataset.splits.tolist()}).encode())
     for name, array in dataset.extras.items():
         digest.update(name.encode())
-        _update(digest, array)
+        _update(digest, array, release)
     return digest.hexdigest()
 
 
@@ -245,9 +250,10 @@ def _members(snapshot: Snapshot, binding: Binding) -> Iterator[Member]:
     yield Member("meta", text.dtype, text.shape, [text])
 
 
-def _update(digest: hashlib._Hash, array: NDArray[Any]) -> None:
+def _update(digest: hashlib._Hash, array: NDArray[Any], release: Callable[[], None]) -> None:
     for start in range(0, len(array), ROWS):
         digest.update(np.ascontiguousarray(array[start : start + ROWS]).data)
+        release()
 
 
 def _list(texts: Texts | None, rows: slice, count: int) -> list[str]:

@@ -22,17 +22,19 @@ LARGEST = float(np.finfo(np.float32).max)
 Texts = NDArray[np.str_]
 
 
-def read_perceptions(file: Reader) -> Floats:
-    """(N, 1441); NaN, infinities and emotions that are no probabilities are refused."""
+def read_perceptions(file: Reader, bad: set[int] | None = None) -> Floats:
+    """(N, 1441); NaN, infinities and emotions that are no probabilities are refused, or their rows added to `bad`."""
     emotions = _Check(
         f"have emotion probabilities (the last {len(EMOTIONS)} numbers) that are negative or do not sum to 1",
         _bad_emotions,
     )
-    return read_vectors(file, None, "perception_embeddings", DIM, emotions)
+    return read_vectors(file, None, "perception_embeddings", DIM, emotions, bad=bad)
 
 
-def read_vectors(file: Reader, count: int | None, name: str, width: int, *checks: _Check) -> Floats:
-    """(N, width) float32; `count` is N where it is known. NaN and infinities are refused."""
+def read_vectors(
+    file: Reader, count: int | None, name: str, width: int, *checks: _Check, bad: set[int] | None = None
+) -> Floats:
+    """(N, width) float32; `count` is N where it is known. NaN and infinities are refused, or added to `bad`."""
     everything = (_Check("hold NaN or infinite values", _not_finite), *checks)
 
     def look(rows: Floats) -> None:
@@ -41,7 +43,7 @@ def read_vectors(file: Reader, count: int | None, name: str, width: int, *checks
 
     array = _rows(file, count, name, "f", 2, width, dtype=np.float32, look=look)
     for check in everything:
-        check.verdict(file, name)
+        check.verdict(file, name, bad)
     return array
 
 
@@ -56,13 +58,13 @@ def read_extras(file: Reader, count: int, meta: dict[str, Any]) -> dict[str, Flo
     return {name: read_vectors(file, count, name, width) for name, width in wanted.items()}
 
 
-def read_image_sizes(file: Reader, count: int) -> NDArray[np.int32] | None:
+def read_image_sizes(file: Reader, count: int, bad: set[int] | None = None) -> NDArray[np.int32] | None:
     """(N, 2) heights and widths, 1 or more."""
     if "image_sizes" not in file.names:
         return None
     check = _Check("hold sizes below 1 pixel", _no_sizes)
     sizes = _rows(file, count, "image_sizes", "iu", 2, 2, look=check)
-    check.verdict(file, "image_sizes")
+    check.verdict(file, "image_sizes", bad)
     return sizes.astype(np.int32, copy=False)
 
 
@@ -122,24 +124,23 @@ class _Check:
     wrong: str  # what is wrong with such rows, in words
     is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]]  # (n, …) → (n,)
     seen: int = 0
-    bad: int = 0
-    first: list[int] = field(default_factory=list)  # row numbers
+    found: list[int] = field(default_factory=list)  # row numbers
 
     def __call__(self, rows: NDArray[Any]) -> None:
-        found = self.is_bad(rows).nonzero()[0]
-        self.first += (self.seen + found[: NAMED_ROWS - len(self.first)]).tolist()
-        self.bad += len(found)
+        self.found += (self.seen + self.is_bad(rows).nonzero()[0]).tolist()
         self.seen += len(rows)
 
-    def verdict(self, file: Reader, name: str) -> None:
-        """Raise DatasetError, naming the first few rows, if any were bad."""
-        if self.bad:
-            rows = ", ".join(map(str, self.first))
-            more = f" and {self.bad - len(self.first)} more" if self.bad > len(self.first) else ""
+    def verdict(self, file: Reader, name: str, bad: set[int] | None = None) -> None:
+        """Add the rows that were bad to `bad`; if there is none, raise DatasetError, naming the first few."""
+        if bad is not None:
+            bad.update(self.found)
+        elif self.found:
+            rows, more = ", ".join(map(str, self.found[:NAMED_ROWS])), len(self.found) - NAMED_ROWS
             raise file.error(
                 name,
-                f"has {self.bad} of {self.seen} rows that {self.wrong}: {rows}{more} (counted from 0)",
-                "leave those rows out of every array, or make them again",
+                f"has {len(self.found)} of {self.seen} rows that {self.wrong}: {rows}"
+                f"{f' and {more} more' if more > 0 else ''} (counted from 0)",
+                "leave those rows out of every array, or make them again; `train --drop-bad-rows` goes on without them",
             )
 
 

@@ -7,7 +7,7 @@ import torch
 
 from perception_clip.perception.vector import pack
 from perception_clip.projection.checkpoint import Checkpoint, Metadata
-from perception_clip.projection.features import ExpressionFeatures
+from perception_clip.projection.features import FaceFeatures
 from perception_clip.projection.network import Architecture, ProjectionNetwork
 
 
@@ -32,7 +32,7 @@ def checkpoint(vectors: torch.Tensor, image_sizes: torch.Tensor) -> Checkpoint:
     """A projection with random weights everywhere, so that a lost tensor would show."""
     torch.manual_seed(0)
     template = torch.randn(478, 3)
-    features = ExpressionFeatures.fit(vectors, image_sizes, template - template.mean(dim=0))
+    features = FaceFeatures.fit(vectors, image_sizes, template - template.mean(dim=0))
     network = ProjectionNetwork(Architecture(components=features.shape_basis.shape[1], width=32, depth=2))
     network.features = features
     with torch.no_grad():

@@ -83,8 +83,14 @@ def test_missing_and_foreign_files(tmp_path: Path) -> None:
 
 
 def test_newer_format(tmp_path: Path, checkpoint: Checkpoint) -> None:
-    path = rewrite(save(checkpoint, tmp_path), format_version=2)
-    with pytest.raises(CheckpointError, match="version 2 is newer .* update the pack"):
+    path = rewrite(save(checkpoint, tmp_path), format_version=3)
+    with pytest.raises(CheckpointError, match="version 3 is newer .* update the pack"):
+        load(path)
+
+
+def test_older_format(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    path = rewrite(save(checkpoint, tmp_path), format_version=1)
+    with pytest.raises(CheckpointError, match="version 1 is of an older pack; train it anew"):
         load(path)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -25,3 +27,15 @@ def test_a_new_network_is_linear_in_its_features() -> None:
 def test_absurd_architectures_are_refused(change: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=f"architecture's {next(iter(change))}"):
         Architecture(**{"components": 10, **change})
+
+
+def test_other_targets_change_no_prediction(
+    checkpoint: Checkpoint, vectors: torch.Tensor, image_sizes: torch.Tensor
+) -> None:
+    network = copy.deepcopy(checkpoint.network)
+    mean = torch.randn(768)
+    network.restandardise(mean, torch.tensor(0.3))
+    expected = checkpoint.network(vectors, image_sizes)
+    assert torch.allclose(network(vectors, image_sizes), expected, atol=1e-3)
+    standardised = network.standardised(network.features(vectors, image_sizes))
+    assert torch.allclose(standardised, (expected - mean) / 0.3, atol=1e-2)

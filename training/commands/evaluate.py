@@ -3,39 +3,76 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
-from ...projection.checkpoint import BEST, DEFAULT_FOLDER
+from ...projection.checkpoint import BEST, DEFAULT_FOLDER, Checkpoint
 from ...projection.checkpoint import load as load_checkpoint
-from ..evaluation import evaluate
-from ..fitting import as_tensors, held_out, write_json
-from ..npz import content_hash, load
+from ..learning.data import of_dataset
+from ..learning.evaluation import evaluate
+from ..learning.fitting import held_out, write_json
+from ..learning.opening import opened
+from ..learning.split import HELD_OUT
+from ..learning.verdict import verdict
+from ..npz import Dataset, content_hash
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="training_data.npz")
+    parser.add_argument("--data", type=Path, required=True, help="training_data.npz, or a dataset that grows (.db)")
     parser.add_argument(
         "--checkpoint", type=Path, default=DEFAULT_FOLDER / f"{BEST}.safetensors", help="default: best_model"
     )
+    parser.add_argument("--compare", type=Path, metavar="CHECKPOINT", help="another one, judged on the same rows")
     parser.add_argument("--out", type=Path, help="also write the metrics to this JSON file")
+    parser.add_argument("--drop-bad-rows", action="store_true", help="go on without rows that hold NaN and the like")
 
 
 def run(options: argparse.Namespace) -> int:
-    checkpoint, dataset = load_checkpoint(options.checkpoint), load(options.data)
-    trained_on = checkpoint.metadata.dataset
-    if dataset.clip_embeddings.shape[1] != checkpoint.width:
-        raise ValueError(
-            f"{options.checkpoint} projects into {checkpoint.width} dimensions, but the targets in "
-            f"{options.data} have {dataset.clip_embeddings.shape[1]}; use the dataset of the same space"
-        )
-    if trained_on.get("sha256") != content_hash(dataset):
-        print(
-            "Note: the checkpoint was trained on another dataset. It is judged on a tenth of this one's "
-            "groups; its rivals learn from the rest."
-        )
-    rows = held_out(dataset, int(trained_on.get("seed", 0)))
-    report = evaluate(checkpoint, as_tensors(dataset), rows)
-    print(report)
+    paths = [options.checkpoint, *([] if options.compare is None else [options.compare])]
+    checkpoints = {str(path): load_checkpoint(path) for path in paths}
+    with opened(options.data, drop_bad_rows=options.drop_bad_rows) as dataset:
+        _check_widths(checkpoints, dataset, options.data)
+        data = of_dataset(dataset)
+        seed, val_split = _split_of(checkpoints, content_hash(dataset, data.release))
+        rows = held_out(dataset, seed, val_split, data.member)
+        (_, checkpoint), *others = checkpoints.items()
+        evaluation = evaluate(checkpoint, data, rows, dict(others))
+    judgement = verdict(evaluation)
+    print(evaluation)
+    print(f"\n{judgement}")
     if options.out is not None:
-        write_json(options.out, report.as_dict())
+        write_json(options.out, {**evaluation.as_dict(), "verdict": judgement.sentences})
     return 0
+
+
+def _check_widths(checkpoints: Mapping[str, Checkpoint], dataset: Dataset, path: Path) -> None:
+    width = dataset.clip_embeddings.shape[1]
+    for name, checkpoint in checkpoints.items():
+        if checkpoint.width != width:
+            raise ValueError(
+                f"{name} projects into {checkpoint.width} dimensions, but the targets in {path} have {width}; "
+                "use the dataset of the same space"
+            )
+
+
+def _split_of(checkpoints: Mapping[str, Checkpoint], digest: str) -> tuple[int, float]:
+    """Seed and held-out share of the first that was trained on this dataset; says whom such a split may flatter."""
+    own = [name for name, checkpoint in checkpoints.items() if checkpoint.metadata.dataset.get("sha256") == digest]
+    splits = {name: _training_split(checkpoint) for name, checkpoint in checkpoints.items()}
+    chosen = splits[own[0] if own else next(iter(splits))]
+    for name, split in splits.items():
+        if name not in own:
+            print(
+                f"Note: {name} was trained on another dataset. It is judged on held-out groups of this one, while the "
+                "simple rules learn from the rest; if it was trained on the same faces, this flatters it."
+            )
+        elif split != chosen:
+            print(
+                f"Note: {name} was trained on another split of this dataset and saw some of these rows: this flatters."
+            )
+    return chosen
+
+
+def _training_split(checkpoint: Checkpoint) -> tuple[int, float]:
+    trained_on = checkpoint.metadata.dataset
+    return int(trained_on.get("seed", 0)), float(trained_on.get("val_split", HELD_OUT))

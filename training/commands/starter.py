@@ -6,9 +6,11 @@ import argparse
 
 from ..arguments import add_sd15_encoder_arguments, add_training_arguments, positive, settings_of
 from ..encoders import load_encoder
-from ..fitting import fit
+from ..learning.console import print_result, progress_bar
+from ..learning.fitting import fit
+from ..learning.stopping import stop_on_signals
 from ..starter import EPOCHS, SAMPLES, sample_dataset
-from .train import print_result
+from .train import INTERRUPTED
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,5 +24,7 @@ def run(options: argparse.Namespace) -> int:
     encoder = load_encoder(options.text_encoder, device=options.device, tokenizer=options.tokenizer)
     dataset = sample_dataset(encoder, options.samples, options.seed)
     made_by = f"starter: {options.samples} faces {dataset.meta['landmarker']}, no photos"
-    print_result(fit(dataset, options.out_dir, settings_of(options), made_by))
-    return 0
+    with stop_on_signals() as stop, progress_bar(options.epochs) as show:
+        fitted = fit(dataset, options.out_dir, settings_of(options), made_by=made_by, progress=show, stop=stop)
+    print_result(fitted)
+    return 0 if fitted.evaluation is not None else INTERRUPTED

@@ -1,26 +1,55 @@
-"""`train`: a dataset → best_model, judged on held-out groups."""
+"""`train`: a dataset → best_model, judged on held-out groups, with a report."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from ...projection.checkpoint import load as load_checkpoint
 from ..arguments import add_training_arguments, settings_of
-from ..fitting import METRICS_FILE, Fitted, fit
-from ..npz import load
+from ..learning.console import print_result, progress_bar
+from ..learning.fitting import assist, fit
+from ..learning.opening import opened
+from ..learning.processes import joined
+from ..learning.stopping import stop_on_signals
+
+INTERRUPTED = 130  # the usual exit code of a program that was asked to stop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="training_data.npz")
+    parser.add_argument("--data", type=Path, required=True, help="training_data.npz, or a dataset that grows (.db)")
     add_training_arguments(parser)
+    parser.add_argument("--init", type=Path, metavar="CHECKPOINT", help="start from this checkpoint, not from nothing")
+    parser.add_argument("--resume", action="store_true", help="go on where a run with the same flags was stopped")
+    parser.add_argument(
+        "--drop-bad-rows", action="store_true", help="go on without rows that hold NaN and the like, naming them"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    print_result(fit(load(options.data), options.out_dir, settings_of(options)))
-    return 0
-
-
-def print_result(fitted: Fitted) -> None:
-    print(fitted.report)
-    print(f"checkpoint: {fitted.path} (and .pth), {fitted.path.parent / METRICS_FILE}")
-    print(f"targets were made by: {fitted.checkpoint.metadata.encoder}")
+    settings = settings_of(options)
+    init = None if options.init is None else load_checkpoint(options.init)
+    with (
+        stop_on_signals() as stop,
+        joined(settings) as (processes, settings),
+        opened(options.data, drop_bad_rows=options.drop_bad_rows) as dataset,
+    ):
+        if processes.first and len(dataset.bad_rows):
+            rows = ", ".join(map(str, dataset.bad_rows.tolist()))
+            print(f"dropped {len(dataset.bad_rows)} of {len(dataset)} rows, whose numbers are wrong: {rows}")
+        if not processes.first:
+            assist(dataset, settings, processes, init=init, stop=stop)
+            return 0
+        with progress_bar(settings.epochs) as show:
+            fitted = fit(
+                dataset,
+                options.out_dir,
+                settings,
+                init=init,
+                resume=options.resume,
+                processes=processes,
+                progress=show,
+                stop=stop,
+            )
+    print_result(fitted)
+    return 0 if fitted.evaluation is not None else INTERRUPTED

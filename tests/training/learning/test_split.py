@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perception_clip.training.split import split_rows
+from perception_clip.training.learning.split import Split, split_rows
+
+
+def parts(split: Split) -> list[torch.Tensor]:
+    return [split.train, split.validation, split.test]
 
 
 @given(
@@ -49,10 +54,35 @@ def test_hints_that_say_nothing_change_nothing(groups: list[str], seed: int) -> 
         assert getattr(plain, part).equal(getattr(hinted, part))
 
 
-def test_the_split_of_earlier_versions() -> None:
-    """A checkpoint names its seed alone: a later version must not judge it on rows that it was trained on."""
-    split = split_rows([f"person {row % 11}" for row in range(40)], 40, seed=3)
-    assert split.test.tolist() == [8, 19, 30] and split.validation.tolist() == [6, 17, 28, 39]
+def test_every_prompt_is_held_out_in_proportion() -> None:
+    prompts = [0] * 700 + [1] * 200 + [2] * 80 + [3] * 20
+    split = split_rows(None, 1000, seed=1, prompts=prompts)
+    counts = [[sum(prompts[row] == number for row in part.tolist()) for number in range(4)] for part in parts(split)]
+    assert all(
+        abs(count - 0.1 * total) <= 1
+        for part in counts[1:]
+        for count, total in zip(part, (700, 200, 80, 20), strict=True)
+    )
+    assert split_rows(None, 1000, seed=1, prompts=prompts).test.equal(split.test)
+
+
+def test_a_group_counts_as_its_most_frequent_prompt() -> None:
+    groups = [f"person {row // 10}" for row in range(1000)]
+    prompts = [(row // 100) * (row % 10 > 2) for row in range(1000)]  # ten prompts; three rows of each person differ
+    split = split_rows(groups, 1000, prompts=prompts)
+    for part in (split.validation, split.test):
+        assert sorted(int(row) // 100 for row in part[::10]) == list(range(10))  # one person of each prompt
+
+
+@pytest.mark.parametrize(("share", "held"), [(0.5, 250), (0.1, 50), (1e-6, 1)])
+def test_share(share: float, held: int) -> None:
+    split = split_rows(None, 1000, share=share)
+    assert [len(part) for part in parts(split)] == [1000 - 2 * held, held, held]
+
+
+def test_nothing_left_to_train_on() -> None:
+    with pytest.raises(ValueError, match="nothing is left for train; choose a smaller one .--val-split"):
+        split_rows(None, 10, share=0.999)
 
 
 @given(

@@ -1,0 +1,195 @@
+"""How well a trained projection tells prompts apart, beside what anyone would try first.
+
+    python benchmarks/projection_quality.py [--faces FILE] [--vectors FILE] [--seeds 5] [--few 300] [--no-trees]
+
+Real geometry on both sides. The faces are landmarks of an expression photo set, with the bundled expression model's
+probabilities; the targets are real CLIP ViT-L/14 text vectors. Each of 63 composite prompts (7 labels × mouth opening
+in three ranges × head yaw in three ranges, both read off the landmarks, at their terciles) is given one of the vectors
+by a seeded draw. For each seed the faces are split anew; repeated photos of a face lie on one side.
+
+The rivals see what the projection sees for training and validation together. Each gets two inputs: the standardised
+1441 numbers, and the projection's own features. The trees see the input's principal components, and predict those of
+the targets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from expression import estimation, near_duplicates
+from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import RidgeCV
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.neural_network import MLPRegressor
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from perception_clip.perception.alignment import true_proportions
+from perception_clip.perception.expression import ExpressionModel
+from perception_clip.perception.pose import head_pose
+from perception_clip.perception.vector import pack
+from perception_clip.training.learning.data import TrainingData, training_data
+from perception_clip.training.learning.judging import METRICS, Interval, bootstrap, judge
+from perception_clip.training.learning.settings import Settings
+from perception_clip.training.learning.split import Split, split_rows
+from perception_clip.training.learning.trainer import train
+
+SHARED = Path(__file__).resolve().parents[2] / "shared/data"
+UPPER, LOWER, RIGHT_IRIS, LEFT_IRIS = 13, 14, 468, 473  # landmarks: the inner lips' middles, the irises' centres
+HELD_OUT = 0.3  # of the faces: half to choose when to stop, half to judge
+COLUMNS = ("recall_at_1", "centred_cosine")
+OWN = "**projection**"
+
+
+@dataclass(frozen=True)
+class Faces:
+    vectors: Tensor  # (N, 1441)
+    image_sizes: Tensor  # (N, 2)
+    prompts: Tensor  # (N,) 0…62
+    groups: list[str]  # (N,) repeated photos share one
+
+
+def load_faces(path: Path) -> Faces:
+    photos, model = estimation.load_photos(path), ExpressionModel.load()
+    pieces = zip(photos.landmarks.split(2000), photos.image_sizes.split(2000), strict=True)
+    vectors = torch.cat([pack(some, model.probabilities(some, sizes)) for some, sizes in pieces])
+    points = true_proportions(photos.landmarks, photos.image_sizes)
+    eyes = (points[:, RIGHT_IRIS] - points[:, LEFT_IRIS]).norm(dim=1)
+    mouth = (points[:, UPPER] - points[:, LOWER]).norm(dim=1) / eyes
+    yaw = head_pose(photos.landmarks, photos.image_sizes, model.template)[:, 0]
+    prompts = photos.labels * 9 + thirds(mouth) * 3 + thirds(yaw)
+    groups = list(map(str, near_duplicates(photos).tolist()))
+    return Faces(vectors, photos.image_sizes.to(torch.int32), prompts, groups)
+
+
+def thirds(values: Tensor) -> Tensor:
+    return (values[:, None] > torch.quantile(values, torch.tensor([1 / 3, 2 / 3]))).sum(dim=1)
+
+
+def drawn(faces: Faces, vectors: Path, seed: int) -> TrainingData:
+    """The faces, each with the vector that its prompt has in this draw."""
+    with np.load(vectors) as file:
+        pooled = torch.from_numpy(file["pooled"].astype(np.float32))
+    chosen = torch.from_numpy(np.random.default_rng(seed).permutation(len(pooled))[: int(faces.prompts.max()) + 1])
+    return training_data(faces.vectors, faces.image_sizes, pooled[chosen[faces.prompts]])
+
+
+def few_of(rows: Split, count: int, seed: int) -> Split:
+    """The same test rows, and only `count` of the others: a sixth of them to choose when to stop."""
+    others = torch.cat([rows.train, rows.validation])
+    order = others[torch.randperm(len(others), generator=torch.Generator().manual_seed(seed))[:count]]
+    return Split(order[count // 6 :], order[: count // 6], rows.test, rows.groups, rows.by_group)
+
+
+Rival = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # inputs, targets, test inputs → predictions
+
+
+def ridge(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
+    return RidgeCV(10.0 ** np.arange(-4, 7)).fit(x, y).predict(test)
+
+
+def nearest(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
+    return KNeighborsRegressor(1).fit(x, y).predict(test)
+
+
+def perceptron(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # its defaults are what is asked for
+        return MLPRegressor(random_state=0).fit(x, y).predict(test)
+
+
+def trees(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
+    inputs, outputs = PCA(min(64, len(x) - 1)).fit(x), PCA(min(62, len(x) - 1)).fit(y)
+    few, goal, asked = inputs.transform(x), outputs.transform(y), inputs.transform(test)
+    predicted = [HistGradientBoostingRegressor(random_state=0).fit(few, column).predict(asked) for column in goal.T]
+    return outputs.inverse_transform(np.stack(predicted, axis=1))
+
+
+RIVALS: dict[str, Rival] = {"ridge": ridge, "nearest neighbour": nearest, "MLPRegressor": perceptron, "trees": trees}
+
+
+def one_run(data: TrainingData, rows: Split, settings: Settings, rivals: dict[str, Rival]) -> dict[str, Tensor]:
+    """What the projection and each rival predict of the test rows."""
+    started = time.perf_counter()
+    network = train(data, rows, ExpressionModel.load().template, settings).network.eval()
+    with torch.no_grad():
+        predicted = {OWN: network(data.vectors[rows.test], data.image_sizes[rows.test])}
+        features = network.features(data.vectors, data.image_sizes)
+    print(f"   trained in {time.perf_counter() - started:.0f} s", flush=True)
+    known = torch.cat([rows.train, rows.validation])
+    scaler = StandardScaler().fit(data.vectors[known].numpy())
+    inputs = {"1441": scaler.transform(data.vectors.numpy()), "features": features.numpy()}
+    for name, rival in rivals.items():
+        for kind, x in inputs.items():
+            made = rival(x[known], data.targets[known].numpy(), x[rows.test])
+            predicted[f"{name}, {kind}"] = torch.from_numpy(np.asarray(made, dtype=np.float32))
+    return predicted
+
+
+def compare(faces: Faces, vectors: Path, seeds: int, few: int | None, rivals: dict[str, Rival]) -> None:
+    """Print the table of all seeds."""
+    scores: dict[str, list[list[Interval]]] = {}
+    leads: dict[str, list[list[Interval]]] = {}
+    for seed in range(seeds):
+        data = drawn(faces, vectors, seed)
+        rows = split_rows(faces.groups, len(data), seed, prompts=data.member.tolist(), share=HELD_OUT)
+        rows = rows if few is None else few_of(rows, few, seed)
+        candidates, member = data.targets[data.first], data.member[rows.test]
+        centre = data.targets[torch.cat([rows.train, rows.validation])].mean(dim=0)
+        groups = [rows.groups[row] for row in rows.test.tolist()]
+        predictions = one_run(data, rows, Settings(seed=seed), rivals)
+        judged = {n: judge(p, data.targets[rows.test], candidates, member, centre) for n, p in predictions.items()}
+        for name, found in judged.items():
+            scores.setdefault(name, []).append(bootstrap(found.values, found.weights, groups))
+            ahead = judged[OWN].values - found.values
+            leads.setdefault(name, []).append(bootstrap(ahead, found.weights, groups))
+    print(f"\n{len(rows.train) + len(rows.validation)} samples, judged on {len(rows.test)}; {seeds} seeds\n")
+    print("| method | recall@1 | lead, least of the seeds | centred cosine | lead, least of the seeds |")
+    print("|---|---|---|---|---|")
+    for name in scores:
+        print(
+            f"| {name} | "
+            + " | ".join(cell for column in COLUMNS for cell in cells(scores[name], leads[name], column))
+            + " |"
+        )
+
+
+def cells(scores: list[list[Interval]], leads: list[list[Interval]], metric: str) -> tuple[str, str]:
+    """The mean and range over the seeds; and the smallest lead with its 95 % interval."""
+    index = METRICS.index(metric)
+    values = [intervals[index].value for intervals in scores]
+    worst = min((intervals[index] for intervals in leads), key=lambda interval: interval.low)
+    lead = f"{worst.value:+.3f} [{worst.low:+.3f}, {worst.high:+.3f}]" if worst.value or worst.high else ""
+    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})", lead
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faces", type=Path, default=SHARED / "expression_landmarks.npz")
+    parser.add_argument("--vectors", type=Path, default=SHARED / "clip_l14_pooled.npz")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--few", type=int, default=300, help="also with so few samples; 0 for not (default 300)")
+    parser.add_argument("--only-few", action="store_true", help="only with few samples")
+    parser.add_argument("--no-trees", action="store_true", help="leave out the trees, which take most of the time")
+    arguments = parser.parse_args()
+    rivals = {name: rival for name, rival in RIVALS.items() if not (arguments.no_trees and rival is trees)}
+    faces = load_faces(arguments.faces)
+    print(f"{len(faces.vectors)} faces, {len(set(faces.groups))} without repeated photos, "
+          f"{len(faces.prompts.unique())} prompts", flush=True)  # fmt: skip
+    if not arguments.only_few:
+        compare(faces, arguments.vectors, arguments.seeds, None, rivals)
+    if arguments.few:
+        compare(faces, arguments.vectors, arguments.seeds, arguments.few, rivals)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from perception_clip.projection.checkpoint import Checkpoint, Metadata
+from perception_clip.training.learning.data import TrainingData, training_data
+from perception_clip.training.learning.evaluation import Evaluation, evaluate
+from perception_clip.training.learning.run import Epoch
+from perception_clip.training.learning.settings import Loss, Settings
+from perception_clip.training.learning.split import Split, split_rows
+from perception_clip.training.learning.trainer import Trained, train
+from perception_clip.training.learning.training_state import StateFile
+
+QUICK = Settings(epochs=8, size="small")
+
+
+def fit(data: TrainingData, rows: Split, template: torch.Tensor, settings: Settings = QUICK, **more: object) -> Trained:
+    return train(data, rows, template, settings, **more)  # type: ignore[arg-type]
+
+
+def weights(trained: Trained) -> torch.Tensor:
+    return torch.cat([value.flatten() for value in trained.network.state_dict().values()])
+
+
+@pytest.fixture(scope="module")
+def report(data: TrainingData, rows: Split, template: torch.Tensor) -> Evaluation:
+    trained = fit(data, rows, template, Settings(epochs=20))
+    checkpoint = Checkpoint(trained.network, Metadata(), torch.zeros(768), None)
+    return evaluate(checkpoint, data, rows)
+
+
+def test_it_learns_what_simple_rules_cannot(report: Evaluation) -> None:
+    assert report.scores["projection"]["recall_at_1"].value > 0.75
+    assert report.lead["ridge"]["centred_cosine"].low > 0.05
+    assert report.lead["ridge"]["recall_at_1"].low > 0.05
+    assert report.lead["mean"]["centred_cosine"].low > 0.5
+    assert report.scores["mean"]["centred_cosine"].value == 0
+
+
+def test_progress_and_early_stopping(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
+    seen: list[Epoch] = []
+    settings = Settings(epochs=200, size="small", patience=3, learning_rate=1e-2)
+    trained = fit(data, rows, template, settings, progress=seen.append)
+    assert seen == trained.history and trained.finished
+    assert [epoch.number for epoch in seen] == list(range(1, len(seen) + 1)) and len(seen) < 200
+    scores = [sum(epoch.validation.values()) for epoch in seen]
+    best = max(epoch.number for epoch in seen if epoch.best)
+    assert scores[best - 1] == max(scores) and len(seen) == best + 3
+    assert seen[0].loss > seen[-1].loss and seen[0].seconds < seen[-1].seconds
+
+
+def test_the_best_epoch_is_kept(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
+    trained = fit(data, rows, template, Settings(epochs=12, size="small", learning_rate=0.02))
+    with torch.no_grad():
+        predicted = trained.network(data.vectors[rows.validation], data.image_sizes[rows.validation])
+    centre = data.targets[rows.train].mean(dim=0)
+    cosine = torch.cosine_similarity(predicted - centre, data.targets[rows.validation] - centre).mean()
+    best = [epoch for epoch in trained.history if epoch.best][-1]
+    assert best.number < 12
+    assert abs(float(cosine) - best.validation["centred_cosine"]) < 1e-4
+
+
+def test_the_rate_rises_and_falls(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
+    settings = Settings(epochs=40, size="small", patience=100, batch_size=480)  # one step in an epoch
+    rates = [epoch.learning_rate for epoch in fit(data, rows, template, settings).history]
+    highest = 1e-3 * (480 / 32) ** 0.5
+    assert rates[:2] == pytest.approx([highest / 2, highest])
+    assert rates[1:] == sorted(rates[1:], reverse=True) and 0 < rates[-1] < highest / 100
+
+
+def test_same_seed_same_weights(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
+    runs = [fit(data, rows, template, dataclasses.replace(QUICK, epochs=2, seed=seed)) for seed in (3, 3, 4)]
+    assert torch.equal(weights(runs[0]), weights(runs[1])) and not torch.equal(weights(runs[0]), weights(runs[2]))
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_sizes(data: TrainingData, rows: Split, template: torch.Tensor, size: str) -> None:
+    architecture = fit(data, rows, template, Settings(epochs=1, size=size)).network.architecture
+    assert (architecture.width, architecture.depth) == {"small": (128, 1), "large": (512, 4)}[size]
+
+
+def test_contrast_pulls_towards_the_own_prompt(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
+    only = Settings(epochs=10, size="small", loss=Loss(squared=0, cosine=0, contrast=1))
+    history = fit(data, rows, template, only).history
+    assert history[-1].validation["recall_at_1"] > history[0].validation["recall_at_1"] + 0.05
+
+
+class Stop:
+    """Asks for the end after so many steps."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+
+@pytest.mark.parametrize("after", [1, 7, 23, 60])
+def test_a_stopped_run_goes_on_to_the_same_weights(
+    data: TrainingData, rows: Split, template: torch.Tensor, tmp_path: Path, after: int
+) -> None:
+    state = StateFile(tmp_path / "state.pt", {"seed": 0})
+    whole = fit(data, rows, template)
+    stopped = fit(data, rows, template, state=state, stop=Stop(after))
+    steps = 15  # of 32 rows, in an epoch
+    assert not stopped.finished and len(stopped.history) == after // steps
+    resumed = fit(data, rows, template, state=state, resume=True)
+    assert torch.equal(weights(resumed), weights(whole))
+    for old, new in zip(whole.history, resumed.history, strict=True):
+        assert dataclasses.replace(old, seconds=0) == dataclasses.replace(new, seconds=0)
+
+
+def test_nothing_to_resume_starts_anew(data: TrainingData, rows: Split, template: torch.Tensor, tmp_path: Path) -> None:
+    state = StateFile(tmp_path / "state.pt", {})
+    resumed = fit(data, rows, template, state=state, resume=True)
+    assert torch.equal(weights(resumed), weights(fit(data, rows, template)))
+
+
+def test_continuing_from_a_network(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
+    first = fit(data, rows, template, Settings(epochs=20, size="small"))
+    kept = weights(first).clone()
+    gently = dataclasses.replace(QUICK, epochs=2, learning_rate=1e-5)
+    second = fit(data, rows, template, gently, init=first.network)
+    assert torch.equal(weights(first), kept)  # the network that it starts from is left alone
+    best = [epoch for epoch in first.history if epoch.best][-1].validation["recall_at_1"]
+    assert abs(second.history[0].validation["recall_at_1"] - best) < 0.04
+    fresh = fit(data, rows, template, gently)
+    assert best > fresh.history[0].validation["recall_at_1"] + 0.05
+
+
+def test_divergence_names_the_rows(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="finite in epoch 1, in the batch of the rows .* lower the learning") as error:
+        fit(data, rows, template, dataclasses.replace(QUICK, learning_rate=1e30))
+    named = str(error.value).split("rows ")[1].split(" (")[0].split(", ")
+    assert len(named) == 32 and set(map(int, named)) <= set(rows.train.tolist())
+
+
+def test_bad_perceptions_are_named(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
+    vectors = data.vectors.clone()
+    row = int(rows.validation[3])
+    vectors[row, 5] = math.nan
+    with pytest.raises(ValueError, match=f"perceptions of rows {row} .*NaN"):
+        fit(dataclasses.replace(data, vectors=vectors), rows, template)
+
+
+def test_three_samples_are_enough_to_run(data: TrainingData, template: torch.Tensor) -> None:
+    few = training_data(data.vectors[:3], data.image_sizes[:3], data.targets[:3])
+    trained = fit(few, split_rows(None, 3), template, Settings(epochs=2, size="small"))
+    assert trained.network(few.vectors, few.image_sizes).isfinite().all()
+
+
+def test_constant_landmarks(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
+    vectors = torch.cat([data.vectors[:1, :1434].expand(len(data), -1), data.vectors[:, 1434:]], dim=1)
+    trained = fit(dataclasses.replace(data, vectors=vectors), rows, template)
+    assert trained.network(vectors[:5], data.image_sizes[:5]).isfinite().all()

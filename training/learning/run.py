@@ -1,0 +1,143 @@
+"""A training run as it stands: the network, its moving average, the optimizer, and the best so far."""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...projection.network import ProjectionNetwork
+from .data import CHUNK
+from .judging import centred_cosine
+from .table import Table
+
+WEIGHT_DECAY = 0.01
+AVERAGING = 0.99  # how much of the average stays at each step …
+COUNTERS = ("done", "steps", "epoch", "best_score", "best_epoch")
+AVERAGED_FROM = 10  # … but less in the first steps, or the start would stay too long
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to."""
+
+    number: int  # from 1
+    loss: float  # mean over the epoch's rows
+    validation: dict[str, float]  # "centred_cosine" and "recall_at_1" on the validation rows
+    best: bool  # whether it is the best so far
+    learning_rate: float  # at its end
+    seconds: float  # of training so far
+
+
+class Run:
+    """What changes while training. The moving average of the weights is what is validated and kept."""
+
+    def __init__(self, network: ProjectionNetwork) -> None:
+        self.network = network.train()
+        self.averaged = copy.deepcopy(network).eval()
+        self.parameters: list[Tensor] = list(network.parameters())
+        self._averages: list[Tensor] = list(self.averaged.parameters())
+        device = self.parameters[0].device
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=0.0, weight_decay=WEIGHT_DECAY, fused=device.type in ("cpu", "cuda")
+        )
+        self.done = 0  # steps, of all epochs
+        self.total = torch.zeros((), device=device)  # loss of this epoch's steps
+        self.first_bad = torch.full((), -1, dtype=torch.int64, device=device)  # its first step with a loss not finite
+        self.steps = 0  # of this epoch
+        self.epoch = 0  # how many are done
+        self.history: list[Epoch] = []
+        self.best = copy.deepcopy(self.averaged.state_dict())
+        self.best_score, self.best_epoch = -torch.inf, 0
+        self._started = self._saved = time.monotonic()
+        self._seconds_before = 0.0
+
+    def step(self, rate: float, loss: Tensor) -> None:
+        """One step along the gradients that lie in the parameters. Nothing here waits for the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        with torch.no_grad():
+            kept = min(AVERAGING, (self.done + 1) / (self.done + AVERAGED_FROM))
+            torch._foreach_lerp_(self._averages, self.parameters, 1 - kept)
+        self.total += loss
+        bad = ~loss.isfinite() & (self.first_bad < 0)
+        self.first_bad = torch.where(bad, self.steps, self.first_bad)
+        self.steps += 1
+        self.done += 1
+
+    def keep_if_best(self, validation: dict[str, float]) -> bool:
+        """Keep the average if it is validated as the best so far, and say whether it is."""
+        better = sum(validation.values()) > self.best_score
+        if better:
+            self.best_score, self.best_epoch = sum(validation.values()), self.epoch
+            self.best = copy.deepcopy(self.averaged.state_dict())
+        return better
+
+    def end_epoch(self, validation: dict[str, float], rate: float) -> Epoch:
+        """Take stock after an epoch's last step."""
+        loss, self.steps = float(self.total) / self.steps, 0
+        self.total.zero_()
+        self.epoch += 1
+        better = self.keep_if_best(validation)
+        self.history.append(Epoch(self.epoch, loss, validation, better, rate, self.seconds))
+        return self.history[-1]
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken, breaks not counted."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    @property
+    def unsaved(self) -> float:
+        """Seconds since the state was last asked for."""
+        return time.monotonic() - self._saved
+
+    def state_dict(self) -> dict[str, Any]:
+        self._saved = time.monotonic()
+        return {
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best,
+            "history": [asdict(epoch) for epoch in self.history],
+            "total": self.total,
+            "first_bad": self.first_bad,
+            "seconds": self.seconds,
+            **{name: getattr(self, name) for name in COUNTERS},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.best = {name: value.to(self.total.device) for name, value in state["best"].items()}
+        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        self.total.copy_(state["total"])
+        self.first_bad = state["first_bad"].to(self.total.device)
+        self._seconds_before = state["seconds"]
+        for name in COUNTERS:
+            setattr(self, name, state[name])
+
+    def best_network(self) -> ProjectionNetwork:
+        """The network as it was at its best, on the CPU."""
+        self.averaged.load_state_dict(self.best)
+        return self.averaged.cpu()
+
+
+@torch.no_grad()
+def validate(network: ProjectionNetwork, held: Table) -> dict[str, float]:
+    """Mean-centred cosine and recall@1 over the held-out rows; their zero is the mean training target."""
+    present, own = held.member.unique(return_inverse=True)
+    directions = torch.nn.functional.normalize(held.distinct(present), dim=1)  # (P, 768)
+    cosine, hits = (torch.zeros((), device=held.device) for _ in range(2))
+    for index in torch.arange(len(held), device=held.device).split(CHUNK):
+        predicted = network.standardised(held.features_of(index))
+        cosine += centred_cosine(predicted, held.targets_of(index), torch.zeros_like(predicted[0])).sum()
+        hits += ((predicted @ directions.T).argmax(dim=1) == own[index]).sum()
+    cosine_mean, recall = (torch.stack([cosine, hits]) / len(held)).tolist()
+    return {"centred_cosine": cosine_mean, "recall_at_1": recall}

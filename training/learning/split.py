@@ -1,0 +1,125 @@
+"""Held-out rows: people and clips never straddle the splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..samples import SPLITS
+
+HELD_OUT = 0.2  # share of the groups: half of them choose when to stop, half judge the result
+FREE = -1  # a group without a hint
+FEWEST = 3  # rows, and groups for a split by group: one for each part
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of the three parts, each (n,) int64 and ascending."""
+
+    train: Tensor
+    validation: Tensor  # chooses when to stop
+    test: Tensor  # judges the result; training never sees it
+    groups: list[str]  # each row's group; rows without one, and all if `by_group` is False, have one of their own
+    by_group: bool  # False: too few groups, so rows were split and similar faces lie on both sides
+
+
+def split_rows(
+    groups: Sequence[str] | None,
+    count: int,
+    seed: int = 0,
+    *,
+    splits: Sequence[str] | None = None,
+    prompts: Sequence[int] | None = None,
+    share: float = HELD_OUT,
+) -> Split:
+    """Split `count` rows into train, validation and test, keeping the rows of a group together.
+
+    Validation and test get half of `share` each. Rows with an empty group name, and all rows where `groups` is None,
+    are a group of their own each. With fewer than three groups the rows are split instead, and `by_group` is False.
+    `prompts` are numbers that say which rows have the same prompt: each prompt's groups then go to the parts in
+    proportion. A group counts as one of the prompt that most of its rows have.
+
+    `splits` holds a hint for each row, the part that it belongs to, "" for none. A group goes where the hint of any
+    of its rows says; the groups without a hint are split as ever, except that a part which the hints have filled
+    need not get one of them.
+
+    Raises ValueError for fewer than three rows, for a group whose rows have different hints, and if the hints
+    leave a part empty.
+    """
+    if count < FEWEST:
+        raise ValueError(
+            f"the dataset has {count} samples; {FEWEST} are the least, a few hundred are enough. "
+            "Add samples with `python -m training build` or the Dataset Writer node"
+        )
+    own = [f"\0row {row}" for row in range(count)]  # no name that a user gave begins like this
+    names = own if groups is None else [str(name) or own[row] for row, name in enumerate(groups)]
+    hints = {} if splits is None else _hints(names, splits)
+    by_group = len(set(names)) >= FEWEST
+    if not by_group:
+        hints = {own[row]: hints[name] for row, name in enumerate(names) if name in hints}
+        names = own
+    unique, members = np.unique(np.array(names), return_inverse=True)  # members (count,): group numbers, sorted
+    part_of_group = np.array([SPLITS.index(hints[name]) if name in hints else FREE for name in unique.tolist()])
+    free = (part_of_group == FREE).nonzero()[0]
+    rng = np.random.default_rng(seed)
+    order = _by_prompt(free, members, prompts, rng)
+    part_of_group[free] = 0
+    fewest = [0 if part in hints.values() else 1 for part in SPLITS]
+    validation, test = (max(fewest[part], round(len(free) * share / 2)) for part in (1, 2))
+    held = _evenly(order, min(validation + test, len(free)), rng)
+    judging = _evenly(held, min(test, len(held)), rng)
+    part_of_group[held] = 1
+    part_of_group[judging] = 2
+    parts = torch.from_numpy(part_of_group[members])
+    train, chosen, judged = ((parts == part).nonzero()[:, 0] for part in range(3))
+    for name, rows in zip(SPLITS, (train, chosen, judged), strict=True):
+        if not len(rows):
+            raise ValueError(_empty(name, bool(hints)))
+    return Split(train=train, validation=chosen, test=judged, groups=names, by_group=by_group)
+
+
+def _empty(part: str, hinted: bool) -> str:
+    if hinted:
+        return f"the dataset's split hints leave nothing for {part}; give some rows this hint, or none"
+    return f"so large a share is held out that nothing is left for {part}; choose a smaller one (--val-split)"
+
+
+def _by_prompt(groups: Numbers, members: Numbers, prompts: Sequence[int] | None, rng: np.random.Generator) -> Numbers:
+    """Group numbers in random order, but those of one prompt one after another."""
+    order = rng.permutation(groups)
+    if prompts is None:
+        return order
+    pairs, rows = np.unique(np.stack([members, np.asarray(prompts)]), axis=1, return_counts=True)
+    prompt_of = np.zeros(members.max() + 1, dtype=np.int64)
+    for index in np.argsort(rows, kind="stable").tolist():  # the most frequent comes last and stays
+        prompt_of[pairs[0, index]] = pairs[1, index]
+    common = np.bincount(prompt_of[groups], minlength=prompt_of.max() + 1) > 1
+    key = np.where(common[prompt_of], prompt_of, -1)  # prompts of a single group stay mixed
+    return order[np.argsort(key[order], kind="stable")]
+
+
+def _evenly(order: Numbers, count: int, rng: np.random.Generator) -> Numbers:
+    """`count` of these, one from each of as many equal stretches, at a random place that is the same in all."""
+    if count == 0:
+        return order[:0]
+    chosen: Numbers = order[((np.arange(count) + rng.random()) * len(order) / count).astype(np.int64)]
+    return chosen
+
+
+def _hints(names: Sequence[str], splits: Sequence[str]) -> dict[str, str]:
+    """The parts of the groups that have one."""
+    hints: dict[str, str] = {}
+    for name, split in zip(names, splits, strict=True):
+        if split and hints.setdefault(name, split) != split:
+            raise ValueError(
+                f"the rows of the group {name!r} are hinted at both {hints[name]} and {split}, but similar faces must "
+                "not lie on both sides: give the group one split, or its rows several groups"
+            )
+    return hints

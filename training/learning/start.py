@@ -1,0 +1,70 @@
+"""The network that training starts from."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from ...projection.features import MEASURED, FaceFeatures
+from ...projection.network import Architecture, ProjectionNetwork
+from .data import CHUNK, TrainingData, sample
+from .ridge import best_ridge
+from .settings import SIZES, Settings
+from .split import Split
+from .table import make_table
+
+RIDGE_ROWS = 20_000  # at most, of training rows
+SMALLEST = 1e-6
+
+
+def new_network(
+    data: TrainingData, rows: Split, template: Tensor, settings: Settings, init: ProjectionNetwork | None
+) -> ProjectionNetwork:
+    """A network that predicts what ridge regression does, or what `init` does; the same for the same seed."""
+    torch.manual_seed(settings.seed)
+    mean, scale = _targets(data, rows.train)
+    if init is not None:
+        network = copy.deepcopy(init)
+        network.set_dropout(settings.dropout)
+        network.restandardise(mean, scale)
+        return network
+    some = sample(rows.train, MEASURED)
+    features = FaceFeatures.fit(data.vectors[some], data.image_sizes[some], template)
+    size = SIZES[settings.size]
+    network = ProjectionNetwork(
+        Architecture(features.shape_basis.shape[1], size.width, size.depth, data.targets.shape[1]), settings.dropout
+    )
+    network.features = features
+    network.target_mean.copy_(mean)
+    network.target_scale.copy_(scale)
+    fit, held = (make_table(network, data, sample(part, RIDGE_ROWS)) for part in (rows.train, rows.validation))
+    weight, bias = best_ridge(fit.features, fit.all_targets(), held.features, held.all_targets())
+    with torch.no_grad():
+        network.linear.weight.copy_(weight)
+        network.linear.bias.copy_(bias)
+    return network
+
+
+def _targets(data: TrainingData, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The training targets' mean (768,) and scale (): the root mean square of what is left without it."""
+    counts = data.member[rows].bincount(minlength=len(data.first)).double()  # (P,)
+    present = counts.nonzero()[:, 0]
+    total, squares = torch.zeros(data.targets.shape[1], dtype=torch.float64), 0.0
+    for part in present.split(CHUNK):
+        targets = data.candidates(part).double()
+        total += counts[part] @ targets
+        squares += float(counts[part] @ targets.square().sum(dim=1))
+        data.release()
+    mean = total / len(rows)
+    variance = squares / len(rows) - float(mean.square().sum())
+    scale = max(variance, 0) ** 0.5 / data.targets.shape[1] ** 0.5
+    return mean.float(), torch.tensor(max(scale, SMALLEST))
+
+
+def seed_of(*numbers: int) -> int:
+    """One seed for several numbers."""
+    import numpy as np
+
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,140 @@
+"""Train the projection network: one page, top to bottom."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...projection.network import ProjectionNetwork
+from .data import TrainingData, sample
+from .loss import losses
+from .processes import ALONE, Processes
+from .run import Epoch, Run, validate
+from .settings import Loss, Settings
+from .split import Split
+from .start import new_network, seed_of
+from .table import Table, make_table
+from .threads import threads
+from .training_state import StateFile
+
+WARM_UP = 0.05  # share of the steps in which the learning rate rises
+LONGEST_STEP = 1.0  # norm of a gradient that is not shortened
+VALIDATED = 20_000  # validation rows at most
+SMALL_BATCH = 256  # rows: one thread is faster up to here
+SAVE_EVERY = 10.0  # seconds
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network as it was at its best on the validation rows, on the CPU."""
+
+    network: ProjectionNetwork
+    history: list[Epoch]
+    finished: bool  # False: `stop` asked for the end, and a state is left to resume from
+
+
+def train(
+    data: TrainingData,
+    rows: Split,
+    template: Tensor,
+    settings: Settings,
+    *,
+    init: ProjectionNetwork | None = None,
+    processes: Processes = ALONE,
+    state: StateFile | None = None,
+    resume: bool = False,
+    progress: Callable[[Epoch], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Trained:
+    """Fit a projection to the training rows, and return it as it was at its best on the validation rows.
+
+    The linear part starts as the ridge regression of the targets, so that the network can only add to it; or all
+    starts from `init`. With `state` the run is saved now and then; with `resume` it goes on from there, to the same
+    weights as without a break (on one processor, bit by bit). `progress` is called after each epoch, `stop` after each
+    step: if it says True, the state is saved and training ends. Either may raise, which ends training at once.
+
+    Raises ValueError, naming the batch's rows, if the loss stops being finite.
+    """
+    device, batch_size = torch.device(settings.device), settings.batch_for(len(rows.train))
+    steps = -(-len(rows.train) // batch_size)  # of an epoch
+    last = steps * settings.epochs
+    saved = processes.shared(state.read() if state is not None and resume else None)
+    with threads(1):
+        network = new_network(data, rows, template, settings, init).to(device)
+    if saved is not None:
+        network.load_state_dict(saved["network"])  # before the table: its features are made with it
+    processes.agree(list(network.state_dict().values()))
+    table, held = make_table(network, data, rows.train), make_table(network, data, sample(rows.validation, VALIDATED))
+    run = Run(network)
+    if saved is None:
+        run.keep_if_best(processes.shared(validate(run.averaged, held)))
+    else:
+        run.load_state_dict(saved)
+
+    order = _order(len(table), settings.seed, run.done // steps).to(device)
+    with threads(1 if batch_size <= SMALL_BATCH else None):
+        while run.done < last and run.epoch - run.best_epoch < settings.patience:
+            epoch, step = divmod(run.done, steps)
+            batch = order[step * batch_size : (step + 1) * batch_size]
+            torch.manual_seed(seed_of(settings.seed, run.done, processes.rank))  # for dropout: no state of it to save
+            loss = _gradients(run, table, batch, settings.loss, processes)
+            nn.utils.clip_grad_norm_(run.parameters, LONGEST_STEP)
+            rate = settings.rate_for(batch_size) * _schedule(run.done, last)
+            run.step(rate, loss)
+            if step == steps - 1:
+                _check(run, table, order, batch_size)
+                made = run.end_epoch(processes.shared(validate(run.averaged, held)), rate)
+                order = _order(len(table), settings.seed, epoch + 1).to(device)
+                if progress is not None:
+                    progress(made)
+            asked = processes.any(stop is not None and stop())
+            if state is not None and processes.first and (asked or run.unsaved > SAVE_EVERY):
+                state.write(run.state_dict())
+            if asked:
+                return Trained(run.best_network(), run.history, finished=False)
+    return Trained(run.best_network(), run.history, finished=True)
+
+
+def _gradients(run: Run, table: Table, batch: Tensor, weights: Loss, processes: Processes) -> Tensor:
+    """Leave the gradients of the batch's mean loss in the parameters, and return that loss ()."""
+    mine = processes.share(batch)
+    own = candidates = table.targets_of(mine)
+    number = mine
+    if weights.contrast:
+        distinct, everyone = table.member[batch].unique(return_inverse=True)
+        number, candidates = processes.share(everyone), table.distinct(distinct)
+    predicted = run.network.standardised(table.features_of(mine))
+    loss = losses(weights, predicted, own, candidates, number).sum() / len(batch)
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    total = loss.detach()
+    processes.add([*(parameter.grad for parameter in run.parameters if parameter.grad is not None), total])
+    return total
+
+
+def _check(run: Run, table: Table, order: Tensor, batch_size: int) -> None:
+    """Raise ValueError if the loss was not finite in a step of this epoch. It waits for the device."""
+    step = int(run.first_bad)
+    if step >= 0:
+        bad = table.rows[order.cpu()[step * batch_size : (step + 1) * batch_size]].tolist()
+        raise ValueError(
+            f"the loss stopped being finite in epoch {run.epoch + 1}, in the batch of the rows "
+            f"{', '.join(map(str, bad))} (counted from 0); lower the learning rate (--lr), or look at these rows"
+        )
+
+
+def _order(count: int, seed: int, epoch: int) -> Tensor:
+    """The rows (count,) in this epoch's order: it depends on nothing else, so a resumed run has the same."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed_of(seed, epoch)))
+
+
+def _schedule(step: int, last: int) -> float:
+    """The learning rate at a step, as a share of the highest: a warm-up, then half a cosine down to 0."""
+    warm_up = max(1, round(WARM_UP * last))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 + 0.5 * math.cos(math.pi * (step - warm_up) / max(1, last - warm_up))
