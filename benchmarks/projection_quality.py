@@ -180,7 +180,10 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=300, help="also with so few samples; 0 for not (default 300)")
     parser.add_argument("--only-few", action="store_true", help="only with few samples")
     parser.add_argument("--no-trees", action="store_true", help="leave out the trees, which take most of the time")
+    parser.add_argument("--threads", type=int, help="that torch uses (default: its own choice)")
     arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
     rivals = {name: rival for name, rival in RIVALS.items() if not (arguments.no_trees and rival is trees)}
     faces = load_faces(arguments.faces)
     print(f"{len(faces.vectors)} faces, {len(set(faces.groups))} without repeated photos, "

@@ -46,10 +46,10 @@ class ResidualBlock(nn.Module):
 
 
 class ProjectionNetwork(nn.Module):
-    """Perceptions → CLIP vectors: a linear map of the features, plus what a small residual MLP adds to it.
+    """Perceptions → CLIP vectors: a small residual MLP on the features.
 
-    The MLP's last layer starts at zero, so training starts from the linear map alone. Outputs are in the
-    unit of the targets: `target_mean` and `target_scale` undo the standardisation that training works in.
+    Its last layer starts at zero, so training starts from the mean target. Outputs are in the unit of the targets:
+    `target_mean` and `target_scale` undo the standardisation that training works in.
     """
 
     target_mean: Tensor
@@ -59,7 +59,6 @@ class ProjectionNetwork(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.features = FaceFeatures(architecture.components)
-        self.linear = nn.Linear(self.features.count, architecture.output)
         self.enter = nn.Linear(self.features.count, architecture.width)
         self.blocks = nn.ModuleList(ResidualBlock(architecture.width, dropout) for _ in range(architecture.depth))
         self.norm = nn.LayerNorm(architecture.width)
@@ -79,10 +78,8 @@ class ProjectionNetwork(nn.Module):
     def restandardise(self, mean: Tensor, scale: Tensor) -> None:
         """Standardise other targets, with this mean (768,) and scale (), and change nothing of what is predicted."""
         ratio = self.target_scale / scale
-        self.linear.weight.mul_(ratio)
         self.leave.weight.mul_(ratio)
-        self.leave.bias.mul_(ratio)
-        self.linear.bias.mul_(ratio).add_((self.target_mean - mean) / scale)
+        self.leave.bias.mul_(ratio).add_((self.target_mean - mean) / scale)
         self.target_mean.copy_(mean)
         self.target_scale.copy_(scale)
 
@@ -91,7 +88,7 @@ class ProjectionNetwork(nn.Module):
         hidden = self.enter(features)  # (N, width)
         for block in self.blocks:
             hidden = block(hidden)
-        return self.linear(features) + self.leave(self.norm(hidden))  # type: ignore[no-any-return]
+        return self.leave(self.norm(hidden))  # type: ignore[no-any-return]
 
     def forward(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
         """Perceptions (N, 1441) float32 and (height, width) (N, 2) → CLIP vectors (N, 768) float32."""

@@ -61,7 +61,10 @@ def test_command_line_from_a_folder_of_any_name(copy: Path) -> None:
         cwd=copy,
     )
     written = sorted(path.name for path in (copy / "projection" / "checkpoints").iterdir())
-    assert written == ["README.md", "best_model.pth", "best_model.safetensors", "metrics.json"]
+    assert written == [
+        *("README.md", "best_model.pth", "best_model.safetensors", "metrics.json", "report", "report.html"),
+        "tensorboard",
+    ]
     assert str(copy / "projection" / "checkpoints" / "best_model.safetensors") in printed
 
 

@@ -115,7 +115,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         "--lr",
         type=above_zero,
         default=defaults.learning_rate,
-        help=f"learning rate for a batch of {BASE_BATCH}; for others it goes with the square root (default: %(default)s)",
+        help=f"learning rate of a batch of {BASE_BATCH}; it grows with the batch's square root (default: %(default)s)",
     )
     parser.add_argument(
         "--size", choices=tuple(SIZES), default=defaults.size, help="of the network (default: %(default)s)"

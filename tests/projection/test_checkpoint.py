@@ -97,15 +97,15 @@ def test_older_format(tmp_path: Path, checkpoint: Checkpoint) -> None:
 def test_damage_is_named(tmp_path: Path, checkpoint: Checkpoint) -> None:
     path = save(checkpoint, tmp_path)
     tensors = load_file(path)
-    bias = "network.linear.bias"
+    bias = "network.leave.bias"
 
     def attempt(message: str, changed: dict[str, torch.Tensor] | None = None, **description: object) -> None:
         rewrite(save(checkpoint, tmp_path), changed, **description)
         with pytest.raises(CheckpointError, match=message):
             load(path)
 
-    attempt("linear.bias", {key: value for key, value in tensors.items() if key != bias})
-    attempt("size mismatch for linear.bias", {**tensors, bias: torch.zeros(5)})
+    attempt("leave.bias", {key: value for key, value in tensors.items() if key != bias})
+    attempt("size mismatch for leave.bias", {**tensors, bias: torch.zeros(5)})
     attempt("neutral vector", {key: value for key, value in tensors.items() if key != "neutral"})
     attempt("NaN", {**tensors, bias: torch.full((768,), float("nan"))})
     attempt("depth must be 1 to 64", architecture={"components": 5, "depth": 10**9})

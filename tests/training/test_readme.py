@@ -81,12 +81,14 @@ def test_the_walk(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     walked = commands()
     assert [command.split()[0] for command in walked] == [
-        *("build", "build", "build", "capture", "info", "info", "filter", "merge", "export", "train"),
+        *("build", "build", "build", "capture", "info", "info", "filter", "merge", "export", "train", "evaluate"),
     ]
     for command in walked:
         # What no test can do: stand before a camera, watch a window, and train for long.
         typed = command.replace("--camera 0", "--video smiling.mp4 --no-window --seconds 3 --countdown 0.5")
         typed = typed.replace("--epochs 100", "--epochs 2 --out_dir checkpoints")
+        if typed.startswith("evaluate"):
+            typed += " --checkpoint checkpoints/best_model.safetensors"
         assert main(shlex.split(typed)) == 0, f"{typed}\n{capsys.readouterr().err}"
     with Store(desk / "my_faces.db", create=False) as store:
         prompts, total = store.prompts(), len(store)
@@ -97,6 +99,7 @@ def test_the_walk(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert 10 < len(data["clip_embeddings"]) <= total + 1
     assert load_checkpoint(desk / "checkpoints" / "best_model.safetensors").metadata.encoder.startswith("sd15-file")
     assert any(path.suffix == ".png" for path in (desk / "report").iterdir())
+    assert "nearest neighbour" in (desk / "checkpoints" / "report.html").read_text(encoding="utf-8")
 
 
 def labels(desk: Path, pictures: Pictures) -> Path:

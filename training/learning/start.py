@@ -10,19 +10,16 @@ from torch import Tensor
 from ...projection.features import MEASURED, FaceFeatures
 from ...projection.network import Architecture, ProjectionNetwork
 from .data import CHUNK, TrainingData, sample
-from .ridge import best_ridge
 from .settings import SIZES, Settings
 from .split import Split
-from .table import make_table
 
-RIDGE_ROWS = 20_000  # at most, of training rows
 SMALLEST = 1e-6
 
 
 def new_network(
     data: TrainingData, rows: Split, template: Tensor, settings: Settings, init: ProjectionNetwork | None
 ) -> ProjectionNetwork:
-    """A network that predicts what ridge regression does, or what `init` does; the same for the same seed."""
+    """A network that predicts the mean target, or what `init` does; the same for the same seed."""
     torch.manual_seed(settings.seed)
     mean, scale = _targets(data, rows.train)
     if init is not None:
@@ -39,11 +36,6 @@ def new_network(
     network.features = features
     network.target_mean.copy_(mean)
     network.target_scale.copy_(scale)
-    fit, held = (make_table(network, data, sample(part, RIDGE_ROWS)) for part in (rows.train, rows.validation))
-    weight, bias = best_ridge(fit.features, fit.all_targets(), held.features, held.all_targets())
-    with torch.no_grad():
-        network.linear.weight.copy_(weight)
-        network.linear.bias.copy_(bias)
     return network
 
 

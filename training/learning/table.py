@@ -41,10 +41,6 @@ class Table:
         """(b, 768) standardised, on the device."""
         return self.distinct(self.member[index])
 
-    def all_targets(self) -> Tensor:
-        """(n, 768) standardised. For tables of few rows only."""
-        return self.targets_of(torch.arange(len(self), device=self.device))
-
     def distinct(self, numbers: Tensor) -> Tensor:
         """The distinct targets (n, 768) of these numbers, standardised, on the device."""
         if self.targets is not None:

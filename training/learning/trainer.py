@@ -52,10 +52,10 @@ def train(
 ) -> Trained:
     """Fit a projection to the training rows, and return it as it was at its best on the validation rows.
 
-    The linear part starts as the ridge regression of the targets, so that the network can only add to it; or all
-    starts from `init`. With `state` the run is saved now and then; with `resume` it goes on from there, to the same
-    weights as without a break (on one processor, bit by bit). `progress` is called after each epoch, `stop` after each
-    step: if it says True, the state is saved and training ends. Either may raise, which ends training at once.
+    It starts from random weights, or from those of `init`. With `state` the run is saved now and then; with `resume` it
+    goes on from there, to the same weights as without a break (on one processor, bit by bit). `progress` is called
+    after each epoch, `stop` after each step: if it says True, the state is saved and training ends. Either may raise,
+    which ends training at once.
 
     Raises ValueError, naming the batch's rows, if the loss stops being finite.
     """

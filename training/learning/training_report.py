@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 REPORT = "report.html"
+PICTURE_FOLDER = "report"
 PICTURES = {  # file name → what it shows
     "scores.png": "Centred cosine and recall@1 of the projection and of each simple rule, with intervals",
     "learning_curves.png": "Loss, validation metrics and learning rate by epoch",
@@ -76,7 +77,7 @@ def write_training_report(
     facts: Mapping[str, object],
     sources: Sequence[str] | None = None,
 ) -> Path:
-    """Write report.html and the pictures in it, as PNGs beside it, into `folder`, which is made; return its path.
+    """Write report.html into `folder`, which is made, and the pictures in it as PNGs below it; return its path.
 
     Args:
         checkpoint: what was trained.
@@ -90,7 +91,7 @@ def write_training_report(
     """
     wrong = most_wrong(evaluation, data, sources)
     matters = importance(checkpoint, data, evaluation)
-    shown = _pictures(folder, evaluation, history, wrong, matters) if has_matplotlib() else {}
+    shown = _pictures(folder / PICTURE_FOLDER, evaluation, history, wrong, matters) if has_matplotlib() else {}
     text = page(
         title,
         [

@@ -64,7 +64,8 @@ def words(page: str) -> str:
 def test_one_file_holds_everything(folder: Path) -> None:
     page = (folder / "report.html").read_text(encoding="utf-8")
     tree = parsed(page)
-    assert {file.name for file in folder.iterdir()} == {"report.html", *PICTURES}
+    assert {file.name for file in folder.iterdir()} == {"report.html", "report"}
+    assert {file.name for file in (folder / "report").iterdir()} == set(PICTURES)
     pictures = [image.attrib["src"] for image in tree.iter("img")]
     assert len(pictures) == len(PICTURES)
     for source in pictures:
@@ -74,7 +75,7 @@ def test_one_file_holds_everything(folder: Path) -> None:
         assert 700 <= pixels.shape[1] <= 1400
         edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
         assert (edge == 255).all()  # nothing is cut off
-        assert content in {(folder / other).read_bytes() for other in PICTURES}
+        assert content in {(folder / "report" / other).read_bytes() for other in PICTURES}
     assert not list(tree.iter("script")) and not list(tree.iter("link"))
     assert not re.search(r"https?:|url\(|@import|\bon\w+=", re.sub(r"base64,[^\"]*", "", page))
     assert all(image.attrib["alt"] for image in tree.iter("img"))
@@ -154,7 +155,7 @@ def test_one_prompt_and_no_training_have_a_report(tmp_path: Path) -> None:
     said = words(write(tmp_path, replace(single, history=[]), sources=None))
     assert "No epochs were trained" in said and "Not ready" in said
     assert "Recall chooses from 1 prompt." in said
-    assert {file.name for file in tmp_path.iterdir()} == {"report.html", *PICTURES}
+    assert {file.name for file in (tmp_path / "report").iterdir()} == set(PICTURES)
 
 
 def test_a_picture_that_fails_leaves_the_former_report(
@@ -164,7 +165,7 @@ def test_a_picture_that_fails_leaves_the_former_report(
     monkeypatch.setattr(training_report.training_plots, "scores", lambda evaluation: None)
     with pytest.raises(AttributeError):
         write(tmp_path, case)
-    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+    assert not list(tmp_path.rglob("*.png"))
     assert (tmp_path / "report.html").read_text() == "former"
 
 

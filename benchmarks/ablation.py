@@ -1,0 +1,298 @@
+"""What each part of the projection network and its training is worth: the table of ablation.md.
+
+    python benchmarks/ablation.py [--faces FILE] [--vectors FILE] [--only NAME …] > table.md
+
+The protocol is that of projection_quality.py. Every line changes one thing of the default; what is not part of the
+pack, because it did not pay, is built here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from projection_quality import HELD_OUT, SHARED, Faces, drawn, few_of, load_faces
+from torch import Tensor, nn
+
+from perception_clip.perception.alignment import align, normalised, true_proportions
+from perception_clip.perception.expression import ExpressionModel
+from perception_clip.perception.pose import head_pose
+from perception_clip.perception.vector import LANDMARKS, split
+from perception_clip.projection import features as features_of_faces
+from perception_clip.projection import network as networks
+from perception_clip.projection.features import FaceFeatures
+from perception_clip.projection.network import ProjectionNetwork
+from perception_clip.training.learning import run, start, trainer
+from perception_clip.training.learning.data import TrainingData, training_data
+from perception_clip.training.learning.judging import METRICS, judge
+from perception_clip.training.learning.ridge import best_ridge
+from perception_clip.training.learning.settings import SIZES, Loss, Settings, Size
+from perception_clip.training.learning.split import Split, split_rows
+
+COUNTS = {300: 4, 3000: 2}  # samples → seeds
+SETTINGS = Settings(epochs=40)
+MODEL = ExpressionModel.load()
+OTHER_SIZES = ((128, 1), (256, 1), (256, 4), (512, 2), (512, 4))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One line of the table."""
+
+    part: str
+    name: str
+    settings: Settings = SETTINGS
+    patches: tuple[tuple[object, str, object], ...] = ()  # module, attribute, value
+    data: Callable[[TrainingData, Split], tuple[TrainingData, Split]] | None = None
+
+
+class Features(FaceFeatures):
+    """Features whose shape part is another: a subclass says which."""
+
+    whitened = False
+    emotions = True
+
+    @classmethod
+    def fit(cls, vectors: Tensor, image_sizes: Tensor, template: Tensor) -> FaceFeatures:
+        with patch.object(features_of_faces, "_shapes", cls.shapes):
+            plain = FaceFeatures.fit(vectors, image_sizes, template)
+        made = cls(plain.shape_basis.shape[1])
+        made.load_state_dict(plain.state_dict())
+        if cls.whitened:
+            spread = (cls.shapes(vectors, image_sizes, template) - made.shape_mean).matmul(made.shape_basis).std(dim=0)
+            made.shape_basis.div_(spread.clamp_min(1e-6))
+        if not cls.emotions:
+            made.emotion_spread.fill_(1e6)
+        return made
+
+    def forward(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
+        with patch.object(features_of_faces, "_shapes", type(self).shapes):
+            return super().forward(vectors, image_sizes)
+
+    @staticmethod
+    def shapes(vectors: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:
+        return UPRIGHT(vectors, image_sizes, template)
+
+
+UPRIGHT = features_of_faces._shapes
+
+
+class PoseFree(Features):
+    @staticmethod
+    def shapes(vectors: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:
+        return align(true_proportions(split(vectors)[0], image_sizes), template).points.flatten(1)
+
+
+class PoseFreeAndPose(Features):
+    @staticmethod
+    def shapes(vectors: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:
+        shapes = PoseFree.shapes(vectors, image_sizes, template)
+        angles = head_pose(split(vectors)[0], image_sizes, template) / 10  # in units that compare with the shapes'
+        return torch.cat([shapes[:, :-3], angles], dim=1)
+
+
+class Tilted(Features):
+    @staticmethod
+    def shapes(vectors: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:
+        points = true_proportions(split(vectors)[0], image_sizes)
+        points = points - points.mean(dim=1, keepdim=True)
+        return (points / points.flatten(1).norm(dim=1)[:, None, None] * template.norm()).flatten(1)
+
+
+class Raw(Features):
+    @staticmethod
+    def shapes(vectors: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:
+        return vectors[:, : LANDMARKS * 3] * 10
+
+
+class Whitened(Features):
+    whitened = True
+
+
+class NoEmotions(Features):
+    emotions = False
+
+
+class LinearBeside(ProjectionNetwork):
+    """A linear map of the features, and the MLP adds to it."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)
+        self.linear = nn.Linear(self.features.count, self.architecture.output)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def standardised(self, features: Tensor) -> Tensor:
+        return super().standardised(features) + self.linear(features)
+
+
+def from_ridge(data: TrainingData, rows: Split, *more: object) -> ProjectionNetwork:
+    """A new network whose linear part is the ridge regression of the targets."""
+    with patch.object(start, "ProjectionNetwork", LinearBeside):
+        network = start.new_network(data, rows, *more)
+    parts = rows.train, rows.validation
+    known, held = (network.features(data.vectors[part], data.image_sizes[part]) for part in parts)
+    goals = (data.targets - network.target_mean) / network.target_scale
+    weight, bias = best_ridge(known, goals[rows.train], held, goals[rows.validation])
+    with torch.no_grad():
+        network.linear.weight.copy_(weight)
+        network.linear.bias.copy_(bias)
+    return network
+
+
+class NoResidual(networks.ResidualBlock):
+    def forward(self, hidden: Tensor) -> Tensor:
+        return super().forward(hidden) - hidden
+
+
+def whitened_error(weights: Loss, predicted: Tensor, own: Tensor, candidates: Tensor, number: Tensor) -> Tensor:
+    """The squared error along the distinct targets' principal axes, each counting the same."""
+    _, singular, axes = torch.linalg.svd(candidates.unique(dim=0), full_matrices=False)
+    kept = singular > singular[0] * 1e-2
+    scale = singular[kept].square().mean().sqrt() / singular[kept]
+    error = ((predicted - own) @ axes[kept].T * scale).square().sum(dim=1) / own.shape[1]
+    return error + 1 - nn.functional.cosine_similarity(predicted, own, dim=1)
+
+
+def more_rows(data: TrainingData, rows: Split, vectors: Tensor) -> tuple[TrainingData, Split]:
+    """Further training rows: `vectors` (n, 1441) for the n training rows."""
+    extra = torch.arange(len(vectors)) + len(data)
+    together = training_data(
+        torch.cat([data.vectors, vectors]),
+        torch.cat([data.image_sizes, data.image_sizes[rows.train]]),
+        torch.cat([data.targets, data.targets[rows.train]]),
+    )
+    return together, replace(rows, train=torch.cat([rows.train, extra]))
+
+
+def mirrored(data: TrainingData, rows: Split) -> tuple[TrainingData, Split]:
+    landmarks, emotions = split(data.vectors[rows.train])
+    flipped = landmarks[:, MODEL.mirror] * torch.tensor([-1.0, 1, 1]) + torch.tensor([1.0, 0, 0])
+    return more_rows(data, rows, torch.cat([flipped.flatten(1), emotions], dim=1))
+
+
+def noisy(data: TrainingData, rows: Split) -> tuple[TrainingData, Split]:
+    """Moved by 0.01 distances between the eyes: what the landmarker itself trembles by."""
+    landmarks, emotions = split(data.vectors[rows.train])
+    sizes = data.image_sizes[rows.train]
+    points = true_proportions(landmarks, sizes)
+    eyes = (points[:, 468] - points[:, 473]).norm(dim=1)[:, None, None]
+    noise = torch.randn(points.shape, generator=torch.Generator().manual_seed(0)) * 0.01 / 3**0.5
+    return more_rows(data, rows, torch.cat([normalised(points + noise * eyes, sizes).flatten(1), emotions], dim=1))
+
+
+def rotated(data: TrainingData, rows: Split) -> tuple[TrainingData, Split]:
+    """Turned by a few degrees about a random axis."""
+    landmarks, emotions = split(data.vectors[rows.train])
+    sizes = data.image_sizes[rows.train]
+    points = true_proportions(landmarks, sizes)
+    turn = torch.randn(len(points), 3, generator=torch.Generator().manual_seed(0)) * 3 * torch.pi / 180
+    x, y, z, none = *turn.unbind(dim=1), torch.zeros(len(points))
+    cross = torch.stack([none, -z, y, z, none, -x, -y, x, none], dim=1).view(-1, 3, 3)
+    centre = points.mean(dim=1, keepdim=True)
+    moved = (points - centre) @ torch.linalg.matrix_exp(cross) + centre
+    return more_rows(data, rows, torch.cat([normalised(moved, sizes).flatten(1), emotions], dim=1))
+
+
+def sized(width: int, depth: int) -> tuple[tuple[object, str, object], ...]:
+    return ((start, "SIZES", {**SIZES, "base": Size(width, depth)}),)
+
+
+def with_loss(**weights: float) -> Settings:
+    return replace(SETTINGS, loss=Loss(**weights))
+
+
+def features(kind: type[Features]) -> tuple[tuple[object, str, object], ...]:
+    return ((start, "FaceFeatures", kind),)
+
+
+VARIANTS = (
+    Variant("", "**the default**"),
+    Variant("features", "pose-free (rigid fit) instead of upright", patches=features(PoseFree)),
+    Variant("features", "pose-free, and the head's pose as three more", patches=features(PoseFreeAndPose)),
+    Variant("features", "roll kept", patches=features(Tilted)),
+    Variant("features", "image coordinates as they are", patches=features(Raw)),
+    Variant("features", "components whitened", patches=features(Whitened)),
+    Variant("features", "32 components", patches=((features_of_faces, "COMPONENTS", 32),)),
+    Variant("features", "256 components", patches=((features_of_faces, "COMPONENTS", 256),)),
+    Variant("features", "without emotions", patches=features(NoEmotions)),
+    Variant("network", "a linear part beside it", patches=((start, "ProjectionNetwork", LinearBeside),)),
+    Variant("network", "a linear part that starts as ridge", patches=((trainer, "new_network", from_ridge),)),
+    Variant("network", "blocks without residuals", patches=((networks, "ResidualBlock", NoResidual),)),
+    *(Variant("network", f"width {w}, depth {d}", patches=sized(w, d)) for w, d in OTHER_SIZES),
+    *(Variant("network", f"dropout {share}", settings=replace(SETTINGS, dropout=share)) for share in (0.0, 0.3, 0.5)),
+    Variant("loss", "squared error alone", settings=with_loss(cosine=0)),
+    Variant("loss", "cosine alone", settings=with_loss(squared=0)),
+    Variant("loss", "squared error in the whitened space", patches=((trainer, "losses", whitened_error),)),
+    *(Variant("loss", f"and {w} × InfoNCE, temperature {t}", settings=with_loss(contrast=w, temperature=t))
+      for w, t in ((0.1, 0.1), (1.0, 0.1), (1.0, 0.3))),
+    Variant("loss", "InfoNCE alone", settings=with_loss(squared=0, cosine=0, contrast=1)),
+    Variant("training", "no averaging of the weights", patches=((run, "AVERAGING", 0.0),)),
+    *(Variant("training", f"learning rate {rate}", settings=replace(SETTINGS, learning_rate=rate))
+      for rate in (1e-4, 3e-4, 3e-3)),
+    Variant("training", "batches of 32", settings=replace(SETTINGS, batch_size=32)),
+    Variant("training", "no weight decay", patches=((run, "WEIGHT_DECAY", 0.0),)),
+    Variant("augmentation", "mirrored faces added", data=mirrored),
+    Variant("augmentation", "noise added, as large as the landmarker's", data=noisy),
+    Variant("augmentation", "faces turned by 3° added", data=rotated),
+)  # fmt: skip
+
+
+@contextmanager
+def patched(patches: tuple[tuple[object, str, object], ...]) -> Iterator[None]:
+    if not patches:
+        yield
+        return
+    with patch.object(*patches[0]), patched(patches[1:]):
+        yield
+
+
+def measured(variant: Variant, faces: Faces, vectors: Path, count: int, seed: int) -> tuple[float, float]:
+    """Recall@1 and centred cosine on the test faces."""
+    data = drawn(faces, vectors, seed)
+    rows = split_rows(faces.groups, len(data), seed, prompts=data.member.tolist(), share=HELD_OUT)
+    rows = few_of(rows, count, seed)
+    candidates, member, truth = data.targets[data.first], data.member[rows.test], data.targets[rows.test]
+    centre = data.targets[rows.train].mean(dim=0)
+    learned = (data, rows) if variant.data is None else variant.data(data, rows)
+    with patched(variant.patches):
+        network = trainer.train(*learned, MODEL.template, replace(variant.settings, seed=seed)).network.eval()
+        with torch.no_grad():
+            predicted = network(data.vectors[rows.test], data.image_sizes[rows.test])
+    values = judge(predicted, truth, candidates, member, centre).values.mean(dim=0)
+    return float(values[METRICS.index("recall_at_1")]), float(values[METRICS.index("centred_cosine")])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faces", type=Path, default=SHARED / "expression_landmarks.npz")
+    parser.add_argument("--vectors", type=Path, default=SHARED / "clip_l14_pooled.npz")
+    parser.add_argument("--only", nargs="*", help="lines whose name contains one of these")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)  # on busy cores two threads mostly wait for each other
+    faces = load_faces(arguments.faces)
+    heads = [f"{metric}, {count:,} samples" for count in COUNTS for metric in ("recall@1", "cosine")]
+    print(f"| | | {' | '.join(heads)} | seconds |")
+    print("|---|---|" + "---|" * (len(heads) + 1))
+    for variant in VARIANTS:
+        if arguments.only and not any(text in variant.name for text in arguments.only):
+            continue
+        cells, started = [], time.perf_counter()
+        for count, seeds in COUNTS.items():
+            found = [measured(variant, faces, arguments.vectors, count, seed) for seed in range(seeds)]
+            cells += [f"{value:.3f}" for value in np.mean(found, axis=0)]
+        print(
+            f"| {variant.part} | {variant.name} | {' | '.join(cells)} | {time.perf_counter() - started:.0f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
