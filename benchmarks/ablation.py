@@ -33,7 +33,7 @@ from perception_clip.training.learning import run, start, trainer
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.judging import METRICS, judge
 from perception_clip.training.learning.ridge import best_ridge
-from perception_clip.training.learning.settings import SIZES, Loss, Settings, Size
+from perception_clip.training.learning.settings import SIZES, Settings, Size
 from perception_clip.training.learning.split import Split, split_rows
 
 COUNTS = {300: 4, 3000: 2}  # samples → seeds
@@ -152,13 +152,39 @@ class NoResidual(networks.ResidualBlock):
         return super().forward(hidden) - hidden
 
 
-def whitened_error(weights: Loss, predicted: Tensor, own: Tensor, candidates: Tensor, number: Tensor) -> Tensor:
+Losses = Callable[[Tensor, Tensor], Tensor]  # predicted and own (B, 768) → (B,)
+squared: Losses = trainer.losses
+
+
+def cosine(predicted: Tensor, own: Tensor) -> Tensor:
+    return 1 - nn.functional.cosine_similarity(predicted, own, dim=1)
+
+
+def whitened(predicted: Tensor, own: Tensor) -> Tensor:
     """The squared error along the distinct targets' principal axes, each counting the same."""
-    _, singular, axes = torch.linalg.svd(candidates.unique(dim=0), full_matrices=False)
+    _, singular, axes = torch.linalg.svd(own.unique(dim=0), full_matrices=False)
     kept = singular > singular[0] * 1e-2
     scale = singular[kept].square().mean().sqrt() / singular[kept]
-    error = ((predicted - own) @ axes[kept].T * scale).square().sum(dim=1) / own.shape[1]
-    return error + 1 - nn.functional.cosine_similarity(predicted, own, dim=1)
+    return ((predicted - own) @ axes[kept].T * scale).square().sum(dim=1) / own.shape[1]
+
+
+def info_nce(temperature: float) -> Losses:
+    """Over the batch's distinct prompts; the rows of one prompt are positives together.
+
+    (van den Oord et al. 2018, "Representation learning with contrastive predictive coding".)
+    """
+
+    def losses(predicted: Tensor, own: Tensor) -> Tensor:
+        distinct, number = own.unique(dim=0, return_inverse=True)
+        similarity = nn.functional.normalize(predicted, dim=1) @ nn.functional.normalize(distinct, dim=1).T
+        return nn.functional.cross_entropy(similarity / temperature, number, reduction="none")
+
+    return losses
+
+
+def mixed(*parts: tuple[float, Losses]) -> tuple[tuple[object, str, object], ...]:
+    """The sum of several losses, with weights."""
+    return ((trainer, "losses", lambda predicted, own: sum(w * part(predicted, own) for w, part in parts)),)
 
 
 def more_rows(data: TrainingData, rows: Split, vectors: Tensor) -> tuple[TrainingData, Split]:
@@ -205,10 +231,6 @@ def sized(width: int, depth: int) -> tuple[tuple[object, str, object], ...]:
     return ((start, "SIZES", {**SIZES, "base": Size(width, depth)}),)
 
 
-def with_loss(**weights: float) -> Settings:
-    return replace(SETTINGS, loss=Loss(**weights))
-
-
 def features(kind: type[Features]) -> tuple[tuple[object, str, object], ...]:
     return ((start, "FaceFeatures", kind),)
 
@@ -228,12 +250,13 @@ VARIANTS = (
     Variant("network", "blocks without residuals", patches=((networks, "ResidualBlock", NoResidual),)),
     *(Variant("network", f"width {w}, depth {d}", patches=sized(w, d)) for w, d in OTHER_SIZES),
     *(Variant("network", f"dropout {share}", settings=replace(SETTINGS, dropout=share)) for share in (0.0, 0.3, 0.5)),
-    Variant("loss", "squared error alone", settings=with_loss(cosine=0)),
-    Variant("loss", "cosine alone", settings=with_loss(squared=0)),
-    Variant("loss", "squared error in the whitened space", patches=((trainer, "losses", whitened_error),)),
-    *(Variant("loss", f"and {w} × InfoNCE, temperature {t}", settings=with_loss(contrast=w, temperature=t))
+    Variant("loss", "and the cosine", patches=mixed((1, squared), (1, cosine))),
+    Variant("loss", "the cosine alone", patches=mixed((1, cosine))),
+    Variant("loss", "squared error in the whitened space", patches=mixed((1, whitened))),
+    *(Variant("loss", f"and the cosine and {w} × InfoNCE, temperature {t}",
+              patches=mixed((1, squared), (1, cosine), (w, info_nce(t))))
       for w, t in ((0.1, 0.1), (1.0, 0.1), (1.0, 0.3))),
-    Variant("loss", "InfoNCE alone", settings=with_loss(squared=0, cosine=0, contrast=1)),
+    Variant("loss", "InfoNCE alone, temperature 0.1", patches=mixed((1, info_nce(0.1)))),
     Variant("training", "no averaging of the weights", patches=((run, "AVERAGING", 0.0),)),
     *(Variant("training", f"learning rate {rate}", settings=replace(SETTINGS, learning_rate=rate))
       for rate in (1e-4, 3e-4, 3e-3)),

@@ -222,10 +222,8 @@ def _check_prompts(data: TrainingData, rows: Split) -> None:
 
 
 def _flat(settings: Settings) -> dict[str, Any]:
-    """What decides the result, by name; the loss's weights among them."""
-    named = asdict(settings)
-    del named["device"]
-    return {**named.pop("loss"), **named}
+    """What decides the result, by name."""
+    return {name: value for name, value in asdict(settings).items() if name != "device"}
 
 
 def _digest(init: Checkpoint | None) -> str | None:

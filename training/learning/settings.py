@@ -18,17 +18,7 @@ class Size:
     depth: int  # residual blocks
 
 
-SIZES = {"small": Size(128, 1), "base": Size(256, 2), "large": Size(512, 4)}
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What the parts of the loss weigh."""
-
-    squared: float = 1.0  # mean squared error of the standardised targets
-    cosine: float = 1.0  # one minus the mean-centred cosine
-    contrast: float = 0.0  # InfoNCE over the batch's distinct prompts
-    temperature: float = 0.1  # of the cosines in `contrast`
+SIZES = {"small": Size(128, 2), "base": Size(256, 2), "large": Size(512, 4)}
 
 
 @dataclass(frozen=True)
@@ -44,7 +34,6 @@ class Settings:
     val_split: float = 0.2  # share of the groups held out: half of them choose when to stop, half judge the result
     patience: int = 20  # epochs without a better validation before training stops
     dropout: float = 0.1
-    loss: Loss = Loss()
 
     def rate_for(self, batch_size: int) -> float:
         """The highest learning rate: it grows with the square root of the batch.

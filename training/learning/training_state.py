@@ -34,19 +34,21 @@ class StateFile:
         if not self.path.is_file():
             return None
         remedy = "start anew, without --resume"
+        damaged = f"{self.path}: damaged, or not the state of a training run; {remedy}"
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
-            identity, state = content["identity"], content["state"]
         except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{self.path}: damaged, or not the state of a training run; {remedy}") from error
+            raise ValueError(damaged) from error
+        identity, state = (content.get(n) if isinstance(content, dict) else None for n in ("identity", "state"))
+        if not (isinstance(identity, dict) and isinstance(state, dict)):
+            raise ValueError(damaged)
         for name, value in self.identity.items():
             if identity.get(name) != value:
                 raise ValueError(
                     f"{self.path}: the training that stopped had another {name} ({identity.get(name)}, now {value}); "
                     f"give the same again, or {remedy}"
                 )
-        found: dict[str, Any] = state
-        return found
+        return state
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

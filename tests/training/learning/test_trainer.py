@@ -11,7 +11,7 @@ from perception_clip.projection.checkpoint import Checkpoint, Metadata
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.evaluation import Evaluation, evaluate
 from perception_clip.training.learning.run import Epoch
-from perception_clip.training.learning.settings import Loss, Settings
+from perception_clip.training.learning.settings import Settings
 from perception_clip.training.learning.split import Split, split_rows
 from perception_clip.training.learning.trainer import Trained, train
 from perception_clip.training.learning.training_state import StateFile
@@ -55,13 +55,13 @@ def test_progress_and_early_stopping(data: TrainingData, rows: Split, template: 
 
 
 def test_the_best_epoch_is_kept(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
-    trained = fit(data, rows, template, Settings(epochs=12, size="small", learning_rate=0.02))
+    trained = fit(data, rows, template, Settings(epochs=30, size="small", learning_rate=0.01, patience=30))
     with torch.no_grad():
         predicted = trained.network(data.vectors[rows.validation], data.image_sizes[rows.validation])
     centre = data.targets[rows.train].mean(dim=0)
     cosine = torch.cosine_similarity(predicted - centre, data.targets[rows.validation] - centre).mean()
     best = [epoch for epoch in trained.history if epoch.best][-1]
-    assert best.number < 12
+    assert best.number < 30
     assert abs(float(cosine) - best.validation["centred_cosine"]) < 1e-4
 
 
@@ -81,13 +81,7 @@ def test_same_seed_same_weights(data: TrainingData, rows: Split, template: torch
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_sizes(data: TrainingData, rows: Split, template: torch.Tensor, size: str) -> None:
     architecture = fit(data, rows, template, Settings(epochs=1, size=size)).network.architecture
-    assert (architecture.width, architecture.depth) == {"small": (128, 1), "large": (512, 4)}[size]
-
-
-def test_contrast_pulls_towards_the_own_prompt(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
-    only = Settings(epochs=10, size="small", loss=Loss(squared=0, cosine=0, contrast=1))
-    history = fit(data, rows, template, only).history
-    assert history[-1].validation["recall_at_1"] > history[0].validation["recall_at_1"] + 0.05
+    assert (architecture.width, architecture.depth) == {"small": (128, 2), "large": (512, 4)}[size]
 
 
 class Stop:

@@ -1,0 +1,131 @@
+"""Training that is killed or stopped at any moment goes on to the same result."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from perception_clip.training.learning.data import TrainingData
+from perception_clip.training.npz import Dataset, save
+
+from .forking import Forks, forks
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
+]
+EPOCHS = 8
+KILLS = 5
+
+
+@pytest.fixture(scope="module")
+def dataset(data: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "training_data.npz"
+    save(Dataset(data.vectors.numpy(), data.targets.numpy(), data.image_sizes.numpy()), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file with all that the commands print."""
+    return tmp_path_factory.mktemp("said") / "said.txt"
+
+
+@pytest.fixture(scope="module")
+def server(said: Path) -> Iterator[Forks]:
+    with forks(said) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def whole(server: Forks, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The folder of an uninterrupted run, and the seconds it took."""
+    out = tmp_path_factory.mktemp("whole")
+    server.start(*command(dataset, out))
+    started = time.monotonic()
+    assert server.ended() == 0
+    return out, time.monotonic() - started
+
+
+def command(dataset: Path, out: Path, *more: str) -> list[str | Path]:
+    fixed = ["--size", "small", "--epochs", str(EPOCHS), "--batch-size", "96"]  # 5 steps in an epoch
+    return ["train", "--data", dataset, "--out-dir", out, *fixed, *more]
+
+
+def result(out: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The weights, and metrics.json without what time it took."""
+    metrics = json.loads((out / "metrics.json").read_text())
+    for epoch in metrics["history"]:
+        assert epoch.pop("seconds") > 0
+    return load_file(out / "best_model.safetensors"), metrics
+
+
+def assert_same_result(out: Path, other: Path) -> None:
+    (weights, metrics), (other_weights, other_metrics) = result(out), result(other)
+    assert weights.keys() == other_weights.keys()
+    for name, tensor in weights.items():
+        assert torch.equal(tensor, other_weights[name]), name
+    assert metrics == other_metrics and len(metrics["history"]) == EPOCHS
+    assert not (out / "training_state.pt").exists()
+
+
+def wait_for_state(out: Path) -> None:
+    """Wait until a state has been saved."""
+    for _ in range(6000):
+        if (out / "training_state.pt").exists():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"no state in {out}")
+
+
+def test_killed_five_times(server: Forks, dataset: Path, whole: tuple[Path, float], tmp_path: Path) -> None:
+    reference, seconds = whole
+    chance = random.Random(0)
+    killed, number = 0, 0
+    while killed < KILLS:  # a run that was done too early is followed by another
+        child = server.start(*command(dataset, tmp_path / str(number), "--resume"))
+        time.sleep(chance.random() * seconds * 0.7)
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        code = server.ended()
+        assert code in (0, -signal.SIGKILL)
+        killed, number = (killed, number + 1) if code == 0 else (killed + 1, number)
+    server.start(*command(dataset, tmp_path / str(number), "--resume"))
+    assert server.ended() == 0
+    for run in range(number + 1):
+        assert_same_result(tmp_path / str(run), reference)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_asked_to_stop(
+    server: Forks, dataset: Path, whole: tuple[Path, float], said: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    out, before = tmp_path / "out", said.stat().st_size
+    child = server.start(*command(dataset, out))
+    wait_for_state(out)
+    os.kill(child, number)
+    assert server.ended() == 130
+    printed = said.read_bytes()[before:].decode()
+    assert f"{out / 'best_model.safetensors'} (and .pth), not judged" in printed and "--resume to go on" in printed
+    assert {path.name for path in out.iterdir() if path.is_file()} == {
+        "best_model.safetensors", "best_model.pth", "training_state.pt",
+    }  # fmt: skip
+
+    server.start(*command(dataset, out, "--resume", "--seed", "1"))
+    assert server.ended() == 1
+    assert "another seed (0, now 1); give the same again, or start anew, without --resume" in said.read_text()
+
+    server.start(*command(dataset, out, "--resume"))
+    assert server.ended() == 0
+    assert_same_result(out, whole[0])

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from perception_clip.projection.network import ProjectionNetwork
+from perception_clip.training.learning import table as tables
+from perception_clip.training.learning.data import TrainingData, of_dataset, training_data
+from perception_clip.training.learning.settings import Settings
+from perception_clip.training.learning.split import Split
+from perception_clip.training.learning.start import new_network
+from perception_clip.training.learning.table import make_table
+from perception_clip.training.learning.threads import threads
+from perception_clip.training.learning.trainer import train
+from perception_clip.training.npz import Dataset, load, save
+
+QUICK = Settings(epochs=3, size="small")
+PLACES = ("memory", "mapped features", "streamed targets", "both")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Several would mostly wait for each other."""
+    with threads(1):
+        yield
+
+
+@pytest.fixture(scope="module")
+def network(data: TrainingData, rows: Split, template: torch.Tensor) -> ProjectionNetwork:
+    return new_network(data, rows, template, QUICK, None)
+
+
+@pytest.fixture(params=PLACES)
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where the rows lie, by making memory scarce."""
+    if request.param in ("mapped features", "both"):
+        monkeypatch.setattr(tables, "HELD_FEATURES", 1000)
+    if request.param in ("streamed targets", "both"):
+        monkeypatch.setattr(tables, "HELD_TARGETS", 1000)
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def mapped(data: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
+    """The same data in a file."""
+    path = tmp_path_factory.mktemp("data") / "training_data.npz"
+    save(Dataset(data.vectors.numpy(), data.targets.numpy(), data.image_sizes.numpy()), path)
+    return of_dataset(load(path))
+
+
+def test_batches_are_the_same_wherever_the_rows_lie(
+    data: TrainingData, mapped: TrainingData, rows: Split, network: ProjectionNetwork, place: str
+) -> None:
+    table = make_table(network, mapped, rows.train)
+    index = torch.tensor([5, 0, 479, 5])
+    numbers = rows.train[index]
+    assert len(table) == len(rows.train) and (table.targets is None) == (place in ("streamed targets", "both"))
+    with torch.no_grad():
+        features = network.features(data.vectors[rows.train], data.image_sizes[rows.train])
+    assert torch.equal(table.features_of(index), features[index])
+    assert torch.equal(table.targets_of(index), (data.targets[numbers] - network.target_mean) / network.target_scale)
+    assert torch.equal(table.rows[index], numbers) and torch.equal(table.member[index], data.member[numbers])
+
+
+@pytest.fixture(scope="module")
+def in_memory(data: TrainingData, rows: Split, template: torch.Tensor) -> dict[str, torch.Tensor]:
+    return train(data, rows, template, QUICK).network.state_dict()
+
+
+def test_training_is_the_same_wherever_the_rows_lie(
+    mapped: TrainingData, rows: Split, template: torch.Tensor, in_memory: dict[str, torch.Tensor], place: str
+) -> None:
+    weights = train(mapped, rows, template, QUICK).network.state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in in_memory.items())
+
+
+def test_the_temporary_file_is_gone(
+    data: TrainingData, rows: Split, network: ProjectionNetwork, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tables, "HELD_FEATURES", 1000)
+    monkeypatch.setattr(tables.tempfile, "tempdir", str(tmp_path))
+    table = make_table(network, data, rows.train)
+    assert not list(tmp_path.iterdir()) and table.features.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("bad", "named"), [([7], "rows 7 "), (range(3, 13), "rows 3, 4, 5, 6, 7 and 5 more ")], ids=["one", "ten"]
+)
+def test_bad_rows_are_named(data: TrainingData, network: ProjectionNetwork, bad: list[int], named: str) -> None:
+    vectors = data.vectors.clone()
+    vectors[list(bad), 100] = math.nan
+    with pytest.raises(ValueError, match=f"perceptions of {named}.*counted from 0.*NaN or infinite"):
+        make_table(network, dataclasses.replace(data, vectors=vectors), torch.arange(len(data)))
+    fine = torch.tensor([row for row in range(len(data)) if row not in bad])
+    assert len(make_table(network, dataclasses.replace(data, vectors=vectors), fine)) == len(data) - len(bad)
+
+
+def test_rows_keep_their_targets_where_all_differ(
+    data: TrainingData, rows: Split, network: ProjectionNetwork, place: str
+) -> None:
+    own = training_data(data.vectors, data.image_sizes, data.targets + torch.arange(len(data))[:, None] * 1e-3)
+    table = make_table(network, own, rows.validation)
+    expected = (own.targets[rows.validation] - network.target_mean) / network.target_scale
+    assert len(own.first) == len(own) and torch.equal(table.targets_of(torch.arange(len(table))), expected)
