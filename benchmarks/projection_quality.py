@@ -8,7 +8,7 @@ in three ranges × head yaw in three ranges, both read off the landmarks, at the
 by a seeded draw. For each seed the faces are split anew; repeated photos of a face lie on one side.
 
 The rivals see what the projection sees for training and validation together. Each gets two inputs: the standardised
-1441 numbers, and the projection's own features. The trees see the input's principal components, and predict those of
+1441 numbers, and the projection's own features. The trees see principal components of the first, and predict those of
 the targets.
 """
 
@@ -130,6 +130,8 @@ def one_run(data: TrainingData, rows: Split, settings: Settings, rivals: dict[st
     inputs = {"1441": scaler.transform(data.vectors.numpy()), "features": features.numpy()}
     for name, rival in rivals.items():
         for kind, x in inputs.items():
+            if rival is trees and kind == "features":
+                continue  # these are principal components already, and it would take as long again
             made = rival(x[known], data.targets[known].numpy(), x[rows.test])
             predicted[f"{name}, {kind}"] = torch.from_numpy(np.asarray(made, dtype=np.float32))
     return predicted

@@ -33,15 +33,14 @@ class Architecture:
 
 
 class ResidualBlock(nn.Module):
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.expand = nn.Linear(width, 2 * width)
-        self.dropout = nn.Dropout(dropout)
         self.reduce = nn.Linear(2 * width, width)
 
     def forward(self, hidden: Tensor) -> Tensor:  # (N, width) → (N, width)
-        update = self.reduce(self.dropout(nn.functional.gelu(self.expand(self.norm(hidden)))))
+        update = self.reduce(nn.functional.gelu(self.expand(self.norm(hidden))))
         return hidden + update  # type: ignore[no-any-return]
 
 
@@ -55,24 +54,18 @@ class ProjectionNetwork(nn.Module):
     target_mean: Tensor
     target_scale: Tensor
 
-    def __init__(self, architecture: Architecture, dropout: float = 0.1) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
         self.features = FaceFeatures(architecture.components)
         self.enter = nn.Linear(self.features.count, architecture.width)
-        self.blocks = nn.ModuleList(ResidualBlock(architecture.width, dropout) for _ in range(architecture.depth))
+        self.blocks = nn.ModuleList(ResidualBlock(architecture.width) for _ in range(architecture.depth))
         self.norm = nn.LayerNorm(architecture.width)
         self.leave = nn.Linear(architecture.width, architecture.output)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
         self.register_buffer("target_mean", torch.zeros(architecture.output))
         self.register_buffer("target_scale", torch.ones(()))
-
-    def set_dropout(self, share: float) -> None:
-        """Which share of each block's inner values training drops, 0…1. Not saved: it matters to training alone."""
-        for module in self.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = share
 
     @torch.no_grad()
     def restandardise(self, mean: Tensor, scale: Tensor) -> None:

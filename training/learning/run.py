@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...projection.network import ProjectionNetwork
+from .cores import Shared
 from .data import CHUNK
 from .judging import centred_cosine
 from .table import Table
@@ -129,15 +130,19 @@ class Run:
         return self.averaged.cpu()
 
 
-@torch.no_grad()
-def validate(network: ProjectionNetwork, held: Table) -> dict[str, float]:
+def validate(network: ProjectionNetwork, held: Table, shared: Shared) -> dict[str, float]:
     """Mean-centred cosine and recall@1 over the held-out rows; their zero is the mean training target."""
     present, own = held.member.unique(return_inverse=True)
     directions = torch.nn.functional.normalize(held.distinct(present), dim=1)  # (P, 768)
-    cosine, hits = (torch.zeros((), device=held.device) for _ in range(2))
-    for index in torch.arange(len(held), device=held.device).split(CHUNK):
+
+    @torch.no_grad()
+    def sums(index: Tensor) -> Tensor:
         predicted = network.standardised(held.features_of(index))
-        cosine += centred_cosine(predicted, held.targets_of(index), torch.zeros_like(predicted[0])).sum()
-        hits += ((predicted @ directions.T).argmax(dim=1) == own[index]).sum()
-    cosine_mean, recall = (torch.stack([cosine, hits]) / len(held)).tolist()
+        cosine = centred_cosine(predicted, held.targets_of(index), torch.zeros_like(predicted[0]))
+        hits = (predicted @ directions.T).argmax(dim=1) == own[index]
+        return torch.stack([cosine.sum(), hits.sum()])
+
+    parts = torch.arange(len(held), device=held.device).split(CHUNK)
+    found = torch.stack([part for index in parts for part in shared(sums, index)]).sum(dim=0)
+    cosine_mean, recall = (found / len(held)).tolist()
     return {"centred_cosine": cosine_mean, "recall_at_1": recall}

@@ -24,14 +24,13 @@ def new_network(
     mean, scale = _targets(data, rows.train)
     if init is not None:
         network = copy.deepcopy(init)
-        network.set_dropout(settings.dropout)
         network.restandardise(mean, scale)
         return network
     some = sample(rows.train, MEASURED)
     features = FaceFeatures.fit(data.vectors[some], data.image_sizes[some], template)
     size = SIZES[settings.size]
     network = ProjectionNetwork(
-        Architecture(features.shape_basis.shape[1], size.width, size.depth, data.targets.shape[1]), settings.dropout
+        Architecture(features.shape_basis.shape[1], size.width, size.depth, data.targets.shape[1])
     )
     network.features = features
     network.target_mean.copy_(mean)

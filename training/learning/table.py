@@ -35,7 +35,8 @@ class Table:
 
     def features_of(self, index: Tensor) -> Tensor:
         """(b, F) on the device, of rows 0 … n − 1."""
-        return self.features[index.to(self.features.device)].to(self.device, non_blocking=True)
+        picked = self.features.index_select(0, index.to(self.features.device))  # several times faster than [index]
+        return picked.to(self.device, non_blocking=True)
 
     def targets_of(self, index: Tensor) -> Tensor:
         """(b, 768) standardised, on the device."""
@@ -44,7 +45,7 @@ class Table:
     def distinct(self, numbers: Tensor) -> Tensor:
         """The distinct targets (n, 768) of these numbers, standardised, on the device."""
         if self.targets is not None:
-            return self.targets[numbers]
+            return self.targets.index_select(0, numbers)
         picked = self.data.candidates(numbers.cpu()).to(self.device)
         self.data.release()
         return (picked - self.mean) / self.scale

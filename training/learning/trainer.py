@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...projection.network import ProjectionNetwork
+from .cores import Shared, cores
 from .data import TrainingData, sample
 from .processes import ALONE, Processes
 from .run import Epoch, Run, validate
@@ -17,13 +18,11 @@ from .settings import Settings
 from .split import Split
 from .start import new_network, seed_of
 from .table import Table, make_table
-from .threads import threads
 from .training_state import StateFile
 
-WARM_UP = 0.05  # share of the steps in which the learning rate rises
+WARM_UP = 0.02  # share of the steps in which the learning rate rises
 LONGEST_STEP = 1.0  # norm of a gradient that is not shortened
 VALIDATED = 20_000  # validation rows at most
-SMALL_BATCH = 256  # rows: one thread is faster up to here
 SAVE_EVERY = 10.0  # seconds
 
 
@@ -62,31 +61,30 @@ def train(
     steps = -(-len(rows.train) // batch_size)  # of an epoch
     last = steps * settings.epochs
     saved = processes.shared(state.read() if state is not None and resume else None)
-    with threads(1):
+    with cores(device) as shared:
         network = new_network(data, rows, template, settings, init).to(device)
-    if saved is not None:
-        network.load_state_dict(saved["network"])  # before the table: its features are made with it
-    processes.agree(list(network.state_dict().values()))
-    table, held = make_table(network, data, rows.train), make_table(network, data, sample(rows.validation, VALIDATED))
-    run = Run(network)
-    if saved is None:
-        run.keep_if_best(processes.shared(validate(run.averaged, held)))
-    else:
-        run.load_state_dict(saved)
+        if saved is not None:
+            network.load_state_dict(saved["network"])  # before the table: its features are made with it
+        processes.agree(list(network.state_dict().values()))
+        table = make_table(network, data, rows.train)
+        held = make_table(network, data, sample(rows.validation, VALIDATED))
+        run = Run(network)
+        if saved is None:
+            run.keep_if_best(processes.shared(validate(run.averaged, held, shared)))
+        else:
+            run.load_state_dict(saved)
 
-    order = _order(len(table), settings.seed, run.done // steps).to(device)
-    with threads(1 if batch_size <= SMALL_BATCH else None):
+        order = _order(len(table), settings.seed, run.done // steps).to(device)
         while run.done < last and run.epoch - run.best_epoch < settings.patience:
             epoch, step = divmod(run.done, steps)
             batch = order[step * batch_size : (step + 1) * batch_size]
-            torch.manual_seed(seed_of(settings.seed, run.done, processes.rank))  # for dropout: no state of it to save
-            loss = _gradients(run, table, batch, processes)
+            loss = _gradients(run, table, batch, processes, shared)
             nn.utils.clip_grad_norm_(run.parameters, LONGEST_STEP)
             rate = settings.rate_for(batch_size) * _schedule(run.done, last)
             run.step(rate, loss)
             if step == steps - 1:
                 _check(run, table, order, batch_size)
-                made = run.end_epoch(processes.shared(validate(run.averaged, held)), rate)
+                made = run.end_epoch(processes.shared(validate(run.averaged, held, shared)), rate)
                 order = _order(len(table), settings.seed, epoch + 1).to(device)
                 if progress is not None:
                     progress(made)
@@ -98,16 +96,23 @@ def train(
     return Trained(run.best_network(), run.history, finished=True)
 
 
-def _gradients(run: Run, table: Table, batch: Tensor, processes: Processes) -> Tensor:
+def _gradients(run: Run, table: Table, batch: Tensor, processes: Processes, shared: Shared) -> Tensor:
     """Leave the gradients of the batch's mean loss in the parameters, and return that loss ()."""
-    mine = processes.share(batch)
-    predicted = run.network.standardised(table.features_of(mine))
-    loss = losses(predicted, table.targets_of(mine)).sum() / len(batch)
-    run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    total = loss.detach()
-    processes.add([*(parameter.grad for parameter in run.parameters if parameter.grad is not None), total])
-    return total
+
+    def part(rows: Tensor) -> list[Tensor]:
+        """The loss of some rows of the batch, and its gradients."""
+        predicted = run.network.standardised(table.features_of(rows))
+        loss = losses(predicted, table.targets_of(rows)).sum() / len(batch)
+        return [loss.detach(), *torch.autograd.grad(loss, run.parameters)]
+
+    found, *others = shared(part, processes.share(batch))
+    for more in others:
+        torch._foreach_add_(found, more)
+    processes.add(found)
+    loss, *gradients = found
+    for parameter, gradient in zip(run.parameters, gradients, strict=True):
+        parameter.grad = gradient
+    return loss
 
 
 def losses(predicted: Tensor, own: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,13 @@ import torch
 from safetensors.torch import load_file
 
 from perception_clip.training.cli import main
-from perception_clip.training.commands import train as command
 from perception_clip.training.learning.data import TrainingData
 from perception_clip.training.learning.processes import ALONE, Processes, joined
 from perception_clip.training.learning.settings import Settings
 from perception_clip.training.npz import Dataset, save
 
-SCRIPT = Path(__file__).with_name("train_without_dropout.py")
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+ROOT = Path(__file__).resolve().parents[3]
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "training")
 
 
 def test_alone_nothing_is_shared() -> None:
@@ -43,19 +41,15 @@ def test_each_row_is_one_process_s(rows: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
-def test_two_processes_agree_with_one(
-    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_processes_agree_with_one(data: TrainingData, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "training_data.npz"
     save(Dataset(data.vectors.numpy(), data.targets.numpy(), data.image_sizes.numpy()), path)
     arguments = ["train", "--data", str(path), "--size", "small", "--epochs", "6", "--out-dir"]
     found = subprocess.run(
-        [*TORCHRUN, str(SCRIPT), *arguments, str(tmp_path / "two")],
-        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120,
+        [*TORCHRUN, *arguments, str(tmp_path / "two")],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120,
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
-    given = command.settings_of
-    monkeypatch.setattr(command, "settings_of", lambda options: replace(given(options), dropout=0.0))
     assert main([*arguments, str(tmp_path / "one")]) == 0
     alone = capsys.readouterr().out
     for line in ("checkpoint:", "projection  ", "report:"):
