@@ -12,7 +12,9 @@ from .face_perception import FacePerception
 from .face_perception_video import FacePerceptionVideo
 from .perception_info import PerceptionInfo
 from .perception_projection import PerceptionProjection
+from .starter_projection import StarterProjection
 from .stored_perception import LoadPerception, SavePerception
+from .train_projection import TrainProjection
 
 
 class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host ships no types
@@ -30,4 +32,6 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
             PerceptionProjection,
             DatasetWriter,
             DatasetInfo,
+            StarterProjection,
+            TrainProjection,
         ]

@@ -69,10 +69,8 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
 
     @classmethod
     def fingerprint_inputs(cls, dataset: str | None, **_: Any) -> str:
-        """Run again when the dataset has grown; what was appended last may still be in its write-ahead log."""
-        path = host.datasets().get(dataset or "")
-        log = None if path is None else path.with_name(f"{path.name}-wal")
-        return f"{host.file_state(path)} {host.file_state(log if log is not None and log.exists() else None)}"
+        """Run again when the dataset has grown."""
+        return host.dataset_state(dataset or "")
 
     @classmethod
     def execute(cls, dataset: str, path: str | None = None) -> io.NodeOutput:

@@ -80,6 +80,13 @@ class PerceptionProjection(io.ComfyNode):  # type: ignore[misc]  # the host ship
                     tooltip="Of several faces. first: the first face of the first picture that has one. "
                     "mean: the average of all.",
                 ),
+                io.String.Input(
+                    "checkpoint_name",
+                    optional=True,
+                    force_input=True,
+                    tooltip="Link the checkpoint output of Train Projection or Starter Projection: what they have made "
+                    "is used, and checkpoint above is not.",
+                ),
             ],
             outputs=[
                 io.Conditioning.Output(
@@ -94,9 +101,9 @@ class PerceptionProjection(io.ComfyNode):  # type: ignore[misc]  # the host ship
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, checkpoint: str | None, **_: Any) -> str:
-        """Run again when the checkpoint's file has changed."""
-        return host.checkpoint_state(checkpoint or "")
+    def fingerprint_inputs(cls, checkpoint: str | None, **others: Any) -> str:
+        """Run again when the checkpoint's file has changed; of a linked name, the node before takes care."""
+        return "linked" if "checkpoint_name" in others else host.checkpoint_state(checkpoint or "")
 
     @classmethod
     def execute(
@@ -109,10 +116,12 @@ class PerceptionProjection(io.ComfyNode):  # type: ignore[misc]  # the host ship
         start_percent: float,
         end_percent: float,
         faces: str,
+        checkpoint_name: str | None = None,
     ) -> io.NodeOutput:
         check_perceptions(perception)
         check_choice("faces", faces, FACES)
-        projection = host.checkpoint(checkpoint)
+        name = checkpoint if checkpoint_name is None else checkpoint_name
+        projection = host.checkpoint(name)
         if len(perception) == 0:
             return io.NodeOutput(conditioning, ui=host.note("no face: the conditioning passes unchanged"))
         vector = choose(projection.project(perception.vectors, perception.image_sizes), faces)
@@ -127,7 +136,7 @@ class PerceptionProjection(io.ComfyNode):  # type: ignore[misc]  # the host ship
         )
         added = vector if mode == "append" else vector - projection.neutral.to(vector)
         lines = [
-            f"{checkpoint}, trained with {projection.metadata.encoder}",
+            f"{name}, trained with {projection.metadata.encoder}",
             f"{faces} of {count(len(perception), 'face')}: {effect(conditioning, added * strength)}",
         ]
         if projection.metadata.encoder == STAND_IN:

@@ -17,11 +17,11 @@ from ..perception.pipeline import PerceptionPipeline
 from ..perception.vector import EMOTIONS, Perception, Perceptions
 from ..projection.checkpoint import Checkpoint, load
 from ..projection.conditioning import inject
+from .console import progress_bar
 from .encoders import TokenEncoder
-from .learning.console import progress_bar
+from .fitting import fit
+from .learning.cosine import centred_cosine
 from .learning.data import of_dataset
-from .learning.fitting import fit
-from .learning.judging import centred_cosine
 from .learning.settings import Settings
 from .npz import Dataset, save
 from .npz import load as load_dataset

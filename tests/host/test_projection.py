@@ -172,6 +172,21 @@ def test_new_and_retrained_files_are_used_without_restart(host: Host, photos: di
     assert not torch.equal(conditioning(host, "new")[0][0], first)
 
 
+def test_a_linked_name_counts_instead_of_the_chosen_one(host: Host, photos: dict[str, str], checkpoint: str) -> None:
+    graph = steering(photos["astronaut"], checkpoint, "linked", checkpoint_name=["name", 0])
+    graph["name"] = {"class_type": "PrimitiveString", "inputs": {"value": "other.safetensors"}}
+    assert "There is no projection checkpoint named 'other.safetensors'" in host.run(graph).message
+    trained = load(host.models / checkpoint)
+    save(replace(trained, neutral=trained.neutral + 1), host.models, "other")
+    graph["name"]["inputs"]["value"] = "./../other.safetensors"
+    assert "no projection checkpoint named" in host.run(graph).message
+    graph["name"]["inputs"]["value"] = "other.safetensors"
+    assert "other.safetensors, trained with" in host.run(graph).text("projection")
+    linked = conditioning(host, "linked")[0][0]
+    host.run(steering(photos["astronaut"], checkpoint, "chosen"))
+    assert not torch.equal(linked, conditioning(host, "chosen")[0][0])
+
+
 class Payload:
     """Unpickling this makes a folder: proof that code has run."""
 

@@ -51,6 +51,7 @@ NODES = {
             "start_percent": "FLOAT",
             "end_percent": "FLOAT",
             "faces": "COMBO",
+            "checkpoint_name": "STRING",
         },
         {"conditioning": "CONDITIONING"},
     ),
@@ -73,6 +74,25 @@ NODES = {
         "Dataset Info",
         {"dataset": "COMBO", "path": "STRING"},
         {"samples": "INT", "text": "STRING", "faces": "IMAGE"},
+    ),
+    "PerceptionClip_TrainProjection": (
+        "Train Projection",
+        {
+            "dataset": "COMBO",
+            "size": "COMBO",
+            "epochs": "INT",
+            "name": "STRING",
+            "seed": "INT",
+            "init": "COMBO",
+            "path": "STRING",
+            "val_split": "FLOAT",
+        },
+        {"checkpoint": "STRING", "report": "IMAGE", "text": "STRING"},
+    ),
+    "PerceptionClip_StarterProjection": (
+        "Starter Projection",
+        {"clip": "CLIP", "name": "STRING", "seed": "INT", "samples": "INT"},
+        {"checkpoint": "STRING", "report": "IMAGE", "text": "STRING"},
     ),
     "PerceptionClip_PerceptionInfo": (
         "Perception Info",

@@ -14,7 +14,7 @@ from perception_clip.perception.expression import ExpressionModel
 from perception_clip.perception.vector import EMOTIONS, pack
 from perception_clip.projection.checkpoint import load
 from perception_clip.training.cli import main
-from perception_clip.training.learning.fitting import fit
+from perception_clip.training.fitting import fit
 from perception_clip.training.learning.settings import Settings
 from perception_clip.training.npz import Dataset, save
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from ...projection.checkpoint import BEST, DEFAULT_FOLDER, Checkpoint
 from ...projection.checkpoint import load as load_checkpoint
+from ..fitting import held_out, write_json
+from ..judging.evaluation import evaluate
+from ..judging.verdict import verdict
 from ..learning.data import of_dataset
-from ..learning.evaluation import evaluate
-from ..learning.fitting import held_out, write_json
-from ..learning.opening import opened
 from ..learning.split import HELD_OUT
-from ..learning.verdict import verdict
 from ..npz import Dataset, content_hash
+from ..opening import opened
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 
 from ..arguments import add_sd15_encoder_arguments, add_training_arguments, positive, settings_of
+from ..console import print_result, progress_bar
 from ..encoders import load_encoder
-from ..learning.console import print_result, progress_bar
-from ..learning.fitting import fit
-from ..learning.stopping import stop_on_signals
+from ..fitting import fit
 from ..starter import EPOCHS, SAMPLES, sample_dataset
+from ..stopping import stop_on_signals
 from .train import INTERRUPTED
 
 

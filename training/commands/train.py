@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ...projection.checkpoint import load as load_checkpoint
 from ..arguments import add_training_arguments, settings_of
-from ..learning.console import print_result, progress_bar
-from ..learning.fitting import assist, fit
-from ..learning.opening import opened
+from ..console import print_result, progress_bar
+from ..fitting import assist, fit
 from ..learning.processes import joined
-from ..learning.stopping import stop_on_signals
+from ..opening import opened
+from ..stopping import stop_on_signals
 
 INTERRUPTED = 130  # the usual exit code of a program that was asked to stop
 

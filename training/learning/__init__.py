@@ -1,1 +1,1 @@
-"""A dataset → a trained, judged checkpoint."""
+"""A dataset → a trained network."""

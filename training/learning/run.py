@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ...projection.network import ProjectionNetwork
 from .cores import Shared
+from .cosine import centred_cosine
 from .data import CHUNK
-from .judging import centred_cosine
 from .table import Table
 
 WEIGHT_DECAY = 0.01

@@ -17,9 +17,10 @@ import sys
 import torch
 import torch._dynamo  # torch.optim loads it when it is first used
 
+from perception_clip.training import fitting
 from perception_clip.training.cli import main
 from perception_clip.training.commands import train  # noqa: F401  # loaded before the fork
-from perception_clip.training.learning import fitting, trainer
+from perception_clip.training.learning import trainer
 
 
 def serve() -> None:

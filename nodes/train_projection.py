@@ -1,0 +1,214 @@
+"""A dataset to a trained, judged checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from comfy_api.latest import io
+from PIL import Image
+
+from ..projection.checkpoint import Checkpoint
+from ..training.fitting import Fitted, fit
+from ..training.learning.run import Epoch
+from ..training.learning.settings import SIZES, Settings
+from ..training.npz import Dataset
+from ..training.opening import opened
+from ..training.reporting.progress_picture import curve_picture, result_picture
+from . import host
+from .checks import check_choice
+from .dataset_info import NO_DATASET, file_of
+from .face_perception import advanced
+
+NO_INIT = "none"
+LARGEST_SEED = 2**32 - 1
+
+
+class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
+    """Trains a projection on a dataset and judges it on people or clips that it has not seen."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PerceptionClip_TrainProjection",
+            display_name="Train Projection",
+            category="Perception CLIP",
+            description=(
+                "Trains a projection on a dataset of Dataset Writer, judges it on people or clips that training never "
+                "saw, beside simple rules that it has to beat, and says in words whether it is ready to use. The "
+                "checkpoint goes to ComfyUI's models/perception_clip/, where Perception→CLIP Projection finds it. "
+                "Shows the learning curves while it runs; cancelling leaves nothing behind."
+            ),
+            inputs=[
+                io.Combo.Input(
+                    "dataset",
+                    options=list(host.datasets()) or [NO_DATASET],
+                    tooltip="A dataset in ComfyUI's user/__perception_clip/datasets/. A new or grown one is trained on "
+                    "without a restart (press R to refresh the list).",
+                ),
+                io.Combo.Input(
+                    "size",
+                    options=list(SIZES),
+                    default="base",
+                    tooltip="The network's size. base suits hundreds to hundreds of thousands of samples; small trains "
+                    "faster, large may be better with very many.",
+                ),
+                io.Int.Input(
+                    "epochs",
+                    default=100,
+                    min=1,
+                    max=10_000,
+                    tooltip="How often training goes through the data, 1 to 10,000, at most: it ends earlier when "
+                    "nothing has become better for 20 epochs.",
+                ),
+                *checkpoint_inputs("best_model"),
+                io.Combo.Input(
+                    "init",
+                    options=[NO_INIT, *host.checkpoints()],
+                    default=NO_INIT,
+                    optional=True,
+                    tooltip="A checkpoint to continue from, such as that of Starter Projection; its size is kept, and "
+                    "the verdict says what this dataset has added. none: training starts anew.",
+                ),
+                io.String.Input(
+                    "path",
+                    optional=True,
+                    force_input=True,
+                    tooltip="Link the path output of Dataset Writer: its dataset is trained on, each time after it was "
+                    "written, and dataset above is not used.",
+                ),
+                advanced(
+                    io.Float.Input(
+                        "val_split",
+                        default=0.2,
+                        min=0.05,
+                        max=0.5,
+                        step=0.05,
+                        optional=True,
+                        tooltip="The share of the people or clips that is held out, 0.05 to 0.5: half of them choose "
+                        "when to stop, the other half judge the result.",
+                    )
+                ),
+            ],
+            outputs=checkpoint_outputs(),
+            is_output_node=True,
+        )
+
+    @classmethod
+    def validate_inputs(cls, dataset: str, init: str = NO_INIT) -> bool:
+        """Let `execute` judge the names: its messages have the remedy, ComfyUI's "not in list" has not."""
+        return True
+
+    @classmethod
+    def fingerprint_inputs(
+        cls, dataset: str | None, name: str | None = None, init: str | None = NO_INIT, **_: Any
+    ) -> str:
+        """Run again when the dataset or `init` has changed, or the checkpoint was removed or replaced by others."""
+        state = f"{host.dataset_state(dataset or '')} {host.changes(name or '')}"
+        return state if init == NO_INIT else f"{state} {host.checkpoint_state(init or '')}"
+
+    @classmethod
+    def execute(
+        cls,
+        dataset: str,
+        size: str,
+        epochs: int,
+        name: str,
+        seed: int,
+        init: str = NO_INIT,
+        path: str | None = None,
+        val_split: float = 0.2,
+    ) -> io.NodeOutput:
+        check_choice("size", size, SIZES)
+        target, file = host.new_checkpoint(name), file_of(dataset, path)
+        with host.training() as device:
+            start = None if init == NO_INIT else host.checkpoint(init, device="cpu")
+            settings = Settings(epochs=epochs, size=size, seed=seed, device=device, val_split=val_split)
+            with opened(file) as samples:
+                fitted = train_to(target, samples, settings, init=start)
+        return outcome(fitted)
+
+
+def checkpoint_inputs(default: str) -> list[Any]:
+    """What a node that trains asks of the checkpoint."""
+    return [
+        io.String.Input(
+            "name",
+            default=default,
+            tooltip="What to call the checkpoint, up to 60 letters, digits, spaces, dots, dashes and underscores. One "
+            "of that name is replaced.",
+        ),
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=LARGEST_SEED,
+            control_after_generate=False,  # or it would change at each run, and train again
+            tooltip="Decides what is drawn by chance, 0 to 2³² − 1: the same seed and data give the same checkpoint.",
+        ),
+    ]
+
+
+def checkpoint_outputs() -> list[Any]:
+    """What a node that trains puts out, as `outcome` gives it."""
+    return [
+        io.String.Output(
+            "checkpoint",
+            display_name="checkpoint",
+            tooltip="The checkpoint's name: link it to checkpoint_name of Perception→CLIP Projection.",
+        ),
+        io.Image.Output(
+            "report",
+            display_name="report",
+            tooltip="The verdict, how good the projection is beside simple rules, and the learning curves.",
+        ),
+        io.String.Output("text", display_name="text", tooltip="The verdict and all numbers, to read."),
+    ]
+
+
+def train_to(
+    target: Path, dataset: Dataset, settings: Settings, *, made_by: str = "train", init: Checkpoint | None = None
+) -> Fitted:
+    """Train in `host.training`, with progress on the node, and write `target`; nothing is left of a cancelled run."""
+    history: list[Epoch] = []
+    update = host.progress(settings.epochs, lambda: curve_picture(history))
+
+    def show(epoch: Epoch) -> None:
+        history.append(epoch)
+        update(epoch.number)
+
+    fitted = fit(
+        dataset,
+        target.parent,
+        settings,
+        name=target.stem,
+        made_by=made_by,
+        init=init,
+        resumable=False,
+        report=False,
+        progress=show,
+        stop=host.stop_if_cancelled,
+    )
+    host.written(target.name)
+    return fitted
+
+
+def outcome(fitted: Fitted, *notes: str) -> io.NodeOutput:
+    """A trained checkpoint's name, its picture, and what there is to say of it."""
+    assert fitted.evaluation is not None and fitted.verdict is not None  # it is None for stopped runs, which raise here
+    picture = result_picture(fitted.history, fitted.evaluation, fitted.verdict)
+    best = max((epoch.number for epoch in fitted.history if epoch.best), default=0)
+    made = f"{fitted.path.name}: the best of {len(fitted.history)} epochs was {best}"
+    return reported(fitted.path, fitted.verdict.sentences, picture, [made, *notes], str(fitted.evaluation))
+
+
+def reported(
+    path: Path, sentences: list[str], picture: Image.Image, notes: list[str], table: str = ""
+) -> io.NodeOutput:
+    """The output of a node that trains: a checkpoint's name, the picture (1, H, W, 3) and all that is said."""
+    report = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]
+    said = [*sentences, *notes, str(path)]
+    text = "\n".join([*said, *(["", table] if table else [])])
+    return io.NodeOutput(path.name, report, text, ui={**host.preview(report), **host.note("\n".join(said))})

@@ -1,0 +1,104 @@
+"""Starter Projection in a real ComfyUI: a graph's own CLIP in, a checkpoint out, used in the same graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from perception_clip.projection.checkpoint import load
+
+from .server import Graph, Host
+
+Start = Callable[..., Graph]
+
+
+@pytest.fixture
+def start(weights: str) -> Start:
+    """Starter Projection alone, with what it puts out."""
+
+    def make(name: str = "starter", **widgets: Any) -> Graph:
+        inputs = {"clip": ["model", 1], "name": name, "seed": 0, "samples": 300} | widgets
+        return {
+            "model": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": weights}},
+            "starter": {"class_type": "PerceptionClip_StarterProjection", "inputs": inputs},
+            "name": {"class_type": "PreviewAny", "inputs": {"source": ["starter", 0]}},
+            "text": {"class_type": "PreviewAny", "inputs": {"source": ["starter", 2]}},
+        }
+
+    return make
+
+
+def written(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def test_a_clip_becomes_a_checkpoint(host: Host, start: Start) -> None:
+    result = host.run(start("made"))
+    assert result.text("name") == "made.safetensors"
+    made = load(host.models / "made.safetensors")
+    assert made.metadata.encoder.startswith("comfyui-clip:") and made.fingerprint is not None
+    assert made.metadata.made_by.startswith("starter: 300 faces sampled from expression-model-bundled/")
+    assert made.metadata.metrics["training_rows"] == 240 and made.metadata.dataset["samples"] == 300
+    assert all(sentence in result.text("text") for sentence in made.metadata.metrics["verdict"])
+    assert result.picture("starter").shape[1] == 1024
+    assert "'made.safetensors'" in str(host.get("/object_info/PerceptionClip_Projection"))
+
+
+def test_it_is_made_once(host: Host, start: Start) -> None:
+    path = host.models / "once.safetensors"
+    host.run(start("once", seed=1))
+    first = written(path)
+    assert host.run(start("once", seed=1)).succeeded and written(path) == first  # nothing has run
+    assert "used again" not in host.run(start("once")).text("text") and written(path) > first
+    made = written(path)
+    path.unlink()
+    path.with_suffix(".pth").unlink()
+    assert host.run(start("once")).succeeded and written(path) > made
+
+
+def test_a_file_that_is_no_checkpoint_is_replaced(host: Host, start: Start) -> None:
+    (host.models / "damaged.safetensors").write_bytes(b"no checkpoint")
+    assert host.run(start("damaged")).succeeded
+    assert load(host.models / "damaged.safetensors").metadata.dataset["samples"] == 300
+
+
+def test_starter_and_photo_steer_a_picture_in_one_graph(
+    host: Host, start: Start, photos: dict[str, str], graphs: Callable[[str], Graph]
+) -> None:
+    """The projection's own widget names nothing that exists: what is linked counts."""
+    graph = graphs("face_to_expression") | start("chained")
+    graph["photo"]["inputs"]["image"] = photos["astronaut"]
+    graph["latent"]["inputs"] |= {"width": 128, "height": 128}
+    graph["sampler"]["inputs"]["steps"] = 2
+    graph["projection"]["inputs"] |= {"checkpoint": "no checkpoint yet", "checkpoint_name": ["starter", 0]}
+    steered = host.run(graph)
+    assert steered.picture("save").shape == (128, 128, 3)
+    assert "chained.safetensors, trained with comfyui-clip:" in steered.text("projection")
+    again = host.run(graph)
+    assert np.array_equal(again.picture("save"), steered.picture("save"))
+
+    graph["projection"]["inputs"]["strength"] = 0.0
+    assert not np.array_equal(host.run(graph).picture("save"), steered.picture("save"))
+
+
+def test_a_linked_dataset_that_is_too_small_is_named(host: Host, collect: Callable[..., Graph]) -> None:
+    graph = collect(dataset="too few")
+    train = {"dataset": "", "size": "small", "epochs": 2, "name": "never", "seed": 0, "path": ["writer", 1]}
+    graph["train"] = {"class_type": "PerceptionClip_TrainProjection", "inputs": train}
+    assert "the dataset has 1 samples" in host.run(graph).message
+    assert not (host.models / "never.safetensors").exists()
+
+
+def test_it_is_used_again_after_a_restart(host: Host, start: Start) -> None:
+    path = host.models / "kept.safetensors"
+    host.run(start("kept"))
+    first = written(path)
+    host.post("/free", {"unload_models": False, "free_memory": True})  # ComfyUI forgets all results, and the CLIP
+    again = host.run(start("kept"))
+    assert "used again" in again.text("text") and written(path) == first
+    assert all(sentence in again.text("text") for sentence in load(path).metadata.metrics["verdict"])
+    assert again.picture("starter").shape[1] == 1024

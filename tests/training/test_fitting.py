@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from perception_clip.projection.checkpoint import Checkpoint, load
+from perception_clip.training.encoders import load_encoder
+from perception_clip.training.fitting import fit, held_out
+from perception_clip.training.learning.run import Epoch
+from perception_clip.training.learning.settings import Settings
+from perception_clip.training.npz import Dataset, content_hash
+from perception_clip.training.starter import sample_dataset
+
+PICTURES = ["confusion", "emotions", "learning_curves", "map", "prompts", "regions", "scores", "worst"]
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return sample_dataset(load_encoder("random"), samples=2000)
+
+
+def cut(dataset: Dataset, rows: int, **changed: object) -> Dataset:
+    """The first rows, with nothing but the two arrays that every dataset has."""
+    return replace(Dataset(dataset.perceptions[:rows], dataset.clip_embeddings[:rows]), **changed)
+
+
+def test_all_that_a_run_leaves(tmp_path: Path, dataset: Dataset) -> None:
+    seen: list[Epoch] = []
+    fitted = fit(dataset, tmp_path / "new", Settings(epochs=6), made_by="a test", progress=seen.append)
+    names = {path.name for path in (tmp_path / "new").iterdir() if path.is_file()}
+    assert names == {"best_model.pth", "best_model.safetensors", "metrics.json", "report.html"}
+    assert sorted(path.stem for path in (tmp_path / "new" / "report").iterdir()) == PICTURES
+    assert fitted.history == seen and len(seen) == 6
+    metadata = load(fitted.path).metadata
+    assert metadata.made_by == "a test" and metadata.uses_image_sizes
+    assert metadata.encoder == dataset.meta["encoder"] and metadata.emotion_model == dataset.meta["emotion_model"]
+    assert metadata.dataset == {"sha256": content_hash(dataset), "samples": 2000, "seed": 0, "val_split": 0.2}
+    metrics = json.loads((tmp_path / "new" / "metrics.json").read_text())
+    assert [epoch["number"] for epoch in metrics.pop("history")] == [1, 2, 3, 4, 5, 6]
+    assert metrics == metadata.metrics
+    assert metrics["held_out_rows"] == 200 and metrics["split_by_group"]
+    lead = metrics["projection_minus"]
+    for metric in ("centred_cosine", "recall_at_1"):
+        assert lead["mean"][metric][1] > 0.05  # even the interval's lower end
+        assert lead["nearest neighbour"][metric][1] > 0
+        assert lead["ridge"][metric][2] > 0  # not worse: the interval does not lie below 0
+    assert fitted.verdict is not None and metrics["verdict"] == fitted.verdict.sentences
+
+
+def test_two_arrays_by_anyone_are_enough(tmp_path: Path, dataset: Dataset) -> None:
+    checkpoint = load(fit(cut(dataset, 60), tmp_path, Settings(epochs=2), report=False).path)
+    assert checkpoint.metadata.encoder == "unknown" and checkpoint.fingerprint is None
+    assert not checkpoint.metadata.uses_image_sizes
+    assert checkpoint.metadata.metrics["held_out_rows"] == 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best_model.pth", "best_model.safetensors"]
+
+
+def test_one_group_flatters_and_the_verdict_says_so(tmp_path: Path, dataset: Dataset) -> None:
+    few = cut(dataset, 40, groups=np.array(["anna"] * 40))
+    fitted = fit(few, tmp_path, Settings(epochs=1), report=False)
+    assert fitted.evaluation is not None and not fitted.evaluation.by_group
+    assert fitted.verdict is not None and not fitted.verdict.ready and "leak" in str(fitted.verdict)
+
+
+def test_neutral_is_where_neutral_faces_project_to(tmp_path: Path, dataset: Dataset) -> None:
+    checkpoint = fit(dataset, tmp_path, Settings(epochs=1), report=False).checkpoint
+    vectors, sizes = torch.from_numpy(dataset.perceptions), torch.from_numpy(np.array(dataset.image_sizes))
+    train = held_out(dataset, seed=0).train
+    chosen = train[vectors[train, 1440] >= 0.5]
+    assert 20 < len(chosen) < 1000
+    expected = checkpoint.project(vectors[chosen], sizes[chosen]).mean(dim=0)
+    assert torch.allclose(checkpoint.neutral, expected, atol=1e-3)
+
+
+def test_starting_from_a_checkpoint_shows_what_was_added(tmp_path: Path, dataset: Dataset) -> None:
+    first = fit(cut(dataset, 1000), tmp_path / "first", Settings(epochs=3), report=False).checkpoint
+    fitted = fit(dataset, tmp_path, Settings(epochs=3, seed=1), init=first)
+    assert fitted.evaluation is not None
+    assert list(fitted.evaluation.scores)[:2] == ["projection", "before"]
+    assert "What the real data added" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_stopped_run_leaves_the_best_so_far(tmp_path: Path, dataset: Dataset) -> None:
+    seen: list[Epoch] = []
+    fitted = fit(dataset, tmp_path, Settings(epochs=5), progress=seen.append, stop=lambda: len(seen) == 2)
+    assert fitted.evaluation is None and fitted.report is None and len(fitted.history) == 2
+    assert isinstance(load(fitted.path), Checkpoint) and (tmp_path / "training_state.pt").is_file()
+    with pytest.raises(ValueError, match="another learning_rate .0.001, now 0.5.; give the same .*, or start anew"):
+        fit(dataset, tmp_path, Settings(epochs=5, learning_rate=0.5), resume=True)
+    done = fit(dataset, tmp_path, Settings(epochs=5), resume=True, report=False)
+    assert len(done.history) == 5 and not (tmp_path / "training_state.pt").exists()
+
+
+def test_bad_rows_are_in_no_part(dataset: Dataset) -> None:
+    bad = np.array([3, 50, 51, 299])
+    rows = held_out(cut(dataset, 300, bad_rows=bad, groups=np.array([f"p{row // 3}" for row in range(300)])), seed=0)
+    everything = torch.cat([rows.train, rows.validation, rows.test]).sort().values
+    assert everything.tolist() == np.setdiff1d(np.arange(300), bad).tolist()
+    assert rows.groups[4] == "p1" and rows.groups[298] == "p99" and len(rows.groups) == 300
+
+
+def test_too_few_samples_leave_nothing_behind(tmp_path: Path, dataset: Dataset) -> None:
+    with pytest.raises(ValueError, match="the dataset has 2 samples"):
+        fit(cut(dataset, 2), tmp_path, Settings(epochs=1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_prompt_is_nothing_to_learn(tmp_path: Path, dataset: Dataset) -> None:
+    same = np.repeat(dataset.clip_embeddings[:1], 30, axis=0)
+    one = cut(dataset, 30, clip_embeddings=same, prompts=np.array(["a calm face"] * 30))
+    with pytest.raises(ValueError, match="all 30 samples have one target, that of 'a calm face'.* two prompts"):
+        fit(one, tmp_path, Settings(epochs=1))
+    hinted = np.concatenate([same[:28], dataset.clip_embeddings[1:3]])
+    hints = np.array(["train"] * 28 + ["validation", "test"])
+    with pytest.raises(ValueError, match="all samples to train on have one target"):
+        fit(replace(one, clip_embeddings=hinted, splits=hints), tmp_path, Settings(epochs=1))
+
+
+def test_constant_landmarks(tmp_path: Path, dataset: Dataset) -> None:
+    alike = np.repeat(dataset.perceptions[:1], 200, axis=0)
+    fitted = fit(cut(dataset, 200, perceptions=alike), tmp_path, Settings(epochs=2), report=False)
+    assert fitted.verdict is not None and not fitted.verdict.ready and "alike" in str(fitted.verdict)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_read_only_folder(tmp_path: Path, dataset: Dataset) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(OSError, match="cannot be written to"):
+        fit(dataset, tmp_path, Settings(epochs=1))
+
+
+def test_a_folder_that_is_a_file_fails_before_the_work(tmp_path: Path, dataset: Dataset) -> None:
+    (tmp_path / "taken").touch()
+    with pytest.raises(OSError, match="taken: cannot be written to .*choose another folder"):
+        fit(dataset, tmp_path / "taken", Settings(epochs=10**6))
+
+
+def test_the_default_size_of_a_batch() -> None:
+    sizes = {count: Settings().batch_for(count) for count in (3, 240, 512, 2000, 8000, 10**6)}
+    assert sizes == {3: 32, 240: 32, 512: 64, 2000: 256 // 2, 8000: 512, 10**6: 1024}
+    assert Settings(batch_size=7).batch_for(10**6) == 7

@@ -1,0 +1,251 @@
+"""From a dataset to a judged checkpoint on disk: what `train`, `starter`, `demo` and the nodes share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..perception.expression import ExpressionModel
+from ..perception.files import atomic_path
+from ..perception.vector import NEUTRAL, split
+from ..projection.checkpoint import BEST, Checkpoint, Metadata, save
+from ..projection.network import ProjectionNetwork
+from .judging.evaluation import Evaluation, evaluate
+from .judging.verdict import BEFORE, Verdict, verdict
+from .learning.data import CHUNK, TrainingData, of_dataset, sample
+from .learning.processes import ALONE, Processes
+from .learning.run import Epoch
+from .learning.settings import Settings
+from .learning.split import HELD_OUT, Split, split_rows
+from .learning.trainer import train
+from .learning.training_state import STATE_FILE, StateFile
+from .npz import Dataset, content_hash
+from .reporting.training_report import write_training_report
+from .tensorboard_log import tensorboard_log
+
+METRICS_FILE = "metrics.json"
+ORIGINS = ("space", "encoder", "landmarker", "emotion_model")  # what a checkpoint takes over from its dataset's meta
+
+NEUTRAL_FACES = 0.5  # faces at least this probably neutral make the neutral vector
+NEUTRAL_ROWS = 20_000  # training rows at most that they are looked for in
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training run left behind."""
+
+    checkpoint: Checkpoint
+    path: Path  # of its .safetensors
+    history: list[Epoch]
+    evaluation: Evaluation | None  # None: stopped, and not judged
+    verdict: Verdict | None
+    report: Path | None  # report.html
+
+
+def held_out(dataset: Dataset, seed: int, val_split: float = HELD_OUT, prompts: Tensor | None = None) -> Split:
+    """The split that training with `seed` makes of this dataset's good rows; `prompts` is TrainingData.member."""
+    good = np.setdiff1d(np.arange(len(dataset)), dataset.bad_rows)
+    texts = (None if array is None else array[good].tolist() for array in (dataset.groups, dataset.splits))
+    groups, splits = texts
+    numbers = of_dataset(dataset).member if prompts is None else prompts
+    made = split_rows(groups, len(good), seed, splits=splits, prompts=numbers[good].tolist(), share=val_split)
+    if not len(dataset.bad_rows):
+        return made
+    names = np.full(len(dataset), "", dtype=object)
+    names[good] = made.groups
+    row = torch.from_numpy(good)
+    return Split(row[made.train], row[made.validation], row[made.test], names.tolist(), made.by_group)
+
+
+def fit(
+    dataset: Dataset,
+    out_dir: Path,
+    settings: Settings,
+    *,
+    name: str = BEST,
+    made_by: str = "train",
+    init: Checkpoint | None = None,
+    resumable: bool = True,
+    resume: bool = False,
+    report: bool = True,
+    processes: Processes = ALONE,
+    progress: Callable[[Epoch], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Fitted:
+    """Train on `dataset`, judge on held-out groups, and write the checkpoint `name` and what is known of it.
+
+    Into `out_dir` go `name`.safetensors and .pth, and with `report` metrics.json, report.html with its pictures and,
+    where TensorBoard is installed, its curves. While training runs a `resumable` state lies there too. See `train` for
+    `resume`, `progress` and `stop`; a stopped run leaves the best checkpoint so far, which is not judged. Of several
+    processes this is for the first; the others `assist`.
+
+    Raises ValueError for a dataset that cannot be trained on, or if training diverges; OSError, before the work, for a
+    folder that cannot be written to.
+    """
+    _check_writable(out_dir)
+    data, rows = prepared(dataset, settings, init)
+    made_of = {
+        "sha256": content_hash(dataset, data.release),
+        "samples": len(data),
+        "seed": settings.seed,
+        "val_split": settings.val_split,
+    }
+    identity = {**made_of, **_flat(settings), "init": _digest(init)}
+    state = StateFile(out_dir / STATE_FILE, identity) if resumable else None
+    with tensorboard_log(out_dir, report) as log:
+
+        def after_epoch(epoch: Epoch) -> None:
+            log(epoch)
+            if progress is not None:
+                progress(epoch)
+
+        trained = train(
+            data,
+            rows,
+            ExpressionModel.load().template,
+            settings,
+            init=None if init is None else init.network,
+            processes=processes,
+            state=state,
+            resume=resume,
+            progress=after_epoch,
+            stop=stop,
+        )
+    fingerprint = dataset.meta.get("fingerprint")
+    checkpoint = Checkpoint(
+        network=trained.network,
+        metadata=Metadata(
+            **{key: dataset.meta[key] for key in ORIGINS if key in dataset.meta},
+            made_by=made_by,
+            uses_image_sizes=dataset.image_sizes is not None,
+            dataset=made_of,
+        ),
+        neutral=_neutral(trained.network, data, rows),
+        fingerprint=None if fingerprint is None else torch.tensor(fingerprint, dtype=torch.float32),
+    )
+    if not trained.finished:
+        return Fitted(checkpoint, save(checkpoint, out_dir, name), trained.history, None, None, None)
+
+    evaluation = evaluate(checkpoint, data, rows, {} if init is None else {BEFORE: init})
+    if stop is not None:
+        stop()  # it may raise: a run that is cancelled while it is judged leaves nothing
+    judgement, metrics = verdict(evaluation), evaluation.as_dict()
+    metrics |= {"ready": judgement.ready, "verdict": judgement.sentences}
+    checkpoint = replace(checkpoint, metadata=replace(checkpoint.metadata, metrics=metrics))
+    path, page = save(checkpoint, out_dir, name), None
+    if report:
+        history = [asdict(epoch) for epoch in trained.history]
+        write_json(out_dir / METRICS_FILE, {**metrics, "history": history})
+        page = write_training_report(
+            out_dir,
+            checkpoint,
+            data,
+            evaluation,
+            judgement,
+            trained.history,
+            title=f"{name}: how good it is",
+            facts={**_flat(settings), "samples": len(data), "made by": made_by},
+            sources=None if dataset.sources is None else dataset.sources.tolist(),
+        )
+    if state is not None:
+        state.remove()
+    return Fitted(checkpoint, path, trained.history, evaluation, judgement, page)
+
+
+def assist(
+    dataset: Dataset,
+    settings: Settings,
+    processes: Processes,
+    *,
+    init: Checkpoint | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> None:
+    """Take part in the training that the first process's `fit` leads."""
+    data, rows = prepared(dataset, settings, init)
+    template = ExpressionModel.load().template
+    train(data, rows, template, settings, init=None if init is None else init.network, processes=processes, stop=stop)
+
+
+def prepared(dataset: Dataset, settings: Settings, init: Checkpoint | None = None) -> tuple[TrainingData, Split]:
+    """The dataset as training sees it, and its split. Raises ValueError for what cannot be trained on."""
+    data = of_dataset(dataset)
+    rows = held_out(dataset, settings.seed, settings.val_split, data.member)
+    _check_prompts(data, rows)
+    if init is not None and init.width != data.targets.shape[1]:
+        raise ValueError(
+            f"the checkpoint to start from projects into {init.width} dimensions, but this dataset's targets have "
+            f"{data.targets.shape[1]}; start from another checkpoint, or from none"
+        )
+    return data, rows
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write `content` as readable JSON, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise OSError, naming the folder, if it cannot be written to: before the work, not after."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"{folder}: cannot be written to ({error.strerror}); choose another folder (--out-dir)"
+        ) from error
+
+
+def _check_prompts(data: TrainingData, rows: Split) -> None:
+    """Raise ValueError if there is nothing to tell apart."""
+    present = data.member[rows.train].unique().tolist()
+    if len(present) > 1:
+        return
+    named = repr(data.prompts[present[0]])
+    if len(data.first) == 1:
+        raise ValueError(
+            f"all {len(data)} samples have one target, that of {named}, so there is nothing to learn; "
+            "label the faces with at least two prompts"
+        )
+    raise ValueError(
+        f"all samples to train on have one target, that of {named}, and the others are held out; add samples of other "
+        "prompts, from other people, or choose another --seed"
+    )
+
+
+def _flat(settings: Settings) -> dict[str, Any]:
+    """What decides the result, by name."""
+    return {name: value for name, value in asdict(settings).items() if name != "device"}
+
+
+def _digest(init: Checkpoint | None) -> str | None:
+    """Tells checkpoints apart, for training that starts from one."""
+    if init is None:
+        return None
+    digest = hashlib.sha256()
+    for name, tensor in sorted(init.network.state_dict().items()):
+        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def _neutral(network: ProjectionNetwork, data: TrainingData, rows: Split) -> Tensor:
+    """Where neutral faces project to (768,): the mean over the probably neutral ones, else over the most neutral."""
+    some = sample(rows.train, NEUTRAL_ROWS)
+    probability = torch.cat([split(data.vectors[part])[1][:, NEUTRAL] for part in some.split(CHUNK)])
+    chosen = some[probability >= min(NEUTRAL_FACES, float(probability.max()))]
+    total = torch.zeros(data.targets.shape[1])
+    for part in chosen.split(CHUNK):
+        total += network(data.vectors[part], data.image_sizes[part]).sum(dim=0)
+    data.release()
+    return total / len(chosen)

@@ -1,0 +1,1 @@
+"""How good a projection is on people and clips that it has not seen, beside simple rules."""

@@ -1,0 +1,93 @@
+"""An evaluation as text: tables for a terminal of 120 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from .metrics import Interval
+
+if TYPE_CHECKING:
+    from .evaluation import Evaluation, Score
+
+NAME = 36  # columns for a method's or a prompt's name
+COLUMN = 26
+HEADLINES = ("centred_cosine", "recall_at_1", "recall_at_5")
+FURTHER = ("reciprocal_rank", "r_squared", "cosine")
+EXTREMES = 5  # prompts listed at either end
+
+
+def table(held: Evaluation) -> str:
+    """All methods and how far the projection leads them, each emotion, the worst and best prompts, and a last note."""
+    titles = {
+        "centred_cosine": "mean-centred cosine",
+        "recall_at_1": f"recall@1 of {len(held.names):,} prompts",
+        "recall_at_5": "recall@5",
+        "reciprocal_rank": "mean reciprocal rank",
+        "r_squared": "R²",
+        "cosine": "raw cosine (misleading *)",
+    }
+    scores = {_tail(method): metrics for method, metrics in held.scores.items()}
+    leads = {f"lead on {_tail(method)}": metrics for method, metrics in held.lead.items()}
+    blocks = [
+        _block(scores, {metric: titles[metric] for metric in HEADLINES}),
+        _block(leads, {metric: titles[metric] for metric in HEADLINES})[1:],
+        _block(scores, {metric: titles[metric] for metric in FURTHER}),
+        _scores("faces that look", held.per_emotion),
+        *_extremes(held.per_prompt),
+        _notes(held),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def shortened(text: str, most: int = NAME - 2) -> str:
+    """`text` on one line of at most `most` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def _tail(name: str, most: int = NAME - 10) -> str:
+    """The end of a long name: of a path, that is what tells it apart."""
+    return name if len(name) <= most else "…" + name[1 - most :]
+
+
+def _block(rows: Mapping[str, Mapping[str, Interval]], columns: Mapping[str, str]) -> list[str]:
+    lines = [" " * NAME + "".join(f"{title:>{COLUMN}}" for title in columns.values())]
+    for name, metrics in rows.items():
+        lines.append(f"{name:{NAME}}" + "".join(f"{metrics[metric]!s:>{COLUMN}}" for metric in columns))
+    return lines
+
+
+def _scores(heading: str, scores: Sequence[Score]) -> list[str]:
+    columns = {"centred_cosine": "mean-centred cosine", "recall_at_1": "recall@1"}
+    lines = [f"{heading:{NAME}}{'held out':>14}{'trained':>12}" + "".join(f"{t:>{COLUMN}}" for t in columns.values())]
+    for score in scores:
+        numbers = f"{score.rows:>14,}{score.trained:>12,}"
+        intervals = "".join(f"{score.metrics[metric]!s:>{COLUMN}}" for metric in columns)
+        lines.append(f"{shortened(score.name):{NAME}}{numbers}{intervals}")
+    return lines
+
+
+def _extremes(scores: Sequence[Score]) -> list[list[str]]:
+    """The worst and the best prompts, or all where they are few."""
+    ranked = sorted(scores, key=lambda score: score.metrics["centred_cosine"].value)
+    if len(ranked) <= 2 * EXTREMES:
+        return [_scores("prompts, worst first", ranked)]
+    return [_scores("the worst prompts", ranked[:EXTREMES]), _scores("the best prompts", ranked[: -EXTREMES - 1 : -1])]
+
+
+def _notes(held: Evaluation) -> list[str]:
+    judged = len(held.rows)
+    rows = f"{judged:,} rows" if judged == held.held_out else f"{judged:,} of {held.held_out:,} held-out rows"
+    kind = f"of {held.groups:,} groups that training never saw"
+    if not held.by_group:
+        kind = "BUT too few groups to hold any out: similar faces were in training, so this flatters"
+    elif held.groups == 1:
+        kind = "of one group, so the intervals are over its rows and too narrow"
+    fewer = ""
+    if len(held.names) < held.prompts:
+        fewer = f"; recall chooses from the {len(held.names):,} prompts of these rows, of {held.prompts:,}"
+    return [
+        "* Any two CLIP vectors are alike, so that even the mean has a high raw cosine.",
+        f"(95 % bootstrap intervals over {rows} {kind}{fewer})",
+    ]
