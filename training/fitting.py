@@ -243,10 +243,10 @@ def _digest(init: Checkpoint | None) -> str | None:
 def _neutral(network: ProjectionNetwork, data: TrainingData, rows: Split) -> Tensor:
     """Where neutral faces project to (768,): the mean over the probably neutral ones, else over the most neutral."""
     some = sample(rows.train, NEUTRAL_ROWS)
-    probability = torch.cat([split(data.vectors[part])[1][:, NEUTRAL] for part in some.split(CHUNK)])
+    probability = torch.cat([split(data.pick(data.vectors, part))[1][:, NEUTRAL] for part in some.split(CHUNK)])
     chosen = some[probability >= min(NEUTRAL_FACES, float(probability.max()))]
     total = torch.zeros(data.targets.shape[1])
     for part in chosen.split(CHUNK):
-        total += network(data.vectors[part], data.image_sizes[part]).sum(dim=0)
+        total += network(data.pick(data.vectors, part), data.image_sizes[part]).sum(dim=0)
     data.release()
     return total / len(chosen)

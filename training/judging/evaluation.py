@@ -160,7 +160,7 @@ def _features(checkpoint: Checkpoint, data: TrainingData) -> Callable[[Tensor], 
         for part in rows.split(CHUNK):
             with torch.inference_mode():
                 found = checkpoint.network.features(
-                    data.vectors[part].to(device), _sizes(checkpoint, data, part).to(device)
+                    data.pick(data.vectors, part).to(device), _sizes(checkpoint, data, part).to(device)
                 )
             parts.append(found.cpu())
             data.release()
@@ -173,7 +173,7 @@ def _predictions(name: str, checkpoint: Checkpoint, data: TrainingData, rows: Te
     """Where a checkpoint projects the rows (n,) to: (n, 768) float32."""
     parts = []
     for part in rows.split(CHUNK):
-        parts.append(checkpoint.project(data.vectors[part], data.image_sizes[part]))
+        parts.append(checkpoint.project(data.pick(data.vectors, part), data.image_sizes[part]))
         data.release()
     predicted = torch.cat(parts)
     if predicted.shape[1] != data.targets.shape[1]:

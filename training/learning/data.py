@@ -14,7 +14,8 @@ from ...projection.checkpoint import SQUARE
 from ..mapped import forget
 from ..npz import Dataset
 
-CHUNK = 4096  # rows copied from the disk in one step
+CHUNK = 4096  # rows copied from the disk in one step …
+PICKED = 1024  # … and single rows: the system reads 64 KB around each
 
 
 def _nothing() -> None:
@@ -38,7 +39,16 @@ class TrainingData:
 
     def candidates(self, numbers: Tensor) -> Tensor:
         """The distinct targets of these numbers (n,), as (n, 768)."""
-        return self.targets[self.first[numbers]]
+        return self.pick(self.targets, self.first[numbers])
+
+    def pick(self, tensor: Tensor, rows: Tensor) -> Tensor:
+        """`tensor[rows]` of one of the large tensors, some rows at a time, so that the file takes little memory."""
+        picked = tensor.new_empty(len(rows), *tensor.shape[1:])
+        for start in range(0, len(rows), PICKED):
+            part = slice(start, start + PICKED)
+            torch.index_select(tensor, 0, rows[part], out=picked[part])
+            self.release()
+        return picked
 
 
 def training_data(

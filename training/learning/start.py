@@ -27,7 +27,7 @@ def new_network(
         network.restandardise(mean, scale)
         return network
     some = sample(rows.train, MEASURED)
-    features = FaceFeatures.fit(data.vectors[some], data.image_sizes[some], template)
+    features = FaceFeatures.fit(data.pick(data.vectors, some), data.image_sizes[some], template)
     size = SIZES[settings.size]
     network = ProjectionNetwork(
         Architecture(features.shape_basis.shape[1], size.width, size.depth, data.targets.shape[1])
