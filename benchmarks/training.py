@@ -43,6 +43,7 @@ from perception_clip.projection.features import FaceFeatures
 from perception_clip.projection.network import Architecture, ProjectionNetwork
 from perception_clip.training.fitting import fit
 from perception_clip.training.learning import trainer
+from perception_clip.training.learning.cores import cores
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.run import Epoch, validate
 from perception_clip.training.learning.settings import SIZES, Settings
@@ -150,14 +151,14 @@ def plain_loop(data: TrainingData, rows: Split, device: str, prepared: bool) -> 
             optimizer.step()
             loss.item()  # to show it
         seconds += time.perf_counter() - started
-        best = max(best, validate(network.eval(), held)["centred_cosine"])
-        network.train()
+        with cores(torch.device(device)) as shared:
+            best = max(best, validate(network, held, shared)["centred_cosine"])
     return seconds, best
 
 
 def untrained(data: TrainingData, rows: Split) -> ProjectionNetwork:
     """Random weights; the features and the targets' mean and scale as training measures them."""
-    some, size = rows.train[:10_000], SIZES[Settings().size]
+    some, size = rows.train[:5_000], SIZES[Settings().size]
     features = FaceFeatures.fit(data.vectors[some], data.image_sizes[some], ExpressionModel.load().template)
     network = ProjectionNetwork(Architecture(features.shape_basis.shape[1], size.width, size.depth))
     network.features = features

@@ -10,7 +10,7 @@ from ..perception.vector import EMOTIONS, LANDMARK_VALUES, LANDMARKS, split
 
 COMPONENTS = 128  # at most; a small dataset supports fewer
 SPARE = 12  # components computed beyond them, for precision
-MEASURED = 10_000  # training faces at most that the components are measured on
+MEASURED = 5_000  # training faces at most that the components are measured on
 SHAPE_VARIANCE = 64.0  # of all components together, as many as the emotions' 7 …
 NOISE = 1e-3  # components with less than this share of the first one's spread are the landmarker's noise
 SMALLEST = 1e-6  # spread, so that faces that are all alike divide by no zero

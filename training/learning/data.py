@@ -15,7 +15,7 @@ from ..mapped import forget
 from ..npz import Dataset
 
 CHUNK = 4096  # rows copied from the disk in one step …
-PICKED = 1024  # … and single rows: the system reads 64 KB around each
+PICKED = 128  # … and rows from here and there: the system may map a megabyte around each
 
 
 def _nothing() -> None:

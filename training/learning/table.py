@@ -61,12 +61,12 @@ def make_table(network: ProjectionNetwork, data: TrainingData, rows: Tensor) -> 
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
         with torch.no_grad():
-            found = network.features(data.vectors[part].to(device), data.image_sizes[part].to(device))
+            vectors = data.pick(data.vectors, part)
+            found = network.features(vectors.to(device), data.image_sizes[part].to(device))
         bad = part[(~found.isfinite().all(dim=1)).nonzero()[:, 0].cpu()].tolist()
         if bad:
             raise ValueError(f"the perceptions of rows {_named(bad)} (counted from 0) hold NaN or infinite values")
         features[start : start + CHUNK] = found
-        data.release()
     return Table(
         features=features,
         member=data.member[rows].to(device),

@@ -67,7 +67,7 @@ def importance(checkpoint: Checkpoint, data: TrainingData, evaluation: Evaluatio
     chosen = torch.from_numpy(drawn(len(evaluation.rows), most))
     rows, device = evaluation.rows[chosen], checkpoint.neutral.device
     sizes = data.image_sizes[rows].cpu() if checkpoint.metadata.uses_image_sizes else torch.tensor([SQUARE] * len(rows))
-    landmarks, emotions = split(data.vectors[rows].cpu())
+    landmarks, emotions = split(data.pick(data.vectors, rows).cpu())
     laid = align(true_proportions(landmarks, sizes), ExpressionModel.load().template)
     scale = torch.where(laid.scale > 0, laid.scale, 1)[:, None, None]
     with torch.enable_grad():

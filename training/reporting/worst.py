@@ -40,7 +40,7 @@ def most_wrong(
     cosines = centred_cosine(evaluation.predicted, own, evaluation.centre).cpu()
     worst = cosines.argsort(stable=True)[:most]
     rows = evaluation.rows.cpu()[worst]
-    landmarks, emotions = split(data.vectors[rows].cpu())
+    landmarks, emotions = split(data.pick(data.vectors, rows).cpu())
     faces = true_proportions(landmarks, data.image_sizes[rows].cpu())[..., :2].numpy()
     probability, likeliest = emotions.max(dim=1)
     return [
