@@ -30,9 +30,9 @@ from perception_clip.projection import network as networks
 from perception_clip.projection.features import FaceFeatures
 from perception_clip.projection.network import ProjectionNetwork
 from perception_clip.training.judging.metrics import METRICS, judge
+from perception_clip.training.judging.ridge import best_ridge
 from perception_clip.training.learning import run, start, trainer
 from perception_clip.training.learning.data import TrainingData, training_data
-from perception_clip.training.learning.ridge import best_ridge
 from perception_clip.training.learning.settings import SIZES, Settings, Size
 from perception_clip.training.learning.split import Split, split_rows
 

@@ -39,15 +39,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from perception_clip.perception.expression import ExpressionModel
-from perception_clip.projection.features import FaceFeatures
-from perception_clip.projection.network import Architecture, ProjectionNetwork
+from perception_clip.projection.network import ProjectionNetwork
 from perception_clip.training.fitting import fit
 from perception_clip.training.learning import trainer
 from perception_clip.training.learning.cores import cores
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.run import Epoch, validate
-from perception_clip.training.learning.settings import SIZES, Settings
+from perception_clip.training.learning.settings import Settings
 from perception_clip.training.learning.split import Split, split_rows
+from perception_clip.training.learning.start import new_network
 from perception_clip.training.learning.table import make_table
 from perception_clip.training.learning.threads import threads
 from perception_clip.training.learning.trainer import losses, train
@@ -157,15 +157,8 @@ def plain_loop(data: TrainingData, rows: Split, device: str, prepared: bool) -> 
 
 
 def untrained(data: TrainingData, rows: Split) -> ProjectionNetwork:
-    """Random weights; the features and the targets' mean and scale as training measures them."""
-    some, size = rows.train[:5_000], SIZES[Settings().size]
-    features = FaceFeatures.fit(data.vectors[some], data.image_sizes[some], ExpressionModel.load().template)
-    network = ProjectionNetwork(Architecture(features.shape_basis.shape[1], size.width, size.depth))
-    network.features = features
-    targets = data.targets[rows.train]
-    network.target_mean.copy_(targets.mean(dim=0))
-    network.target_scale.copy_((targets - network.target_mean).square().mean().sqrt())
-    return network
+    """A new network, whose features and targets are measured already."""
+    return new_network(data, rows, ExpressionModel.load().template, Settings(), None)
 
 
 class Reached(Exception):  # noqa: N818  # it is no error

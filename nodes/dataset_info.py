@@ -35,19 +35,8 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
                 "with, what to look into before training, and the mean face of each label. Changes nothing."
             ),
             inputs=[
-                io.Combo.Input(
-                    "dataset",
-                    options=list(host.datasets()) or [NO_DATASET],
-                    tooltip="A dataset in ComfyUI's user/__perception_clip/datasets/. A new or grown one is read "
-                    "without a restart (press R to refresh the list).",
-                ),
-                io.String.Input(
-                    "path",
-                    optional=True,
-                    force_input=True,
-                    tooltip="Link the path output of Dataset Writer: its dataset is described, each time after it was "
-                    "written, and dataset above is not used.",
-                ),
+                dataset_input("read"),
+                path_input("described"),
             ],
             outputs=[
                 io.Int.Output("samples", display_name="samples", tooltip="How many samples the dataset holds."),
@@ -85,6 +74,27 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
         # The front end shows some 14 lines before one has to scroll: what matters most goes first.
         shown = host.note(f"verdict: {verdict(inspection)}\n\n{text}")
         return io.NodeOutput(inspection.samples, text, sheet, ui={**host.preview(sheet), **shown})
+
+
+def dataset_input(done: str) -> Any:
+    """The input `dataset`; `done` says what is done with it, as in "read"."""
+    return io.Combo.Input(
+        "dataset",
+        options=list(host.datasets()) or [NO_DATASET],
+        tooltip=f"A dataset in ComfyUI's user/__perception_clip/datasets/. A new or grown one is {done} without a "
+        "restart (press R to refresh the list).",
+    )
+
+
+def path_input(done: str) -> Any:
+    """The input `path`, which goes before `dataset`; see `file_of`."""
+    return io.String.Input(
+        "path",
+        optional=True,
+        force_input=True,
+        tooltip=f"Link the path output of Dataset Writer: its dataset is {done}, each time after it was written, and "
+        "dataset above is not used.",
+    )
 
 
 def adding(progress: Callable[[int], None]) -> Callable[[int], None]:

@@ -11,7 +11,7 @@ from ..projection.checkpoint import Checkpoint, CheckpointError, load
 from ..training.learning.settings import Settings
 from ..training.reporting.progress_picture import stored_result_picture
 from ..training.samples import same_vector
-from ..training.starter import EPOCHS, SAMPLES, sample_dataset
+from ..training.starter import EPOCHS, SAMPLED, SAMPLES, origin, sample_dataset
 from . import host
 from .train_projection import checkpoint_inputs, checkpoint_outputs, outcome, reported, train_to
 
@@ -57,15 +57,13 @@ class StarterProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships n
     @classmethod
     def execute(cls, clip: Any, name: str, seed: int, samples: int) -> io.NodeOutput:
         target, encoder = host.new_checkpoint(name), host.encoder(clip)
-        landmarker = f"sampled from {host.expression_model().identity}"
-        made_by = f"starter: {samples} faces {landmarker}, no photos"
-        with host.training() as device:
-            made = earlier(target)
-            if made is not None and is_same(made, encoder, made_by, samples, seed):
-                picture = stored_result_picture(made.metadata.metrics)
-                host.written(target.name)
-                note = f"{target.name}: made before from the same CLIP, samples and seed, and used again"
-                return reported(target, made.metadata.metrics["verdict"], picture, [note, BEGINNING])
+        made_by = origin("starter", samples, f"{SAMPLED}{host.expression_model().identity}")
+        made = earlier(target)
+        if made is not None and is_same(made, encoder, made_by, samples, seed):
+            picture = stored_result_picture(made.metadata.metrics)
+            host.written(target.name)
+            note = f"{target.name}: made before from the same CLIP, samples and seed, and used again"
+            return reported(target, made.metadata.metrics["verdict"], picture, [note, BEGINNING])
         dataset = sample_dataset(encoder.showing_progress(), samples, seed)
         with host.training() as device:
             settings = Settings(epochs=EPOCHS, seed=seed, device=device)

@@ -19,7 +19,7 @@ from ..training.opening import opened
 from ..training.reporting.progress_picture import curve_picture, result_picture
 from . import host
 from .checks import check_choice
-from .dataset_info import NO_DATASET, file_of
+from .dataset_info import dataset_input, file_of, path_input
 from .face_perception import advanced
 
 NO_INIT = "none"
@@ -42,12 +42,7 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
                 "Shows the learning curves while it runs; cancelling leaves nothing behind."
             ),
             inputs=[
-                io.Combo.Input(
-                    "dataset",
-                    options=list(host.datasets()) or [NO_DATASET],
-                    tooltip="A dataset in ComfyUI's user/__perception_clip/datasets/. A new or grown one is trained on "
-                    "without a restart (press R to refresh the list).",
-                ),
+                dataset_input("trained on"),
                 io.Combo.Input(
                     "size",
                     options=list(SIZES),
@@ -72,13 +67,7 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
                     tooltip="A checkpoint to continue from, such as that of Starter Projection; its size is kept, and "
                     "the verdict says what this dataset has added. none: training starts anew.",
                 ),
-                io.String.Input(
-                    "path",
-                    optional=True,
-                    force_input=True,
-                    tooltip="Link the path output of Dataset Writer: its dataset is trained on, each time after it was "
-                    "written, and dataset above is not used.",
-                ),
+                path_input("trained on"),
                 advanced(
                     io.Float.Input(
                         "val_split",
@@ -199,8 +188,7 @@ def outcome(fitted: Fitted, *notes: str) -> io.NodeOutput:
     """A trained checkpoint's name, its picture, and what there is to say of it."""
     assert fitted.evaluation is not None and fitted.verdict is not None  # it is None for stopped runs, which raise here
     picture = result_picture(fitted.history, fitted.evaluation, fitted.verdict)
-    best = max((epoch.number for epoch in fitted.history if epoch.best), default=0)
-    made = f"{fitted.path.name}: the best of {len(fitted.history)} epochs was {best}"
+    made = f"{fitted.path.name}: the best of {len(fitted.history)} epochs was {fitted.best_epoch}"
     return reported(fitted.path, fitted.verdict.sentences, picture, [made, *notes], str(fitted.evaluation))
 
 

@@ -61,6 +61,10 @@ class Checkpoint:
         """The width of the vectors it makes: 768 in the sd15 space."""
         return self.network.architecture.output
 
+    def sizes(self, image_sizes: Tensor) -> Tensor:
+        """Pictures' (height, width) (N, 2), as the network takes them: square, if it was trained without any."""
+        return image_sizes if self.metadata.uses_image_sizes else torch.tensor(SQUARE).expand(len(image_sizes), 2)
+
     @torch.inference_mode()
     def project(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
         """Perceptions (N, 1441) and their (height, width) (N, 2) → CLIP vectors (N, 768) float32 on the CPU.
@@ -68,8 +72,7 @@ class Checkpoint:
         Raises ValueError, naming the row, for invalid perceptions.
         """
         device = self.neutral.device
-        sizes = image_sizes if self.metadata.uses_image_sizes else torch.tensor(SQUARE).expand(len(vectors), 2)
-        projected: Tensor = self.network(validate(vectors).to(device), sizes.to(device))
+        projected: Tensor = self.network(validate(vectors).to(device), self.sizes(image_sizes).to(device))
         return projected.cpu()
 
 

@@ -10,6 +10,8 @@ from tqdm import tqdm
 from .fitting import METRICS_FILE, Fitted
 from .learning.run import Epoch
 
+INTERRUPTED = 130  # the usual exit code of a program that was asked to stop
+
 
 @contextmanager
 def progress_bar(epochs: int) -> Iterator[Callable[[Epoch], None]]:
@@ -24,18 +26,21 @@ def progress_bar(epochs: int) -> Iterator[Callable[[Epoch], None]]:
         yield show
 
 
-def print_result(fitted: Fitted) -> None:
-    """The table, the verdict, and where everything lies; or, of a run that was stopped, how to go on."""
+def print_result(fitted: Fitted) -> int:
+    """The table, the verdict, and where everything lies; or, of a run that was stopped, how to go on.
+
+    Returns the command's exit code.
+    """
     if fitted.evaluation is None:
-        best = max((epoch.number for epoch in fitted.history if epoch.best), default=0)
         print(
-            f"stopped after {len(fitted.history)} epochs. The best so far is that of epoch {best}: {fitted.path} (and "
-            ".pth), not judged. Give the same command with --resume to go on"
+            f"stopped after {len(fitted.history)} epochs. The best so far is that of epoch {fitted.best_epoch}: "
+            f"{fitted.path} (and .pth), not judged. Give the same command with --resume to go on"
         )
-        return
+        return INTERRUPTED
     print(fitted.evaluation)
     print(fitted.verdict)
     print(f"checkpoint: {fitted.path} (and .pth)")
     if fitted.report is not None:
         print(f"report: {fitted.report}, {fitted.path.parent / METRICS_FILE}")
     print(f"targets were made by: {fitted.checkpoint.metadata.encoder}")
+    return 0

@@ -25,7 +25,7 @@ from .learning.data import of_dataset
 from .learning.settings import Settings
 from .npz import Dataset, save
 from .npz import load as load_dataset
-from .starter import sample_dataset
+from .starter import origin, sample_dataset
 
 PROMPT = "a portrait photo of a person"
 NEAREST = 3  # prompts named for each face
@@ -81,7 +81,7 @@ def run_demo(photos: list[Photo], encoder: TokenEncoder, out_dir: Path, samples:
         print(f"   {len(dataset)} samples → {data}")
 
     with _step("3  training"):
-        made_by = f"demo: {samples} faces {dataset.meta['landmarker']}, no photos"
+        made_by = origin("demo", samples, dataset.meta["landmarker"])
         with progress_bar(settings.epochs) as show:
             fitted = fit(dataset, out_dir, settings, made_by=made_by, resumable=False, progress=show)
         print(fitted.evaluation)

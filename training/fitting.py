@@ -20,10 +20,10 @@ from ..perception.vector import NEUTRAL, split
 from ..projection.checkpoint import BEST, Checkpoint, Metadata, save
 from ..projection.network import ProjectionNetwork
 from .judging.evaluation import Evaluation, evaluate
-from .judging.verdict import BEFORE, Verdict, verdict
+from .judging.verdict import BEFORE, Verdict, all_metrics, verdict
 from .learning.data import CHUNK, TrainingData, of_dataset, sample
 from .learning.processes import ALONE, Processes
-from .learning.run import Epoch
+from .learning.run import Epoch, best_epoch
 from .learning.settings import Settings
 from .learning.split import HELD_OUT, Split, split_rows
 from .learning.trainer import train
@@ -50,6 +50,12 @@ class Fitted:
     evaluation: Evaluation | None  # None: stopped, and not judged
     verdict: Verdict | None
     report: Path | None  # report.html
+
+    @property
+    def best_epoch(self) -> int:
+        """Which epoch the checkpoint is of; 0 if none was better than the start."""
+        kept = best_epoch(self.history)
+        return 0 if kept is None else kept.number
 
 
 def held_out(dataset: Dataset, seed: int, val_split: float = HELD_OUT, prompts: Tensor | None = None) -> Split:
@@ -140,7 +146,7 @@ def fit(
     if stop is not None:
         stop()  # it may raise: a run that is cancelled while it is judged leaves nothing
     judgement = verdict(evaluation, sampled=is_sampled(dataset))
-    metrics = {**evaluation.as_dict(), "ready": judgement.ready, "verdict": judgement.sentences}
+    metrics = all_metrics(evaluation, judgement)
     checkpoint = replace(checkpoint, metadata=replace(checkpoint.metadata, metrics=metrics))
     path, page = save(checkpoint, out_dir, name), None
     if report:
@@ -248,5 +254,4 @@ def _neutral(network: ProjectionNetwork, data: TrainingData, rows: Split) -> Ten
     total = torch.zeros(data.targets.shape[1])
     for part in chosen.split(CHUNK):
         total += network(data.pick(data.vectors, part), data.image_sizes[part]).sum(dim=0)
-    data.release()
     return total / len(chosen)

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from ..perception.topology import CLOSED_LINES, IRISES, OPEN_LINES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,9 +22,15 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "p")  # one for each colour
 BLUE, GREY, FAINT, DARK = COLOURS[0], "#AAAAAA", "#DDDDDD", "#333333"
+FACE_LINES = (*((*line, line[0]) for line in CLOSED_LINES), *OPEN_LINES, *((*rim, rim[0]) for _, rim in IRISES))
 DPI = 100
 SMALL, NORMAL = 9, 11  # points
 MISSING = "\u25a1"  # for characters that the font does not have
+
+
+def has_matplotlib() -> bool:
+    """Whether pictures can be drawn."""
+    return find_spec("matplotlib") is not None
 
 
 def new_figure(width: int, height: float) -> Figure:
@@ -123,6 +133,24 @@ def histogram(axes: Axes, numbers: Sequence[int], edges: Sequence[float], label:
     axes.grid(axis="y", color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     _calm(axes, ("top", "right"))
+
+
+def draw_face(axes: Axes, face: NDArray[np.floating], colour: str, width: float) -> None:
+    """The lines of a face (478, 2 or more), y down, in any unit."""
+    for line in FACE_LINES:
+        axes.plot(face[list(line), 0], -face[list(line), 1], color=colour, linewidth=width, solid_capstyle="round")
+    axes.set_aspect("equal")
+
+
+def map_axes(axes: Axes, shares: NDArray[np.floating], size: float) -> None:
+    """Axes of a map on two principal components, with the share of the variance (2,) in each."""
+    for axis, which, share in zip((axes.xaxis, axes.yaxis), ("first", "second"), shares.tolist(), strict=True):
+        axis.set_ticks([])
+        axis.set_label_text(f"{which} principal component: {100 * share:.0f} % of the variance", fontsize=size)
+        axis.label.set_color(DARK)
+    axes.margins(0.06)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.spines[:].set_color(FAINT)
 
 
 def nothing(axes: Axes, text: str) -> None:

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..perception.topology import CLOSED_LINES, IRISES, OPEN_LINES
 from ..perception.vector import EMOTIONS
 from .plot_style import (
     BLUE,
     COLOURS,
     DARK,
-    FAINT,
     GREY,
     MARKERS,
     NORMAL,
     SMALL,
     bars,
+    draw_face,
     fitted,
     histogram,
+    map_axes,
     name_rows,
     new_figure,
     nothing,
@@ -56,10 +56,9 @@ def mean_faces(seen: Survey) -> Figure:
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).reshape(-1)
     for axes in grid:
         axes.axis("off")
-        axes.set_aspect("equal")
     for axes, name, number, face in zip(grid, means.names, means.counts, means.faces, strict=False):
-        _draw_face(axes, means.face, GREY, width=2.4)
-        _draw_face(axes, face, BLUE, width=1.4)
+        draw_face(axes, means.face, GREY, width=2.4)
+        draw_face(axes, face, BLUE, width=1.4)
         title(axes, f"{fitted(name, 1160 / across - 10, NORMAL, 2)}\n{number:,} sample{'' if number == 1 else 's'}")
     return figure
 
@@ -134,11 +133,6 @@ def counts(seen: Survey, poses: Floats) -> Figure:
     return figure
 
 
-def _draw_face(axes: Axes, face: Floats, colour: str, width: float) -> None:
-    for line in (*((*line, line[0]) for line in CLOSED_LINES), *OPEN_LINES, *((*rim, rim[0]) for _, rim in IRISES)):
-        axes.plot(face[list(line), 0], -face[list(line), 1], color=colour, linewidth=width, solid_capstyle="round")
-
-
 def _scatter(axes: Axes, points: Points, sizes: Floats) -> None:
     """Points with areas in square points; the rarest labels lie on top."""
     for rank in (OTHERS, *range(len(points.names))):
@@ -148,14 +142,7 @@ def _scatter(axes: Axes, points: Points, sizes: Floats) -> None:
             axes.scatter(
                 points.places[chosen, 0], points.places[chosen, 1], sizes[chosen], **{**_look(rank), "linewidths": edge}
             )
-    for axis, share in zip((axes.xaxis, axes.yaxis), points.shares.tolist(), strict=True):
-        axis.set_ticks([])
-        which = "first" if axis is axes.xaxis else "second"
-        axis.set_label_text(f"{which} principal component: {100 * share:.0f} % of the variance", fontsize=NORMAL)
-        axis.label.set_color(DARK)
-    axes.margins(0.06)
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.spines[:].set_color(FAINT)
+    map_axes(axes, points.shares, NORMAL)
 
 
 def _look(rank: int) -> dict[str, Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..perception.files import atomic_path
 from . import plots
 from .inspection import Inspection
+from .plot_style import has_matplotlib
 from .report_numbers import head_poses
 from .survey import Survey
 
@@ -42,7 +42,7 @@ img {{ max-width: 100%; height: auto }}
 
 def require_matplotlib() -> None:
     """Raise ImportError, naming the extra, if the pictures cannot be drawn."""
-    if find_spec("matplotlib") is None:
+    if not has_matplotlib():
         raise ImportError('the report\'s pictures need matplotlib: pip install "perception-clip[train]" or matplotlib')
 
 

@@ -21,6 +21,11 @@ def is_sampled(dataset: Dataset) -> bool:
     return str(dataset.meta.get("landmarker", "")).startswith(SAMPLED)
 
 
+def origin(made_by: str, samples: int, landmarker: str) -> str:
+    """What a checkpoint of sampled faces says of itself; `landmarker` is what its dataset names."""
+    return f"{made_by}: {samples} faces {landmarker}, no photos"
+
+
 def sample_dataset(encoder: TextEncoder, samples: int = SAMPLES, seed: int = 0) -> Dataset:
     """Sample faces over all emotions and strengths, and encode prompts for them with `encoder`.
 

@@ -10,7 +10,7 @@ from ...projection.checkpoint import BEST, DEFAULT_FOLDER, Checkpoint
 from ...projection.checkpoint import load as load_checkpoint
 from ..fitting import held_out, write_json
 from ..judging.evaluation import evaluate
-from ..judging.verdict import verdict
+from ..judging.verdict import all_metrics, verdict
 from ..learning.data import of_dataset
 from ..learning.split import HELD_OUT
 from ..npz import Dataset, content_hash
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     print(evaluation)
     print(f"\n{judgement}")
     if options.out is not None:
-        write_json(options.out, {**evaluation.as_dict(), "ready": judgement.ready, "verdict": judgement.sentences})
+        write_json(options.out, all_metrics(evaluation, judgement))
     return 0
 
 

@@ -8,9 +8,8 @@ from ..arguments import add_sd15_encoder_arguments, add_training_arguments, posi
 from ..console import print_result, progress_bar
 from ..encoders import load_encoder
 from ..fitting import fit
-from ..starter import EPOCHS, SAMPLES, sample_dataset
+from ..starter import EPOCHS, SAMPLES, origin, sample_dataset
 from ..stopping import stop_on_signals
-from .train import INTERRUPTED
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     encoder = load_encoder(options.text_encoder, device=options.device, tokenizer=options.tokenizer)
     dataset = sample_dataset(encoder, options.samples, options.seed)
-    made_by = f"starter: {options.samples} faces {dataset.meta['landmarker']}, no photos"
+    made_by = origin("starter", options.samples, dataset.meta["landmarker"])
     with stop_on_signals() as stop, progress_bar(options.epochs) as show:
         fitted = fit(dataset, options.out_dir, settings_of(options), made_by=made_by, progress=show, stop=stop)
-    print_result(fitted)
-    return 0 if fitted.evaluation is not None else INTERRUPTED
+    return print_result(fitted)

@@ -13,8 +13,6 @@ from ..learning.processes import joined
 from ..opening import opened
 from ..stopping import stop_on_signals
 
-INTERRUPTED = 130  # the usual exit code of a program that was asked to stop
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="training_data.npz, or a dataset that grows (.db)")
@@ -34,12 +32,12 @@ def run(options: argparse.Namespace) -> int:
         joined(settings) as (processes, settings),
         opened(options.data, drop_bad_rows=options.drop_bad_rows) as dataset,
     ):
-        if processes.first and len(dataset.bad_rows):
-            rows = ", ".join(map(str, dataset.bad_rows.tolist()))
-            print(f"dropped {len(dataset.bad_rows)} of {len(dataset)} rows, whose numbers are wrong: {rows}")
         if not processes.first:
             assist(dataset, settings, processes, init=init, stop=stop)
             return 0
+        if len(dataset.bad_rows):
+            rows = ", ".join(map(str, dataset.bad_rows.tolist()))
+            print(f"dropped {len(dataset.bad_rows)} of {len(dataset)} rows, whose numbers are wrong: {rows}")
         with progress_bar(settings.epochs) as show:
             fitted = fit(
                 dataset,
@@ -51,5 +49,4 @@ def run(options: argparse.Namespace) -> int:
                 progress=show,
                 stop=stop,
             )
-    print_result(fitted)
-    return 0 if fitted.evaluation is not None else INTERRUPTED
+    return print_result(fitted)

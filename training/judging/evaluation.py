@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...perception.vector import EMOTIONS
-from ...projection.checkpoint import SQUARE, Checkpoint
+from ...projection.checkpoint import Checkpoint
 from ..learning.data import CHUNK, TrainingData, sample
 from ..learning.split import Split
 from .evaluation_text import table
@@ -110,7 +110,6 @@ def evaluate(
     names = [data.prompts[number] for number in numbers.tolist()]
     per_prompt = _parts(own, groups, member, names, trained_of)
     feelings = [emotions(data, part).argmax(dim=1) for part in (judged, rows.train)]
-    data.release()
     return Evaluation(
         scores=_intervals(values, own.weights, groups),
         lead=_intervals(
@@ -146,11 +145,6 @@ def _judged(rows: Split) -> Tensor:
     return rows.test[np.isin(member, kept)] if len(kept) else sample(rows.test, MOST)
 
 
-def _sizes(checkpoint: Checkpoint, data: TrainingData, rows: Tensor) -> Tensor:
-    """The picture sizes (n, 2) as the checkpoint takes them."""
-    return data.image_sizes[rows] if checkpoint.metadata.uses_image_sizes else torch.tensor(SQUARE).expand(len(rows), 2)
-
-
 def _features(checkpoint: Checkpoint, data: TrainingData) -> Callable[[Tensor], Tensor]:
     """Row numbers (n,) → the projection's features of them (n, F) float32, on the processor."""
     device = checkpoint.neutral.device
@@ -160,10 +154,9 @@ def _features(checkpoint: Checkpoint, data: TrainingData) -> Callable[[Tensor], 
         for part in rows.split(CHUNK):
             with torch.inference_mode():
                 found = checkpoint.network.features(
-                    data.pick(data.vectors, part).to(device), _sizes(checkpoint, data, part).to(device)
+                    data.pick(data.vectors, part).to(device), checkpoint.sizes(data.image_sizes[part]).to(device)
                 )
             parts.append(found.cpu())
-            data.release()
         return torch.cat(parts)
 
     return features
@@ -171,11 +164,9 @@ def _features(checkpoint: Checkpoint, data: TrainingData) -> Callable[[Tensor], 
 
 def _predictions(name: str, checkpoint: Checkpoint, data: TrainingData, rows: Tensor) -> Tensor:
     """Where a checkpoint projects the rows (n,) to: (n, 768) float32."""
-    parts = []
-    for part in rows.split(CHUNK):
-        parts.append(checkpoint.project(data.pick(data.vectors, part), data.image_sizes[part]))
-        data.release()
-    predicted = torch.cat(parts)
+    predicted = torch.cat(
+        [checkpoint.project(data.pick(data.vectors, part), data.image_sizes[part]) for part in rows.split(CHUNK)]
+    )
     if predicted.shape[1] != data.targets.shape[1]:
         raise ValueError(
             f"{name} projects into {predicted.shape[1]} dimensions, but the dataset's targets have "

@@ -47,4 +47,3 @@ def _faces(model: ExpressionModel, data: TrainingData, rows: Tensor) -> Iterator
         landmarks, _ = split(data.pick(data.vectors, part))
         points = model.align(landmarks, data.image_sizes[part]).points - model.mean
         yield points.flatten(1) / LANDMARKS**0.5
-        data.release()

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...perception.vector import EMOTIONS, LANDMARK_VALUES
 from ..learning.data import CHUNK, TrainingData, sample
-from ..learning.ridge import best_ridge
 from ..learning.split import Split
+from .ridge import best_ridge
 
 NEIGHBOURS = 20_000  # training rows at most that the nearest neighbour is sought among
 RIDGE_ROWS = 100_000  # training rows at most that ridge is fitted to
@@ -33,11 +33,9 @@ def averages(data: TrainingData, train: Tensor) -> Averages:
     for part in train.split(CHUNK):
         shares = torch.nn.functional.pad(emotions(data, part).double(), (1, 0), value=1.0)  # (n, 8): 1 for the mean
         weights.index_add_(0, data.member[part], shares)
-        data.release()
     sums = torch.zeros(weights.shape[1], data.targets.shape[1], dtype=torch.float64)
     for numbers in weights[:, 0].nonzero()[:, 0].split(CHUNK):  # a target of no row may be anything
         sums += weights[numbers].T @ data.candidates(numbers).double()
-        data.release()
     totals = weights.sum(dim=0)[:, None]  # (8, 1)
     mean, of_emotion = sums[0] / len(train), sums[1:] / totals[1:]
     return Averages(mean.float(), torch.where(totals[1:] > 0, of_emotion, mean).float())
@@ -73,7 +71,6 @@ def _ridge(data: TrainingData, rows: Split, asked: Tensor, features: Callable[[T
     train, validation = sample(rows.train, RIDGE_ROWS), sample(rows.validation, VALIDATED)
     known, held = features(train), features(validation)
     weight, bias = best_ridge(known, data.pick(data.targets, train), held, data.pick(data.targets, validation))
-    data.release()
     return asked @ weight.T + bias
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -61,6 +62,11 @@ def verdict(evaluation: Evaluation, *, sampled: bool = False) -> Verdict:
         ready=not obstacles,
         sentences=[*(obstacles or [_ready(evaluation)]), *added, *_few_samples(evaluation)],
     )
+
+
+def all_metrics(evaluation: Evaluation, judgement: Verdict) -> dict[str, Any]:
+    """For metrics.json and a checkpoint's metadata."""
+    return {**evaluation.as_dict(), "ready": judgement.ready, "verdict": judgement.sentences}
 
 
 def beats(lead: dict[str, Interval]) -> bool:

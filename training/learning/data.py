@@ -42,7 +42,7 @@ class TrainingData:
         return self.pick(self.targets, self.first[numbers])
 
     def pick(self, tensor: Tensor, rows: Tensor) -> Tensor:
-        """`tensor[rows]` of one of the large tensors, some rows at a time, so that the file takes little memory."""
+        """`tensor[rows]` of one of the large tensors, a few rows at a time, each of which is then released."""
         picked = tensor.new_empty(len(rows), *tensor.shape[1:])
         for start in range(0, len(rows), PICKED):
             part = slice(start, start + PICKED)

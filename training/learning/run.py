@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,8 +19,8 @@ from .table import Table
 
 WEIGHT_DECAY = 0.01
 AVERAGING = 0.99  # how much of the average stays at each step …
-COUNTERS = ("done", "steps", "epoch", "best_score", "best_epoch")
 AVERAGED_FROM = 10  # … but less in the first steps, or the start would stay too long
+COUNTERS = ("done", "steps", "epoch", "best_score", "best_epoch")  # of a run's state
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Epoch:
     best: bool  # whether it is the best so far
     learning_rate: float  # at its end
     seconds: float  # of training so far
+
+
+def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
+    """The epoch whose weights were kept: the last that was the best so far. None if none was."""
+    return next((epoch for epoch in reversed(history) if epoch.best), None)
 
 
 class Run:

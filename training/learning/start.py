@@ -47,7 +47,6 @@ def _targets(data: TrainingData, rows: Tensor) -> tuple[Tensor, Tensor]:
         targets = data.candidates(part).double()
         total += counts[part] @ targets
         squares += float(counts[part] @ targets.square().sum(dim=1))
-        data.release()
     mean = total / len(rows)
     variance = squares / len(rows) - float(mean.square().sum())
     scale = max(variance, 0) ** 0.5 / data.targets.shape[1] ** 0.5

@@ -47,7 +47,6 @@ class Table:
         if self.targets is not None:
             return self.targets.index_select(0, numbers)
         picked = self.data.candidates(numbers.cpu()).to(self.device)
-        self.data.release()
         return (picked - self.mean) / self.scale
 
 
@@ -100,6 +99,4 @@ def _targets(network: ProjectionNetwork, data: TrainingData, device: torch.devic
     count = len(data.first)
     if count * data.targets.shape[1] * 4 > HELD_TARGETS:
         return None
-    targets = (data.candidates(torch.arange(count)).to(device) - network.target_mean) / network.target_scale
-    data.release()
-    return targets
+    return (data.candidates(torch.arange(count)).to(device) - network.target_mean) / network.target_scale

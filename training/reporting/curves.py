@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..learning.run import Epoch
+from ..learning.run import Epoch, best_epoch
 from ..plot_style import BLUE, COLOURS, DARK, FAINT, GREY, SMALL, new_figure, nothing, title
 
 if TYPE_CHECKING:
@@ -39,11 +39,6 @@ def learning_curves(history: Sequence[Epoch]) -> Figure:
     _line(rate, numbers, [epoch.learning_rate for epoch in history], "Learning rate", GREY, kept, named=False)
     rate.set_ylim(bottom=0)
     return figure
-
-
-def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
-    """The epoch whose weights were kept: the last that was the best so far. None if none was."""
-    return next((epoch for epoch in reversed(history) if epoch.best), None)
 
 
 def _line(

@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...perception.expression import ExpressionModel
-from ...perception.topology import CLOSED_LINES, IRISES, OPEN_LINES
 from ..plot_style import (
     BLUE,
     COLOURS,
     DARK,
-    FAINT,
     GREY,
     MARKERS,
     NORMAL,
     SMALL,
+    draw_face,
     fitted,
+    map_axes,
     name_rows,
     new_figure,
     nothing,
     title,
 )
-from ..report_numbers import OTHERS, Doubles
-from ..samples import Floats
+from ..report_numbers import OTHERS
 from .prompt_map import PromptMap
 from .regions import Importance
 from .worst import Wrong
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 1240  # pixels
-LINES = (*((*line, line[0]) for line in CLOSED_LINES), *OPEN_LINES, *((*rim, rim[0]) for _, rim in IRISES))
 ACROSS = 4  # faces in a row
 
 
@@ -56,13 +54,7 @@ def prompt_map(places: PromptMap) -> Figure:
         colour, marker = ("white", "o") if rank == OTHERS else (COLOURS[rank], MARKERS[rank])
         here = places.targets[places.target_ranks == rank]
         axes.scatter(here[:, 0], here[:, 1], large, color=colour, marker=marker, edgecolors="black", linewidths=1.4)
-    for axis, which, share in zip((axes.xaxis, axes.yaxis), ("first", "second"), places.shares.tolist(), strict=True):
-        axis.set_ticks([])
-        axis.set_label_text(f"{which} principal component: {100 * share:.0f} % of the variance", fontsize=SMALL)
-        axis.label.set_color(DARK)
-    axes.margins(0.06)
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.spines[:].set_color(FAINT)
+    map_axes(axes, places.shares, SMALL)
     title(
         axes,
         f"{_some(len(places.targets), places.prompts, 'prompt')} (large, black edge) and where "
@@ -125,13 +117,6 @@ def regions(found: Importance) -> Figure:
     bar.outline.set_visible(False)
     _shares(right, found)
     return figure
-
-
-def draw_face(axes: Axes, face: Floats | Doubles, colour: str, width: float) -> None:
-    """The lines of a face (478, 2 or more), y down, in any unit."""
-    for line in LINES:
-        axes.plot(face[list(line), 0], -face[list(line), 1], color=colour, linewidth=width, solid_capstyle="round")
-    axes.set_aspect("equal")
 
 
 def _shares(axes: Axes, found: Importance) -> None:

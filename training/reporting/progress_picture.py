@@ -14,11 +14,11 @@ from PIL import Image, ImageDraw
 
 from ...perception.panels import BRIGHT, DIM, Colour, text_width, write
 from ..judging.metrics import Interval
+from ..learning.run import Epoch, best_epoch
 
 if TYPE_CHECKING:
     from ..judging.evaluation import Evaluation
     from ..judging.verdict import Verdict
-    from ..learning.run import Epoch
 
 Scores = Mapping[str, Mapping[str, Interval]]
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
@@ -83,7 +83,7 @@ def stored_result_picture(metrics: Mapping[str, Any]) -> Image.Image:
     }
     sentences = [str(sentence) for sentence in metrics["verdict"]]
     return _result(
-        sentences[0].startswith("Ready"),
+        bool(metrics["ready"]),
         sentences,
         scores,
         prompts=int(metrics["prompts"]),
@@ -163,7 +163,8 @@ def _curves(canvas: Canvas, history: Sequence[Epoch], box: Box) -> None:
         Curve(name, colour, [(e.number, e.validation[metric]) for e in history if metric in e.validation])
         for metric, (name, colour) in CURVES.items()
     ]
-    best = next((epoch.number for epoch in reversed(history) if epoch.best), None)
+    kept = best_epoch(history)
+    best = None if kept is None else kept.number
     _plot(canvas, boxes[0], [loss], best)
     _plot(canvas, boxes[1], validation, best)
 

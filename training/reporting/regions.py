@@ -13,14 +13,14 @@ from ...perception.expression import ExpressionModel, rotations
 from ...perception.pose import angles
 from ...perception.regions import LEFT_EYE, LIPS, RIGHT_EYE
 from ...perception.vector import LANDMARKS, split
-from ...projection.checkpoint import SQUARE, Checkpoint
+from ...projection.checkpoint import Checkpoint
+from ...projection.features import RAREST
 from ..judging.evaluation import Evaluation
 from ..learning.cosine import centred_cosine
 from ..learning.data import TrainingData
 from ..report_numbers import drawn
 
 ROWS = 256  # held-out rows at most that are looked at
-RAREST = 1e-4  # probabilities below this count as this, so that their logarithms stay finite
 EYE = 32  # landmarks at the start of an eye's list in perception/regions.py: the lids' edges, and a ring around them
 
 NOSE = (  # the landmarks inside the outline of the template's nose, seen from the front
@@ -66,7 +66,7 @@ def importance(checkpoint: Checkpoint, data: TrainingData, evaluation: Evaluatio
     """
     chosen = torch.from_numpy(drawn(len(evaluation.rows), most))
     rows, device = evaluation.rows[chosen], checkpoint.neutral.device
-    sizes = data.image_sizes[rows].cpu() if checkpoint.metadata.uses_image_sizes else torch.tensor([SQUARE] * len(rows))
+    sizes = checkpoint.sizes(data.image_sizes[rows].cpu())
     landmarks, emotions = split(data.pick(data.vectors, rows).cpu())
     laid = align(true_proportions(landmarks, sizes), ExpressionModel.load().template)
     scale = torch.where(laid.scale > 0, laid.scale, 1)[:, None, None]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WIDTH = 1240  # pixels
 HEADLINES = {"centred_cosine": "centred cosine", "recall_at_1": "recall@1"}  # metric → its name
-SHPROJECTION = 20  # prompts of one column
+SHOWN = 20  # prompts of one column
 ROW = 27  # pixels from a row to the next
 CELL = 0.005  # shares below this are left blank
 DARK_CELL = 0.6  # shares above this have white letters
@@ -38,7 +38,7 @@ def scores(evaluation: Evaluation) -> Figure:
     return figure
 
 
-def prompts(evaluation: Evaluation, shown: int = SHPROJECTION) -> Figure:
+def prompts(evaluation: Evaluation, shown: int = SHOWN) -> Figure:
     """Recall@1 of each prompt with held-out rows: of many, the `shown` worst and the `shown` best."""
     worst, best = extremes(evaluation.per_prompt, shown)
     if not worst:
@@ -106,7 +106,7 @@ def confusions(evaluation: Evaluation) -> Figure:
     return figure
 
 
-def extremes(per_prompt: Sequence[Score], shown: int = SHPROJECTION) -> tuple[list[Score], list[Score]]:
+def extremes(per_prompt: Sequence[Score], shown: int = SHOWN) -> tuple[list[Score], list[Score]]:
     """The `shown` prompts of the lowest recall@1, worst first, and as many of the highest, best last.
 
     Of equal recall, that of the lower centred cosine counts as the worse. Up to twice as many prompts are halved.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,8 @@ from ..judging.evaluation import PROJECTION, Evaluation, Score
 from ..judging.metrics import Interval
 from ..judging.verdict import BEFORE, Verdict, beats
 from ..learning.data import TrainingData
-from ..learning.run import Epoch
+from ..learning.run import Epoch, best_epoch
+from ..plot_style import has_matplotlib
 from . import curves, pictures, training_plots
 from .page import details, escaped, fact_table, interval, page, paragraph, picture, section, table
 from .prompt_map import prompt_map
@@ -112,11 +112,6 @@ def write_training_report(
     with atomic_path(folder / REPORT) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return folder / REPORT
-
-
-def has_matplotlib() -> bool:
-    """Whether pictures can be drawn."""
-    return find_spec("matplotlib") is not None
 
 
 def state(evaluation: Evaluation, verdict: Verdict) -> str:
@@ -229,7 +224,7 @@ def _gain(name: str, before: Interval, lead: Interval) -> str:
 
 
 def _training(history: Sequence[Epoch], shown: Mapping[str, str]) -> str:
-    kept = curves.best_epoch(history)
+    kept = best_epoch(history)
     if not history:
         said = "No epochs were trained in this run."
     elif kept is None:

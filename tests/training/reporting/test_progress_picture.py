@@ -145,6 +145,7 @@ def test_a_stored_result_is_drawn_as_it_was() -> None:
     held, sentences = evaluation(), ["Ready: it is.", "And so on."]
     metrics = {
         "scores": {m: {k: [i.value, i.low, i.high] for k, i in of.items()} for m, of in held.scores.items()},
+        "ready": True,
         "verdict": sentences,
         "prompts": 7,
         "judged_rows": 40,

@@ -6,8 +6,8 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from perception_clip.training.learning import ridge
-from perception_clip.training.learning.ridge import PENALTIES, best_ridge
+from perception_clip.training.judging import ridge
+from perception_clip.training.judging.ridge import PENALTIES, best_ridge
 
 
 def data(rows: int, noise: float = 0.1, seed: int = 0) -> tuple[Tensor, Tensor]:

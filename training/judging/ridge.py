@@ -1,4 +1,4 @@
-"""Ridge regression in closed form: the start of training, and a rival that it has to beat."""
+"""Ridge regression in closed form: a rule that a projection has to beat."""
 
 from __future__ import annotations
 
