@@ -137,6 +137,11 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     add_device_argument(parser)
 
 
+def add_resume_argument(parser: argparse.ArgumentParser) -> None:
+    """`--resume`, of commands that can be stopped."""
+    parser.add_argument("--resume", action="store_true", help="go on where a run with the same flags was stopped")
+
+
 def settings_of(options: argparse.Namespace) -> Settings:
     """What `add_training_arguments` asked for."""
     return Settings(

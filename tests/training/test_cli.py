@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from perception_clip.projection.checkpoint import load
 from perception_clip.training.cli import main
+from perception_clip.training.commands import starter
 
 
 @pytest.fixture
@@ -61,6 +63,18 @@ def test_evaluate_on_another_dataset_says_so(tmp_path: Path, capsys: pytest.Capt
     assert main(["evaluate", "--data", str(data), "--checkpoint", str(checkpoint)]) == 0
     assert "trained on another dataset" in capsys.readouterr().out
     assert load(checkpoint).metadata.made_by.startswith("starter: 50 faces sampled")
+
+
+def test_a_starter_that_was_stopped_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = ["starter", "--text-encoder", "random", "--samples", "60", "--epochs", "3", "--size", "small"]
+    monkeypatch.setattr(starter, "stop_on_signals", lambda: nullcontext(lambda: True))  # as if Ctrl-C came at once
+    assert main([*common, "--out-dir", str(tmp_path)]) == 130
+    assert "--resume to go on" in capsys.readouterr().out
+    monkeypatch.undo()
+    assert main([*common, "--out-dir", str(tmp_path), "--resume"]) == 0
+    assert not (tmp_path / "training_state.pt").exists()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from ..arguments import add_sd15_encoder_arguments, add_training_arguments, positive, settings_of
+from ..arguments import (
+    add_resume_argument,
+    add_sd15_encoder_arguments,
+    add_training_arguments,
+    positive,
+    settings_of,
+)
 from ..console import print_result, progress_bar
 from ..encoders import load_encoder
 from ..fitting import fit
@@ -16,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sd15_encoder_arguments(parser)
     parser.add_argument("--samples", type=positive, default=SAMPLES, help="faces to sample (default: %(default)s)")
     add_training_arguments(parser)
+    add_resume_argument(parser)
     parser.set_defaults(epochs=EPOCHS)
 
 
@@ -24,5 +31,13 @@ def run(options: argparse.Namespace) -> int:
     dataset = sample_dataset(encoder, options.samples, options.seed)
     made_by = origin("starter", options.samples, dataset.meta["landmarker"])
     with stop_on_signals() as stop, progress_bar(options.epochs) as show:
-        fitted = fit(dataset, options.out_dir, settings_of(options), made_by=made_by, progress=show, stop=stop)
+        fitted = fit(
+            dataset,
+            options.out_dir,
+            settings_of(options),
+            made_by=made_by,
+            resume=options.resume,
+            progress=show,
+            stop=stop,
+        )
     return print_result(fitted)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ...projection.checkpoint import load as load_checkpoint
-from ..arguments import add_training_arguments, settings_of
+from ..arguments import add_resume_argument, add_training_arguments, settings_of
 from ..console import print_result, progress_bar
 from ..fitting import assist, fit
 from ..learning.processes import joined
@@ -17,8 +17,8 @@ from ..stopping import stop_on_signals
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="training_data.npz, or a dataset that grows (.db)")
     add_training_arguments(parser)
+    add_resume_argument(parser)
     parser.add_argument("--init", type=Path, metavar="CHECKPOINT", help="start from this checkpoint, not from nothing")
-    parser.add_argument("--resume", action="store_true", help="go on where a run with the same flags was stopped")
     parser.add_argument(
         "--drop-bad-rows", action="store_true", help="go on without rows that hold NaN and the like, naming them"
     )
