@@ -140,7 +140,7 @@ def test_progress_comes_with_the_learning_curves(host: Host, dataset: str) -> No
 
 
 def test_cancelling_stops_at_once_and_leaves_nothing(host: Host, nothing_left: None) -> None:
-    name = collect(host, "long", 4000)
+    name = collect(host, "many", 4000)
     graph = train(name, "never", size="large", epochs=10_000)
     with listen(host.port, "a-canceller", silence=60) as payloads:
         prompt = host.queue(graph, client="a-canceller")
@@ -157,9 +157,9 @@ def test_cancelling_stops_at_once_and_leaves_nothing(host: Host, nothing_left: N
 
 def test_a_cancelled_run_keeps_the_checkpoint_of_that_name(host: Host, dataset: str) -> None:
     host.run(train(dataset, "kept"))
-    collect(host, "long", 4000)
+    collect(host, "many", 4000)
     before = files(host)
-    prompt = host.queue(train("long", "kept", size="large", epochs=10_000))
+    prompt = host.queue(train("many", "kept", size="large", epochs=10_000))
     time.sleep(2)
     host.post("/interrupt", {})
     assert "execution_interrupted" in host.wait(prompt).events

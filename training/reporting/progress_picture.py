@@ -36,6 +36,7 @@ WIDTH = 1024
 CURVES_HEIGHT = 300
 ZOOM = 2  # lines are drawn so much larger, then reduced, so that they are smooth
 TICKS = 5  # numbers on an axis, about
+LONGEST = 6  # digits of a number on an axis
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,8 @@ def ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
 def number(value: float, span: float) -> str:
     """A number of an axis that spans so much, with no more digits than tell its ticks apart."""
     if not 1e-3 <= span < 1e5:
-        return f"{value + 0.0:.2g}"
+        digits = 2 if value == 0 else max(2, math.ceil(math.log10(abs(value) / (span / TICKS))) + 1)
+        return f"{value + 0.0:.{min(digits, LONGEST)}g}"
     return f"{value:,.{max(0, math.ceil(-math.log10(span / TICKS)))}f}"
 
 

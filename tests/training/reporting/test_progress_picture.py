@@ -174,6 +174,14 @@ def test_ticks_are_round_in_range_and_tell_apart(low: float, span: float) -> Non
     assert len({number(value, span) for value in found}) == len(found) or span < 1e-3 * abs(low) or span > 1e5
 
 
+@pytest.mark.parametrize(
+    ("value", "span", "said"),
+    [(0.25, 1.0, "0.2"), (0.03126, 5.7e-5, "0.03126"), (0.0, 1e-5, "0"), (3e-5, 1e-4, "3e-05"), (2.5e6, 1e7, "2.5e+06")],
+)
+def test_a_number_has_the_digits_that_tell_ticks_apart(value: float, span: float, said: str) -> None:
+    assert number(value, span) == said
+
+
 @given(st.text(max_size=300), st.integers(60, 600))
 def test_wrapped_lines_fit(words: str, width: int) -> None:
     lines = list(wrapped(words, SMALL, width))
