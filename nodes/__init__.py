@@ -8,10 +8,15 @@ from . import host
 from .dataset_info import DatasetInfo
 from .dataset_writer import DatasetWriter
 from .edit_perception import EditPerception
+from .emotion_prompts import EmotionPrompts
 from .face_perception import FacePerception
 from .face_perception_video import FacePerceptionVideo
+from .inspect_projection import InspectProjection
+from .join_perceptions import JoinPerceptions
+from .perception_arithmetic import PerceptionArithmetic
 from .perception_info import PerceptionInfo
 from .perception_projection import PerceptionProjection
+from .perception_schedule import PerceptionSchedule
 from .starter_projection import StarterProjection
 from .stored_perception import LoadPerception, SavePerception
 from .train_projection import TrainProjection
@@ -27,9 +32,14 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
             FacePerceptionVideo,
             PerceptionInfo,
             EditPerception,
+            PerceptionArithmetic,
+            JoinPerceptions,
+            PerceptionSchedule,
             SavePerception,
             LoadPerception,
             PerceptionProjection,
+            InspectProjection,
+            EmotionPrompts,
             DatasetWriter,
             DatasetInfo,
             StarterProjection,

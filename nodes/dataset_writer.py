@@ -14,7 +14,7 @@ from ..perception.vector import Perceptions
 from ..training.glance import Glance, glance
 from ..training.samples import SPLITS
 from ..training.store import Store, StoreError, dataset_path
-from . import host
+from . import clips, host
 from .checks import check_choice, check_perceptions
 from .face_perception import PERCEPTION, count
 
@@ -126,7 +126,7 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
         check_choice("split", split, (NO_SPLIT, *SPLITS))
         texts = prompt_of_each(prompt, prompts, perception)
         path = dataset_path(host.datasets_folder(), dataset)
-        encoder = host.encoder(clip)
+        encoder = clips.encoder(clip)
         seen = (perception.scores > 0).nonzero()[:, 0].tolist()
         faces, texts = perception.select(seen), [texts[index] for index in seen]
         with Store(path) as store:
@@ -176,7 +176,7 @@ def prompt_of_each(prompt: str, prompts: str, perception: Perceptions) -> list[s
     return lines if prompts == PER_FACE else [lines[frame] for frame in perception.frames.tolist()]
 
 
-def bind(store: Store, encoder: host.ClipEncoder, perception: Perceptions) -> None:
+def bind(store: Store, encoder: clips.ClipEncoder, perception: Perceptions) -> None:
     """`Store.bind`; its message also says where on the graph to change what does not fit."""
     try:
         store.bind(encoder.identity, encoder.fingerprint, perception.landmarker, perception.emotion_model)
@@ -187,7 +187,7 @@ def bind(store: Store, encoder: host.ClipEncoder, perception: Perceptions) -> No
         ) from error
 
 
-def vectors_of(texts: Sequence[str], store: Store, encoder: host.ClipEncoder) -> Tensor:
+def vectors_of(texts: Sequence[str], store: Store, encoder: clips.ClipEncoder) -> Tensor:
     """Prompts → (N, 768): as the dataset has them, or else encoded; each once. Stops when the run is cancelled."""
     different = dict.fromkeys(texts)
     progress = host.progress(len(different))
@@ -217,12 +217,12 @@ def frequent_prompts(found: Glance) -> Iterable[str]:
         yield f"and {count(more, 'more prompt')}"
 
 
-def too_long(texts: Sequence[str], encoder: host.ClipEncoder) -> Iterable[str]:
+def too_long(texts: Sequence[str], encoder: clips.ClipEncoder) -> Iterable[str]:
     """A line if some of the prompts are longer than what counts of them."""
     cut = [text for text in dict.fromkeys(texts) if encoder.is_cut(text)]
     if cut:
         others = f" (and {len(cut) - 1} more)" if len(cut) > 1 else ""
-        yield f"longer than {host.TOKENS} tokens, and what is beyond them is lost: {quoted(cut[0])}{others}"
+        yield f"longer than {clips.TOKENS} tokens, and what is beyond them is lost: {quoted(cut[0])}{others}"
 
 
 def quoted(text: str) -> str:

@@ -6,19 +6,15 @@ again loads nothing.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from html import escape
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import comfy.model_management
 import comfy.utils
@@ -36,23 +32,13 @@ from ..perception.emotion_classifier import HUB_ID, TransformersEmotions
 from ..perception.engines import BUNDLED, EmotionModel, Landmarker
 from ..perception.expression import ExpressionModel
 from ..perception.landmarker import BundledLandmarker
-from ..perception.names import is_name
 from ..perception.vector import Perceptions
 from ..perception.videos import Video, VideoInMemory
-from ..projection import checkpoint as projection
-from ..training.encoders import PROBE
-from ..training.samples import EMBEDDING, SD15
 
 MEDIAPIPE_MODELS, EMOTION_MODELS = "mediapipe", "emotion"  # folders below ComfyUI's models/, and their keys
 MODELS = "perception_clip"  # the folder below ComfyUI's models/, and its key in extra_model_paths.yaml
-NO_CHECKPOINT = "no checkpoint yet"
-LONGEST_NAME = 60  # characters of a checkpoint's name
 FREED = 1 << 30  # bytes of a graphics card's memory that training wants free, beside ComfyUI's models
 PICTURE_SECONDS = 0.5  # from one picture of a node's progress to the next
-END = 49407  # CLIP's token for the end of the text
-PROMPTS_AT_ONCE = 16  # encoded before a cancelled run can stop
-KNOWN_PROMPTS = 4096  # whose vectors are kept, of each CLIP, 3 kB each
-TOKENS = 75  # of a prompt that its text vector tells of, beside the start and the end
 PREVIEWS = 16  # a preview is for looking at: of a long batch, the first pictures
 
 log = logging.getLogger(__name__)
@@ -67,7 +53,7 @@ def register_folders() -> None:
 def landmarker(engine: str, detector: str, min_confidence: float) -> Landmarker:
     """One of engines.LANDMARKERS, on ComfyUI's device, loaded once for each choice of options."""
     if engine == BUNDLED:
-        return _bundled_landmarker(detector, min_confidence, str(comfy.model_management.get_torch_device()))
+        return _bundled_landmarker(detector, min_confidence, device())
     folders = [Path(folder) for folder in folder_paths.get_folder_paths(MEDIAPIPE_MODELS)]
     return mediapipe_landmarker.open_landmarker(mediapipe_landmarker.find_task(folders), min_confidence=min_confidence)
 
@@ -146,173 +132,6 @@ def file_state(path: Path | None) -> str:
 def expression_model() -> ExpressionModel:
     """The bundled expression model on the CPU, where perceptions are; read when first needed."""
     return _bundled_emotions("cpu")
-
-
-def checkpoints() -> dict[str, Path]:
-    """The projection checkpoints by name, `best_model` first: the pack's own folder, then ComfyUI's models."""
-    folders = [projection.DEFAULT_FOLDER, *map(Path, folder_paths.get_folder_paths(MODELS))]
-    return projection.find(folders)
-
-
-def checkpoint_state(name: str) -> str:
-    """Changes whenever the checkpoint's file does; equal for equal files."""
-    return file_state(checkpoints().get(name))
-
-
-def new_checkpoint(name: str) -> Path:
-    """Where a node writes the checkpoint `name` (name.safetensors); one that is there already is meant to be replaced.
-
-    Raises CheckpointError for a name that is no file name, or that another folder's checkpoint has, which is listed
-    first and would go on being used.
-    """
-    plain = name.strip().removesuffix(".safetensors")
-    if not is_name(plain, LONGEST_NAME):
-        raise projection.CheckpointError(
-            f"{name!r} cannot be a checkpoint's name. Use up to {LONGEST_NAME} letters, digits, spaces, dots, dashes "
-            "and underscores, beginning with a letter and not ending with a dot or a space: 'my_projection'"
-        )
-    path = Path(folder_paths.get_folder_paths(MODELS)[0]) / f"{plain}.safetensors"
-    listed = checkpoints().get(path.name, path)
-    if listed != path:
-        raise projection.CheckpointError(
-            f"There is a checkpoint {path.name} in {listed.parent} already, and it would be used instead of one in "
-            f"{path.parent}. Give another name, or move that file there"
-        )
-    return path
-
-
-def written(name: str) -> None:
-    """Remember the checkpoint of that name as a node has just written it; see `changes`."""
-    _written[name] = checkpoint_state(name)
-
-
-def changes(name: str) -> int:
-    """How often the checkpoint that a node wrote was changed or removed by others: then the node has to run again."""
-    plain = name.strip().removesuffix(".safetensors") + ".safetensors"
-    if plain in _written and _written[plain] != checkpoint_state(plain):
-        del _written[plain]
-        _changes[plain] += 1
-    return _changes[plain]
-
-
-_written: dict[str, str] = {}
-_changes: Counter[str] = Counter()
-
-
-def checkpoint(name: str, device: str | None = None) -> projection.Checkpoint:
-    """The checkpoint of that name on the device, ComfyUI's if not given, read once for each version of its file.
-
-    Raises CheckpointError, with the remedy, when there is none of that name or it cannot be used.
-    """
-    found = checkpoints()
-    if name not in found:
-        others = f"Choose one of these: {', '.join(found)}. Or make" if found else "Make"
-        raise projection.CheckpointError(
-            f"There is no projection checkpoint named {name!r}. {others} a first one from your Stable Diffusion "
-            "1.5 checkpoint, without any data of your own: queue Starter Projection with its CLIP, or open a terminal "
-            f"in {projection.DEFAULT_FOLDER.parents[1]} and run, with ComfyUI's Python,\n"
-            "python -m training starter --text-encoder PATH/TO/YOUR_SD15.safetensors\n"
-            f"or put a .safetensors or .pth checkpoint into {_models_folder()}. Then press R in ComfyUI to "
-            "refresh the list and choose it in this node."
-        )
-    return _checkpoint(found[name], checkpoint_state(name), device or str(comfy.model_management.get_torch_device()))
-
-
-@lru_cache(maxsize=4)
-def _checkpoint(path: Path, state: str, device: str) -> projection.Checkpoint:
-    with torch.inference_mode(False):
-        loaded = projection.load(path, device=device)
-    log.info("Perception CLIP: loaded %s", path)
-    return loaded
-
-
-@dataclass(frozen=True)
-class ClipEncoder:
-    """A graph's CLIP as a text encoder of Stable Diffusion 1.5's text space (see training/encoders.py)."""
-
-    clip: Any
-    fingerprint: Tensor  # (768,) its vector for the probe sentence
-    dim: int = EMBEDDING
-    space: str = SD15
-    shows_progress: bool = False  # on the running node, while it encodes
-
-    @property
-    def identity(self) -> str:
-        """Names the weights as far as they can be told apart: by what they make of the probe sentence."""
-        digest = hashlib.sha256(self.fingerprint.numpy().tobytes()).hexdigest()
-        return f"comfyui-clip:{digest[:16]}"
-
-    def encode(self, prompts: Sequence[str]) -> Tensor:
-        """Prompts → (N, 768) float32 on the CPU: the end-of-text state after the final layer norm."""
-        known = _known.setdefault(self.clip, {})
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
-        update = progress(len(new)) if self.shows_progress else None
-        for start in range(0, len(new), PROMPTS_AT_ONCE):
-            part = new[start : start + PROMPTS_AT_ONCE]
-            known |= dict(zip(part, _text_vectors(self.clip, part), strict=True))
-            if update is not None:
-                update(start + len(part))
-        vectors = [known[prompt] for prompt in prompts]
-        while len(known) > KNOWN_PROMPTS:
-            del known[next(iter(known))]  # the oldest
-        return torch.stack(vectors) if vectors else torch.empty(0, EMBEDDING)
-
-    def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """Nothing: the sd15 space has no further vectors."""
-        return {}
-
-    def showing_progress(self) -> ClipEncoder:
-        """The same; encoding then shows a progress bar on the running node, and stops when the run is cancelled."""
-        return replace(self, shows_progress=True)
-
-    def is_cut(self, prompt: str) -> bool:
-        """Whether the prompt is longer than `TOKENS`: ComfyUI encodes it in parts, and the first is its vector."""
-        return len(self.clip.tokenize(prompt)["l"]) > 1
-
-
-def encoder(clip: Any) -> ClipEncoder:
-    """Wrap a graph's CLIP; the probe sentence is encoded once for each CLIP object.
-
-    Raises ValueError for a CLIP of another family than Stable Diffusion 1.5's.
-    """
-    known = _known.setdefault(clip, {})
-    if PROBE not in known:
-        [known[PROBE]] = _text_vectors(clip, [PROBE])
-    return ClipEncoder(clip, known[PROBE])
-
-
-_known: WeakKeyDictionary[Any, dict[str, Tensor]] = WeakKeyDictionary()  # of each CLIP, prompt → (768,)
-
-
-def _text_vectors(clip: Any, prompts: Sequence[str]) -> Tensor:
-    """Prompts → (N, 768) float32 on the CPU, encoded together as if they were the parts of one long prompt.
-
-    Of parts, ComfyUI gives the vector of the first and the states of all. The others' vectors are their states at the
-    end of the text, if that is so of the first; it is not with CLIP Set Last Layer, and then each is encoded alone.
-    """
-    parts = [clip.tokenize(prompt) for prompt in prompts]
-    if all(set(tokens) == {"l"} for tokens in parts):
-        first = [tokens["l"][0] for tokens in parts]  # of a prompt beyond 77 tokens its beginning
-        states, pooled = clip.encode_from_tokens({"l": first}, return_pooled="unprojected")
-        if pooled is not None and pooled.shape == (1, EMBEDDING):
-            if len(prompts) == 1:
-                alone: Tensor = pooled.to(device="cpu", dtype=torch.float32, copy=True)
-                return alone
-            ends = [_end(part) for part in first]
-            vectors: Tensor = states.view(len(first), -1, EMBEDDING)[range(len(first)), ends].to("cpu", torch.float32)
-            if torch.allclose(vectors[:1], pooled.to(vectors), atol=1e-3):
-                return vectors
-            return torch.cat([_text_vectors(clip, [prompt]) for prompt in prompts])
-    raise ValueError(
-        "This CLIP is not Stable Diffusion 1.5's, so its text vectors are of another kind. Connect the CLIP "
-        "of a Stable Diffusion 1.5 checkpoint (CheckpointLoaderSimple), or CLIP ViT-L/14 loaded with CLIPLoader. "
-        "For Stable Diffusion XL, make the dataset outside ComfyUI: python -m training build --space sdxl"
-    )
-
-
-def _end(part: Sequence[tuple[Any, ...]]) -> int:
-    """Where the text ends in a prompt's tokens; some may be vectors, of embeddings that the user has loaded."""
-    return next(place for place, (token, *_) in enumerate(part) if isinstance(token, int) and token == END)
 
 
 def datasets_folder() -> Path:
@@ -414,5 +233,11 @@ def preview(pictures: Tensor) -> dict[str, Any]:
     return {"images": ui.PreviewImage(pictures[:PREVIEWS]).as_dict()["images"]}
 
 
-def _models_folder() -> Path:
-    return Path(folder_paths.models_dir) / MODELS
+def model_folders() -> list[Path]:
+    """ComfyUI's folders for projection checkpoints; new ones go into the first."""
+    return list(map(Path, folder_paths.get_folder_paths(MODELS)))
+
+
+def device() -> str:
+    """Where models run."""
+    return str(comfy.model_management.get_torch_device())

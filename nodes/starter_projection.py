@@ -7,12 +7,13 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..projection.checkpoint import Checkpoint, CheckpointError, load
+from ..projection.checkpoint import Checkpoint, load
+from ..projection.checkpoint_file import CheckpointError
 from ..training.learning.settings import Settings
 from ..training.reporting.progress_picture import stored_result_picture
 from ..training.samples import same_vector
 from ..training.starter import EPOCHS, SAMPLED, SAMPLES, origin, sample_dataset
-from . import host
+from . import checkpoints, clips, host
 from .train_projection import checkpoint_inputs, checkpoint_outputs, outcome, reported, train_to
 
 BEGINNING = (
@@ -52,16 +53,16 @@ class StarterProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships n
     @classmethod
     def fingerprint_inputs(cls, name: str | None, **_: Any) -> int:
         """Run again when the checkpoint was removed or replaced by others."""
-        return host.changes(name or "")
+        return checkpoints.changes(name or "")
 
     @classmethod
     def execute(cls, clip: Any, name: str, seed: int, samples: int) -> io.NodeOutput:
-        target, encoder = host.new_checkpoint(name), host.encoder(clip)
+        target, encoder = checkpoints.new_path(name), clips.encoder(clip)
         made_by = origin("starter", samples, f"{SAMPLED}{host.expression_model().identity}")
         made = earlier(target)
         if made is not None and is_same(made, encoder, made_by, samples, seed):
             picture = stored_result_picture(made.metadata.metrics)
-            host.written(target.name)
+            checkpoints.written(target.name)
             note = f"{target.name}: made before from the same CLIP, samples and seed, and used again"
             return reported(target, made.metadata.metrics["verdict"], picture, [note, BEGINNING])
         dataset = sample_dataset(encoder.showing_progress(), samples, seed)
@@ -78,7 +79,7 @@ def earlier(path: Path) -> Checkpoint | None:
         return None
 
 
-def is_same(made: Checkpoint, encoder: host.ClipEncoder, made_by: str, samples: int, seed: int) -> bool:
+def is_same(made: Checkpoint, encoder: clips.ClipEncoder, made_by: str, samples: int, seed: int) -> bool:
     """Whether a checkpoint is what would be made again."""
     metadata = made.metadata
     if made.fingerprint is None or not same_vector(made.fingerprint.numpy(), encoder.fingerprint.numpy()):

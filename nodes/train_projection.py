@@ -17,7 +17,7 @@ from ..training.learning.settings import SIZES, Settings
 from ..training.npz import Dataset
 from ..training.opening import opened
 from ..training.reporting.progress_picture import curve_picture, result_picture
-from . import host
+from . import checkpoints, host
 from .checks import check_choice
 from .dataset_info import dataset_input, file_of, path_input
 from .face_perception import advanced
@@ -61,7 +61,7 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
                 *checkpoint_inputs("best_model"),
                 io.Combo.Input(
                     "init",
-                    options=[NO_INIT, *host.checkpoints()],
+                    options=[NO_INIT, *checkpoints.listed()],
                     default=NO_INIT,
                     optional=True,
                     tooltip="A checkpoint to continue from, such as that of Starter Projection; its size is kept, and "
@@ -95,8 +95,8 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
         cls, dataset: str | None, name: str | None = None, init: str | None = NO_INIT, **_: Any
     ) -> str:
         """Run again when the dataset or `init` has changed, or the checkpoint was removed or replaced by others."""
-        state = f"{host.dataset_state(dataset or '')} {host.changes(name or '')}"
-        return state if init == NO_INIT else f"{state} {host.checkpoint_state(init or '')}"
+        state = f"{host.dataset_state(dataset or '')} {checkpoints.changes(name or '')}"
+        return state if init == NO_INIT else f"{state} {checkpoints.state(init or '')}"
 
     @classmethod
     def execute(
@@ -111,9 +111,9 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
         val_split: float = 0.2,
     ) -> io.NodeOutput:
         check_choice("size", size, SIZES)
-        target, file = host.new_checkpoint(name), file_of(dataset, path)
+        target, file = checkpoints.new_path(name), file_of(dataset, path)
         with host.training() as device:
-            start = None if init == NO_INIT else host.checkpoint(init, device="cpu")
+            start = None if init == NO_INIT else checkpoints.own(init)
             settings = Settings(epochs=epochs, size=size, seed=seed, device=device, val_split=val_split)
             with opened(file) as samples:
                 fitted = train_to(target, samples, settings, init=start)
@@ -180,7 +180,7 @@ def train_to(
         progress=show,
         stop=host.stop_if_cancelled,
     )
-    host.written(target.name)
+    checkpoints.written(target.name)
     return fitted
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .alignment import normalised
 from .expression import ExpressionModel
+from .joining import both
 from .vector import EMOTIONS, Perceptions, bounding_boxes, pack
 
 FLOOR = 1e-4  # the least probability that a change is reckoned from: what was 0 can grow, too
@@ -54,7 +55,7 @@ def edit(
     after = model.probabilities(moved, sizes)
     evidence = after.clamp_min(FLOOR).log() - before.clamp_min(FLOOR).log()
     emotions = (perceptions.emotions.clamp_min(FLOOR).log() + evidence).softmax(dim=1)
-    return _changed(perceptions, moved, emotions)
+    return changed(perceptions, moved, emotions)
 
 
 def mix(first: Perceptions, second: Perceptions, share: float, model: ExpressionModel) -> Perceptions:
@@ -82,11 +83,11 @@ def mix(first: Perceptions, second: Perceptions, share: float, model: Expression
     scale = torch.where(pose.scale > 0, pose.scale, torch.inf)  # a face without extent stays as it is
     move = share * (other.points - pose.points) / scale[:, None, None] @ pose.rotation.transpose(1, 2)
     moved = first.landmarks + normalised(move, first.image_sizes.to(move.device)).to(first.landmarks)
-    mixed = _changed(first, moved, torch.lerp(first.emotions, second.emotions, share))
+    mixed = changed(first, moved, torch.lerp(first.emotions, second.emotions, share))
     return replace(
         mixed,
-        landmarker=_both(first.landmarker, second.landmarker),
-        emotion_model=_both(first.emotion_model, second.emotion_model),
+        landmarker=both(first.landmarker, second.landmarker),
+        emotion_model=both(first.emotion_model, second.emotion_model),
     )
 
 
@@ -105,13 +106,11 @@ def _move(
     return total
 
 
-def _changed(perceptions: Perceptions, landmarks: Tensor, emotions: Tensor) -> Perceptions:
-    """The perceptions with other landmarks and emotions; each edge of a box moves as the outermost landmarks do."""
+def changed(perceptions: Perceptions, landmarks: Tensor, emotions: Tensor) -> Perceptions:
+    """The perceptions with other landmarks (N, 478, 3), normalised, and emotion probabilities (N, 7).
+
+    Each edge of a box moves as the outermost landmarks do. Raises ValueError for NaN or infinite values.
+    """
     sizes = perceptions.image_sizes
     shift = bounding_boxes(landmarks, sizes) - bounding_boxes(perceptions.landmarks, sizes)
     return replace(perceptions, vectors=pack(landmarks, emotions), boxes=perceptions.boxes + shift)
-
-
-def _both(first: str, second: str) -> str:
-    """The identity of what two models made together."""
-    return first if second in first.split(" + ") else f"{first} + {second}"

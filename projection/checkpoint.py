@@ -7,7 +7,6 @@ for whoever wants torch's own format. Neither is ever unpickled.
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,27 +16,24 @@ import torch
 from torch import Tensor
 
 from ..perception.files import atomic_path
-from ..perception.vector import validate
+from ..perception.vector import Perceptions, validate
+from .checkpoint_file import METADATA_KEY, SUFFIXES, CheckpointError, Content, read
 from .network import Architecture, ProjectionNetwork
+from .spaces import SD15, SPACES, Space
 
-FORMAT_VERSION = 2  # 1 had other features
-METADATA_KEY = "perception_clip"
+FORMAT_VERSION = 3  # 1 had other features; 2 knew neither its prompts nor how far its faces reach
 DEFAULT_FOLDER = Path(__file__).resolve().parent / "checkpoints"
 BEST = "best_model"
-SUFFIXES = (".safetensors", ".pth")  # the first is preferred where both lie side by side
 NETWORK = "network."  # prefix of the network's tensors in the file
+PROMPTS = "prompt_vectors"
 SQUARE = (1, 1)  # the (height, width) assumed for training data that came without any
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message names the file and says what to do."""
 
 
 @dataclass(frozen=True)
 class Metadata:
     """What a checkpoint says of itself."""
 
-    space: str = "sd15"  # whose text space it projects into
+    space: str = SD15.name  # one of SPACES: whose text space it projects into
     encoder: str = "unknown"  # identity of the text encoder that made the targets
     landmarker: str = "unknown"
     emotion_model: str = "unknown"
@@ -45,6 +41,7 @@ class Metadata:
     uses_image_sizes: bool = True  # False: trained without picture sizes, so every picture counts as square
     dataset: dict[str, Any] = field(default_factory=dict)  # sha256, samples
     metrics: dict[str, Any] = field(default_factory=dict)  # on held-out groups
+    prompts: list[str] = field(default_factory=list)  # the most frequent in training, P
 
 
 @dataclass(frozen=True)
@@ -53,12 +50,18 @@ class Checkpoint:
 
     network: ProjectionNetwork
     metadata: Metadata
-    neutral: Tensor  # (768,) float32: where a neutral face projects to
-    fingerprint: Tensor | None  # (768,) the encoder's vector for the probe sentence, where known
+    neutral: Tensor  # (W,) float32: where a neutral face projects to
+    fingerprint: Tensor | None = None  # (768,) the encoder's sd15 vector for the probe sentence, where known
+    prompt_vectors: Tensor | None = None  # (P, W) float32: the targets of `metadata.prompts`
+
+    @property
+    def space(self) -> Space:
+        """The text space it projects into."""
+        return SPACES[self.metadata.space]
 
     @property
     def width(self) -> int:
-        """The width of the vectors it makes: 768 in the sd15 space."""
+        """The width W of the vectors it makes: 768 in the sd15 space."""
         return self.network.architecture.output
 
     def sizes(self, image_sizes: Tensor) -> Tensor:
@@ -67,7 +70,7 @@ class Checkpoint:
 
     @torch.inference_mode()
     def project(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
-        """Perceptions (N, 1441) and their (height, width) (N, 2) → CLIP vectors (N, 768) float32 on the CPU.
+        """Perceptions (N, 1441) and their (height, width) (N, 2) → CLIP vectors (N, W) float32 on the CPU.
 
         Raises ValueError, naming the row, for invalid perceptions.
         """
@@ -75,15 +78,24 @@ class Checkpoint:
         projected: Tensor = self.network(validate(vectors).to(device), self.sizes(image_sizes).to(device))
         return projected.cpu()
 
+    @torch.inference_mode()
+    def distance(self, perceptions: Perceptions) -> Tensor:
+        """How far faces are from the mean face of the training, (N,) on the CPU; see FaceFeatures.distance."""
+        device, sizes = self.neutral.device, self.sizes(perceptions.image_sizes)
+        return self.network.features.distance(perceptions.vectors.to(device), sizes.to(device)).cpu()
+
+    def neutral_of(self, perceptions: Perceptions) -> Tensor:
+        """Where the faces would project to, were they neutral: (N, W), the same for all."""
+        return self.neutral.cpu().expand(len(perceptions), -1)
+
 
 def save(checkpoint: Checkpoint, folder: Path, name: str = BEST) -> Path:
     """Write `name`.safetensors and `name`.pth into `folder`, each whole or not at all; return the first."""
     from safetensors.torch import save_file
 
     tensors = {NETWORK + key: value for key, value in checkpoint.network.state_dict().items()}
-    tensors["neutral"] = checkpoint.neutral
-    if checkpoint.fingerprint is not None:
-        tensors["fingerprint"] = checkpoint.fingerprint
+    others = {"neutral": checkpoint.neutral, "fingerprint": checkpoint.fingerprint, PROMPTS: checkpoint.prompt_vectors}
+    tensors |= {key: value for key, value in others.items() if value is not None}
     tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     description = json.dumps(
         {
@@ -106,7 +118,17 @@ def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
     Raises CheckpointError, naming the file and the remedy, when it is missing, not one of ours, of a newer
     format, incomplete, holds NaN, or carries a pickle payload.
     """
-    tensors, description = _read(path)
+    return assembled(path, read(path), device)
+
+
+def assembled(path: Path, content: Content, device: str | torch.device) -> Checkpoint:
+    """The checkpoint of a file's content; see `load`."""
+    if content.description is None:
+        raise CheckpointError(
+            f"{path}: not written by this pack's training, so only its weights are known. Steer with it, but train or "
+            "judge another: make one with `python -m training train`"
+        )
+    tensors, description = content.tensors, dict(content.description)
     version = description.pop("format_version", None)
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise CheckpointError(f"{path}: format version {version} is newer than this pack reads; update the pack")
@@ -117,13 +139,14 @@ def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
         metadata = Metadata(**description)
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged, or not a perception projection ({error}); train it anew") from error
-    neutral, fingerprint = tensors.get("neutral"), tensors.get("fingerprint")
-    width = (network.architecture.output,)
-    if neutral is None or neutral.shape != width or (fingerprint is not None and fingerprint.shape != width):
-        raise CheckpointError(f"{path}: its neutral vector or fingerprint is missing or misshaped; train it anew")
-    if not all(tensor.isfinite().all() for tensor in tensors.values()):
-        raise CheckpointError(f"{path}: holds NaN or infinite weights; train it anew")
-    return Checkpoint(network.eval().to(device), metadata, neutral.float().to(device), fingerprint)
+    _check(path, metadata, network.architecture.output, tensors)
+    return Checkpoint(
+        network.eval().to(device),
+        metadata,
+        tensors["neutral"].float().to(device),
+        tensors.get("fingerprint"),
+        tensors.get(PROMPTS),
+    )
 
 
 def find(folders: Sequence[Path]) -> dict[str, Path]:
@@ -141,47 +164,23 @@ def find(folders: Sequence[Path]) -> dict[str, Path]:
     return dict(sorted(found.items(), key=lambda item: (Path(item[0]).stem != BEST, item[0])))
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and decoded metadata of a checkpoint file."""
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such checkpoint; train one, or choose another")
-    if path.suffix == ".pth":
-        tensors, text = _read_pth(path)
-    else:
-        tensors, text = _read_safetensors(path)
-    try:
-        description = json.loads(text)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a perception projection (it has no metadata of ours)") from error
-    if not isinstance(description, dict):
-        raise CheckpointError(f"{path}: not a perception projection (its metadata is not an object)")
-    return tensors, description
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no mapping
-            return tensors, (file.metadata() or {}).get(METADATA_KEY)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
-
-
-def _read_pth(path: Path) -> tuple[dict[str, Tensor], Any]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        # torch's own message advises to switch its safety off; it is kept as the cause, and not repeated here.
+def _check(path: Path, metadata: Metadata, width: int, tensors: Mapping[str, Tensor]) -> None:
+    """Raise CheckpointError unless what lies beside the network fits it, and all of it is finite."""
+    space = SPACES.get(metadata.space)
+    if space is None or space.width != width:
         raise CheckpointError(
-            f"{path}: refused. It is damaged, or carries objects other than tensors, which could run code. "
-            "Use a file that this pack's training wrote"
-        ) from error
-    tensors = content.get("tensors") if isinstance(content, Mapping) else None
-    if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise CheckpointError(f"{path}: not a checkpoint of this pack; train one with `python -m training train`")
-    return dict(tensors), content.get(METADATA_KEY)
+            f"{path}: projects into {width} dimensions of the text space {metadata.space!r}, which this pack does not "
+            f"know; train it anew, for {' or '.join(SPACES)}"
+        )
+    known = len(metadata.prompts)
+    shapes = {"neutral": (width,), "fingerprint": (SD15.width,), PROMPTS: (known, width)}
+    needed = {"neutral", PROMPTS} if known else {"neutral"}
+    for name, shape in shapes.items():
+        tensor = tensors.get(name)
+        if name in needed if tensor is None else tensor.shape != shape:
+            raise CheckpointError(f"{path}: its {name.replace('_', ' ')} is missing or misshaped; train it anew")
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise CheckpointError(f"{path}: holds NaN or infinite weights; train it anew")
 
 
 def _network(architecture: Architecture, tensors: Mapping[str, Tensor]) -> ProjectionNetwork:

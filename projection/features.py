@@ -14,6 +14,7 @@ MEASURED = 5_000  # training faces at most that the components are measured on
 SHAPE_VARIANCE = 64.0  # of all components together, as many as the emotions' 7 …
 NOISE = 1e-3  # components with less than this share of the first one's spread are the landmarker's noise
 SMALLEST = 1e-6  # spread, so that faces that are all alike divide by no zero
+REACHED = 0.99  # share of the training faces within a distance of 1
 RAREST = 1e-4  # probabilities are clamped here, so that their logarithms stay finite
 
 
@@ -35,6 +36,7 @@ class FaceFeatures(nn.Module):
     shape_basis: Tensor
     emotion_mean: Tensor
     emotion_spread: Tensor
+    reach: Tensor
 
     def __init__(self, components: int) -> None:
         super().__init__()
@@ -43,6 +45,7 @@ class FaceFeatures(nn.Module):
         self.register_buffer("shape_basis", torch.zeros(LANDMARK_VALUES, components))
         self.register_buffer("emotion_mean", torch.zeros(len(EMOTIONS)))
         self.register_buffer("emotion_spread", torch.ones(len(EMOTIONS)))
+        self.register_buffer("reach", torch.ones(()))
 
     @classmethod
     def fit(cls, vectors: Tensor, image_sizes: Tensor, template: Tensor) -> FaceFeatures:
@@ -59,12 +62,19 @@ class FaceFeatures(nn.Module):
         emotions = _log_probabilities(vectors)
         features.emotion_mean.copy_(emotions.mean(dim=0))
         features.emotion_spread.copy_(emotions.std(dim=0, correction=0).clamp_min(1e-2))
+        features.reach.copy_((shapes - mean).norm(dim=1).quantile(REACHED).clamp_min(SMALLEST))
         return features
 
     @property
     def count(self) -> int:
         """How many features there are."""
         return self.shape_basis.shape[1] + len(EMOTIONS)
+
+    def distance(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
+        """How far from the mean training face the faces' shapes and poses are, (N,): most of those are within 1."""
+        moved = _shapes(vectors, image_sizes, self.template) - self.shape_mean  # (N, 1434)
+        distance: Tensor = torch.linalg.vector_norm(moved, dim=1) / self.reach
+        return distance
 
     def forward(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
         shapes = _shapes(vectors, image_sizes, self.template)  # (N, 1434)

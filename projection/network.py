@@ -18,7 +18,7 @@ class Architecture:
     components: int  # principal shape components among the features
     width: int = 256
     depth: int = 2  # residual blocks
-    output: int = 768  # CLIP ViT-L/14's text width
+    output: int = 768  # as wide as its text space; that of CLIP ViT-L/14
 
     def __post_init__(self) -> None:
         for name, most in (
@@ -65,13 +65,13 @@ class ProjectionNetwork(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
         self.register_buffer("target_mean", torch.zeros(architecture.output))
-        self.register_buffer("target_scale", torch.ones(()))
+        self.register_buffer("target_scale", torch.ones(architecture.output))
 
     @torch.no_grad()
     def restandardise(self, mean: Tensor, scale: Tensor) -> None:
-        """Standardise other targets, with this mean (768,) and scale (), and change nothing of what is predicted."""
+        """Standardise other targets, with this mean and scale (768,) each, and change no prediction."""
         ratio = self.target_scale / scale
-        self.leave.weight.mul_(ratio)
+        self.leave.weight.mul_(ratio[:, None])
         self.leave.bias.mul_(ratio).add_((self.target_mean - mean) / scale)
         self.target_mean.copy_(mean)
         self.target_scale.copy_(scale)

@@ -34,9 +34,10 @@ from .starter import is_sampled
 from .tensorboard_log import tensorboard_log
 
 METRICS_FILE = "metrics.json"
-ORIGINS = ("space", "encoder", "landmarker", "emotion_model")  # what a checkpoint takes over from its dataset's meta
+ORIGINS = ("encoder", "landmarker", "emotion_model")  # what a checkpoint takes over from its dataset's meta
 
 NEUTRAL_FACES = 0.5  # faces at least this probably neutral make the neutral vector
+KEPT_PROMPTS = 256  # that a checkpoint knows, so that it can name what a face projects to
 NEUTRAL_ROWS = 20_000  # training rows at most that they are looked for in
 
 
@@ -127,17 +128,20 @@ def fit(
             progress=after_epoch,
             stop=stop,
         )
-    fingerprint = dataset.meta.get("fingerprint")
+    fingerprint, frequent = dataset.meta.get("fingerprint"), _frequent(data, rows)
     checkpoint = Checkpoint(
         network=trained.network,
         metadata=Metadata(
             **{key: dataset.meta[key] for key in ORIGINS if key in dataset.meta},
+            space=settings.space,
             made_by=made_by,
             uses_image_sizes=dataset.image_sizes is not None,
             dataset=made_of,
+            prompts=[data.prompts[number] for number in frequent.tolist()],
         ),
         neutral=_neutral(trained.network, data, rows),
         fingerprint=None if fingerprint is None else torch.tensor(fingerprint, dtype=torch.float32),
+        prompt_vectors=data.candidates(frequent),
     )
     if not trained.finished:
         return Fitted(checkpoint, save(checkpoint, out_dir, name), trained.history, None, None, None)
@@ -184,7 +188,7 @@ def assist(
 
 def prepared(dataset: Dataset, settings: Settings, init: Checkpoint | None = None) -> tuple[TrainingData, Split]:
     """The dataset as training sees it, and its split. Raises ValueError for what cannot be trained on."""
-    data = of_dataset(dataset)
+    data = of_dataset(dataset, settings.space)
     rows = held_out(dataset, settings.seed, settings.val_split, data.member)
     _check_prompts(data, rows)
     if init is not None and init.width != data.targets.shape[1]:
@@ -243,6 +247,13 @@ def _digest(init: Checkpoint | None) -> str | None:
     for name, tensor in sorted(init.network.state_dict().items()):
         digest.update(name.encode() + tensor.cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _frequent(data: TrainingData, rows: Split) -> Tensor:
+    """The numbers of the prompts that most training rows have, `KEPT_PROMPTS` at most, ascending."""
+    counts = data.member[rows.train].bincount(minlength=len(data.first))
+    kept = counts.argsort(descending=True, stable=True)[: min(KEPT_PROMPTS, int((counts > 0).sum()))]
+    return kept.sort().values
 
 
 @torch.no_grad()

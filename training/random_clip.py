@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..projection.insight import STAND_IN
 from .clip_weights import HEAD, load_tower, model_without_weights
 from .encoders import ClipTextEncoder
 from .samples import EMBEDDING
 from .sdxl_encoder import WIDTH_G, SdxlTextEncoder
 
-IDENTITY = "random-weight stand-in (not a trained encoder)/1"
+IDENTITY = f"{STAND_IN} (not a trained encoder)/1"
 VOCABULARY = 8192
 LAYERS = 2
 INNER = 1536  # half of the real one's

@@ -10,11 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-EMBEDDING = 768  # width of the sd15 text space
-SD15, SDXL = "sd15", "sdxl"  # text spaces
+from ..projection import spaces
+
+EMBEDDING = spaces.SD15.width  # 768
+SD15, SDXL = spaces.SD15.name, spaces.SDXL.name
 EXTRAS: dict[str, dict[str, int]] = {  # space → what its prompts have beside the sd15 vector: name → width
     SD15: {},
-    SDXL: {"sdxl_embeddings": 2048, "sdxl_pooled": 1280},
+    SDXL: {"sdxl_embeddings": spaces.SDXL.tokens, "sdxl_pooled": spaces.SDXL.pooled},
 }
 SPLITS = ("train", "validation", "test")
 UNKNOWN = "unknown"  # identity of an encoder, landmarker or emotion model that the data does not state

@@ -5,13 +5,19 @@ Copied into the test host's custom_nodes.
 
 from __future__ import annotations
 
+import gc
+import json
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import folder_paths
 import numpy as np
 import torch
+from comfy.sd1_clip import SDClipModel
 from comfy_api.latest import ComfyExtension, io
+
+import nodes
 
 
 class Pictures(io.ComfyNode):
@@ -49,7 +55,7 @@ class Conditioning(io.ComfyNode):
     @classmethod
     def execute(cls, width: int, blocks: int) -> io.NodeOutput:
         tokens = torch.randn(1, 77 * blocks, width, generator=torch.Generator().manual_seed(0))
-        return io.NodeOutput([[tokens, {"pooled_output": tokens[:, 0]}]])
+        return io.NodeOutput([[tokens, {"pooled_output": tokens[:, 0, :1280]}]])
 
 
 class SaveConditioning(io.ComfyNode):
@@ -69,6 +75,31 @@ class SaveConditioning(io.ComfyNode):
         path = Path(folder_paths.get_output_directory(), f"{name}.pt")
         torch.save([[tokens.clone(), options] for tokens, options in conditioning], path)
         return io.NodeOutput(ui={"text": [str(path)]})
+
+
+class CountingClip(io.ComfyNode):
+    """A CLIP that adds a line to output/<name>.txt for every prompt that it encodes."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Probe_CountingClip",
+            inputs=[io.Clip.Input("clip"), io.String.Input("name")],
+            outputs=[io.Clip.Output()],
+        )
+
+    @classmethod
+    def execute(cls, clip: Any, name: str) -> io.NodeOutput:
+        counting, path = clip.clone(), Path(folder_paths.get_output_directory(), f"{name}.txt")
+        encode = counting.encode_from_tokens_scheduled
+
+        def counted(tokens: Any, *arguments: Any, **options: Any) -> Any:
+            with path.open("a") as file:
+                file.write("encoded\n")
+            return encode(tokens, *arguments, **options)
+
+        counting.encode_from_tokens_scheduled = counted
+        return io.NodeOutput(counting)
 
 
 class FaceLandmarks(io.ComfyNode):
@@ -105,9 +136,133 @@ class FaceLandmarks(io.ComfyNode):
         }
 
 
+class OneFace(io.ComfyNode):
+    """PERCEPTION of one of the faces alone."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        perception = io.Custom("PERCEPTION")
+        return io.Schema(
+            node_id="Probe_OneFace",
+            inputs=[perception.Input("perception"), io.Int.Input("index")],
+            outputs=[perception.Output()],
+        )
+
+    @classmethod
+    def execute(cls, perception: Any, index: int) -> io.NodeOutput:
+        return io.NodeOutput(perception.select([index]))
+
+
+class CountCalls(io.ComfyNode):
+    """The model again; how many rows each call of its UNet has is what Calls tells."""
+
+    rows: ClassVar[list[int]] = []
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Probe_CountCalls",
+            inputs=[io.Model.Input("model")],
+            outputs=[io.Model.Output()],
+            not_idempotent=True,
+        )
+
+    @classmethod
+    def execute(cls, model: Any) -> io.NodeOutput:
+        counted = model.clone()
+
+        def call(apply: Any, given: dict[str, Any]) -> torch.Tensor:
+            cls.rows.append(len(given["input"]))
+            return apply(given["input"], given["timestep"], **given["c"])
+
+        counted.set_model_unet_function_wrapper(call)
+        return io.NodeOutput(counted)
+
+
+class Calls(io.ComfyNode):
+    """What CountCalls has counted until there is a latent, and since the last time."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Probe_Calls",
+            inputs=[io.Latent.Input("latent")],
+            outputs=[],
+            is_output_node=True,
+            not_idempotent=True,
+        )
+
+    @classmethod
+    def execute(cls, latent: Any) -> io.NodeOutput:
+        rows = [CountCalls.rows.pop(0) for _ in list(CountCalls.rows)]
+        return io.NodeOutput(ui={"text": [str(rows)]})
+
+
+class TimeProjection(io.ComfyNode):
+    """How long Perception→CLIP Projection takes when all is loaded: milliseconds, JSON, fastest first."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Probe_TimeProjection",
+            inputs=[
+                io.Custom("PERCEPTION").Input("perception"),
+                io.Conditioning.Input("conditioning"),
+                io.String.Input("checkpoint"),
+                io.String.Input("mode"),
+                io.String.Input("faces"),
+                io.Int.Input("rounds", default=30),
+            ],
+            outputs=[],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, rounds: int, **inputs: Any) -> io.NodeOutput:
+        node = nodes.NODE_CLASS_MAPPINGS["PerceptionClip_Projection"]
+        settings = {"strength": 1.0, "start_percent": 0.0, "end_percent": 1.0}
+        taken = []
+        for _ in range(rounds):
+            started = time.perf_counter()
+            node.execute(**inputs, **settings)
+            taken.append(1000 * (time.perf_counter() - started))
+        return io.NodeOutput(ui={"text": [json.dumps(sorted(taken))]})
+
+
+class CountTextEncoders(io.ComfyNode):
+    """How many CLIP text models are in memory."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Probe_CountTextEncoders",
+            inputs=[io.Conditioning.Input("conditioning")],
+            outputs=[],
+            is_output_node=True,
+            not_idempotent=True,
+        )
+
+    @classmethod
+    def execute(cls, conditioning: Any) -> io.NodeOutput:
+        gc.collect()
+        count = sum(isinstance(thing, SDClipModel) for thing in gc.get_objects())
+        return io.NodeOutput(ui={"text": [str(count)]})
+
+
 class ProbeExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [Pictures, Conditioning, SaveConditioning, FaceLandmarks]
+        return [
+            Pictures,
+            Conditioning,
+            SaveConditioning,
+            CountingClip,
+            FaceLandmarks,
+            OneFace,
+            CountCalls,
+            Calls,
+            TimeProjection,
+            CountTextEncoders,
+        ]
 
 
 async def comfy_entrypoint() -> ProbeExtension:

@@ -132,6 +132,11 @@ class Host:
     def get(self, path: str) -> Any:
         return json.loads(self.read(path))
 
+    def defaults(self, node: str) -> dict[str, Any]:
+        """What the node's widgets hold if nobody changes them."""
+        inputs = self.get(f"/object_info/{node}")[node]["input"]["required"]
+        return {name: options["default"] for name, (_, options) in inputs.items() if "default" in options}
+
     def post(self, path: str, body: object) -> Any:
         """The decoded answer; a refusal (status 400) is an answer too."""
         request = urllib.request.Request(

@@ -24,6 +24,21 @@ PERCEIVING = {
     "dense_mesh": "BOOLEAN",
 }
 NODES = {
+    "PerceptionClip_PerceptionArithmetic": (
+        "Perception Arithmetic",
+        dict.fromkeys(("a", "b", "c"), "PERCEPTION") | {"strength": "FLOAT"},
+        {"perception": "PERCEPTION"},
+    ),
+    "PerceptionClip_JoinPerceptions": (
+        "Join Perceptions",
+        {"first": "PERCEPTION", "second": "PERCEPTION"},
+        {"perception": "PERCEPTION"},
+    ),
+    "PerceptionClip_PerceptionSchedule": (
+        "Perception Schedule",
+        {"perception": "PERCEPTION", "frames": "INT", "easing": "COMBO"},
+        {"perception": "PERCEPTION"},
+    ),
     "PerceptionClip_FacePerception": (
         "Face Perception (1441D)",
         {"image": "IMAGE", **PERCEIVING, "face_landmarks": "FACE_LANDMARKS"},
@@ -40,6 +55,18 @@ NODES = {
             "frame_rate": "FLOAT",
         },
     ),
+    "PerceptionClip_InspectProjection": (
+        "Inspect Projection",
+        {
+            "perception": "PERCEPTION",
+            "checkpoint": "COMBO",
+            "prompts": "INT",
+            "checkpoint_name": "STRING",
+            "conditioning": "CONDITIONING",
+            "clip": "CLIP",
+        },
+        {"text": "STRING", "picture": "IMAGE"},
+    ),
     "PerceptionClip_Projection": (
         "Perception→CLIP Projection",
         {
@@ -52,6 +79,9 @@ NODES = {
             "end_percent": "FLOAT",
             "faces": "COMBO",
             "checkpoint_name": "STRING",
+            "normalise": "BOOLEAN",
+            "clip_l_only": "BOOLEAN",
+            "clip": "CLIP",
         },
         {"conditioning": "CONDITIONING"},
     ),

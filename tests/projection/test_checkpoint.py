@@ -72,10 +72,10 @@ def test_missing_and_foreign_files(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"noise.safetensors: not a readable safetensors"):
         load(tmp_path / "noise.safetensors")
     save_file({"a": torch.zeros(3)}, tmp_path / "lora.safetensors")
-    with pytest.raises(CheckpointError, match="no metadata of ours"):
+    with pytest.raises(CheckpointError, match="not written by this pack's training"):
         load(tmp_path / "lora.safetensors")
     torch.save({"a": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match="not a checkpoint of this pack"):
+    with pytest.raises(CheckpointError, match="not written by this pack's training"):
         load(tmp_path / "other.pth")
     (tmp_path / "empty.pth").touch()
     with pytest.raises(CheckpointError, match=r"empty.pth: refused"):
@@ -83,8 +83,8 @@ def test_missing_and_foreign_files(tmp_path: Path) -> None:
 
 
 def test_newer_format(tmp_path: Path, checkpoint: Checkpoint) -> None:
-    path = rewrite(save(checkpoint, tmp_path), format_version=3)
-    with pytest.raises(CheckpointError, match="version 3 is newer .* update the pack"):
+    path = rewrite(save(checkpoint, tmp_path), format_version=4)
+    with pytest.raises(CheckpointError, match="version 4 is newer .* update the pack"):
         load(path)
 
 
@@ -106,11 +106,16 @@ def test_damage_is_named(tmp_path: Path, checkpoint: Checkpoint) -> None:
 
     attempt("leave.bias", {key: value for key, value in tensors.items() if key != bias})
     attempt("size mismatch for leave.bias", {**tensors, bias: torch.zeros(5)})
-    attempt("neutral vector", {key: value for key, value in tensors.items() if key != "neutral"})
+    attempt("its neutral is missing", {key: value for key, value in tensors.items() if key != "neutral"})
     attempt("NaN", {**tensors, bias: torch.full((768,), float("nan"))})
     attempt("depth must be 1 to 64", architecture={"components": 5, "depth": 10**9})
     attempt("damaged", architecture=None)
     attempt("surprise", surprise=1)
+    attempt("fingerprint is missing or misshaped", {**tensors, "fingerprint": torch.zeros(5)})
+    attempt("prompt vectors is missing", prompts=["a face"])
+    attempt("prompt vectors is missing", {**tensors, "prompt_vectors": torch.zeros(2, 768)}, prompts=["a face"])
+    attempt("768 dimensions of the text space 'sdxl'", space="sdxl")
+    attempt("768 dimensions of the text space 'sd3', which this pack does not know", space="sd3")
 
 
 def test_find(tmp_path: Path, checkpoint: Checkpoint) -> None:

@@ -93,17 +93,26 @@ def test_another_dataset_is_said(folder: Path, capsys: pytest.CaptureFixture[str
     assert "over 56 rows" in text  # those that `a` did not see
 
 
-def test_another_width(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_space(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from perception_clip.projection.checkpoint import save as save_checkpoint
     from perception_clip.projection.network import ProjectionNetwork
+    from perception_clip.projection.spaces import SDXL
 
     held = load(folder / "a.safetensors")
-    narrow = ProjectionNetwork(replace(held.network.architecture, output=5))
-    save_checkpoint(replace(held, network=narrow, neutral=torch.zeros(5), fingerprint=None), tmp_path, "narrow")
-    paths = ["--checkpoint", str(folder / "a.pth"), "--compare", str(tmp_path / "narrow.pth")]
+    made = replace(
+        held,
+        network=ProjectionNetwork(replace(held.network.architecture, output=SDXL.width)),
+        metadata=replace(held.metadata, space=SDXL.name, prompts=[]),
+        neutral=torch.zeros(SDXL.width),
+        prompt_vectors=None,
+    )
+    save_checkpoint(made, tmp_path, "wide")
+    paths = ["--checkpoint", str(folder / "a.pth"), "--compare", str(tmp_path / "wide.pth")]
     assert main(["evaluate", "--data", str(folder / "data.npz"), *paths]) == 1
     error = capsys.readouterr().err
-    assert "narrow.pth projects into 5 dimensions" in error and "have 768; use the dataset of the same" in error
+    assert "a.pth is of sd15" in error and "wide.pth is of sdxl" in error and "cannot be compared" in error
+    assert main(["evaluate", "--data", str(folder / "data.npz"), "--checkpoint", str(tmp_path / "wide.pth")]) == 1
+    assert "no targets for Stable Diffusion XL" in capsys.readouterr().err
 
 
 def test_bad_rows(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

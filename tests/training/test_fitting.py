@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from perception_clip.projection.checkpoint import Checkpoint, load
+from perception_clip.projection.spaces import SDXL
+from perception_clip.training import fitting
 from perception_clip.training.encoders import load_encoder
 from perception_clip.training.fitting import fit, held_out
 from perception_clip.training.learning.run import Epoch
@@ -51,6 +53,41 @@ def test_all_that_a_run_leaves(tmp_path: Path, dataset: Dataset) -> None:
         assert lead["nearest neighbour"][metric][1] >= 0
         assert lead["ridge"][metric][2] > 0  # not worse: the interval does not lie below 0
     assert fitted.verdict is not None and metrics["verdict"] == fitted.verdict.sentences
+
+
+def test_a_checkpoint_knows_its_most_frequent_prompts(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "KEPT_PROMPTS", 9)
+    checkpoint = load(fit(dataset, tmp_path, Settings(epochs=1), report=False).path)
+    assert dataset.prompts is not None and checkpoint.prompt_vectors is not None
+    texts = dataset.prompts[held_out(dataset, seed=0).train.numpy()].tolist()
+    counts = [texts.count(prompt) for prompt in checkpoint.metadata.prompts]
+    others = [texts.count(prompt) for prompt in set(texts) - set(checkpoint.metadata.prompts)]
+    assert len(counts) == 9 and min(counts) >= max(others)
+    for prompt, vector in zip(checkpoint.metadata.prompts, checkpoint.prompt_vectors.numpy(), strict=True):
+        assert np.array_equal(vector, dataset.clip_embeddings[dataset.prompts.tolist().index(prompt)])
+
+
+def test_the_sdxl_space(tmp_path: Path, dataset: Dataset) -> None:
+    """Each part is learned, whatever its scale; a dataset without the space's targets is refused."""
+    with pytest.raises(ValueError, match="no targets for Stable Diffusion XL.*build --space sdxl"):
+        fit(dataset, tmp_path, Settings(epochs=1, space="sdxl"))
+    assert dataset.prompts is not None
+    encoder = load_encoder("random", space="sdxl")
+    texts, row = np.unique(dataset.prompts, return_inverse=True)
+    extras = {name: vectors.numpy()[row] for name, vectors in encoder.extras(texts.tolist()).items()}
+    extras["sdxl_pooled"] *= 100
+    wide = replace(dataset, extras=extras)
+    fitted = fit(wide, tmp_path, Settings(epochs=20, space="sdxl"))
+    made = load(fitted.path)
+    assert made.metadata.space == "sdxl" and made.width == 3328 and made.fingerprint is not None
+    test = held_out(wide, seed=0).test.numpy()
+    predicted = made.project(torch.from_numpy(wide.perceptions[test]), torch.from_numpy(wide.image_sizes[test]))
+    truth = torch.from_numpy(np.concatenate([extras["sdxl_embeddings"], extras["sdxl_pooled"]], axis=1)[test])
+    parts = (some.split(SDXL.parts, dim=-1) for some in (predicted, truth, truth.mean(dim=0)))
+    for own, goal, mean in zip(*parts, strict=True):
+        assert float(torch.cosine_similarity(own - mean, goal - mean).mean()) > 0.3
 
 
 def test_two_arrays_by_anyone_are_enough(tmp_path: Path, dataset: Dataset) -> None:

@@ -13,7 +13,7 @@ from ..judging.evaluation import evaluate
 from ..judging.verdict import all_metrics, verdict
 from ..learning.data import of_dataset
 from ..learning.split import HELD_OUT
-from ..npz import Dataset, content_hash
+from ..npz import content_hash
 from ..opening import opened
 from ..starter import is_sampled
 
@@ -32,8 +32,7 @@ def run(options: argparse.Namespace) -> int:
     paths = [options.checkpoint, *([] if options.compare is None else [options.compare])]
     checkpoints = {str(path): load_checkpoint(path) for path in paths}
     with opened(options.data, drop_bad_rows=options.drop_bad_rows) as dataset:
-        _check_widths(checkpoints, dataset, options.data)
-        data = of_dataset(dataset)
+        data = of_dataset(dataset, _space_of(checkpoints))
         seed, val_split = _split_of(checkpoints, content_hash(dataset, data.release))
         rows = held_out(dataset, seed, val_split, data.member)
         (_, checkpoint), *others = checkpoints.items()
@@ -46,14 +45,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_widths(checkpoints: Mapping[str, Checkpoint], dataset: Dataset, path: Path) -> None:
-    width = dataset.clip_embeddings.shape[1]
-    for name, checkpoint in checkpoints.items():
-        if checkpoint.width != width:
-            raise ValueError(
-                f"{name} projects into {checkpoint.width} dimensions, but the targets in {path} have {width}; "
-                "use the dataset of the same space"
-            )
+def _space_of(checkpoints: Mapping[str, Checkpoint]) -> str:
+    """The text space of them all."""
+    spaces = {name: checkpoint.metadata.space for name, checkpoint in checkpoints.items()}
+    if len(set(spaces.values())) > 1:
+        raise ValueError(
+            f"checkpoints of different text spaces cannot be compared: {', '.join(map(' is of '.join, spaces.items()))}"
+        )
+    return next(iter(spaces.values()))
 
 
 def _split_of(checkpoints: Mapping[str, Checkpoint], digest: str) -> tuple[int, float]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from ...projection.checkpoint import load as load_checkpoint
+from ...projection.spaces import SD15, SPACES
 from ..arguments import add_resume_argument, add_training_arguments, settings_of
 from ..console import print_result, progress_bar
 from ..fitting import assist, fit
@@ -18,6 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="training_data.npz, or a dataset that grows (.db)")
     add_training_arguments(parser)
     add_resume_argument(parser)
+    parser.add_argument(
+        "--space",
+        choices=tuple(SPACES),
+        default=SD15.name,
+        help="project into the text space of Stable Diffusion 1.5 (sd15), or of XL (sdxl), with a dataset built "
+        "for it; default: %(default)s",
+    )
     parser.add_argument("--init", type=Path, metavar="CHECKPOINT", help="start from this checkpoint, not from nothing")
     parser.add_argument(
         "--drop-bad-rows", action="store_true", help="go on without rows that hold NaN and the like, naming them"
@@ -25,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    settings = settings_of(options)
+    settings = replace(settings_of(options), space=options.space)
     init = None if options.init is None else load_checkpoint(options.init)
     with (
         stop_on_signals() as stop,

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from ...projection.checkpoint import SQUARE
+from ...projection.spaces import SD15, SPACES
 from ..mapped import forget
 from ..npz import Dataset
+from ..samples import EXTRAS
 
 CHUNK = 4096  # rows copied from the disk in one step …
 PICKED = 128  # … and rows from here and there: the system may map a megabyte around each
@@ -28,7 +30,7 @@ class TrainingData:
 
     vectors: Tensor  # (N, 1441) float32 perceptions
     image_sizes: Tensor  # (N, 2) int32: height, width
-    targets: Tensor  # (N, 768) float32
+    targets: Tensor  # (N, 768) float32, or as wide as another space
     member: Tensor  # (N,) int64: which of the P distinct targets a row has
     first: Tensor  # (P,) int64: the first row with each distinct target, ascending
     prompts: list[str]  # (P,) the text of each, "prompt 3" where it is not known
@@ -81,18 +83,34 @@ def training_data(
     )
 
 
-def of_dataset(dataset: Dataset) -> TrainingData:
-    """The dataset's arrays, not copied; pictures of unknown size count as square."""
+def of_dataset(dataset: Dataset, space: str = SD15.name) -> TrainingData:
+    """The dataset's arrays, not copied; pictures of unknown size count as square.
+
+    The targets of the sdxl space are put together in memory, 13 kB for each sample. Raises ValueError for a dataset
+    that has none.
+    """
     sizes = dataset.image_sizes
     if sizes is None:
         sizes = np.broadcast_to(np.array(SQUARE, dtype=np.int32), (len(dataset), 2))
     return training_data(
         torch.from_numpy(np.ascontiguousarray(dataset.perceptions)),
         torch.from_numpy(np.ascontiguousarray(sizes)),
-        torch.from_numpy(np.ascontiguousarray(dataset.clip_embeddings)),
+        _targets(dataset, space),
         None if dataset.prompts is None else dataset.prompts.tolist(),
         release=lambda: forget(dataset.perceptions),  # one map holds the whole file
     )
+
+
+def _targets(dataset: Dataset, space: str) -> Tensor:
+    """(N, W) float32 of one of SPACES."""
+    if space == SD15.name:
+        return torch.from_numpy(np.ascontiguousarray(dataset.clip_embeddings))
+    if dataset.space != space:
+        raise ValueError(
+            f"this dataset has no targets for {SPACES[space].title}; encode its prompts for it, with "
+            f"build --space {space}, or relabel --re-encode --space {space}"
+        )
+    return torch.cat([torch.from_numpy(np.ascontiguousarray(dataset.extras[name])) for name in EXTRAS[space]], dim=1)
 
 
 def sample(rows: Tensor, most: int) -> Tensor:

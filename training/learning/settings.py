@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ...projection.spaces import SD15
+
 BASE_BATCH = 32  # rows that a learning rate is meant for
 BATCHES = (32, 512)  # rows: the smallest and the largest batch that is chosen without being asked for
 STEPS = 8  # that an epoch should have at least
@@ -33,6 +35,7 @@ class Settings:
     device: str = "cpu"
     val_split: float = 0.2  # share of the groups held out: half of them choose when to stop, half judge the result
     patience: int = 20  # epochs without a better validation before training stops
+    space: str = SD15.name  # one of SPACES: whose text space to project into
 
     def rate_for(self, batch_size: int) -> float:
         """The highest learning rate: it grows with the square root of the batch.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...projection.features import MEASURED, FaceFeatures
 from ...projection.network import Architecture, ProjectionNetwork
+from ...projection.spaces import parts_of
 from .data import CHUNK, TrainingData, sample
 from .settings import SIZES, Settings
 from .split import Split
@@ -39,18 +40,21 @@ def new_network(
 
 
 def _targets(data: TrainingData, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The training targets' mean (768,) and scale (): the root mean square of what is left without it."""
+    """The training targets' mean (W,) and scale (W,): for each part that an encoder made (Space.parts), the root mean
+    square of what is left without the mean.
+    """
     counts = data.member[rows].bincount(minlength=len(data.first)).double()  # (P,)
     present = counts.nonzero()[:, 0]
-    total, squares = torch.zeros(data.targets.shape[1], dtype=torch.float64), 0.0
+    total, squares = torch.zeros(2, data.targets.shape[1], dtype=torch.float64)
     for part in present.split(CHUNK):
         targets = data.candidates(part).double()
         total += counts[part] @ targets
-        squares += float(counts[part] @ targets.square().sum(dim=1))
+        squares += counts[part] @ targets.square()
     mean = total / len(rows)
-    variance = squares / len(rows) - float(mean.square().sum())
-    scale = max(variance, 0) ** 0.5 / data.targets.shape[1] ** 0.5
-    return mean.float(), torch.tensor(max(scale, SMALLEST))
+    variance = squares / len(rows) - mean.square()  # (W,)
+    parts = variance.split(parts_of(len(variance)))
+    scale = torch.cat([part.mean().clamp_min(0).sqrt().clamp_min(SMALLEST).expand(len(part)) for part in parts])
+    return mean.float(), scale.float()
 
 
 def seed_of(*numbers: int) -> int:

@@ -27,7 +27,7 @@ class Table:
     rows: Tensor  # (n,) int64: the dataset's numbers of the rows
     data: TrainingData
     mean: Tensor  # (768,), as the network's target_mean …
-    scale: Tensor  # () … and target_scale
+    scale: Tensor  # (768,) … and target_scale
     device: torch.device
 
     def __len__(self) -> int:

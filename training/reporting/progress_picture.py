@@ -5,14 +5,14 @@ good the projection became beside the simple rules.
 from __future__ import annotations
 
 import math
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from ...perception.panels import BRIGHT, DIM, Colour, text_width, write
+from ...perception.canvas import Canvas, cut, wrapped
+from ...perception.panels import BRIGHT, DIM, Colour, text_width
 from ..judging.metrics import Interval
 from ..learning.run import Epoch, best_epoch
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Scores = Mapping[str, Mapping[str, Interval]]
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
-BACKGROUND, GRID = (18, 22, 30), (52, 58, 70)
+GRID = (52, 58, 70)
 # Colours for a dark ground that colour-blind people can tell apart too, after Okabe and Ito (2008).
 ORANGE, BLUE, GREEN = (240, 160, 50), (96, 185, 240), (60, 200, 150)
 CURVES: dict[str, tuple[str, Colour]] = {"centred_cosine": ("centred cosine", BLUE), "recall_at_1": ("recall@1", GREEN)}
@@ -34,7 +34,6 @@ LINE, ROW = 24, 28  # pixels from a line of words, and from a row of the table, 
 MARGIN, GAP = 24, 18
 WIDTH = 1024
 CURVES_HEIGHT = 300
-ZOOM = 2  # lines are drawn so much larger, then reduced, so that they are smooth
 TICKS = 5  # numbers on an axis, about
 LONGEST = 6  # digits of a number on an axis
 
@@ -207,7 +206,7 @@ def _plot(canvas: Canvas, box: Box, curves: Sequence[Curve], best: int | None) -
                 canvas.dot(*place, 4, curve.colour)
 
 
-# --- numbers and words -------------------------------------------------------------------------------------------
+# --- numbers -------------------------------------------------------------------------------------------------
 
 
 def ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
@@ -228,28 +227,6 @@ def number(value: float, span: float) -> str:
     return f"{value:,.{max(0, math.ceil(-math.log10(span / TICKS)))}f}"
 
 
-def wrapped(words: str, text: int, width: float) -> Iterator[str]:
-    """Lines of up to so many pixels; a word that is longer is cut, and letters lose accents, which the font has not."""
-    line, plain = "", (mark for mark in unicodedata.normalize("NFKD", words) if not unicodedata.combining(mark))
-    for word in "".join(mark if mark.isprintable() else " " for mark in plain).split():
-        longer = f"{line} {word}".lstrip()
-        if line and text_width(longer, text) > width:
-            yield cut(line, text, width)
-            longer = word
-        line = longer
-    yield cut(line, text, width)
-
-
-def cut(words: str, text: int, width: float) -> str:
-    """The words, or as many letters of them as fit with three dots into so many pixels."""
-    if text_width(words, text) <= width:
-        return words
-    end = len(words)
-    while end and text_width(f"{words[:end]}…", text) > width:
-        end -= 1
-    return f"{words[:end].rstrip()}…"
-
-
 def _range(values: Sequence[float]) -> tuple[float, float]:
     """A little more than from the least to the greatest."""
     low, high = min(values), max(values)
@@ -260,30 +237,3 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
 def _scaled(value: float, low: float, high: float, start: float, end: float) -> float:
     """Where a value lies between the pixels `start` and `end`."""
     return start + (value - low) / (high - low) * (end - start)
-
-
-class Canvas:
-    """A dark picture. Lines and dots are kept until the end, as words go on top of them."""
-
-    def __init__(self, width: int, height: int) -> None:
-        self.width, self.height = width, height
-        self._shapes = Image.new("RGB", (width * ZOOM, height * ZOOM), BACKGROUND)
-        self._draw = ImageDraw.Draw(self._shapes)
-        self._words: list[tuple[float, float, str, int, Colour, float]] = []
-
-    def line(self, points: Sequence[tuple[float, float]], colour: Colour, width: int) -> None:
-        """A line through points, `width` pixels wide."""
-        self._draw.line([(x * ZOOM, y * ZOOM) for x, y in points], colour, width * ZOOM, joint="curve")
-
-    def dot(self, x: float, y: float, radius: float, colour: Colour) -> None:
-        self._draw.ellipse([(a * ZOOM) for a in (x - radius, y - radius, x + radius, y + radius)], colour)
-
-    def write(self, x: float, y: float, words: str, text: int, colour: Colour, align: float = 0) -> None:
-        """Words around height y; x is their left end (`align` 0), middle (0.5) or right end (1)."""
-        self._words.append((x, y, words, text, colour, align))
-
-    def finished(self) -> Image.Image:
-        picture = self._shapes.reduce(ZOOM).convert("RGBA")
-        for x, y, words, text, colour, align in self._words:
-            write(picture, x, y, words, text, colour, align)
-        return picture.convert("RGB")

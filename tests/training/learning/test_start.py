@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from perception_clip.projection.spaces import SDXL
 from perception_clip.training.learning import start
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.settings import Settings
@@ -14,6 +15,7 @@ from perception_clip.training.learning.start import new_network, seed_of
 from perception_clip.training.learning.threads import threads
 
 SMALL = Settings(size="small")
+SDXL_PARTS = list(zip(SDXL.parts, (0.5, 10.0, 2.0), strict=True))  # widths, and spreads
 
 
 @pytest.fixture(autouse=True)
@@ -34,13 +36,26 @@ def test_targets_are_standardised(data: TrainingData, rows: Split, template: tor
     network = new_network(data, rows, template, SMALL, None)
     targets = data.targets[rows.train]
     assert torch.allclose(network.target_mean, targets.mean(dim=0), atol=1e-5)
-    assert float(network.target_scale) == pytest.approx(float((targets - targets.mean(dim=0)).square().mean().sqrt()))
+    scale = (targets - targets.mean(dim=0)).square().mean().sqrt()
+    assert torch.allclose(network.target_scale, scale.expand(targets.shape[1]), rtol=1e-5)
+
+
+def test_what_encoders_put_side_by_side_has_scales_of_its_own(
+    data: TrainingData, rows: Split, template: torch.Tensor
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    parts = [torch.randn(len(data.first), width, generator=generator) * spread for width, spread in SDXL_PARTS]
+    wide = training_data(data.vectors, data.image_sizes, torch.cat(parts, dim=1)[data.member])
+    scale = new_network(wide, rows, template, SMALL, None).target_scale
+    for (width, spread), part in zip(SDXL_PARTS, scale.split(SDXL.parts), strict=True):
+        assert len(part) == width and torch.equal(part, part[:1].expand(width))
+        assert float(part[0]) == pytest.approx(spread, rel=0.15)
 
 
 def test_equal_targets_have_a_scale(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
     same = training_data(data.vectors, data.image_sizes, data.targets[:1].expand(len(data), -1).contiguous())
     network = new_network(same, rows, template, SMALL, None)
-    assert network.target_scale > 0 and all(tensor.isfinite().all() for tensor in network.state_dict().values())
+    assert (network.target_scale > 0).all() and all(tensor.isfinite().all() for tensor in network.state_dict().values())
 
 
 def test_the_seed_decides(data: TrainingData, rows: Split, template: torch.Tensor) -> None:

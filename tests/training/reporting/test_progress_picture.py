@@ -12,23 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perception_clip.perception.canvas import BACKGROUND, cut, wrapped
 from perception_clip.perception.panels import text_width
 from perception_clip.training.judging.metrics import Interval
 from perception_clip.training.judging.verdict import Verdict
 from perception_clip.training.learning.run import Epoch
 from perception_clip.training.reporting.progress_picture import (
-    BACKGROUND,
     BLUE,
     GREEN,
     ORANGE,
     SMALL,
     curve_picture,
-    cut,
     number,
     result_picture,
     stored_result_picture,
     ticks,
-    wrapped,
 )
 
 METHODS = ("projection", "ridge", "nearest neighbour", "emotion mix", "mean")
@@ -176,7 +174,13 @@ def test_ticks_are_round_in_range_and_tell_apart(low: float, span: float) -> Non
 
 @pytest.mark.parametrize(
     ("value", "span", "said"),
-    [(0.25, 1.0, "0.2"), (0.03126, 5.7e-5, "0.03126"), (0.0, 1e-5, "0"), (3e-5, 1e-4, "3e-05"), (2.5e6, 1e7, "2.5e+06")],
+    [
+        (0.25, 1.0, "0.2"),
+        (0.03126, 5.7e-5, "0.03126"),
+        (0.0, 1e-5, "0"),
+        (3e-5, 1e-4, "3e-05"),
+        (2.5e6, 1e7, "2.5e+06"),
+    ],
 )
 def test_a_number_has_the_digits_that_tell_ticks_apart(value: float, span: float, said: str) -> None:
     assert number(value, span) == said

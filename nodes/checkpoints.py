@@ -1,0 +1,127 @@
+"""The projection checkpoints that nodes choose from, use and write."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..perception.names import is_name
+from ..perception.vector import Perceptions
+from ..projection.checkpoint import DEFAULT_FOLDER, Checkpoint, find
+from ..projection.checkpoint_file import CheckpointError
+from ..projection.opening import Projection, open_projection
+from . import host
+
+NONE_YET = "no checkpoint yet"  # in the drop-down
+LONGEST_NAME = 60  # characters of a checkpoint's name
+
+log = logging.getLogger(__name__)
+
+
+def listed() -> dict[str, Path]:
+    """The projection checkpoints by name, `best_model` first: the pack's own folder, then ComfyUI's models."""
+    folders = [DEFAULT_FOLDER, *host.model_folders()]
+    return find(folders)
+
+
+def state(name: str) -> str:
+    """Changes whenever the checkpoint's file does; equal for equal files."""
+    return host.file_state(listed().get(name))
+
+
+def new_path(name: str) -> Path:
+    """Where a node writes the checkpoint `name` (name.safetensors); one that is there already is meant to be replaced.
+
+    Raises CheckpointError for a name that is no file name, or that another folder's checkpoint has, which is listed
+    first and would go on being used.
+    """
+    plain = name.strip().removesuffix(".safetensors")
+    if not is_name(plain, LONGEST_NAME):
+        raise CheckpointError(
+            f"{name!r} cannot be a checkpoint's name. Use up to {LONGEST_NAME} letters, digits, spaces, dots, dashes "
+            "and underscores, beginning with a letter and not ending with a dot or a space: 'my_projection'"
+        )
+    path = host.model_folders()[0] / f"{plain}.safetensors"
+    there = listed().get(path.name, path)
+    if there != path:
+        raise CheckpointError(
+            f"There is a checkpoint {path.name} in {there.parent} already, and it would be used instead of one in "
+            f"{path.parent}. Give another name, or move that file there"
+        )
+    return path
+
+
+def written(name: str) -> None:
+    """Remember the checkpoint of that name as a node has just written it; see `changes`."""
+    _written[name] = state(name)
+
+
+def changes(name: str) -> int:
+    """How often the checkpoint that a node wrote was changed or removed by others: then the node has to run again."""
+    plain = name.strip().removesuffix(".safetensors") + ".safetensors"
+    if plain in _written and _written[plain] != state(plain):
+        del _written[plain]
+        _changes[plain] += 1
+    return _changes[plain]
+
+
+_written: dict[str, str] = {}
+_changes: Counter[str] = Counter()
+
+
+def opened(name: str, device: str | None = None) -> Projection:
+    """The projection of that name on the device, ComfyUI's if not given, read once for each version of its file.
+
+    Raises CheckpointError, with the remedy, when there is none of that name or it cannot be used.
+    """
+    found = listed()
+    if name not in found:
+        others = f"Choose one of these: {', '.join(found)}. Or make" if found else "Make"
+        raise CheckpointError(
+            f"There is no projection checkpoint named {name!r}. {others} a first one from your Stable Diffusion "
+            "1.5 checkpoint, without any data of your own: queue Starter Projection with its CLIP, or open a terminal "
+            f"in {DEFAULT_FOLDER.parents[1]} and run, with ComfyUI's Python,\n"
+            "python -m training starter --text-encoder PATH/TO/YOUR_SD15.safetensors\n"
+            f"or put a .safetensors or .pth checkpoint into {host.model_folders()[0]}. Then press R in ComfyUI to "
+            "refresh the list and choose it in this node."
+        )
+    return _opened(found[name], state(name), device or host.device())
+
+
+def own(name: str) -> Checkpoint:
+    """The checkpoint of that name on the CPU, if this pack's training made it; raises CheckpointError otherwise."""
+    found = opened(name, device="cpu")
+    if not isinstance(found, Checkpoint):
+        raise CheckpointError(
+            f"{name} is of another script, and its network is not this pack's: training cannot begin from it. Set init "
+            "to another checkpoint, or to none"
+        )
+    return found
+
+
+@lru_cache(maxsize=4)
+def _opened(path: Path, state: str, device: str) -> Projection:
+    with torch.inference_mode(False):
+        loaded = open_projection(path, device=device)
+    log.info("Perception CLIP: loaded %s", path)
+    return loaded
+
+
+def projected(projection: Projection, perceptions: Perceptions) -> tuple[Tensor, Tensor]:
+    """What N faces project to, and what they would if they were neutral: (N, W) float32 each, on the CPU.
+
+    Raises ValueError for numbers that are not finite: the landmarks are then no face's.
+    """
+    vectors = projection.project(perceptions.vectors, perceptions.image_sizes)
+    neutral = projection.neutral_of(perceptions)
+    bad = (~(vectors.isfinite() & neutral.isfinite()).all(dim=1)).nonzero()[:, 0].tolist()
+    if bad:
+        raise ValueError(
+            f"face {bad[0]} (counted from 0) cannot be projected: its landmarks are no face's. Leave it out"
+        )
+    return vectors, neutral

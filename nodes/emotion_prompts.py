@@ -1,0 +1,163 @@
+"""Perceptions to CONDITIONING without training: a prompt for each emotion, mixed as the face shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..perception.choice import FACES, choose
+from ..perception.vector import EMOTIONS, NEUTRAL, Perceptions
+from ..projection.mixing import TEMPERATURES, mix, weights
+from . import clips, host
+from .checks import check_choice, check_perceptions
+from .face_perception import PERCEPTION, count
+
+PLACEHOLDER = "{emotion}"
+# The emotion comes last: CLIP reads from left to right, so that all before it is the same in the seven prompts.
+BASE = f"portrait photo of a person, looking at the camera, soft natural light, {PLACEHOLDER}"
+# What the muscles of such a face do, in 12 tokens of CLIP each: the ends of the prompts fall onto each other, too.
+WORDS = {
+    "angry": "angry face, furious glare, lowered brows, clenched teeth",
+    "disgust": "disgusted face, sick look, wrinkled nose, curled lips",
+    "fear": "frightened face, terrified wide eyes, raised brows, tense lips",
+    "happy": "happy face, joyful broad smile, laughing eyes, raised cheeks",
+    "sad": "sad face, tearful eyes, unhappy look, downturned lips",
+    "surprise": "surprised face, amazed wide eyes, raised brows, open mouth",
+    "neutral": "neutral face, calm relaxed eyes, level brows, closed mouth",
+}
+LISTED = 20  # faces or pictures in the text
+
+
+class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
+    """Encodes a prompt for each emotion and mixes the conditionings by a face's probabilities."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PerceptionClip_EmotionPrompts",
+            display_name="Emotion Prompts",
+            category="Perception CLIP",
+            description=(
+                "Lets a face's emotions steer the picture without a trained checkpoint, with any model: Stable "
+                "Diffusion 1.5, XL and 3, Flux and others. Seven prompts, one for each emotion, are mixed in the "
+                "shares in which the face shows them."
+            ),
+            inputs=[
+                PERCEPTION.Input("perception", tooltip="Faces from Face Perception."),
+                io.Clip.Input("clip", tooltip="The CLIP, or other text encoder, of the model that samples."),
+                io.String.Input(
+                    "base_prompt",
+                    default=BASE,
+                    multiline=True,
+                    dynamic_prompts=False,  # which would take the placeholder's braces away
+                    tooltip=f"The prompt around the emotion. {PLACEHOLDER} stands for an emotion's words below; "
+                    "without it they follow after a comma. Best at the end: what comes before is then the same in all.",
+                ),
+                *(
+                    io.String.Input(emotion, default=words, tooltip=f"The words that say {emotion} in the prompt.")
+                    for emotion, words in WORDS.items()
+                ),
+                io.Float.Input(
+                    "temperature",
+                    default=1.0,
+                    min=TEMPERATURES[0],
+                    max=TEMPERATURES[1],
+                    step=0.05,
+                    tooltip="How evenly the emotions mix, 0.05 to 5, without unit: 1 as probable as they are, less "
+                    "sharpens toward the strongest one, more evens out.",
+                ),
+                io.Int.Input(
+                    "top_k",
+                    default=len(EMOTIONS),
+                    min=1,
+                    max=len(EMOTIONS),
+                    tooltip="How many of the seven emotions mix, 1 to 7: the most probable. 7 changes smoothly from "
+                    "picture to picture; with less, an emotion comes or goes at once.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=-2.0,
+                    max=3.0,
+                    step=0.05,
+                    tooltip="How far to go from the neutral prompt, −2 to 3, without unit: 0 is neutral, 1 the mix; "
+                    "more exaggerates, less than 0 turns the expression away.",
+                ),
+                io.Combo.Input(
+                    "faces",
+                    options=list(FACES),
+                    default=FACES[0],
+                    tooltip="Of several faces. first: the first face of the first picture that has one. mean: the "
+                    "average of all. each: all act at once, as with Conditioning (Combine). per frame: a row for every "
+                    "picture, its first face's, for a batch of as many latents; one without a face is neutral.",
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output("mixed", display_name="conditioning", tooltip="The prompts, mixed."),
+                io.String.Output("text", display_name="text", tooltip="The shares of the emotions, and all prompts."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        perception: Perceptions,
+        clip: Any,
+        base_prompt: str,
+        temperature: float,
+        top_k: int,
+        strength: float,
+        faces: str,
+        **words: str,
+    ) -> io.NodeOutput:
+        check_perceptions(perception)
+        check_choice("faces", faces, FACES)
+        nobody = torch.zeros(1, len(EMOTIONS)), torch.zeros(1, dtype=torch.bool)
+        chosen = choose(perception.emotions, perception, faces) if len(perception) else [nobody]
+        parts = [(shares(rows, seen, temperature, top_k), seen) for rows, seen in chosen]
+        prompts = {emotion: prompt(base_prompt, words[emotion]) for emotion in EMOTIONS}
+        encoded = clips.conditionings(clip, list(prompts.values()))
+        mixed = [entry for rows, _ in parts for entry in mix(encoded, rows, strength, NEUTRAL)]
+        said = summary(parts, len(perception), faces, strength)
+        listed = "\n".join(f"{emotion}: {text}" for emotion, text in prompts.items())
+        return io.NodeOutput(mixed, f"{said}\n\n{listed}", ui=host.note(said))
+
+
+def prompt(base: str, words: str) -> str:
+    """The base prompt with an emotion's words in it."""
+    if PLACEHOLDER in base:
+        return base.replace(PLACEHOLDER, words)
+    return ", ".join(part for part in (base.strip().rstrip(","), words.strip()) if part)
+
+
+def shares(probabilities: Tensor, seen: Tensor, temperature: float, top_k: int) -> Tensor:
+    """Weights (R, 7) of the emotions; where no face is seen, neutral alone."""
+    neutral = torch.zeros(len(EMOTIONS))
+    neutral[NEUTRAL] = 1
+    return weights(probabilities, temperature, top_k).where(seen[:, None], neutral)
+
+
+def summary(parts: list[tuple[Tensor, Tensor]], found: int, faces: str, strength: float) -> str:
+    """What is mixed, a line for each face or picture."""
+    if not found:
+        return "no face: the neutral prompt"
+    rows = [row for part, _ in parts for row in part]
+    seen = [one for _, part in parts for one in part.tolist()]
+    lines = [mixture(row) if one else "no face: the neutral prompt" for row, one in zip(rows, seen, strict=True)]
+    if faces in ("each", "per frame"):
+        what = "face" if faces == "each" else "picture"
+        lines = [f"{what} {index}: {line}" for index, line in enumerate(lines)]
+    else:
+        lines[0] = f"{faces} of {count(found, 'face')}: {lines[0]}"
+    more = [f"… and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
+    return "\n".join([*lines[:LISTED], *more, f"strength {strength:g}"])
+
+
+def mixture(row: Tensor) -> str:
+    """`happy 82%, surprise 11%, neutral 7%`, the strongest first, without those that round to nothing."""
+    values, order = row.sort(descending=True)
+    named = zip(order.tolist(), values.tolist(), strict=True)
+    return ", ".join(f"{EMOTIONS[index]} {value:.0%}" for index, value in named if value >= 0.005)

@@ -1,0 +1,100 @@
+"""What a projection makes of faces, to read and to look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from comfy_api.latest import io
+
+from ..perception.vector import Perceptions
+from ..projection.insight import lengths, nearest, warnings
+from ..projection.insight_picture import insight_picture
+from . import checkpoints, clips, host
+from .checks import check_perceptions
+from .face_perception import PERCEPTION, count, strongest
+from .perception_projection import checkpoint_input, checkpoint_name_input, clip_input
+
+MOST_FACES = 8  # in the text and the picture; a video has thousands
+
+
+class InspectProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
+    """Names the training prompts that faces project to, and what speaks against the projection."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PerceptionClip_InspectProjection",
+            display_name="Inspect Projection",
+            category="Perception CLIP",
+            description=(
+                "Shows where a checkpoint projects faces to: the most similar training prompts, the vectors' lengths "
+                "beside the prompt's, and whether the checkpoint fits the face, the models and the CLIP."
+            ),
+            inputs=[
+                PERCEPTION.Input("perception", tooltip="Faces from Face Perception."),
+                checkpoint_input(),
+                io.Int.Input(
+                    "prompts",
+                    default=8,
+                    min=1,
+                    max=30,
+                    tooltip="How many of the most similar prompts to show, 1 to 30.",
+                ),
+                checkpoint_name_input(),
+                io.Conditioning.Input("conditioning", optional=True, tooltip="The prompt, to compare lengths with."),
+                clip_input(),
+            ],
+            outputs=[
+                io.String.Output("text", display_name="text", tooltip="All of it, to read."),
+                io.Image.Output("picture", display_name="picture", tooltip="The same as bars, an RGB picture."),
+            ],
+            is_output_node=True,  # so that it shows itself with nothing behind it
+        )
+
+    @classmethod
+    def validate_inputs(cls, checkpoint: str) -> bool:
+        """Let `execute` judge the checkpoint: its message has the remedy, ComfyUI's "not in list" has not."""
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, checkpoint: str | None, **others: Any) -> str:
+        """Run again when the checkpoint's file has changed; of a linked name, the node before takes care."""
+        return "linked" if "checkpoint_name" in others else checkpoints.state(checkpoint or "")
+
+    @classmethod
+    def execute(
+        cls,
+        perception: Perceptions,
+        checkpoint: str,
+        prompts: int,
+        checkpoint_name: str | None = None,
+        conditioning: list[list[Any]] | None = None,
+        clip: Any = None,
+    ) -> io.NodeOutput:
+        check_perceptions(perception)
+        name = checkpoint if checkpoint_name is None else checkpoint_name
+        projection = checkpoints.opened(name)
+        title = f"{name}, trained with {projection.metadata.encoder} for {projection.space.title}"
+        notes, faces = ["no face"], []
+        if len(perception):
+            some = perception.select(range(min(len(perception), MOST_FACES)))
+            vectors, neutral = checkpoints.projected(projection, some)
+            length, moved, typical = lengths(projection, vectors, neutral, conditioning or [])
+            notes = [f"⚠ {text}" for text in warnings(projection, some, clips.fingerprint_for(projection, clip))]
+            notes.append(
+                f"vectors of length {length:.1f}, {moved:.1f} away from neutral"
+                + (f"; the prompt's tokens have {typical:.1f}" if conditioning else "")
+            )
+            if len(some) < len(perception):
+                notes.append(f"the first {len(some)} of {count(len(perception), 'face')}")
+            headings = [f"face {index}: {strongest(some.select([index]))}" for index in range(len(some))]
+            faces = list(zip(headings, nearest(projection, vectors, prompts), strict=True))
+        picture = insight_picture(title, notes, faces)
+        lines = [title, *notes]
+        for heading, similar in faces:
+            lines += ["", heading, *(f"{value:6.2f}  {text}" for text, value in similar)]
+        text = "\n".join(lines)
+        image = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]
+        return io.NodeOutput(text, image, ui={**host.note(text), **host.preview(image)})

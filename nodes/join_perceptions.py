@@ -1,0 +1,49 @@
+"""Perceptions one after the other."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..perception.joining import join
+from ..perception.vector import Perceptions
+from . import host
+from .checks import check_perceptions
+from .face_perception import PERCEPTION, count
+
+
+class JoinPerceptions(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
+    """Puts the pictures of one perception behind those of another."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PerceptionClip_JoinPerceptions",
+            display_name="Join Perceptions",
+            category="Perception CLIP",
+            description=(
+                "Puts two perceptions one after the other, as if their pictures had been one batch: key faces for "
+                "Perception Schedule, or two faces for one conditioning."
+            ),
+            inputs=[
+                PERCEPTION.Input("first", tooltip="Faces that come first, from any number of pictures."),
+                PERCEPTION.Input("second", tooltip="Faces that come after them, from any number of pictures."),
+            ],
+            outputs=[
+                PERCEPTION.Output(
+                    "joined",
+                    display_name="perception",
+                    tooltip="All faces: the second's pictures are counted on from the first's, and its tracks too.",
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, first: Perceptions, second: Perceptions) -> io.NodeOutput:
+        check_perceptions(first, "first")
+        check_perceptions(second, "second")
+        return io.NodeOutput(join(first, second), ui=host.note(f"{held(first)}, then {held(second)}"))
+
+
+def held(perceptions: Perceptions) -> str:
+    """`2 faces in 3 pictures`."""
+    return f"{count(len(perceptions), 'face')} in {count(perceptions.frame_count, 'picture')}"

@@ -1,0 +1,56 @@
+"""Where faces project to, as a picture: a bar for each similar prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image
+
+from ..perception.canvas import Canvas, cut, wrapped
+from ..perception.panels import BRIGHT, DIM
+from .insight import Similarity
+
+WIDTH, MARGIN = 1024, 24
+HEADING, TEXT = 20, 17  # height of the letters, pixels
+LINE, ROW, GAP = 26, 27, 20  # pixels from a line of words, and from a bar, to the next; between faces
+BAR, NUMBER = 260, 64  # pixels for the longest bar, and for its number
+TRACK, TOWARD, AWAY, WARNING = (52, 58, 70), (96, 185, 240), (240, 160, 50), (240, 160, 50)
+
+
+def insight_picture(title: str, notes: Sequence[str], faces: Sequence[tuple[str, Sequence[Similarity]]]) -> Image.Image:
+    """RGB, 1024 pixels wide and as high as what it says takes.
+
+    Notes that begin with ⚠ stand out. Each face has a heading, and a bar for each prompt: its similarity −1…1, blue
+    from 0 to the right, orange from 0 to the left.
+    """
+    inside = WIDTH - 2 * MARGIN
+    said = [(line, note.startswith("⚠")) for note in notes for line in wrapped(note.replace("⚠", "!"), TEXT, inside)]
+    height = 2 * MARGIN + LINE * (1 + len(said)) + sum(GAP + LINE + ROW * max(len(similar), 1) for _, similar in faces)
+    canvas = Canvas(WIDTH, height)
+    y = MARGIN + LINE // 2
+    canvas.write(MARGIN, y, cut(title, HEADING, inside), HEADING, BRIGHT)
+    for line, warns in said:
+        y += LINE
+        canvas.write(MARGIN, y, line, TEXT, WARNING if warns else DIM)
+    y += LINE // 2
+    for heading, similar in faces:
+        y += GAP + LINE // 2
+        canvas.write(MARGIN, y, heading, HEADING, BRIGHT)
+        y += LINE // 2
+        if not similar:
+            canvas.write(MARGIN, y + ROW // 2, "the checkpoint names no prompts", TEXT, DIM)
+            y += ROW
+        for prompt, value in similar:
+            _bar(canvas, y + ROW // 2, prompt, value)
+            y += ROW
+    return canvas.finished()
+
+
+def _bar(canvas: Canvas, y: int, prompt: str, value: float) -> None:
+    left, middle = MARGIN, MARGIN + BAR / 2
+    canvas.line([(left, y), (left + BAR, y)], TRACK, 12)
+    canvas.line([(middle, y), (middle + value * BAR / 2, y)], TOWARD if value >= 0 else AWAY, 12)
+    canvas.line([(middle, y - 9), (middle, y + 9)], DIM, 1)
+    canvas.write(left + BAR + NUMBER - 8, y, f"{value:.2f}", TEXT, BRIGHT, align=1)
+    words = left + BAR + NUMBER + 8
+    canvas.write(words, y, cut(prompt, TEXT, WIDTH - MARGIN - words), TEXT, BRIGHT)

@@ -1,0 +1,126 @@
+"""Conditionings mixed by what a face expresses: pure functions, without training, for prompts of any model family.
+
+A prompt is encoded for each emotion, by the graph's own CLIP, and the conditionings are added up in the shares in
+which the emotions are seen. The same is done with all that goes with the tokens, such as `pooled_output`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .conditioning import Conditioning
+
+TEMPERATURES = (0.05, 5.0)  # least and greatest
+SUM_TOLERANCE = 1e-3
+
+
+def weights(probabilities: Tensor, temperature: float, top_k: int) -> Tensor:
+    """Probabilities (F, E), each row with sum 1 → weights (F, E) float32, each row with sum 1.
+
+    p^(1 ÷ temperature), of which the `top_k` greatest are kept and the others are 0. A temperature below 1 sharpens,
+    one above 1 evens out; at the least one, 0.05, hardly more than the greatest is left. A row of zeros counts as one
+    of equal probabilities.
+
+    Raises ValueError for a temperature outside 0.05…5 or a `top_k` outside 1…E.
+    """
+    if not TEMPERATURES[0] <= temperature <= TEMPERATURES[1]:
+        raise ValueError(f"temperature is {temperature}; use a number from {TEMPERATURES[0]} to {TEMPERATURES[1]:g}")
+    if not 1 <= top_k <= probabilities.shape[1]:
+        raise ValueError(f"top_k is {top_k}; use a whole number from 1 to {probabilities.shape[1]}")
+    floor = torch.finfo(torch.float32).tiny  # not 0, whose logarithm is infinite: a row of zeros would become NaN
+    logits = probabilities.float().clamp_min(floor).log() / temperature
+    kept = logits.topk(top_k, dim=1)
+    return torch.zeros_like(logits).scatter(1, kept.indices, kept.values.softmax(dim=1))
+
+
+def mix(conditionings: Sequence[Conditioning], weights: Tensor, strength: float, origin: int) -> list[list[Any]]:
+    """Several conditionings as one, from the origin (strength 0) toward their weighted sum (strength 1) and beyond.
+
+        c_origin + strength × (Σ weight_e × c_e − c_origin)
+
+    Above 1 it exaggerates, below 0 it turns away. Strength 0, and weight 1 for the origin, give the origin bit for
+    bit. Sums are reckoned in float32 at least and kept within what the dtype can hold; dtype and device stay.
+
+    Lists of several entries (a CLIP with scheduled hooks gives such) are mixed entry by entry. In each entry the tokens
+    are mixed, and every other floating-point tensor, such as `pooled_output`, that all have with the same shape.
+    The rest, masks included, comes from the longest prompt, since a mask has to fit the tokens. Of prompts as long it
+    is the one with the greatest weight in the first row: the closest to the mix as a whole.
+
+    Prompts differ in length if one takes several blocks of 77 tokens, or with a T5. A shorter one is filled by
+    repeating its last token's state: after a CLIP prompt come padding tokens, live ones, and so there are only more
+    of them. Conditionings without any share are left out, and lengthen nothing.
+
+    Args:
+        conditionings: E of them, from the same CLIP.
+        weights: (R, E), each row with sum 1; a row for each row of the result.
+        strength: without unit, any finite number.
+        origin: which of the conditionings strength 0 gives.
+
+    Raises ValueError for weights that do not fit, a strength that is not finite, lists of different lengths, and
+    tokens of different widths.
+    """
+    if weights.ndim != 2 or weights.shape[1] != len(conditionings) or len(weights) == 0:
+        raise ValueError(f"weights must have the shape (R, {len(conditionings)}), R ≥ 1, not {tuple(weights.shape)}")
+    goal = weights.cpu().double()  # in which 1 + strength × (1 − 1) and the like are exact
+    if not ((goal.sum(dim=1) - 1).abs() <= SUM_TOLERANCE).all():
+        raise ValueError("each row of weights must sum to 1")
+    if not math.isfinite(strength):
+        raise ValueError(f"strength must be a finite number, not {strength}")
+    counts = [len(conditioning) for conditioning in conditionings]
+    if len(set(counts)) > 1:
+        raise ValueError(f"conditionings of {', '.join(map(str, counts))} entries cannot be mixed entry by entry")
+    start = torch.zeros_like(goal)
+    start[:, origin] = 1
+    shares = torch.lerp(start, goal, strength)  # (R, E)
+    used = [index for index in range(len(conditionings)) if shares[:, index].any()]
+    used.sort(key=lambda index: float(goal[0, index]), reverse=True)
+    return [_mixed([conditionings[index][entry] for index in used], shares[:, used]) for entry in range(counts[0])]
+
+
+def _mixed(entries: Sequence[Sequence[Any]], shares: Tensor) -> list[Any]:
+    """One entry of several, in shares (R, U). Of those as long as the longest, the first gives the rest."""
+    _, options = max(entries, key=lambda entry: entry[0].shape[1])
+    result = dict(options)
+    for name in options:
+        values = [other.get(name) for _, other in entries]
+        if "mask" not in name and _are_alike(values, len(shares)):
+            result[name] = _sum(values, shares)
+    return [_sum(_filled([tokens for tokens, _ in entries], len(shares)), shares), result]
+
+
+def _are_alike(values: Sequence[Any], rows: int) -> bool:
+    """Whether these are tensors that can be mixed into so many rows."""
+    if not all(isinstance(value, Tensor) and value.is_floating_point() and value.ndim for value in values):
+        return False
+    return len({value.shape for value in values}) == 1 and (rows == 1 or len(values[0]) in (1, rows))
+
+
+def _filled(tokens: Sequence[Tensor], rows: int) -> list[Tensor]:
+    """Tokens (B, T, width) of different T → of the greatest T, each by repeating its last."""
+    shapes = [tuple(one.shape) for one in tokens]
+    if len({(batch, width) for batch, _, width in shapes}) > 1 or (rows > 1 and shapes[0][0] not in (1, rows)):
+        raise ValueError(
+            f"tokens of the shapes {', '.join(map(str, shapes))} cannot be mixed into {rows} rows: encode all prompts "
+            "with the same CLIP"
+        )
+    longest = max(shape[1] for shape in shapes)
+    return [torch.cat([one, one[:, -1:].expand(-1, longest - one.shape[1], -1)], dim=1) for one in tokens]
+
+
+def _sum(tensors: Sequence[Tensor], shares: Tensor) -> Tensor:
+    """Σ share × tensor: tensors (1 or R, …) in shares (R, U) → (R, …), dtype and device as the first's."""
+    dtype, device = tensors[0].dtype, tensors[0].device
+    exact = torch.promote_types(dtype, torch.float32)
+    limit = torch.finfo(exact).max
+    factors = shares.clamp(-limit, limit).to(exact).to(device)
+    factors = factors.view(*shares.shape, *[1] * (tensors[0].ndim - 1))  # (R, U, 1, …)
+    total = (factors[:, 0] * tensors[0].to(exact)).clamp_(-limit, limit)
+    for index, tensor in enumerate(tensors[1:], start=1):
+        total.addcmul_(factors[:, index], tensor.to(device, exact)).clamp_(-limit, limit)  # each time: ∞ − ∞ is NaN
+    limit = torch.finfo(dtype).max
+    return total.clamp_(-limit, limit).to(dtype)

@@ -1,0 +1,41 @@
+"""The text spaces that a projection can end in: what a face's vector holds, and whose conditioning it fits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Space:
+    """A vector of `tokens` + `pooled` numbers: first what acts on a prompt's tokens, then on its pooled output."""
+
+    name: str
+    title: str  # the model family
+    parts: tuple[int, ...]  # widths of what text encoders put side by side; each part has a scale of its own
+    pooled: int = 0  # width of the pooled output that the model reads, the last of the parts; 0: it reads none
+
+    @property
+    def width(self) -> int:
+        return sum(self.parts)
+
+    @property
+    def tokens(self) -> int:
+        """The width of the tokens."""
+        return self.width - self.pooled
+
+
+SD15 = Space("sd15", "Stable Diffusion 1.5", (768,))
+SDXL = Space("sdxl", "Stable Diffusion XL", (768, 1280, 1280), pooled=1280)  # CLIP-L, CLIP-G, and CLIP-G's pooled
+SPACES = {space.name: space for space in (SD15, SDXL)}
+
+
+def parts_of(width: int) -> tuple[int, ...]:
+    """The parts of vectors that are so wide; one of a width that no space has."""
+    known = (space.parts for space in SPACES.values() if space.width == width)
+    return next(known, (width,))
+
+
+def title_of(tokens: int) -> str:
+    """The model family whose tokens are so wide, in words."""
+    known = (space.title for space in SPACES.values() if space.tokens == tokens)
+    return next(known, "another model family")

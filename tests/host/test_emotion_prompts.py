@@ -1,0 +1,205 @@
+"""Emotion Prompts in a real ComfyUI, with a random-weight Stable Diffusion 1.5."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from .server import Graph, Host
+from .test_face_perception import perceive, photo
+from .test_perception_info import EMOTIONS, inform, values
+from .websocket import listen, text_on_node
+
+NODE = "PerceptionClip_EmotionPrompts"
+Prompting = Callable[..., Graph]
+Entries = list[list[Any]]
+
+
+@pytest.fixture
+def defaults(host: Host) -> dict[str, Any]:
+    """What the node's widgets hold if nobody changes them."""
+    return host.defaults(NODE)
+
+
+@pytest.fixture
+def prompting(defaults: dict[str, Any], weights: str, photos: dict[str, str]) -> Prompting:
+    """From photo to conditioning, written to output/<save>.pt, with changed widgets; `text` shows the text."""
+
+    def make(picture: str = "astronaut", save: str = "emotions", **widgets: Any) -> Graph:
+        node = defaults | {"perception": ["perception", 0], "clip": ["model", 1]} | widgets
+        return perceive(photo(photos[picture])) | {
+            "model": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": weights}},
+            "prompts": {"class_type": NODE, "inputs": node},
+            "text": {"class_type": "PreviewAny", "inputs": {"source": ["prompts", 1]}},
+            "save": {"class_type": "Probe_SaveConditioning", "inputs": {"conditioning": ["prompts", 0], "name": save}},
+        }
+
+    return make
+
+
+def saved(host: Host, graph: Graph) -> Entries:
+    result = host.run(graph)
+    assert result.succeeded, result.message
+    name = graph["save"]["inputs"]["name"]
+    return torch.load(host.base / "output" / f"{name}.pt", weights_only=True)  # type: ignore[no-any-return]
+
+
+def encoded(host: Host, graph: Graph, text: str) -> Entries:
+    """What ComfyUI's own node makes of a text, with the graph's CLIP."""
+    graph = {name: graph[name] for name in ("model", "save")} | {
+        "prompts": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["model", 1], "text": text}}
+    }
+    return saved(host, graph)
+
+
+def equal(one: Entries, other: Entries) -> bool:
+    return len(one) == len(other) and all(
+        torch.equal(a[0], b[0]) and torch.equal(a[1]["pooled_output"], b[1]["pooled_output"])
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def three_photos(graph: Graph, photos: dict[str, str]) -> Graph:
+    """The graph with astronaut, no_face and grace_hopper as one batch."""
+    nodes = {name: photo(photos[name])["picture"] for name in ("astronaut", "no_face", "grace_hopper")}
+    two = {"class_type": "ImageBatch", "inputs": {"image1": ["astronaut", 0], "image2": ["no_face", 0]}}
+    three = {"class_type": "ImageBatch", "inputs": {"image1": ["two", 0], "image2": ["grace_hopper", 0]}}
+    return graph | nodes | {"two": two, "picture": three}
+
+
+def sampling(graph: Graph, size: int = 128, steps: int = 2, batch: int = 1) -> Graph:
+    """The graph, and a picture of its conditioning."""
+    latent = {"width": size, "height": size, "batch_size": batch}
+    sampler = {
+        **{
+            "model": ["model", 0],
+            "positive": ["prompts", 0],
+            "negative": ["negative", 0],
+            "latent_image": ["latent", 0],
+        },
+        **{"seed": 1, "steps": steps, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0},
+    }
+    return graph | {
+        "negative": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["model", 1], "text": "blurry"}},
+        "latent": {"class_type": "EmptyLatentImage", "inputs": latent},
+        "sampler": {"class_type": "KSampler", "inputs": sampler},
+        "decode": {"class_type": "VAEDecode", "inputs": {"samples": ["sampler", 0], "vae": ["model", 2]}},
+        "show": {"class_type": "PreviewImage", "inputs": {"images": ["decode", 0]}},
+    }
+
+
+def test_the_strongest_emotion_alone_is_its_prompt(host: Host, prompting: Prompting, defaults: dict[str, Any]) -> None:
+    graph = prompting(top_k=1)
+    text = defaults["base_prompt"].replace("{emotion}", defaults["happy"])
+    assert equal(saved(host, graph), encoded(host, graph, text))
+    assert host.run(graph).text("text").startswith("first of 1 face: happy 100%\nstrength 1\n\nangry: ")
+    assert f"\nhappy: {text}\n" in host.run(graph).text("text")
+
+
+def test_prompts_are_mixed_as_the_face_shows_them(
+    host: Host, prompting: Prompting, photos: dict[str, str], defaults: dict[str, Any]
+) -> None:
+    graph = prompting("grace_hopper", base_prompt="a person")
+    [[tokens, options]] = saved(host, graph)
+    shown = values(host, inform(perceive(photo(photos["grace_hopper"]))))
+    parts = [encoded(host, graph, f"a person, {defaults[emotion]}")[0] for emotion in EMOTIONS]
+    expected = sum(shown[emotion] * part[0] for emotion, part in zip(EMOTIONS, parts, strict=True))
+    pooled = sum(shown[emotion] * part[1]["pooled_output"] for emotion, part in zip(EMOTIONS, parts, strict=True))
+    assert (tokens - expected).abs().max() < 1e-4
+    assert (options["pooled_output"] - pooled).abs().max() < 1e-4
+    assert (tokens - parts[EMOTIONS.index("neutral")][0]).abs().max() > 0.01
+
+
+def test_strength_zero_and_no_face_are_the_neutral_prompt(
+    host: Host, prompting: Prompting, defaults: dict[str, Any]
+) -> None:
+    neutral = encoded(host, prompting(), defaults["base_prompt"].replace("{emotion}", defaults["neutral"]))
+    assert equal(saved(host, prompting(strength=0)), neutral)
+    for faces in ("first", "mean", "each", "per frame"):
+        nobody = prompting("no_face", strength=3, faces=faces)
+        assert equal(saved(host, nobody), neutral)
+    assert host.run(nobody).text("text").startswith("no face: the neutral prompt\n\n")
+
+
+def test_each_prompt_is_encoded_once(host: Host, prompting: Prompting) -> None:
+    def queue(picture: str, **widgets: Any) -> int:
+        """How many prompts have been encoded when the run is over."""
+        graph = prompting(picture, clip=["counting", 0], **widgets)
+        counting = {"class_type": "Probe_CountingClip", "inputs": {"clip": ["model", 1], "name": "encodes"}}
+        assert host.run(graph | {"counting": counting}).succeeded
+        return len((host.base / "output" / "encodes.txt").read_text().splitlines())
+
+    assert queue("astronaut") == 7
+    assert queue("grace_hopper", temperature=0.5, strength=2.0) == 7
+    assert queue("grace_hopper", happy="a broad grin", sad="a broad grin") == 8
+
+
+def test_every_picture_has_its_row(host: Host, prompting: Prompting, photos: dict[str, str]) -> None:
+    graph = three_photos(prompting(faces="per frame"), photos)
+    [[tokens, options]] = saved(host, graph)
+    assert tokens.shape == (3, 77, 768)
+    assert len(options["pooled_output"]) == 3
+    [[neutral, _]] = saved(host, prompting(strength=0))
+    assert torch.equal(tokens[1], neutral[0])
+    assert (tokens[0] - tokens[2]).abs().max() > 0.01
+    lines = host.run(graph).text("text").splitlines()
+    assert lines[0].startswith("picture 0: happy 8")
+    assert lines[1] == "picture 1: no face: the neutral prompt"
+    assert lines[2].startswith("picture 2: neutral")
+    each = saved(host, three_photos(prompting(faces="each"), photos))
+    assert len(each) == 2
+    assert torch.allclose(torch.cat([entry[0] for entry in each]), tokens[[0, 2]], atol=1e-5)
+
+
+def test_two_faces_give_two_pictures_at_the_same_seed(host: Host, prompting: Prompting, photos: dict[str, str]) -> None:
+    one, other = (host.run(sampling(prompting(name))).picture("show") for name in ("astronaut", "grace_hopper"))
+    assert one.shape == (128, 128, 3)
+    assert np.abs(one.astype(int) - other.astype(int)).mean() > 0.1
+
+
+def test_a_batch_of_latents_takes_a_row_each(host: Host, prompting: Prompting, photos: dict[str, str]) -> None:
+    alone = host.run(sampling(prompting(), size=64, steps=1)).picture("show")
+    batch = host.run(sampling(three_photos(prompting(faces="per frame"), photos), size=64, steps=1, batch=3))
+    assert len(batch.output("show")["images"]) == 3
+    assert np.abs(batch.picture("show").astype(int) - alone).mean() < 0.1  # the first latent's noise is the same
+
+
+def test_the_shares_are_put_on_the_node(host: Host, prompting: Prompting) -> None:
+    with listen(host.port, "a-prompter", silence=30) as payloads:
+        host.queue(prompting(strength=1.25), client="a-prompter")
+        texts = (text for payload in payloads if (text := text_on_node(payload)))
+        shown = next(text for node, text in texts if node == "prompts")
+    first, second = shown.splitlines()
+    assert first.startswith("first of 1 face: happy 8")
+    assert second == "strength 1.25"
+
+
+def test_the_words_are_of_one_length(host: Host, defaults: dict[str, Any]) -> None:
+    """So that the prompts' ends fall onto each other; see the node's defaults."""
+    from transformers import CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(host.checkout / "comfy" / "sd1_tokenizer")
+    assert {len(tokenizer.tokenize(defaults[emotion])) for emotion in EMOTIONS} == {12}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "word"),
+    [
+        ({"faces": "all"}, "faces"),
+        ({"temperature": 0}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"top_k": 8}, "top_k"),
+        ({"strength": 4}, "strength"),
+        ({"strength": float("nan")}, "strength"),
+        ({"perception": 5}, "perception"),
+        ({"clip": 5}, "clip holds no text encoder"),
+    ],
+)
+def test_wrong_inputs_are_refused_by_name(host: Host, prompting: Prompting, inputs: dict[str, Any], word: str) -> None:
+    answer = host.post("/prompt", {"prompt": prompting(**inputs)})
+    said = str(answer) if "error" in answer or answer["node_errors"] else host.wait(answer["prompt_id"]).message
+    assert word in said
