@@ -130,7 +130,9 @@ def pushed_tokens(tokens: Tensor, pooled: Tensor | None, push: Push) -> Tensor:
     base = cycled(tokens.float(), rows)
     acting = text_end(base, pooled) if push.mode == "blend" else not_bos(base).expand(rows, -1)  # (R, T)
     width = push.vectors.shape[1]
-    changed = torch.cat([_moved(base[..., :width], acting, push), base[..., width:]], dim=-1)
+    changed = _moved(base[..., :width], acting, push)
+    if width < base.shape[-1]:
+        changed = torch.cat([changed, base[..., width:]], dim=-1)
     if push.mode == "append":
         changed = torch.cat([base, changed], dim=1)
     return as_before(changed, tokens)
@@ -152,7 +154,7 @@ def _moved(base: Tensor, acting: Tensor, push: Push) -> Tensor:
     if push.normalise:
         scale = typical_length(base, acting) / vectors.norm(dim=-1, keepdim=True).clamp_min(1 / LARGEST)
     way = (vectors - neutral) * scale if push.mode == "steer" else vectors * scale - base
-    return torch.where((acting & seen)[..., None], base + push.strength * way, base)
+    return torch.where((acting & seen)[..., None], torch.add(base, way, alpha=push.strength), base)
 
 
 def typical_length(tokens: Tensor, acting: Tensor) -> Tensor:
@@ -199,9 +201,9 @@ def cycled(tensor: Tensor, rows: int) -> Tensor:
 
 
 def as_before(changed: Tensor, original: Tensor) -> Tensor:
-    """In the original's dtype, clamped to its finite numbers."""
+    """A new tensor, which is overwritten, in the original's dtype, clamped to its finite numbers."""
     limits = torch.finfo(original.dtype)
-    return changed.clamp(limits.min, limits.max).to(original.dtype)
+    return changed.clamp_(limits.min, limits.max).to(original.dtype)
 
 
 def scheduled(before: Entry, after: Entry, start: float, end: float) -> list[list[Any]]:

@@ -128,7 +128,7 @@ def test_a_stopped_run_leaves_the_best_so_far(tmp_path: Path, dataset: Dataset) 
     fitted = fit(dataset, tmp_path, Settings(epochs=5), progress=seen.append, stop=lambda: len(seen) == 2)
     assert fitted.evaluation is None and fitted.report is None and len(fitted.history) == 2
     assert isinstance(load(fitted.path), Checkpoint) and (tmp_path / "training_state.pt").is_file()
-    with pytest.raises(ValueError, match="another learning_rate .0.001, now 0.5.; give the same .*, or start anew"):
+    with pytest.raises(ValueError, match="another learning_rate .0.002, now 0.5.; give the same .*, or start anew"):
         fit(dataset, tmp_path, Settings(epochs=5, learning_rate=0.5), resume=True)
     done = fit(dataset, tmp_path, Settings(epochs=5), resume=True, report=False)
     assert len(done.history) == 5 and not (tmp_path / "training_state.pt").exists()
@@ -180,5 +180,5 @@ def test_a_folder_that_is_a_file_fails_before_the_work(tmp_path: Path, dataset: 
 
 def test_the_default_size_of_a_batch() -> None:
     sizes = {count: Settings().batch_for(count) for count in (3, 240, 512, 2000, 8000, 10**6)}
-    assert sizes == {3: 32, 240: 32, 512: 64, 2000: 256 // 2, 8000: 512, 10**6: 512}
+    assert sizes == {3: 32, 240: 32, 512: 64, 2000: 128, 8000: 256, 10**6: 256}
     assert Settings(batch_size=7).batch_for(10**6) == 7

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...projection.spaces import SD15
 
 BASE_BATCH = 32  # rows that a learning rate is meant for
-BATCHES = (32, 512)  # rows: the smallest and the largest batch that is chosen without being asked for
+BATCHES = (32, 256)  # rows: the smallest and the largest batch that is chosen without being asked for
 STEPS = 8  # that an epoch should have at least
 
 
@@ -29,7 +29,7 @@ class Settings:
 
     epochs: int = 100
     batch_size: int | None = None  # None: chosen by the number of samples
-    learning_rate: float = 1e-3  # for a batch of BASE_BATCH rows; see `rate_for`
+    learning_rate: float = 2e-3  # for a batch of BASE_BATCH rows; see `rate_for`
     size: str = "base"  # one of SIZES
     seed: int = 0
     device: str = "cpu"

@@ -1,0 +1,88 @@
+"""What steering costs in ComfyUI: the time of the warm nodes, beside that of sampling.
+
+    python benchmarks/steering.py [--comfyui ~/ComfyUI] [--rounds 200]
+
+A real ComfyUI runs a graph in which a node calls Perception→CLIP Projection over and over with what the graph gave it,
+as ComfyUI would with another strength. Needs the checkout and the random Stable Diffusion 1.5 of tests/host.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from skimage.data import astronaut
+
+from perception_clip.projection.conditioning import MODES
+from perception_clip.tests.host.conftest import link_weights
+from perception_clip.tests.host.server import Graph, Host
+
+FRAMES = 16
+
+
+def graph(photo: str, weights: str, checkpoint: str, mode: str, faces: str, rounds: int) -> Graph:
+    many = faces == "per frame"
+    return {
+        "photo": {"class_type": "LoadImage", "inputs": {"image": photo}},
+        "model": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": weights}},
+        "prompt": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["model", 1], "text": "portrait of a person"}},
+        "perception": {
+            "class_type": "PerceptionClip_FacePerception",
+            "inputs": {"image": ["photo", 0], "max_faces": 1, "min_confidence": 0.5, "missing": "skip"},
+        },
+        "spread": {
+            "class_type": "PerceptionClip_PerceptionSchedule",
+            "inputs": {"perception": ["perception", 0], "frames": FRAMES if many else 1, "easing": "linear"},
+        },
+        "time": {
+            "class_type": "Probe_TimeProjection",
+            "inputs": {
+                "perception": ["spread", 0],
+                "conditioning": ["prompt", 0],
+                "checkpoint": checkpoint,
+                "mode": mode,
+                "faces": faces,
+                "rounds": rounds,
+            },
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--comfyui", type=Path, default=Path("~/ComfyUI"))
+    parser.add_argument("--rounds", type=int, default=200)
+    arguments = parser.parse_args()
+    checkout = arguments.comfyui.expanduser()
+    own = checkout / ".venv" / "bin" / "python"
+    with tempfile.TemporaryDirectory() as folder:
+        host = Host(checkout, own if own.is_file() else Path(sys.executable), Path(folder))
+        link_weights(host)
+        host.start()
+        try:
+            photo = host.put_picture("astronaut.png", astronaut())
+            host.training(
+                "starter", "--text-encoder", "random", "--out-dir", host.models, "--samples", 700, "--epochs", 5
+            )
+            print("| mode | one face, ms | 16 frames, ms |\n|---|---|---|")
+            for mode in MODES:
+                cells = []
+                for faces in ("first", "per frame"):
+                    run = graph(
+                        photo, "random_sd15.safetensors", "best_model.safetensors", mode, faces, arguments.rounds
+                    )
+                    taken = json.loads(host.run(run).text("time"))
+                    cells.append(
+                        f"{np.median(taken):.1f} ({np.quantile(taken, 0.1):.1f} to {np.quantile(taken, 0.9):.1f})"
+                    )
+                print(f"| {mode} | {' | '.join(cells)} |", flush=True)
+        finally:
+            host.stop()
+
+
+if __name__ == "__main__":
+    main()
