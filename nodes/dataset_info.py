@@ -10,10 +10,7 @@ import torch
 from comfy_api.latest import io
 
 from ..perception.contact_sheet import contact_sheet
-from ..training.inspection import inspect_file
-from ..training.inspection_text import verdict
-from ..training.mean_faces import mean_faces
-from ..training.store import Store, StoreError
+from ..training.samples import StoreError
 from . import host
 
 NO_DATASET = "no dataset yet"
@@ -63,6 +60,11 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
 
     @classmethod
     def execute(cls, dataset: str, path: str | None = None) -> io.NodeOutput:
+        from ..training.inspection import inspect_file  # these take a while, so not when ComfyUI starts
+        from ..training.inspection_text import verdict
+        from ..training.mean_faces import mean_faces
+        from ..training.store import Store
+
         file = file_of(dataset, path)
         with Store(file, create=False) as store, store.snapshot() as snapshot:
             progress = adding(host.progress(2 * len(snapshot)))  # it is read for the faces, and again for the text

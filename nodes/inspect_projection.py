@@ -76,7 +76,7 @@ class InspectProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships n
         check_perceptions(perception)
         name = checkpoint if checkpoint_name is None else checkpoint_name
         projection = checkpoints.opened(name)
-        title = f"{name}, trained with {projection.metadata.encoder} for {projection.space.title}"
+        title = f"{name}, for {projection.space.title}, trained with {projection.metadata.encoder}"
         notes, faces = ["no face"], []
         if len(perception):
             some = perception.select(range(min(len(perception), MOST_FACES)))

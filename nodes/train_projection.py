@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from comfy_api.latest import io
-from PIL import Image
 
-from ..projection.checkpoint import Checkpoint
-from ..training.fitting import Fitted, fit
-from ..training.learning.run import Epoch
 from ..training.learning.settings import SIZES, Settings
-from ..training.npz import Dataset
-from ..training.opening import opened
-from ..training.reporting.progress_picture import curve_picture, result_picture
 from . import checkpoints, host
 from .checks import check_choice
 from .dataset_info import dataset_input, file_of, path_input
@@ -110,6 +100,8 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
         path: str | None = None,
         val_split: float = 0.2,
     ) -> io.NodeOutput:
+        from .training_run import opened, outcome, train_to  # takes a while, so not when ComfyUI starts
+
         check_choice("size", size, SIZES)
         target, file = checkpoints.new_path(name), file_of(dataset, path)
         with host.training() as device:
@@ -141,7 +133,7 @@ def checkpoint_inputs(default: str) -> list[Any]:
 
 
 def checkpoint_outputs() -> list[Any]:
-    """What a node that trains puts out, as `outcome` gives it."""
+    """What a node that trains puts out, as training_run.outcome gives it."""
     return [
         io.String.Output(
             "checkpoint",
@@ -155,48 +147,3 @@ def checkpoint_outputs() -> list[Any]:
         ),
         io.String.Output("text", display_name="text", tooltip="The verdict and all numbers, to read."),
     ]
-
-
-def train_to(
-    target: Path, dataset: Dataset, settings: Settings, *, made_by: str = "train", init: Checkpoint | None = None
-) -> Fitted:
-    """Train in `host.training`, with progress on the node, and write `target`; nothing is left of a cancelled run."""
-    history: list[Epoch] = []
-    update = host.progress(settings.epochs, lambda: curve_picture(history))
-
-    def show(epoch: Epoch) -> None:
-        history.append(epoch)
-        update(epoch.number)
-
-    fitted = fit(
-        dataset,
-        target.parent,
-        settings,
-        name=target.stem,
-        made_by=made_by,
-        init=init,
-        resumable=False,
-        report=False,
-        progress=show,
-        stop=host.stop_if_cancelled,
-    )
-    checkpoints.written(target.name)
-    return fitted
-
-
-def outcome(fitted: Fitted, *notes: str) -> io.NodeOutput:
-    """A trained checkpoint's name, its picture, and what there is to say of it."""
-    assert fitted.evaluation is not None and fitted.verdict is not None  # it is None for stopped runs, which raise here
-    picture = result_picture(fitted.history, fitted.evaluation, fitted.verdict)
-    made = f"{fitted.path.name}: the best of {len(fitted.history)} epochs was {fitted.best_epoch}"
-    return reported(fitted.path, fitted.verdict.sentences, picture, [made, *notes], str(fitted.evaluation))
-
-
-def reported(
-    path: Path, sentences: list[str], picture: Image.Image, notes: list[str], table: str = ""
-) -> io.NodeOutput:
-    """The output of a node that trains: a checkpoint's name, the picture (1, H, W, 3) and all that is said."""
-    report = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]
-    said = [*sentences, *notes, str(path)]
-    text = "\n".join([*said, *(["", table] if table else [])])
-    return io.NodeOutput(path.name, report, text, ui={**host.preview(report), **host.note("\n".join(said))})

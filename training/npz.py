@@ -137,7 +137,7 @@ def load(path: Path, *, allow_bad_rows: bool = False) -> Dataset:
         for name in ("perception_embeddings", "clip_embeddings"):
             if name not in file.names:
                 held = ", ".join(sorted(file.names)) or "nothing"
-                raise file.error(name, f"is missing (the file holds {held})", "make it as the README shows")
+                raise file.error(name, f"is missing (the file holds {held})", "make it as docs/training.md shows")
         perceptions = read_perceptions(file, bad)
         count = len(perceptions)
         if count == 0:

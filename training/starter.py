@@ -8,11 +8,10 @@ import torch
 from ..perception.expression import ExpressionModel
 from ..perception.vector import EMOTIONS, pack
 from .encoders import TextEncoder, fingerprint
+from .learning.settings import STARTER_SAMPLES
 from .npz import SPACE, Dataset
 from .starter_prompts import STRONGEST, prompt_at
 
-SAMPLES = 6000
-EPOCHS = 40  # the faces come from a linear model: more would add next to nothing
 SAMPLED = "sampled from "  # begins what such a dataset names as its landmarker
 
 
@@ -26,7 +25,7 @@ def origin(made_by: str, samples: int, landmarker: str) -> str:
     return f"{made_by}: {samples} faces {landmarker}, no photos"
 
 
-def sample_dataset(encoder: TextEncoder, samples: int = SAMPLES, seed: int = 0) -> Dataset:
+def sample_dataset(encoder: TextEncoder, samples: int = STARTER_SAMPLES, seed: int = 0) -> Dataset:
     """Sample faces over all emotions and strengths, and encode prompts for them with `encoder`.
 
     Emotions are drawn evenly, strengths evenly in 0…1.5; every face is a group of its own, since each is

@@ -225,7 +225,7 @@ def test_inspect_projection_says_and_shows_it(host: Host, steer: Steer, checkpoi
     graph = {name: node for name, node in graph.items() if name not in ("sampler", "decode", "save", "calls")}
     result = host.run(graph)
     text = result.text("text")
-    assert text.startswith(f"{checkpoint}, trained with random-weight stand-in")
+    assert text.startswith(f"{checkpoint}, for Stable Diffusion 1.5, trained with random-weight stand-in")
     assert "⚠ STAND-IN" in text and "⚠ trained with another text encoder" in text
     assert "the first 8 of 16 faces" in text and text.count("\nface ") == 8
     assert result.picture("inspect").shape[1] == 1024

@@ -164,7 +164,7 @@ def test_a_cancelled_run_keeps_the_checkpoint_of_that_name(host: Host, dataset: 
     host.post("/interrupt", {})
     assert "execution_interrupted" in host.wait(prompt).events
     assert files(host) == before
-    (host.datasets / "long.db").unlink()
+    (host.datasets / "many.db").unlink()
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", "..", "", "a\\b", "con", ".hidden", "x" * 61])

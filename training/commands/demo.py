@@ -10,16 +10,18 @@ from ...perception.pictures import read_picture
 from ..arguments import add_sd15_encoder_arguments, add_training_arguments, positive, settings_of
 from ..demo import Photo, run_demo, sample_photos
 from ..encoders import load_encoder
-from ..starter import EPOCHS, SAMPLES
+from ..learning.settings import STARTER_EPOCHS, STARTER_SAMPLES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", type=Path, nargs="*", help="photos of yours (default: two public-domain photos)")
     add_sd15_encoder_arguments(parser, default="random")
-    parser.add_argument("--samples", type=positive, default=SAMPLES, help="faces to sample (default: %(default)s)")
+    parser.add_argument(
+        "--samples", type=positive, default=STARTER_SAMPLES, help="faces to sample (default: %(default)s)"
+    )
     add_training_arguments(parser)
     # Never the nodes' own folder: a checkpoint of the stand-in encoder must not become their best_model.
-    parser.set_defaults(out_dir=Path("demo_output"), epochs=EPOCHS)
+    parser.set_defaults(out_dir=Path("demo_output"), epochs=STARTER_EPOCHS)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -14,16 +14,19 @@ from ..arguments import (
 from ..console import print_result, progress_bar
 from ..encoders import load_encoder
 from ..fitting import fit
-from ..starter import EPOCHS, SAMPLES, origin, sample_dataset
+from ..learning.settings import STARTER_EPOCHS, STARTER_SAMPLES
+from ..starter import origin, sample_dataset
 from ..stopping import stop_on_signals
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sd15_encoder_arguments(parser)
-    parser.add_argument("--samples", type=positive, default=SAMPLES, help="faces to sample (default: %(default)s)")
+    parser.add_argument(
+        "--samples", type=positive, default=STARTER_SAMPLES, help="faces to sample (default: %(default)s)"
+    )
     add_training_arguments(parser)
     add_resume_argument(parser)
-    parser.set_defaults(epochs=EPOCHS)
+    parser.set_defaults(epochs=STARTER_EPOCHS)
 
 
 def run(options: argparse.Namespace) -> int:

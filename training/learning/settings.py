@@ -10,6 +10,8 @@ from ...projection.spaces import SD15
 BASE_BATCH = 32  # rows that a learning rate is meant for
 BATCHES = (32, 256)  # rows: the smallest and the largest batch that is chosen without being asked for
 STEPS = 8  # that an epoch should have at least
+STARTER_SAMPLES = 6000  # faces that are sampled for someone without data
+STARTER_EPOCHS = 40  # they come from a linear model: more would add next to nothing
 
 
 @dataclass(frozen=True)

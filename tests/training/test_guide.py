@@ -1,4 +1,4 @@
-"""The README's walk through the training guide, command by command as they stand there, and every source it names."""
+"""The walk through the training guide, command by command as they stand there, and every source it names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from perception_clip.training import clip_tokenizer
 from perception_clip.training.cli import main
 from perception_clip.training.store import Store
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "training.md"
 SD15 = "your_sd15.safetensors"
 Pictures = list[Image.Image]
 
@@ -34,7 +34,7 @@ def pictures(astronaut: np.ndarray, grace_hopper: np.ndarray) -> Pictures:
 
 @pytest.fixture
 def desk(tmp_path: Path, tiny_clip: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with what the README's commands name; the tokenizer lies where ComfyUI has its own."""
+    """A folder with what the guide's commands name; the tokenizer lies where ComfyUI has its own."""
     for number, picture in enumerate(pictures):
         label = ("happy", "sad", "a person looking surprised")[number % 3]
         save(picture, tmp_path / "my_faces" / label / f"{number}.jpg")
@@ -70,9 +70,9 @@ def film(path: Path, pictures: Pictures) -> Path:
 
 
 def commands() -> list[str]:
-    """The commands of the README's training section, in order."""
-    section = README.read_text(encoding="utf-8").split("## Train your own")[1].split("\n## ")[0]
-    lines = [line for block in re.findall(r"```bash\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
+    """The guide's commands, in order."""
+    blocks = re.findall(r"```bash\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
     assert all(line.startswith("python -m training ") for line in lines)
     return [line.removeprefix("python -m training ") for line in lines]
 
