@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perception_clip.perception.canvas import BACKGROUND, cut, wrapped
-from perception_clip.perception.panels import text_width
+from perception_clip.perception.canvas import BACKGROUND, wrapped
 from perception_clip.training.judging.metrics import Interval
 from perception_clip.training.judging.verdict import Verdict
 from perception_clip.training.learning.run import Epoch
@@ -21,7 +20,6 @@ from perception_clip.training.reporting.progress_picture import (
     BLUE,
     GREEN,
     ORANGE,
-    SMALL,
     curve_picture,
     number,
     result_picture,
@@ -184,10 +182,3 @@ def test_ticks_are_round_in_range_and_tell_apart(low: float, span: float) -> Non
 )
 def test_a_number_has_the_digits_that_tell_ticks_apart(value: float, span: float, said: str) -> None:
     assert number(value, span) == said
-
-
-@given(st.text(max_size=300), st.integers(60, 600))
-def test_wrapped_lines_fit(words: str, width: int) -> None:
-    lines = list(wrapped(words, SMALL, width))
-    assert all(text_width(line, SMALL) <= width for line in lines)
-    assert cut("short", SMALL, 600) == "short"
