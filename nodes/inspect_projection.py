@@ -14,12 +14,12 @@ from ..projection.insight_picture import insight_picture
 from . import checkpoints, clips, host
 from .checks import check_perceptions
 from .face_perception import PERCEPTION, count, strongest
-from .perception_projection import checkpoint_input, checkpoint_name_input, clip_input
+from .perception_projection import UsesCheckpoint, checkpoint_input, checkpoint_name_input, clip_input
 
 MOST_FACES = 8  # in the text and the picture; a video has thousands
 
 
-class InspectProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
+class InspectProjection(UsesCheckpoint):
     """Names the training prompts that faces project to, and what speaks against the projection."""
 
     @classmethod
@@ -52,16 +52,6 @@ class InspectProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships n
             ],
             is_output_node=True,  # so that it shows itself with nothing behind it
         )
-
-    @classmethod
-    def validate_inputs(cls, checkpoint: str) -> bool:
-        """Let `execute` judge the checkpoint: its message has the remedy, ComfyUI's "not in list" has not."""
-        return True
-
-    @classmethod
-    def fingerprint_inputs(cls, checkpoint: str | None, **others: Any) -> str:
-        """Run again when the checkpoint's file has changed; of a linked name, the node before takes care."""
-        return "linked" if "checkpoint_name" in others else checkpoints.state(checkpoint or "")
 
     @classmethod
     def execute(

@@ -30,7 +30,21 @@ FACES_TOOLTIP = (
 )
 
 
-class PerceptionProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
+class UsesCheckpoint(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
+    """A node with the inputs `checkpoint` and `checkpoint_name`."""
+
+    @classmethod
+    def validate_inputs(cls, checkpoint: str) -> bool:
+        """Let `execute` judge the checkpoint: its message has the remedy, ComfyUI's "not in list" has not."""
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, checkpoint: str | None, **others: Any) -> str:
+        """Run again when the checkpoint's file has changed; of a linked name, the node before takes care."""
+        return "linked" if "checkpoint_name" in others else checkpoints.state(checkpoint or "")
+
+
+class PerceptionProjection(UsesCheckpoint):
     """Projects faces into CLIP's text space and lets them act on a prompt's conditioning."""
 
     @classmethod
@@ -97,16 +111,6 @@ class PerceptionProjection(io.ComfyNode):  # type: ignore[misc]  # the host ship
                 )
             ],
         )
-
-    @classmethod
-    def validate_inputs(cls, checkpoint: str) -> bool:
-        """Let `execute` judge the checkpoint: its message has the remedy, ComfyUI's "not in list" has not."""
-        return True
-
-    @classmethod
-    def fingerprint_inputs(cls, checkpoint: str | None, **others: Any) -> str:
-        """Run again when the checkpoint's file has changed; of a linked name, the node before takes care."""
-        return "linked" if "checkpoint_name" in others else checkpoints.state(checkpoint or "")
 
     @classmethod
     def execute(
