@@ -12,6 +12,7 @@ from comfy_api.latest import io
 from ..perception.contact_sheet import contact_sheet
 from ..training.samples import StoreError
 from . import host
+from .face_perception import aliases
 
 NO_DATASET = "no dataset yet"
 FACES = 12  # mean faces drawn, at most
@@ -46,6 +47,7 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
                 ),
             ],
             is_output_node=True,  # so that it shows its text with nothing behind it
+            **aliases("dataset statistics", "mean face"),
         )
 
     @classmethod

@@ -16,7 +16,7 @@ from ..training.samples import SPLITS
 from ..training.store import Store, StoreError, dataset_path
 from . import clips, host
 from .checks import check_choice, check_perceptions
-from .face_perception import PERCEPTION, count
+from .face_perception import PERCEPTION, aliases, count
 
 ONE, PER_FACE, PER_PICTURE = PROMPTS = ("one for all faces", "one line per face", "one line per picture")
 NO_SPLIT = "none"
@@ -98,9 +98,14 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
             ],
             outputs=[
                 io.Int.Output("samples", display_name="samples", tooltip="How many samples the dataset holds."),
-                io.String.Output("path", display_name="path", tooltip="The dataset's file."),
+                io.String.Output(
+                    "path",
+                    display_name="path",
+                    tooltip="The dataset's file: link it to path of Dataset Info or Train Projection.",
+                ),
             ],
             is_output_node=True,
+            **aliases("collect training data", "add sample"),
         )
 
     @classmethod

@@ -8,7 +8,7 @@ from ..perception import editing
 from ..perception.vector import EMOTIONS, Perceptions
 from . import host
 from .checks import check_perceptions
-from .face_perception import PERCEPTION, count, strongest
+from .face_perception import PERCEPTION, aliases, count, strongest
 
 NEUTRAL_TOOLTIP = "Toward a neutral face, −2 to 2: 1 takes every emotion away that is read from the face."
 
@@ -55,6 +55,7 @@ class EditPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                 ),
             ],
             outputs=[PERCEPTION.Output("edited", display_name="perception", tooltip="The same faces, changed.")],
+            **aliases("expression editor", "smile", "emotion slider", "blend faces"),
         )
 
     @classmethod

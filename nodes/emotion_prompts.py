@@ -13,7 +13,7 @@ from ..perception.vector import EMOTIONS, NEUTRAL, Perceptions
 from ..projection.mixing import TEMPERATURES, mix, weights
 from . import clips, host
 from .checks import check_choice, check_perceptions
-from .face_perception import PERCEPTION, count
+from .face_perception import PERCEPTION, aliases, count
 
 PLACEHOLDER = "{emotion}"
 # The emotion comes last: CLIP reads from left to right, so that all before it is the same in the seven prompts.
@@ -99,6 +99,7 @@ class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                 io.Conditioning.Output("mixed", display_name="conditioning", tooltip="The prompts, mixed."),
                 io.String.Output("text", display_name="text", tooltip="The shares of the emotions, and all prompts."),
             ],
+            **aliases("expression without training", "emotion to prompt", "blend prompts"),
         )
 
     @classmethod

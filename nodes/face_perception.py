@@ -28,6 +28,11 @@ ALL_FACES = -1
 BATCH_RATE = 24.0  # pictures per second of a batch, which does not say its own
 
 
+def aliases(*words: str) -> dict[str, list[str]]:
+    """Further words by which a node is found, in hosts that know of them (ComfyUI 0.11 and newer)."""
+    return {"search_aliases": list(words)} if "search_aliases" in getattr(io.Schema, "__dataclass_fields__", {}) else {}
+
+
 def advanced(widget: Any) -> Any:
     """Fold a rare widget away, in hosts that know how."""
     widget.extra_dict["advanced"] = True
@@ -94,7 +99,8 @@ def perceiving_inputs(detector: str) -> list[Any]:
                 max=1.0,
                 step=0.05,
                 tooltip="Steadies landmarks and emotions from picture to picture of a sequence, 0 (off) to 1 (most), "
-                "with little lag behind movements: the One-Euro filter. A batch counts as 24 pictures a second.",
+                "with little lag behind movements: the One-Euro filter. A batch counts as 24 pictures a second, a video "
+                "by its own times.",
             )
         ),
         advanced(
@@ -167,6 +173,7 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                 )
             ),
             is_output_node=True,  # so that a photo and this node alone already show something
+            **aliases("face", "landmarks", "face mesh", "emotion", "expression", "mediapipe", "face detection"),
         )
 
     @classmethod

@@ -13,7 +13,7 @@ from ..perception.missing import MISSING
 from ..perception.sequences import draw_video, perceive_video
 from . import host
 from .checks import check_choice
-from .face_perception import perceiver, perceiving_inputs, perceiving_outputs, summary
+from .face_perception import aliases, perceiver, perceiving_inputs, perceiving_outputs, summary
 
 
 class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
@@ -45,6 +45,7 @@ class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships
                 io.Float.Output("frame_rate", display_name="frame_rate", tooltip="Frames per second, on average."),
             ],
             is_output_node=True,
+            **aliases("face tracking", "video landmarks", "expression video"),
         )
 
     @classmethod

@@ -13,7 +13,7 @@ from ..projection.insight import lengths, nearest, warnings
 from ..projection.insight_picture import insight_picture
 from . import checkpoints, clips, host
 from .checks import check_perceptions
-from .face_perception import PERCEPTION, count, strongest
+from .face_perception import PERCEPTION, aliases, count, strongest
 from .perception_projection import UsesCheckpoint, checkpoint_input, checkpoint_name_input, clip_input
 
 MOST_FACES = 8  # in the text and the picture; a video has thousands
@@ -51,6 +51,7 @@ class InspectProjection(UsesCheckpoint):
                 io.Image.Output("picture", display_name="picture", tooltip="The same as bars, an RGB picture."),
             ],
             is_output_node=True,  # so that it shows itself with nothing behind it
+            **aliases("debug projection", "nearest prompts"),
         )
 
     @classmethod

@@ -8,7 +8,7 @@ from ..perception.joining import join
 from ..perception.vector import Perceptions
 from . import host
 from .checks import check_perceptions
-from .face_perception import PERCEPTION, count
+from .face_perception import PERCEPTION, aliases, count
 
 
 class JoinPerceptions(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
@@ -35,6 +35,7 @@ class JoinPerceptions(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
                     tooltip="All faces: the second's pictures are counted on from the first's, and its tracks too.",
                 )
             ],
+            **aliases("batch perceptions", "concatenate faces"),
         )
 
     @classmethod

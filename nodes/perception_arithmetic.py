@@ -8,7 +8,7 @@ from ..perception.arithmetic import add_difference
 from ..perception.vector import Perceptions
 from . import host
 from .checks import check_perceptions
-from .face_perception import PERCEPTION, count, strongest
+from .face_perception import PERCEPTION, aliases, count, strongest
 
 ONE_OR_ALL = "A single one, which then serves all of a, or as many as in a, paired in their order."
 
@@ -41,6 +41,7 @@ class PerceptionArithmetic(io.ComfyNode):  # type: ignore[misc]  # the host ship
                 ),
             ],
             outputs=[PERCEPTION.Output("sum", display_name="perception", tooltip="The faces of a, changed.")],
+            **aliases("add expression", "transfer expression", "difference of faces"),
         )
 
     @classmethod

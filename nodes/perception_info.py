@@ -11,7 +11,7 @@ from ..perception.pose import AXES, head_pose
 from ..perception.vector import EMOTIONS, Perception, Perceptions
 from . import host
 from .checks import check_choice, check_perceptions
-from .face_perception import PERCEPTION, count
+from .face_perception import PERCEPTION, aliases, count
 
 MISSING = ("zeros", "error")
 MAX_LISTED = 20  # faces in the list below the table; a video has thousands
@@ -78,6 +78,7 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                 io.Int.Output("face_count", display_name="face_count", tooltip="How many faces there are in all."),
             ],
             is_output_node=True,  # so that it shows its table with nothing behind it
+            **aliases("head pose", "yaw pitch roll", "emotion values", "face box"),
         )
 
     @classmethod

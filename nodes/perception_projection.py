@@ -13,7 +13,7 @@ from ..projection.conditioning import MODES, inject
 from ..projection.insight import lengths, nearest, warnings
 from . import checkpoints, clips, host
 from .checks import check_choice, check_perceptions
-from .face_perception import PERCEPTION, count
+from .face_perception import PERCEPTION, advanced, aliases, count
 
 SHOWN_PROMPTS, SHOWN_FACES = 3, 4  # on the node
 MODE_TOOLTIP = (
@@ -89,19 +89,24 @@ class PerceptionProjection(UsesCheckpoint):
                 ),
                 io.Combo.Input("faces", options=list(FACES), default="first", tooltip=FACES_TOOLTIP),
                 checkpoint_name_input(),
-                io.Boolean.Input(
-                    "normalise",
-                    default=False,
-                    optional=True,
-                    tooltip="Bring the face's vector to the length of the prompt's tokens. For a checkpoint whose "
-                    "vectors are much shorter or longer; the node shows both lengths.",
+                advanced(
+                    io.Boolean.Input(
+                        "normalise",
+                        default=False,
+                        optional=True,
+                        tooltip="Bring the face's vector to the length of the prompt's tokens. For a checkpoint whose "
+                        "vectors are much shorter or longer; the node shows both lengths.",
+                    )
                 ),
-                io.Boolean.Input(
-                    "clip_l_only",
-                    default=False,
-                    optional=True,
-                    tooltip="Let a Stable Diffusion 1.5 checkpoint act on a Stable Diffusion XL prompt: on the CLIP-L "
-                    "part of its tokens, 768 of 2048 numbers. Those are scaled otherwise: turn normalise on, too.",
+                advanced(
+                    io.Boolean.Input(
+                        "clip_l_only",
+                        default=False,
+                        optional=True,
+                        tooltip="Let a Stable Diffusion 1.5 checkpoint act on a Stable Diffusion XL prompt: on the "
+                        "CLIP-L part of its tokens, 768 of 2048 numbers. Those are scaled otherwise: turn normalise "
+                        "on, too.",
+                    )
                 ),
                 clip_input(),
             ],
@@ -110,6 +115,7 @@ class PerceptionProjection(UsesCheckpoint):
                     "steered", display_name="conditioning", tooltip="The prompt, steered by the face."
                 )
             ],
+            **aliases("apply expression", "face to conditioning", "emotion conditioning", "steer"),
         )
 
     @classmethod

@@ -8,7 +8,7 @@ from ..perception.scheduling import EASINGS, first_faces, spread
 from ..perception.vector import Perceptions
 from . import host
 from .checks import check_choice, check_perceptions
-from .face_perception import PERCEPTION, count
+from .face_perception import PERCEPTION, aliases, count
 
 
 class PerceptionSchedule(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
@@ -50,6 +50,7 @@ class PerceptionSchedule(io.ComfyNode):  # type: ignore[misc]  # the host ships 
                     "scheduled", display_name="perception", tooltip="One face per frame; none if there was none."
                 )
             ],
+            **aliases("expression animation", "keyframes", "interpolate faces"),
         )
 
     @classmethod

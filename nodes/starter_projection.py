@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..training.learning.settings import STARTER_SAMPLES
 from . import checkpoints, clips
+from .face_perception import aliases
 from .train_projection import checkpoint_inputs, checkpoint_outputs
 
 
@@ -38,6 +39,7 @@ class StarterProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships n
             ],
             outputs=checkpoint_outputs(),
             is_output_node=True,
+            **aliases("first checkpoint", "make projection"),
         )
 
     @classmethod

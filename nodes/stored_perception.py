@@ -10,7 +10,7 @@ from ..perception import storage
 from ..perception.vector import Perceptions
 from . import host
 from .checks import check_perceptions
-from .face_perception import PERCEPTION, count
+from .face_perception import PERCEPTION, aliases, count
 
 NOTHING_SAVED = "nothing saved yet"
 
@@ -47,6 +47,7 @@ class SavePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                 io.String.Output("path", display_name="path", tooltip="The file."),
             ],
             is_output_node=True,
+            **aliases("save face", "store landmarks"),
         )
 
     @classmethod
@@ -83,6 +84,7 @@ class LoadPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                 PERCEPTION.Output("perception", display_name="perception", tooltip="The faces, as they were saved."),
                 io.Int.Output("face_count", display_name="face_count", tooltip="How many faces there are."),
             ],
+            **aliases("load face", "open landmarks"),
         )
 
     @classmethod

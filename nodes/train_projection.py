@@ -10,7 +10,7 @@ from ..training.learning.settings import SIZES, Settings
 from . import checkpoints, host
 from .checks import check_choice
 from .dataset_info import dataset_input, file_of, path_input
-from .face_perception import advanced
+from .face_perception import advanced, aliases
 
 NO_INIT = "none"
 LARGEST_SEED = 2**32 - 1
@@ -73,6 +73,7 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
             ],
             outputs=checkpoint_outputs(),
             is_output_node=True,
+            **aliases("train face", "training", "fine-tune projection"),
         )
 
     @classmethod

@@ -1,0 +1,298 @@
+#!/usr/bin/env python3
+"""Draw the pictures of the help pages, web/docs/<node>/*, with the pack's own code, from two public-domain photos.
+
+usage: python tools/make_help_pictures.py [NODE …]    (all if none is named, such as EditPerception; takes a minute,
+and needs scikit-image and matplotlib)
+
+No text encoder can be shipped, so the pictures of projections come from the random stand-in, and say so.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from perception_clip.perception.arithmetic import add_difference
+from perception_clip.perception.canvas import BACKGROUND, Canvas
+from perception_clip.perception.contact_sheet import contact_sheet
+from perception_clip.perception.drawing import Overlay, draw_batch
+from perception_clip.perception.editing import edit
+from perception_clip.perception.expression import ExpressionModel
+from perception_clip.perception.joining import join
+from perception_clip.perception.panels import BRIGHT, DIM
+from perception_clip.perception.pipeline import PerceptionPipeline
+from perception_clip.perception.pose import AXES, head_pose
+from perception_clip.perception.scheduling import spread
+from perception_clip.perception.sequences import perceive_video
+from perception_clip.perception.storage import load, save
+from perception_clip.perception.vector import EMOTIONS, Perceptions
+from perception_clip.perception.videos import VideoInMemory
+from perception_clip.projection.conditioning import MODES, inject
+from perception_clip.projection.insight import lengths, nearest, warnings
+from perception_clip.projection.insight_picture import insight_picture
+from perception_clip.projection.mixing import weights
+from perception_clip.training.demo import PROMPT, sample_photos
+from perception_clip.training.encoders import fingerprint
+from perception_clip.training.fitting import Fitted, fit
+from perception_clip.training.learning.settings import STARTER_EPOCHS, Settings
+from perception_clip.training.mean_faces import mean_faces
+from perception_clip.training.npz import Dataset
+from perception_clip.training.random_clip import random_encoder
+from perception_clip.training.reporting.progress_picture import curve_picture, result_picture
+from perception_clip.training.starter import sample_dataset
+from perception_clip.training.store import Store
+
+DOCS = Path(__file__).resolve().parents[1] / "web" / "docs"
+NODE = "PerceptionClip_"
+WIDTH, TILE = 560, 280  # pixels: of a picture, as help is shown in a narrow column, and of a photo in one with two
+TEXT = 19  # height of the letters, pixels
+COLOURS = 64  # of a drawing
+CELLS, CELL = 26, 16  # tokens of a block that are drawn, and pixels from one to the next
+BLUE, TRACK = (96, 185, 240), (52, 58, 70)
+BOXES = {"astronaut": (84, 0, 364, 280), "grace_hopper": (96, 60, 426, 390)}  # left, top, right, bottom in the photos
+
+
+@dataclass(frozen=True)
+class Photos:
+    pictures: list[Tensor]  # (H, W, 3) uint8, cropped to the faces: the first smiles, the second is calm
+    found: Perceptions
+
+    def face(self, index: int) -> Perceptions:
+        return replace(self.found.select([index]), frames=torch.zeros(1, dtype=torch.int64), frame_count=1)
+
+
+@lru_cache(maxsize=1)
+def photos() -> Photos:
+    boxes = [(photo.picture, *BOXES[photo.name]) for photo in sample_photos()]
+    pictures = [whole[top:bottom, left:right].contiguous() for whole, left, top, right, bottom in boxes]
+    return Photos(pictures, PerceptionPipeline()(pictures))
+
+
+@lru_cache(maxsize=1)
+def model() -> ExpressionModel:
+    return ExpressionModel.load()
+
+
+@lru_cache(maxsize=1)
+def sampled() -> Dataset:
+    return sample_dataset(random_encoder())
+
+
+@lru_cache(maxsize=1)
+def trained() -> Fitted:
+    with tempfile.TemporaryDirectory() as folder:
+        return fit(sampled(), Path(folder), Settings(epochs=STARTER_EPOCHS), resumable=False, report=False)
+
+
+def edited(face: int, emotion: str, amount: float) -> Perceptions:
+    return edit(photos().face(face), {emotion: 1.0}, amount, model())
+
+
+def sheet(faces: Sequence[Perceptions], captions: Sequence[str], columns: int = 2) -> Image.Image:
+    vectors, sizes = (torch.cat([getattr(face, name) for face in faces]) for name in ("vectors", "image_sizes"))
+    return Image.fromarray(contact_sheet(vectors, sizes, captions, columns).numpy())
+
+
+def tile(picture: Tensor, width: int = TILE, height: int | None = None) -> Image.Image:
+    return Image.fromarray(picture.numpy()).resize((width, height or width), Image.Resampling.LANCZOS)
+
+
+def row(images: Sequence[Image.Image]) -> Image.Image:
+    """Side by side, each halfway up."""
+    canvas = Image.new("RGB", (sum(image.width for image in images), max(image.height for image in images)), BACKGROUND)
+    for index, image in enumerate(images):
+        left = sum(before.width for before in images[:index])
+        canvas.paste(image, (left, (canvas.height - image.height) // 2))
+    return canvas
+
+
+# --- a picture for each node ---------------------------------------------------------------------------------------
+
+
+def face_perception() -> Image.Image:
+    large = [torch.from_numpy(np.array(tile(picture, 400))) for picture in photos().pictures]
+    return tile(torch.cat(draw_batch(large, photos().found)), 400, 800)
+
+
+def face_perception_video() -> Image.Image:
+    """The photo as a camera sees it that moves from left to right."""
+    whole = sample_photos()[0].picture
+    frames = torch.stack([whole[0:256, left : left + 256] for left in range(20, 180, 16)]) / 255
+    faces = perceive_video(VideoInMemory(frames, 24.0), PerceptionPipeline())
+    brush = Overlay(tracks=True)
+    drawn = [brush.draw(frame, of_frame) for frame, of_frame in zip(frames, faces.by_frame(), strict=True)]
+    return row([tile(drawn[index], 256) for index in (0, 4, 9)])
+
+
+def perception_info() -> Image.Image:
+    face = photos().face(1)
+    [angles] = head_pose(face.landmarks, face.image_sizes, model().template).tolist()
+    left, top, right, bottom = (round(edge) for edge in face.boxes[0].tolist())
+    values = dict(zip(AXES, (f"{degrees:+.1f}°" for degrees in angles), strict=True))
+    values |= {"x, y": f"{left}, {top}", "size": f"{right - left} x {bottom - top}", "score": f"{face.scores[0]:.2f}"}
+    values |= zip(EMOTIONS, (f"{share:.1%}" for share in face.emotions[0]), strict=True)
+    canvas = Canvas(WIDTH - TILE, 410)
+    for index, (name, value) in enumerate(values.items()):
+        canvas.write(24, 24 + 30 * index, name, TEXT, DIM)
+        canvas.write(116, 24 + 30 * index, value, TEXT, BRIGHT)
+    return row([tile(draw_batch([photos().pictures[1]], face)[0]), canvas.finished()])
+
+
+def edit_perception() -> Image.Image:
+    amounts = {"happy": (1, 2), "surprise": (1, 2), "angry": (1,)}
+    faces = {f"{name} {amount}": edited(1, name, amount) for name, each in amounts.items() for amount in each}
+    return sheet([photos().face(1), *faces.values()], ["as perceived", *faces])
+
+
+def perception_arithmetic() -> Image.Image:
+    a, b, c = photos().face(1), photos().face(0), edited(0, "neutral", 2.0)
+    return sheet([a, b, c, add_difference(a, b, c, 1.0, model())], ["a", "b", "c", "a + (b - c)"])
+
+
+def join_perceptions() -> Image.Image:
+    joined = join(photos().face(1), join(edited(1, "happy", 1.0), photos().face(0)))
+    origins = zip(("first: picture 0", "second: picture 0", "second: picture 1"), joined.frames.tolist(), strict=True)
+    return sheet([joined], [f"{origin}, joined: picture {frame}" for origin, frame in origins], 3)
+
+
+def perception_schedule() -> Image.Image:
+    keys = join(photos().face(1), join(edited(1, "happy", 2.0), edited(1, "surprise", 2.0)))
+    captions = [f"frame {frame}" + (f", key {frame // 4}" if frame % 4 == 0 else "") for frame in range(9)]
+    return sheet([spread(keys, 9, "linear")], captions, 3)
+
+
+def save_perception() -> Image.Image:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "my_face.safetensors"
+        save(photos().face(0), path)
+        kept = sheet([load(path)], [f"my_face.safetensors, {path.stat().st_size / 1000:.0f} kB"])
+    return row([tile(photos().pictures[0], 300), kept])
+
+
+def projection() -> Image.Image:
+    """What each mode changes at the first tokens of the prompt and, with append, of its repetition."""
+    encoder, checkpoint, face = random_encoder(), trained().checkpoint, photos().face(0)
+    tokens, words = encoder.token_states(PROMPT), len(PROMPT.split())  # the stand-in has a token for each word
+    vectors, neutral = checkpoint.project(face.vectors, face.image_sizes), checkpoint.neutral_of(face)
+    canvas, left, pooled = Canvas(WIDTH, 350), 136, encoder.encode([PROMPT])
+    for index, mode in enumerate(MODES):
+        [[after, _]] = inject([[tokens, {"pooled_output": pooled}]], vectors, neutral, mode=mode, strength=0.7)
+        changes = (after.unflatten(1, (-1, 77)) - tokens[:, None])[0].norm(dim=2) / tokens[0].norm(dim=1).mean()
+        y = 62 + 70 * index
+        canvas.write(24, y, mode, TEXT, BRIGHT)
+        for line, change in enumerate(changes[:, :CELLS].tolist()):
+            for place, amount in enumerate(change):
+                share, x, top = min(amount, 1.0), left + place * CELL, y - 14 + 32 * line
+                colour = tuple(round(dim + share * (full - dim)) for dim, full in zip(TRACK, BLUE, strict=True))
+                canvas.line([(x, top), (x, top + 26)], colour, CELL - 3)
+    for start, name in ((0, "BOS"), (3, "words"), (1 + words, "end of the text, then padding …")):
+        canvas.write(left + start * CELL - 7, 24, name, 15, DIM)
+    return canvas.finished()
+
+
+def inspect_projection() -> Image.Image:
+    checkpoint, faces = trained().checkpoint, photos().found
+    vectors = checkpoint.project(faces.vectors, faces.image_sizes)
+    length, moved, _ = lengths(checkpoint, vectors, checkpoint.neutral_of(faces), [])
+    notes = [f"⚠ {text}" for text in warnings(checkpoint, faces, None)]
+    notes.append(f"vectors of length {length:.1f}, {moved:.1f} away from neutral")
+    shares = [face.emotions.max(dim=0) for face in faces]
+    headings = [f"face {i}: {EMOTIONS[best.indices]} ({best.values:.0%})" for i, best in enumerate(shares)]
+    similar = zip(headings, nearest(checkpoint, vectors, 4), strict=True)
+    picture = insight_picture(f"{trained().path.name}, for {checkpoint.space.title}", notes, list(similar))
+    return picture.crop((0, 0, 768, picture.height))  # there is nothing further right
+
+
+def emotion_prompts() -> Image.Image:
+    shares = edit(photos().face(0), {"happy": -0.5, "surprise": 0.6}, 1.0, model()).emotions
+    canvas, width = Canvas(WIDTH, 290), 84
+    for column, temperature in enumerate((0.5, 1.0, 2.0)):
+        left = 112 + column * 150
+        canvas.write(left, 28, f"temp. {temperature:g}", TEXT, BRIGHT)
+        for index, (name, share) in enumerate(zip(EMOTIONS, weights(shares, temperature, 7)[0].tolist(), strict=True)):
+            y = 68 + 32 * index
+            canvas.line([(left, y), (left + width, y)], TRACK, 12)
+            canvas.line([(left, y), (left + max(share * width, 1), y)], BLUE, 12)
+            canvas.write(left + width + 8, y, f"{share:.0%}", 16, BRIGHT)
+            if column == 0:
+                canvas.write(left - 16, y, name, TEXT, BRIGHT, align=1)
+    return canvas.finished()
+
+
+def dataset_writer() -> Image.Image:
+    faces = {
+        "a person laughing with joy": photos().face(0),
+        "a calm person": photos().face(1),
+        "an astonished person, the mouth open": edited(1, "surprise", 2.0),
+        "a furious person": edited(1, "angry", 2.0),
+        "a person sickened by a smell": edited(1, "disgust", 1.0),
+        "a sad person": edited(1, "sad", 2.0),
+    }
+    return sheet(list(faces.values()), list(faces))
+
+
+def dataset_info() -> Image.Image:
+    data, encoder = sampled(), random_encoder()
+    labels = [EMOTIONS[index % 7] for index in range(len(data))]
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "sampled.db") as store:
+        store.bind(encoder.identity, fingerprint(encoder), data.meta["landmarker"], data.meta["emotion_model"])
+        sizes, vectors = torch.from_numpy(data.image_sizes), torch.from_numpy(data.perceptions)
+        store.append(vectors, sizes, data.prompts.tolist(), torch.from_numpy(data.clip_embeddings), labels=labels)
+        with store.snapshot() as snapshot:
+            found = mean_faces(snapshot, model().template, 6)
+    captions = [f"{name} ({number})" for name, number in zip(found.names, found.counts, strict=True)]
+    return Image.fromarray(contact_sheet(found.vectors, torch.ones(len(captions), 2), captions, 2).numpy())
+
+
+def starter_projection() -> Image.Image:
+    evaluation, verdict = trained().evaluation, trained().verdict
+    assert evaluation is not None and verdict is not None
+    return result_picture(trained().history, evaluation, verdict)
+
+
+def train_projection() -> Image.Image:
+    return curve_picture(trained().history, 400, 440)
+
+
+# Photos are smaller as JPEG, drawings as PNG of a few colours.
+PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
+    "FacePerception": ("overlay.jpg", face_perception),
+    "FacePerceptionVideo": ("frames.jpg", face_perception_video),
+    "PerceptionInfo": ("numbers.jpg", perception_info),
+    "EditPerception": ("edited.png", edit_perception),
+    "PerceptionArithmetic": ("sum.png", perception_arithmetic),
+    "JoinPerceptions": ("joined.png", join_perceptions),
+    "PerceptionSchedule": ("schedule.png", perception_schedule),
+    "SavePerception": ("saved.jpg", save_perception),
+    "Projection": ("modes.png", projection),
+    "InspectProjection": ("prompts.png", inspect_projection),
+    "EmotionPrompts": ("shares.png", emotion_prompts),
+    "DatasetWriter": ("newest.png", dataset_writer),
+    "DatasetInfo": ("mean_faces.png", dataset_info),
+    "StarterProjection": ("report.png", starter_projection),
+    "TrainProjection": ("curves.png", train_projection),
+}
+
+
+def main(names: Sequence[str]) -> None:
+    for name in names or PICTURES:
+        file, drawn = PICTURES[name]
+        path, picture = DOCS / f"{NODE}{name}" / file, drawn()
+        if path.suffix == ".png":
+            picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
+        else:
+            picture.save(path, quality=72, optimize=True)
+        print(f"{path.relative_to(DOCS)}: {picture.width} × {picture.height}, {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
