@@ -99,8 +99,8 @@ def perceiving_inputs(detector: str) -> list[Any]:
                 max=1.0,
                 step=0.05,
                 tooltip="Steadies landmarks and emotions from picture to picture of a sequence, 0 (off) to 1 (most), "
-                "with little lag behind movements: the One-Euro filter. A batch counts as 24 pictures a second, a video "
-                "by its own times.",
+                "with little lag behind movements: the One-Euro filter. A batch counts as 24 pictures a second, a "
+                "video by its own times.",
             )
         ),
         advanced(

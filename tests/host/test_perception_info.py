@@ -84,15 +84,14 @@ def test_no_such_face_is_an_error_if_asked(host: Host, photos: dict[str, str]) -
     assert "set missing to zeros" in message
 
 
-def test_the_table_is_put_on_the_node(host: Host, photos: dict[str, str]) -> None:
+def test_a_line_for_each_face_is_put_on_the_node(host: Host, photos: dict[str, str]) -> None:
     graph = perceive(photo(photos["grace_hopper"]), min_confidence=0.35)
     graph["info"] = inform({})["info"]
     with listen(host.port, "a-reader", silence=30) as payloads:
         host.queue(graph, client="a-reader")
         texts = (text for payload in payloads if (text := text_on_node(payload)))
         shown = next(text for node, text in texts if node == "info")
-    assert shown.startswith("face 0 of 1")
-    assert "neutral" in shown
+    assert shown.startswith("0: picture 0, neutral") and "yaw" in shown
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,166 @@
+"""ComfyUI's real front end in a browser, and the few things that the tests do in it, as a user would."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from playwright.sync_api import ConsoleMessage, Page, Response
+
+    from ..host.server import Host
+
+SETTINGS = {
+    "Comfy.TutorialCompleted": True,  # the template browser would open by itself
+    "Comfy.Workflow.Persist": False,  # each page starts without the workflows of the one before
+    "Comfy.ColorPalette": "dark",
+    "Comfy.Minimap.Visible": False,
+    "Comfy.Graph.CanvasInfo": False,
+    "LiteGraph.Canvas.LowQualityRenderingZoomThreshold": 0,  # text stays readable in a picture of the whole graph
+}
+STARTED = "window.app?.vueAppReady && app.graph && document.querySelector('.side-tool-bar-container')"
+NOT_YET_SAVED = "/userdata"  # what a new user has not saved is asked for all the same, and not found
+MARGIN = 24  # pixels around a picture of the whole graph
+READABLE = 0.7  # pixels of that picture for each unit of the graph
+
+ON_CANVAS = """() => Object.fromEntries(app.graph.nodes.map(node => [node.id, {
+    type: node.type,
+    title: node.title,
+    known: Boolean(LiteGraph.registered_node_types[node.type]),
+    values: (node.widgets ?? []).filter(one => one.serialize !== false && !one.name.startsWith("$$"))
+        .map(one => one.value),
+    size: [...node.size],
+}]))"""
+
+SET = """([type, widget, value]) => {
+    const found = app.graph.nodes.filter(node => node.type === type).flatMap(node => node.widgets)
+        .filter(one => one.name === widget)
+    for (const one of found) { one.value = value; one.callback?.(value) }
+    return found.length
+}"""
+
+ADD = """type => {
+    app.graph.clear()
+    const node = LiteGraph.createNode(type)
+    node.pos = [1000, 200]  // right of the help
+    app.graph.add(node)
+    app.canvas.ds.scale = 1
+    app.canvas.ds.offset = [0, 0]
+    app.canvas.draw(true, true)  // the buttons above a node go where it was last drawn
+    app.canvas.selectNode(node)
+}"""
+
+SAID = """() => app.graph.nodes.flatMap(node => (node.widgets ?? [])
+    .filter(one => one.name === "$$node-text-preview").map(one => [node.type, one.value]))"""
+
+CUT_OFF = """() => [...document.querySelectorAll(".dom-widget > .overflow-y-auto")]
+    .filter(text => text.scrollHeight > text.clientHeight).map(text => text.innerText)"""
+
+# The edges of all nodes, with their titles, and groups: left, top, right, bottom.
+EDGES = """() => {
+    const boxes = [...app.graph.nodes.map(node => { node.updateArea(); return [...node.boundingRect] }),
+                   ...app.graph.groups.map(group => [...group.boundingRect])]
+    return [Math.min(...boxes.map(box => box[0])), Math.min(...boxes.map(box => box[1])),
+            Math.max(...boxes.map(box => box[0] + box[2])), Math.max(...boxes.map(box => box[1] + box[3]))]
+}"""
+
+LOOK_AT = """([scale, left, top]) => {
+    app.canvas.ds.scale = scale
+    app.canvas.ds.offset = [left, top]
+    app.canvas.setDirty(true, true)
+}"""
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """A page with ComfyUI in it. `errors` holds each complaint of the browser's console since it has started."""
+
+    page: Page
+    host: Host
+    errors: list[str] = field(default_factory=list)
+
+    def start(self) -> None:
+        for name, value in SETTINGS.items():
+            self.host.post(f"/settings/{name}", value)
+        self.page.goto(self.host.url)
+        self.page.wait_for_function(STARTED)
+        self.page.on("console", lambda message: self._console(message))  # a bound method would be written to
+        self.page.on("response", lambda response: self._response(response))
+        self.page.on("pageerror", lambda error: self.errors.append(error.stack or error.message))
+
+    def _console(self, message: ConsoleMessage) -> None:
+        """Keep an error; that a file failed to load, `_response` tells with its status."""
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            self.errors.append(message.text)
+
+    def _response(self, response: Response) -> None:
+        if response.status >= 400 and NOT_YET_SAVED not in response.url:
+            self.errors.append(f"{response.status} {response.url}")
+
+    def open_template(self, pack: str, name: str) -> None:
+        """Load a template by its card in the template browser."""
+        self.page.get_by_role("button", name="Templates").click()
+        self.page.get_by_role("option", name=pack).click()
+        card = self.page.get_by_test_id(f"template-workflow-{name}")
+        card.click()
+        card.wait_for(state="hidden")
+        self.page.wait_for_function("app.graph.nodes.length > 0")
+
+    def dialogs(self) -> list[str]:
+        """The names of the dialogs that are open."""
+        found = self.page.locator(".p-dialog").all()
+        return [dialog.get_attribute("aria-labelledby") or "" for dialog in found]
+
+    def offered_models(self) -> list[str]:
+        """What the dialog of missing models offers, as "folder / name", once it is there."""
+        offers = self.page.locator(".comfy-missing-models li")
+        offers.first.wait_for()
+        return [offer.locator("span").first.inner_text() for offer in offers.all()]
+
+    def close_dialog(self) -> None:
+        self.page.locator(".p-dialog-close-button").click()
+        self.page.locator(".p-dialog").wait_for(state="detached")
+
+    def toasts(self) -> list[str]:
+        return [toast.inner_text() for toast in self.page.locator(".p-toast-message").all()]
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """By id, each node on the canvas: its type, title, widgets' values, size, and whether the host has the type."""
+        return self.page.evaluate(ON_CANVAS)  # type: ignore[no-any-return]
+
+    def set(self, node: str, widget: str, value: object) -> None:
+        """Give a widget a value, on every node of that type."""
+        assert self.page.evaluate(SET, [node, widget, value]), f"no {widget} on a {node}"
+
+    def run(self) -> None:
+        self.page.get_by_test_id("queue-button").get_by_role("button").first.click()
+
+    def said(self) -> dict[str, str]:
+        """What the nodes say below their widgets, by type."""
+        return dict(self.page.evaluate(SAID))
+
+    def cut_off(self) -> list[str]:
+        """What of that is too long for its place, and has to be scrolled."""
+        return self.page.evaluate(CUT_OFF)  # type: ignore[no-any-return]
+
+    def open_help(self, node: str) -> None:
+        """Ask for help as one does: select the node, press the i above it."""
+        self.page.evaluate(ADD, node)
+        self.page.get_by_test_id("info-button").click()
+
+    def screenshot(self, path: Path) -> None:
+        """Write a picture of the whole graph and nothing else, large enough to read the widgets."""
+        left, top, right, bottom = self.page.evaluate(EDGES)
+        width, height = (right - left) * READABLE + 2 * MARGIN, (bottom - top) * READABLE + 2 * MARGIN
+        before = self.page.viewport_size
+        self.page.evaluate("app.extensionManager.focusMode = true")
+        self.page.set_viewport_size({"width": round(width), "height": round(height)})
+        self.page.wait_for_function("width => Math.abs(app.canvasEl.clientWidth - width) < 2", arg=round(width))
+        self.page.evaluate(LOOK_AT, [READABLE, MARGIN / READABLE - left, MARGIN / READABLE - top])
+        self.page.wait_for_timeout(500)  # the canvas is drawn, and the fields on it follow
+        hidden = ".graph-canvas-panel ~ *, .p-buttongroup, .comfy-menu-hamburger { visibility: hidden !important }"
+        self.page.screenshot(path=path, style=hidden)
+        self.page.evaluate("app.extensionManager.focusMode = false")
+        assert before is not None
+        self.page.set_viewport_size(before)

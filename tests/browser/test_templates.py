@@ -1,0 +1,86 @@
+"""What a user meets in the front end: the pack's templates, each node's help, and a first picture."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..host.server import ROOT, Host
+from .conftest import PACK
+from .front_end import FrontEnd
+
+WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+HELP = sorted((ROOT / "web" / "docs").glob("*/en.md"))
+RUN_MILLISECONDS = 180_000
+PICTURES_SHOWN = "[...document.querySelectorAll('.node-help-content img')].every(one => one.naturalWidth > 0)"
+LIVE = "WebcamCapture"  # the camera sets its widgets
+
+
+def open_workflow(front_end: FrontEnd, path: Path) -> dict[str, dict[str, Any]]:
+    """Load a template, and close the offer of its models after a look at it; return its nodes by id."""
+    front_end.open_template(PACK, path.stem)
+    nodes = {str(node["id"]): node for node in json.loads(path.read_text(encoding="utf-8"))["nodes"]}
+    models = [model for node in nodes.values() for model in node["properties"].get("models", [])]
+    if models:
+        expected = {f"{model['directory']} / {model['name']}" for model in models}
+        assert set(front_end.offered_models()) == expected
+        front_end.close_dialog()
+    return nodes
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_template_is_on_the_canvas_as_in_its_file(
+    front_end: FrontEnd, inputs: None, path: Path, screenshots: Path | None
+) -> None:
+    nodes = open_workflow(front_end, path)
+    assert front_end.dialogs() == [] and front_end.toasts() == []
+    shown = front_end.nodes()
+    assert [id for id, node in shown.items() if not node["known"]] == []
+    assert {id: node["type"] for id, node in shown.items()} == {id: node["type"] for id, node in nodes.items()}
+    for id, node in nodes.items():
+        assert shown[id]["title"] == node.get("title", shown[id]["title"])
+        if node["type"] != LIVE:
+            assert shown[id]["values"] == node.get("widgets_values", []), node["type"]
+    if screenshots is not None:
+        front_end.screenshot(screenshots / f"{path.stem}.png")
+
+
+def test_every_node_has_its_help_page(front_end: FrontEnd, host: Host) -> None:
+    ours = {name for name in host.get("/object_info") if name.startswith("PerceptionClip_")}
+    assert ours == {path.parent.name for path in HELP}
+    help_page = front_end.page.locator(".node-help-content")
+    for path in HELP:
+        front_end.open_help(path.parent.name)
+        headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        help_page.get_by_role("heading", name=headings[0], exact=True).wait_for()
+        assert help_page.locator("h1, h2, h3").all_inner_texts() == headings, path
+        front_end.page.wait_for_function(PICTURES_SHOWN)
+        assert front_end.errors == []  # no 404 of a page or of a picture in it
+
+
+def test_a_photo_becomes_a_picture_without_training(
+    front_end: FrontEnd, inputs: None, weights: str, screenshots: Path | None
+) -> None:
+    nodes = open_workflow(front_end, ROOT / "workflows" / "emotion_prompts.json")
+    front_end.set("CheckpointLoaderSimple", "ckpt_name", weights)
+    front_end.set("EmptyLatentImage", "width", 128)
+    front_end.set("EmptyLatentImage", "height", 128)
+    front_end.set("KSampler", "steps", 2)
+    front_end.run()
+    front_end.page.wait_for_function(
+        "app.graph.nodes.some(node => node.type === 'SaveImage' && node.imgs?.[0].naturalWidth === 128)",
+        timeout=RUN_MILLISECONDS,
+    )
+    assert front_end.dialogs() == [] and front_end.toasts() == []
+    said = front_end.said()
+    assert said["PerceptionClip_FacePerception"] == "1 face in 1 picture; the first looks happy (85%)"
+    assert said["PerceptionClip_EmotionPrompts"].startswith("first of 1 face: happy 85%")
+    assert front_end.cut_off() == []
+    if screenshots is not None:
+        front_end.screenshot(screenshots / "emotion_prompts_run.png")
+    for id, node in front_end.nodes().items():
+        assert node["size"] == nodes[id]["size"], f"{node['type']} grows when it has run, over what lies below it"
