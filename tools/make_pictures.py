@@ -7,73 +7,347 @@ matplotlib)
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from itertools import pairwise, product
 from pathlib import Path
 
+import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from perception_clip.perception.drawing import draw_batch
+from perception_clip.perception.editing import edit
+from perception_clip.perception.expression import ExpressionModel
+from perception_clip.perception.joining import join
+from perception_clip.perception.panels import COLOURS
 from perception_clip.perception.pipeline import PerceptionPipeline
+from perception_clip.perception.scheduling import spread
+from perception_clip.perception.topology import CLOSED_LINES, OPEN_LINES, mesh_lines
+from perception_clip.perception.vector import EMOTIONS, Perceptions
 from perception_clip.training.demo import sample_photos
 
 ROOT = Path(__file__).resolve().parents[1]
 HEIGHT = 480  # of the README's picture
-SQUARE = 640  # side of a template's thumbnail
-CAPTION = 80  # of it, for words below a face
+SIDE = 640  # of a thumbnail, pixels
+ZOOM = 2  # thumbnails are drawn so much larger, then reduced, so that lines are smooth
+TITLE = 92  # pixels at the bottom, for the title
+QUALITY = 86
 
-Box = tuple[int, int, int, int]  # left, top, right, bottom in the photo
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+Colour = tuple[int, int, int]
 WIDE: dict[str, Box] = {"astronaut": (60, 0, 460, 400), "grace_hopper": (50, 60, 462, 560)}
-TALL: dict[str, Box] = {"astronaut": (90, 0, 364, 480), "grace_hopper": (122, 70, 408, 570)}
+FACE: dict[str, Box] = {"astronaut": (84, 0, 364, 280), "grace_hopper": (96, 60, 426, 390)}
 SAYS = {"astronaut": "“a person smiling”", "grace_hopper": "“a calm person”"}
-DARK, LIGHT = (24, 26, 31), (240, 240, 240)
+DARK, PLATE, WORDS, DIM = (18, 22, 30), (34, 40, 54), (245, 246, 248), (150, 162, 178)
+YELLOW, BLUE, ORANGE, GREEN, RED = (255, 213, 79), (105, 180, 250), (255, 160, 75), (120, 205, 130), (255, 85, 85)
+MESH = (58, 92, 122)
 
 
 def main() -> None:
     photos = {photo.name: photo.picture for photo in sample_photos()}
-    wide = [_cropped(photos[name], box) for name, box in WIDE.items()]
-    drawn = _perceived(wide)
-    strip = [_scaled(picture, HEIGHT) for pair in zip(wide, drawn, strict=True) for picture in pair]
-    _row(strip).save(ROOT / "web" / "overview.jpg", quality=88)
-
-    square = _scaled(drawn[0], SQUARE)
-    square.save(ROOT / "workflows" / "face_to_expression.jpg", quality=88)
-
-    tall = _perceived([_cropped(photos[name], box) for name, box in TALL.items()])
-    tiles = [_captioned(picture, words) for picture, words in zip(tall, SAYS.values(), strict=True)]
-    _row(tiles).save(ROOT / "workflows" / "collect_dataset.jpg", quality=88)
+    wide = [cropped(photos[name], box) for name, box in WIDE.items()]
+    drawn = draw_batch(wide, PerceptionPipeline()(wide))
+    strip = [scaled(picture, HEIGHT) for pair in zip(wide, drawn, strict=True) for picture in pair]
+    in_a_row(strip).save(ROOT / "web" / "overview.jpg", quality=88)
+    for name, thumbnail in THUMBNAILS.items():
+        page = Page()
+        thumbnail(page)
+        page.finished().save(ROOT / "workflows" / f"{name}.jpg", quality=QUALITY, optimize=True)
 
 
-def _cropped(picture: Tensor, box: Box) -> Tensor:
-    left, top, right, bottom = box
+def cropped(picture: Tensor, box: Box) -> Tensor:
+    left, top, right, bottom = map(int, box)
     return picture[top:bottom, left:right].contiguous()
 
 
-def _perceived(pictures: list[Tensor]) -> list[Tensor]:
-    return draw_batch(pictures, PerceptionPipeline()(pictures))
-
-
-def _scaled(picture: Tensor, height: int) -> Image.Image:
+def scaled(picture: Tensor, height: int) -> Image.Image:
     image = Image.fromarray(picture.numpy())
     return image.resize((round(image.width * height / image.height), height), Image.Resampling.LANCZOS)
 
 
-def _captioned(picture: Tensor, words: str) -> Image.Image:
-    """Half a thumbnail: a face and the words below it."""
-    canvas = Image.new("RGB", (SQUARE // 2, SQUARE), DARK)
-    canvas.paste(_scaled(picture, SQUARE - CAPTION))
-    font = ImageFont.load_default(30)
-    at = (SQUARE / 4, SQUARE - CAPTION / 2)
-    ImageDraw.Draw(canvas).text(at, words, fill=LIGHT, font=font, anchor="mm")
-    return canvas
-
-
-def _row(images: list[Image.Image]) -> Image.Image:
+def in_a_row(images: Sequence[Image.Image]) -> Image.Image:
     canvas = Image.new("RGB", (sum(image.width for image in images), images[0].height), DARK)
     left = 0
     for image in images:
         canvas.paste(image, (left, 0))
         left += image.width
     return canvas
+
+
+# --- what there is to draw: two faces, and what the pack makes of them ---------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def faces() -> tuple[dict[str, Tensor], Perceptions]:
+    """The photos (H, W, 3) uint8, cropped to their faces, and both perceptions."""
+    pictures = {photo.name: cropped(photo.picture, FACE[photo.name]) for photo in sample_photos()}
+    return pictures, PerceptionPipeline()(list(pictures.values()))
+
+
+def face(name: str, **sliders: float) -> Perceptions:
+    """One photo's face, with another expression."""
+    pictures, found = faces()
+    alone = replace(found.select([list(pictures).index(name)]), frames=torch.zeros(1, dtype=torch.int64), frame_count=1)
+    return edit(alone, sliders, 1.0, ExpressionModel.load())
+
+
+def overlay(name: str) -> Tensor:
+    """A photo with what was read from it."""
+    pictures, found = faces()
+    return draw_batch(list(pictures.values()), found)[list(pictures).index(name)]
+
+
+# --- drawing --------------------------------------------------------------------------------------------------------
+
+
+class Page:
+    """A thumbnail to draw on, in units of its pixels, x to the right and y down."""
+
+    def __init__(self) -> None:
+        self.image = Image.new("RGB", (SIDE * ZOOM, SIDE * ZOOM), DARK)
+        self.pen = ImageDraw.Draw(self.image)
+
+    def finished(self) -> Image.Image:
+        return self.image.reduce(ZOOM)
+
+    def title(self, words: str, below: str) -> None:
+        """The name at the bottom, and a smaller line below it."""
+        self.pen.rectangle(zoomed((0, SIDE - TITLE, SIDE, SIDE)), PLATE)
+        self.write(SIDE / 2, SIDE - 0.64 * TITLE, words, 37)
+        self.write(SIDE / 2, SIDE - 0.23 * TITLE, below, 22, DIM)
+
+    def write(self, x: float, y: float, words: str, size: float, colour: Colour = WORDS, anchor: str = "mm") -> None:
+        self.pen.text((x * ZOOM, y * ZOOM), words, colour, ImageFont.load_default(size * ZOOM), anchor)
+
+    def photo(self, picture: Tensor, left: float, top: float, side: float, border: Colour | None = None) -> None:
+        """A square picture with round corners, and perhaps a coloured border."""
+        pixels = round(side * ZOOM)
+        image = Image.fromarray(picture.numpy()).resize((pixels, pixels), Image.Resampling.LANCZOS)
+        mask = Image.new("L", image.size)
+        ImageDraw.Draw(mask).rounded_rectangle((0, 0, pixels - 1, pixels - 1), 14 * ZOOM, 255)
+        self.image.paste(image, (round(left * ZOOM), round(top * ZOOM)), mask)
+        if border is not None:
+            self.pen.rounded_rectangle(zoomed((left, top, left + side, top + side)), 14 * ZOOM, None, border, 4 * ZOOM)
+
+    def plate(self, box: Box, colour: Colour = PLATE, radius: float = 14) -> None:
+        self.pen.rounded_rectangle(zoomed(box), radius * ZOOM, colour)
+
+    def chip(self, x: float, y: float, words: str, size: float, colour: Colour) -> None:
+        """Words on a coloured pill, around its middle."""
+        half = self.pen.textlength(words, ImageFont.load_default(size * ZOOM)) / ZOOM / 2 + 0.6 * size
+        self.plate((x - half, y - 0.85 * size, x + half, y + 0.85 * size), colour, 0.85 * size)
+        self.write(x, y, words, size, DARK)
+
+    def arrow(self, start: tuple[float, float], end: tuple[float, float], colour: Colour = WORDS) -> None:
+        """A thick arrow, level or upright."""
+        (x, y), (to_x, to_y) = start, end
+        length = max(abs(to_x - x), abs(to_y - y))
+        along = (to_x - x) / length, (to_y - y) / length
+        neck = to_x - 16 * along[0], to_y - 16 * along[1]
+        self.line([start, neck], colour, 9)
+        across = -along[1] * 16, along[0] * 16
+        head = [end, (neck[0] + across[0], neck[1] + across[1]), (neck[0] - across[0], neck[1] - across[1])]
+        self.pen.polygon([(a * ZOOM, b * ZOOM) for a, b in head], colour)
+
+    def line(self, points: Sequence[tuple[float, float]], colour: Colour, width: float) -> None:
+        self.pen.line([(x * ZOOM, y * ZOOM) for x, y in points], colour, round(width * ZOOM), joint="curve")
+
+    def dot(self, x: float, y: float, radius: float, colour: Colour) -> None:
+        self.pen.ellipse(zoomed((x - radius, y - radius, x + radius, y + radius)), colour)
+
+    def drawn_face(self, perceptions: Perceptions, box: Box, colour: Colour = YELLOW) -> None:
+        """The first face's landmarks as a mesh with bright features, as large as fits."""
+        height, width = perceptions.image_sizes[0].tolist()
+        points = perceptions.landmarks[0, :468, :2] * torch.tensor([width, height])
+        low, high = points.amin(dim=0), points.amax(dim=0)
+        left, top, right, bottom = box
+        scale = min((right - left) / float(high[0] - low[0]), (bottom - top) / float(high[1] - low[1]))
+        middle = torch.tensor([(left + right) / 2, (top + bottom) / 2])
+        placed = [(x, y) for x, y in ((points - (low + high) / 2) * scale + middle).tolist()]
+        thick = max(1.6, (right - left) / 90)
+        for one in mesh_lines():
+            if max(one) < len(placed):
+                self.line([placed[index] for index in one], MESH, thick / 3)
+        for one in CLOSED_LINES:
+            self.line([placed[index] for index in (*one, one[0])], colour, thick)
+        for one in OPEN_LINES:
+            self.line([placed[index] for index in one], colour, thick)
+
+    def shares(self, perceptions: Perceptions, box: Box) -> None:
+        """A bar for each emotion, as long as the face shows it."""
+        left, top, right, bottom = box
+        step = (bottom - top) / len(EMOTIONS)
+        for row, (emotion, value) in enumerate(zip(EMOTIONS, perceptions.emotions[0].tolist(), strict=True)):
+            y = top + (row + 0.5) * step
+            self.write(left, y, emotion, 0.56 * step, WORDS if value > 0.2 else DIM, "lm")
+            start = left + 0.48 * (right - left)
+            self.plate((start, y - 0.26 * step, right, y + 0.26 * step), (52, 60, 76), 0.26 * step)
+            end = start + max(value, 0.05) * (right - start)
+            self.plate((start, y - 0.26 * step, end, y + 0.26 * step), COLOURS[emotion], 0.26 * step)
+
+    def network(self, box: Box, layers: Sequence[int] = (5, 4, 4, 5)) -> None:
+        """Dots in columns, each joined to all of the next column."""
+        left, top, right, bottom = box
+        columns = [
+            [
+                (left + column * (right - left) / (len(layers) - 1), (top + bottom) / 2 + (row - (size - 1) / 2) * 26)
+                for row in range(size)
+            ]
+            for column, size in enumerate(layers)
+        ]
+        for one, other in pairwise(columns):
+            for start, end in product(one, other):
+                self.line([start, end], MESH, 1.6)
+        for column, points in enumerate(columns):
+            for x, y in points:
+                self.dot(x, y, 9, (YELLOW, BLUE, BLUE, ORANGE)[column])
+
+
+def zoomed(box: Box) -> Box:
+    left, top, right, bottom = box
+    return left * ZOOM, top * ZOOM, right * ZOOM, bottom * ZOOM
+
+
+# --- a thumbnail for each workflow -----------------------------------------------------------------------------------
+
+
+def face_to_expression(page: Page) -> None:
+    page.photo(overlay("astronaut"), 130, 20, 380)
+    page.network((150, 414, 300, 536))
+    page.arrow((320, 475), (376, 475))
+    page.chip(488, 475, "your prompt", 28, ORANGE)
+    page.title("Face to expression", "a trained projection, made on the spot")
+
+
+def emotion_prompts(page: Page) -> None:
+    page.photo(faces()[0]["astronaut"], 24, 24, 284)
+    page.arrow((322, 166), (366, 166))
+    page.plate((376, 24, 616, 308))
+    page.shares(face("astronaut"), (392, 36, 600, 296))
+    page.arrow((496, 318), (496, 362))
+    page.plate((24, 372, 616, 528))
+    page.write(44, 402, "portrait photo of a person, …", 27, DIM, "lm")
+    for row, (words, colour) in enumerate((("joyful broad smile, laughing eyes", YELLOW), ("amazed eyes", ORANGE))):
+        page.write(44, 448 + 44 * row, words, (30, 24)[row], colour, "lm")
+    page.title("Emotion prompts", "any model, no training")
+
+
+def collect_dataset(page: Page) -> None:
+    for row, (name, words) in enumerate(SAYS.items()):
+        top = 22 + 266 * row
+        page.plate((24, top, 616, top + 242))
+        page.photo(overlay(name), 36, top + 11, 220)
+        page.arrow((270, top + 121), (316, top + 121))
+        page.write(464, top + 92, words, 29)
+        page.chip(464, top + 158, ("happy", "neutral")[row], 26, COLOURS[("happy", "neutral")[row]])
+    page.title("Collect a dataset", "your own faces, in your own words")
+
+
+def train_and_try(page: Page) -> None:
+    for column, emotion in enumerate(("happy", "sad", "surprise", "angry")):
+        left = 24 + 151 * column
+        page.plate((left, 22, left + 139, 186))
+        page.drawn_face(face("grace_hopper", **{emotion: 1.3}), (left + 18, 34, left + 121, 174), COLOURS[emotion])
+    page.arrow((320, 196), (320, 236))
+    page.plate((24, 246, 616, 530))
+    page.line([(64, 270), (64, 500), (592, 500)], DIM, 3)
+    learnt = [(64 + 528 * t / 60, 276 + 200 * (1 - 0.935**t)) for t in range(61)]
+    held = [(64 + 528 * t / 60, 276 + 168 * (1 - 0.915**t)) for t in range(61)]
+    page.line(learnt, BLUE, 6)
+    page.line(held, ORANGE, 6)
+    page.dot(*held[-1], 10, ORANGE)
+    page.write(400, 300, "Ready to use?", 34)
+    page.write(400, 340, "It says so, and why.", 26, DIM)
+    page.title("Train and try", "inside ComfyUI, in one graph")
+
+
+def expression_video(page: Page) -> None:
+    page.plate((0, 20, SIDE, 268), (44, 50, 64), 0)
+    for hole in range(11):
+        for y in (28, 244):
+            page.plate((18 + 58 * hole, y, 42 + 58 * hole, y + 16), DARK, 4)
+    [whole] = [photo.picture for photo in sample_photos() if photo.name == "astronaut"]
+    moving = [cropped(whole, (60 + 18 * step, 6 * step, 340 + 18 * step, 280 + 6 * step)) for step in range(4)]
+    for column, frame in enumerate(draw_batch(moving, PerceptionPipeline()(moving))):
+        page.photo(frame, 14 + 155 * column, 70, 148)
+    page.arrow((320, 278), (320, 322))
+    keys = join(face("astronaut", surprise=1.4), face("astronaut", happy=1.4))
+    for column, frame in enumerate(frames(keys, 4)):
+        left = 20 + 151 * column
+        page.plate((left, 336, left + 147, 530), PLATE, 8)
+        page.drawn_face(frame, (left + 16, 348, left + 131, 518), (ORANGE, ORANGE, YELLOW, YELLOW)[column])
+    page.title("Expression video", "a video's face, frame by frame")
+
+
+def frames(keys: Perceptions, number: int) -> list[Perceptions]:
+    """From the first face to the last, in so many steps."""
+    spreading = spread(keys, number, "linear")
+    return [spreading.select([index]) for index in range(number)]
+
+
+def webcam(page: Page) -> None:
+    page.photo(overlay("astronaut"), 76, 22, 488, RED)
+    page.plate((96, 42, 220, 90), DARK, 24)
+    page.dot(122, 66, 11, RED)
+    page.write(144, 66, "LIVE", 28, WORDS, "lm")
+    page.title("Webcam", "make a face, see a picture")
+
+
+def blend_two_faces(page: Page) -> None:
+    pictures, _ = faces()
+    page.photo(pictures["grace_hopper"], 24, 22, 272, BLUE)
+    page.photo(pictures["astronaut"], 344, 22, 272, YELLOW)
+    page.arrow((302, 158), (338, 158))
+    mixed = frames(join(face("grace_hopper"), face("astronaut")), 5)
+    for column, mixture in enumerate(mixed):
+        share = column / (len(mixed) - 1)
+        colour = tuple(round(a + (b - a) * share) for a, b in zip(BLUE, YELLOW, strict=True))
+        left = 24 + 120 * column
+        page.drawn_face(mixture, (left, 316, left + 112, 516), colour)  # type: ignore[arg-type]
+    page.title("Blend two faces", "a row of pictures from one to the other")
+
+
+def expression_switch(page: Page) -> None:
+    for column, (emotion, words) in enumerate((("surprise", "early"), ("happy", "late"))):
+        left = 24 + 308 * column
+        page.plate((left, 22, left + 284, 410))
+        page.drawn_face(face("grace_hopper", **{emotion: 1.7}), (left + 30, 40, left + 254, 330), COLOURS[emotion])
+        page.chip(left + 142, 372, f"{words}: {emotion}", 27, COLOURS[emotion])
+    page.plate((24, 448, 270, 488), COLOURS["surprise"], 20)
+    page.plate((262, 448, 616, 488), COLOURS["happy"], 20)
+    for step in range(20):
+        page.dot(44 + 29.1 * step, 468, 5, DARK)
+    page.write(24, 514, "first step", 22, DIM, "lm")
+    page.write(616, 514, "last step", 22, DIM, "rm")
+    page.title("Expression switch", "one expression early, another late")
+
+
+def sdxl(page: Page) -> None:
+    page.plate((24, 22, 616, 530))
+    page.drawn_face(face("astronaut", happy=0.6), (60, 60, 380, 494), GREEN)
+    page.write(496, 150, "SD", 104, WORDS)
+    page.write(496, 262, "XL", 104, GREEN)
+    page.chip(496, 366, "1024 by 1024", 27, GREEN)
+    page.write(496, 430, "CLIP-L + CLIP-G", 25, DIM)
+    page.title("Stable Diffusion XL", "a face steers it, without training")
+
+
+THUMBNAILS: dict[str, Callable[[Page], None]] = {
+    drawing.__name__: drawing
+    for drawing in (
+        face_to_expression,
+        emotion_prompts,
+        collect_dataset,
+        train_and_try,
+        expression_video,
+        webcam,
+        blend_two_faces,
+        expression_switch,
+        sdxl,
+    )
+}
 
 
 if __name__ == "__main__":

@@ -1,31 +1,38 @@
-"""The shipped workflows, without a host: as built, and laid out to be read."""
+"""The shipped workflows, without a host: as built, laid out to be read, and with a thumbnail each."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import sys
+from collections.abc import Iterator
+from itertools import combinations, pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+NAMES = {
+    "blend_two_faces",
+    "collect_dataset",
+    "emotion_prompts",
+    "expression_switch",
+    "expression_video",
+    "face_to_expression",
+    "sdxl",
+    "train_and_try",
+    "webcam",
+}
 TITLE_BAR = 30
+SLOT = 20  # pixels from one slot to the next
+LARGEST_THUMBNAILS = 1_000_000  # bytes of all together
+CROSSINGS = 9  # of links, at most
 
-Box = tuple[float, float, float, float]
-
-
-def load_builder() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("build_workflows", ROOT / "tools" / "build_workflows.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+each_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 
 
 def nodes_of(path: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
@@ -33,53 +40,151 @@ def nodes_of(path: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
     return workflow, {node["id"]: node for node in workflow["nodes"]}
 
 
-def test_files_are_what_the_script_builds() -> None:
-    built = load_builder().build()
+def test_files_are_what_the_script_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import build_workflows
+
+    built = build_workflows.build()
     assert {path for path in built if path.parts[0] == "workflows"} == {path.relative_to(ROOT) for path in WORKFLOWS}
     for path, text in built.items():
         assert (ROOT / path).read_text(encoding="utf-8") == text, f"run python tools/build_workflows.py: {path}"
+    assert {path.stem for path in WORKFLOWS} == NAMES
+    for name in [name for name in sys.modules if name.startswith(("build_workflows", "workflow_"))]:
+        del sys.modules[name]
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+@each_workflow
 def test_links_agree_with_the_sockets_at_both_ends(path: Path) -> None:
     workflow, nodes = nodes_of(path)
     for link, source, out, target, into, kind in workflow["links"]:
         output, input_ = nodes[source]["outputs"][out], nodes[target]["inputs"][into]
         assert link in output["links"] and input_["link"] == link
         assert kind == input_["type"] == output["type"]
+        assert nodes[source]["order"] < nodes[target]["order"]
     ends = [input_["link"] for node in nodes.values() for input_ in node["inputs"]]
     assert sorted(ends) == [link[0] for link in workflow["links"]]
     assert workflow["last_node_id"] == max(nodes) and workflow["last_link_id"] == len(workflow["links"])
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+@each_workflow
 def test_layout_reads_from_left_to_right_without_overlap(path: Path) -> None:
     workflow, nodes = nodes_of(path)
     for _, source, _, target, _, _ in workflow["links"]:
         start, end = nodes[source], nodes[target]
-        below = start["pos"][1] + start["size"][1] <= end["pos"][1]
-        assert start["pos"][0] + start["size"][0] < end["pos"][0] or below, (start["type"], end["type"])
-    no_overlap([box(node["pos"], node["size"], TITLE_BAR) for node in nodes.values()])
-    no_overlap([box(group["bounding"][:2], group["bounding"][2:], 0) for group in workflow["groups"]])
+        assert start["pos"][0] + start["size"][0] < end["pos"][0], (start["type"], end["type"])
+    no_overlap([box_of(node) for node in nodes.values()])
+    groups = [
+        (*group["bounding"][:2], *np.add(group["bounding"][:2], group["bounding"][2:])) for group in groups_of(workflow)
+    ]
+    no_overlap(groups)
+    for node in nodes.values():
+        around = [group for group in groups if inside(box_of(node), group)]
+        assert len(around) == (0 if node["type"] == "MarkdownNote" else 1), node["type"]
 
 
-def box(position: list[float], size: list[float], title: float) -> Box:
-    return position[0], position[1] - title, position[0] + size[0], position[1] + size[1]
+@each_workflow
+def test_groups_are_numbered_from_left_to_right(path: Path) -> None:
+    groups = groups_of(nodes_of(path)[0])
+    assert [group["title"].split(" · ")[0] for group in groups] == [str(number) for number in range(1, len(groups) + 1)]
+    for one, other in pairwise(group["bounding"] for group in groups):
+        assert one[0] < other[0] or (one[0] - other[0] < 100 and one[1] < other[1]) or one[0] == other[0]
+
+
+def groups_of(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    return workflow["groups"]  # type: ignore[no-any-return]
+
+
+def box_of(node: dict[str, Any]) -> Box:
+    (left, top), (width, height) = node["pos"], node["size"]
+    return left, top - TITLE_BAR, left + width, top + height
 
 
 def no_overlap(boxes: list[Box]) -> None:
-    for index, one in enumerate(boxes):
-        for other in boxes[:index]:
-            apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
-            assert apart, (one, other)
+    for one, other in combinations(boxes, 2):
+        apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+        assert apart, (one, other)
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def inside(one: Box, other: Box) -> bool:
+    return other[0] <= one[0] and other[1] <= one[1] and one[2] <= other[2] and one[3] <= other[3]
+
+
+@each_workflow
+def test_links_are_easy_to_follow(path: Path) -> None:
+    """None runs behind a node that it does not belong to, and few of them cross."""
+    workflow, nodes = nodes_of(path)
+    curves = {tuple(link): curve(link, nodes) for link in workflow["links"]}
+    for (_, source, _, target, _, kind), points in curves.items():
+        for number, node in nodes.items():
+            if number not in (source, target):
+                left, top, right, bottom = box_of(node)
+                hidden = (points > (left, top)).all(axis=1) & (points < (right, bottom)).all(axis=1)
+                assert not hidden.any(), (kind, nodes[source]["type"], nodes[target]["type"], "behind", node["type"])
+    crossings = sum(cross(one, other) for one, other in combinations(curves.values(), 2))
+    assert crossings <= CROSSINGS, crossings
+
+
+def curve(link: list[Any], nodes: dict[int, dict[str, Any]]) -> np.ndarray:
+    """Points (64, 2) on a link as the front end draws it: a spline that leaves and enters its sockets level."""
+    _, source, out, target, into, _ = link
+    start = np.array([box_of(nodes[source])[2], nodes[source]["pos"][1] + (out + 0.7) * SLOT])
+    end = np.array([nodes[target]["pos"][0], nodes[target]["pos"][1] + (into + 0.7) * SLOT])
+    reach = np.array([np.hypot(*(end - start)) / 4, 0])
+    t = np.linspace(0, 1, 64)[:, None]
+    points = (1 - t) ** 3 * start + 3 * (1 - t) ** 2 * t * (start + reach)
+    return points + 3 * (1 - t) * t**2 * (end - reach) + t**3 * end  # type: ignore[no-any-return]
+
+
+def cross(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two lines of straight pieces cross, apart from where they begin and end."""
+    a, b = one[:-1, None], one[1:, None]  # (63, 1, 2)
+    c, d = other[None, :-1], other[None, 1:]  # (1, 63, 2)
+    return bool(((side(a, b, c) * side(a, b, d) < 0) & (side(c, d, a) * side(c, d, b) < 0)).any())
+
+
+def side(a: np.ndarray, b: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """On which side of the line from a to b a point is: above 0, below 0, or 0 on it."""
+    along, away = b - a, point - a
+    return along[..., 0] * away[..., 1] - along[..., 1] * away[..., 0]  # type: ignore[no-any-return]
+
+
+@each_workflow
 def test_every_workflow_says_what_to_do_and_where_its_model_is(path: Path) -> None:
     _, nodes = nodes_of(path)
-    by_type = {node["type"]: node for node in nodes.values()}
-    assert len(by_type["MarkdownNote"]["widgets_values"][0]) > 300
-    loader = by_type["CheckpointLoaderSimple"]
+    [note] = [node for node in nodes.values() if node["type"] == "MarkdownNote"]
+    [text] = note["widgets_values"]
+    lines = text.splitlines()
+    assert lines[0].startswith("## ") and len(text) > 300
+    assert [line[0] for line in lines if line[1:2] == "."] == [str(number) for number in range(1, 1 + steps(lines))]
+    assert 3 <= steps(lines) <= 5
+    [loader] = [node for node in nodes.values() if node["type"] == "CheckpointLoaderSimple"]
     [model] = loader["properties"]["models"]
     assert loader["widgets_values"] == [model["name"]]
-    assert model["name"] in model["url"] and model["directory"] == "checkpoints"
+    assert model["url"].startswith("https://huggingface.co/") and f"/resolve/main/{model['name']}" in model["url"]
+    assert model["directory"] == "checkpoints"
+    assert set(referred(text)) <= NAMES
+
+
+def steps(lines: list[str]) -> int:
+    return sum(line[1:3] == ". " for line in lines)
+
+
+def referred(text: str) -> Iterator[str]:
+    """The other templates that a note names."""
+    return (word.strip("*.,():") for word in text.split() if word.strip("*.,():") in NAMES or "_to_" in word)
+
+
+@each_workflow
+def test_every_workflow_has_a_thumbnail(path: Path) -> None:
+    with Image.open(path.with_suffix(".jpg")) as picture:
+        assert picture.format == "JPEG" and picture.size == (640, 640)
+        assert np.asarray(picture.convert("L")).std() > 20  # not blank
+
+
+def test_thumbnails_are_distinct_and_small() -> None:
+    files = sorted((ROOT / "workflows").glob("*.jpg"))
+    assert {path.stem for path in files} == NAMES
+    assert sum(path.stat().st_size for path in files) < LARGEST_THUMBNAILS
+    pictures = [np.asarray(Image.open(path).convert("L").resize((32, 32)), dtype=float) for path in files]
+    for one, other in combinations(range(len(files)), 2):
+        assert np.abs(pictures[one] - pictures[other]).mean() > 8, (files[one].stem, files[other].stem)

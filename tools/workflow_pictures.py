@@ -1,0 +1,215 @@
+"""The example workflows from one photo to one picture; see workflow_format.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from workflow_format import Node, Workflow
+from workflow_nodes import (
+    SDXL,
+    TYPES,
+    decode,
+    edit,
+    emotion_prompts,
+    latent,
+    model,
+    negative,
+    note,
+    perception,
+    photo,
+    projection,
+    prompt,
+    sampler,
+    save,
+)
+
+FACE_TO_EXPRESSION_NOTE = """\
+## A face steers the picture, by a trained projection
+
+1. **Choose a photo with a face** in *Load Image* (the picture that ComfyUI brings along shows none).
+2. Choose a **Stable Diffusion 1.5** checkpoint.
+3. **Run.** The first time, *Starter Projection* trains a small network for this checkpoint, which takes about a minute
+   and needs no data of yours. After that it is used again.
+4. **Change the photo and run again.** The seed is fixed: only the expression changes.
+
+*strength* in *Perception→CLIP Projection*: 0 gives the picture without the face, 2 exaggerates, negative values turn
+the expression away. *mode* says what the face does with the prompt.
+
+The starter has learnt from sampled faces. Better ones come from real faces: open the templates *collect_dataset*, then
+*train_and_try*. Without any training there is *emotion_prompts*.
+"""
+
+EMOTION_PROMPTS_NOTE = """\
+## A face steers the picture, without training
+
+1. **Choose a photo with a face** in *Load Image* (the picture that ComfyUI brings along shows none).
+2. Choose a checkpoint. **Any model works**: set the latent's size to what it likes.
+3. **Run.** *Face Perception* says what it reads from the face, *Emotion Prompts* in which shares it mixes its seven
+   prompts.
+4. **Change the photo and run again.** The seed is fixed: only the expression changes.
+
+Change *base_prompt* to what you like, with `{emotion}` at its end. *strength* above 1 exaggerates, 0 is neutral,
+negative values turn the expression away. A lower *temperature* lets the strongest emotion win.
+"""
+
+EXPRESSION_SWITCH_NOTE = """\
+## One expression early, another late
+
+The first steps of sampling lay out the picture, the last ones its details. Here the face is surprised at first and
+happy after that: an expression that one prompt does not give.
+
+1. **Choose a photo with a face** in *Load Image*, and a **Stable Diffusion 1.5** checkpoint.
+2. **Run.**
+3. Change the sliders in *Early* and *Late*: they give the photo's face another expression. With all at 0 it is the
+   photo's own.
+4. Change where the switch is: *end* of the early range and *start* of the late one, as shares of the sampling, 0 to 1.
+
+The two ranges and *Conditioning (Combine)* are ComfyUI's own. They switch the conditionings of *Perception→CLIP
+Projection*, too, which besides has *start_percent* and *end_percent* for a face that comes and goes.
+"""
+
+SDXL_NOTE = """\
+## A face steers Stable Diffusion XL
+
+1. **Choose a photo with a face** in *Load Image* (the picture that ComfyUI brings along shows none).
+2. Choose a **Stable Diffusion XL** checkpoint.
+3. **Run.** *Emotion Prompts* needs no training: it mixes seven prompts, with their pooled output, as the face shows the
+   emotions.
+
+**With a trained projection.** Put *CLIP Text Encode* and *Perception→CLIP Projection* in the place of *Emotion
+Prompts*. There are two kinds of checkpoint for it:
+
+- One **trained for SDXL**. In a terminal in this pack's folder, with ComfyUI's Python:
+
+  ```
+  python -m training build FACES --out faces.db --space sdxl --text-encoder YOUR_SDXL.safetensors
+  python -m training export faces.db --out faces.npz
+  python -m training train --data faces.npz --space sdxl
+  ```
+
+- One for **Stable Diffusion 1.5**, with *clip_l_only* and *normalise* turned on: it acts on the CLIP-L part of the
+  prompt, 768 of 2048 numbers, and so more weakly.
+"""
+
+
+def four_groups(face: tuple[str, ...], prompts: tuple[str, ...], end: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """The groups of a workflow without training, from left to right."""
+    return {
+        "1 · A face": face,
+        "2 · A model": ("model",),
+        "3 · Prompts, as the face says": prompts,
+        "4 · The picture": end,
+    }
+
+
+def without_training(name: str, text: str, size: int, loader: Node, height: int = 400) -> Workflow:
+    """Photo, Face Perception, Emotion Prompts, picture."""
+    return Workflow(
+        name=name,
+        types=TYPES,
+        nodes=(
+            note(text, height),
+            photo((0, 0)),
+            perception((380, 0)),
+            loader,
+            emotion_prompts((820, 0)),
+            negative((820, 770), width=420),
+            latent((820, 930), side=size, width=420),
+            sampler((1340, 640), ("emotions", "conditioning")),
+            decode((1720, 500)),
+            save((2000, 500), name),
+        ),
+        groups=four_groups(("photo", "perception"), ("emotions", "negative", "latent"), ("sampler", "decode", "save")),
+    )
+
+
+EMOTION_PROMPTS = without_training("emotion_prompts", EMOTION_PROMPTS_NOTE, 512, model((380, 640)))
+SDXL_PROMPTS = without_training("sdxl", SDXL_NOTE, 1024, model((380, 640), SDXL), height=520)
+
+FACE_TO_EXPRESSION = Workflow(
+    name="face_to_expression",
+    types=TYPES,
+    nodes=(
+        note(FACE_TO_EXPRESSION_NOTE, 420),
+        photo((0, 0)),
+        model((0, 1220)),
+        perception((420, 0)),
+        Node(
+            "starter",
+            "PerceptionClip_StarterProjection",
+            (420, 620),
+            (340, 320),
+            {"name": "starter", "seed": 0, "samples": 6000},
+            {"clip": ("model", "CLIP")},
+        ),
+        prompt((420, 1060)),
+        negative((420, 1340)),
+        latent((420, 1500)),
+        projection((880, 0), "starter.safetensors", "starter"),
+        sampler((1360, 1220), ("projection", "conditioning")),
+        decode((1740, 1060)),
+        save((2020, 1060), "face_to_expression"),
+    ),
+    groups={
+        "1 · A face": ("photo", "perception"),
+        "2 · A model": ("model",),
+        "3 · A first projection for it": ("starter",),
+        "4 · A prompt": ("positive", "negative", "latent"),
+        "5 · The face steers the prompt": ("projection",),
+        "6 · The picture": ("sampler", "decode", "save"),
+    },
+)
+
+
+def from_a_file(workflow: Workflow, checkpoint: str) -> Workflow:
+    """`workflow` without Starter Projection, with a checkpoint that is there already."""
+    nodes = [node for node in workflow.nodes if node.name != "starter"]
+    at = [node.name for node in nodes].index("projection")
+    links = {name: link for name, link in nodes[at].links.items() if name != "checkpoint_name"}
+    nodes[at] = replace(nodes[at], widgets=nodes[at].widgets | {"checkpoint": checkpoint}, links=links)
+    groups = {title: members for title, members in workflow.groups.items() if members != ("starter",)}
+    return replace(workflow, nodes=tuple(nodes), groups=groups)
+
+
+def timestep_range(at: tuple[int, int], name: str, source: str, start: float, end: float) -> Node:
+    links = {"conditioning": (source, "conditioning")}
+    widgets = {"start": start, "end": end}
+    return Node(name, "ConditioningSetTimestepRange", at, (300, 90), widgets, links)
+
+
+EXPRESSION_SWITCH = Workflow(
+    name="expression_switch",
+    types=TYPES,
+    nodes=(
+        note(EXPRESSION_SWITCH_NOTE, 440),
+        photo((0, 0)),
+        perception((380, 0)),
+        edit((820, 0), "early", "Early: surprised", surprise=1.2),
+        edit((820, 660), "late", "Late: happy", happy=1.2),
+        model((820, 1280)),
+        emotion_prompts((1320, 0), "early_emotions", "early", "Early prompts"),
+        emotion_prompts((1320, 660), "late_emotions", "late", "Late prompts"),
+        negative((1320, 1410), width=420),
+        latent((1320, 1570), width=420),
+        timestep_range((1860, 0), "early_range", "early_emotions", 0.0, 0.4),
+        timestep_range((1860, 660), "late_range", "late_emotions", 0.4, 1.0),
+        Node(
+            "both",
+            "ConditioningCombine",
+            (2220, 330),
+            (260, 60),
+            links={"conditioning_1": ("early_range", "CONDITIONING"), "conditioning_2": ("late_range", "CONDITIONING")},
+        ),
+        sampler((2580, 1280), ("both", "CONDITIONING")),
+        decode((2960, 1140)),
+        save((3240, 1140), "expression_switch"),
+    ),
+    groups={
+        "1 · A face": ("photo", "perception"),
+        "2 · Early and late": ("early", "late"),
+        "3 · A model": ("model",),
+        "4 · Prompts, as the faces say": ("early_emotions", "late_emotions", "negative", "latent"),
+        "5 · The switch": ("early_range", "late_range", "both"),
+        "6 · The picture": ("sampler", "decode", "save"),
+    },
+)
