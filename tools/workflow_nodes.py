@@ -136,19 +136,19 @@ def with_widgets(node: Node, **changed: Any) -> Node:
 
 def note(text: str, height: int) -> Node:
     """What to do, left of everything."""
-    return Node("note", "MarkdownNote", (-500, 0), (440, height), {"note": text}, title="Read me")
+    return Node("note", "MarkdownNote", (-420, 0), (380, height), {"note": text}, title="Read me")
 
 
 def model(at: Place, file: dict[str, str] = SD15) -> Node:
     """The checkpoint, with the link by which the front end offers to download it."""
-    return Node("model", "CheckpointLoaderSimple", at, (340, 100), {"ckpt_name": file["name"]}, models=(file,))
+    return Node("model", "CheckpointLoaderSimple", at, (380, 100), {"ckpt_name": file["name"]}, models=(file,))
 
 
 def photo(at: Place, name: str = "photo", title: str = "") -> Node:
     return Node(name, "LoadImage", at, (320, 340), {"image": "example.png", "upload": "image"}, title=title)
 
 
-def perception(at: Place, name: str = "perception", image: str = "photo", height: int = 500) -> Node:
+def perception(at: Place, name: str = "perception", image: str = "photo", height: int = 600) -> Node:
     links = {"image": (image, "IMAGE")}
     return Node(name, "PerceptionClip_FacePerception", at, (340, height), PERCEIVING, links)
 
@@ -177,7 +177,7 @@ def same_noise(at: Place, width: int = 340) -> Node:
 
 def emotion_prompts(at: Place, name: str = "emotions", faces_of: str = "perception", title: str = "") -> Node:
     links = {"perception": (faces_of, "perception"), "clip": ("model", "CLIP")}
-    return Node(name, "PerceptionClip_EmotionPrompts", at, (420, 560), EMOTION_PROMPTS, links, title=title)
+    return Node(name, "PerceptionClip_EmotionPrompts", at, (520, 600), EMOTION_PROMPTS, links, title=title)
 
 
 def edit(at: Place, name: str, title: str, **sliders: float) -> Node:
@@ -224,9 +224,9 @@ def sampler(at: Place, positive: tuple[str, str], latents: str = "latent", steps
 
 
 def decode(at: Place) -> Node:
-    return Node("decode", "VAEDecode", at, (220, 60), links={"samples": ("sampler", LATENT), "vae": ("model", "VAE")})
+    return Node("decode", "VAEDecode", at, (200, 60), links={"samples": ("sampler", LATENT), "vae": ("model", "VAE")})
 
 
 def save(at: Place, name: str) -> Node:
     links = {"images": ("decode", "IMAGE")}
-    return Node("save", "SaveImage", at, (460, 540), {"filename_prefix": name}, links)
+    return Node("save", "SaveImage", at, (420, 500), {"filename_prefix": name}, links)
