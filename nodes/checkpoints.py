@@ -80,7 +80,7 @@ def opened(name: str, device: str | None = None) -> Projection:
     Raises CheckpointError, with the remedy, when there is none of that name or it cannot be used.
     """
     found = listed()
-    if name not in found:
+    if not isinstance(name, str) or name not in found:
         others = f"Choose one of these: {', '.join(found)}. Or make" if found else "Make"
         raise CheckpointError(
             f"There is no projection checkpoint named {name!r}. {others} a first one from your Stable Diffusion "

@@ -74,6 +74,7 @@ def encoder(clip: Any) -> ClipEncoder:
 
     Raises ValueError for a CLIP of another family than Stable Diffusion 1.5's.
     """
+    _check(clip, "encode_from_tokens")
     known = _known.setdefault(clip, {})
     if PROBE not in known:
         [known[PROBE]] = _text_vectors(clip, [PROBE])
@@ -122,11 +123,7 @@ def conditionings(clip: Any, prompts: Sequence[str]) -> list[Conditioning]:
 
     Raises ValueError for a CLIP that is none.
     """
-    if not hasattr(clip, "encode_from_tokens_scheduled"):
-        raise ValueError(
-            "clip holds no text encoder: the checkpoint may come without one. Load it with Load CLIP (DualCLIPLoader "
-            "for SDXL and Flux, TripleCLIPLoader for SD3), and link that to clip"
-        )
+    _check(clip, "encode_from_tokens_scheduled")
     known = _conditionings.setdefault(clip, {})
     new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
     update = host.progress(len(new)) if new else None
@@ -147,5 +144,16 @@ _conditionings: WeakKeyDictionary[Any, dict[str, Conditioning]] = WeakKeyDiction
 
 def fingerprint_for(projection: Projection, clip: Any) -> Tensor | None:
     """The fingerprint of a graph's CLIP, if it can be compared with what the projection was trained with."""
+    if clip is not None:
+        _check(clip, "tokenize")
     comparable = clip is not None and projection.space is SD15 and set(clip.tokenize("")) == {"l"}
     return encoder(clip).fingerprint if comparable else None
+
+
+def _check(clip: Any, method: str) -> None:
+    """Raise ValueError unless a graph's CLIP is one, with the method that is called of it."""
+    if not hasattr(clip, method):
+        raise ValueError(
+            "clip holds no text encoder: the checkpoint may come without one. Load it with Load CLIP (DualCLIPLoader "
+            "for SDXL and Flux, TripleCLIPLoader for SD3), and link that to clip"
+        )

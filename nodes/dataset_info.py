@@ -119,7 +119,7 @@ def file_of(dataset: str, path: str | None) -> Path:
     Raises StoreError, with the remedy, for any that is not in the folder of the datasets.
     """
     listed = host.datasets()  # only what is listed is opened: a name can lead nowhere else
-    found = listed.get(dataset) if path is None else next((f for f in listed.values() if str(f) == path), None)
+    found = listed.get(str(dataset)) if path is None else next((f for f in listed.values() if str(f) == path), None)
     if found is None:
         raise StoreError(
             f"{host.datasets_folder()}: there is no dataset {(dataset if path is None else path)!r}. Make one with "

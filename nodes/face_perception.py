@@ -20,7 +20,7 @@ from ..perception.sequences import perceive_video
 from ..perception.vector import EMOTIONS, Perceptions
 from ..perception.videos import VideoInMemory
 from . import host
-from .checks import check_choice, check_perceptions
+from .checks import check_choice, check_image, check_perceptions
 
 PERCEPTION = io.Custom("PERCEPTION")
 FACE_LANDMARKS = io.Custom("FACE_LANDMARKS")  # ComfyUI's own, from its MediaPipe Face Landmarker (0.23 and newer)
@@ -191,6 +191,7 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         face_landmarks: Any = None,
         **how: Any,
     ) -> io.NodeOutput:
+        check_image(image)
         check_choice("missing", missing, MISSING)
         given = None if face_landmarks is None else given_landmarks(face_landmarks, len(image))
         progress = host.progress(2 * len(image))  # perceiving and drawing take about as long

@@ -81,8 +81,9 @@ def emotion_model(name: str, neutral: Perceptions | None) -> EmotionModel:
     if name != BUNDLED:
         if neutral is not None:
             raise ValueError(f"neutral goes with the bundled emotion model only, not with {name}: unlink one of them")
-        folder = _emotion_folders().get(name)
-        if folder is None and (Path(name).is_dir() or not HUB_ID.fullmatch(name)):  # a graph names no other places
+        folder = _emotion_folders().get(name) if isinstance(name, str) else None
+        is_id = isinstance(name, str) and HUB_ID.fullmatch(name) and not Path(name).is_dir()
+        if folder is None and not is_id:  # a graph names no other places
             raise ValueError(
                 f"{name!r} is neither a folder in {Path(folder_paths.models_dir) / EMOTION_MODELS}, with a model's "
                 f"config.json in it, nor the id of a model on the Hugging Face hub, as {DEFAULT_CLASSIFIER}"
@@ -213,6 +214,9 @@ def note(text: str) -> dict[str, Any]:
 
 def frames_of(video: Any) -> Video | VideoInMemory:
     """A graph's VIDEO, frame by frame: read from its file, in the part that it is cut to, or taken from memory."""
+    if not hasattr(video, "get_components"):
+        kind = "null" if video is None else type(video).__name__
+        raise TypeError(f"video is a {kind}; link it to the video output of another node, as Load Video")
     if not isinstance(video, InputImpl.VideoFromFile):
         components = video.get_components()
         return VideoInMemory(components.images, float(components.frame_rate))

@@ -12,7 +12,7 @@ from ..perception.vector import Perceptions
 from ..projection.insight import lengths, nearest, warnings
 from ..projection.insight_picture import insight_picture
 from . import checkpoints, clips, host
-from .checks import check_perceptions
+from .checks import check_conditioning, check_perceptions
 from .face_perception import PERCEPTION, aliases, count, strongest
 from .perception_projection import UsesCheckpoint, checkpoint_input, checkpoint_name_input, clip_input
 
@@ -65,6 +65,7 @@ class InspectProjection(UsesCheckpoint):
         clip: Any = None,
     ) -> io.NodeOutput:
         check_perceptions(perception)
+        check_conditioning(conditioning or [])
         name = checkpoint if checkpoint_name is None else checkpoint_name
         projection = checkpoints.opened(name)
         title = f"{name}, for {projection.space.title}, trained with {projection.metadata.encoder}"

@@ -12,7 +12,7 @@ from ..perception.vector import Perceptions
 from ..projection.conditioning import MODES, inject
 from ..projection.insight import lengths, nearest, warnings
 from . import checkpoints, clips, host
-from .checks import check_choice, check_perceptions
+from .checks import check_choice, check_conditioning, check_perceptions
 from .face_perception import PERCEPTION, advanced, aliases, count
 
 SHOWN_PROMPTS, SHOWN_FACES = 3, 4  # on the node
@@ -135,6 +135,7 @@ class PerceptionProjection(UsesCheckpoint):
         clip: Any = None,
     ) -> io.NodeOutput:
         check_perceptions(perception)
+        check_conditioning(conditioning)
         check_choice("faces", faces, FACES)
         name = checkpoint if checkpoint_name is None else checkpoint_name
         projection = checkpoints.opened(name)

@@ -101,7 +101,7 @@ class LoadPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
     def execute(cls, name: str) -> io.NodeOutput:
         folder = host.perceptions_folder()
         saved = storage.find(folder)  # only what is listed is opened: a name can lead nowhere else
-        if name not in saved:
+        if not isinstance(name, str) or name not in saved:
             raise storage.PerceptionFileError(
                 folder,
                 f"there are no saved faces named {name!r}. Make some with Save Perception, or put a file of another "

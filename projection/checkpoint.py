@@ -7,6 +7,7 @@ for whoever wants torch's own format. Neither is ever unpickled.
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ DEFAULT_FOLDER = Path(__file__).resolve().parent / "checkpoints"
 BEST = "best_model"
 NETWORK = "network."  # prefix of the network's tensors in the file
 PROMPTS = "prompt_vectors"
+LONGEST_IDENTITY = 500  # characters of an encoder's, a landmarker's …
+LONGEST_REASON = 600  # characters of an error in a message
 SQUARE = (1, 1)  # the (height, width) assumed for training data that came without any
 
 
@@ -130,15 +133,18 @@ def assembled(path: Path, content: Content, device: str | torch.device) -> Check
         )
     tensors, description = content.tensors, dict(content.description)
     version = description.pop("format_version", None)
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if type(version) is not int or not 0 < version < 1000:
+        raise CheckpointError(f"{path}: damaged (it does not say its format version); train it anew")
+    if version > FORMAT_VERSION:
         raise CheckpointError(f"{path}: format version {version} is newer than this pack reads; update the pack")
     if version < FORMAT_VERSION:
         raise CheckpointError(f"{path}: format version {version} is of an older pack; train it anew")
     try:
         network = _network(Architecture(**description.pop("architecture")), tensors)
-        metadata = Metadata(**description)
+        metadata = _metadata(description)
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{path}: damaged, or not a perception projection ({error}); train it anew") from error
+        reason = textwrap.shorten(str(error), LONGEST_REASON)  # of another architecture, torch lists every tensor
+        raise CheckpointError(f"{path}: damaged, or not a perception projection ({reason}); train it anew") from error
     _check(path, metadata, network.architecture.output, tensors)
     return Checkpoint(
         network.eval().to(device),
@@ -162,6 +168,20 @@ def find(folders: Sequence[Path]) -> dict[str, Path]:
             if path.suffix in SUFFIXES and path.is_file() and not (twin or half_written):
                 found.setdefault(path.relative_to(folder).as_posix(), path)
     return dict(sorted(found.items(), key=lambda item: (Path(item[0]).stem != BEST, item[0])))
+
+
+def _metadata(description: Mapping[str, Any]) -> Metadata:
+    """What a file says of itself. Raises TypeError or ValueError, naming what is of another kind than it should be."""
+    metadata = Metadata(**description)
+    for name, value in asdict(Metadata()).items():
+        said = getattr(metadata, name)
+        if type(said) is not type(value):
+            raise TypeError(f"its {name} is of another kind")
+        if isinstance(said, str) and len(said) > LONGEST_IDENTITY:
+            raise ValueError(f"its {name} has more than {LONGEST_IDENTITY} characters")
+    if not all(isinstance(prompt, str) for prompt in metadata.prompts):
+        raise TypeError("one of its prompts is no text")
+    return metadata
 
 
 def _check(path: Path, metadata: Metadata, width: int, tensors: Mapping[str, Tensor]) -> None:

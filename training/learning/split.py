@@ -58,6 +58,8 @@ def split_rows(
             f"the dataset has {count} samples; {FEWEST} are the least, a few hundred are enough. "
             "Add samples with `python -m training build` or the Dataset Writer node"
         )
+    if not 0 <= share <= 1:
+        raise ValueError(f"the share that is held out (val_split) is {share}; use a number from 0.05 to 0.5")
     own = [f"\0row {row}" for row in range(count)]  # no name that a user gave begins like this
     names = own if groups is None else [str(name) or own[row] for row, name in enumerate(groups)]
     hints = {} if splits is None else _hints(names, splits)

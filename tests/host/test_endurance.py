@@ -1,0 +1,188 @@
+"""A ComfyUI that runs for long, for several users, and is cancelled: nothing grows, mixes or hangs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from .server import Graph, Host, Result
+from .test_train_projection import collect, train
+from .websocket import listen, text_on_node
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not show a process's files"),
+]
+
+SETTLED, ALL = 100, 500  # prompts after which the server is measured
+MEMORY = 100e6  # bytes that may come or go
+FREED = 2.0  # seconds after which a cancelled run has ended
+MANY = 300  # small pictures, which take far longer than that
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the server's process holds."""
+
+    memory: int  # bytes in RAM
+    threads: int
+    handles: int
+
+    @classmethod
+    def of(cls, host: Host) -> Usage:
+        """Once the requests of the test itself are closed."""
+        time.sleep(1)
+        process = Path("/proc") / str(host.process.pid)
+        [memory] = [line.split()[1] for line in (process / "status").read_text().splitlines() if "VmRSS" in line]
+        return cls(int(memory) * 1024, *(len(list((process / folder).iterdir())) for folder in ("task", "fd")))
+
+
+@pytest.fixture(scope="module")
+def faces(host: Host, astronaut: np.ndarray, grace_hopper: np.ndarray) -> dict[str, str]:
+    """Small pictures of one face each, which are quick to perceive."""
+    return {
+        "astronaut": host.put_picture("small_astronaut.png", astronaut[0:256:2, 96:352:2].copy()),
+        "grace_hopper": host.put_picture("small_hopper.png", grace_hopper[0:512:4, 0:512:4].copy()),
+    }
+
+
+def perceiving(photo: str, **widgets: Any) -> Graph:
+    perceive = {"image": ["photo", 0], "detector": "near"} | widgets
+    shown = {"perception": ["faces", 0], "face": 0, "missing": "error"}
+    return {
+        "photo": {"class_type": "LoadImage", "inputs": {"image": photo}},
+        "faces": {"class_type": "PerceptionClip_FacePerception", "inputs": perceive},
+        "info": {"class_type": "PerceptionClip_PerceptionInfo", "inputs": shown},
+    }
+
+
+@pytest.fixture
+def steering(host: Host, faces: dict[str, str], weights: str, checkpoint: str) -> Iterator[Graph]:
+    """Graphs without end from a photo to conditionings, each with other values, so that every node runs again."""
+
+    def graphs() -> Iterator[Graph]:
+        for number in count():
+            graph = perceiving(list(faces.values())[number % 2], max_faces=1 + number % 100)
+            strength = {"strength": round(0.01 * (number % 150), 2)}
+            project = host_defaults["PerceptionClip_Projection"] | {"checkpoint": checkpoint} | strength
+            prompts = host_defaults["PerceptionClip_EmotionPrompts"] | strength
+            graph |= {
+                "model": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": weights}},
+                "words": {"class_type": "Probe_Conditioning", "inputs": {"width": 768, "blocks": 1}},
+                "projection": {
+                    "class_type": "PerceptionClip_Projection",
+                    "inputs": project | {"perception": ["faces", 0], "conditioning": ["words", 0]},
+                },
+                "prompts": {
+                    "class_type": "PerceptionClip_EmotionPrompts",
+                    "inputs": prompts | {"perception": ["faces", 0], "clip": ["model", 1]},
+                },
+                "both": {
+                    "class_type": "ConditioningCombine",
+                    "inputs": {"conditioning_1": ["projection", 0], "conditioning_2": ["prompts", 0]},
+                },
+                "saved": {
+                    "class_type": "Probe_SaveConditioning",
+                    "inputs": {"conditioning": ["both", 0], "name": "endured"},
+                },
+            }
+            yield graph
+
+    host_defaults = {
+        node: host.defaults(node) for node in ("PerceptionClip_Projection", "PerceptionClip_EmotionPrompts")
+    }
+    yield graphs()  # type: ignore[misc]
+
+
+def run_all(host: Host, graphs: Iterator[Graph], number: int) -> None:
+    prompts = [host.queue(next(graphs)) for _ in range(number)]
+    for prompt in prompts:
+        result = host.wait(prompt)
+        assert result.succeeded, result.message
+
+
+def test_hundreds_of_prompts_leave_nothing_behind(host: Host, steering: Iterator[Graph]) -> None:
+    run_all(host, steering, SETTLED)
+    settled = Usage.of(host)
+    run_all(host, steering, ALL - SETTLED)
+    after = Usage.of(host)
+    print(f"{settled} → {after}")  # shown by pytest -rP
+    assert abs(after.memory - settled.memory) < MEMORY, (settled, after)
+    assert after.threads <= settled.threads and after.handles <= settled.handles, (settled, after)
+
+
+def test_two_users_do_not_mix(host: Host, faces: dict[str, str]) -> None:
+    """The same graph with the same node ids, queued by two clients in turn; each gets its own face's numbers."""
+    alone = {name: host.run(perceiving(photo)).text("info") for name, photo in faces.items()}
+    assert alone["astronaut"] != alone["grace_hopper"]
+    heard: dict[str, set[str]] = {name: set() for name in faces}
+    with listen(host.port, "astronaut") as hers, listen(host.port, "grace_hopper") as his:
+        queued = [
+            (name, host.queue(perceiving(photo, max_faces=2 + turn), client=name))
+            for turn in range(15)
+            for name, photo in faces.items()
+        ]
+        for name, prompt in queued:
+            assert host.wait(prompt).text("info") == alone[name]
+        for name, payloads in (("astronaut", hers), ("grace_hopper", his)):
+            told = [text for payload in payloads if (text := text_on_node(payload))]
+            heard[name] = {text for node, text in told if node == "info"}
+    assert heard == {name: {text} for name, text in alone.items()}
+
+
+def many(photo: str) -> Graph:
+    return {
+        "photo": {"class_type": "LoadImage", "inputs": {"image": photo}},
+        "batch": {"class_type": "RepeatImageBatch", "inputs": {"image": ["photo", 0], "amount": MANY}},
+        "film": {"class_type": "CreateVideo", "inputs": {"images": ["batch", 0], "fps": 24.0}},
+    }
+
+
+def of_pictures(host: Host, photo: str) -> Graph:
+    inputs = {"image": ["batch", 0], "detector": "thorough"}
+    return many(photo) | {"slow": {"class_type": "PerceptionClip_FacePerception", "inputs": inputs}}
+
+
+def of_a_video(host: Host, photo: str) -> Graph:
+    inputs = {"video": ["film", 0], "detector": "thorough"}
+    return many(photo) | {"slow": {"class_type": "PerceptionClip_FacePerceptionVideo", "inputs": inputs}}
+
+
+def of_training(host: Host, photo: str) -> Graph:
+    graph = train(collect(host, "endless", 4000), "never_ends", size="large", epochs=10_000)
+    graph["slow"] = graph.pop("train")
+    for node in graph.values():
+        node["inputs"] = {name: ["slow", v[1]] if isinstance(v, list) else v for name, v in node["inputs"].items()}
+    return graph
+
+
+def cancelled(host: Host, graph: Graph) -> tuple[Result, float]:
+    """Run a graph, cancel it when its node `slow` has begun, and tell how long it took to end (s)."""
+    with listen(host.port, "cancelling", silence=60) as payloads:
+        prompt = host.queue(graph, client="cancelling")
+        next(payload for payload in payloads if b'"progress"' in payload and b'"slow"' in payload)
+    asked = time.monotonic()
+    host.post("/interrupt", {})
+    while host.get("/queue")["queue_running"] and time.monotonic() < asked + 60:
+        time.sleep(0.02)
+    return host.wait(prompt), time.monotonic() - asked
+
+
+@pytest.mark.parametrize("work", [of_pictures, of_a_video, of_training])
+def test_a_cancelled_run_frees_the_queue(host: Host, faces: dict[str, str], work: Any) -> None:
+    before = {path for path in host.base.rglob("*") if path.suffix in (".safetensors", ".pth", ".db-journal")}
+    result, seconds = cancelled(host, work(host, faces["astronaut"]))
+    assert "execution_interrupted" in result.events and "execution_error" not in result.events
+    assert seconds < FREED
+    queue = host.get("/queue")
+    assert not queue["queue_running"] and not queue["queue_pending"]
+    assert host.run(perceiving(faces["astronaut"])).text("faces").startswith("1 face in 1 picture")
+    after = {path for path in host.base.rglob("*") if path.suffix in (".safetensors", ".pth", ".db-journal")}
+    assert after == before
