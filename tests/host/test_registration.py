@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 
-from .server import PACK, ROOT, Host
+from .server import PACK, Host
 
 PERCEIVING = {
     "detector": "COMBO",
@@ -151,7 +150,6 @@ NODES = {
         {"perception": "PERCEPTION", "face_count": "INT"},
     ),
 }
-WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 NUMBERS = {"INT", "FLOAT"}
 
 
@@ -185,65 +183,27 @@ def test_everything_on_a_node_explains_itself(host: Host, node: str) -> None:
             assert options["min"] <= options["default"] <= options["max"], name
 
 
-def test_pack_imports_without_failure(host: Host) -> None:
-    log = host.log.read_text(errors="replace")
-    lines = [line for line in log.splitlines() if line.endswith(f"custom_nodes/{PACK}")]
-    assert [line for line in lines if re.match(r"\s+\d+\.\d seconds: ", line)]
-    assert not [line for line in lines if "IMPORT FAILED" in line]
-
-
-def test_nothing_is_loaded_or_written_before_a_node_runs(host: Host) -> None:
-    start = host.log.read_text(errors="replace").split("got prompt")[0]
-    assert "Perception CLIP: loaded" not in start
+def test_a_start_takes_no_time_loads_nothing_and_writes_nothing(host: Host, tmp_path: Path) -> None:
+    """On a busy machine a start may take longer: the fastest of three counts."""
+    seconds = []
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+        fresh = Host(host.checkout, host.python, tmp_path / str(number))
+        before = {path for path in fresh.pack.rglob("*") if "__pycache__" not in path.parts}
+        fresh.start()
+        fresh.stop()
+        log = fresh.log.read_text(errors="replace")
+        [line] = [line for line in log.splitlines() if line.endswith(f"custom_nodes/{PACK}")]
+        seconds.append(float(re.fullmatch(r"\s+(\d+\.\d) seconds: .*", line)[1]))  # type: ignore[index]
+        assert "Perception CLIP: loaded" not in log
+        assert {path for path in fresh.pack.rglob("*") if "__pycache__" not in path.parts} == before
+        assert not fresh.models.exists() and not fresh.datasets.parent.exists()
+        if seconds[-1] <= 0.1:
+            return
+    raise AssertionError(f"the pack takes {min(seconds)} s to import")
 
 
 @pytest.mark.parametrize("node", NODES)
 def test_help_page_is_served(host: Host, node: str) -> None:
     page = host.read(f"/extensions/{PACK}/docs/{node}/en.md").decode()
     assert page.startswith(f"# {NODES[node][0]}\n")
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "workflows").glob("*.json")), ids=lambda path: path.stem)
-def test_workflow_is_a_template_whose_nodes_fit_their_schemas(host: Host, path: Path) -> None:
-    assert path.stem in host.get("/workflow_templates")[PACK]
-    workflow = json.loads(host.read(f"/api/workflow_templates/{PACK}/{path.name}"))
-    known = host.get("/object_info")
-    for node in workflow["nodes"]:
-        if node["type"] == "MarkdownNote":  # lives in the front end
-            continue
-        info = known[node["type"]]
-        inputs = inputs_of(info)
-        sockets = {name: spec[0] for name, spec in inputs.items() if not is_widget(spec)}
-        shown = {socket["name"]: socket["type"] for socket in node["inputs"]}
-        assert shown.items() <= sockets.items()
-        assert [name for name in sockets if name in shown] == list(shown)
-        assert {name for name in sockets if name in info["input"]["required"]} <= shown.keys()
-        outputs = list(zip(info["output_name"], info["output"], strict=True))
-        assert [(socket["name"], socket["type"]) for socket in node["outputs"]] == outputs
-        check_widgets(node, inputs)
-
-
-def check_widgets(node: dict, inputs: dict[str, list]) -> None:
-    """A node's widget values are of the right number and each is allowed, in the order of the schema."""
-    values = list(node["widgets_values"])
-    for name, spec in inputs.items():
-        if not is_widget(spec):
-            continue
-        value, options = values.pop(0), spec[1] if len(spec) > 1 else {}
-        kind = "COMBO" if isinstance(spec[0], list) else spec[0]
-        choices = spec[0] if isinstance(spec[0], list) else options.get("options")
-        if name not in ("checkpoint", "ckpt_name", "dataset", "image") and choices:  # those name the user's own files
-            assert value in choices, (node["type"], name)
-        if kind in NUMBERS:
-            assert options["min"] <= value <= options["max"], (node["type"], name)
-        if options.get("control_after_generate"):
-            assert values.pop(0) in ("fixed", "increment", "decrement", "randomize")
-        if options.get("image_upload"):
-            assert values.pop(0) == "image"
-    assert values == []
-
-
-def is_widget(spec: list) -> bool:
-    """Whether an input has a widget; one that must be linked has none."""
-    kind, options = spec[0], spec[1] if len(spec) > 1 else {}
-    return isinstance(kind, list) or (kind in WIDGETS and not options.get("forceInput"))

@@ -29,7 +29,7 @@ NAMES = {
 TITLE_BAR = 30
 SLOT = 20  # pixels from one slot to the next
 LARGEST_THUMBNAILS = 1_000_000  # bytes of all together
-CROSSINGS = 9  # of links, at most
+CROSSINGS = 12  # of links, at most
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 each_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
