@@ -63,7 +63,7 @@ class TransformersEmotions:
     def __init__(self, source: str | Path = DEFAULT, *, device: str | torch.device = "cpu") -> None:
         name, parts = _load(source)
         self._columns, self._grey, self._processor, network = parts
-        self._network = network.float().eval().requires_grad_(False)
+        self._network = network.float().train(False).requires_grad_(False)
         self.identity = f"transformers-emotions/1:{name}:{_digest(network, self._columns)[:8]}"
         self._try(name)
         network.to(device)

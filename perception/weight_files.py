@@ -38,5 +38,5 @@ def fill(network: nn.Module, path: Path) -> str:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise WeightFileError(path, f"does not fit {type(network).__name__}") from error
-    network.eval().requires_grad_(False)
+    network.train(False).requires_grad_(False)
     return digest

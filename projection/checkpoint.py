@@ -147,7 +147,7 @@ def assembled(path: Path, content: Content, device: str | torch.device) -> Check
         raise CheckpointError(f"{path}: damaged, or not a perception projection ({reason}); train it anew") from error
     _check(path, metadata, network.architecture.output, tensors)
     return Checkpoint(
-        network.eval().to(device),
+        network.train(False).to(device),
         metadata,
         tensors["neutral"].float().to(device),
         tensors.get("fingerprint"),

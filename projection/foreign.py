@@ -86,7 +86,9 @@ def rebuild(path: Path, tensors: Mapping[str, Tensor], device: str | torch.devic
         )
     widths = [DIM, *(layer.out_features for layer in layers if isinstance(layer, nn.Linear))]
     description = f"linear layers {' → '.join(map(str, widths))}, ReLU between them assumed"
-    return ForeignCheckpoint(nn.Sequential(*layers).eval().to(device), Metadata(made_by="another script"), description)
+    return ForeignCheckpoint(
+        nn.Sequential(*layers).train(False).to(device), Metadata(made_by="another script"), description
+    )
 
 
 def _modules(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor]]]:

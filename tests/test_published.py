@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import fnmatch
 import io
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -87,8 +88,10 @@ def test_the_archive_is_small() -> None:
 
 @pytest.mark.parametrize("name", PYTHON)
 def test_no_code_that_the_registry_rejects(name: str) -> None:
-    for found in suspicious((ROOT / name).read_text(encoding="utf-8")):
+    source = (ROOT / name).read_text(encoding="utf-8")
+    for found in suspicious(source):
         assert (name, found) in ALLOWED
+    assert not re.search(r"\b(eval|exec)\(", source)  # a scanner that reads text takes torch's eval() for Python's
 
 
 def suspicious(source: str) -> set[str]:

@@ -40,7 +40,7 @@ class ClipTower:
                 "model; pass --tokenizer FOLDER with the right one"
             )
         self.width = width
-        self._model = model.float().eval().requires_grad_(False).to(device)
+        self._model = model.float().train(False).requires_grad_(False).to(device)
         self._tokens = tokens
         self._device = device
 

@@ -45,7 +45,7 @@ class Run:
 
     def __init__(self, network: ProjectionNetwork) -> None:
         self.network = network.train()
-        self.averaged = copy.deepcopy(network).eval()
+        self.averaged = copy.deepcopy(network).train(False)
         self.parameters: list[Tensor] = list(network.parameters())
         self._averages: list[Tensor] = list(self.averaged.parameters())
         device = self.parameters[0].device
