@@ -19,6 +19,7 @@ from typing import Any
 import comfy.model_management
 import comfy.utils
 import folder_paths
+import numpy as np
 import torch
 from comfy_api.latest import InputImpl, ui
 from comfy_execution.utils import get_executing_context
@@ -77,7 +78,6 @@ def emotion_model(name: str, neutral: Perceptions | None) -> EmotionModel:
     Raises ValueError for a neutral perception without a face, or with a model that cannot use one, and for a model
     that is not to be had.
     """
-    device = str(comfy.model_management.get_torch_device())
     if name != BUNDLED:
         if neutral is not None:
             raise ValueError(f"neutral goes with the bundled emotion model only, not with {name}: unlink one of them")
@@ -88,8 +88,8 @@ def emotion_model(name: str, neutral: Perceptions | None) -> EmotionModel:
                 f"{name!r} is neither a folder in {Path(folder_paths.models_dir) / EMOTION_MODELS}, with a model's "
                 f"config.json in it, nor the id of a model on the Hugging Face hub, as {DEFAULT_CLASSIFIER}"
             )
-        return _emotion_classifier(str(folder or name), _folder_state(folder), device)
-    model = _bundled_emotions(device)
+        return _emotion_classifier(str(folder or name), _folder_state(folder), device())
+    model = _bundled_emotions(device())
     if neutral is None:
         return model
     if not len(neutral):
@@ -228,6 +228,11 @@ def frames_of(video: Any) -> Video | VideoInMemory:
 def as_video(content: BytesIO) -> Any:
     """A video file in memory as ComfyUI's VIDEO."""
     return InputImpl.VideoFromFile(content)
+
+
+def as_image(picture: Image.Image) -> Tensor:
+    """An RGB picture as ComfyUI's IMAGE, (1, H, W, 3) float32, 0…1."""
+    return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]
 
 
 def preview(pictures: Tensor) -> dict[str, Any]:

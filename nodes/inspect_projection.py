@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import torch
 from comfy_api.latest import io
 
 from ..perception.vector import Perceptions
@@ -88,5 +86,5 @@ class InspectProjection(UsesCheckpoint):
         for heading, similar in faces:
             lines += ["", heading, *(f"{value:6.2f}  {text}" for text, value in similar)]
         text = "\n".join(lines)
-        image = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]
+        image = host.as_image(picture)
         return io.NodeOutput(text, image, ui={**host.note(text), **host.preview(image)})

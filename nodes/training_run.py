@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import torch
 from comfy_api.latest import io
 from PIL import Image
 
@@ -61,7 +59,7 @@ def reported(
     path: Path, sentences: list[str], picture: Image.Image, notes: list[str], table: str = ""
 ) -> io.NodeOutput:
     """The output of a node that trains: a checkpoint's name, the picture (1, H, W, 3) and all that is said."""
-    report = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]
+    report = host.as_image(picture)
     said = [*sentences, *notes, str(path)]
     text = "\n".join([*said, *(["", table] if table else [])])
     return io.NodeOutput(path.name, report, text, ui={**host.preview(report), **host.note("\n".join(said))})

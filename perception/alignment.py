@@ -21,6 +21,15 @@ class Alignment:
     scale: Tensor  # (N,)
     centre: Tensor  # (N, 1, 3)
 
+    def back(self, moves: Tensor) -> Tensor:
+        """Moves of points (N or 1, L, 3) in the template's frame → the same moves where the faces are.
+
+        A face without extent does not move.
+        """
+        scale = torch.where(self.scale > 0, self.scale, torch.inf)
+        moved: Tensor = (moves / scale[:, None, None]) @ self.rotation.transpose(1, 2)
+        return moved
+
 
 def true_proportions(landmarks: Tensor, image_sizes: Tensor) -> Tensor:
     """Normalised landmarks (N, L, 3) and (height, width) (N, 2) → the same points, all in image widths."""

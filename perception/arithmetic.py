@@ -47,8 +47,7 @@ def add_difference(
                 "so use as many, or a single one, which then serves all"
             )
     pose, start, end = (model.align(faces.landmarks, faces.image_sizes) for faces in (a, c, b))
-    scale = torch.where(pose.scale > 0, pose.scale, torch.inf)  # a face without extent stays as it is
-    way = (end.points - start.points) / scale[:, None, None] @ pose.rotation.transpose(1, 2)  # (N, 478, 3)
+    way = pose.back(end.points - start.points)  # (N, 478, 3)
     move = strength * normalised(way, a.image_sizes.to(way.device)).to("cpu", torch.float64)
     if not (move.abs() < FARTHEST).all():  # also if it is NaN
         raise ValueError(f"a strength of {strength:g} moves landmarks beyond all bounds; use one nearer to 0")

@@ -39,12 +39,10 @@ def choose(values: Tensor, perceptions: Perceptions, faces: str) -> list[tuple[T
 
 
 def _by_frame(values: Tensor, perceptions: Perceptions) -> tuple[Tensor, Tensor]:
-    firsts: dict[int, int] = {}  # of each picture, its first face
-    for index, frame in enumerate(perceptions.frames.tolist()):
-        firsts.setdefault(frame, index)
-    frames = torch.tensor(list(firsts), device=values.device)
+    firsts = perceptions.first_of_frames
+    frames = perceptions.frames[firsts].to(values.device)
     rows = values.new_zeros(perceptions.frame_count, values.shape[1])
-    rows[frames] = values[list(firsts.values())]
+    rows[frames] = values[firsts]
     seen = torch.zeros(len(rows), dtype=torch.bool, device=values.device)
     seen[frames] = True
     return rows, seen

@@ -80,8 +80,7 @@ def mix(first: Perceptions, second: Perceptions, share: float, model: Expression
     if len(second) < len(first):
         second = second.select([0] * len(first))
     pose, other = (model.align(faces.landmarks, faces.image_sizes) for faces in (first, second))
-    scale = torch.where(pose.scale > 0, pose.scale, torch.inf)  # a face without extent stays as it is
-    move = share * (other.points - pose.points) / scale[:, None, None] @ pose.rotation.transpose(1, 2)
+    move = pose.back(share * (other.points - pose.points))
     moved = first.landmarks + normalised(move, first.image_sizes.to(move.device)).to(first.landmarks)
     mixed = changed(first, moved, torch.lerp(first.emotions, second.emotions, share))
     return replace(

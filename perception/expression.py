@@ -32,6 +32,7 @@ from .weight_files import WeightFileError
 BUNDLED = weight_files.FOLDER / "expression.safetensors"
 
 # The faces that `sample` draws: how large, how turned and how varied.
+RELATIVE = "+neutral"  # ends the identity of a model that judges relative to a neutral face
 PICTURE = 512  # pixels; square
 FACE_FRACTION = (0.25, 0.75)  # of the picture's side, taken by the face's larger extent
 MARGIN = 0.02  # of the picture's side, kept free around the face
@@ -223,8 +224,7 @@ class ExpressionModel:
         if emotion == "neutral":
             start = self.scores(landmarks, image_sizes).softmax(dim=1) @ self.means  # (N, S)
         move = torch.tensordot(strength * (target - start), self.symmetric, dims=1)  # (478, 3) or (N, 478, 3)
-        scale = torch.where(pose.scale > 0, pose.scale, torch.inf)  # a face without extent stays as it is
-        move = (move / scale[:, None, None]) @ pose.rotation.transpose(1, 2)
+        move = pose.back(move)
         return landmarks + normalised(move, image_sizes.to(move.device)).to(landmarks)
 
     def sample(
@@ -279,7 +279,7 @@ class RelativeExpressionModel:
     @property
     def identity(self) -> str:
         """As the model's own, marked."""
-        return f"{self.model.identity}+neutral"
+        return f"{self.model.identity}{RELATIVE}"
 
     def classify(self, pictures: Sequence[Tensor], faces: Sequence[Faces]) -> Tensor:
         """The `EmotionModel` interface: (total faces, 7) float32 probabilities."""

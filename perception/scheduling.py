@@ -61,10 +61,7 @@ def spread(perceptions: Perceptions, frames: int, easing: str) -> Perceptions:
 
 def first_faces(perceptions: Perceptions) -> Perceptions:
     """The first face of each frame that has one, in the order of the frames."""
-    rows: dict[int, int] = {}
-    for row, frame in enumerate(perceptions.frames.tolist()):
-        rows.setdefault(frame, row)
-    return perceptions.select([rows[frame] for frame in sorted(rows)])
+    return perceptions.select(perceptions.first_of_frames)
 
 
 def _places(keys: int, frames: int, easing: str) -> tuple[Tensor, Tensor]:

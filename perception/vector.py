@@ -159,6 +159,14 @@ class Perceptions:
         found = set(self.frames.tolist())
         return [frame for frame in range(self.frame_count) if frame not in found]
 
+    @property
+    def first_of_frames(self) -> list[int]:
+        """The index of the first face of each frame that has one, in the order of the frames."""
+        rows: dict[int, int] = {}
+        for row, frame in enumerate(self.frames.tolist()):
+            rows.setdefault(frame, row)
+        return [rows[frame] for frame in sorted(rows)]
+
     def by_frame(self) -> list[list[Perception]]:
         """The faces of each frame, in their order; an empty list for a frame without one."""
         faces: list[list[Perception]] = [[] for _ in range(self.frame_count)]

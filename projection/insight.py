@@ -8,17 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..perception.expression import RELATIVE
+from ..perception.joining import AND
 from ..perception.vector import Perceptions
 from .checkpoint import Checkpoint
 from .conditioning import not_bos, typical_length
 from .foreign import ForeignCheckpoint
 from .opening import Projection
+from .spaces import SAME_VECTOR
 
 FAR = 1.4  # distance (FaceFeatures.distance) from which a face is unlike those of the training
-SAME_ENCODER = 0.999  # cosine from which two vectors of one text count as the same encoder's, rounding aside
 STAND_IN = "random-weight stand-in"  # how the identity of a text encoder that means nothing begins
-UNSEEN = ("unknown", "sampled from ")  # landmarkers that saw no picture, as a checkpoint names them
-RELATIVE = "+neutral"  # ends an emotion model's identity that judges relative to a neutral face
+SAMPLED = "sampled from "  # how the landmarker is named of faces that come from the expression model
+UNSEEN = ("unknown", SAMPLED)  # landmarkers that saw no picture, as a checkpoint names them
 
 Similarity = tuple[str, float]  # a training prompt, and the mean-centred cosine −1…1 to it
 
@@ -67,7 +69,7 @@ def warnings(projection: Projection, perceptions: Perceptions, fingerprint: Tens
         found.append("STAND-IN: the picture changes, but not towards the expression. Train with your CLIP")
     if fingerprint is not None and projection.fingerprint is not None:
         alike = float(torch.cosine_similarity(fingerprint, projection.fingerprint, dim=0))
-        if not alike >= SAME_ENCODER:
+        if not alike >= SAME_VECTOR:
             found.append(
                 f"trained with another text encoder, {metadata.encoder} (cosine {alike:.3f}): train with this CLIP"
             )
@@ -76,7 +78,7 @@ def warnings(projection: Projection, perceptions: Perceptions, fingerprint: Tens
         ("emotion model", metadata.emotion_model, perceptions.emotion_model),
     )
     for what, trained, seen in pairs:
-        others = [name for name in seen.split(" + ") if name.removesuffix(RELATIVE) != trained.removesuffix(RELATIVE)]
+        others = [name for name in seen.split(AND) if name.removesuffix(RELATIVE) != trained.removesuffix(RELATIVE)]
         if others and not trained.startswith(UNSEEN):
             found.append(f"trained with the {what} {trained}, but the face is from {others[0]}")
     distance = projection.distance(perceptions)

@@ -26,6 +26,7 @@ class Space:
 
 SD15 = Space("sd15", "Stable Diffusion 1.5", (768,))
 SDXL = Space("sdxl", "Stable Diffusion XL", (768, 1280, 1280), pooled=1280)  # CLIP-L, CLIP-G, and CLIP-G's pooled
+SAME_VECTOR = 0.999  # cosine from which two vectors of one text count as the same encoder's, rounding aside
 SPACES = {space.name: space for space in (SD15, SDXL)}
 
 

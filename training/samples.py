@@ -20,7 +20,6 @@ EXTRAS: dict[str, dict[str, int]] = {  # space → what its prompts have beside 
 }
 SPLITS = ("train", "validation", "test")
 UNKNOWN = "unknown"  # identity of an encoder, landmarker or emotion model that the data does not state
-SAME_VECTOR = 0.999  # cosine from which two vectors of one text count as the same encoder's, rounding aside
 
 Floats = NDArray[np.float32]
 
@@ -88,7 +87,7 @@ def same_vector(one: Floats, other: Floats) -> bool:
     if np.array_equal(one, other):
         return True
     scale = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return scale > 0 and float(one @ other) >= SAME_VECTOR * scale
+    return scale > 0 and float(one @ other) >= spaces.SAME_VECTOR * scale
 
 
 def check_embeddings(values: Tensor, count: int) -> Floats:

@@ -7,12 +7,11 @@ import torch
 
 from ..perception.expression import ExpressionModel
 from ..perception.vector import EMOTIONS, pack
+from ..projection.insight import SAMPLED
 from .encoders import TextEncoder, fingerprint
 from .learning.settings import STARTER_SAMPLES
 from .npz import SPACE, Dataset
 from .starter_prompts import STRONGEST, prompt_at
-
-SAMPLED = "sampled from "  # begins what such a dataset names as its landmarker
 
 
 def is_sampled(dataset: Dataset) -> bool:
