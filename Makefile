@@ -11,8 +11,12 @@ READY := $(VENV)/ready
 demo: $(READY)
 	$(BIN)/python -m training demo
 
+# The tests in a real ComfyUI (skipped where there is none) one after the other; all others side by side, each process
+# with one thread, as the processor's cores are all in use.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/host tests/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal \
+		--ignore tests/host --ignore tests/browser
 
 # mypy wants a package whose folder bears its name, which the plugin's folder need not.
 lint: $(READY)

@@ -105,16 +105,10 @@ def test_no_face_in_photos_and_film_without_one(landmarkers: dict[str, BundledLa
         read(shared_data / "faces" / f"noface_{name}") for name in ("chelsea_cat.png", "coffee.png", "rocket.jpg")
     ]
     frames = [torch.from_numpy(frame) for frame in read_video(shared_data / "video" / VIDEO)]
-    for name, every in (("near", 1), ("far", 2), ("thorough", 16)):
+    assert len(frames) == 95
+    for name, every in (("near", 1), ("far", 2), ("thorough", 6)):  # benchmarks/detection.py takes any share of them
         found = landmarkers[name].detect(photos + frames[::every])
         assert [len(faces) for faces in found] == [0] * len(found), name
-
-
-@pytest.mark.slow
-def test_no_face_in_any_frame_of_the_film(thorough: BundledLandmarker, shared_data: Path) -> None:
-    frames = [torch.from_numpy(frame) for frame in read_video(shared_data / "video" / VIDEO)]
-    assert len(frames) == 95
-    assert sum(len(faces) for faces in thorough.detect(frames)) == 0
 
 
 def test_no_face_in_texture_text_and_noise(thorough: BundledLandmarker) -> None:

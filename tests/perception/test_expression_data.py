@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,44 +24,60 @@ def model() -> ExpressionModel:
     return ExpressionModel.load()
 
 
-@pytest.fixture
-def tools(monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, ModuleType]:
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "tools")
-    return importlib.import_module("expression_estimation"), importlib.import_module("train_expression_model")
+@pytest.fixture(scope="module")
+def tools() -> Iterator[tuple[ModuleType, ModuleType]]:
+    """The modules that the bundled model was made with."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).resolve().parents[2] / "tools")
+        yield importlib.import_module("expression_estimation"), importlib.import_module("train_expression_model")
+
+
+@pytest.fixture(scope="module")
+def photos(tools: tuple[ModuleType, ModuleType], shared_data: Path) -> Any:
+    return tools[0].load_photos(shared_data / "expression_landmarks.npz")
+
+
+def test_shapes_are_learned_from_landmarks_alone(
+    tools: tuple[ModuleType, ModuleType], photos: Any, model: ExpressionModel
+) -> None:
+    """Every eighth face is enough to find again the bundled model's mean face, its mirror, and how faces vary."""
+    shapes = tools[0].learn_shapes(photos.select(torch.arange(0, len(photos), 8)))
+    assert torch.equal(shapes.mirror, model.mirror)
+    assert (shapes.template - model.template).norm(dim=1).max() < 0.01
+    found = shapes.symmetric[:20].flatten(1)
+    assert torch.allclose(found @ found.T, torch.eye(20), atol=1e-4)
+    # Of the variance along the main components, the bundled model's 120 hold nearly all.
+    assert (found @ model.symmetric.flatten(1).T).square().sum(dim=1).min() > 0.98
 
 
 @pytest.mark.slow
-def test_five_fold(shared_data: Path, tools: tuple[ModuleType, ModuleType]) -> None:
+def test_five_fold(tools: tuple[ModuleType, ModuleType], photos: Any, model: ExpressionModel) -> None:
+    """The shape components, which know no labels, are the bundled model's; benchmarks/expression.py learns them
+    anew in every fold.
+    """
     estimation, training = tools
-    photos = estimation.load_photos(shared_data / "expression_landmarks.npz")
-    probabilities = training.held_out_probabilities(photos, estimation.folds(photos.labels))
+    faces = estimation.measure(model, photos)
+    scores = torch.zeros(len(photos), len(EMOTIONS))
+    probabilities, certain, hesitant = scores.clone(), scores.clone(), scores.clone()
+    for train, test in estimation.folds(photos.labels):
+        fitted = estimation.fit_classes(model, faces.select(train))
+        scores[test] = fitted.component_scores(faces.components[test].float())
+        probabilities[test] = estimation.calibrated(scores[test], fitted.temperature, fitted.doubt)
+        certain[test] = estimation.calibrated(scores[test], fitted.temperature / 3, 0.0)
+        hesitant[test] = estimation.calibrated(scores[test], fitted.temperature * 3, 0.0)
     recall = training.recalls(probabilities, photos.labels)
     assert recall.mean() >= 0.52
     assert (recall[torch.arange(7) != EMOTIONS.index("fear")] > 0.35).all()
-    assert training.calibration_error(probabilities, photos.labels) <= 0.05
-
-
-def test_a_held_out_fold(shared_data: Path, tools: tuple[ModuleType, ModuleType], model: ExpressionModel) -> None:
-    """As above, but one fold, and the shape components, which know no labels, are the bundled model's."""
-    estimation, training = tools
-    photos = estimation.load_photos(shared_data / "expression_landmarks.npz")
-    faces = estimation.measure(model, photos)
-    train, test = next(estimation.folds(photos.labels))
-    fitted = estimation.fit_classes(model, faces.select(train))
-    scores = fitted.component_scores(faces.components[test].float())
-    probabilities = estimation.calibrated(scores, fitted.temperature, fitted.doubt)
     common = torch.tensor([name not in ("fear", "disgust") for name in EMOTIONS])
-    recall = training.recalls(probabilities, photos.labels[test])
     assert recall[common].mean() > 0.54
-    usual = ~photos.other_source[test]
-    assert training.recalls(probabilities[usual], photos.labels[test][usual])[common].mean() > 0.58
-    assert (photos.labels[test] == probabilities.argmax(dim=1)).float().mean() > 0.6
-    # The same fold's faces, made certain or made hesitant, are told from calibrated ones.
-    error = training.calibration_error(probabilities, photos.labels[test])
-    certain = estimation.calibrated(scores, fitted.temperature / 3, 0.0)
-    hesitant = estimation.calibrated(scores, fitted.temperature * 3, 0.0)
+    usual = ~photos.other_source
+    assert training.recalls(probabilities[usual], photos.labels[usual])[common].mean() > 0.58
+    assert (photos.labels == probabilities.argmax(dim=1)).float().mean() > 0.6
+    # Faces made certain or made hesitant are told from calibrated ones.
+    error = training.calibration_error(probabilities, photos.labels)
+    assert error <= 0.05
     for other in (certain, hesitant):
-        assert error < training.calibration_error(other, photos.labels[test]) - 0.03
+        assert error < training.calibration_error(other, photos.labels) - 0.03
 
 
 def test_the_video_reads_as_what_it_shows_and_better_beside_a_neutral_face(

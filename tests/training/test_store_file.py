@@ -55,7 +55,7 @@ def test_eight_writers_at_once(tmp_path: Path) -> None:
     path, go = tmp_path / "a.db", tmp_path / "go"
     command = [sys.executable, str(WRITER), str(path)]
     processes = [
-        subprocess.Popen([*command, f"writer {number}", "1000", str(go)], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([*command, f"writer {number}", "250", str(go)], stdout=subprocess.PIPE, text=True)
         for number in range(8)
     ]
     for process in processes:
@@ -63,10 +63,10 @@ def test_eight_writers_at_once(tmp_path: Path) -> None:
     go.touch()
     acknowledged = [len(process.communicate()[0].splitlines()) for process in processes]
     assert [process.returncode for process in processes] == [0] * 8
-    assert acknowledged == [1000] * 8
+    assert acknowledged == [250] * 8
     with Store(path, create=False) as store, store.snapshot() as snapshot:
-        assert len(store) == 8000
+        assert len(store) == 2000
         sources = [text for texts in snapshot.texts("sources") for text in texts]
-    assert sorted(sources) == sorted(f"writer {number} {row}" for number in range(8) for row in range(1000))
+    assert sorted(sources) == sorted(f"writer {number} {row}" for number in range(8) for row in range(250))
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
