@@ -5,10 +5,12 @@ usage: python tools/make_help_pictures.py [NODE …]    (all if none is named, s
 and needs scikit-image and matplotlib)
 
 No text encoder can be shipped, so the pictures of projections come from the random stand-in, and say so.
+Copies each <node>/en.md to <node>.md too: the page that the front end shows to users of other languages.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -292,6 +294,8 @@ def main(names: Sequence[str]) -> None:
         else:
             picture.save(path, quality=72, optimize=True)
         print(f"{path.relative_to(DOCS)}: {picture.width} × {picture.height}, {path.stat().st_size / 1000:.0f} kB")
+    for page in DOCS.glob("*/en.md"):
+        shutil.copyfile(page, page.parent.with_suffix(".md"))
 
 
 if __name__ == "__main__":

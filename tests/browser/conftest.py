@@ -103,6 +103,7 @@ def front_end(browser: BrowserContext, host: Host) -> Iterator[FrontEnd]:
     page = browser.new_page()
     front_end = FrontEnd(page, host)
     front_end.start()
+    front_end.listen()
     yield front_end
     page.close()
     assert front_end.errors == []

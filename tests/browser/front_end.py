@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 SETTINGS = {
     "Comfy.TutorialCompleted": True,  # the template browser would open by itself
     "Comfy.Workflow.Persist": False,  # each page starts without the workflows of the one before
-    "Comfy.ColorPalette": "dark",
     "Comfy.Minimap.Visible": False,
     "Comfy.Graph.CanvasInfo": False,
     "LiteGraph.Canvas.LowQualityRenderingZoomThreshold": 0,  # text stays readable in a picture of the whole graph
@@ -38,6 +37,11 @@ SET = """([type, widget, value]) => {
         .filter(one => one.name === widget)
     for (const one of found) { one.value = value; one.callback?.(value) }
     return found.length
+}"""
+
+COLOURS = """() => {
+    const [links, slots] = [app.canvas.constructor.link_type_colors, app.canvas.default_connection_color_byType]
+    return Object.fromEntries(Object.entries(links).filter(([type, colour]) => colour && slots[type] === colour))
 }"""
 
 ADD = """type => {
@@ -80,11 +84,16 @@ class FrontEnd:
     host: Host
     errors: list[str] = field(default_factory=list)
 
-    def start(self) -> None:
-        for name, value in SETTINGS.items():
+    def start(self, language: str = "en", palette: str = "dark") -> None:
+        """Open the front end, or open it anew, in a language and a palette of colours."""
+        for name, value in {**SETTINGS, "Comfy.Locale": language, "Comfy.ColorPalette": palette}.items():
             self.host.post(f"/settings/{name}", value)
         self.page.goto(self.host.url)
         self.page.wait_for_function(STARTED)
+        self.errors.clear()
+
+    def listen(self) -> None:
+        """Take down what the browser's console complains of from now on."""
         self.page.on("console", lambda message: self._console(message))  # a bound method would be written to
         self.page.on("response", lambda response: self._response(response))
         self.page.on("pageerror", lambda error: self.errors.append(error.stack or error.message))
@@ -106,6 +115,14 @@ class FrontEnd:
         card.click()
         card.wait_for(state="hidden")
         self.page.wait_for_function("app.graph.nodes.length > 0")
+
+    def choose_palette(self, name: str) -> None:
+        self.page.evaluate("name => app.extensionManager.setting.set('Comfy.ColorPalette', name)", name)
+        self.page.wait_for_timeout(500)  # it is loaded in the background
+
+    def colours(self) -> dict[str, str]:
+        """By type, the colours of links, where slots have them too."""
+        return self.page.evaluate(COLOURS)  # type: ignore[no-any-return]
 
     def dialogs(self) -> list[str]:
         """The names of the dialogs that are open."""

@@ -62,6 +62,32 @@ def test_every_node_has_its_help_page(front_end: FrontEnd, host: Host) -> None:
         assert front_end.errors == []  # no 404 of a page or of a picture in it
 
 
+def test_users_of_other_languages_get_names_in_theirs_and_help_in_english(front_end: FrontEnd) -> None:
+    names = json.loads((ROOT / "locales" / "ja" / "nodeDefs.json").read_text(encoding="utf-8"))
+    front_end.start(language="ja")
+    for node in ("PerceptionClip_FacePerception", "PerceptionClip_Projection"):
+        front_end.open_help(node)
+        assert [shown["title"] for shown in front_end.nodes().values()] == [names[node]["display_name"]]
+        heading = (
+            (ROOT / "web" / "docs" / node / "en.md").read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+        )
+        front_end.page.locator(".node-help-content").get_by_role("heading", name=heading, exact=True).wait_for()
+        front_end.page.wait_for_function(PICTURES_SHOWN)
+        asked = f"404 {front_end.host.url}/extensions/{PACK}/docs/{node}/ja.md"
+        assert front_end.errors == [asked]  # where the front end looks first
+        front_end.errors.clear()
+
+
+def test_perceptions_have_a_colour_of_their_own_in_every_palette(front_end: FrontEnd) -> None:
+    for palette in ("dark", "light", "nord"):
+        front_end.start(palette=palette)
+        colours = front_end.colours()
+        assert colours["PERCEPTION"] == "#2EC4B6"
+        assert list(colours.values()).count("#2EC4B6") == 1 and len(colours) > 10
+    front_end.choose_palette("github")
+    assert front_end.colours()["PERCEPTION"] == "#2EC4B6"
+
+
 def test_a_photo_becomes_a_picture_without_training(
     front_end: FrontEnd, inputs: None, weights: str, screenshots: Path | None
 ) -> None:

@@ -49,7 +49,13 @@ def test_only_host_knows_comfyui_beyond_its_node_api() -> None:
 def test_every_node_has_a_help_page_and_every_page_a_node() -> None:
     assert len(NODE_IDS) >= 16
     assert all(node_id.startswith("PerceptionClip_") for node_id in NODE_IDS)
-    assert {path.name for path in DOCS.iterdir()} == set(NODE_IDS)
+    assert {path.name for path in DOCS.iterdir() if path.is_dir()} == set(NODE_IDS)
+
+
+@pytest.mark.parametrize("node_id", NODE_IDS)
+def test_users_of_other_languages_get_the_english_page(node_id: str) -> None:
+    other = (DOCS / f"{node_id}.md").read_text(encoding="utf-8")
+    assert other == page(node_id), "run tools/make_help_pictures.py"
 
 
 @pytest.mark.parametrize("node_id", NODE_IDS)
@@ -92,7 +98,7 @@ def test_help_page_shows_a_small_picture_wherever_the_pack_is_installed(node_id:
 def test_web_holds_only_what_is_shown_and_little_of_it() -> None:
     linked = {link for node_id in NODE_IDS for _, link in PICTURE.findall(page(node_id))}
     files = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*") if path.is_file()}
-    assert files == linked | {f"{node_id}/en.md" for node_id in NODE_IDS}
+    assert files == linked | {f"{node_id}{page}" for node_id in NODE_IDS for page in ("/en.md", ".md")}
     assert sum(path.stat().st_size for path in (ROOT / "web").rglob("*") if path.is_file()) < LARGEST_WEB
 
 

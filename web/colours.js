@@ -1,0 +1,24 @@
+import { app } from "../../scripts/app.js"
+
+// Links and slots of PERCEPTION in a colour that no type of ComfyUI has. A palette of the user's may choose another.
+const TYPE = "PERCEPTION"
+const COLOUR = "#2EC4B6"
+
+// The front end empties, each time it loads a palette, the colours of types that the palette does not name.
+function keepColour(colours) {
+  let chosen = colours[TYPE]
+  Object.defineProperty(colours, TYPE, {
+    get: () => chosen || COLOUR,
+    set: (value) => { chosen = value },
+    configurable: true,
+    enumerable: true,
+  })
+}
+
+app.registerExtension({
+  name: "perception_clip.colours",
+  setup() {
+    keepColour(app.canvas.constructor.link_type_colors)
+    keepColour(app.canvas.default_connection_color_byType)
+  },
+})
