@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,14 +51,10 @@ def screenshots(request: pytest.FixtureRequest) -> Path | None:
 @pytest.fixture(scope="module")
 def host(chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A ComfyUI with its front end and the pack, and with nothing of its user's yet."""
-    checkout = Path(os.environ.get("COMFYUI_PATH", "~/ComfyUI")).expanduser()
-    if not (checkout / "main.py").is_file():
-        pytest.skip(f"no ComfyUI in {checkout}: set COMFYUI_PATH to a checkout to run the browser tests")
-    own = checkout / ".venv" / "bin" / "python"
-    python = Path(os.environ.get("COMFYUI_PYTHON") or (own if own.is_file() else sys.executable))
-    server = Host(checkout, python, tmp_path_factory.mktemp("comfyui"))
+    server = hosts.find_host(tmp_path_factory.mktemp("comfyui"))
     if not server.has_package("comfyui_frontend_package"):
-        pytest.skip(f"{python} has no comfyui_frontend_package: pip install -r {checkout / 'requirements.txt'}")
+        needed = server.checkout / "requirements.txt"
+        pytest.skip(f"{server.python} has no comfyui_frontend_package: pip install -r {needed}")
     server.pack = server.pack.rename(server.pack.with_name(PACK))
     server.has_weights = hosts.link_weights(server)
     server.start()

@@ -42,16 +42,21 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.fixture(scope="session")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """One ComfyUI for all tests, with the pack linked into its custom_nodes."""
-    checkout = Path(os.environ.get("COMFYUI_PATH", "~/ComfyUI")).expanduser()
-    if not (checkout / "main.py").is_file():
-        pytest.skip(f"no ComfyUI in {checkout}: set COMFYUI_PATH to a checkout to run the host tests")
-    own = checkout / ".venv" / "bin" / "python"
-    python = Path(os.environ.get("COMFYUI_PYTHON") or (own if own.is_file() else sys.executable))
-    server = Host(checkout, python, tmp_path_factory.mktemp("comfyui"))
+    server = find_host(tmp_path_factory.mktemp("comfyui"))
     server.has_weights = link_weights(server)
     server.start()
     yield server
     server.stop()
+
+
+def find_host(base: Path) -> Host:
+    """The ComfyUI at hand, with `base` as its folder; not started yet. Skips where there is none."""
+    checkout = Path(os.environ.get("COMFYUI_PATH", "~/ComfyUI")).expanduser()
+    if not (checkout / "main.py").is_file():
+        pytest.skip(f"no ComfyUI in {checkout}: set COMFYUI_PATH to a checkout to run these tests")
+    own = checkout / ".venv" / "bin" / "python"
+    python = Path(os.environ.get("COMFYUI_PYTHON") or (own if own.is_file() else sys.executable))
+    return Host(checkout, python, base)
 
 
 def link_weights(server: Host) -> bool:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,31 +13,19 @@ from perception_clip.perception.expression import ExpressionModel, rotations
 from perception_clip.perception.pose import head_pose
 from perception_clip.perception.vector import EMOTIONS, Perceptions, bounding_boxes, pack
 
+from .reference_faces import MODEL, reference_faces
+
 HAPPY, SAD = EMOTIONS.index("happy"), EMOTIONS.index("sad")
 
 
 @pytest.fixture(scope="module")
 def model() -> ExpressionModel:
-    return ExpressionModel.load()
+    return MODEL
 
 
 @pytest.fixture(scope="module")
-def faces(model: ExpressionModel) -> Perceptions:
-    """MediaPipe's landmarks of astronaut (smiling, 512 × 512) and grace_hopper (composed, 512 × 600)."""
-    with np.load(Path(__file__).parent / "reference_landmarks.npz") as file:
-        landmarks = torch.from_numpy(np.concatenate([file["astronaut"], file["grace_hopper"]]))
-    sizes = torch.tensor([[512, 512], [600, 512]], dtype=torch.int32)
-    return Perceptions(
-        vectors=pack(landmarks, model.probabilities(landmarks, sizes)),
-        image_sizes=sizes,
-        frames=torch.tensor([0, 2]),
-        boxes=bounding_boxes(landmarks, sizes) + torch.tensor([-5.0, -5.0, 5.0, 5.0]),
-        scores=torch.tensor([0.9, 0.8]),
-        tracks=torch.tensor([4, 7]),
-        frame_count=3,
-        landmarker="reference/1",
-        emotion_model=model.identity,
-    )
+def faces() -> Perceptions:
+    return reference_faces()
 
 
 def read(faces: Perceptions, model: ExpressionModel) -> torch.Tensor:
