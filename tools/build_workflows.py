@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_format import api_graph, front_end_graph
-from workflow_pictures import EMOTION_PROMPTS, EXPRESSION_SWITCH, FACE_TO_EXPRESSION, SDXL_PROMPTS, from_a_file
+from workflow_pictures import EMOTION_PROMPTS, EXPRESSION_SWITCH, FACE_TO_EXPRESSION, XL_FACE_TO_EXPRESSION, from_a_file
 from workflow_sequences import BLEND_TWO_FACES, EXPRESSION_VIDEO, WEBCAM
 from workflow_training import COLLECT_DATASET, TRAIN_AND_TRY
 
@@ -26,7 +26,7 @@ WORKFLOWS = (
     WEBCAM,
     BLEND_TWO_FACES,
     EXPRESSION_SWITCH,
-    SDXL_PROMPTS,
+    XL_FACE_TO_EXPRESSION,
 )
 TESTED = (from_a_file(FACE_TO_EXPRESSION, "best_model.safetensors"), COLLECT_DATASET)
 

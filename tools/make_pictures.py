@@ -331,7 +331,7 @@ def sdxl(page: Page) -> None:
     page.write(496, 262, "XL", 104, GREEN)
     page.chip(496, 366, "1024 by 1024", 27, GREEN)
     page.write(496, 430, "CLIP-L + CLIP-G", 25, DIM)
-    page.title("Stable Diffusion XL", "a face steers it, without training")
+    page.title("Stable Diffusion XL", "a face steers it, by a trained projection")
 
 
 THUMBNAILS: dict[str, Callable[[Page], None]] = {

@@ -201,7 +201,7 @@ def projection(at: Place, checkpoint: str, trained_by: str) -> Node:
         "checkpoint_name": (trained_by, "checkpoint"),
     }
     widgets = {"checkpoint": checkpoint, **PROJECTION}
-    return Node("projection", "PerceptionClip_Projection", at, (360, 440), widgets, links)
+    return Node("projection", "PerceptionClip_Projection", at, (400, 480), widgets, links)
 
 
 def sampler(at: Place, positive: tuple[str, str], latents: str = "latent", steps: int = 20) -> Node:

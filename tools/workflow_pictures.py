@@ -69,26 +69,18 @@ Projection*, too, which besides has *start_percent* and *end_percent* for a face
 """
 
 SDXL_NOTE = """\
-## A face steers Stable Diffusion XL
+## A face steers Stable Diffusion XL, by a trained projection
 
 1. **Choose a photo with a face** in *Load Image* (the picture that ComfyUI brings along shows none).
 2. Choose a **Stable Diffusion XL** checkpoint.
-3. **Run.** *Emotion Prompts* needs no training: it mixes seven prompts, with their pooled output, as the face shows the
-   emotions.
+3. **Run.** The first time, *Starter Projection* encodes a hundred prompts with the checkpoint's two text encoders, and
+   trains a small network on them. After that it is used again.
+4. **Change the photo and run again.** The seed is fixed: only the expression changes.
 
-**With a trained projection.** Put *CLIP Text Encode* and *Perception→CLIP Projection* in the place of *Emotion
-Prompts*. There are two kinds of checkpoint for it:
+The projection moves the prompt's tokens and its pooled output. A checkpoint for Stable Diffusion 1.5 does not fit, but
+can act on the CLIP-L part of the prompt: turn *clip_l_only* and *normalise* on.
 
-- One **trained for SDXL**. In a terminal in this pack's folder, with ComfyUI's Python:
-
-  ```
-  python -m training build FACES --out faces.db --space sdxl --text-encoder YOUR_SDXL.safetensors
-  python -m training export faces.db --out faces.npz
-  python -m training train --data faces.npz --space sdxl
-  ```
-
-- One for **Stable Diffusion 1.5**, with *clip_l_only* and *normalise* turned on: it acts on the CLIP-L part of the
-  prompt, 768 of 2048 numbers, and so more weakly.
+*Dataset Writer* and *Train Projection* take XL's CLIP, too. Without any training there is *emotion_prompts*.
 """
 
 
@@ -124,41 +116,49 @@ def without_training(name: str, text: str, size: int, loader: Node, height: int 
 
 
 EMOTION_PROMPTS = without_training("emotion_prompts", EMOTION_PROMPTS_NOTE, 512, model((360, 740)))
-SDXL_PROMPTS = without_training("sdxl", SDXL_NOTE, 1024, model((360, 740), SDXL), height=600)
 
-FACE_TO_EXPRESSION = Workflow(
-    name="face_to_expression",
-    types=TYPES,
-    nodes=(
-        note(FACE_TO_EXPRESSION_NOTE, 460),
-        photo((0, 0)),
-        model((0, 1190)),
-        perception((480, 0)),
-        Node(
-            "starter",
-            "PerceptionClip_StarterProjection",
-            (480, 720),
-            (340, 440),
-            {"name": "starter", "seed": 0, "samples": 6000},
-            {"clip": ("model", "CLIP")},
+
+def with_starter(name: str, text: str, size: int, loader: Node, starter: str, height: int) -> Workflow:
+    """Photo, Face Perception, a projection made for the model's CLIP, picture."""
+    return Workflow(
+        name=name,
+        types=TYPES,
+        nodes=(
+            note(text, height),
+            photo((0, 0)),
+            loader,
+            perception((480, 0)),
+            Node(
+                "starter",
+                "PerceptionClip_StarterProjection",
+                (480, 720),
+                (340, 640),
+                {"name": starter, "seed": 0, "samples": 6000},
+                {"clip": ("model", "CLIP")},
+            ),
+            prompt((480, 1590)),
+            negative((480, 1770)),
+            latent((480, 1930), side=size),
+            projection((1100, 300), f"{starter}.safetensors", "starter"),
+            sampler((1580, 1390), ("projection", "conditioning")),
+            decode((1940, 1250)),
+            save((2180, 1250), name),
         ),
-        prompt((480, 1390)),
-        negative((480, 1570)),
-        latent((480, 1730)),
-        projection((1100, 300), "starter.safetensors", "starter"),
-        sampler((1540, 1190), ("projection", "conditioning")),
-        decode((1900, 1050)),
-        save((2140, 1050), "face_to_expression"),
-    ),
-    groups={
-        "1 · A face": ("photo", "perception"),
-        "2 · A model": ("model",),
-        "3 · A first projection for it": ("starter",),
-        "4 · A prompt": ("positive", "negative", "latent"),
-        "5 · The face steers the prompt": ("projection",),
-        "6 · The picture": ("sampler", "decode", "save"),
-    },
+        groups={
+            "1 · A face": ("photo", "perception"),
+            "2 · A model": ("model",),
+            "3 · A first projection for it": ("starter",),
+            "4 · A prompt": ("positive", "negative", "latent"),
+            "5 · The face steers the prompt": ("projection",),
+            "6 · The picture": ("sampler", "decode", "save"),
+        },
+    )
+
+
+FACE_TO_EXPRESSION = with_starter(
+    "face_to_expression", FACE_TO_EXPRESSION_NOTE, 512, model((0, 1390)), "starter", height=460
 )
+XL_FACE_TO_EXPRESSION = with_starter("sdxl", SDXL_NOTE, 1024, model((0, 1390), SDXL), "starter_xl", height=520)
 
 
 def from_a_file(workflow: Workflow, checkpoint: str) -> Workflow:

@@ -39,6 +39,8 @@ SET = """([type, widget, value]) => {
     return found.length
 }"""
 
+OF_PERCEPTIONS = "getComputedStyle(document.documentElement).getPropertyValue('--color-datatype-PERCEPTION')"
+
 COLOURS = """() => {
     const [links, slots] = [app.canvas.constructor.link_type_colors, app.canvas.default_connection_color_byType]
     return Object.fromEntries(Object.entries(links).filter(([type, colour]) => colour && slots[type] === colour))
