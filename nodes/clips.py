@@ -1,4 +1,7 @@
-"""A graph's CLIP: its text vectors for training, its conditionings for sampling, each text encoded once."""
+"""A graph's CLIP: its text vectors for training, its conditionings for sampling, each text encoded once.
+
+Text vectors are those of Stable Diffusion 1.5's and XL's text encoders; training/encoders.py says which.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +16,28 @@ from torch import Tensor
 
 from ..projection.conditioning import Conditioning
 from ..projection.opening import Projection
-from ..projection.spaces import SD15
-from ..training.encoders import PROBE
-from ..training.samples import EMBEDDING
+from ..training import encoders
+from ..training.samples import EMBEDDING, EXTRAS, SD15, SDXL
 from . import host
 
 END = 49407  # CLIP's token for the end of the text
 PROMPTS_AT_ONCE = 16  # encoded before a cancelled run can stop
-KNOWN_PROMPTS = 4096  # whose vectors are kept, of each CLIP, 3 kB each
+KNOWN_PROMPTS = 4096  # whose vectors are kept, of each CLIP, 3 kB each, 16 kB of SDXL
 KNOWN_CONDITIONINGS = 64  # kept of each CLIP: 0.2 MB each for Stable Diffusion 1.5, about 4 MB for a T5
 TOKENS = 75  # of a prompt that its text vector tells of, beside the start and the end
+SPACE_OF = {frozenset("l"): SD15, frozenset("lg"): SDXL}  # by the names of the text encoders that it tokenizes for
+
+Part = Sequence[tuple[Any, ...]]  # tokens with their weights, 77 of them
 
 
 @dataclass(frozen=True)
 class ClipEncoder:
-    """A graph's CLIP as a text encoder of Stable Diffusion 1.5's text space (see training/encoders.py)."""
+    """A graph's CLIP as a text encoder (see training/encoders.py)."""
 
     clip: Any
-    fingerprint: Tensor  # (768,) its vector for the probe sentence
+    space: str
+    fingerprint: Tensor  # (F,) as encoders.fingerprint gives it
     dim: int = EMBEDDING
-    space: str = SD15.name
     shows_progress: bool = False  # on the running node, while it encodes
 
     @property
@@ -42,23 +47,29 @@ class ClipEncoder:
         return f"comfyui-clip:{digest[:16]}"
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
-        """Prompts → (N, 768) float32 on the CPU: the end-of-text state after the final layer norm."""
+        """Prompts → (N, 768) float32 on the CPU: CLIP-L's end-of-text state after the final layer norm."""
+        return self._vectors(prompts)[:, :EMBEDDING]
+
+    def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """Prompts → the further vectors of the space, by name as in `EXTRAS`; float32 on the CPU."""
+        further = EXTRAS[self.space]
+        parts = self._vectors(prompts).split([EMBEDDING, *further.values()], dim=1)[1:]
+        return dict(zip(further, parts, strict=True))
+
+    def _vectors(self, prompts: Sequence[str]) -> Tensor:
+        """Prompts → (N, W) float32 on the CPU: all vectors of the space, side by side; each prompt encoded once."""
         known = _known.setdefault(self.clip, {})
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
         update = host.progress(len(new)) if self.shows_progress else None
         for start in range(0, len(new), PROMPTS_AT_ONCE):
             part = new[start : start + PROMPTS_AT_ONCE]
-            known |= dict(zip(part, _text_vectors(self.clip, part), strict=True))
+            known |= dict(zip(part, _text_vectors(self.clip, self.space, part), strict=True))
             if update is not None:
                 update(start + len(part))
         vectors = [known[prompt] for prompt in prompts]
         while len(known) > KNOWN_PROMPTS:
             del known[next(iter(known))]  # the oldest
-        return torch.stack(vectors) if vectors else torch.empty(0, EMBEDDING)
-
-    def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """Nothing: the sd15 space has no further vectors."""
-        return {}
+        return torch.stack(vectors) if vectors else torch.empty(0, EMBEDDING + sum(EXTRAS[self.space].values()))
 
     def showing_progress(self) -> ClipEncoder:
         """The same; encoding then shows a progress bar on the running node, and stops when the run is cancelled."""
@@ -72,45 +83,77 @@ class ClipEncoder:
 def encoder(clip: Any) -> ClipEncoder:
     """Wrap a graph's CLIP; the probe sentence is encoded once for each CLIP object.
 
-    Raises ValueError for a CLIP of another family than Stable Diffusion 1.5's.
+    Raises ValueError for a CLIP of another family than Stable Diffusion 1.5's or XL's.
     """
     _check(clip, "encode_from_tokens")
-    known = _known.setdefault(clip, {})
-    if PROBE not in known:
-        [known[PROBE]] = _text_vectors(clip, [PROBE])
-    return ClipEncoder(clip, known[PROBE])
+    space = _space(clip)
+    if space is None:
+        raise ValueError(OTHER_FAMILY)
+    unknown = ClipEncoder(clip, space, torch.empty(0))
+    return replace(unknown, fingerprint=encoders.fingerprint(unknown))
 
 
-_known: WeakKeyDictionary[Any, dict[str, Tensor]] = WeakKeyDictionary()  # of each CLIP, prompt → (768,)
+OTHER_FAMILY = (
+    "This CLIP is neither Stable Diffusion 1.5's nor XL's, so its text vectors are of another kind. Connect the CLIP "
+    "of a Stable Diffusion 1.5 or XL checkpoint (CheckpointLoaderSimple), or CLIP ViT-L/14 loaded with CLIPLoader"
+)
+
+_known: WeakKeyDictionary[Any, dict[str, Tensor]] = WeakKeyDictionary()  # of each CLIP, prompt → (W,)
 
 
-def _text_vectors(clip: Any, prompts: Sequence[str]) -> Tensor:
-    """Prompts → (N, 768) float32 on the CPU, encoded together as if they were the parts of one long prompt.
+def _space(clip: Any) -> str | None:
+    """The text space of a graph's CLIP; None for one of another family."""
+    return SPACE_OF.get(frozenset(clip.tokenize("")))
+
+
+def _text_vectors(clip: Any, space: str, prompts: Sequence[str]) -> Tensor:
+    """Prompts → (N, W) float32 on the CPU: all vectors of the space, side by side."""
+    tokens = [clip.tokenize(prompt) for prompt in prompts]
+    parts = {name: [of_prompt[name][0] for of_prompt in tokens] for name in tokens[0]}  # beyond 77 tokens, the first
+    return _sd15_vectors(clip, parts["l"]) if space == SD15 else _sdxl_vectors(clip, parts["l"], parts["g"])
+
+
+def _sd15_vectors(clip: Any, parts: Sequence[Part]) -> Tensor:
+    """The tokens of N prompts → (N, 768), encoded together as if they were the parts of one long prompt.
 
     Of parts, ComfyUI gives the vector of the first and the states of all. The others' vectors are their states at the
     end of the text, if that is so of the first; it is not with CLIP Set Last Layer, and then each is encoded alone.
     """
-    parts = [clip.tokenize(prompt) for prompt in prompts]
-    if all(set(tokens) == {"l"} for tokens in parts):
-        first = [tokens["l"][0] for tokens in parts]  # of a prompt beyond 77 tokens its beginning
-        states, pooled = clip.encode_from_tokens({"l": first}, return_pooled="unprojected")
-        if pooled is not None and pooled.shape == (1, EMBEDDING):
-            if len(prompts) == 1:
-                alone: Tensor = pooled.to(device="cpu", dtype=torch.float32, copy=True)
-                return alone
-            ends = [_end(part) for part in first]
-            vectors: Tensor = states.view(len(first), -1, EMBEDDING)[range(len(first)), ends].to("cpu", torch.float32)
-            if torch.allclose(vectors[:1], pooled.to(vectors), atol=1e-3):
-                return vectors
-            return torch.cat([_text_vectors(clip, [prompt]) for prompt in prompts])
-    raise ValueError(
-        "This CLIP is not Stable Diffusion 1.5's, so its text vectors are of another kind. Connect the CLIP "
-        "of a Stable Diffusion 1.5 checkpoint (CheckpointLoaderSimple), or CLIP ViT-L/14 loaded with CLIPLoader. "
-        "For Stable Diffusion XL, make the dataset outside ComfyUI: python -m training build --space sdxl"
-    )
+    states, pooled = clip.encode_from_tokens({"l": parts}, return_pooled="unprojected")
+    if pooled is None or pooled.shape != (1, EMBEDDING):
+        raise ValueError(OTHER_FAMILY)
+    if len(parts) == 1:
+        alone: Tensor = pooled.to(device="cpu", dtype=torch.float32, copy=True)
+        return alone
+    ends = [_end(part) for part in parts]
+    vectors: Tensor = states.view(len(parts), -1, EMBEDDING)[range(len(parts)), ends].to("cpu", torch.float32)
+    if torch.allclose(vectors[:1], pooled.to(vectors), atol=1e-3):
+        return vectors
+    return torch.cat([_sd15_vectors(clip, [part]) for part in parts])
 
 
-def _end(part: Sequence[tuple[Any, ...]]) -> int:
+def _sdxl_vectors(clip: Any, parts_l: Sequence[Part], parts_g: Sequence[Part]) -> Tensor:
+    """The tokens of N prompts for both text encoders → (N, 768 + 2048 + 1280).
+
+    ComfyUI gives of a CLIP for SDXL neither CLIP-L's vector nor the pooled output of several prompts, so both text
+    encoders are asked themselves, as its encode_from_tokens asks them.
+    """
+    clip.load_model()
+    model = clip.cond_stage_model
+    model.reset_clip_options()
+    model.set_clip_options({"execution_device": clip.patcher.load_device})
+    if clip.layer_idx is not None:  # CLIP Set Last Layer
+        model.set_clip_options({"layer": clip.layer_idx})
+    model.clip_l.set_clip_options({"projected_pooled": False})
+    of_each = []
+    for encoder, parts in ((model.clip_l, parts_l), (model.clip_g, parts_g)):
+        states, pooled = encoder.encode([[token for token, *_ in part] for part in parts])[:2]
+        of_each.append((pooled, states[range(len(parts)), [_end(part) for part in parts]]))
+    (vector, state_l), (pooled, state_g) = of_each
+    return torch.cat([vector, state_l, state_g, pooled], dim=1).to("cpu", torch.float32)
+
+
+def _end(part: Part) -> int:
     """Where the text ends in a prompt's tokens; some may be vectors, of embeddings that the user has loaded."""
     return next(place for place, (token, *_) in enumerate(part) if isinstance(token, int) and token == END)
 
@@ -146,7 +189,7 @@ def fingerprint_for(projection: Projection, clip: Any) -> Tensor | None:
     """The fingerprint of a graph's CLIP, if it can be compared with what the projection was trained with."""
     if clip is not None:
         _check(clip, "tokenize")
-    comparable = clip is not None and projection.space is SD15 and set(clip.tokenize("")) == {"l"}
+    comparable = clip is not None and _space(clip) == projection.space.name
     return encoder(clip).fingerprint if comparable else None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from ..perception.vector import Perceptions
 from ..training.glance import Glance, glance
 from ..training.samples import SPLITS
 from ..training.store import Store, StoreError, dataset_path
+from ..training.transfer import vectors_of
 from . import clips, host
 from .checks import check_choice, check_perceptions
 from .face_perception import PERCEPTION, aliases, count
@@ -44,7 +44,9 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
                     tooltip="Faces from Face Perception. All are added, but not those that were filled in for pictures "
                     "without a face (score 0).",
                 ),
-                io.Clip.Input("clip", tooltip="The CLIP of a Stable Diffusion 1.5 checkpoint."),
+                io.Clip.Input(
+                    "clip", tooltip="The CLIP of a Stable Diffusion 1.5 or XL checkpoint. A dataset keeps to one."
+                ),
                 io.String.Input(
                     "prompt",
                     multiline=True,
@@ -136,16 +138,18 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
         faces, texts = perception.select(seen), [texts[index] for index in seen]
         with Store(path) as store:
             bind(store, encoder, perception)
+            embeddings, extras = text_vectors(texts, store, encoder)
             new = store.append(
                 faces.vectors,
                 faces.image_sizes,
                 texts,
-                vectors_of(texts, store, encoder),
+                embeddings,
                 groups=[group.strip()] * len(faces),
                 sources=[source.strip()] * len(faces),
                 labels=[label.strip()] * len(faces),
                 splits=["" if split == NO_SPLIT else split] * len(faces),
                 scores=faces.scores,
+                extras=extras,
             )
             found = glance(store)
         lines = [
@@ -184,7 +188,9 @@ def prompt_of_each(prompt: str, prompts: str, perception: Perceptions) -> list[s
 def bind(store: Store, encoder: clips.ClipEncoder, perception: Perceptions) -> None:
     """`Store.bind`; its message also says where on the graph to change what does not fit."""
     try:
-        store.bind(encoder.identity, encoder.fingerprint, perception.landmarker, perception.emotion_model)
+        store.bind(
+            encoder.identity, encoder.fingerprint, perception.landmarker, perception.emotion_model, encoder.space
+        )
     except StoreError as error:
         raise StoreError(
             f"{error}. In the graph: change dataset on this node, link the CLIP that it was made with, or set "
@@ -192,16 +198,14 @@ def bind(store: Store, encoder: clips.ClipEncoder, perception: Perceptions) -> N
         ) from error
 
 
-def vectors_of(texts: Sequence[str], store: Store, encoder: clips.ClipEncoder) -> Tensor:
-    """Prompts → (N, 768): as the dataset has them, or else encoded; each once. Stops when the run is cancelled."""
-    different = dict.fromkeys(texts)
-    progress = host.progress(len(different))
-    vectors: dict[str, Tensor] = {}
-    for text in different:
-        stored = store.embedding_of(text)
-        vectors[text] = encoder.encode([text])[0] if stored is None else stored
-        progress(len(vectors))
-    return torch.stack([vectors[text] for text in texts]) if texts else torch.empty(0, encoder.dim)
+def text_vectors(texts: Sequence[str], store: Store, encoder: clips.ClipEncoder) -> tuple[Tensor, dict[str, Tensor]]:
+    """Prompts → (N, 768) and the space's further vectors: as the dataset has them, or else encoded; each once.
+
+    Stops when the run is cancelled.
+    """
+    if not texts:
+        return encoder.encode([]), encoder.extras([])
+    return vectors_of(texts, store, encoder.showing_progress())
 
 
 def nothing_added(perception: Perceptions, faces: Perceptions) -> Iterable[str]:

@@ -27,7 +27,7 @@ class StarterProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships n
                 "projection is trained on them. Improve it with real faces: choose it as init in Train Projection."
             ),
             inputs=[
-                io.Clip.Input("clip", tooltip="The CLIP of a Stable Diffusion 1.5 checkpoint."),
+                io.Clip.Input("clip", tooltip="The CLIP of a Stable Diffusion 1.5 or XL checkpoint."),
                 *checkpoint_inputs("starter"),
                 io.Int.Input(
                     "samples",

@@ -11,7 +11,7 @@ from ..projection.checkpoint_file import CheckpointError
 from ..projection.insight import SAMPLED
 from ..training.learning.settings import STARTER_EPOCHS, Settings
 from ..training.reporting.progress_picture import stored_result_picture
-from ..training.samples import same_vector
+from ..training.samples import same_encoder
 from ..training.starter import origin, sample_dataset
 from . import checkpoints, clips, host
 from .training_run import outcome, reported, train_to
@@ -32,7 +32,7 @@ def made_with(encoder: clips.ClipEncoder, target: Path, seed: int, samples: int)
         return reported(target, made.metadata.metrics["verdict"], picture, [note, BEGINNING])
     dataset = sample_dataset(encoder.showing_progress(), samples, seed)
     with host.training() as device:
-        settings = Settings(epochs=STARTER_EPOCHS, seed=seed, device=device)
+        settings = Settings(epochs=STARTER_EPOCHS, seed=seed, device=device, space=encoder.space)
         return outcome(train_to(target, dataset, settings, made_by=made_by), BEGINNING)
 
 
@@ -47,7 +47,7 @@ def earlier(path: Path) -> Checkpoint | None:
 def is_same(made: Checkpoint, encoder: clips.ClipEncoder, made_by: str, samples: int, seed: int) -> bool:
     """Whether a checkpoint is what would be made again."""
     metadata = made.metadata
-    if made.fingerprint is None or not same_vector(made.fingerprint.numpy(), encoder.fingerprint.numpy()):
+    if made.fingerprint is None or not same_encoder(made.fingerprint.numpy(), encoder.fingerprint.numpy()):
         return False
     known = metadata.made_by, metadata.dataset.get("samples"), metadata.dataset.get("seed")
     return known == (made_by, samples, seed) and "verdict" in metadata.metrics

@@ -54,7 +54,7 @@ class Checkpoint:
     network: ProjectionNetwork
     metadata: Metadata
     neutral: Tensor  # (W,) float32: where a neutral face projects to
-    fingerprint: Tensor | None = None  # (768,) the encoder's sd15 vector for the probe sentence, where known
+    fingerprint: Tensor | None = None  # (F,) the encoder's, of the space's widths (training/encoders.py), where known
     prompt_vectors: Tensor | None = None  # (P, W) float32: the targets of `metadata.prompts`
 
     @property
@@ -193,7 +193,7 @@ def _check(path: Path, metadata: Metadata, width: int, tensors: Mapping[str, Ten
             f"know; train it anew, for {' or '.join(SPACES)}"
         )
     known = len(metadata.prompts)
-    shapes = {"neutral": (width,), "fingerprint": (SD15.width,), PROMPTS: (known, width)}
+    shapes = {"neutral": (width,), "fingerprint": (sum(space.fingerprint),), PROMPTS: (known, width)}
     needed = {"neutral", PROMPTS} if known else {"neutral"}
     for name, shape in shapes.items():
         tensor = tensors.get(name)

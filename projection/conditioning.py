@@ -113,7 +113,7 @@ def check_width(tokens: Tensor, space: Space, clip_l_only: bool) -> None:
         return
     remedies = [f"use {space.title}", "a checkpoint trained for your model", "Emotion Prompts, which needs none"]
     if space is SD15 and width == SDXL.tokens:
-        remedies[1] = "a checkpoint trained with --space sdxl"
+        remedies[1] = "a checkpoint made with this model's CLIP (Starter Projection, or training with --space sdxl)"
         remedies.insert(2, "clip_l_only, which lets this one act on the CLIP-L part")
     raise ValueError(
         f"the checkpoint projects into {space.tokens} dimensions, {space.title}'s, but the conditioning has {width}: "

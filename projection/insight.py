@@ -60,7 +60,7 @@ def lengths(projection: Projection, vectors: Tensor, neutral: Tensor, conditioni
 def warnings(projection: Projection, perceptions: Perceptions, fingerprint: Tensor | None) -> list[str]:
     """What speaks against the projection of these faces, a sentence each, the gravest first.
 
-    `fingerprint` (768,) is that of the text encoder that the prompt was encoded with, where known.
+    `fingerprint` (F,) is that of the text encoder that the prompt was encoded with, where known.
     """
     if isinstance(projection, ForeignCheckpoint):
         return [f"of another script: {projection.description}; nothing is known of its training"]
@@ -68,7 +68,9 @@ def warnings(projection: Projection, perceptions: Perceptions, fingerprint: Tens
     if metadata.encoder.startswith(STAND_IN):
         found.append("STAND-IN: the picture changes, but not towards the expression. Train with your CLIP")
     if fingerprint is not None and projection.fingerprint is not None:
-        alike = float(torch.cosine_similarity(fingerprint, projection.fingerprint, dim=0))
+        widths = projection.space.fingerprint
+        pairs_of = zip(fingerprint.split(widths), projection.fingerprint.split(widths), strict=True)
+        alike = min(float(torch.cosine_similarity(one, other, dim=0)) for one, other in pairs_of)
         if not alike >= SAME_VECTOR:
             found.append(
                 f"trained with another text encoder, {metadata.encoder} (cosine {alike:.3f}): train with this CLIP"

@@ -23,6 +23,13 @@ class Space:
         """The width of the tokens."""
         return self.width - self.pooled
 
+    @property
+    def fingerprint(self) -> tuple[int, ...]:
+        """The widths of the vectors, side by side, by which a text encoder is known: in every space first that of sd15,
+        then the pooled output.
+        """
+        return (768, self.pooled) if self.pooled else (768,)
+
 
 SD15 = Space("sd15", "Stable Diffusion 1.5", (768,))
 SDXL = Space("sdxl", "Stable Diffusion XL", (768, 1280, 1280), pooled=1280)  # CLIP-L, CLIP-G, and CLIP-G's pooled

@@ -67,8 +67,9 @@ def share(text: str) -> float:
     return value
 
 
-def add_encoder_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+def add_encoder_arguments(parser: argparse.ArgumentParser, required: bool = False) -> None:
     """`--text-encoder`, `--tokenizer` and `--space`, as `load_encoder` takes them: None is the space's own default."""
+    defaults = ", ".join(f"{name} ({space})" for space, name in DEFAULTS.items())
     parser.add_argument(
         "--space",
         choices=tuple(DEFAULTS),
@@ -77,21 +78,20 @@ def add_encoder_arguments(parser: argparse.ArgumentParser, default: str | None =
     )
     parser.add_argument(
         "--text-encoder",
-        default=default,
+        required=required,
         help="a Stable Diffusion 1.5 or XL .safetensors file, a Hugging Face id or folder, or 'random' (a stand-in for "
-        f"trying things out); default: {default or ', '.join(f'{name} ({space})' for space, name in DEFAULTS.items())}",
+        "trying things out)" + ("" if required else f"; default: {defaults}"),
     )
     _add_tokenizer_argument(parser)
 
 
-def add_sd15_encoder_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """For commands that train in the sd15 space: `--text-encoder`, required if it has no default; `--tokenizer`."""
+def add_sd15_encoder_arguments(parser: argparse.ArgumentParser, default: str) -> None:
+    """For a command that keeps to the sd15 space: `--text-encoder` and `--tokenizer`."""
     parser.add_argument(
         "--text-encoder",
-        required=default is None,
         default=default,
         help="a Stable Diffusion 1.5 .safetensors file, a Hugging Face id or folder, or 'random' (a stand-in for "
-        "trying things out)" + ("" if default is None else " (default: %(default)s)"),
+        "trying things out) (default: %(default)s)",
     )
     _add_tokenizer_argument(parser)
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import torch
 from torch import Tensor
 
 from .clip_tokenizer import EncoderError, PromptTokens, Tokenize, find_tokenizer
@@ -121,8 +122,12 @@ class KnownPrompts:
 
 
 def fingerprint(encoder: TextEncoder) -> Tensor:
-    """(768,) the encoder's vector for the probe sentence, by which encoders are told apart."""
-    return encoder.encode([PROBE])[0]
+    """(F,) the encoder's vector for the probe sentence, by which encoders are told apart: in the sd15 space (768), and
+    in the sdxl space with the pooled output beside it (768 + 1280).
+    """
+    pooled = encoder.extras([PROBE]).get("sdxl_pooled")
+    vector = encoder.encode([PROBE])[0]
+    return vector if pooled is None else torch.cat([vector, pooled[0]])
 
 
 def load_encoder(

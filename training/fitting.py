@@ -19,6 +19,7 @@ from ..perception.files import atomic_path
 from ..perception.vector import NEUTRAL, split
 from ..projection.checkpoint import BEST, Checkpoint, Metadata, save
 from ..projection.network import ProjectionNetwork
+from ..projection.spaces import SPACES
 from .judging.evaluation import Evaluation, evaluate
 from .judging.verdict import BEFORE, Verdict, all_metrics, verdict
 from .learning.data import CHUNK, TrainingData, of_dataset, sample
@@ -129,6 +130,7 @@ def fit(
             stop=stop,
         )
     fingerprint, frequent = dataset.meta.get("fingerprint"), _frequent(data, rows)
+    known_by = sum(SPACES[settings.space].fingerprint)  # an sdxl dataset's begins with that of sd15
     checkpoint = Checkpoint(
         network=trained.network,
         metadata=Metadata(
@@ -140,7 +142,7 @@ def fit(
             prompts=[data.prompts[number] for number in frequent.tolist()],
         ),
         neutral=_neutral(trained.network, data, rows),
-        fingerprint=None if fingerprint is None else torch.tensor(fingerprint, dtype=torch.float32),
+        fingerprint=None if fingerprint is None else torch.tensor(fingerprint[:known_by], dtype=torch.float32),
         prompt_vectors=data.candidates(frequent),
     )
     if not trained.finished:

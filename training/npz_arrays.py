@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..perception.vector import DIM, EMOTIONS, LANDMARK_VALUES, SUM_TOLERANCE
+from ..projection.spaces import SPACES
 from .npz_file import DatasetError, Reader
-from .samples import EMBEDDING, EXTRAS, SD15, SDXL, SPLITS, Floats
+from .samples import EXTRAS, SD15, SDXL, SPLITS, Floats
 
 NAMED_ROWS = 5  # so many bad rows are named in an error
 LAST_CHARACTER, SURROGATES = 0x10FFFF, (0xD800, 0xDFFF)  # of Unicode; surrogates are no characters
@@ -111,9 +112,10 @@ def read_meta(file: Reader) -> dict[str, Any]:
     spaces = meta.get("spaces", [SD15])
     if spaces not in ([SD15], [SD15, SDXL]):
         raise file.error("meta", f"says that the file is of the spaces {spaces!r}", f"this knows {SD15} and {SDXL}")
-    fingerprint = meta.get("fingerprint")
-    if fingerprint is not None and not _is_vector(fingerprint):
-        raise file.error("meta", f"has a fingerprint that is not {EMBEDDING} finite numbers", remedy)
+    space = SDXL if file.names >= EXTRAS[SDXL].keys() else SD15
+    fingerprint, width = meta.get("fingerprint"), sum(SPACES[space].fingerprint)
+    if fingerprint is not None and not _is_vector(fingerprint, width):
+        raise file.error("meta", f"has a fingerprint that is not {width} finite numbers", remedy)
     return meta
 
 
@@ -207,9 +209,9 @@ def _broken(file: Reader, name: str, why: object) -> DatasetError:
     return file.error(name, f"holds broken text ({why})", "save it as Unicode text")
 
 
-def _is_vector(value: object) -> bool:
+def _is_vector(value: object, width: int) -> bool:
     return (
         isinstance(value, list)
-        and len(value) == EMBEDDING
+        and len(value) == width
         and all(type(number) in (int, float) and abs(number) < LARGEST for number in value)
     )

@@ -33,7 +33,7 @@ class Binding:
     """What a dataset's samples were made with: all of one dataset are made alike."""
 
     encoder: str  # identity of the text encoder
-    fingerprint: Floats | None  # (768,) its vector for the probe sentence, where known
+    fingerprint: Floats | None  # (F,) what it makes of the probe sentence (encoders.fingerprint), where known
     landmarker: str
     emotion_model: str
     space: str = SD15  # which text space the prompts' vectors are in; sdxl adds its own to those of sd15
@@ -51,15 +51,10 @@ class Binding:
         return found
 
     def _same_encoder(self, other: Binding) -> bool:
-        """Encoders are compared by what they do; those of unknown origin have nothing but their names.
-
-        The fingerprint is of the sd15 space alone, in which all of SDXL's are alike: there, the names count too.
-        """
-        if SDXL in (self.space, other.space) and self.encoder != other.encoder:
-            return False
+        """Encoders are compared by what they do; those of unknown origin have nothing but their names."""
         if self.fingerprint is None or other.fingerprint is None:
             return self.fingerprint is other.fingerprint and self.encoder == other.encoder
-        return same_vector(self.fingerprint, other.fingerprint)
+        return same_encoder(self.fingerprint, other.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -88,6 +83,21 @@ def same_vector(one: Floats, other: Floats) -> bool:
         return True
     scale = float(np.linalg.norm(one) * np.linalg.norm(other))
     return scale > 0 and float(one @ other) >= spaces.SAME_VECTOR * scale
+
+
+def same_encoder(one: Floats, other: Floats) -> bool:
+    """Whether two fingerprints are one encoder's: of one space, and alike in each of their parts."""
+    if one.shape != other.shape:
+        return False
+    parts = zip(np.split(one, [EMBEDDING]), np.split(other, [EMBEDDING]), strict=True)
+    return all(same_vector(*pair) for pair in parts)
+
+
+def check_fingerprint(values: Tensor, space: str) -> Floats:
+    """An encoder's fingerprint in `space`, as little-endian float32."""
+    width = sum(spaces.SPACES[space].fingerprint)
+    vector: Floats = _check_vectors(values[None], 1, width, "an encoder's fingerprint")[0]
+    return vector
 
 
 def check_embeddings(values: Tensor, count: int) -> Floats:

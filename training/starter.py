@@ -40,11 +40,13 @@ def sample_dataset(encoder: TextEncoder, samples: int = STARTER_SAMPLES, seed: i
         prompt_at(EMOTIONS[emotion], strength)
         for emotion, strength in zip(emotions.tolist(), strengths.tolist(), strict=True)
     ]
-    texts = sorted(set(prompts))
-    embedding_of = dict(zip(texts, encoder.encode(texts).numpy(), strict=True))
+    texts, text_of_each = np.unique(prompts, return_inverse=True)
+    distinct = texts.tolist()
+    embeddings, extras = encoder.encode(distinct), encoder.extras(distinct)
     return Dataset(
         perceptions=vectors.numpy(),
-        clip_embeddings=np.stack([embedding_of[prompt] for prompt in prompts]),
+        clip_embeddings=embeddings.numpy()[text_of_each],
+        extras={name: values.numpy()[text_of_each] for name, values in extras.items()},
         image_sizes=image_sizes.numpy(),
         prompts=np.array(prompts),
         groups=np.array([f"sampled {index}" for index in range(samples)]),

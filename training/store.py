@@ -31,6 +31,7 @@ from .samples import (
     StoreError,
     check_embeddings,
     check_extras,
+    check_fingerprint,
     check_scores,
     check_sizes,
     check_splits,
@@ -120,15 +121,14 @@ class Store:
     ) -> None:
         """State what the samples to come are made with; needed before `append`, which stores it.
 
-        `fingerprint` (768,) is the encoder's vector for the probe sentence (`training.encoders.fingerprint`),
-        None only for data from elsewhere that came without one; `space` is one of `samples.EXTRAS`. Raises
-        StoreError, saying in what they differ and what to do, if the samples already stored were made with
-        something else.
+        `fingerprint` is the encoder's (`training.encoders.fingerprint`), None only for data from elsewhere that
+        came without one; `space` is one of `samples.EXTRAS`. Raises StoreError, saying in what they differ and what
+        to do, if the samples already stored were made with something else.
         """
-        probe = None if fingerprint is None else check_embeddings(fingerprint[None], count=1)[0]
-        binding = Binding(check_text(encoder), probe, check_text(landmarker), check_text(emotion_model), space)
         if space not in EXTRAS:
             raise StoreError(f"there is no text space {space!r}; choose {' or '.join(EXTRAS)}")
+        probe = None if fingerprint is None else check_fingerprint(fingerprint, space)
+        binding = Binding(check_text(encoder), probe, check_text(landmarker), check_text(emotion_model), space)
         with self._reporting():
             self._check_binding(binding)
         self._binding = binding

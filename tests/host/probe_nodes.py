@@ -14,7 +14,9 @@ from typing import Any, ClassVar
 import folder_paths
 import numpy as np
 import torch
-from comfy.sd1_clip import SDClipModel
+from comfy import sd1_clip, sdxl_clip
+from comfy.sd import CLIP
+from comfy.supported_models_base import ClipTarget
 from comfy_api.latest import ComfyExtension, io
 
 import nodes
@@ -245,8 +247,47 @@ class CountTextEncoders(io.ComfyNode):
     @classmethod
     def execute(cls, conditioning: Any) -> io.NodeOutput:
         gc.collect()
-        count = sum(isinstance(thing, SDClipModel) for thing in gc.get_objects())
+        count = sum(isinstance(thing, sd1_clip.SDClipModel) for thing in gc.get_objects())
         return io.NodeOutput(ui={"text": [str(count)]})
+
+
+class SmallClip(io.ComfyNode):
+    """A CLIP for Stable Diffusion 1.5 or XL, as wide as real ones, but with three layers and random weights.
+
+    CLIP-L is always the same, CLIP-G (of XL) another for each seed.
+    """
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Probe_SmallClip",
+            inputs=[io.Combo.Input("family", options=["sd15", "sdxl"]), io.Int.Input("seed", default=0)],
+            outputs=[io.Clip.Output()],
+        )
+
+    @classmethod
+    def execute(cls, family: str, seed: int) -> io.NodeOutput:
+        kinds = {
+            "sd15": (sd1_clip.SD1Tokenizer, sd1_clip.SD1ClipModel),
+            "sdxl": (sdxl_clip.SDXLTokenizer, sdxl_clip.SDXLClipModel),
+        }
+        few = {"num_hidden_layers": 3}
+        clip = CLIP(ClipTarget(*kinds[family]), model_options={"clip_l_model_config": few, "clip_g_model_config": few})
+        model = clip.cond_stage_model
+        draw(model.clip_l, 0)
+        if family == "sdxl":
+            draw(model.clip_g, 1 + seed)
+        return io.NodeOutput(clip)
+
+
+def draw(model: torch.nn.Module, seed: int) -> None:
+    """Give a model random weights."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, weight in model.named_parameters():
+        if weight.dim() == 2:
+            weight.data.normal_(0, weight.shape[1] ** -0.5, generator=generator)
+        else:
+            weight.data.fill_(float("norm" in name and name.endswith("weight")))
 
 
 class ProbeExtension(ComfyExtension):
@@ -262,6 +303,7 @@ class ProbeExtension(ComfyExtension):
             Calls,
             TimeProjection,
             CountTextEncoders,
+            SmallClip,
         ]
 
 

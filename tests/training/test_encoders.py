@@ -232,9 +232,12 @@ def test_flags(capsys: pytest.CaptureFixture[str]) -> None:
     shown = "".join(parser.format_help().split())  # argparse breaks lines at dashes too
     assert "openai/clip-vit-large-patch14(sd15),stabilityai/stable-diffusion-xl-base-1.0(sdxl)" in shown
     only = argparse.ArgumentParser()
-    add_sd15_encoder_arguments(only)
+    add_encoder_arguments(only, required=True)
     with pytest.raises(SystemExit):
-        only.parse_args([])
+        only.parse_args(["--space", "sdxl"])
     assert "the following arguments are required: --text-encoder" in capsys.readouterr().err
+    narrow = argparse.ArgumentParser()
+    add_sd15_encoder_arguments(narrow, default="random")
+    assert vars(narrow.parse_args([])) == {"text_encoder": "random", "tokenizer": None}
     with pytest.raises(SystemExit):
-        only.parse_args(["--text-encoder", "random", "--space", "sdxl"])
+        narrow.parse_args(["--space", "sdxl"])

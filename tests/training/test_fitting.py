@@ -12,7 +12,7 @@ import torch
 from perception_clip.projection.checkpoint import Checkpoint, load
 from perception_clip.projection.spaces import SDXL
 from perception_clip.training import fitting
-from perception_clip.training.encoders import load_encoder
+from perception_clip.training.encoders import fingerprint, load_encoder
 from perception_clip.training.fitting import fit, held_out
 from perception_clip.training.learning.run import Epoch
 from perception_clip.training.learning.settings import Settings
@@ -78,10 +78,13 @@ def test_the_sdxl_space(tmp_path: Path, dataset: Dataset) -> None:
     texts, row = np.unique(dataset.prompts, return_inverse=True)
     extras = {name: vectors.numpy()[row] for name, vectors in encoder.extras(texts.tolist()).items()}
     extras["sdxl_pooled"] *= 100
-    wide = replace(dataset, extras=extras)
+    wide = replace(dataset, extras=extras, meta={**dataset.meta, "fingerprint": fingerprint(encoder).tolist()})
     fitted = fit(wide, tmp_path, Settings(epochs=20, space="sdxl"))
     made = load(fitted.path)
-    assert made.metadata.space == "sdxl" and made.width == 3328 and made.fingerprint is not None
+    assert made.metadata.space == "sdxl" and made.width == 3328
+    assert made.fingerprint is not None and torch.equal(made.fingerprint, fingerprint(encoder))
+    narrow = load(fit(wide, tmp_path, Settings(epochs=1)).path)
+    assert narrow.fingerprint is not None and torch.equal(narrow.fingerprint, fingerprint(encoder)[:768])
     test = held_out(wide, seed=0).test.numpy()
     predicted = made.project(torch.from_numpy(wide.perceptions[test]), torch.from_numpy(wide.image_sizes[test]))
     truth = torch.from_numpy(np.concatenate([extras["sdxl_embeddings"], extras["sdxl_pooled"]], axis=1)[test])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from perception_clip.projection.spaces import SPACES
 from perception_clip.training.cli import main
 from perception_clip.training.npz import DatasetError, export, load
 from perception_clip.training.parquet import export_parquet
@@ -23,7 +24,7 @@ Faces = Callable[..., Tensor]
 def filled(path: Path, vectors: Tensor, space: str = "sdxl") -> Store:
     store = Store(path)
     count = len(vectors)
-    store.bind("encoder/1", torch.linspace(-1, 1, 768), "bundled/1", "expression/1", space)
+    store.bind("encoder/1", torch.linspace(-1, 1, sum(SPACES[space].fingerprint)), "bundled/1", "expression/1", space)
     extras = {"sdxl_embeddings": torch.ones(count, 2048), "sdxl_pooled": torch.zeros(count, 1280)}
     store.append(
         vectors,

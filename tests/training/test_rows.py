@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from perception_clip.projection.spaces import SPACES
 from perception_clip.training.npz import export
 from perception_clip.training.rows import open_rows, versions_of
 from perception_clip.training.samples import EXTRAS, Samples
@@ -26,7 +27,7 @@ def fill(path: Path, vectors: Tensor, space: str = "sd15", sizes: bool = True) -
     numbers = range(count)
     extras = {name: torch.arange(count)[:, None] + torch.zeros(count, width) for name, width in EXTRAS[space].items()}
     with Store(path) as store:
-        store.bind("encoder/1", torch.ones(768), "landmarker/1", "emotions/1", space)
+        store.bind("encoder/1", torch.ones(sum(SPACES[space].fingerprint)), "landmarker/1", "emotions/1", space)
         store.append(
             vectors,
             torch.tensor([[400, 300 + number] for number in numbers]) if sizes else None,

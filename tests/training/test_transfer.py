@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from perception_clip.projection.spaces import SPACES
 from perception_clip.training.encoders import fingerprint, load_encoder
 from perception_clip.training.npz import export
 from perception_clip.training.rows import open_rows
@@ -35,7 +36,7 @@ def fill(path: Path, vectors: Tensor, space: str = SDXL, sizes: bool = True, row
     scores = torch.arange(count) / count
     scores[::7] = torch.nan
     with Store(path) as store:
-        store.bind("encoder", torch.ones(768), "landmarker", "emotions", space)
+        store.bind("encoder", torch.ones(sum(SPACES[space].fingerprint)), "landmarker", "emotions", space)
         store.append(
             vectors[rows],
             torch.tensor([[480, 640]]).expand(len(numbers), 2) if sizes else None,

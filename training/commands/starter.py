@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from ..arguments import (
+    add_encoder_arguments,
     add_resume_argument,
-    add_sd15_encoder_arguments,
     add_training_arguments,
     positive,
     settings_of,
@@ -20,7 +21,7 @@ from ..stopping import stop_on_signals
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_sd15_encoder_arguments(parser)
+    add_encoder_arguments(parser, required=True)
     parser.add_argument(
         "--samples", type=positive, default=STARTER_SAMPLES, help="faces to sample (default: %(default)s)"
     )
@@ -30,14 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    encoder = load_encoder(options.text_encoder, device=options.device, tokenizer=options.tokenizer)
+    encoder = load_encoder(options.text_encoder, options.device, options.tokenizer, options.space)
     dataset = sample_dataset(encoder, options.samples, options.seed)
     made_by = origin("starter", options.samples, dataset.meta["landmarker"])
     with stop_on_signals() as stop, progress_bar(options.epochs) as show:
         fitted = fit(
             dataset,
             options.out_dir,
-            settings_of(options),
+            replace(settings_of(options), space=options.space),
             made_by=made_by,
             resume=options.resume,
             progress=show,
