@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from html import escape
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,7 @@ import folder_paths
 import numpy as np
 import torch
 from comfy_api.latest import InputImpl, ui
-from comfy_execution.utils import get_executing_context
 from PIL import Image
-from server import PromptServer
 from torch import Tensor
 
 from ..perception import mediapipe_landmarker
@@ -201,15 +198,11 @@ def training() -> Iterator[str]:
         yield str(device)
 
 
-def note(text: str) -> dict[str, Any]:
-    """Show `text` on the running node, in the browser that queued it; return it as a node's `ui` entry.
-
-    The front end renders the text as HTML, and names in it may come from a stranger's file: it is escaped.
+def note(text: str, on_node: str | None = None) -> dict[str, Any]:
+    """What a node has to say, as its `ui` entry: `text` is kept in ComfyUI's history, and web/notes.js shows `on_node`
+    (or `text`) on the node.
     """
-    context, server = get_executing_context(), PromptServer.instance
-    if context is not None and server.client_id is not None:
-        server.send_progress_text(escape(text, quote=False), context.node_id, server.client_id)
-    return {"text": [text]}
+    return {"text": [text], "note": [text if on_node is None else on_node]}
 
 
 def frames_of(video: Any) -> Video | VideoInMemory:

@@ -99,8 +99,8 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         if total > 1:
             text += f"\n\n{overview(perception, poses)}"
         numbers = (*chosen.emotions.tolist(), *pose, *box, chosen.score, chosen.frame, chosen.track, total)
-        host.note(overview(perception, poses))  # a line for each face: the node has no room for the table
-        return io.NodeOutput(text, *numbers, ui={"text": [text]})
+        # A line for each face: the node has no room for the table.
+        return io.NodeOutput(text, *numbers, ui=host.note(text, on_node=overview(perception, poses)))
 
 
 def inside(face: Perception) -> tuple[int, int, int, int]:

@@ -23,7 +23,6 @@ def train_to(
     target: Path, dataset: Dataset, settings: Settings, *, made_by: str = "train", init: Checkpoint | None = None
 ) -> Fitted:
     """Train in `host.training`, with progress on the node, and write `target`; nothing is left of a cancelled run."""
-    host.note(f"training {target.name}")  # takes the text's place on the node, above the curves
     history: list[Epoch] = []
     update = host.progress(settings.epochs, lambda: curve_picture(history))
 

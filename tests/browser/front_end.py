@@ -58,10 +58,10 @@ ADD = """type => {
 }"""
 
 SAID = """() => app.graph.nodes.flatMap(node => (node.widgets ?? [])
-    .filter(one => one.name === "$$node-text-preview").map(one => [node.type, one.value]))"""
+    .filter(one => one.name === "note").map(one => [node.type, one.value]))"""
 
-CUT_OFF = """() => [...document.querySelectorAll(".dom-widget > .overflow-y-auto")]
-    .filter(text => text.scrollHeight > text.clientHeight).map(text => text.innerText)"""
+CUT_OFF = """() => [...document.querySelectorAll(".dom-widget > textarea[readonly]")]
+    .filter(text => text.scrollHeight > text.clientHeight).map(text => text.value)"""
 
 # The edges of all nodes, with their titles, and groups: left, top, right, bottom.
 EDGES = """() => {

@@ -12,7 +12,7 @@ import pytest
 
 from ..host.server import ROOT, Host
 from .conftest import PACK
-from .front_end import OF_PERCEPTIONS, FrontEnd
+from .front_end import ADD, OF_PERCEPTIONS, FrontEnd
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 HELP = sorted((ROOT / "web" / "docs").glob("*/en.md"))
@@ -88,6 +88,19 @@ def test_perceptions_have_a_colour_of_their_own_in_every_palette(front_end: Fron
         assert front_end.page.evaluate(OF_PERCEPTIONS) == "#2EC4B6"
     front_end.choose_palette("github")
     assert front_end.colours()["PERCEPTION"] == "#2EC4B6"
+
+
+def test_what_a_node_says_stays_on_it_and_is_no_markup(front_end: FrontEnd) -> None:
+    front_end.page.evaluate(ADD, "PerceptionClip_Projection")
+    for said in ("<img src='nowhere.png'>", "another & another"):
+        front_end.page.evaluate("said => app.graph.nodes[0].onExecuted({text: ['a table'], note: [said]})", said)
+        front_end.page.wait_for_timeout(200)
+        assert front_end.said() == {"PerceptionClip_Projection": said}
+        assert front_end.page.locator("img[src='nowhere.png']").count() == 0
+    [node] = front_end.page.evaluate("app.graph.serialize().nodes")
+    assert said not in node["widgets_values"]
+    prompt = front_end.page.evaluate("app.graphToPrompt().then(prompt => prompt.output)")
+    assert "note" not in next(iter(prompt.values()))["inputs"]
 
 
 def run_to_a_picture(front_end: FrontEnd, weights: str) -> None:

@@ -15,7 +15,6 @@ import torch
 from perception_clip.projection.checkpoint import load, save
 
 from .server import Graph, Host
-from .websocket import listen, text_on_node
 
 BLOCK = 77
 
@@ -109,17 +108,6 @@ def test_random_stand_in_is_named(host: Host, photos: dict[str, str], checkpoint
     assert "STAND-IN" in text
     assert f"{checkpoint}, trained with random-weight stand-in" in text
     assert "first of 1 face: adds a vector" in text
-
-
-def test_names_from_files_cannot_put_markup_on_the_node(host: Host, photos: dict[str, str], checkpoint: str) -> None:
-    """The front end renders a node's text as HTML."""
-    shutil.copy(host.models / checkpoint, host.models / "<img>.safetensors")
-    with listen(host.port, "a-browser") as payloads:
-        host.queue(steering(photos["astronaut"], "<img>.safetensors", "markup"), client="a-browser")
-        shown = dict(text for payload in payloads if (text := text_on_node(payload)))
-    (host.models / "<img>.safetensors").unlink()
-    assert "&lt;img&gt;.safetensors" in shown["projection"]
-    assert "<" not in shown["projection"]
 
 
 def test_another_model_family_is_refused_with_a_remedy(host: Host, photos: dict[str, str], checkpoint: str) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-TEXT_ON_NODE = 3  # ComfyUI's binary event: a node id's length, the id, the text
 
 
 @contextmanager
@@ -45,8 +44,8 @@ def _payloads(stream: socket.SocketIO) -> Iterator[bytes]:  # type: ignore[name-
 
 
 def text_on_node(payload: bytes) -> tuple[str, str] | None:
-    """(node id, text) of a payload that puts text on a node; None for any other."""
-    if len(payload) < 8 or struct.unpack(">I", payload[:4]) != (TEXT_ON_NODE,):
-        return None
-    (length,) = struct.unpack(">I", payload[4:8])
-    return payload[8 : 8 + length].decode(), payload[8 + length :].decode()
+    """(node id, text) of a payload that puts text on a node of the pack; None for any other."""
+    message = json.loads(payload) if payload.startswith(b"{") else {}
+    data = message.get("data") if message.get("type") == "executed" else None
+    shown = ((data or {}).get("output") or {}).get("note")
+    return (data["node"], "\n".join(shown)) if data and shown else None
