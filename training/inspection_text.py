@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from .inspection import Inspection
 
 COLUMNS = 100
-NAMES, MOST_LABELS, MOST_OTHERS = 64, 30, 10  # columns of a name; lines of counts
+NAMES, MOST_LABELS, MOST_OTHERS = 64, 30, 10  # columns of a name at most; lines of counts
+LEAST = 22  # columns of names at least, so that tables of short ones stand alike
 FIELD = 17  # columns of the words on the left
 FILLER = "\0"  # in no text of a dataset
 
@@ -92,18 +93,17 @@ def _made_with(held: Inspection) -> list[str]:
 def _counts(title: str, counts: Mapping[str, int], most: int, samples: int) -> list[str]:
     if not counts:
         return [f"{title + 's':{FIELD}}none"]
-    head = f"{title + 's'}: {len(counts):,}"
-    lines = [f"{head:{NAMES + 2}}{'samples':>12}{'share':>9}"]
-    for name, count in list(counts.items())[:most]:
-        text = shown(name)
-        lines.append(f"  {text}{' ' * (NAMES - columns(text))}{count:>12,}{_share(count, samples):>9}")
+    rows = [(shown(name), count) for name, count in list(counts.items())[:most]]
     rest = samples - sum(counts.values())
     if len(counts) > most:
-        hidden = sum(list(counts.values())[most:])
-        text = f"… and {len(counts) - most:,} more"
-        lines.append(f"  {text:{NAMES}}{hidden:>12,}{_share(hidden, samples):>9}")
+        rows.append((f"… and {len(counts) - most:,} more", sum(list(counts.values())[most:])))
     if rest:
-        lines.append(f"  {f'(no {title})':{NAMES}}{rest:>12,}{_share(rest, samples):>9}")
+        rows.append((f"(no {title})", rest))
+    head = f"{title + 's'}: {len(counts):,}"
+    width = max(LEAST, *(columns(name) for name, _ in rows))  # no wider than it has to be: nodes are narrow
+    lines = [f"{head:{width + 2}}{'samples':>9}{'share':>8}"]
+    for name, count in rows:
+        lines.append(f"  {name}{' ' * (width - columns(name))}{count:>9,}{_share(count, samples):>8}")
     return lines
 
 
