@@ -60,7 +60,7 @@ class ClipEncoder:
         """Prompts → (N, W) float32 on the CPU: all vectors of the space, side by side; each prompt encoded once."""
         known = _known.setdefault(self.clip, {})
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
-        update = host.progress(len(new)) if self.shows_progress else None
+        update = host.progress(len(new)) if self.shows_progress and new else None
         for start in range(0, len(new), PROMPTS_AT_ONCE):
             part = new[start : start + PROMPTS_AT_ONCE]
             known |= dict(zip(part, _text_vectors(self.clip, self.space, part), strict=True))
@@ -69,7 +69,7 @@ class ClipEncoder:
         vectors = [known[prompt] for prompt in prompts]
         while len(known) > KNOWN_PROMPTS:
             del known[next(iter(known))]  # the oldest
-        return torch.stack(vectors) if vectors else torch.empty(0, EMBEDDING + sum(EXTRAS[self.space].values()))
+        return torch.stack(vectors)
 
     def showing_progress(self) -> ClipEncoder:
         """The same; encoding then shows a progress bar on the running node, and stops when the run is cancelled."""

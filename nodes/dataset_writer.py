@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from comfy_api.latest import io
-from torch import Tensor
 
 from ..perception.contact_sheet import contact_sheet
 from ..perception.vector import Perceptions
@@ -138,7 +137,7 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
         faces, texts = perception.select(seen), [texts[index] for index in seen]
         with Store(path) as store:
             bind(store, encoder, perception)
-            embeddings, extras = text_vectors(texts, store, encoder)
+            embeddings, extras = vectors_of(texts, store, encoder.showing_progress())
             new = store.append(
                 faces.vectors,
                 faces.image_sizes,
@@ -196,16 +195,6 @@ def bind(store: Store, encoder: clips.ClipEncoder, perception: Perceptions) -> N
             f"{error}. In the graph: change dataset on this node, link the CLIP that it was made with, or set "
             "landmarker, detector and emotion_model of Face Perception as they were"
         ) from error
-
-
-def text_vectors(texts: Sequence[str], store: Store, encoder: clips.ClipEncoder) -> tuple[Tensor, dict[str, Tensor]]:
-    """Prompts → (N, 768) and the space's further vectors: as the dataset has them, or else encoded; each once.
-
-    Stops when the run is cancelled.
-    """
-    if not texts:
-        return encoder.encode([]), encoder.extras([])
-    return vectors_of(texts, store, encoder.showing_progress())
 
 
 def nothing_added(perception: Perceptions, faces: Perceptions) -> Iterable[str]:

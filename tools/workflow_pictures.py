@@ -84,38 +84,28 @@ can act on the CLIP-L part of the prompt: turn *clip_l_only* and *normalise* on.
 """
 
 
-def four_groups(face: tuple[str, ...], prompts: tuple[str, ...], end: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """The groups of a workflow without training, from left to right."""
-    return {
-        "1 · A face": face,
+EMOTION_PROMPTS = Workflow(
+    name="emotion_prompts",
+    types=TYPES,
+    nodes=(
+        note(EMOTION_PROMPTS_NOTE, 400),
+        photo((0, 0)),
+        perception((360, 0)),
+        model((360, 740)),
+        emotion_prompts((800, 0)),
+        negative((800, 880), width=520),
+        latent((800, 1040), width=520),
+        sampler((1380, 740), ("emotions", "conditioning")),
+        decode((1760, 600)),
+        save((2020, 600), "emotion_prompts"),
+    ),
+    groups={
+        "1 · A face": ("photo", "perception"),
         "2 · A model": ("model",),
-        "3 · Prompts, as the face says": prompts,
-        "4 · The picture": end,
-    }
-
-
-def without_training(name: str, text: str, size: int, loader: Node, height: int = 400) -> Workflow:
-    """Photo, Face Perception, Emotion Prompts, picture."""
-    return Workflow(
-        name=name,
-        types=TYPES,
-        nodes=(
-            note(text, height),
-            photo((0, 0)),
-            perception((360, 0)),
-            loader,
-            emotion_prompts((800, 0)),
-            negative((800, 880), width=520),
-            latent((800, 1040), side=size, width=520),
-            sampler((1380, 740), ("emotions", "conditioning")),
-            decode((1760, 600)),
-            save((2020, 600), name),
-        ),
-        groups=four_groups(("photo", "perception"), ("emotions", "negative", "latent"), ("sampler", "decode", "save")),
-    )
-
-
-EMOTION_PROMPTS = without_training("emotion_prompts", EMOTION_PROMPTS_NOTE, 512, model((360, 740)))
+        "3 · Prompts, as the face says": ("emotions", "negative", "latent"),
+        "4 · The picture": ("sampler", "decode", "save"),
+    },
+)
 
 
 def with_starter(name: str, text: str, size: int, loader: Node, starter: str, height: int) -> Workflow:

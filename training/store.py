@@ -236,11 +236,6 @@ class Store:
             rows = self._connection.execute("SELECT text FROM prompts GROUP BY text ORDER BY min(id)")
             return [text for (text,) in rows]
 
-    def embedding_of(self, prompt: str) -> Tensor | None:
-        """The stored embedding (768,) of `prompt` under the encoder given to `bind`, or None."""
-        found = self.vectors_of(prompt)
-        return None if found is None else found[0]
-
     def vectors_of(self, prompt: str) -> tuple[Tensor, dict[str, Tensor]] | None:
         """The stored embedding (768,) of `prompt` under the encoder given to `bind`, and its extras; or None."""
         if self._binding is None:

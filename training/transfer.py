@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .encoders import TextEncoder, fingerprint
-from .samples import Binding, Samples
+from .samples import EMBEDDING, EXTRAS, Binding, Samples
 from .store import Store
 
 BATCH = 1024
@@ -151,7 +151,9 @@ def with_vectors(
 
 
 def vectors_of(prompts: Sequence[str], store: Store, encoder: TextEncoder) -> tuple[Tensor, dict[str, Tensor]]:
-    """(N, 768) vectors of N ≥ 1 prompts and the space's further ones: those that `store` has, others encoded now."""
+    """(N, 768) vectors of N prompts and the space's further ones: those that `store` has, others encoded now."""
+    if not prompts:
+        return torch.empty(0, EMBEDDING), {name: torch.empty(0, width) for name, width in EXTRAS[encoder.space].items()}
     distinct = list(dict.fromkeys(prompts))
     known = {prompt: found for prompt in distinct if (found := store.vectors_of(prompt)) is not None}
     new = [prompt for prompt in distinct if prompt not in known]
@@ -159,8 +161,7 @@ def vectors_of(prompts: Sequence[str], store: Store, encoder: TextEncoder) -> tu
         embeddings, extras = encoder.encode(new), encoder.extras(new)
         for row, prompt in enumerate(new):
             known[prompt] = embeddings[row], {name: values[row] for name, values in extras.items()}
-    names = known[distinct[0]][1]
     return (
         torch.stack([known[prompt][0] for prompt in prompts]),
-        {name: torch.stack([known[prompt][1][name] for prompt in prompts]) for name in names},
+        {name: torch.stack([known[prompt][1][name] for prompt in prompts]) for name in EXTRAS[encoder.space]},
     )

@@ -39,12 +39,12 @@ SET = """([type, widget, value]) => {
     return found.length
 }"""
 
-OF_PERCEPTIONS = "getComputedStyle(document.documentElement).getPropertyValue('--color-datatype-PERCEPTION')"
-
 COLOURS = """() => {
     const [links, slots] = [app.canvas.constructor.link_type_colors, app.canvas.default_connection_color_byType]
     return Object.fromEntries(Object.entries(links).filter(([type, colour]) => colour && slots[type] === colour))
 }"""
+
+COLOUR_BY_VUE = "type => getComputedStyle(document.documentElement).getPropertyValue(`--color-datatype-${type}`)"
 
 ADD = """type => {
     app.graph.clear()
@@ -126,6 +126,10 @@ class FrontEnd:
         """By type, the colours of links, where slots have them too."""
         return self.page.evaluate(COLOURS)  # type: ignore[no-any-return]
 
+    def colour_by_vue(self, type: str) -> str:
+        """What nodes drawn by Vue take for a type."""
+        return self.page.evaluate(COLOUR_BY_VUE, type)  # type: ignore[no-any-return]
+
     def dialogs(self) -> list[str]:
         """The names of the dialogs that are open."""
         found = self.page.locator(".p-dialog").all()
@@ -163,9 +167,13 @@ class FrontEnd:
         """What of that is too long for its place, and has to be scrolled."""
         return self.page.evaluate(CUT_OFF)  # type: ignore[no-any-return]
 
+    def add(self, node: str) -> None:
+        """A canvas with this node alone, selected."""
+        self.page.evaluate(ADD, node)
+
     def open_help(self, node: str) -> None:
         """Ask for help as one does: select the node, press the i above it."""
-        self.page.evaluate(ADD, node)
+        self.add(node)
         self.page.get_by_test_id("info-button").click()
 
     def screenshot(self, path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ..host.server import ROOT, Host
 from .conftest import PACK
-from .front_end import ADD, OF_PERCEPTIONS, FrontEnd
+from .front_end import FrontEnd
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 HELP = sorted((ROOT / "web" / "docs").glob("*/en.md"))
@@ -85,13 +85,13 @@ def test_perceptions_have_a_colour_of_their_own_in_every_palette(front_end: Fron
         colours = front_end.colours()
         assert colours["PERCEPTION"] == "#2EC4B6"
         assert list(colours.values()).count("#2EC4B6") == 1 and len(colours) > 10
-        assert front_end.page.evaluate(OF_PERCEPTIONS) == "#2EC4B6"
+        assert front_end.colour_by_vue("PERCEPTION") == "#2EC4B6"
     front_end.choose_palette("github")
     assert front_end.colours()["PERCEPTION"] == "#2EC4B6"
 
 
 def test_what_a_node_says_stays_on_it_and_is_no_markup(front_end: FrontEnd) -> None:
-    front_end.page.evaluate(ADD, "PerceptionClip_Projection")
+    front_end.add("PerceptionClip_Projection")
     for said in ("<img src='nowhere.png'>", "another & another"):
         front_end.page.evaluate("said => app.graph.nodes[0].onExecuted({text: ['a table'], note: [said]})", said)
         front_end.page.wait_for_timeout(200)

@@ -88,14 +88,14 @@ def test_a_sample_with_a_known_key_is_not_new(tmp_path: Path, faces: Faces) -> N
 
 def test_a_prompt_is_stored_once_and_found_again(tmp_path: Path, faces: Faces) -> None:
     with bound(tmp_path / "a.db") as store:
-        assert store.embedding_of("a happy person") is None
+        assert store.vectors_of("a happy person") is None
         fill(store, faces(50))
-        found = store.embedding_of("a happy person")
-        assert found is not None and torch.equal(found, embedding(1))
+        found = store.vectors_of("a happy person")
+        assert found is not None and torch.equal(found[0], embedding(1))
     with sqlite3.connect(tmp_path / "a.db") as connection:
         assert connection.execute("SELECT count(*) FROM prompts").fetchone() == (1,)
     with bound(tmp_path / "a.db", encoder="the same encoder by another name") as store:
-        assert store.embedding_of("a happy person") is None  # that name has not encoded it yet
+        assert store.vectors_of("a happy person") is None  # that name has not encoded it yet
 
 
 def test_nothing_is_stored_of_an_append_that_fails(tmp_path: Path, faces: Faces) -> None:
@@ -111,7 +111,7 @@ def test_a_rounded_embedding_is_the_same_embedding(tmp_path: Path, faces: Faces)
         fill(store, faces(2))
         rounded = embedding(1).half().float()
         assert store.append(faces(1, seed=9), SIZES, ["a happy person"], rounded[None]) == 1
-        assert torch.equal(store.embedding_of("a happy person"), embedding(1))
+        assert torch.equal(store.vectors_of("a happy person")[0], embedding(1))
 
 
 @pytest.mark.parametrize(

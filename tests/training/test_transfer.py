@@ -17,7 +17,7 @@ from perception_clip.training.npz import export
 from perception_clip.training.rows import open_rows
 from perception_clip.training.samples import EXTRAS, SD15, SDXL, Samples
 from perception_clip.training.store import Store, StoreError
-from perception_clip.training.transfer import copy_samples, reencode, take, with_prompts
+from perception_clip.training.transfer import copy_samples, reencode, take, vectors_of, with_prompts
 
 COUNT = 1200  # more than a batch
 
@@ -139,6 +139,18 @@ def test_prompts_encoded_anew_for_another_space(tmp_path: Path, faces: Faces) ->
     np.testing.assert_allclose(after.embeddings[:3], encoder.encode(prompts).numpy(), atol=1e-4)
     for name, values in encoder.extras(prompts).items():
         np.testing.assert_allclose(after.extras[name][:3], values.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("space", [SD15, SDXL])
+def test_no_prompts_have_no_vectors(tmp_path: Path, space: str) -> None:
+    encoder = load_encoder("random", space=space)
+    with Store(tmp_path / "a.db") as store:
+        store.bind(encoder.identity, fingerprint(encoder), "landmarker", "emotions", space)
+        embeddings, extras = vectors_of([], store, encoder)
+    assert embeddings.shape == (0, 768)
+    assert {name: tuple(values.shape) for name, values in extras.items()} == {
+        name: (0, width) for name, width in EXTRAS[space].items()
+    }
 
 
 def test_datasets_of_another_encoder_stay_apart(tmp_path: Path, faces: Faces) -> None:
