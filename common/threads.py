@@ -1,0 +1,102 @@
+"""Small networks on a processor: one thread inside each operation, and pictures shared out over the cores.
+
+torch's threads spin while they wait for each other in every operation. A network of hundreds of small operations gains
+nothing from them, and beside other busy programs it takes many times as long. So small networks run here, on workers of
+our own in which torch uses one thread; the number of threads of every other thread in the process stays as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import ParamSpec, TypeVar
+
+import torch
+
+Arguments = ParamSpec("Arguments")
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+_worker = threading.local()  # its `cores` exists on workers only: how many cores their work may use
+
+
+def cores() -> int:
+    """Return how many processor cores work started here may use: as many as torch uses in this thread."""
+    return getattr(_worker, "cores", 0) or torch.get_num_threads()
+
+
+def run(work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+    """Return `work(*args, **kwargs)`, with one thread inside each of torch's operations.
+
+    It runs on a worker, in the caller's inference and gradient mode; what it raises is raised here.
+    """
+    if hasattr(_worker, "cores"):
+        return work(*args, **kwargs)
+    return _submit(cores(), lambda: work(*args, **kwargs)).result()
+
+
+def share(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+    """Return `work(part)` of each part, in order; the parts, at most `cores()` of them, are worked on side by side.
+
+    What the first of the parts that fail raises is raised here, when no part is being worked on any more.
+    """
+    if not hasattr(_worker, "cores"):
+        return run(share, work, parts)
+    first, *others = parts
+    futures = [_submit(1, lambda part=part: work(part)) for part in others]
+    available, _worker.cores = _worker.cores, 1
+    try:
+        # What no worker has begun yet is done here: nobody ever waits for a worker to become free.
+        results = [work(first)]
+        results += [work(part) if each.cancel() else each.result() for each, part in zip(futures, others, strict=True)]
+        return results
+    finally:
+        _worker.cores = available
+        wait([each for each in futures if not each.cancel()])
+
+
+def _submit(count: int, work: Callable[[], Result]) -> Future[Result]:
+    """Have a worker do it, which may use `count` cores; torch keeps its modes for each thread."""
+    inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+    def on_worker() -> Result:
+        _worker.cores = count
+        with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
+            return work()
+
+    return _workers().submit(on_worker)
+
+
+def _workers() -> ThreadPoolExecutor:
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="perception-clip", initializer=_begin)
+        return _pool
+
+
+def _begin() -> None:
+    """Make torch use one thread in this one.
+
+    torch keeps the number for each thread, and gives a new thread the one that was set last in any; so another thread,
+    whose own number nobody needs, puts that back.
+    """
+    default = torch.get_num_threads()
+    torch.set_num_threads(1)
+    restoring = threading.Thread(target=torch.set_num_threads, args=(default,))
+    restoring.start()
+    restoring.join()
+
+
+def _forget_workers() -> None:
+    """A forked process has the pool, and none of its threads."""
+    global _lock, _pool
+    _lock, _pool = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_workers)
