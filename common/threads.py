@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -36,7 +37,7 @@ def run(work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Argu
     """
     if hasattr(_worker, "cores"):
         return work(*args, **kwargs)
-    return _submit(cores(), lambda: work(*args, **kwargs)).result()
+    return _submit(cores(), partial(work, *args, **kwargs)).result()
 
 
 def share(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
@@ -47,7 +48,7 @@ def share(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]
     if not hasattr(_worker, "cores"):
         return run(share, work, parts)
     first, *others = parts
-    futures = [_submit(1, lambda part=part: work(part)) for part in others]
+    futures = [_submit(1, partial(work, part)) for part in others]
     available, _worker.cores = _worker.cores, 1
     try:
         # What no worker has begun yet is done here: nobody ever waits for a worker to become free.
