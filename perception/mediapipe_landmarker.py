@@ -6,7 +6,6 @@ two agree within some two hundredths of the distance between the pupils, as Medi
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import io
 import weakref
@@ -167,6 +166,7 @@ class MediaPipeLandmarker:
 
 
 _open: dict[tuple[Path, int, float], MediaPipeLandmarker] = {}  # the one asked for last comes last
+_failed: list[Any] = []  # tasks that could not be closed
 
 
 def _depth_unit(landmarks: Tensor, height: int, width: int) -> Tensor:
@@ -185,9 +185,10 @@ def _close(task: Any) -> None:
     try:
         task.close()
     except (RuntimeError, ValueError):
-        # A task that failed says so again. Were it freed, now or at the end of the process, it would be closed once
-        # more and wait for ever, or fail: one reference too many keeps it.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
+        # A task that failed says so again. Freed, now or at the end of the process, it would close itself once more and
+        # wait for ever, or fail: so it is kept, and has nothing to close any more.
+        task.close = lambda: None
+        _failed.append(task)
 
 
 def _file_state(model: Path) -> tuple[int, int]:

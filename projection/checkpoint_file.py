@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import pickle
 import struct
 import zipfile
 from collections.abc import Collection, Mapping
@@ -31,8 +30,8 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int
 REMEDY = "Use a file that this pack's training wrote, or a state_dict saved by torch 1.6 or newer"
 # What libraries raise on bytes that no honest program wrote; ComfyUI's interrupt is none of these.
 DAMAGED = (
-    *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, ArithmeticError, AssertionError, AttributeError),
-    *(EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError),
+    *(zipfile.BadZipFile, struct.error, ArithmeticError, AssertionError, AttributeError, EOFError),
+    *(LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError),
 )
 
 
@@ -100,8 +99,11 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
 
 def _read_pth(path: Path) -> tuple[dict[str, Tensor], Any]:
     check_zip(path)
-    # Mapped, so that nothing is read but what is used, and no number is read from beyond the file.
-    content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
+    try:
+        # Mapped, so that nothing is read but what is used, and no number is read from beyond the file.
+        content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # whatever torch raises at a file, the file is to blame
+        raise ValueError(str(error)) from error
     if not isinstance(content, Mapping):
         content = {}
     text = content.get(METADATA_KEY)

@@ -6,9 +6,9 @@ everything that they let through is no larger than the file.
 
 from __future__ import annotations
 
-import pickletools
 import struct
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 LARGEST_TEXT = 4 << 20  # bytes of names, shapes and metadata together; a few hundred prompts take 100,000
@@ -16,8 +16,19 @@ LONGEST_NAME = 200  # characters of a tensor's or a part's
 MOST_STEPS = 200_000  # of a pickle; a tensor takes about 30
 MOST_SHARED = 12  # fetches of a tuple: nested in one another, many would take for ever to hash
 STORAGES = ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Short", "Char", "Byte", "Bool")
-PICKLED = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"} | {
-    f"torch {name}Storage" for name in STORAGES
+PICKLED = {
+    *(b"collections\nOrderedDict\n", b"torch._utils\n_rebuild_tensor_v2\n", b"torch._utils\n_rebuild_parameter\n"),
+    *(f"torch\n{name}Storage\n".encode() for name in STORAGES),
+}
+# What torch.save's pickles consist of: the code of a step, and how many bytes of argument follow it.
+GLOBAL, TEXT, LONG = b"cX\x8a"  # two lines; four bytes of a length, and so much; one byte of a length, and so much
+TUPLES, PUTS, GETS = b"t\x85\x86\x87", b"qr", b"hj"
+ARGUMENTS = {
+    **dict.fromkeys(b"()}].NtRQsuaeb\x85\x86\x87\x88\x89", 0),
+    **dict.fromkeys(b"\x80qhK", 1),
+    **dict.fromkeys(b"M", 2),
+    **dict.fromkeys(b"rjJ", 4),
+    **dict.fromkeys(b"G", 8),
 }
 ZIP_END = struct.Struct("<4sQ2H2L4Q 4sLQL 4s4H2LH")  # the last bytes of a zip as torch.save writes it
 
@@ -37,7 +48,7 @@ def check_zip(path: Path) -> None:
 
     Python and torch find what is in a zip from its end, and must find the same.
 
-    Raises RefusedError; and what zipfile, struct and pickletools raise for a file that is damaged or no such zip.
+    Raises RefusedError; and what zipfile and struct raise, or ValueError, for a file that is damaged or no such zip.
     """
     with path.open("rb") as file:
         end = file.seek(0, 2) - ZIP_END.size
@@ -67,14 +78,33 @@ def check_zip(path: Path) -> None:
 
 def _check_pickle(content: bytes) -> None:
     """Refuse one that names anything but tensors, or that is made to take long."""
-    tuples: set[object] = set()
-    shared, before = 0, ""
-    for step, (opcode, argument, _) in enumerate(pickletools.genops(content)):
-        if opcode.name == "GLOBAL":
+    tuples: set[int] = set()
+    shared, before = 0, 0
+    for step, (code, argument) in enumerate(_steps(content)):
+        if code == GLOBAL:
             require(argument in PICKLED, "it carries objects other than tensors, which could run code")
-        if opcode.name.endswith("PUT"):
-            tuples |= {argument} if before.startswith("TUPLE") else set()
+        place = int.from_bytes(argument, "little")
+        if code in PUTS:
+            tuples |= {place} if before in TUPLES else set()
         else:
-            before = opcode.name
-        shared += opcode.name.endswith("GET") and argument in tuples
+            before = code
+        shared += code in GETS and place in tuples
         require(step < MOST_STEPS and shared <= MOST_SHARED, "its pickle is too long, or nested")
+
+
+def _steps(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """A pickle's steps, (code, argument). Raises ValueError at one that torch.save does not write."""
+    end = 0
+    while end < len(content):
+        code, start = content[end], end + 1
+        if code == GLOBAL:
+            end = content.index(b"\n", content.index(b"\n", start) + 1) + 1
+        elif code == TEXT:
+            end = start + 4 + int.from_bytes(content[start : start + 4], "little")
+        elif code == LONG:
+            end = start + 1 + sum(content[start : start + 1])
+        elif code in ARGUMENTS:
+            end = start + ARGUMENTS[code]
+        else:
+            raise ValueError(f"a pickle with the code {code}")
+        yield code, content[start:end] if code != TEXT else b""

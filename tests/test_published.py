@@ -15,11 +15,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LARGEST = 8_000_000  # bytes of the packed archive
 NETWORK = {"socket", "ssl", "http", "urllib", "requests", "httpx", "aiohttp", "ftplib", "smtplib", "webbrowser"}
-FORBIDDEN_MODULES = NETWORK | {"subprocess", "pickle", "marshal", "shelve", "pty"}
-ALLOWED = {  # for the name of an error alone
-    ("projection/checkpoint_file.py", "pickle"),
-    ("training/learning/training_state.py", "pickle"),
-}
+HIDING = {"base64", "codecs", "ctypes", "imp", "importlib", "runpy", "zipimport"}  # what scanners take for hidden code
+PICKLES = {"pickle", "pickletools", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+FORBIDDEN_MODULES = NETWORK | HIDING | PICKLES | {"subprocess", "pty"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "getenv", "system", "popen", "spawn", "fork", "putenv"}
 NO_SOURCE = (".pyc", ".min.js", ".so", ".dll", ".exe", ".pth", ".pkl")
 NEEDED = {
@@ -86,11 +84,20 @@ def test_the_archive_is_small() -> None:
     assert 1_000_000 < packed.tell() < LARGEST
 
 
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".js")])
+def test_scripts_are_as_the_registry_wants_them(name: str) -> None:
+    """Extensions with the pack's name, as no other may have it, and no change to the page's head."""
+    source = (ROOT / name).read_text(encoding="utf-8")
+    extensions = re.findall(r"registerExtension\(\{\s*name: \"([^\"]+)\"", source)
+    assert len(extensions) == source.count("registerExtension") == 1
+    assert extensions[0].startswith("perceptionclip.")
+    assert not re.search(r"document\.(head|body|write)|innerHTML|\beval\b|\bFunction\(", source)
+
+
 @pytest.mark.parametrize("name", PYTHON)
 def test_no_code_that_the_registry_rejects(name: str) -> None:
     source = (ROOT / name).read_text(encoding="utf-8")
-    for found in suspicious(source):
-        assert (name, found) in ALLOWED
+    assert suspicious(source) == set()
     assert not re.search(r"\b(eval|exec)\(", source)  # a scanner that reads text takes torch's eval() for Python's
 
 
@@ -123,6 +130,8 @@ def forbidden(module: str) -> bool:
     "code",
     [
         *("eval('1')", "exec('')", "__import__('os')", "run('ls', shell=True)", "os.environ['A']", "os.system('ls')"),
+        *("import pickle", "from pickle import loads", "import pickletools", "import ctypes.util", "import base64"),
+        *("import importlib", "from importlib.util import find_spec", "from importlib import util"),
         *("import subprocess", "from urllib.request import urlopen", "import requests", "import http.client"),
     ],
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from collections.abc import Sequence
+from typing import Protocol
 
 COMMANDS = {
     "build": "pictures and videos with prompts → a dataset",
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
         if name == chosen:  # the others' libraries need not be loaded
-            module = importlib.import_module(f".commands.{name}", __package__)
+            module = _module(name)
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     options = parser.parse_args(given)
@@ -50,6 +50,67 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("stopped", file=sys.stderr)
         return 130
     return result
+
+
+class _Command(Protocol):
+    """A module in training/commands."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, options: argparse.Namespace) -> int: ...
+
+
+def _module(command: str) -> _Command:
+    """The module of one of COMMANDS, imported now."""
+    match command:
+        case "build":
+            from .commands import build
+
+            return build
+        case "capture":
+            from .commands import capture
+
+            return capture
+        case "info":
+            from .commands import info
+
+            return info
+        case "merge":
+            from .commands import merge
+
+            return merge
+        case "filter":
+            from .commands import filter
+
+            return filter
+        case "relabel":
+            from .commands import relabel
+
+            return relabel
+        case "export":
+            from .commands import export
+
+            return export
+        case "import":
+            from .commands import import_
+
+            return import_
+        case "train":
+            from .commands import train
+
+            return train
+        case "evaluate":
+            from .commands import evaluate
+
+            return evaluate
+        case "starter":
+            from .commands import starter
+
+            return starter
+        case _:
+            from .commands import demo
+
+            return demo
 
 
 def _dashed(argument: str) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +29,11 @@ MISSING = "\u25a1"  # for characters that the font does not have
 
 def has_matplotlib() -> bool:
     """Whether pictures can be drawn."""
-    return find_spec("matplotlib") is not None
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def new_figure(width: int, height: float) -> Figure:

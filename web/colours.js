@@ -16,12 +16,12 @@ function keepColour(colours) {
 }
 
 app.registerExtension({
-  name: "perception_clip.colours",
+  name: "perceptionclip.colours",
   setup() {
     // Nodes drawn by Vue take the colour from here; a palette that names the type goes before it.
-    const style = document.createElement("style")
-    style.textContent = `:root { --color-datatype-${TYPE}: ${COLOUR} }`
-    document.head.append(style)
+    const sheet = new CSSStyleSheet()
+    sheet.replaceSync(`:root { --color-datatype-${TYPE}: ${COLOUR} }`)
+    document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet]
     keepColour(app.canvas.constructor.link_type_colors)
     keepColour(app.canvas.default_connection_color_byType)
   },

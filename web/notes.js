@@ -25,7 +25,7 @@ function addNote(node) {
 }
 
 app.registerExtension({
-  name: "perception_clip.notes",
+  name: "perceptionclip.notes",
   beforeRegisterNodeDef(nodeType, nodeData) {
     if (!nodeData.name.startsWith(NODES)) return
     const executed = nodeType.prototype.onExecuted

@@ -267,7 +267,7 @@ def test_a_picture_that_fails_leaves_the_former_one(
 def test_without_matplotlib_the_extra_is_named_before_anything_is_read(
     labelled: Looked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(plot_style, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # importing it raises
     assert main(["info", str(labelled.path), "--report", str(tmp_path / "report")]) == 1
     assert "perception-clip[train]" in capsys.readouterr().err
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ class StateFile:
         damaged = f"{self.path}: damaged, or not the state of a training run; {remedy}"
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # whatever torch raises at a file, the file is to blame
             raise ValueError(damaged) from error
         identity, state = (content.get(n) if isinstance(content, dict) else None for n in ("identity", "state"))
         if not (isinstance(identity, dict) and isinstance(state, dict)):

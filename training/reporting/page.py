@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from math import isfinite
 
@@ -68,7 +68,7 @@ def paragraph(text: str, kind: str = "") -> str:
 
 def picture(png: bytes, alt: str) -> str:
     """A PNG inside the page, with a text for who cannot see it."""
-    source = f"data:image/png;base64,{b64encode(png).decode('ascii')}"
+    source = f"data:image/png;base64,{b2a_base64(png, newline=False).decode('ascii')}"
     return f'<figure><img src="{source}" alt="{escaped(alt)}"/></figure>'
 
 

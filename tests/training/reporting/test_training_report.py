@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from perception_clip.training import plot_style
 from perception_clip.training.judging.metrics import Interval
 from perception_clip.training.judging.verdict import Verdict, verdict
 from perception_clip.training.reporting import training_report
@@ -128,7 +127,6 @@ def test_without_matplotlib_the_page_names_the_extra(
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # importing it would raise
-    monkeypatch.setattr(plot_style, "find_spec", lambda name: None)
     page = write(tmp_path, case)
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
     said = words(page)

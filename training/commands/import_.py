@@ -1,4 +1,3 @@
-# ruff: noqa: N999  # a module of the command line is named after its command
 """`import`: an NPZ, made by anyone, → a dataset that can grow."""
 
 from __future__ import annotations
