@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..common.errors import InputError
 from ..perception.names import is_name
 from ..perception.vector import Perceptions
 from ..projection.checkpoint import DEFAULT_FOLDER, Checkpoint, find
@@ -121,7 +122,7 @@ def projected(projection: Projection, perceptions: Perceptions) -> tuple[Tensor,
     neutral = projection.neutral_of(perceptions)
     bad = (~(vectors.isfinite() & neutral.isfinite()).all(dim=1)).nonzero()[:, 0].tolist()
     if bad:
-        raise ValueError(
+        raise InputError(
             f"face {bad[0]} (counted from 0) cannot be projected: its landmarks are no face's. Leave it out"
         )
     return vectors, neutral

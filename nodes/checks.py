@@ -6,31 +6,32 @@ from collections.abc import Collection
 
 from torch import Tensor
 
+from ..common.errors import InputError
 from ..perception.vector import Perceptions
 
 
 def check_choice(widget: str, value: object, choices: Collection[str]) -> None:
     """Raise ValueError, naming the widget and its choices, unless `value` is one of them."""
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{widget} cannot be {value!r}; choose one of {', '.join(choices)}")
+        raise InputError(f"{widget} cannot be {value!r}; choose one of {', '.join(choices)}")
 
 
 def check_perceptions(value: object, name: str = "perception") -> None:
     """Raise TypeError, naming the input, unless `value` is what Face Perception puts out."""
     if not isinstance(value, Perceptions):
-        raise TypeError(f"{name} is a {_kind(value)}; link it to the perception output of Face Perception")
+        raise InputError(f"{name} is a {_kind(value)}; link it to the perception output of Face Perception")
 
 
 def check_image(value: object) -> None:
     """Raise TypeError unless `value` is a batch of pictures."""
     if not isinstance(value, Tensor):
-        raise TypeError(f"image is a {_kind(value)}; link it to the image output of another node, as Load Image")
+        raise InputError(f"image is a {_kind(value)}; link it to the image output of another node, as Load Image")
 
 
 def check_conditioning(value: object) -> None:
     """Raise TypeError unless `value` is a list of tokens with their options."""
     if not (isinstance(value, list) and all(map(_is_conditioned, value))):
-        raise TypeError(
+        raise InputError(
             f"conditioning is a {_kind(value)}; link it to the output of CLIP Text Encode or another node that "
             "makes conditionings"
         )

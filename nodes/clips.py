@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from ..common.errors import InputError
 from ..projection.conditioning import Conditioning
 from ..projection.opening import Projection
 from ..training import encoders
@@ -88,7 +89,7 @@ def encoder(clip: Any) -> ClipEncoder:
     _check(clip, "encode_from_tokens")
     space = _space(clip)
     if space is None:
-        raise ValueError(OTHER_FAMILY)
+        raise InputError(OTHER_FAMILY)
     unknown = ClipEncoder(clip, space, torch.empty(0))
     return replace(unknown, fingerprint=encoders.fingerprint(unknown))
 
@@ -121,7 +122,7 @@ def _sd15_vectors(clip: Any, parts: Sequence[Part]) -> Tensor:
     """
     states, pooled = clip.encode_from_tokens({"l": parts}, return_pooled="unprojected")
     if pooled is None or pooled.shape != (1, EMBEDDING):
-        raise ValueError(OTHER_FAMILY)
+        raise InputError(OTHER_FAMILY)
     if len(parts) == 1:
         alone: Tensor = pooled.to(device="cpu", dtype=torch.float32, copy=True)
         return alone
@@ -196,7 +197,7 @@ def fingerprint_for(projection: Projection, clip: Any) -> Tensor | None:
 def _check(clip: Any, method: str) -> None:
     """Raise ValueError unless a graph's CLIP is one, with the method that is called of it."""
     if not hasattr(clip, method):
-        raise ValueError(
+        raise InputError(
             "clip holds no text encoder: the checkpoint may come without one. Load it with Load CLIP (DualCLIPLoader "
             "for SDXL and Flux, TripleCLIPLoader for SD3), and link that to clip"
         )

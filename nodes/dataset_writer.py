@@ -7,6 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..common.errors import InputError
 from ..perception.contact_sheet import contact_sheet
 from ..perception.vector import Perceptions
 from ..training.glance import Glance, glance
@@ -169,14 +170,14 @@ def prompt_of_each(prompt: str, prompts: str, perception: Perceptions) -> list[s
     """
     lines = [line.strip() for line in prompt.splitlines() if line.strip()]
     if not lines:
-        raise ValueError("The prompt is empty: say what the face expresses, for example 'a sad old man'.")
+        raise InputError("The prompt is empty: say what the face expresses, for example 'a sad old man'.")
     faces = len(perception)
     if prompts == ONE or not faces:
         return [prompt.strip()] * faces
     number, what = (faces, "face") if prompts == PER_FACE else (perception.frame_count, "picture")
     if len(lines) != number:
         filled = int((perception.scores <= 0).sum()) if prompts == PER_FACE else 0
-        raise ValueError(
+        raise InputError(
             f"prompt has {count(len(lines), 'line')}, and perception {count(number, what)}"
             f"{f', {filled} of them filled in' if filled else ''}: write one line for each {what}, in their order "
             f"(empty lines do not count), or set prompts to {ONE!r}"

@@ -24,6 +24,7 @@ from comfy_api.latest import InputImpl, ui
 from PIL import Image
 from torch import Tensor
 
+from ..common.errors import InputError
 from ..perception import mediapipe_landmarker
 from ..perception.emotion_classifier import DEFAULT as DEFAULT_CLASSIFIER
 from ..perception.emotion_classifier import HUB_ID, TransformersEmotions
@@ -77,11 +78,11 @@ def emotion_model(name: str, neutral: Perceptions | None) -> EmotionModel:
     """
     if name != BUNDLED:
         if neutral is not None:
-            raise ValueError(f"neutral goes with the bundled emotion model only, not with {name}: unlink one of them")
+            raise InputError(f"neutral goes with the bundled emotion model only, not with {name}: unlink one of them")
         folder = _emotion_folders().get(name) if isinstance(name, str) else None
         is_id = isinstance(name, str) and HUB_ID.fullmatch(name) and not Path(name).is_dir()
         if folder is None and not is_id:  # a graph names no other places
-            raise ValueError(
+            raise InputError(
                 f"{name!r} is neither a folder in {Path(folder_paths.models_dir) / EMOTION_MODELS}, with a model's "
                 f"config.json in it, nor the id of a model on the Hugging Face hub, as {DEFAULT_CLASSIFIER}"
             )
@@ -90,7 +91,7 @@ def emotion_model(name: str, neutral: Perceptions | None) -> EmotionModel:
     if neutral is None:
         return model
     if not len(neutral):
-        raise ValueError("neutral holds no face: link the perception of a picture with the person's neutral face")
+        raise InputError("neutral holds no face: link the perception of a picture with the person's neutral face")
     return model.relative_to(neutral.landmarks[0], neutral.image_sizes[0])
 
 
@@ -209,7 +210,7 @@ def frames_of(video: Any) -> Video | VideoInMemory:
     """A graph's VIDEO, frame by frame: read from its file, in the part that it is cut to, or taken from memory."""
     if not hasattr(video, "get_components"):
         kind = "null" if video is None else type(video).__name__
-        raise TypeError(f"video is a {kind}; link it to the video output of another node, as Load Video")
+        raise InputError(f"video is a {kind}; link it to the video output of another node, as Load Video")
     if not isinstance(video, InputImpl.VideoFromFile):
         components = video.get_components()
         return VideoInMemory(components.images, float(components.frame_rate))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..common.errors import InputError
 from ..perception.pose import AXES, head_pose
 from ..perception.vector import EMOTIONS, Perception, Perceptions
 from . import host
@@ -89,7 +90,7 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         if not 0 <= face < total:
             text = f"there is no face {face}: {count(total, 'face')} in {count(perception.frame_count, 'picture')}"
             if missing == "error":
-                raise ValueError(f"{text}, and faces are counted from 0. Choose another, or set missing to zeros.")
+                raise InputError(f"{text}, and faces are counted from 0. Choose another, or set missing to zeros.")
             text += "; every number is 0"
             return io.NodeOutput(text, *[0.0] * 10, *[0] * 4, 0.0, 0, 0, total, ui=host.note(text))
         poses = head_pose(perception.landmarks, perception.image_sizes, host.expression_model().template)

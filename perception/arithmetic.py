@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..common.errors import InputError
 from .alignment import normalised
 from .editing import FLOOR, changed
 from .expression import ExpressionModel
@@ -37,12 +38,12 @@ def add_difference(
     and if the faces of B or C are neither one nor as many as A's.
     """
     if not math.isfinite(strength):
-        raise ValueError(f"the strength is {strength}; use a finite number")
+        raise InputError(f"the strength is {strength}; use a finite number")
     if len(a) == 0 or strength == 0:
         return a
     for name, faces in (("b", b), ("c", c)):
         if len(faces) not in (1, len(a)):
-            raise ValueError(
+            raise InputError(
                 f"{len(a)} faces in a cannot be paired with {len(faces)} in {name}: faces are paired in their order, "
                 "so use as many, or a single one, which then serves all"
             )
@@ -50,7 +51,7 @@ def add_difference(
     way = pose.back(end.points - start.points)  # (N, 478, 3)
     move = strength * normalised(way, a.image_sizes.to(way.device)).to("cpu", torch.float64)
     if not (move.abs() < FARTHEST).all():  # also if it is NaN
-        raise ValueError(f"a strength of {strength:g} moves landmarks beyond all bounds; use one nearer to 0")
+        raise InputError(f"a strength of {strength:g} moves landmarks beyond all bounds; use one nearer to 0")
     moved = (a.landmarks + move).to(a.landmarks)
     return replace(
         changed(a, moved, _shifted(a.emotions, b.emotions, c.emotions, strength)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..common.errors import InputError
 from .vector import Perceptions
 
 FACES = ("first", "mean", "each", "per frame")
@@ -28,7 +29,7 @@ def choose(values: Tensor, perceptions: Perceptions, faces: str) -> list[tuple[T
     Raises ValueError for an unknown choice, for no face, and for values of another number of faces.
     """
     if faces not in FACES:
-        raise ValueError(f"faces cannot be {faces!r}; choose one of {', '.join(FACES)}")
+        raise InputError(f"faces cannot be {faces!r}; choose one of {', '.join(FACES)}")
     if not len(values) == len(perceptions) >= 1:
         raise ValueError(f"there must be a value for each of one or more faces: {len(values)} for {len(perceptions)}")
     if faces == "per frame":

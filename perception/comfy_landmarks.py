@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..common.errors import InputError
 from .engines import PORTION, Faces
 from .faces import check_pictures, largest_first
 from .vector import LANDMARKS
@@ -44,7 +45,7 @@ class ComfyLandmarks:
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         if not isinstance(data, Mapping):
-            raise ValueError(f"face landmarks must be a dictionary as ComfyUI makes it, not {type(data).__name__}")
+            raise InputError(f"face landmarks must be a dictionary as ComfyUI makes it, not {type(data).__name__}")
         self._image_size = _image_size(_entry(data, "image_size", "the face landmarks"))
         frames = _list(_entry(data, "frames", "the face landmarks"), '"frames" of the face landmarks')
         self._faces = [_read_frame(faces, frame, self._image_size) for frame, faces in enumerate(frames)]
@@ -61,11 +62,11 @@ class ComfyLandmarks:
         check_pictures(pictures)
         start, self._next = self._next, self._next + len(pictures)
         if self._next > len(self):
-            raise ValueError(f"the face landmarks are for {len(self)} pictures, and there are more; {SAME_PICTURES}")
+            raise InputError(f"the face landmarks are for {len(self)} pictures, and there are more; {SAME_PICTURES}")
         for index, picture in enumerate(pictures, start):
             size = tuple(picture.shape[:2])
             if size != self._image_size:
-                raise ValueError(
+                raise InputError(
                     f"picture {index} is {size[1]}×{size[0]}, but the face landmarks are for pictures of "
                     f"{self._image_size[1]}×{self._image_size[0]}; {SAME_PICTURES}"
                 )
@@ -99,7 +100,7 @@ def _pixel_width(crop: Tensor, pixels: Tensor, frame: int) -> Tensor:
     misfit = (crop @ steps - pixels).norm(dim=2).mean(dim=1) / pixels.norm(dim=2).mean(dim=1)
     wrong = (~(misfit <= MISFIT)).nonzero()[:, 0].tolist()  # NaN where all points are one
     if wrong:
-        raise ValueError(
+        raise InputError(
             f"face {wrong[0]} of picture {frame}: landmarks_xy and landmarks_3d are not the same face's, "
             "or have no extent"
         )
@@ -110,16 +111,16 @@ def _pixel_width(crop: Tensor, pixels: Tensor, frame: int) -> Tensor:
 def _points(face: Any, key: str, columns: int, name: str) -> Tensor:
     """One of a face's arrays: (478, columns) float64, finite."""
     if not isinstance(face, Mapping):
-        raise ValueError(f"{name} must be a dictionary, not {type(face).__name__}")
+        raise InputError(f"{name} must be a dictionary, not {type(face).__name__}")
     value = _entry(face, key, name)
     try:
         points = torch.as_tensor(value, dtype=torch.float64, device="cpu")
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{key} of {name} is not an array of numbers ({error})") from error
+        raise InputError(f"{key} of {name} is not an array of numbers ({error})") from error
     if points.shape != (LANDMARKS, columns):
-        raise ValueError(f"{key} of {name} must have the shape ({LANDMARKS}, {columns}), not {tuple(points.shape)}")
+        raise InputError(f"{key} of {name} must have the shape ({LANDMARKS}, {columns}), not {tuple(points.shape)}")
     if not points.isfinite().all():
-        raise ValueError(f"{key} of {name} holds NaN or infinite values")
+        raise InputError(f"{key} of {name} holds NaN or infinite values")
     return points
 
 
@@ -128,26 +129,26 @@ def _score(face: Mapping[str, Any], name: str) -> float:
     try:
         score = float(value)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"score of {name} is not a number ({error})") from error
+        raise InputError(f"score of {name} is not a number ({error})") from error
     if not 0 <= score <= 1:
-        raise ValueError(f"score of {name} must lie in 0…1, not {score}")
+        raise InputError(f"score of {name} must lie in 0…1, not {score}")
     return max(score, LEAST_SCORE)
 
 
 def _image_size(value: Any) -> tuple[int, int]:
     size = tuple(value) if isinstance(value, Sequence) else ()
     if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
-        raise ValueError(f'"image_size" of the face landmarks must be (height, width) in pixels, not {value!r:.80}')
+        raise InputError(f'"image_size" of the face landmarks must be (height, width) in pixels, not {value!r:.80}')
     return size[0], size[1]
 
 
 def _entry(values: Mapping[str, Any], key: str, name: str) -> Any:
     if key not in values:
-        raise ValueError(f'{name}: there is no "{key}"; only what ComfyUI\'s MediaPipe Face Landmarker makes will do')
+        raise InputError(f'{name}: there is no "{key}"; only what ComfyUI\'s MediaPipe Face Landmarker makes will do')
     return values[key]
 
 
 def _list(value: Any, name: str) -> Sequence[Any]:
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"{name} must be a list, not {type(value).__name__}")
+        raise InputError(f"{name} must be a list, not {type(value).__name__}")
     return value

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..common.errors import InputError
 from .alignment import normalised
 from .expression import ExpressionModel
 from .joining import both
@@ -42,11 +43,11 @@ def edit(
     """
     unknown = [name for name in sliders if name not in EMOTIONS]
     if unknown:
-        raise ValueError(f"unknown emotion {unknown[0]!r}: choose from {', '.join(EMOTIONS)}")
+        raise InputError(f"unknown emotion {unknown[0]!r}: choose from {', '.join(EMOTIONS)}")
     amounts = {name: strength * slider for name, slider in sliders.items()}
     for name, amount in amounts.items():
         if not math.isfinite(amount):
-            raise ValueError(f"the amount of {name} is {amount}; use a finite number")
+            raise InputError(f"the amount of {name} is {amount}; use a finite number")
     if len(perceptions) == 0 or not any(amounts.values()):
         return perceptions
     landmarks, sizes = perceptions.landmarks, perceptions.image_sizes
@@ -69,11 +70,11 @@ def mix(first: Perceptions, second: Perceptions, share: float, model: Expression
     Raises ValueError for a share outside 0…1, or if the second faces are neither one nor as many as the first.
     """
     if not 0 <= share <= 1:
-        raise ValueError(f"the share is {share}; use a number from 0 to 1")
+        raise InputError(f"the share is {share}; use a number from 0 to 1")
     if len(first) == 0 or share == 0:
         return first
     if len(second) not in (1, len(first)):
-        raise ValueError(
+        raise InputError(
             f"{len(first)} faces cannot be mixed with {len(second)}: faces are paired in their order, so mix with "
             "as many, or with a single one, which then serves all"
         )

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..common.errors import PerceptionClipError
 from .cropping import Squares, cut
 from .engines import Faces
 from .regions import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
@@ -43,7 +44,7 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _Parts = tuple[list[int], bool, Any, Any]  # see _parts
 
 
-class EmotionModelError(ValueError):
+class EmotionModelError(PerceptionClipError, ValueError):
     """An emotion classifier that cannot be had or used; the message names it, the reason and the remedy."""
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..common.errors import InputError
 from . import weight_files
 from .alignment import Alignment, align, normalised, true_proportions
 from .engines import Faces
@@ -174,7 +175,7 @@ class ExpressionModel:
         if landmarks.ndim == 2:
             landmarks, image_sizes = landmarks[None], image_sizes.reshape(1, -1)
         if not len(landmarks):
-            raise ValueError("the neutral reference holds no face: give at least one")
+            raise InputError("the neutral reference holds no face: give at least one")
         mean = self.components(landmarks, image_sizes).mean(dim=0)
         personal = len(landmarks) * PERSONAL / (1 + (len(landmarks) - 1) * PERSONAL)
         return mean - self.means[NEUTRAL], personal
@@ -217,7 +218,7 @@ class ExpressionModel:
         1 takes away what the model sees of every emotion. Raises ValueError for an unknown emotion.
         """
         if emotion not in EMOTIONS:
-            raise ValueError(f"unknown emotion {emotion!r}: choose from {', '.join(EMOTIONS)}")
+            raise InputError(f"unknown emotion {emotion!r}: choose from {', '.join(EMOTIONS)}")
         pose = self.align(landmarks, image_sizes)
         target = self.means[EMOTIONS.index(emotion)]
         start = self.means[NEUTRAL]

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..common.errors import MissingLibraryError, PerceptionClipError
 from .engines import MOST_FACES, PORTION, Faces
 from .faces import check_pictures, largest_first
 from .regions import LEFT_IRIS, RIGHT_IRIS
@@ -36,7 +37,7 @@ BUNDLED_NEEDS_NOTHING = "The bundled landmarker needs neither the wheel nor the 
 KEPT = 4  # open landmarkers; each takes some 30 MB
 
 
-class MediaPipeMissingError(ImportError):
+class MediaPipeMissingError(MissingLibraryError):
     """The mediapipe wheel is not installed, too old, or cannot be loaded on this machine."""
 
     def __init__(self, reason: object) -> None:
@@ -47,7 +48,7 @@ class MediaPipeMissingError(ImportError):
         )
 
 
-class TaskFileError(ValueError):
+class TaskFileError(PerceptionClipError, ValueError):
     """The .task file is missing or not a Face Landmarker bundle; the message says where to get it."""
 
     def __init__(self, problem: str, folder: Path | None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..common.errors import InputError, PerceptionClipError
 from .alignment import normalised
 from .expression import ExpressionModel
 from .vector import EMOTIONS, NEUTRAL, Perceptions, bounding_boxes, pack
@@ -18,7 +19,7 @@ MISSING = ("skip", "previous", "interpolate", "neutral", "error")
 NEUTRAL_HEIGHT = 0.5  # of the picture's shorter side: the height of the face that stands in for none
 
 
-class NoFaceError(ValueError):
+class NoFaceError(PerceptionClipError, ValueError):
     """A picture without a face where there must be one."""
 
 
@@ -33,7 +34,7 @@ def fill(perceptions: Perceptions, missing: str, image_size: tuple[int, int]) ->
     nothing to go by and change nothing. Raises ValueError for any other word.
     """
     if missing not in MISSING:
-        raise ValueError(f"missing cannot be {missing!r}; choose one of {', '.join(MISSING)}")
+        raise InputError(f"missing cannot be {missing!r}; choose one of {', '.join(MISSING)}")
     empty = perceptions.empty_frames
     if not empty or missing == "skip":
         return perceptions

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..common.errors import PerceptionClipError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 MAX_FLOAT = 16.0  # a float picture beyond this is in 0…255 by mistake; below it is merely overexposed
 
 
-class PictureError(ValueError):
+class PictureError(PerceptionClipError, ValueError):
     """A picture that cannot be used; the message names it and says why."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..common.errors import InputError
 from .vector import Perceptions, pack
 
 EASINGS = ("linear", "ease", "hold")
@@ -29,9 +30,9 @@ def spread(perceptions: Perceptions, frames: int, easing: str) -> Perceptions:
     Raises ValueError for an easing that is not in `EASINGS`, and for fewer frames than 1.
     """
     if easing not in EASINGS:
-        raise ValueError(f"easing cannot be {easing!r}; choose one of {', '.join(EASINGS)}")
+        raise InputError(f"easing cannot be {easing!r}; choose one of {', '.join(EASINGS)}")
     if frames < 1:
-        raise ValueError(f"faces cannot be spread over {frames} frames; use 1 or more")
+        raise InputError(f"faces cannot be spread over {frames} frames; use 1 or more")
     keys = first_faces(perceptions)
     if len(keys) == 0:
         return replace(keys, frame_count=frames)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..common.errors import InputError
 from .engines import Faces
 
 ORDERS = ("largest", "most central", "left to right", "top to bottom", "highest score")
@@ -25,11 +26,11 @@ class Selection:
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
-            raise ValueError(f"order cannot be {self.order!r}; choose one of {', '.join(ORDERS)}")
+            raise InputError(f"order cannot be {self.order!r}; choose one of {', '.join(ORDERS)}")
         if self.max_faces < 1:
-            raise ValueError(f"max_faces must be at least 1, not {self.max_faces}")
+            raise InputError(f"max_faces must be at least 1, not {self.max_faces}")
         if self.index is not None and self.index < 0:
-            raise ValueError(f"the index of a face counts from 0, so it cannot be {self.index}")
+            raise InputError(f"the index of a face counts from 0, so it cannot be {self.index}")
 
     def __call__(self, faces: Faces, height: int, width: int) -> Faces:
         """The chosen faces of one picture of that size in pixels, in order."""

@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..common.errors import InputError
 from .vector import Perceptions, bounding_boxes, pack
 
 SPEED_CUTOFF = 1.0  # hertz; the paper's
@@ -30,7 +31,7 @@ def smooth(perceptions: Perceptions, amount: float, times: Sequence[float]) -> P
     paper's, at 0.5. Emotions stay probabilities. Boxes follow the landmarks. Raises ValueError for another amount.
     """
     if not 0 <= amount <= 1:
-        raise ValueError(f"smoothing must lie between 0 and 1, not {amount}")
+        raise InputError(f"smoothing must lie between 0 and 1, not {amount}")
     if len(times) != perceptions.frame_count:
         raise ValueError(f"{len(times)} times do not go with {perceptions.frame_count} pictures")
     if amount == 0 or len(perceptions) == 0:

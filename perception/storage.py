@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from ..common.errors import PerceptionClipError
 from .files import atomic_path
 from .names import is_name
 from .vector import DIM, Perceptions
@@ -37,7 +38,7 @@ MAX_NAME = 50  # characters, at most four bytes each: with a number behind, and 
 NUMBER = "_{:05}"  # behind a name that is taken
 
 
-class PerceptionFileError(ValueError):
+class PerceptionFileError(PerceptionClipError, ValueError):
     """A file of perceptions that cannot be read or written; the message names the file and says what to do."""
 
     def __init__(self, path: Path, reason: str) -> None:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from ..common.errors import InputError
+
 LANDMARKS = 478
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # FER2013's order
 NEUTRAL = EMOTIONS.index("neutral")
@@ -67,7 +69,7 @@ def validate(vectors: Tensor) -> Tensor:
         rows = bad.nonzero()[:, 0].tolist()
         if rows:
             more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
-            raise ValueError(f"perception row {rows[0]} {reason}{more}")
+            raise InputError(f"perception row {rows[0]} {reason}{more}")
     return vectors
 
 

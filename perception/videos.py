@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..common.errors import PerceptionClipError
 from .pictures import to_picture
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ USUAL_RATE = 25.0  # frames per second, for a video that does not state its own
 CLOCK = 90_000  # ticks per second of written videos: fine enough for every usual and any variable rate
 
 
-class VideoError(ValueError):
+class VideoError(PerceptionClipError, ValueError):
     """A video of which nothing can be read; the message names it and says why."""
 
 

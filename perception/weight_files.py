@@ -7,10 +7,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from ..common.errors import PerceptionClipError
+
 FOLDER = Path(__file__).parent / "weights"
 
 
-class WeightFileError(RuntimeError):
+class WeightFileError(PerceptionClipError, RuntimeError):
     """A bundled weight file is missing, unreadable or not the one that this version needs."""
 
     def __init__(self, path: Path, reason: str) -> None:

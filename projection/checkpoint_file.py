@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..common.errors import PerceptionClipError
 from .pth_safety import LARGEST_TEXT, LONGEST_NAME, RefusedError, check_zip, require
 
 METADATA_KEY = "perception_clip"
@@ -35,7 +36,7 @@ DAMAGED = (
 )
 
 
-class CheckpointError(ValueError):
+class CheckpointError(PerceptionClipError, ValueError):
     """A checkpoint that cannot be used; the message names the file and says what to do."""
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..common.errors import InputError
 from .spaces import SD15, SDXL, Space, title_of
 
 MODES = ("steer", "blend", "replace", "append")
@@ -79,11 +80,11 @@ def inject(
     Raises ValueError for an unknown mode, a strength or range that is none, or tokens of another space.
     """
     if mode not in MODES:
-        raise ValueError(f"unknown mode {mode!r}; choose one of {', '.join(MODES)}")
+        raise InputError(f"unknown mode {mode!r}; choose one of {', '.join(MODES)}")
     if not math.isfinite(strength):
-        raise ValueError(f"strength must be a finite number, not {strength}")
+        raise InputError(f"strength must be a finite number, not {strength}")
     if not 0 <= start_percent <= end_percent <= 1:
-        raise ValueError(f"start {start_percent} and end {end_percent} must be ordered, between 0 and 1")
+        raise InputError(f"start {start_percent} and end {end_percent} must be ordered, between 0 and 1")
     seen = torch.ones(len(vectors), dtype=torch.bool) if seen is None else seen
     parts = (space.tokens, space.pooled)
     pairs = zip(vectors.split(parts, dim=1), neutral.expand_as(vectors).split(parts, dim=1), strict=True)
@@ -107,7 +108,7 @@ def inject(
 def check_width(tokens: Tensor, space: Space, clip_l_only: bool) -> None:
     """Raise ValueError, with the remedy, for tokens that vectors of this space cannot act on."""
     if tokens.ndim != 3:
-        raise ValueError(f"a conditioning's tokens must have the shape (B, T, width), not {tuple(tokens.shape)}")
+        raise InputError(f"a conditioning's tokens must have the shape (B, T, width), not {tuple(tokens.shape)}")
     width = tokens.shape[-1]
     if width == space.tokens or (clip_l_only and space is SD15 and width == SDXL.tokens):
         return
@@ -115,7 +116,7 @@ def check_width(tokens: Tensor, space: Space, clip_l_only: bool) -> None:
     if space is SD15 and width == SDXL.tokens:
         remedies[1] = "a checkpoint made with this model's CLIP (Starter Projection, or training with --space sdxl)"
         remedies.insert(2, "clip_l_only, which lets this one act on the CLIP-L part")
-    raise ValueError(
+    raise InputError(
         f"the checkpoint projects into {space.tokens} dimensions, {space.title}'s, but the conditioning has {width}: "
         f"it is of {title_of(width)}. Use one of these: {'; '.join(remedies)}"
     )

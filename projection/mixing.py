@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..common.errors import InputError
 from .conditioning import Conditioning
 
 TEMPERATURES = (0.05, 5.0)  # least and greatest
@@ -29,9 +30,9 @@ def weights(probabilities: Tensor, temperature: float, top_k: int) -> Tensor:
     Raises ValueError for a temperature outside 0.05…5 or a `top_k` outside 1…E.
     """
     if not TEMPERATURES[0] <= temperature <= TEMPERATURES[1]:
-        raise ValueError(f"temperature is {temperature}; use a number from {TEMPERATURES[0]} to {TEMPERATURES[1]:g}")
+        raise InputError(f"temperature is {temperature}; use a number from {TEMPERATURES[0]} to {TEMPERATURES[1]:g}")
     if not 1 <= top_k <= probabilities.shape[1]:
-        raise ValueError(f"top_k is {top_k}; use a whole number from 1 to {probabilities.shape[1]}")
+        raise InputError(f"top_k is {top_k}; use a whole number from 1 to {probabilities.shape[1]}")
     floor = torch.finfo(torch.float32).tiny  # not 0, whose logarithm is infinite: a row of zeros would become NaN
     logits = probabilities.float().clamp_min(floor).log() / temperature
     kept = logits.topk(top_k, dim=1)
@@ -65,15 +66,15 @@ def mix(conditionings: Sequence[Conditioning], weights: Tensor, strength: float,
     tokens of different widths.
     """
     if weights.ndim != 2 or weights.shape[1] != len(conditionings) or len(weights) == 0:
-        raise ValueError(f"weights must have the shape (R, {len(conditionings)}), R ≥ 1, not {tuple(weights.shape)}")
+        raise InputError(f"weights must have the shape (R, {len(conditionings)}), R ≥ 1, not {tuple(weights.shape)}")
     goal = weights.cpu().double()  # in which 1 + strength × (1 − 1) and the like are exact
     if not ((goal.sum(dim=1) - 1).abs() <= SUM_TOLERANCE).all():
-        raise ValueError("each row of weights must sum to 1")
+        raise InputError("each row of weights must sum to 1")
     if not math.isfinite(strength):
-        raise ValueError(f"strength must be a finite number, not {strength}")
+        raise InputError(f"strength must be a finite number, not {strength}")
     counts = [len(conditioning) for conditioning in conditionings]
     if len(set(counts)) > 1:
-        raise ValueError(f"conditionings of {', '.join(map(str, counts))} entries cannot be mixed entry by entry")
+        raise InputError(f"conditionings of {', '.join(map(str, counts))} entries cannot be mixed entry by entry")
     start = torch.zeros_like(goal)
     start[:, origin] = 1
     shares = torch.lerp(start, goal, strength)  # (R, E)
@@ -104,7 +105,7 @@ def _filled(tokens: Sequence[Tensor], rows: int) -> list[Tensor]:
     """Tokens (B, T, width) of different T → of the greatest T, each by repeating its last."""
     shapes = [tuple(one.shape) for one in tokens]
     if len({(batch, width) for batch, _, width in shapes}) > 1 or (rows > 1 and shapes[0][0] not in (1, rows)):
-        raise ValueError(
+        raise InputError(
             f"tokens of the shapes {', '.join(map(str, shapes))} cannot be mixed into {rows} rows: encode all prompts "
             "with the same CLIP"
         )

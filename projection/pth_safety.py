@@ -11,6 +11,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..common.errors import PerceptionClipError
+
 LARGEST_TEXT = 4 << 20  # bytes of names, shapes and metadata together; a few hundred prompts take 100,000
 LONGEST_NAME = 200  # characters of a tensor's or a part's
 MOST_STEPS = 200_000  # of a pickle; a tensor takes about 30
@@ -33,7 +35,7 @@ ARGUMENTS = {
 ZIP_END = struct.Struct("<4sQ2H2L4Q 4sLQL 4s4H2LH")  # the last bytes of a zip as torch.save writes it
 
 
-class RefusedError(ValueError):
+class RefusedError(PerceptionClipError, ValueError):
     """The reason why a file is not read, to follow "refused, as …"."""
 
 

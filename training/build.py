@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from ..common.errors import PerceptionClipError
 from ..perception.expression import ExpressionModel
 from ..perception.pipeline import PerceptionPipeline
 from ..perception.vector import Perceptions
@@ -28,7 +29,7 @@ AHEAD = 256 << 20  # bytes of pictures decoded ahead, at most
 NO_FACE = "no face was found in it"
 
 
-class BuildError(ValueError):
+class BuildError(PerceptionClipError, ValueError):
     """Nothing could be built; the message says why."""
 
 

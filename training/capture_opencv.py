@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..common.errors import MissingLibraryError
 from ..perception.videos import Frame
 from .capture_session import QUIT, CaptureError
 
@@ -23,11 +24,11 @@ NO_WINDOW = "no window can be opened here ({}); record without one: --no-window"
 
 
 def opencv() -> ModuleType:
-    """OpenCV's module. Raises ImportError, naming the extra, if it is not installed."""
+    """OpenCV's module. Raises MissingLibraryError, naming the extra, if it is not installed."""
     try:
         import cv2
     except ImportError as error:
-        raise ImportError(
+        raise MissingLibraryError(
             'cameras and windows need OpenCV: pip install "perception-clip[train]", or opencv-python alone. '
             "A recorded --video with --no-window does without"
         ) from error

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 
+from ..common.errors import PerceptionClipError
+
 PAUSE, NEXT, REPEAT, QUIT = " ", "n", "r", "q"  # keys
 
 
-class CaptureError(ValueError):
+class CaptureError(PerceptionClipError, ValueError):
     """Nothing can be recorded, or no longer; the message says why and what to do."""
 
 

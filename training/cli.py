@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Protocol
 
+from ..common.errors import PerceptionClipError
+
 COMMANDS = {
-    "build": "pictures and videos with prompts → a dataset",
-    "capture": "yourself at a camera, prompt by prompt → a dataset",
+    "build": "pictures and videos with prompts -> a dataset",
+    "capture": "yourself at a camera, prompt by prompt -> a dataset",
     "info": "what a dataset holds, and whether it can be trusted",
-    "merge": "several datasets → one",
-    "filter": "some samples of a dataset → another dataset",
-    "relabel": "a dataset with other prompts → another dataset",
-    "export": "a dataset → training_data.npz",
-    "import": "any training_data.npz → a dataset that can grow",
-    "train": "training_data.npz → best_model",
+    "merge": "several datasets -> one",
+    "filter": "some samples of a dataset -> another dataset",
+    "relabel": "a dataset with other prompts -> another dataset",
+    "export": "a dataset -> training_data.npz",
+    "import": "any training_data.npz -> a dataset that can grow",
+    "train": "training_data.npz -> best_model",
     "evaluate": "how good a checkpoint is on a dataset",
     "starter": "a first checkpoint without any data of your own",
     "demo": "the whole path on two photos, without any download",
 }
 
+ABOUT_FILES = {
+    *(errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM),
+    *(errno.EIO, errno.EROFS),
+}
+ABOUT_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the process's exit code.
 
-    Mistakes in the user's input end in one line on standard error and exit code 1.
+    The pack's own errors, and those of the system about files, end in one line on standard error and exit code 1. Any
+    other error is a bug, and is raised.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a Windows console lacks characters that prompts and names may have
     given = [_dashed(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
     parser = argparse.ArgumentParser(
         prog="python -m training", description="Build datasets and train the perception projection layer."
@@ -43,13 +58,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(given)
     try:
         result: int = options.run(options)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stdout.flush()
+    except PerceptionClipError as error:
+        return _fail(str(error))
+    except BrokenPipeError:  # what reads the output, such as `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at the exit
         return 1
+    except OSError as error:
+        if error.errno in ABOUT_FILES and error.filename is not None:
+            return _fail(f"{error.filename}: {error.strerror}")
+        if error.errno in ABOUT_DISKS:
+            return _fail(f"{error.strerror}; make room, or choose another disk")
+        raise
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
     return result
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 1
 
 
 class _Command(Protocol):
@@ -114,7 +143,7 @@ def _module(command: str) -> _Command:
 
 
 def _dashed(argument: str) -> str:
-    """`--out_dir=x_y` → `--out-dir=x_y`: flags may be written with dashes or underscores."""
+    """`--out_dir=x_y` -> `--out-dir=x_y`: flags may be written with dashes or underscores."""
     if not argument.startswith("--"):
         return argument
     flag, equals, value = argument.partition("=")

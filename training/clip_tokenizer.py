@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from ..common.errors import PerceptionClipError
+
 T = TypeVar("T")
 
 CLIP_L = "openai/clip-vit-large-patch14"  # the text encoder of Stable Diffusion 1.5, on the Hugging Face hub
@@ -18,7 +20,7 @@ SPECIAL_TOKENS = 4  # begin, end, padding and unknown: a tokenizer with no more 
 FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))  # either set makes a tokenizer
 
 
-class EncoderError(ValueError):
+class EncoderError(PerceptionClipError, ValueError):
     """A text encoder that cannot be loaded or used; the message says what to pass instead."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..common.errors import InputError, MissingLibraryError
 from ..perception.drawing import draw_batch
 from ..perception.files import atomic_path
 from ..perception.pipeline import PerceptionPipeline
@@ -40,13 +41,13 @@ class Photo:
 def sample_photos() -> list[Photo]:
     """scikit-image's photo of Eileen Collins and matplotlib's of Grace Hopper, both in the public domain.
 
-    Raises ValueError, naming the extra to install, if those libraries are missing.
+    Raises MissingLibraryError, naming the extra to install, if those libraries are missing.
     """
     try:
         from matplotlib import cbook
         from skimage import data
     except ImportError as error:
-        raise ValueError(
+        raise MissingLibraryError(
             f"the demo's own photos need {error.name}: pip install scikit-image matplotlib, or name photos of yours"
         ) from error
     from ..perception.pictures import read_picture
@@ -62,7 +63,7 @@ def run_demo(photos: list[Photo], encoder: TokenEncoder, out_dir: Path, samples:
     """Run every step, say what it came to and how long it took, and leave the files in `out_dir`."""
     names = [photo.name for photo in photos]
     if len(set(names)) < len(names):
-        raise ValueError(f"two photos have one name ({', '.join(names)}), and their files would too; rename one")
+        raise InputError(f"two photos have one name ({', '.join(names)}), and their files would too; rename one")
     out_dir.mkdir(parents=True, exist_ok=True)
     print(f"text encoder: {encoder.identity}\n")
 

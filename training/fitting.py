@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..common.errors import InputError
 from ..perception.expression import ExpressionModel
 from ..perception.files import atomic_path
 from ..perception.vector import NEUTRAL, split
@@ -194,7 +195,7 @@ def prepared(dataset: Dataset, settings: Settings, init: Checkpoint | None = Non
     rows = held_out(dataset, settings.seed, settings.val_split, data.member)
     _check_prompts(data, rows)
     if init is not None and init.width != data.targets.shape[1]:
-        raise ValueError(
+        raise InputError(
             f"the checkpoint to start from projects into {init.width} dimensions, but this dataset's targets have "
             f"{data.targets.shape[1]}; start from another checkpoint, or from none"
         )
@@ -208,13 +209,13 @@ def write_json(path: Path, content: object) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise OSError, naming the folder, if it cannot be written to: before the work, not after."""
+    """Raise InputError, naming the folder, if it cannot be written to: before the work, not after."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OSError(
+        raise InputError(
             f"{folder}: cannot be written to ({error.strerror}); choose another folder (--out-dir)"
         ) from error
 
@@ -226,11 +227,11 @@ def _check_prompts(data: TrainingData, rows: Split) -> None:
         return
     named = repr(data.prompts[present[0]])
     if len(data.first) == 1:
-        raise ValueError(
+        raise InputError(
             f"all {len(data)} samples have one target, that of {named}, so there is nothing to learn; "
             "label the faces with at least two prompts"
         )
-    raise ValueError(
+    raise InputError(
         f"all samples to train on have one target, that of {named}, and the others are held out; add samples of other "
         "prompts, from other people, or choose another --seed"
     )

@@ -121,8 +121,8 @@ class Inspection:
 def inspect_file(path: Path, progress: Callable[[int], object] | None = None) -> Inspection:
     """Inspect a .db, as it is at this moment, or an .npz; memory holds some 350 bytes per sample and the texts.
 
-    `progress`, if given, is called with the number of samples just looked at. Raises FileNotFoundError, StoreError
-    or DatasetError for what is no dataset.
+    `progress`, if given, is called with the number of samples just looked at. Raises StoreError or
+    DatasetError for what is no dataset.
     """
     path = Path(path)
     with open_rows(path) as rows:

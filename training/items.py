@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..common.errors import PerceptionClipError
 from .media import Media
 from .samples import SPLITS
 
 __all__ = ["SPLITS", "Item", "Listing", "SourceError"]
 
 
-class SourceError(ValueError):
+class SourceError(PerceptionClipError, ValueError):
     """A source that cannot be listed at all; the message names it and says what it should look like."""
 
 

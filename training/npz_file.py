@@ -25,6 +25,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from ..common.errors import PerceptionClipError
 from .zip_layout import MOST_AT_ONCE, aligned, data_starts
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -55,7 +56,7 @@ _BROKEN = (
 )
 
 
-class DatasetError(ValueError):
+class DatasetError(PerceptionClipError, ValueError):
     """A dataset file that cannot be used; the message says which file, which array, what is wrong, what to do."""
 
 

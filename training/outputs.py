@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..common.errors import InputError
 from ..perception.files import atomic_path
 from .npz import export
 from .store import Store
@@ -18,7 +19,7 @@ OUT_HELP = "my.db, made, or added to if it exists; or a new my.npz"
 def check_suffix(path: Path) -> None:
     """Raise ValueError for an --out that is neither kind of dataset."""
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"--out {path} must end in {' or '.join(SUFFIXES)}")
+        raise InputError(f"--out {path} must end in {' or '.join(SUFFIXES)}")
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def open_output(path: Path, sources: Sequence[Path]) -> Iterator[Store]:
     check_suffix(path)
     for source in sources:
         if path.exists() and source.exists() and path.samefile(source):
-            raise ValueError(f"--out {path} is the dataset that is read, which is never changed; give another name")
+            raise InputError(f"--out {path} is the dataset that is read, which is never changed; give another name")
     if not path.exists():
         with atomic_path(path) as whole:
             if path.suffix == ".db":
@@ -47,7 +48,7 @@ def open_output(path: Path, sources: Sequence[Path]) -> Iterator[Store]:
                     _check_filled(store, path)
                     export(store, whole)
     elif path.suffix == ".npz":
-        raise ValueError(f"--out {path} exists, and an .npz cannot grow; give a new name, or a .db")
+        raise InputError(f"--out {path} exists, and an .npz cannot grow; give a new name, or a .db")
     else:
         with Store(path) as store:
             yield store
@@ -55,4 +56,4 @@ def open_output(path: Path, sources: Sequence[Path]) -> Iterator[Store]:
 
 def _check_filled(store: Store, path: Path) -> None:
     if not len(store):
-        raise ValueError(f"no sample is left for {path}, so it was not written; ask for less")
+        raise InputError(f"no sample is left for {path}, so it was not written; ask for less")

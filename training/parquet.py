@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..common.errors import MissingLibraryError
 from ..perception.files import atomic_path
 from ..perception.vector import DIM
 from .npz import ALWAYS, TEXTS, description
@@ -28,13 +29,13 @@ ROWS = 2048  # of a row group: 18 MB, 45 in the sdxl space
 def export_parquet(store: Store, path: Path) -> int:
     """Write all samples of `store`, as of this moment, as a Parquet file, and return how many; in constant memory.
 
-    Vectors are lists of fixed size, of float32. Raises DatasetError if there are no samples, ImportError without
-    pyarrow.
+    Vectors are lists of fixed size, of float32. Raises DatasetError if there are no samples, MissingLibraryError
+    without pyarrow.
     """
     try:
         from pyarrow import parquet
     except ImportError as error:
-        raise ImportError(
+        raise MissingLibraryError(
             'Parquet files need pyarrow: `pip install pyarrow`, or the extra: `pip install "perception-clip[scale]"`'
         ) from error
     with store.snapshot() as snapshot:

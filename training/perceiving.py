@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..common.errors import InputError
 from ..perception.detectors import DETECTORS, FOR_PICTURES
 from ..perception.emotion_classifier import TransformersEmotions
 from ..perception.engines import BUNDLED, LANDMARKERS, MEDIAPIPE, EmotionModel, Landmarker
@@ -54,10 +55,10 @@ def pipeline_of(options: argparse.Namespace) -> PerceptionPipeline:
     landmarker: Landmarker
     if options.landmarker == MEDIAPIPE:
         if options.landmarker_model is None:
-            raise ValueError("--landmarker mediapipe needs --landmarker-model FILE, MediaPipe's face_landmarker.task")
+            raise InputError("--landmarker mediapipe needs --landmarker-model FILE, MediaPipe's face_landmarker.task")
         landmarker = MediaPipeLandmarker(options.landmarker_model, min_confidence=options.min_confidence)
     elif options.landmarker_model is not None:
-        raise ValueError("--landmarker-model goes with --landmarker mediapipe")
+        raise InputError("--landmarker-model goes with --landmarker mediapipe")
     else:
         landmarker = BundledLandmarker(
             device=options.device, detector=options.detector, min_confidence=options.min_confidence

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..common.errors import PerceptionClipError
 from .encoders import KnownPrompts, TextEncoder, fingerprint
 from .prompts import Templates
 from .samples import EMBEDDING, EXTRAS, Binding, Samples
@@ -18,7 +19,7 @@ from .transfer import Rows, copy_samples, reencode, with_prompts, with_vectors
 OLD, NEW = "old", "new"  # columns of a map
 
 
-class RelabelError(ValueError):
+class RelabelError(PerceptionClipError, ValueError):
     """A dataset that cannot be relabelled as asked; the message says why."""
 
 

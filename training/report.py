@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..common.errors import InputError, MissingLibraryError
 from ..perception.files import atomic_path
 from . import plots
 from .inspection import Inspection
@@ -43,7 +44,9 @@ img {{ max-width: 100%; height: auto }}
 def require_matplotlib() -> None:
     """Raise ImportError, naming the extra, if the pictures cannot be drawn."""
     if not has_matplotlib():
-        raise ImportError('the report\'s pictures need matplotlib: pip install "perception-clip[train]" or matplotlib')
+        raise MissingLibraryError(
+            'the report\'s pictures need matplotlib: pip install "perception-clip[train]" or matplotlib'
+        )
 
 
 def write_report(inspection: Inspection, seen: Survey, folder: Path) -> Path:
@@ -54,7 +57,7 @@ def write_report(inspection: Inspection, seen: Survey, folder: Path) -> Path:
     """
     require_matplotlib()
     if not len(seen):
-        raise ValueError(f"{inspection.path}: it holds no samples, so there is nothing to draw")
+        raise InputError(f"{inspection.path}: it holds no samples, so there is nothing to draw")
     draw: dict[str, Callable[[], Figure]] = {
         "counts.png": lambda: plots.counts(seen, head_poses(Path(inspection.path))),
         "mean_faces.png": lambda: plots.mean_faces(seen),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..common.errors import InputError
 from .npz import Dataset, load
 from .store import Store
 from .store_file import SCHEMA_VERSION
@@ -18,7 +19,7 @@ __all__ = ["BATCH", "Rows", "open_rows", "versions_of"]
 def open_rows(path: Path) -> Iterator[Rows]:
     """The samples of a .db, as they are at this moment, or of an .npz.
 
-    Raises FileNotFoundError, StoreError or DatasetError for what is no dataset, ValueError for another suffix.
+    Raises StoreError or DatasetError for what is no dataset, InputError for another suffix.
     """
     if path.suffix == ".npz":
         yield load(path)
@@ -26,7 +27,7 @@ def open_rows(path: Path) -> Iterator[Rows]:
         with Store(path, create=False) as store, store.snapshot() as snapshot:
             yield snapshot
     else:
-        raise ValueError(f"{path}: a dataset's name ends in .db or .npz")
+        raise InputError(f"{path}: a dataset's name ends in .db or .npz")
 
 
 def versions_of(rows: Rows) -> dict[str, str]:

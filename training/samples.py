@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..common.errors import PerceptionClipError
 from ..projection import spaces
 
 EMBEDDING = spaces.SD15.width  # 768
@@ -24,7 +25,7 @@ UNKNOWN = "unknown"  # identity of an encoder, landmarker or emotion model that 
 Floats = NDArray[np.float32]
 
 
-class StoreError(ValueError):
+class StoreError(PerceptionClipError, ValueError):
     """A dataset that cannot be used as asked; the message names the file and says what to do."""
 
 

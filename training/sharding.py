@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..common.errors import MissingLibraryError
 from ..perception.files import atomic_path
 from ..perception.pipeline import PerceptionPipeline
 from .build import PORTION, BuildSummary, Progress, build
@@ -124,7 +125,7 @@ def build_shards(
     """Make all shards of a job that are missing, and append them, in their order, to `store`.
 
     Ray is started on this machine with `workers` processes, or joined at `address`. Workers that die are replaced, and
-    what they had begun is done again. Raises ImportError if Ray is not installed, StoreError if the store's samples
+    what they had begun is done again. Raises MissingLibraryError if Ray is not installed, StoreError if the store's samples
     were made with other models.
     """
     # Before the work: samples that do not go with the store's would be of no use.
@@ -162,9 +163,9 @@ def _ray(workers: int, address: str | None) -> Iterator[Any]:
         import ray
         import ray.data
     except ImportError as error:
-        raise ImportError(MISSING) from error
+        raise MissingLibraryError(MISSING) from error
     if not any(finder.find_spec(PACKAGE, None) for finder in sys.meta_path):
-        raise ImportError(NOT_INSTALLED)
+        raise MissingLibraryError(NOT_INSTALLED)
     ray.init(
         address=address,
         num_cpus=None if address else workers,

@@ -76,12 +76,12 @@ class Store:
     def __init__(self, path: Path, create: bool = True) -> None:
         """Open the dataset `path`, making it and its folder first if `create` and there is none.
 
-        Raises FileNotFoundError if there is none and it may not be made, StoreError if the file is no dataset
-        of this pack, is of a newer version or cannot be opened.
+        Raises StoreError if there is none and it may not be made, or if the file is no dataset of this pack, is of a
+        newer version or cannot be opened.
         """
         self.path = Path(path)
         if not create and not self.path.is_file():
-            raise FileNotFoundError(f"{self.path}: there is no such dataset; make it with `python -m training build`")
+            raise StoreError(f"{self.path}: there is no such dataset; make it with `python -m training build`")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._binding: Binding | None = None
         with self._reporting():

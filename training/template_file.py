@@ -24,6 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from string import Formatter
 
+from ..common.errors import PerceptionClipError
 from .labels import INTENSITIES, normalise, plain_text
 
 SHIPPED = Path(__file__).with_name("templates.json")
@@ -35,7 +36,7 @@ _AN = re.compile(r"[aeiou]|hour|hones|honou?r|heir|8|1[18](?!\d)")
 _A = re.compile(r"uni(?!n|m)|us[ei]|eu|one\b|once|ut[ei]")  # written with a vowel, spoken without
 
 
-class TemplateError(ValueError):
+class TemplateError(PerceptionClipError, ValueError):
     """Templates that cannot be used; the message names the file, the entry and the remedy."""
 
 

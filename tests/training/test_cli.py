@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -10,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from perception_clip.common.errors import PerceptionClipError
 from perception_clip.projection.checkpoint import load
-from perception_clip.training.cli import main
+from perception_clip.training.cli import COMMANDS, main
 from perception_clip.training.commands import starter
 
 
@@ -89,8 +95,6 @@ def test_a_starter_that_was_stopped_goes_on(
 )
 def test_mistakes(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
                   monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    import re
-
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 1
     assert re.search(message, capsys.readouterr().err)
@@ -106,3 +110,98 @@ def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
             main(arguments)
         assert stopped.value.code == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bug", [ValueError, TypeError, KeyError, ImportError, RuntimeError, OSError])
+def test_a_bug_keeps_its_traceback(bug: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise bug("of the pack's own making")
+
+    monkeypatch.setattr(starter, "load_encoder", broken)
+    with pytest.raises(bug, match="own making"):
+        main(["starter", "--text-encoder", "random"])
+
+
+def test_what_the_system_says_of_files_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taken").write_text("a file, no folder")
+    assert main(["import", str(tmp_path / "absent.npz"), "--out", str(tmp_path / "taken" / "my.db")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path / 'taken'}") and said.count("\n") == 1
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(starter, "load_encoder", full)
+    assert main(["starter", "--text-encoder", "random"]) == 1
+    assert capsys.readouterr().err == "error: No space left on device; make room, or choose another disk\n"
+
+
+def test_all_own_errors_have_one_base() -> None:
+    """So that the command line catches that one alone."""
+    own = [
+        error
+        for module in list(sys.modules.values())
+        if (module.__name__ or "").startswith("perception_clip.")
+        for error in vars(module).values()
+        if isinstance(error, type) and issubclass(error, Exception) and error.__module__ == module.__name__
+    ]
+    assert {"CheckpointError", "StoreError", "PictureError", "InputError"} <= {error.__name__ for error in own}
+    assert all(issubclass(error, PerceptionClipError) for error in own)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell's pipes")
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        done = subprocess.run(
+            [sys.executable, "-c", PRINTING], stdout=closed, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+PRINTING = """
+import sys
+from perception_clip.training import cli
+from perception_clip.training.commands import starter
+starter.run = lambda options: print("much")
+sys.exit(cli.main(["starter", "--text-encoder", "random"]))
+"""
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_is_for_consoles_of_every_kind(encoding: str, command: str) -> None:
+    done = _run([*command.split(), "--help"], encoding)
+    assert done.returncode == 0 and done.stderr == b""
+    text = done.stdout.decode(encoding)
+    assert "usage: python -m training" in text
+    assert encoding == "ascii" or not re.search(r"\w\?\w| \? ", text)  # nothing had to be replaced
+
+
+def test_output_is_for_consoles_of_every_kind(tmp_path: Path, astronaut: np.ndarray) -> None:
+    """A prompt, a folder and a file with names that the console lacks."""
+    folder = tmp_path / "顔" / "笑顔の人"
+    folder.mkdir(parents=True)
+    Image.fromarray(astronaut).save(folder / "写真.png")
+    (folder / "壊れた.jpg").write_text("not a picture")
+    out = tmp_path / "データ.db"
+    done = _run(["build", str(tmp_path / "顔"), "--out", str(out), "--text-encoder", "random"], "cp1252")
+    assert done.returncode == 0, done.stderr
+    assert "1 sample" in done.stdout.decode("cp1252")
+    assert _run(["info", str(out)], "cp1252").returncode == 0
+    mistake = _run(["info", str(tmp_path / "無い.db")], "cp1252")
+    assert mistake.returncode == 1
+    assert mistake.stderr.startswith(b"error: ") and b"Traceback" not in mistake.stderr
+
+
+def _run(arguments: list[str], encoding: str) -> subprocess.CompletedProcess[bytes]:
+    """A command in a process of its own, whose console has this encoding."""
+    return subprocess.run(
+        [sys.executable, "-m", "perception_clip.training", *arguments],
+        env={**os.environ, "PYTHONIOENCODING": encoding, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        check=False,
+    )

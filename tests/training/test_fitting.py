@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from perception_clip.common.errors import InputError
 from perception_clip.projection.checkpoint import Checkpoint, load
 from perception_clip.projection.spaces import SDXL
 from perception_clip.training import fitting
@@ -171,13 +172,13 @@ def test_constant_landmarks(tmp_path: Path, dataset: Dataset) -> None:
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser may write anywhere")
 def test_read_only_folder(tmp_path: Path, dataset: Dataset) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(OSError, match="cannot be written to"):
+    with pytest.raises(InputError, match="cannot be written to"):
         fit(dataset, tmp_path, Settings(epochs=1))
 
 
 def test_a_folder_that_is_a_file_fails_before_the_work(tmp_path: Path, dataset: Dataset) -> None:
     (tmp_path / "taken").touch()
-    with pytest.raises(OSError, match="taken: cannot be written to .*choose another folder"):
+    with pytest.raises(InputError, match="taken: cannot be written to .*choose another folder"):
         fit(dataset, tmp_path / "taken", Settings(epochs=10**6))
 
 

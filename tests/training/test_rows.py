@@ -16,7 +16,7 @@ from perception_clip.projection.spaces import SPACES
 from perception_clip.training.npz import export
 from perception_clip.training.rows import open_rows, versions_of
 from perception_clip.training.samples import EXTRAS, Samples
-from perception_clip.training.store import Store
+from perception_clip.training.store import Store, StoreError
 
 Faces = Callable[..., Tensor]
 
@@ -92,6 +92,6 @@ def test_what_is_no_dataset(tmp_path: Path) -> None:
     for name, message in (("a.csv", "ends in .db or .npz"), ("a.db", "not a dataset"), ("a.npz", r"a\.npz")):
         with pytest.raises(ValueError, match=message), open_rows(tmp_path / name):
             pass
-    with pytest.raises(FileNotFoundError), open_rows(tmp_path / "missing.db"):
+    with pytest.raises(StoreError), open_rows(tmp_path / "missing.db"):
         pass
     assert not (tmp_path / "missing.db").exists()

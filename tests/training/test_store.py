@@ -199,7 +199,7 @@ def test_files_that_are_no_datasets_are_refused(tmp_path: Path) -> None:
         Store(tmp_path / "other.db")
     with pytest.raises(StoreError, match="no folder itself"):
         Store(tmp_path)
-    with pytest.raises(FileNotFoundError, match="there is no such dataset"):
+    with pytest.raises(StoreError, match="there is no such dataset"):
         Store(tmp_path / "missing.db", create=False)
 
 

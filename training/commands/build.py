@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ...common.errors import InputError
 from ...perception.files import atomic_path
 from ..arguments import add_device_argument, add_encoder_arguments, positive
 from ..build import BATCH, WORKERS, BuildSummary, Progress, build
@@ -109,7 +110,7 @@ def run(options: argparse.Namespace) -> int:
     started = time.perf_counter()
     check_suffix(options.out)
     if options.address and options.engine != "ray":
-        raise ValueError("--address goes with --engine ray")
+        raise InputError("--address goes with --engine ray")
     kind = options.format or detect(options.source)
     database = options.out.with_suffix(".db")
     if kind == DATASET:
@@ -234,7 +235,7 @@ def print_summary(summary: BuildSummary, skipped: Sequence[tuple[str, str]], pat
 def copy_dataset(options: argparse.Namespace, database: Path) -> None:
     """Take over the samples of another dataset; with --text-encoder, its prompts are encoded anew."""
     if database.exists() and options.source.exists() and database.samefile(options.source):
-        raise ValueError(f"{options.source} and --out are the same dataset; give another name, or use `export`")
+        raise InputError(f"{options.source} and --out are the same dataset; give another name, or use `export`")
     with open_rows(options.source) as source, Store(database) as target:
         if options.text_encoder is None:
             new = copy_samples(source, target)

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
+from ...common.errors import InputError
 from ...perception.detectors import FOR_VIDEOS
 from ...perception.videos import Frame, Video
 from ..arguments import add_device_argument, add_encoder_arguments, positive
@@ -92,7 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     prompts = read_prompts(options.prompts)
     if options.out.suffix != ".db":
-        raise ValueError(f"--out {options.out} must end in .db; `export` makes an .npz of it")
+        raise InputError(f"--out {options.out} must end in .db; `export` makes an .npz of it")
     timing = Timing(options.countdown, options.seconds, options.count, options.per_second)
     limits = Limits(options.max_yaw, options.max_pitch, options.min_face, options.min_sharpness)
     session = Session(prompts, timing)

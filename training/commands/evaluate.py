@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+from ...common.errors import InputError
 from ...projection.checkpoint import BEST, DEFAULT_FOLDER, Checkpoint
 from ...projection.checkpoint import load as load_checkpoint
 from ..fitting import held_out, write_json
@@ -49,7 +50,7 @@ def _space_of(checkpoints: Mapping[str, Checkpoint]) -> str:
     """The text space of them all."""
     spaces = {name: checkpoint.metadata.space for name, checkpoint in checkpoints.items()}
     if len(set(spaces.values())) > 1:
-        raise ValueError(
+        raise InputError(
             f"checkpoints of different text spaces cannot be compared: {', '.join(map(' is of '.join, spaces.items()))}"
         )
     return next(iter(spaces.values()))

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from ...common.errors import InputError
 from ..npz import export
 from ..parquet import export_parquet
 from ..store import Store
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if options.out.suffix not in WRITERS:
-        raise ValueError(f"--out {options.out} must end in {' or '.join(WRITERS)}")
+        raise InputError(f"--out {options.out} must end in {' or '.join(WRITERS)}")
     with Store(options.dataset, create=False) as store:
         print(f"{WRITERS[options.out.suffix](store, options.out)} samples exported to {options.out}")
     return 0

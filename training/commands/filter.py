@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ...common.errors import InputError
 from ..filtering import Conditions, judge
 from ..outputs import OUT_HELP, open_output
 from ..rows import open_rows
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     conditions = conditions_of(options)
     if conditions in (Conditions(), Conditions(invert=True)):
-        raise ValueError("say which samples to keep, such as --min-score 0.8; --help lists the conditions")
+        raise InputError("say which samples to keep, such as --min-score 0.8; --help lists the conditions")
     with open_output(options.out, [options.file]) as target, open_rows(options.file) as source:
         judged = judge(source, conditions)
         new = copy_samples(source, target, keep=judged.kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ...common.errors import InputError
 from ..npz import import_npz
 from ..store import Store
 
@@ -16,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if options.out.suffix != ".db":
-        raise ValueError(f"--out {options.out} must end in .db")
+        raise InputError(f"--out {options.out} must end in .db")
     with Store(options.out) as store:
         new = import_npz(options.file, store)
         print(f"{new} new samples; {len(store)} in {options.out}")

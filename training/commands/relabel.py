@@ -6,6 +6,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+from ...common.errors import InputError
 from ..arguments import add_device_argument, add_encoder_arguments, positive
 from ..encoders import load_encoder
 from ..outputs import OUT_HELP, open_output
@@ -53,9 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     given = (options.map, options.from_label, options.to_prompt, options.templates)
     if not any(given) and not options.re_encode:
-        raise ValueError("say what to change: --map, --from-label and --to-prompt, --templates or --re-encode")
+        raise InputError("say what to change: --map, --from-label and --to-prompt, --templates or --re-encode")
     if options.prompts_per_sample > 1 and not options.templates:
-        raise ValueError("--prompts-per-sample goes with --templates")
+        raise InputError("--prompts-per-sample goes with --templates")
     templates = None
     if options.templates:
         templates = Templates.load(None if options.templates == SHIPPED else Path(options.templates))
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     )
     with open_output(options.out, [options.file]) as target, open_rows(options.file) as source:
         if source.binding is None:
-            raise ValueError(f"{options.file}: it holds no samples")
+            raise InputError(f"{options.file}: it holds no samples")
         load = partial(
             load_encoder,
             device=options.device,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...common.errors import InputError
 from ...perception.vector import EMOTIONS
 from ...projection.checkpoint import Checkpoint
 from ..learning.data import CHUNK, TrainingData, sample
@@ -168,13 +169,13 @@ def _predictions(name: str, checkpoint: Checkpoint, data: TrainingData, rows: Te
         [checkpoint.project(data.pick(data.vectors, part), data.image_sizes[part]) for part in rows.split(CHUNK)]
     )
     if predicted.shape[1] != data.targets.shape[1]:
-        raise ValueError(
+        raise InputError(
             f"{name} projects into {predicted.shape[1]} dimensions, but the dataset's targets have "
             f"{data.targets.shape[1]}; judge it on a dataset of its own space"
         )
     bad = (~predicted.isfinite().all(dim=1)).nonzero()[:, 0]
     if len(bad):
-        raise ValueError(
+        raise InputError(
             f"{name} projects row {int(rows[bad[0]])} (counted from 0), and {len(bad) - 1} more, onto numbers that are "
             "not finite; train it anew with a lower learning rate (--lr)"
         )

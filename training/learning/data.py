@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...common.errors import InputError
 from ...projection.checkpoint import SQUARE
 from ...projection.spaces import SD15, SPACES
 from ..mapped import forget
@@ -106,7 +107,7 @@ def _targets(dataset: Dataset, space: str) -> Tensor:
     if space == SD15.name:
         return torch.from_numpy(np.ascontiguousarray(dataset.clip_embeddings))
     if dataset.space != space:
-        raise ValueError(
+        raise InputError(
             f"this dataset has no targets for {SPACES[space].title}; encode its prompts for it, with "
             f"build --space {space}, or relabel --re-encode --space {space}"
         )

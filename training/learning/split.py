@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...common.errors import InputError
 from ..samples import SPLITS
 
 HELD_OUT = 0.2  # share of the groups: half of them choose when to stop, half judge the result
@@ -54,12 +55,12 @@ def split_rows(
     leave a part empty.
     """
     if count < FEWEST:
-        raise ValueError(
+        raise InputError(
             f"the dataset has {count} samples; {FEWEST} are the least, a few hundred are enough. "
             "Add samples with `python -m training build` or the Dataset Writer node"
         )
     if not 0 <= share <= 1:
-        raise ValueError(f"the share that is held out (val_split) is {share}; use a number from 0.05 to 0.5")
+        raise InputError(f"the share that is held out (val_split) is {share}; use a number from 0.05 to 0.5")
     own = [f"\0row {row}" for row in range(count)]  # no name that a user gave begins like this
     names = own if groups is None else [str(name) or own[row] for row, name in enumerate(groups)]
     hints = {} if splits is None else _hints(names, splits)
@@ -83,7 +84,7 @@ def split_rows(
     train, chosen, judged = ((parts == part).nonzero()[:, 0] for part in range(3))
     for name, rows in zip(SPLITS, (train, chosen, judged), strict=True):
         if not len(rows):
-            raise ValueError(_empty(name, bool(hints)))
+            raise InputError(_empty(name, bool(hints)))
     return Split(train=train, validation=chosen, test=judged, groups=names, by_group=by_group)
 
 
@@ -120,7 +121,7 @@ def _hints(names: Sequence[str], splits: Sequence[str]) -> dict[str, str]:
     hints: dict[str, str] = {}
     for name, split in zip(names, splits, strict=True):
         if split and hints.setdefault(name, split) != split:
-            raise ValueError(
+            raise InputError(
                 f"the rows of the group {name!r} are hinted at both {hints[name]} and {split}, but similar faces must "
                 "not lie on both sides: give the group one split, or its rows several groups"
             )

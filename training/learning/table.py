@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ...common.errors import InputError
 from ...projection.network import ProjectionNetwork
 from .data import CHUNK, TrainingData
 
@@ -64,7 +65,7 @@ def make_table(network: ProjectionNetwork, data: TrainingData, rows: Tensor) -> 
             found = network.features(vectors.to(device), data.image_sizes[part].to(device))
         bad = part[(~found.isfinite().all(dim=1)).nonzero()[:, 0].cpu()].tolist()
         if bad:
-            raise ValueError(f"the perceptions of rows {_named(bad)} (counted from 0) hold NaN or infinite values")
+            raise InputError(f"the perceptions of rows {_named(bad)} (counted from 0) hold NaN or infinite values")
         features[start : start + CHUNK] = found
     return Table(
         features=features,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ...common.errors import InputError
 from ...projection.network import ProjectionNetwork
 from .cores import Shared, cores
 from .data import TrainingData, sample
@@ -125,7 +126,7 @@ def _check(run: Run, table: Table, order: Tensor, batch_size: int) -> None:
     step = int(run.first_bad)
     if step >= 0:
         bad = table.rows[order.cpu()[step * batch_size : (step + 1) * batch_size]].tolist()
-        raise ValueError(
+        raise InputError(
             f"the loss stopped being finite in epoch {run.epoch + 1}, in the batch of the rows "
             f"{', '.join(map(str, bad))} (counted from 0); lower the learning rate (--lr), or look at these rows"
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ...common.errors import InputError
 from ...perception.files import atomic_path
 
 STATE_FILE = "training_state.pt"
@@ -37,13 +38,13 @@ class StateFile:
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever torch raises at a file, the file is to blame
-            raise ValueError(damaged) from error
+            raise InputError(damaged) from error
         identity, state = (content.get(n) if isinstance(content, dict) else None for n in ("identity", "state"))
         if not (isinstance(identity, dict) and isinstance(state, dict)):
-            raise ValueError(damaged)
+            raise InputError(damaged)
         for name, value in self.identity.items():
             if identity.get(name) != value:
-                raise ValueError(
+                raise InputError(
                     f"{self.path}: the training that stopped had another {name} ({identity.get(name)}, now {value}); "
                     f"give the same again, or {remedy}"
                 )

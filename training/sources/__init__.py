@@ -41,13 +41,12 @@ def find_items(source: Path, format: str | None = None, prompts: Sequence[str] =
     `prompts` are for the items that have none of their own; where there is a label they win over it. `label` is for
     items without one. Items that then have neither are listed as skipped.
 
-    Raises SourceError, naming the place and the remedy, if nothing can be listed, and FileNotFoundError if there
-    is nothing of that name.
+    Raises SourceError, naming the place and the remedy, if nothing can be listed.
     """
     if format is not None and format not in FORMATS:
         raise SourceError(f"there is no format {format!r}; choose one of: {', '.join(FORMATS)}")
     if not source.exists():
-        raise FileNotFoundError(f"{source}: there is no such folder or file")
+        raise SourceError(f"{source}: there is no such folder or file")
     name = format or detect(source)
     if name == DATASET:
         raise SourceError(f"{source}: a dataset has no pictures; its samples can only be copied")

@@ -19,12 +19,12 @@ LISTED = 5  # types of files named in an error
 def detect(source: Path) -> str:
     """The format of `source`, one of FORMATS, told by names alone; of a CSV also by its first line.
 
-    Raises SourceError if it is none of them or may be several, and FileNotFoundError if there is nothing there.
+    Raises SourceError if there is nothing there, or if it is none of them or may be several.
     """
     if source.is_dir():
         return _format_of_folder(source)
     if not source.exists():
-        raise FileNotFoundError(f"{source}: there is no such folder or file")
+        raise SourceError(f"{source}: there is no such folder or file")
     return _format_of_file(source)
 
 

@@ -97,7 +97,7 @@ def test_folders_that_are_nothing_known(tmp_path: Path, touch: Touch) -> None:
 
 
 def test_files_that_are_nothing_known(tmp_path: Path, touch: Touch) -> None:
-    with pytest.raises(FileNotFoundError, match="there is no such folder or file"):
+    with pytest.raises(SourceError, match="there is no such folder or file"):
         detect(tmp_path / "missing")
     touch(tmp_path / "a.txt")
     with pytest.raises(SourceError, match=r"\.txt are no source. Give a folder with one subfolder per label, a \.csv"):

@@ -75,5 +75,5 @@ def test_sources_that_are_not_what_the_format_needs(tmp_path: Path, touch: Touch
         find_items(tmp_path, format="csv")
     with pytest.raises(SourceError, match="the format labels is a folder, and this is not"):
         find_items(tmp_path / "happy" / "1.png", format="labels")
-    with pytest.raises(FileNotFoundError, match="there is no such folder or file"):
+    with pytest.raises(SourceError, match="there is no such folder or file"):
         find_items(tmp_path / "missing", format="csv")
