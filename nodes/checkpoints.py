@@ -75,8 +75,8 @@ _written: dict[str, str] = {}
 _changes: Counter[str] = Counter()
 
 
-def opened(name: str, device: str | None = None) -> Projection:
-    """The projection of that name on the device, ComfyUI's if not given, read once for each version of its file.
+def opened(name: str) -> Projection:
+    """The projection of that name, on the CPU, read once for each version of its file.
 
     Raises CheckpointError, with the remedy, when there is none of that name or it cannot be used.
     """
@@ -91,12 +91,12 @@ def opened(name: str, device: str | None = None) -> Projection:
             f"or put a .safetensors or .pth checkpoint into {host.model_folders()[0]}. Then press R in ComfyUI to "
             "refresh the list and choose it in this node."
         )
-    return _opened(found[name], state(name), device or host.device())
+    return _opened(found[name], state(name))
 
 
 def own(name: str) -> Checkpoint:
-    """The checkpoint of that name on the CPU, if this pack's training made it; raises CheckpointError otherwise."""
-    found = opened(name, device="cpu")
+    """The checkpoint of that name, if this pack's training made it; raises CheckpointError otherwise."""
+    found = opened(name)
     if not isinstance(found, Checkpoint):
         raise CheckpointError(
             f"{name} is of another script, and its network is not this pack's: training cannot begin from it. Set init "
@@ -106,9 +106,9 @@ def own(name: str) -> Checkpoint:
 
 
 @lru_cache(maxsize=4)
-def _opened(path: Path, state: str, device: str) -> Projection:
+def _opened(path: Path, state: str) -> Projection:
     with torch.inference_mode(False):
-        loaded = open_projection(path, device=device)
+        loaded = open_projection(path)
     log.info("Perception CLIP: loaded %s", path)
     return loaded
 

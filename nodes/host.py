@@ -71,7 +71,8 @@ def emotion_models() -> list[str]:
 
 
 def emotion_model(name: str, neutral: Perceptions | None) -> EmotionModel:
-    """The emotion model of that name on ComfyUI's device, loaded once; relative to a neutral face if one is given.
+    """The emotion model of that name, loaded once, an image classifier on ComfyUI's device; relative to a neutral face
+    if one is given.
 
     Raises ValueError for a neutral perception without a face, or with a model that cannot use one, and for a model
     that is not to be had.
@@ -87,7 +88,7 @@ def emotion_model(name: str, neutral: Perceptions | None) -> EmotionModel:
                 f"config.json in it, nor the id of a model on the Hugging Face hub, as {DEFAULT_CLASSIFIER}"
             )
         return _emotion_classifier(str(folder or name), _folder_state(folder), device())
-    model = _bundled_emotions(device())
+    model = _bundled_emotions()
     if neutral is None:
         return model
     if not len(neutral):
@@ -95,10 +96,10 @@ def emotion_model(name: str, neutral: Perceptions | None) -> EmotionModel:
     return model.relative_to(neutral.landmarks[0], neutral.image_sizes[0])
 
 
-@lru_cache(maxsize=2)
-def _bundled_emotions(device: str) -> ExpressionModel:
+@lru_cache(maxsize=1)
+def _bundled_emotions() -> ExpressionModel:
     with torch.inference_mode(False):
-        loaded = ExpressionModel.load(device=device)
+        loaded = ExpressionModel.load()
     log.info("Perception CLIP: loaded %s", loaded.identity)
     return loaded
 
@@ -188,14 +189,12 @@ def stop_if_cancelled() -> bool:
 def training() -> Iterator[str]:
     """Let the block train as it would outside ComfyUI, which runs its nodes without gradients; yields the device.
 
-    ComfyUI's own random numbers go on afterwards as if nothing had been drawn. Tensors made before the block, in
-    inference mode, must not be trained with.
+    Tensors made before the block, in inference mode, must not be trained with.
     """
     device = comfy.model_management.get_torch_device()
     if device.type == "cuda":
         comfy.model_management.free_memory(FREED, device)
-    drawn_on = [device] if device.type == "cuda" else []
-    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(drawn_on):
+    with torch.inference_mode(False), torch.enable_grad():
         yield str(device)
 
 

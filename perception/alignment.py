@@ -46,12 +46,12 @@ def normalised(points: Tensor, image_sizes: Tensor) -> Tensor:
 def align(points: Tensor, template: Tensor) -> Alignment:
     """Lay points (N, L, 3), in true proportions, onto a centred template (L, 3): rotate, move and scale.
 
+    Both lie on the CPU: other devices have no float64 (Apple's), or take long for such small decompositions.
+
     Faces whose points all coincide have no scale; they come back as zeros, finite.
     """
-    # The fit is the pack's one place where float32 sums of squares decide a rotation, and where huge coordinates
-    # would overflow: use float64, except on devices without it (Apple's MPS).
-    exact = torch.float32 if points.device.type == "mps" else torch.float64
-    wide, target = points.to(exact), template.to(device=points.device, dtype=exact)
+    # Where float32 sums of squares decide a rotation, and where huge coordinates would overflow, use float64.
+    wide, target = points.double(), template.double()
     centre = wide.mean(dim=1, keepdim=True)  # (N, 1, 3)
     wide = wide - centre
     u, singular, vt = torch.linalg.svd(wide.transpose(1, 2) @ target)  # (N, 3, 3), (N, 3), (N, 3, 3)

@@ -49,7 +49,7 @@ def add_difference(
             )
     pose, start, end = (model.align(faces.landmarks, faces.image_sizes) for faces in (a, c, b))
     way = pose.back(end.points - start.points)  # (N, 478, 3)
-    move = strength * normalised(way, a.image_sizes.to(way.device)).to("cpu", torch.float64)
+    move = strength * normalised(way, a.image_sizes).double()
     if not (move.abs() < FARTHEST).all():  # also if it is NaN
         raise InputError(f"a strength of {strength:g} moves landmarks beyond all bounds; use one nearer to 0")
     moved = (a.landmarks + move).to(a.landmarks)

@@ -16,7 +16,7 @@ The weights are made by tools/train_expression_model.py; weights/README.md says 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -75,8 +75,8 @@ class ExpressionModel:
     identity: str = "expression-model-unsaved/2"
 
     @classmethod
-    def load(cls, path: Path = BUNDLED, device: str | torch.device = "cpu") -> ExpressionModel:
-        """Read a model. Raises WeightFileError, which names the file and the remedy, when it cannot be used."""
+    def load(cls, path: Path = BUNDLED) -> ExpressionModel:
+        """Read a model, onto the CPU. Raises WeightFileError, which names the file and the remedy, if it is damaged."""
         tensors, digest = weight_files.read(path)
         s, a = (len(tensors.get(name, ())) for name in ("symmetric", "antisymmetric"))
         m = tensors["modes"].shape[1] if tensors.get("modes", torch.tensor(0)).ndim == 3 else 0
@@ -97,15 +97,9 @@ class ExpressionModel:
         if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes:
             raise WeightFileError(path, "is not an expression model of this version")
         tensors = {
-            name: tensor.to(device, torch.int64 if name == "mirror" else torch.float32)
-            for name, tensor in tensors.items()
+            name: tensor.to(torch.int64 if name == "mirror" else torch.float32) for name, tensor in tensors.items()
         }
         return cls(**tensors, identity=f"expression-model-bundled/2:{digest[:8]}")
-
-    def to(self, device: str | torch.device) -> ExpressionModel:
-        """The same model on another device."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "identity"}
-        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
     @cached_property
     def discriminant(self) -> tuple[Tensor, Tensor]:
@@ -115,9 +109,9 @@ class ExpressionModel:
         Every emotion has the same prior: the training photos, like most, are nearly all happy or neutral, and
         their prior would hardly ever let a rare emotion win.
         """
-        modes, covariance = self.modes.flatten(0, 1).cpu().double(), self.covariance.cpu().double()
+        modes, covariance = self.modes.flatten(0, 1).double(), self.covariance.double()
         directions = torch.linalg.solve(covariance, modes.T)  # (S, 7·M)
-        offsets = self.shares.flatten().cpu().double().log() - (modes.T * directions).sum(dim=0) / 2
+        offsets = self.shares.flatten().double().log() - (modes.T * directions).sum(dim=0) / 2
         return directions.to(self.means), offsets.to(self.means)
 
     @cached_property
@@ -125,8 +119,8 @@ class ExpressionModel:
         """(S, S): `covariance` = spread @ spread.T, which makes components of white noise; and (S, 7): a basis of
         the directions in that noise that tell emotions apart.
         """
-        root = torch.linalg.cholesky(self.covariance.cpu().double())
-        differences = (self.means - self.means[NEUTRAL]).cpu().double()
+        root = torch.linalg.cholesky(self.covariance.double())
+        differences = (self.means - self.means[NEUTRAL]).double()
         telling = torch.linalg.qr(torch.linalg.solve_triangular(root, differences.T, upper=False))[0]
         return root.to(self.means), telling.to(self.means)
 
@@ -139,7 +133,7 @@ class ExpressionModel:
             raise ValueError(f"landmarks must have the shape (N, {LANDMARKS}, 3), not {tuple(landmarks.shape)}")
         if image_sizes.shape != (len(landmarks), 2):
             raise ValueError(f"image sizes must have the shape ({len(landmarks)}, 2), not {tuple(image_sizes.shape)}")
-        points = true_proportions(landmarks.to(self.template), image_sizes.to(self.template.device))
+        points = true_proportions(landmarks.to(self.template), image_sizes.cpu())
         bad = (~points.isfinite().flatten(1).all(dim=1)).nonzero()[:, 0].tolist()
         if bad:
             raise ValueError(f"the landmarks of face {bad[0]} hold NaN or infinite values")
@@ -186,11 +180,12 @@ class ExpressionModel:
         `neutral`, if given, is a neutral face of the person whom all N faces show, or several: landmarks (478, 3)
         or (K, 478, 3) and (height, width) (2,) or (K, 2). Expressions are then measured from it.
 
-        The order is that of `EMOTIONS`; the result lies on the landmarks' device.
+        The order is that of `EMOTIONS`; the result lies on the CPU.
         Raises ValueError for another shape, for NaN or infinite landmarks, or a reference without a face.
         """
         sure = self.scores(landmarks, image_sizes, neutral).softmax(dim=1)
-        return ((1 - self.doubt) * sure + self.doubt / len(EMOTIONS)).to(landmarks.device)
+        probabilities: Tensor = (1 - self.doubt) * sure + self.doubt / len(EMOTIONS)
+        return probabilities
 
     def classify(
         self, pictures: Sequence[Tensor], faces: Sequence[Faces], neutral: NeutralFace | None = None
@@ -226,7 +221,7 @@ class ExpressionModel:
             start = self.scores(landmarks, image_sizes).softmax(dim=1) @ self.means  # (N, S)
         move = torch.tensordot(strength * (target - start), self.symmetric, dims=1)  # (478, 3) or (N, 478, 3)
         move = pose.back(move)
-        return landmarks + normalised(move, image_sizes.to(move.device)).to(landmarks)
+        return landmarks + normalised(move, image_sizes).to(landmarks)
 
     def sample(
         self, emotions: Tensor, strengths: Tensor, generator: torch.Generator, variety: float = 1.0
@@ -238,16 +233,16 @@ class ExpressionModel:
         Faces lie wholly inside a square picture, in varied sizes, places and mild poses. The same generator
         state gives the same faces.
         """
-        count, device = len(emotions), self.mean.device
+        count = len(emotions)
 
         def normal(*shape: int) -> Tensor:
-            return torch.randn(count, *shape, generator=generator, device=generator.device).to(device)
+            return torch.randn(count, *shape, generator=generator)
 
         def uniform(*shape: int) -> Tensor:
-            return torch.rand(count, *shape, generator=generator, device=generator.device).to(device)
+            return torch.rand(count, *shape, generator=generator)
 
         neutral = self.means[NEUTRAL]
-        expression = strengths.to(self.means)[:, None] * (self.means[emotions.to(device)] - neutral)
+        expression = strengths.to(self.means)[:, None] * (self.means[emotions] - neutral)
         root, telling = self.spread
         noise = normal(len(self.symmetric))
         along = noise @ telling @ telling.T  # (N, S): the part along the directions that tell emotions apart
@@ -257,7 +252,7 @@ class ExpressionModel:
         shape = self.mean + torch.tensordot(symmetric, self.symmetric, dims=1)
         shape = shape + torch.tensordot(antisymmetric, self.antisymmetric, dims=1)  # (N, 478, 3)
 
-        degrees = normal(3).clamp(-POSE_LIMIT, POSE_LIMIT) * torch.tensor(POSE_DEGREES, device=device)
+        degrees = normal(3).clamp(-POSE_LIMIT, POSE_LIMIT) * torch.tensor(POSE_DEGREES)
         points = shape @ rotations(degrees.deg2rad()).transpose(1, 2)
         low, high = points.amin(dim=1), points.amax(dim=1)  # (N, 3)
         extent = (high - low)[:, :2]
@@ -267,7 +262,7 @@ class ExpressionModel:
         # MediaPipe's z is 0 at a face's middle, as that of the aligned faces is: only x and y are shifted.
         shift = torch.nn.functional.pad(corner - low[:, :2] * scale, (0, 1))  # (N, 3)
         landmarks = points * scale[:, None] + shift[:, None]
-        return landmarks, torch.full((count, 2), PICTURE, dtype=torch.int32, device=device)
+        return landmarks, torch.full((count, 2), PICTURE, dtype=torch.int32)
 
 
 @dataclass(frozen=True, eq=False)

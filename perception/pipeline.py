@@ -27,7 +27,7 @@ class PerceptionPipeline:
     Args:
         landmarker: finds faces; the bundled one when None.
         emotion_model: judges them; the bundled expression model when None.
-        device: where the bundled models run; given engines stay where they are.
+        device: where the bundled landmarker runs; a given one stays where it is. All behind it runs on the CPU.
         detector: of the bundled landmarker: near, far or thorough (perception/detectors.py).
         min_confidence: faces that the detector is less sure of are dropped, 0…1 (bundled landmarker).
         selection: which faces of a picture count, and in which order; at most ten, the largest first, when None.
@@ -50,7 +50,7 @@ class PerceptionPipeline:
         if emotion_model is None:
             from .expression import ExpressionModel
 
-            emotion_model = ExpressionModel.load(device=device)
+            emotion_model = ExpressionModel.load()
         self.landmarker = landmarker
         self.emotion_model = emotion_model
         self.selection = selection or Selection()

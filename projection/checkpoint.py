@@ -49,7 +49,7 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained projection, ready to use."""
+    """A trained projection, ready to use, on the CPU: its features are small, and need decompositions and float64."""
 
     network: ProjectionNetwork
     metadata: Metadata
@@ -77,19 +77,17 @@ class Checkpoint:
 
         Raises ValueError, naming the row, for invalid perceptions.
         """
-        device = self.neutral.device
-        projected: Tensor = self.network(validate(vectors).to(device), self.sizes(image_sizes).to(device))
-        return projected.cpu()
+        projected: Tensor = self.network(validate(vectors), self.sizes(image_sizes))
+        return projected
 
     @torch.inference_mode()
     def distance(self, perceptions: Perceptions) -> Tensor:
         """How far faces are from the mean face of the training, (N,) on the CPU; see FaceFeatures.distance."""
-        device, sizes = self.neutral.device, self.sizes(perceptions.image_sizes)
-        return self.network.features.distance(perceptions.vectors.to(device), sizes.to(device)).cpu()
+        return self.network.features.distance(perceptions.vectors, self.sizes(perceptions.image_sizes))
 
     def neutral_of(self, perceptions: Perceptions) -> Tensor:
         """Where the faces would project to, were they neutral: (N, W), the same for all."""
-        return self.neutral.cpu().expand(len(perceptions), -1)
+        return self.neutral.expand(len(perceptions), -1)
 
 
 def save(checkpoint: Checkpoint, folder: Path, name: str = BEST) -> Path:
@@ -115,16 +113,16 @@ def save(checkpoint: Checkpoint, folder: Path, name: str = BEST) -> Path:
     return preferred
 
 
-def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Read a checkpoint of either format; no code in the file is ever run.
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint of either format, onto the CPU; no code in the file is ever run.
 
     Raises CheckpointError, naming the file and the remedy, when it is missing, not one of ours, of a newer
     format, incomplete, holds NaN, or carries a pickle payload.
     """
-    return assembled(path, read(path), device)
+    return assembled(path, read(path))
 
 
-def assembled(path: Path, content: Content, device: str | torch.device) -> Checkpoint:
+def assembled(path: Path, content: Content) -> Checkpoint:
     """The checkpoint of a file's content; see `load`."""
     if content.description is None:
         raise CheckpointError(
@@ -147,9 +145,9 @@ def assembled(path: Path, content: Content, device: str | torch.device) -> Check
         raise CheckpointError(f"{path}: damaged, or not a perception projection ({reason}); train it anew") from error
     _check(path, metadata, network.architecture.output, tensors)
     return Checkpoint(
-        network.train(False).to(device),
+        network.train(False),
         metadata,
-        tensors["neutral"].float().to(device),
+        tensors["neutral"].float(),
         tensors.get("fingerprint"),
         tensors.get(PROMPTS),
     )

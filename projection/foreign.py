@@ -40,10 +40,9 @@ class ForeignCheckpoint:
 
     @torch.inference_mode()
     def project(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
-        """Perceptions (N, 1441) → CLIP vectors (N, 768) float32 on the CPU; the pictures' sizes are not looked at."""
-        device = next(self.network.parameters()).device
-        projected: Tensor = self.network(validate(vectors).to(device))
-        return projected.cpu()
+        """Perceptions (N, 1441) → CLIP vectors (N, 768) float32, on the CPU; the pictures' sizes are not looked at."""
+        projected: Tensor = self.network(validate(vectors))
+        return projected
 
     def neutral_of(self, perceptions: Perceptions) -> Tensor:
         """Where the same faces would project to (N, 768), were they neutral.
@@ -54,7 +53,7 @@ class ForeignCheckpoint:
         return self.project(neutral.vectors, neutral.image_sizes)
 
 
-def rebuild(path: Path, tensors: Mapping[str, Tensor], device: str | torch.device = "cpu") -> ForeignCheckpoint:
+def rebuild(path: Path, tensors: Mapping[str, Tensor]) -> ForeignCheckpoint:
     """The network that a bare state_dict describes.
 
     Raises CheckpointError, naming what does not fit, if it is not one chain of known layers from 1441 numbers to 768.
@@ -86,9 +85,7 @@ def rebuild(path: Path, tensors: Mapping[str, Tensor], device: str | torch.devic
         )
     widths = [DIM, *(layer.out_features for layer in layers if isinstance(layer, nn.Linear))]
     description = f"linear layers {' → '.join(map(str, widths))}, ReLU between them assumed"
-    return ForeignCheckpoint(
-        nn.Sequential(*layers).train(False).to(device), Metadata(made_by="another script"), description
-    )
+    return ForeignCheckpoint(nn.Sequential(*layers).train(False), Metadata(made_by="another script"), description)
 
 
 def _modules(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor]]]:

@@ -42,7 +42,7 @@ img {{ max-width: 100%; height: auto }}
 
 
 def require_matplotlib() -> None:
-    """Raise ImportError, naming the extra, if the pictures cannot be drawn."""
+    """Raise MissingLibraryError, naming the extra, if the pictures cannot be drawn."""
     if not has_matplotlib():
         raise MissingLibraryError(
             'the report\'s pictures need matplotlib: pip install "perception-clip[train]" or matplotlib'

@@ -125,8 +125,8 @@ def build_shards(
     """Make all shards of a job that are missing, and append them, in their order, to `store`.
 
     Ray is started on this machine with `workers` processes, or joined at `address`. Workers that die are replaced, and
-    what they had begun is done again. Raises MissingLibraryError if Ray is not installed, StoreError if the store's samples
-    were made with other models.
+    what they had begun is done again. Raises MissingLibraryError if Ray is not installed, StoreError if the store's
+    samples were made with other models.
     """
     # Before the work: samples that do not go with the store's would be of no use.
     store.bind(

@@ -379,9 +379,3 @@ def test_the_file_says_how_good_it_is(model: ExpressionModel) -> None:
     assert told["balanced_accuracy"] >= 0.52
     assert told["balanced_accuracy"] == pytest.approx(np.mean(list(told["recall"].values())), abs=1e-4)
     assert all(recall > 0.35 for name, recall in told["recall"].items() if name != "fear")
-
-
-def test_moving_to_a_device_keeps_the_model(model: ExpressionModel, photos: Tensor) -> None:
-    moved = model.to("cpu")
-    assert moved.identity == model.identity
-    assert torch.equal(moved.probabilities(photos, SIZES), model.probabilities(photos, SIZES))

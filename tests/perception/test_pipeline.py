@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from perception_clip.perception.engines import Faces
+from perception_clip.perception.expression import ExpressionModel
 from perception_clip.perception.pictures import PictureError
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.vector import EMOTIONS
@@ -50,6 +51,15 @@ def test_nothing_found(pipeline: PerceptionPipeline, pictures: list[np.ndarray])
     perceptions = pipeline(pictures)
     assert len(perceptions) == 0
     assert perceptions.empty_frames == list(range(len(pictures)))
+
+
+def test_what_lies_behind_the_landmarks_stays_on_the_cpu(pipeline: PerceptionPipeline, astronaut: np.ndarray) -> None:
+    """Whatever the device: Apple's has no float64 and no decompositions, and all are slow at so little work."""
+    elsewhere = PerceptionPipeline(pipeline.landmarker, device="meta")
+    assert isinstance(elsewhere.emotion_model, ExpressionModel)
+    tensors = [value for value in vars(elsewhere.emotion_model).values() if isinstance(value, torch.Tensor)]
+    assert len(tensors) > 10 and all(tensor.device.type == "cpu" for tensor in tensors)
+    assert torch.equal(elsewhere(astronaut).vectors, pipeline(astronaut).vectors)
 
 
 def test_bad_pictures_are_named(pipeline: PerceptionPipeline, astronaut: np.ndarray) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...projection.features import MEASURED, FaceFeatures
 from ...projection.network import Architecture, ProjectionNetwork
@@ -21,7 +21,6 @@ def new_network(
     data: TrainingData, rows: Split, template: Tensor, settings: Settings, init: ProjectionNetwork | None
 ) -> ProjectionNetwork:
     """A network that predicts the mean target, or what `init` does; the same for the same seed."""
-    torch.manual_seed(settings.seed)
     mean, scale = _targets(data, rows.train)
     if init is not None:
         network = copy.deepcopy(init)
@@ -30,13 +29,24 @@ def new_network(
     some = sample(rows.train, MEASURED)
     features = FaceFeatures.fit(data.pick(data.vectors, some), data.image_sizes[some], template)
     size = SIZES[settings.size]
-    network = ProjectionNetwork(
-        Architecture(features.shape_basis.shape[1], size.width, size.depth, data.targets.shape[1])
-    )
+    architecture = Architecture(features.shape_basis.shape[1], size.width, size.depth, data.targets.shape[1])
+    with torch.random.fork_rng(devices=[]):  # its layers draw, on the CPU, weights that are replaced below
+        network = ProjectionNetwork(architecture)
+    _draw_weights(network, torch.Generator().manual_seed(settings.seed))
     network.features = features
     network.target_mean.copy_(mean)
     network.target_scale.copy_(scale)
     return network
+
+
+@torch.no_grad()
+def _draw_weights(network: ProjectionNetwork, generator: torch.Generator) -> None:
+    """Give linear layers torch's usual random weights, but for the last, which stays zero."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear) and layer is not network.leave:
+            most = layer.in_features**-0.5
+            layer.weight.uniform_(-most, most, generator=generator)
+            layer.bias.uniform_(-most, most, generator=generator)
 
 
 def _targets(data: TrainingData, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,8 @@ class Table:
     def features_of(self, index: Tensor) -> Tensor:
         """(b, F) on the device, of rows 0 … n − 1."""
         picked = self.features.index_select(0, index.to(self.features.device))  # several times faster than [index]
-        return picked.to(self.device, non_blocking=True)
+        # Other devices than CUDA may read a temporary after it is gone.
+        return picked.to(self.device, non_blocking=self.device.type == "cuda")
 
     def targets_of(self, index: Tensor) -> Tensor:
         """(b, 768) standardised, on the device."""
@@ -52,18 +54,19 @@ class Table:
 
 
 def make_table(network: ProjectionNetwork, data: TrainingData, rows: Tensor) -> Table:
-    """Compute the features of `rows` (n,) on the network's device, chunk by chunk.
+    """Compute the features of `rows` (n,) on the CPU, chunk by chunk; they are kept for the network's device.
 
     Raises ValueError, naming the rows, for features that are not finite.
     """
     device = network.target_mean.device
+    measure = copy.deepcopy(network.features).cpu()
     features = _room(len(rows), network.features.count, device)
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
         with torch.no_grad():
             vectors = data.pick(data.vectors, part)
-            found = network.features(vectors.to(device), data.image_sizes[part].to(device))
-        bad = part[(~found.isfinite().all(dim=1)).nonzero()[:, 0].cpu()].tolist()
+            found = measure(vectors, data.image_sizes[part])
+        bad = part[(~found.isfinite().all(dim=1)).nonzero()[:, 0]].tolist()
         if bad:
             raise InputError(f"the perceptions of rows {_named(bad)} (counted from 0) hold NaN or infinite values")
         features[start : start + CHUNK] = found

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from perception_clip.projection.network import ProjectionNetwork
 from perception_clip.training.learning import table as tables
@@ -107,3 +109,39 @@ def test_rows_keep_their_targets_where_all_differ(
     table = make_table(network, own, rows.validation)
     expected = (own.targets[rows.validation] - network.target_mean) / network.target_scale
     assert len(own.first) == len(own) and torch.equal(table.targets_of(torch.arange(len(table))), expected)
+
+
+def elsewhere(network: ProjectionNetwork) -> ProjectionNetwork:
+    """The network, with all but its features on a device that cannot compute."""
+    moved = copy.deepcopy(network)
+    for part in (moved.enter, moved.blocks, moved.norm, moved.leave):
+        part.to("meta")
+    moved.target_mean, moved.target_scale = moved.target_mean.to("meta"), moved.target_scale.to("meta")
+    return moved
+
+
+def test_features_are_computed_on_the_cpu(data: TrainingData, rows: Split, network: ProjectionNetwork) -> None:
+    table = make_table(elsewhere(network), data, rows.train)
+    assert torch.equal(table.features, make_table(network, data, rows.train).features)
+    assert table.features_of(torch.arange(3)).device.type == "meta"
+
+
+class Copies(TorchFunctionMode):
+    """Collects what is said of `non_blocking` when tensors are moved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.non_blocking: list[bool] = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        if func is torch.Tensor.to:
+            self.non_blocking.append(bool((kwargs or {}).get("non_blocking")))
+        return func(*args, **(kwargs or {}))
+
+
+def test_only_cuda_copies_while_others_go_on(data: TrainingData, rows: Split, network: ProjectionNetwork) -> None:
+    """A picked batch is a temporary: another device may read it when it is gone already."""
+    table = make_table(elsewhere(network), data, rows.train)
+    with Copies() as copies:
+        table.features_of(torch.arange(3))
+    assert copies.non_blocking and not any(copies.non_blocking)
