@@ -30,6 +30,13 @@ def cores() -> int:
     return getattr(_worker, "cores", 0) or torch.get_num_threads()
 
 
+def split(items: Sequence[Part]) -> list[Sequence[Part]]:
+    """Return the items in as many parts of nearly equal length as there are `cores()`, or as there are items."""
+    count = max(1, min(cores(), len(items)))
+    ends = [len(items) * part // count for part in range(count + 1)]
+    return [items[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
+
+
 def run(work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
     """Return `work(*args, **kwargs)`, with one thread inside each of torch's operations.
 
@@ -45,6 +52,8 @@ def share(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]
 
     What the first of the parts that fail raises is raised here, when no part is being worked on any more.
     """
+    if len(parts) == 1:
+        return [run(work, parts[0])]
     if not hasattr(_worker, "cores"):
         return run(share, work, parts)
     first, *others = parts

@@ -6,10 +6,13 @@ arXiv:1907.05047, as found in `face_detection_short_range.tflite`.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 
 from .blocks import Block, pad_for_stride_2
+from .side_by_side import Part, prepare
 
 INPUT_SIZE = 128  # pixels: what the network was trained on
 MULTIPLE = 16  # height and width must be multiples of this
@@ -28,9 +31,11 @@ def _block(channels_in: int, channels_out: int, stride: int = 1) -> Block:
     return Block(channels_in, channels_out, stride=stride, activation=_relu)
 
 
-def cell_centres(height: int, width: int, per_cell: int, stride: int, like: Tensor) -> Tensor:
+@lru_cache(maxsize=64)  # the sizes of pictures are few
+@torch.inference_mode(False)  # an ordinary tensor, usable wherever it is used next
+def cell_centres(height: int, width: int, per_cell: int, stride: int, device: torch.device) -> Tensor:
     """The centre (height · width · per_cell, 2) of each candidate's cell, row by row, in pixels of the input."""
-    x, y = (((torch.arange(cells) + 0.5) * stride).to(like) for cells in (width, height))
+    x, y = ((torch.arange(cells, device=device) + 0.5) * stride for cells in (width, height))
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).view(-1, 2)
     return grid.repeat_interleave(per_cell, dim=0)
 
@@ -55,7 +60,7 @@ class _Head(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         count, _, height, width = features.shape
         points = self.points(features).permute(0, 2, 3, 1).reshape(count, -1, POINTS, 2)
-        anchors = cell_centres(height, width, self.per_cell, self.stride, like=points)
+        anchors = cell_centres(height, width, self.per_cell, self.stride, points.device)
         logits = self.score(features).permute(0, 2, 3, 1).reshape(count, -1)
         return relative_to(anchors, points), logits
 
@@ -70,8 +75,8 @@ class BlazeFace(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 24, 5, 2), nn.ReLU(inplace=True))
-        self.fine = nn.Sequential(
+        self.stem = Part(nn.Conv2d(3, 24, 5, 2), nn.ReLU(inplace=True))
+        self.fine = Part(
             _block(24, 24),
             _block(24, 28),
             _block(28, 32, 2),
@@ -84,9 +89,13 @@ class BlazeFace(nn.Module):
             _block(72, 80),
             _block(80, 88),
         )
-        self.coarse = nn.Sequential(_block(88, 96, 2), *(_block(96, 96) for _ in range(4)))
+        self.coarse = Part(_block(88, 96, 2), *(_block(96, 96) for _ in range(4)))
         self.fine_head = _Head(*FINE)
         self.coarse_head = _Head(*COARSE)
+
+    def prepare(self) -> None:
+        """Take over the weights for one picture at a time on a processor."""
+        prepare(self)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         fine = self.fine(self.stem(pad_for_stride_2(pictures, kernel=5)))  # (N, 88, H/8, W/8)

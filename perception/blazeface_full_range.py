@@ -7,10 +7,13 @@ feature pyramid, Lin et al. 2017, arXiv:1612.03144), built from blocks with two 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blazeface import POINTS, cell_centres, relative_to
+from .side_by_side import Layer, Part, Separable, prepare
 
 INPUT_SIZE = 192  # pixels: what the network was trained on
 MULTIPLE = 32  # height and width must be multiples of this
@@ -43,15 +46,30 @@ class _Block(nn.Module):
             y += x
         return y.relu_()
 
+    def side_by_side(self, blocks: Sequence[_Block]) -> Layer:
+        """Of several blocks of this form: see side_by_side.py."""
+        narrow, widen = (
+            Separable([part[0] for part in parts], [part[1] for part in parts], before=1)
+            for parts in ([block.narrow for block in blocks], [block.widen for block in blocks])
+        )
 
-def _pointwise(channels_in: int, channels_out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 1), nn.ReLU(inplace=True))
+        def layer(maps: Tensor) -> Tensor:
+            mixed = widen(narrow(maps).relu_())
+            if self.add:
+                mixed += maps
+            return mixed.relu_()
+
+        return layer
 
 
-def _stage(channels_in: int, channels: int, inside: int, count: int) -> nn.Sequential:
+def _pointwise(channels_in: int, channels_out: int) -> Part:
+    return Part(nn.Conv2d(channels_in, channels_out, 1), nn.ReLU(inplace=True))
+
+
+def _stage(channels_in: int, channels: int, inside: int, count: int) -> Part:
     """Half the height and width, then `count` − 1 blocks that keep them."""
     same = (_Block(channels, inside, channels) for _ in range(count - 1))
-    return nn.Sequential(_Block(channels_in, inside, channels, stride=2), *same)
+    return Part(_Block(channels_in, inside, channels, stride=2), *same)
 
 
 class _Head(nn.Sequential):
@@ -79,8 +97,8 @@ class BlazeFaceFullRange(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 32, 3, 2, padding=1), nn.ReLU(inplace=True))
-        self.first = nn.Sequential(_Block(32, 8, 32), _Block(32, 8, 32))
+        self.stem = Part(nn.Conv2d(3, 32, 3, 2, padding=1), nn.ReLU(inplace=True))
+        self.first = Part(_Block(32, 8, 32), _Block(32, 8, 32))
         channels = (32, *(wide for wide, _ in DOWN))
         counts = (3, 3, 3, 4)
         self.down = nn.ModuleList(
@@ -90,12 +108,16 @@ class BlazeFaceFullRange(nn.Module):
         self.side = nn.ModuleList(_pointwise(wide, up) for (wide, _), up in zip(DOWN[:-1], UP, strict=True))
         self.deepest = _pointwise(DOWN[-1][0], UP[-1])
         self.up = nn.ModuleList(
-            nn.Sequential(*(_Block(wide, wide // 2, wide) for _ in range(count)))
+            Part(*(_Block(wide, wide // 2, wide) for _ in range(count)))
             for wide, count in zip(UP, (1, 2, 2), strict=True)
         )
         self.fewer = nn.ModuleList(_pointwise(wide, up) for wide, up in zip(UP[1:], UP[:-1], strict=True))
         self.score = _Head(UP[0], 1)
         self.points = _Head(UP[0], POINTS * 2)
+
+    def prepare(self) -> None:
+        """Take over the weights for one picture at a time on a processor."""
+        prepare(self)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         x = self.first(self.stem(pictures))  # (N, 32, H/2, W/2)
@@ -111,5 +133,5 @@ class BlazeFaceFullRange(nn.Module):
                 x = self.fewer[level - 1](x)
         logits = self.score(x)[..., 0]
         points = self.points(x).view(len(x), -1, POINTS, 2)
-        anchors = cell_centres(x.shape[2], x.shape[3], per_cell=1, stride=STRIDE, like=points)
+        anchors = cell_centres(x.shape[2], x.shape[3], per_cell=1, stride=STRIDE, device=points.device)
         return relative_to(anchors, points), logits

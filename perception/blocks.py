@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .side_by_side import Layer, Separable, side_by_side
 
 
 class Block(nn.Module):
@@ -39,6 +41,25 @@ class Block(nn.Module):
         y[:, : x.shape[1]] += x
         out: Tensor = self.activation(y)
         return out
+
+    def side_by_side(self, blocks: Sequence[Block]) -> Layer:
+        """Of several blocks of this form: see side_by_side.py."""
+        separable = Separable(
+            [block.depthwise for block in blocks],
+            [block.pointwise for block in blocks],
+            before=2 - self.stride,  # as pad_for_stride_2
+        )
+        activate = side_by_side(*(block.activation for block in blocks))
+
+        def layer(maps: Tensor) -> Tensor:
+            mixed = separable(maps)
+            if self.stride == 2:
+                maps = torch.maximum(maps[:, ::2], maps[:, 1::2])
+                maps = torch.maximum(maps[:, :, ::2], maps[:, :, 1::2])
+            (mixed if mixed.shape == maps.shape else mixed[..., : maps.shape[3]]).add_(maps)
+            return activate(mixed)
+
+        return layer
 
 
 def halve(x: Tensor) -> Tensor:

@@ -54,8 +54,8 @@ class ComfyLandmarks:
     def __len__(self) -> int:
         return len(self._faces)
 
-    def detect(self, pictures: Sequence[Tensor]) -> list[Faces]:
-        """The next pictures, each (H, W, 3) uint8 RGB, → the faces of each, the largest first.
+    def detect(self, pictures: Sequence[Tensor], *, min_confidence: float = 0.0) -> list[Faces]:
+        """The next pictures, each (H, W, 3) uint8 RGB, → the faces of each, the largest first, however sure.
 
         Raises ValueError when the pictures are more, or of another size, than those that the landmarks are for.
         """

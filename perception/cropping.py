@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .blazeface import LEFT_EYE, RIGHT_EYE
+from .sampling import sample
 
 FACE_MARGIN = 1.5  # the crop's side in units of the detection box's longer side
 
@@ -61,26 +61,23 @@ def cut(pictures: Sequence[Tensor], frames: Tensor, squares: Squares, size: int)
     low = last.scatter_reduce(0, each, centres - reach, "amin").floor().clamp_min(0)
     high = torch.zeros_like(last).scatter_reduce(0, each, centres + reach, "amax").ceil().minimum(last)
 
-    # grid_sample counts −1…1 from border to border of the part, pixel centres half a pixel inside.
+    # The grid counts −1…1 from border to border of the part, pixel centres half a pixel inside.
     scale = (2 / (high - low + 1))[frames]
     axes, centres = axes * scale[:, :, None], (centres - low[frames] + 0.5) * scale - 1
     steps = torch.arange(size, device=axes.device)[:, None] / size - 0.5
     across, down = steps * axes[:, None, :, 0], steps * axes[:, None, :, 1]  # (F, size, 2)
     grid = (centres[:, None] + down)[:, :, None] + across[:, None]  # (F, size, size, 2)
-    # It shares its work among threads by batch entry: make each row of a crop one.
-    grid = grid.view(-1, 1, size, 2)
 
-    counts = torch.bincount(frames, minlength=len(pictures)) * size
+    counts = torch.bincount(frames, minlength=len(pictures))
     corners = torch.cat([low, high, counts[:, None]], dim=1).long().tolist()
-    rows = []
+    crops = []
     for picture, (left, top, right, bottom, _), where in zip(
         pictures, corners, grid.split([count for *_, count in corners]), strict=True
     ):
         if len(where):
-            part = picture[top : bottom + 1, left : right + 1].permute(2, 0, 1)[None] / 255  # the rest stays uint8
-            part = part.expand(len(where), -1, -1, -1)
-            rows.append(F.grid_sample(part, where, padding_mode="border", align_corners=False))
-    return torch.cat(rows).view(-1, size, 3, size).transpose(1, 2)
+            part = picture[top : bottom + 1, left : right + 1].permute(2, 0, 1).float()  # the rest stays uint8
+            crops.append(sample(part.expand(len(where), -1, -1, -1), where))
+    return torch.cat(crops) / 255
 
 
 def normalise(landmarks: Tensor, squares: Squares, image_sizes: Tensor, size: int) -> Tensor:

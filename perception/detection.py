@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -40,22 +41,31 @@ def by_shape(pictures: Sequence[Tensor]) -> list[list[int]]:
 def _letterbox(pictures: Sequence[Tensor], size: int) -> Tensor:
     """As `letterbox`, of pictures of one shape."""
     height, width = pictures[0].shape[:2]
+    rows, outside, grid = _letterbox_grid(height, width, size, pictures[0].device)
+    taken = torch.stack([picture.index_select(0, rows) for picture in pictures])
+    taken[:, outside] = 0
+    planes = taken.permute(0, 3, 1, 2).float()
+    return F.grid_sample(planes, grid.expand(len(pictures), -1, -1, -1), align_corners=False) / 127.5 - 1
+
+
+@lru_cache(maxsize=32)  # pictures of one size follow each other
+@torch.inference_mode(False)  # ordinary tensors, usable wherever they are used next
+def _letterbox_grid(height: int, width: int, size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Of a large picture few rows matter, and only these are converted: the two around each sample.
+
+    Returns which they are (2 · size,), those of them that lie outside the picture, and where to sample them, as
+    grid_sample counts (1, size, size, 2).
+    """
     side = max(height, width)
-    steps = torch.arange(size, device=pictures[0].device) * (side / size)
+    steps = torch.arange(size, device=device) * (side / size)
     x, y = steps + (width - side) / 2, steps + (height - side) / 2  # where to sample, in pixels
-
-    # Of a large picture few rows matter: take the two around each sample, and convert only these.
     above = y.floor()
-    rows = torch.stack([above, above + 1], dim=1).flatten()  # (2 · size,)
-    inside = (rows >= 0) & (rows < height)
-    rows = rows.clamp(0, height - 1).to(torch.int64)
-    taken = torch.stack([picture.index_select(0, rows) for picture in pictures]) * inside[:, None, None]
-    y = torch.arange(size, device=y.device) * 2 + (y - above)
-
+    rows = torch.stack([above, above + 1], dim=1).flatten()
+    outside = ((rows < 0) | (rows >= height)).nonzero()[:, 0]
+    y = torch.arange(size, device=device) * 2 + (y - above)
     # grid_sample counts −1…1 from border to border, pixel centres half a pixel inside.
     grid = torch.stack(torch.meshgrid((2 * x + 1) / width - 1, (2 * y + 1) / len(rows) - 1, indexing="xy"), dim=-1)
-    grid = grid.expand(len(pictures), -1, -1, -1)
-    return F.grid_sample(taken.permute(0, 3, 1, 2).float(), grid, align_corners=False) / 127.5 - 1
+    return rows.clamp(0, height - 1).to(torch.int64), outside, grid[None]
 
 
 def from_letterbox(points: Tensor, image_sizes: Tensor, size: int) -> Tensor:
@@ -122,6 +132,9 @@ def weighted_nms(
     Again and again the surest candidate takes all that overlap it, and they are averaged, weighted by score.
     All pictures take a step at once. With `kinds` (K,) only candidates of the surest one's kind are averaged.
     """
+    likely = (scores >= min_score).any(dim=0)  # (K,): mostly few
+    points, scores = points[:, likely], scores[:, likely]
+    kinds = None if kinds is None else kinds[likely]
     low, high = corners(points)  # (N, K, 2)
     remaining = torch.where(scores >= min_score, scores, 0.0)
     merged, best = [], []

@@ -8,19 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from . import blazeface, blazeface_full_range, weight_files
+from . import blazeface, blazeface_full_range
 from .blazeface import BlazeFace
 from .blazeface_full_range import BlazeFaceFullRange
 from .detection import Detections, by_shape, from_letterbox, join, letterbox, weighted_nms
+from .networks import load, run
 from .pyramid import search
 from .second_look import SEEN, SecondLook
-
-Network = TypeVar("Network", bound=nn.Module)
 
 FACE_FLAG = 0.5  # near: below this the face mesh says that it sees no face
 CANDIDATES = 300  # per picture, at most
@@ -111,16 +110,8 @@ def load_both(device: torch.device, weights: Path) -> tuple[BlazeFace, BlazeFace
     )
 
 
-def load(network: Network, name: str, device: torch.device, weights: Path) -> Network:
-    """Fill a network from the folder of weights, ready to run on `device`. Raises weight_files.WeightFileError."""
-    weight_files.fill(network, weights / f"{name}.safetensors")
-    network.to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on processors
-    return network
-
-
 def _on_whole(pictures: Sequence[Tensor], network: nn.Module, size: int) -> tuple[Tensor, Tensor]:
     """A network's candidates on whole pictures: points (N, K, 8, 2) in their pixels and scores (N, K)."""
-    points, logits = network(letterbox(pictures, size))
+    points, logits = run(network, letterbox(pictures, size))
     image_sizes = torch.tensor([picture.shape[:2] for picture in pictures], device=points.device)
     return from_letterbox(points, image_sizes, size), logits.sigmoid()

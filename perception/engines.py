@@ -10,6 +10,7 @@ from torch import Tensor
 
 BUNDLED, MEDIAPIPE = LANDMARKERS = "bundled", "mediapipe"  # what users call them; "bundled" is an emotion model too
 PORTION = 16  # pictures to give at a time where nothing else suits better
+MIN_CONFIDENCE = 0.5  # that a face needs to count, unless told otherwise
 MOST_FACES = 100  # per picture: what landmarkers look for unless told otherwise
 
 
@@ -43,8 +44,11 @@ class Landmarker(Protocol):
         """Whether `detect` may be called by several threads at once."""
         ...
 
-    def detect(self, pictures: Sequence[Tensor]) -> list[Faces]:
-        """Pictures, each (H, W, 3) uint8 RGB of any size, → the faces of each, in the same order."""
+    def detect(self, pictures: Sequence[Tensor], *, min_confidence: float = MIN_CONFIDENCE) -> list[Faces]:
+        """Pictures, each (H, W, 3) uint8 RGB of any size, → the faces of each, in the same order.
+
+        A face of which the landmarker is less sure than `min_confidence` (0…1) does not count, where it can tell.
+        """
         ...
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..common import threads
 from ..common.errors import InputError
 from . import weight_files
 from .alignment import Alignment, align, normalised, true_proportions
@@ -194,7 +195,8 @@ class ExpressionModel:
         if not sum(map(len, faces)):
             return torch.zeros(0, len(EMOTIONS))
         sizes = [picture.shape[:2] for picture, found in zip(pictures, faces, strict=True) for _ in range(len(found))]
-        return self.probabilities(torch.cat([found.landmarks for found in faces]), torch.tensor(sizes), neutral)
+        landmarks = torch.cat([found.landmarks for found in faces])
+        return threads.run(self.probabilities, landmarks, torch.tensor(sizes), neutral)
 
     def relative_to(self, landmarks: Tensor, image_sizes: Tensor) -> RelativeExpressionModel:
         """An `EmotionModel` that measures every face from one person's neutral face, or several of that person.

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from . import regions
 from .blocks import Block, pad_for_stride_2
+from .sampling import sample
+from .side_by_side import Part, chain, prepare, side_by_side
+from .vector import LANDMARKS
 
 CROP_SIZE = 192  # pixels
 MESH_POINTS = 468  # without the irises
@@ -53,8 +56,7 @@ class FeatureCrop:
     def around(cls, points: Tensor, left: Tensor, right: Tensor) -> FeatureCrop:
         """The crop whose x axis runs from `left` to `right`, both (N, 2), around `points` (N, P, 2)."""
         direction = right - left
-        angle = torch.atan2(direction[:, 1], direction[:, 0])
-        cos, sin = angle.cos(), angle.sin()
+        cos, sin = (direction / direction.norm(dim=1, keepdim=True).clamp_min(1e-12)).unbind(dim=1)
         rotation = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)  # crop → features
         upright = points @ rotation
         low, high = upright.amin(dim=1), upright.amax(dim=1)  # (N, 2)
@@ -64,17 +66,17 @@ class FeatureCrop:
 
     def cut(self, features: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C, 16, 16), bilinear; whatever lies outside the features is 0."""
-        height, width = features.shape[2:]
-        steps = torch.arange(REGION_SIZE, device=features.device) + 0.5  # pixel centres
-        grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1).view(1, -1, 2)
-        at = grid @ self.axes.transpose(1, 2) + self.origin[:, None] - 0.5  # (N, 256, 2)
-        size = at.new_tensor([width, height])
-        inside = ((at >= 0) & (at <= size - 1)).all(dim=2)
-        shape = (-1, REGION_SIZE, REGION_SIZE)
-        sampled = F.grid_sample(
-            features, ((2 * at + 1) / size - 1).view(*shape, 2), padding_mode="border", align_corners=False
-        )
-        return sampled * inside.view(*shape)[:, None]
+        size = self.origin.new_tensor(features.shape[:1:-1])  # width, height
+        steps = (torch.arange(REGION_SIZE, device=size.device) + 0.5).expand(REGION_SIZE, -1)  # pixel centres
+        pixels = torch.stack([steps, steps.T], dim=2).view(1, -1, 2)
+        scale = 2 / size  # −1…1 from border to border
+        grid = torch.baddbmm(
+            (self.origin * scale - 1)[:, None],
+            pixels.expand(len(self.axes), -1, -1),
+            (self.axes * scale[:, None]).transpose(1, 2),
+        ).view(-1, REGION_SIZE, REGION_SIZE, 2)
+        inside = (grid.abs() <= 1 - 1 / size).all(dim=3)
+        return sample(features, grid) * inside[:, None]
 
     def project(self, points: Tensor) -> Tensor:
         """Points (N, P, 2) in crop pixels → feature pixels."""
@@ -86,7 +88,7 @@ class _Decoder(nn.Module):
 
     def __init__(self, points: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(_block(128, 128), _block(128, 128), *_stage(128, 128), *_squeeze(128))
+        self.body = Part(_block(128, 128), _block(128, 128), *_stage(128, 128), *_squeeze(128))
         self.output = nn.Conv2d(32, points * 2, 2)
 
     def forward(self, encoding: Tensor) -> Tensor:
@@ -104,11 +106,11 @@ class _Region(nn.Module):
         super().__init__()
         self.register_buffer("points", torch.tensor(points), persistent=False)
         self.register_buffer("corners", torch.tensor(corners), persistent=False)
-        self.encoder = nn.Sequential(_block(32, 32), _block(32, 32), *_stage(32, 64), _block(64, 128, 2))
+        self.encoder = Part(_block(32, 32), _block(32, 32), *_stage(32, 64), _block(64, 128, 2))
         self.decoders = nn.ModuleDict({name: _Decoder(count) for name, count in decoders.items()})
 
     def forward(self, features: Tensor, mesh: Tensor) -> list[Tensor]:
-        """Features (N, 32, 48, 48) and the trunk's points (N, 468, 2) → each decoder's points (N, P, 2)."""
+        """Features (N, 32, 48, 48) and the trunk's points (N, 468, 2) → points (N, P, 2) of each decoder."""
         mesh = mesh / FEATURE_STRIDE
         left, right = mesh[:, self.corners].unbind(dim=1)
         crop = FeatureCrop.around(mesh[:, self.points], left, right)
@@ -117,15 +119,51 @@ class _Region(nn.Module):
         return [crop.project(decoder(encoding) / FEATURE_STRIDE) * FEATURE_STRIDE for decoder in self.decoders.values()]
 
 
+class _RegionsTogether:
+    """All regions of one face at once: what each of their decoders gives, in the regions' order."""
+
+    def __init__(self, regions: Sequence[_Region]) -> None:
+        decoders = [list(region.decoders.values()) for region in regions]
+        self._encode = side_by_side(*(region.encoder for region in regions))
+        every = [decoder for of_region in decoders for decoder in of_region]
+        self._decode = chain(
+            [side_by_side(*(one.body for one in every)), side_by_side(*(one.output for one in every))]
+        )
+        counts = [decoder.output.out_channels // 2 for decoder in every]
+        self._used = torch.cat([torch.arange(count) + max(counts) * index for index, count in enumerate(counts)])
+        self._regions = torch.tensor([index for index, of_region in enumerate(decoders) for _ in of_region])
+        # The extent of a region does not change with one of its points given twice.
+        most = max(len(region.points) for region in regions)
+        self._points = torch.stack(
+            [F.pad(region.points, (0, most - len(region.points)), value=int(region.points[0])) for region in regions]
+        )
+        self._corners = torch.stack([region.corners for region in regions])  # (R, 2)
+
+    def __call__(self, features: Tensor, mesh: Tensor) -> Tensor:
+        """Features (1, 32, 48, 48) and the trunk's points (1, 468, 2) → each decoder's points (1, all of them, 2)."""
+        mesh = mesh[0] / FEATURE_STRIDE
+        left, right = mesh[self._corners].unbind(dim=1)
+        crop = FeatureCrop.around(mesh[self._points], left, right)
+        crops = crop.cut(features.expand(len(self._points), -1, -1, -1))
+        encodings = self._encode(crops.permute(0, 2, 3, 1))[self._regions]  # (D, 4, 4, 128)
+        points = self._decode(encodings).view(len(encodings), -1, 2) / FEATURE_STRIDE
+        placed = FeatureCrop(crop.axes[self._regions], crop.origin[self._regions]).project(points) * FEATURE_STRIDE
+        return placed.view(1, -1, 2)[:, self._used]
+
+
 class FaceMesh(nn.Module):
     """(N, 3, 192, 192) RGB in 0…1 → landmarks (N, 478, 3) in crop pixels and the logit (N,) of being a face."""
 
+    order: Tensor
+    contours: Tensor
+    _together: _RegionsTogether | None = None
+
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
+        self.stem = Part(
             nn.Conv2d(3, 16, 3, 2), nn.PReLU(16), _block(16, 16), _block(16, 16), _block(16, 32, 2)
         )
-        self.trunk = nn.Sequential(
+        self.trunk = Part(
             _block(32, 32),
             _block(32, 32),
             *_stage(32, 64),
@@ -145,30 +183,35 @@ class FaceMesh(nn.Module):
             regions.RIGHT_EYE, regions.RIGHT_EYE_CORNERS, {"eye": len(regions.RIGHT_EYE), "iris": iris}
         )
 
+        # Where each landmark is among the trunk's points and those of the regions, one after the other.
+        refined = [
+            *(*regions.LIPS, *regions.LEFT_EYE, *regions.LEFT_IRIS),
+            *(*regions.RIGHT_EYE, *regions.RIGHT_IRIS),
+        ]
+        order = list(range(LANDMARKS))
+        for place, landmark in enumerate(refined, MESH_POINTS):
+            order[landmark] = place
+        self.register_buffer("order", torch.tensor(order), persistent=False)
+        contours = [eye[: regions.EYE_CONTOUR] for eye in (regions.LEFT_EYE, regions.RIGHT_EYE)]
+        self.register_buffer("contours", torch.tensor(contours), persistent=False)  # (2, 16)
+
+    def prepare(self) -> None:
+        """Take over the weights for one crop at a time on a processor, on which all regions then go side by side."""
+        prepare(self)
+        self._together = _RegionsTogether([self.lips, self.left_eye, self.right_eye])
+
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         features = self.stem(pad_for_stride_2(crops, kernel=3))  # (N, 32, 48, 48)
         summary = self.trunk(features)  # (N, 32, 3, 3)
         mesh = self.mesh(summary).view(-1, MESH_POINTS, 3)
         xy, z = mesh[..., :2], mesh[..., 2:]
 
-        (lips,) = self.lips(features, xy)
-        left_eye, left_iris = self.left_eye(features, xy)
-        right_eye, right_iris = self.right_eye(features, xy)
-        refined = xy.clone()
-        refined[:, self.lips.points] = lips
-        refined[:, self.left_eye.points] = left_eye
-        refined[:, self.right_eye.points] = right_eye
-
+        if self._together is not None and len(crops) == 1 and not torch.is_grad_enabled():
+            refined = self._together(features, xy)
+        else:
+            parts = [region(features, xy) for region in (self.lips, self.left_eye, self.right_eye)]
+            refined = torch.cat([points for part in parts for points in part], dim=1)  # (N, 232, 2)
         # Regions refine x and y only. An iris has no depth of its own: it takes the mean of its eye's contour.
-        iris_z = [
-            z[:, eye.points[: regions.EYE_CONTOUR]].mean(dim=1, keepdim=True).expand_as(left_iris[..., :1])
-            for eye in (self.left_eye, self.right_eye)
-        ]
-        landmarks = torch.cat(
-            [
-                torch.cat([refined, left_iris, right_iris], dim=1),
-                torch.cat([z, *iris_z], dim=1),
-            ],
-            dim=2,
-        )
+        iris_z = z[:, self.contours].mean(dim=2).repeat_interleave(len(regions.LEFT_IRIS), dim=1)  # (N, 10, 1)
+        landmarks = torch.cat([torch.cat([xy, refined], dim=1)[:, self.order], torch.cat([z, iris_z], dim=1)], dim=2)
         return landmarks, self.face_flag(summary).flatten()

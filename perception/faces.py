@@ -20,6 +20,12 @@ def check_pictures(pictures: Sequence[Tensor]) -> None:
             )
 
 
+def check_confidence(value: float) -> None:
+    """Raise a ValueError unless the value may be a `min_confidence`."""
+    if not 0 < value <= 1:
+        raise ValueError(f"min_confidence must be above 0 and at most 1, not {value}")
+
+
 def largest_first(landmarks: Tensor, scores: Tensor, image_size: tuple[int, int]) -> Faces:
     """The faces of one picture, with the bounding boxes of their landmarks, by the area of these.
 

@@ -13,17 +13,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..common import threads
 from . import cropping, weight_files
 from .cropping import Squares
 from .detection import Detections, distinct
-from .detectors import DETECTORS, load
-from .engines import MOST_FACES, Faces
+from .detectors import DETECTORS
+from .engines import MIN_CONFIDENCE, MOST_FACES, Faces
 from .face_mesh import CROP_SIZE, FaceMesh
-from .faces import check_pictures
+from .faces import check_confidence, check_pictures
+from .networks import CPU_BATCH, GPU_BATCH, load, run
+from .pictures import batches
 from .vector import LANDMARKS, bounding_boxes
 
-CPU_BATCH = 16  # pictures or crops per pass: what suits a processor's caches …
-GPU_BATCH = 64  # … and what keeps an accelerator busy
 CROPS = 256  # at once, which bounds the memory
 ALLOCATOR_LESSON = 31 * 2**20  # bytes
 
@@ -32,8 +33,7 @@ class BundledLandmarker:
     """Finds faces and their landmarks in pictures of any size. Implements `engines.Landmarker`.
 
     `detector` says how faces are looked for (see detectors.py): `near`, `far` or `thorough`. Of each picture's faces
-    its surest `max_faces` are kept, if it gives them at least `min_confidence` (0…1) and the face mesh agrees that
-    they are faces. Boxes are the bounding boxes of the landmarks. The result for a picture does not depend on which
+    its surest `max_faces` are kept. Boxes are the bounding boxes of the landmarks. The result for a picture does not depend on which
     pictures come with it, up to rounding.
 
     All detectors share one identity: the landmarks are the face mesh's, and where exactly a detector lets it look moves
@@ -48,21 +48,17 @@ class BundledLandmarker:
         detector: str = "near",
         device: str | torch.device = "cpu",
         max_faces: int = MOST_FACES,
-        min_confidence: float = 0.5,
         weights: Path = weight_files.FOLDER,
     ) -> None:
         if detector not in DETECTORS:
             raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, not {detector!r}")
         if max_faces < 1:
             raise ValueError(f"max_faces must be at least 1, not {max_faces}")
-        if not 0 < min_confidence <= 1:
-            raise ValueError(f"min_confidence must lie above 0 and not above 1, not {min_confidence}")
         self.device = torch.device(device)
         self.max_faces = max_faces
-        self.min_confidence = min_confidence
-        self._batch = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
+        batch = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
         self.concurrent = True
-        self.portion = 1 if detector == "thorough" else self._batch
+        self.portion = 1 if detector == "thorough" else batch
         self._detector = DETECTORS[detector](self.device, weights)
         self._mesh = load(FaceMesh(), "face_mesh", self.device, weights)
         if self.device.type == "cpu":
@@ -70,20 +66,28 @@ class BundledLandmarker:
         digests = "".join(weight_files.read(weights / f"{name}.safetensors")[1] for name in ("blazeface", "face_mesh"))
         self.identity = f"mediapipe-face-mesh-bundled/1:{hashlib.sha256(digests.encode()).hexdigest()[:8]}"
 
-    @torch.no_grad()
-    def detect(self, pictures: Sequence[Tensor]) -> list[Faces]:
+    def detect(self, pictures: Sequence[Tensor], *, min_confidence: float = MIN_CONFIDENCE) -> list[Faces]:
         """Pictures, each (H, W, 3) uint8 RGB of any size, → the faces of each, on the CPU, the largest first.
 
+        Faces count if the detector gives them at least `min_confidence` (above 0, to 1) and the face mesh agrees that
+        they are faces. A processor's cores share the pictures out, with one thread each.
         Raises ValueError for a picture of another shape or type.
         """
         check_pictures(pictures)
-        starts = range(0, len(pictures), self._batch)
-        return [faces for start in starts for faces in self._detect(pictures[start : start + self._batch])]
+        check_confidence(min_confidence)
 
-    def _detect(self, pictures: Sequence[Tensor]) -> list[Faces]:
+        def in_batches(some: Sequence[Tensor]) -> list[Faces]:
+            return [faces for batch in batches(some, self.portion) for faces in self._detect(batch, min_confidence)]
+
+        with torch.inference_mode():  # less to keep track of in each of many small operations
+            shares = [pictures] if self.device.type != "cpu" else threads.split(pictures)
+            detected = [faces for part in threads.share(in_batches, shares) for faces in part]
+        return [Faces(faces.landmarks.clone(), faces.boxes.clone(), faces.scores.clone()) for faces in detected]
+
+    def _detect(self, pictures: Sequence[Tensor], min_confidence: float) -> list[Faces]:
         pictures = [picture.to(self.device) for picture in pictures]
         image_sizes = torch.tensor([picture.shape[:2] for picture in pictures])  # (N, 2)
-        found = self._detector.find(pictures, min_score=self.min_confidence, max_faces=self.max_faces)
+        found = self._detector.find(pictures, min_score=min_confidence, max_faces=self.max_faces)
         if not len(found.frames):
             return _by_picture(found, found.points.new_zeros(0, LANDMARKS, 3), image_sizes, self.max_faces)
         squares = cropping.squares_around(found.points)
@@ -91,7 +95,7 @@ class BundledLandmarker:
         xy = squares.locate(landmarks[..., :2] / CROP_SIZE - 0.5)  # (F, 478, 2) pixels
         found = replace(found, scores=self._detector.judge(found, xy, flags.sigmoid()))
         landmarks = cropping.normalise(landmarks, squares, image_sizes.to(self.device)[found.frames], CROP_SIZE)
-        keep = found.scores >= self.min_confidence
+        keep = found.scores >= min_confidence
         return _by_picture(found.take(keep), landmarks[keep], image_sizes, self.max_faces)
 
     def _read(self, pictures: Sequence[Tensor], frames: Tensor, squares: Squares) -> tuple[Tensor, Tensor]:
@@ -99,7 +103,7 @@ class BundledLandmarker:
         parts = []
         for some in torch.arange(len(frames), device=self.device).split(CROPS):
             crops = cropping.cut(pictures, frames[some], squares.take(some), CROP_SIZE)  # (F, 3, 192, 192)
-            parts += [self._mesh(part) for part in crops.split(self._batch)]
+            parts.append(run(self._mesh, crops))
         return torch.cat([landmarks for landmarks, _ in parts]), torch.cat([flags for _, flags in parts])
 
 

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from ..common.errors import MissingLibraryError, PerceptionClipError
-from .engines import MOST_FACES, PORTION, Faces
-from .faces import check_pictures, largest_first
+from .engines import MIN_CONFIDENCE, MOST_FACES, PORTION, Faces
+from .faces import check_confidence, check_pictures, largest_first
 from .regions import LEFT_IRIS, RIGHT_IRIS
 from .vector import LANDMARKS
 
@@ -69,18 +69,18 @@ def find_task(folders: Sequence[Path]) -> Path:
     )
 
 
-def open_landmarker(model: Path, *, max_faces: int = MOST_FACES, min_confidence: float = 0.5) -> MediaPipeLandmarker:
+def open_landmarker(model: Path, *, max_faces: int = MOST_FACES) -> MediaPipeLandmarker:
     """The landmarker with these options, made when first asked for and then kept.
 
     One that a changed file replaces is closed, and so is the one not asked for longest when more than `KEPT` are
     open: ask again rather than keep one. Raises as MediaPipeLandmarker does.
     """
-    key = (model.resolve(), max_faces, min_confidence)
+    key = (model.resolve(), max_faces)
     found = _open.pop(key, None)
     if found is not None and found.file_state != _file_state(model):
         found.close()
         found = None
-    _open[key] = found or MediaPipeLandmarker(model, max_faces=max_faces, min_confidence=min_confidence)
+    _open[key] = found or MediaPipeLandmarker(model, max_faces=max_faces)
     while len(_open) > KEPT:
         _open.pop(next(iter(_open))).close()
     return _open[key]
@@ -89,25 +89,28 @@ def open_landmarker(model: Path, *, max_faces: int = MOST_FACES, min_confidence:
 class MediaPipeLandmarker:
     """Finds faces and their landmarks with the Face Landmarker task, picture by picture on the processor.
 
-    Implements `engines.Landmarker`. Of each picture's faces the detector's surest `max_faces` are kept, if it
-    gives them at least `min_confidence` (0…1). The task does not tell how sure it is of a face, only that it is
-    as sure as it was asked to be: `scores` hold `min_confidence`.
+    Implements `engines.Landmarker`. Of each picture's faces the detector's surest `max_faces` are kept. The task does
+    not tell how sure it is of a face, only that it is as sure as it was asked to be: that is what `scores` hold.
 
-    The task is loaded here, once; `close()` frees it. Raises MediaPipeMissingError and TaskFileError.
+    The task is loaded here, and again when another `min_confidence` is asked for: it takes that when it is made.
+    `close()` frees it. Raises MediaPipeMissingError and TaskFileError.
     """
 
     portion = PORTION
     concurrent = False
 
-    def __init__(self, model: Path, *, max_faces: int = MOST_FACES, min_confidence: float = 0.5) -> None:
+    def __init__(self, model: Path, *, max_faces: int = MOST_FACES) -> None:
         if max_faces < 1:
             raise ValueError(f"max_faces must be at least 1, not {max_faces}")
-        if not 0 < min_confidence <= 1:
-            raise ValueError(f"min_confidence must lie above 0 and not above 1, not {min_confidence}")
         self.file_state = _file_state(model)
-        self.min_confidence = min_confidence
         self._model = model
-        content = _read_task(model)
+        self._max_faces = max_faces
+        self._content = _read_task(model)
+        self._open(MIN_CONFIDENCE)
+        digest = hashlib.sha256(self._content).hexdigest()
+        self.identity = f"mediapipe-face-landmarker/{self._version}:{digest[:8]}"
+
+    def _open(self, min_confidence: float) -> None:
         try:
             import mediapipe
             from mediapipe.tasks.python import BaseOptions
@@ -115,27 +118,27 @@ class MediaPipeLandmarker:
         except ImportError as error:
             raise MediaPipeMissingError(error) from error
         options = FaceLandmarkerOptions(
-            base_options=BaseOptions(model_asset_buffer=content),  # a path with an umlaut would fail on Windows
+            base_options=BaseOptions(model_asset_buffer=self._content),  # a path with an umlaut would fail on Windows
             running_mode=RunningMode.IMAGE,
-            num_faces=max_faces,
+            num_faces=self._max_faces,
             min_face_detection_confidence=min_confidence,
         )
         try:
             task = FaceLandmarker.create_from_options(options)
         except (RuntimeError, ValueError, FileNotFoundError) as error:
-            raise _not_a_task(model, error) from error
+            raise _not_a_task(self._model, error) from error
         except OSError as error:  # a system library that the wheel's own needs
             raise MediaPipeMissingError(error) from error
+        self._min_confidence = min_confidence
         self._detect = task.detect
         # Left to Python's cyclic garbage collector, a task waits for ever for its own thread, which is gone by then
         # (seen in mediapipe 1.2.3). So a reference is kept, here and in the registry of weakref.
         self._close = weakref.finalize(self, _close, task)
         self._image = mediapipe.Image
         self._rgb = mediapipe.ImageFormat.SRGB
-        digest = hashlib.sha256(content).hexdigest()
-        self.identity = f"mediapipe-face-landmarker/{mediapipe.__version__}:{digest[:8]}"
+        self._version = mediapipe.__version__
 
-    def detect(self, pictures: Sequence[Tensor]) -> list[Faces]:
+    def detect(self, pictures: Sequence[Tensor], *, min_confidence: float = MIN_CONFIDENCE) -> list[Faces]:
         """Pictures, each (H, W, 3) uint8 RGB of any size, → the faces of each, on the CPU, the largest first.
 
         Raises ValueError for a picture of another shape or type, RuntimeError after `close()`, and TaskFileError
@@ -144,6 +147,10 @@ class MediaPipeLandmarker:
         if not self._close.alive:
             raise RuntimeError("this MediaPipe landmarker has been closed; open another one")
         check_pictures(pictures)
+        check_confidence(min_confidence)
+        if min_confidence != self._min_confidence:
+            self.close()
+            self._open(min_confidence)
         return [self._find(picture) for picture in pictures]
 
     def close(self) -> None:
@@ -162,11 +169,11 @@ class MediaPipeLandmarker:
             raise _not_a_task(self._model, f"it gives {len(points[0])} landmarks, not {LANDMARKS}")
         landmarks = torch.tensor(points, dtype=torch.float32).view(-1, LANDMARKS, 3)
         landmarks[..., 2] /= _depth_unit(landmarks, height, width)[:, None]
-        scores = torch.full((len(landmarks),), self.min_confidence)
+        scores = torch.full((len(landmarks),), self._min_confidence)
         return largest_first(landmarks, scores, (height, width))
 
 
-_open: dict[tuple[Path, int, float], MediaPipeLandmarker] = {}  # the one asked for last comes last
+_open: dict[tuple[Path, int], MediaPipeLandmarker] = {}  # the one asked for last comes last
 _failed: list[Any] = []  # tasks that could not be closed
 
 

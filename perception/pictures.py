@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     Pictures = Picture | Sequence[Picture]
 
 MAX_FLOAT = 16.0  # a float picture beyond this is in 0…255 by mistake; below it is merely overexposed
+
+
+BATCH_BYTES = 256 << 20  # of pixels worked on at once: ten pictures of 4K
 
 
 class PictureError(PerceptionClipError, ValueError):
@@ -65,6 +68,20 @@ def separate(pictures: Pictures) -> list[Picture]:
         single = pictures.ndim == 2 or (pictures.ndim == 3 and pictures.shape[-1] in (1, 3, 4))
         return [pictures] if single else list(pictures)
     return list(pictures)
+
+
+def batches(pictures: Iterable[Tensor], count: int) -> Iterator[list[Tensor]]:
+    """Return the pictures in lists of at most `count`, and of at most `BATCH_BYTES` where they hold more than one."""
+    batch: list[Tensor] = []
+    size = 0
+    for picture in pictures:
+        if batch and (len(batch) == count or size + picture.nbytes > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(picture)
+        size += picture.nbytes
+    if batch:
+        yield batch
 
 
 def to_picture(picture: Picture, index: int) -> Tensor:

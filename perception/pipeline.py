@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from .engines import EmotionModel, Faces, Landmarker
-from .pictures import separate, to_picture
+from .engines import MIN_CONFIDENCE, EmotionModel, Faces, Landmarker
+from .pictures import batches, separate, to_picture
 from .selection import Selection
 from .tracking import Tracker
 from .vector import EMOTIONS, LANDMARKS, Perceptions, pack
@@ -29,7 +28,7 @@ class PerceptionPipeline:
         emotion_model: judges them; the bundled expression model when None.
         device: where the bundled landmarker runs; a given one stays where it is. All behind it runs on the CPU.
         detector: of the bundled landmarker: near, far or thorough (perception/detectors.py).
-        min_confidence: faces that the detector is less sure of are dropped, 0…1 (bundled landmarker).
+        min_confidence: faces that the landmarker is less sure of are dropped, 0…1.
         selection: which faces of a picture count, and in which order; at most ten, the largest first, when None.
     """
 
@@ -40,19 +39,20 @@ class PerceptionPipeline:
         *,
         device: str | torch.device = "cpu",
         detector: str = "near",
-        min_confidence: float = 0.5,
+        min_confidence: float = MIN_CONFIDENCE,
         selection: Selection | None = None,
     ) -> None:
         if landmarker is None:
             from .landmarker import BundledLandmarker
 
-            landmarker = BundledLandmarker(detector=detector, device=device, min_confidence=min_confidence)
+            landmarker = BundledLandmarker(detector=detector, device=device)
         if emotion_model is None:
             from .expression import ExpressionModel
 
             emotion_model = ExpressionModel.load()
         self.landmarker = landmarker
         self.emotion_model = emotion_model
+        self.min_confidence = min_confidence
         self.selection = selection or Selection()
 
     def __call__(
@@ -71,11 +71,11 @@ class PerceptionPipeline:
         faces: list[Faces] = []
         tracks: list[int] = []
         emotions: list[Tensor] = []
-        while portion := list(islice(items, self.landmarker.portion)):
-            chunk = [to_picture(item, len(faces) + i) for i, item in enumerate(portion)]
+        for chunk in batches((to_picture(item, index) for index, item in enumerate(items)), self.landmarker.portion):
+            detected = self.landmarker.detect(chunk, min_confidence=self.min_confidence)
             found = [
                 self.selection(all_faces, *picture.shape[:2])
-                for picture, all_faces in zip(chunk, self.landmarker.detect(chunk), strict=True)
+                for picture, all_faces in zip(chunk, detected, strict=True)
             ]
             emotions.append(self.emotion_model.classify(chunk, found))
             for picture, chosen in zip(chunk, found, strict=True):

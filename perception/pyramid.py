@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .blazeface import INPUT_SIZE, MULTIPLE, BlazeFace
 from .detection import Detections, move, weighted_nms
+from .networks import run
 
 SMALL = 640  # pixels: a picture whose longer side is shorter than this is enlarged, twofold, too
 PART = 1024  # pixels: larger ones are worked on in parts, which bounds the memory …
@@ -79,7 +80,7 @@ def _starts(length: int) -> range:
 
 def _candidates(detector: BlazeFace, part: Tensor, min_score: float) -> tuple[Tensor, Tensor]:
     """The likely ones: points (N, K, 8, 2) in pixels of the part and scores (N, K), some below `min_score`."""
-    points, logits = detector(part.to(memory_format=torch.channels_last))
+    points, logits = run(detector, part)
     scores = logits.sigmoid()
     most = int((scores >= min_score).sum(dim=1).amax())
     scores, order = scores.topk(most, dim=1)

@@ -12,6 +12,7 @@ from .blazeface import LEFT_EYE, BlazeFace
 from .blazeface_full_range import BlazeFaceFullRange
 from .cropping import FACE_MARGIN, cut, squares_around
 from .detection import Detections, weighted_nms
+from .networks import run
 
 SEEN = 0.3  # the score at one look that makes the next one worth it
 VIEW, SHARE = 128, 0.3  # pixels per side of a view, and how much of it the face takes up
@@ -76,7 +77,7 @@ def look(
     parts = []
     for some in torch.arange(len(found.frames), device=device).split(CPU_VIEWS if device.type == "cpu" else GPU_VIEWS):
         views = cut(pictures, found.frames[some], squares.take(some), size) * 2 - 1
-        parts.append(_middle(*network(views.to(memory_format=torch.channels_last)), size=size, face=size * share))
+        parts.append(_middle(*run(network, views), size=size, face=size * share))
     points, scores = (torch.cat(each) for each in zip(*parts, strict=True))
     on_picture = squares.locate(points / size - 0.5)
     on_picture[:, 1] = points[:, 1] / size * squares.sides[:, None]  # the box's size is no position

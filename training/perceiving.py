@@ -56,18 +56,18 @@ def pipeline_of(options: argparse.Namespace) -> PerceptionPipeline:
     if options.landmarker == MEDIAPIPE:
         if options.landmarker_model is None:
             raise InputError("--landmarker mediapipe needs --landmarker-model FILE, MediaPipe's face_landmarker.task")
-        landmarker = MediaPipeLandmarker(options.landmarker_model, min_confidence=options.min_confidence)
+        landmarker = MediaPipeLandmarker(options.landmarker_model)
     elif options.landmarker_model is not None:
         raise InputError("--landmarker-model goes with --landmarker mediapipe")
     else:
-        landmarker = BundledLandmarker(
-            device=options.device, detector=options.detector, min_confidence=options.min_confidence
-        )
+        landmarker = BundledLandmarker(device=options.device, detector=options.detector)
     emotion_model: EmotionModel | None = None
     if options.emotion_model != BUNDLED:
         emotion_model = TransformersEmotions(options.emotion_model, device=options.device)
     selection = Selection(order=options.face, max_faces=1)
-    return PerceptionPipeline(landmarker, emotion_model, device=options.device, selection=selection)
+    return PerceptionPipeline(
+        landmarker, emotion_model, min_confidence=options.min_confidence, selection=selection
+    )
 
 
 def finding(options: argparse.Namespace) -> str:

@@ -162,5 +162,5 @@ def test_thorough_keeps_the_surest_faces(thorough: BundledLandmarker, shared_dat
     (every,) = thorough.detect([picture])
     (two,) = BundledLandmarker(detector="thorough", max_faces=2).detect([picture])
     assert sorted(two.scores.tolist()) == pytest.approx(sorted(every.scores.tolist())[-2:], abs=1e-4)
-    (sure,) = BundledLandmarker(detector="thorough", min_confidence=0.87).detect([picture])
+    (sure,) = thorough.detect([picture], min_confidence=0.87)
     assert 0 < len(sure) == int((every.scores >= 0.87).sum()) < 5

@@ -147,10 +147,10 @@ def test_max_faces_keeps_the_surest(landmarker: BundledLandmarker, pair: Tensor)
     torch.testing.assert_close(one.landmarks[0], both.landmarks[1], atol=1e-4, rtol=0)
 
 
-def test_min_confidence_decides_what_counts(photos: dict[str, Tensor]) -> None:
+def test_min_confidence_decides_what_counts(landmarker: BundledLandmarker, photos: dict[str, Tensor]) -> None:
     astronaut = photos["astronaut"]  # her score is 0.92
-    assert len(BundledLandmarker(min_confidence=0.9).detect([astronaut])[0]) == 1
-    assert len(BundledLandmarker(min_confidence=0.95).detect([astronaut])[0]) == 0
+    assert len(landmarker.detect([astronaut], min_confidence=0.9)[0]) == 1
+    assert len(landmarker.detect([astronaut], min_confidence=0.95)[0]) == 0
 
 
 @pytest.mark.parametrize(
@@ -164,14 +164,15 @@ def test_uniform_pictures_of_any_shape_hold_no_face(
     assert faces.landmarks.shape == (0, 478, 3) and faces.boxes.shape == (0, 4) and faces.scores.shape == (0,)
 
 
-def test_noise_and_slivers_of_a_face_give_finite_numbers(photos: dict[str, Tensor]) -> None:
-    # A bar so low that anything is cropped and measured, even where no face is.
-    eager = BundledLandmarker(min_confidence=1e-6)
+def test_noise_and_slivers_of_a_face_give_finite_numbers(
+    landmarker: BundledLandmarker, photos: dict[str, Tensor]
+) -> None:
     random = np.random.default_rng(0)
     sizes = [(1, 1), (3, 1), (1, 5), (16, 9000), (64, 64), (333, 77)]
     pictures = [torch.from_numpy(random.integers(0, 256, (*size, 3), np.uint8)) for size in sizes]
     pictures += [photos["astronaut"][:, 200:201], photos["astronaut"][100:101], photos["astronaut"][:, 215:]]
-    for faces in eager.detect(pictures):
+    # A bar so low that anything is cropped and measured, even where no face is.
+    for faces in landmarker.detect(pictures, min_confidence=1e-6):
         assert all(t.isfinite().all() for t in (faces.landmarks, faces.boxes, faces.scores))
 
 
@@ -212,10 +213,12 @@ def test_another_shape_or_type_is_refused_by_name(landmarker: BundledLandmarker,
         landmarker.detect([good, picture])
 
 
-@pytest.mark.parametrize("arguments", [{"max_faces": 0}, {"min_confidence": 0.0}, {"min_confidence": 1.5}])
-def test_senseless_settings_are_refused(arguments: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=next(iter(arguments))):
-        BundledLandmarker(**arguments)
+def test_senseless_settings_are_refused(landmarker: BundledLandmarker) -> None:
+    with pytest.raises(ValueError, match="max_faces"):
+        BundledLandmarker(max_faces=0)
+    for confidence in (0.0, 1.5, float("nan")):
+        with pytest.raises(ValueError, match="min_confidence"):
+            landmarker.detect([], min_confidence=confidence)
 
 
 def test_an_unknown_detector_is_refused_with_the_choice() -> None:

@@ -152,8 +152,8 @@ def test_options_reach_the_task(landmarker: MediaPipeLandmarker, task: Path, sha
     picture = read(shared_data / "faces" / "two_people.jpg")
     assert len(landmarker.detect([picture])[0]) == 2
     assert len(MediaPipeLandmarker(task, max_faces=1).detect([picture])[0]) == 1
-    sure = MediaPipeLandmarker(task, min_confidence=0.99)
-    assert len(sure.detect([picture])[0]) == 0
+    assert len(landmarker.detect([picture], min_confidence=0.99)[0]) == 0
+    assert len(landmarker.detect([picture])[0]) == 2  # as before
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (2, 2), (10000, 16), (16, 10000), (1, 3000)])
@@ -208,10 +208,12 @@ def test_one_instance_per_option_set_and_closed_when_replaced(
     second.close()  # again: no harm
 
 
-@pytest.mark.parametrize("arguments", [{"max_faces": 0}, {"min_confidence": 0.0}, {"min_confidence": 1.5}])
-def test_senseless_settings_are_refused(tmp_path: Path, arguments: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=next(iter(arguments))):
-        MediaPipeLandmarker(tmp_path / TASK_NAME, **arguments)
+def test_senseless_settings_are_refused(landmarker: MediaPipeLandmarker, photo: Tensor, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="max_faces"):
+        MediaPipeLandmarker(tmp_path / TASK_NAME, max_faces=0)
+    for confidence in (0.0, 1.5, float("nan")):
+        with pytest.raises(ValueError, match="min_confidence"):
+            landmarker.detect([photo], min_confidence=confidence)
 
 
 def test_find_task_takes_the_first_folder_that_has_it(tmp_path: Path) -> None:
