@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import PerceptionClipError
+from ..common.words import counted
 from .cropping import Squares, cut
 from .engines import Faces
 from .regions import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
@@ -120,7 +121,7 @@ def order_of_labels(id2label: Mapping[int, str], name: str) -> list[int]:
         hint = '. Its labels have no names: write them into "id2label" of its config.json if you know their order'
     raise EmotionModelError(
         f"the emotion model {name} does not tell exactly these seven emotions apart: {', '.join(EMOTIONS)}. It has "
-        f"{len(labels)} labels: {_listed(labels)} ("
+        f"{counted(len(labels), 'label')}: {_listed(labels)} ("
         + "; ".join(f"{fault}: {_listed(words)}" for fault, words in faults if words)
         + f"){hint}"
     )
