@@ -152,7 +152,7 @@ def face_crops(picture: Tensor, landmarks: Tensor) -> list[Tensor]:
 def _squares(landmarks: Tensor, height: int, width: int) -> Squares:
     """The square around each face, turned until the line between its eyes is level."""
     points = landmarks[..., :2] * landmarks.new_tensor([width, height])  # (F, 478, 2) pixels
-    eyes = points[:, RIGHT_EYE_CORNERS].mean(dim=1) - points[:, LEFT_EYE_CORNERS].mean(dim=1)
+    eyes = points[:, LEFT_EYE_CORNERS].mean(dim=1) - points[:, RIGHT_EYE_CORNERS].mean(dim=1)
     angles = torch.atan2(eyes[:, 1], eyes[:, 0])
     unit = Squares(centres=torch.zeros_like(eyes), sides=torch.ones_like(angles), angles=angles)
     upright = points @ unit.axes  # turned back: a rotation's inverse is its transpose

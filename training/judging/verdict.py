@@ -100,7 +100,8 @@ def _alike(held: Evaluation) -> list[str]:
     if not held.alike:
         return []
     return [
-        f"All faces are alike: the landmarks of the {counted(held.trained, 'training row')} are one face, so that only the "
+        f"All faces are alike: the landmarks of the {counted(held.trained, 'training row')} are one face, so that "
+        "only the "
         "emotion probabilities can tell prompts apart. Add pictures of other faces and expressions."
     ]
 
