@@ -28,7 +28,7 @@ NO_LETTER = "\U0010fffe"  # what no font has, and draws as its box
 def font_for(text: str, size: int) -> Font:
     """Return Pillow's own font in `size` pixels, or the one of the system that has the most of the text's letters.
 
-    Logs, once for each set of letters, which of them no font here has.
+    If no font here has them all, they are drawn as boxes, and the log says so, once.
     """
     missing = frozenset(letter for letter in text if not _in_own(letter))
     name = _system_font(missing) if missing else None
@@ -57,11 +57,16 @@ def _system_font(letters: frozenset[str]) -> str | None:
         if not left:
             break
     if left:
-        log.warning(
-            "Perception CLIP: no font on this system has %s, drawn as boxes; install one, such as Noto Sans CJK",
-            "".join(sorted(left)),
-        )
+        _say_so()
     return best
+
+
+@lru_cache(maxsize=1)  # once is enough
+def _say_so() -> None:
+    log.warning(
+        "Perception CLIP: some letters of prompts are drawn as boxes, as no font on this system has them; install one, "
+        "such as Noto Sans CJK"
+    )
 
 
 @lru_cache(maxsize=1)
