@@ -131,7 +131,7 @@ def file_state(path: Path | None) -> str:
 
 def expression_model() -> ExpressionModel:
     """The bundled expression model on the CPU, where perceptions are; read when first needed."""
-    return _bundled_emotions("cpu")
+    return _bundled_emotions()
 
 
 def datasets_folder() -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from comfy_api.latest import io
 from PIL import Image
 
+from ..common.words import counted
 from ..projection.checkpoint import Checkpoint
 from ..training.fitting import Fitted, fit
 from ..training.learning.run import Epoch
@@ -50,7 +51,7 @@ def outcome(fitted: Fitted, *notes: str) -> io.NodeOutput:
     """A trained checkpoint's name, its picture, and what there is to say of it."""
     assert fitted.evaluation is not None and fitted.verdict is not None  # it is None for stopped runs, which raise here
     picture = result_picture(fitted.history, fitted.evaluation, fitted.verdict)
-    made = f"{fitted.path.name}: the best of {len(fitted.history)} epochs was {fitted.best_epoch}"
+    made = f"{fitted.path.name}: the best of {counted(len(fitted.history), 'epoch')} was {fitted.best_epoch}"
     return reported(fitted.path, fitted.verdict.sentences, picture, [made, *notes], str(fitted.evaluation))
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError
+from ..common.words import counted
 from .alignment import normalised
 from .editing import FLOOR, changed
 from .expression import ExpressionModel
@@ -44,7 +45,8 @@ def add_difference(
     for name, faces in (("b", b), ("c", c)):
         if len(faces) not in (1, len(a)):
             raise InputError(
-                f"{len(a)} faces in a cannot be paired with {len(faces)} in {name}: faces are paired in their order, "
+                f"{counted(len(a), 'face')} in a cannot be paired with {len(faces)} in {name}: faces are paired in "
+                "their order, "
                 "so use as many, or a single one, which then serves all"
             )
     pose, start, end = (model.align(faces.landmarks, faces.image_sizes) for faces in (a, c, b))

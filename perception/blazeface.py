@@ -17,7 +17,7 @@ from .side_by_side import Part, prepare
 INPUT_SIZE = 128  # pixels: what the network was trained on
 MULTIPLE = 16  # height and width must be multiples of this
 POINTS = 8  # per candidate: box centre, box size, and six key points
-LEFT_EYE, RIGHT_EYE = 2, 3  # key points among those eight; left and right as the picture shows them
+RIGHT_EYE, LEFT_EYE = 2, 3  # key points among those eight; left and right are the person's
 
 FINE = (8, 2, 88)  # pixels per cell, candidates per cell, channels
 COARSE = (16, 6, 96)
@@ -69,7 +69,7 @@ class BlazeFace(nn.Module):
     """(N, 3, H, W) RGB in −1…1 → points (N, K, 8, 2) in pixels and logits (N, K), K = 14 · H/16 · W/16.
 
     H and W are multiples of 16; the network was trained on 128 × 128. The points are the box's centre, its width
-    and height, and six key points (left eye, right eye, nose tip, mouth, left ear, right ear); the sigmoid of a
+    and height, and six key points (right eye, left eye, nose tip, mouth, right ear, left ear); the sigmoid of a
     logit is the score.
     """
 

@@ -41,15 +41,23 @@ class Canvas:
 
 
 def wrapped(words: str, text: int, width: float) -> Iterator[str]:
-    """Lines of up to so many pixels; a word that is longer is cut, and letters lose accents, which the font has not."""
-    line, plain = "", (mark for mark in unicodedata.normalize("NFKD", words) if not unicodedata.combining(mark))
-    for word in "".join(mark if mark.isprintable() else " " for mark in plain).split():
+    """Lines of up to so many pixels; a word that is longer is cut, and Latin letters lose accents."""
+    line = ""
+    for word in "".join(
+        mark if mark.isprintable() else " " for mark in map(_plain, unicodedata.normalize("NFC", words))
+    ).split():
         longer = f"{line} {word}".lstrip()
         if line and text_width(longer, text) > width:
             yield cut(line, text, width)
             longer = word
         line = longer
     yield cut(line, text, width)
+
+
+def _plain(letter: str) -> str:
+    """A Latin letter without its accent, which few fonts have on every letter; others as they are."""
+    base = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
+    return base if base.isascii() else letter
 
 
 def cut(words: str, text: int, width: float) -> str:

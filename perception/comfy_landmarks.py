@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError
+from ..common.words import counted
 from .engines import PORTION, Faces
 from .faces import check_pictures, largest_first
 from .vector import LANDMARKS
@@ -62,7 +63,9 @@ class ComfyLandmarks:
         check_pictures(pictures)
         start, self._next = self._next, self._next + len(pictures)
         if self._next > len(self):
-            raise InputError(f"the face landmarks are for {len(self)} pictures, and there are more; {SAME_PICTURES}")
+            raise InputError(
+                f"the face landmarks are for {counted(len(self), 'picture')}, and there are more; {SAME_PICTURES}"
+            )
         for index, picture in enumerate(pictures, start):
             size = tuple(picture.shape[:2])
             if size != self._image_size:

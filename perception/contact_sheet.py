@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..common.words import counted
 from . import panels
 from .alignment import true_proportions
 from .sketch import Sketch, stamp
@@ -46,7 +47,9 @@ def contact_sheet(vectors: Tensor, image_sizes: Tensor, captions: Sequence[str],
     """
     faces = validate(vectors)
     if len(captions) != len(faces):
-        raise ValueError(f"{len(faces)} faces came with {len(captions)} captions; give one for each")
+        raise ValueError(
+            f"{counted(len(faces), 'face')} came with {counted(len(captions), 'caption')}; give one for each"
+        )
     if not len(faces):
         return _nothing()
     landmarks, emotions = split(faces)

@@ -40,7 +40,7 @@ class Squares:
 
 def squares_around(points: Tensor) -> Squares:
     """A detector's points (F, 8, 2), in pixels of the picture → the crops that the face mesh wants."""
-    eyes = points[:, RIGHT_EYE] - points[:, LEFT_EYE]
+    eyes = points[:, LEFT_EYE] - points[:, RIGHT_EYE]
     return Squares(
         centres=points[:, 0],
         sides=points[:, 1].amax(dim=1) * FACE_MARGIN,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from ..common.words import counted
 from . import panels
 from .arranger import Arranger, Note
 from .layout import Scene
@@ -39,7 +40,7 @@ def draw_batch(
     checked = to_pictures(pictures)
     if len(checked) != perceptions.frame_count:
         raise ValueError(
-            f"{len(checked)} pictures do not go with perceptions of {perceptions.frame_count}: "
+            f"{counted(len(checked), 'picture')} came with perceptions of {perceptions.frame_count}: "
             "give the pictures that they were made from"
         )
     overlay = Overlay(mesh=mesh, tracks=tracks)

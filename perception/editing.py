@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError
+from ..common.words import counted
 from .alignment import normalised
 from .expression import ExpressionModel
 from .joining import both
@@ -75,7 +76,8 @@ def mix(first: Perceptions, second: Perceptions, share: float, model: Expression
         return first
     if len(second) not in (1, len(first)):
         raise InputError(
-            f"{len(first)} faces cannot be mixed with {len(second)}: faces are paired in their order, so mix with "
+            f"{counted(len(first), 'face')} cannot be mixed with {len(second)}: faces are paired in their order, so "
+            "mix with "
             "as many, or with a single one, which then serves all"
         )
     if len(second) < len(first):

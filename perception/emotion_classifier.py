@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import PerceptionClipError
+from ..common.words import counted
 from .cropping import Squares, cut
 from .engines import Faces
 from .regions import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
@@ -120,7 +121,7 @@ def order_of_labels(id2label: Mapping[int, str], name: str) -> list[int]:
         hint = '. Its labels have no names: write them into "id2label" of its config.json if you know their order'
     raise EmotionModelError(
         f"the emotion model {name} does not tell exactly these seven emotions apart: {', '.join(EMOTIONS)}. It has "
-        f"{len(labels)} labels: {_listed(labels)} ("
+        f"{counted(len(labels), 'label')}: {_listed(labels)} ("
         + "; ".join(f"{fault}: {_listed(words)}" for fault, words in faults if words)
         + f"){hint}"
     )
@@ -151,7 +152,7 @@ def face_crops(picture: Tensor, landmarks: Tensor) -> list[Tensor]:
 def _squares(landmarks: Tensor, height: int, width: int) -> Squares:
     """The square around each face, turned until the line between its eyes is level."""
     points = landmarks[..., :2] * landmarks.new_tensor([width, height])  # (F, 478, 2) pixels
-    eyes = points[:, RIGHT_EYE_CORNERS].mean(dim=1) - points[:, LEFT_EYE_CORNERS].mean(dim=1)
+    eyes = points[:, LEFT_EYE_CORNERS].mean(dim=1) - points[:, RIGHT_EYE_CORNERS].mean(dim=1)
     angles = torch.atan2(eyes[:, 1], eyes[:, 0])
     unit = Squares(centres=torch.zeros_like(eyes), sides=torch.ones_like(angles), angles=angles)
     upright = points @ unit.axes  # turned back: a rotation's inverse is its transpose

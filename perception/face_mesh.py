@@ -174,13 +174,14 @@ class FaceMesh(nn.Module):
         )
         self.mesh = nn.Conv2d(32, MESH_POINTS * 3, 3)
         self.face_flag = nn.Conv2d(32, 1, 3)
-        iris = len(regions.LEFT_IRIS)
+        iris = len(regions.RIGHT_IRIS)
         self.lips = _Region(regions.LIPS, regions.LIP_CORNERS, {"lips": len(regions.LIPS)})
+        # The original names these layers, and so the weights, by the picture's sides.
         self.left_eye = _Region(
-            regions.LEFT_EYE, regions.LEFT_EYE_CORNERS, {"eye": len(regions.LEFT_EYE), "iris": iris}
+            regions.RIGHT_EYE, regions.RIGHT_EYE_CORNERS, {"eye": len(regions.RIGHT_EYE), "iris": iris}
         )
         self.right_eye = _Region(
-            regions.RIGHT_EYE, regions.RIGHT_EYE_CORNERS, {"eye": len(regions.RIGHT_EYE), "iris": iris}
+            regions.LEFT_EYE, regions.LEFT_EYE_CORNERS, {"eye": len(regions.LEFT_EYE), "iris": iris}
         )
 
         # Where each landmark is among the trunk's points and those of the regions, one after the other.

@@ -183,7 +183,7 @@ def _depth_unit(landmarks: Tensor, height: int, width: int) -> Tensor:
     The task measures depth in lengths along the face's own x axis, as normalised coordinates count it (MediaPipe,
     LandmarkProjectionCalculator). With the head on its side that axis runs down the picture: image heights.
     """
-    pupils = landmarks[:, RIGHT_IRIS[0], :2] - landmarks[:, LEFT_IRIS[0], :2]  # (F, 2)
+    pupils = landmarks[:, LEFT_IRIS[0], :2] - landmarks[:, RIGHT_IRIS[0], :2]  # (F, 2)
     across, down = (pupils * pupils.new_tensor([width, height])).unbind(dim=1)
     angle = torch.atan2(down, across)
     return torch.hypot(angle.cos(), angle.sin() * (width / height))

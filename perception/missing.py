@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError, PerceptionClipError
+from ..common.words import counted
 from .alignment import normalised
 from .expression import ExpressionModel
 from .vector import EMOTIONS, NEUTRAL, Perceptions, bounding_boxes, pack
@@ -41,7 +42,8 @@ def fill(perceptions: Perceptions, missing: str, image_size: tuple[int, int]) ->
     if missing == "error":
         shown = ", ".join(map(str, empty[:10])) + (", …" if len(empty) > 10 else "")
         raise NoFaceError(
-            f"no face in {len(empty)} of {perceptions.frame_count} pictures (counted from 0: {shown}). Use pictures "
+            f"no face in {len(empty)} of {counted(perceptions.frame_count, 'picture')} (counted from 0: {shown}). Use "
+            "pictures "
             "with a visible face, another detector or a lower min_confidence, or set missing to something else"
         )
     if missing == "neutral":

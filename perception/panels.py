@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from ..common.fonts import font_for
 from .vector import EMOTIONS
 
 Colour = tuple[int, int, int]
@@ -155,7 +156,7 @@ def letters(words: str, text: int) -> Image.Image:
     zoom = enlargement(text)
     width, height = round(text_width(words, text)) + 3, 2 * round(0.75 * text)
     layer = Image.new("L", (width * zoom, height * zoom))
-    ImageDraw.Draw(layer).text((zoom, height * zoom / 2), words, 255, font(text * zoom), anchor="lm")
+    ImageDraw.Draw(layer).text((zoom, height * zoom / 2), words, 255, font_for(words, text * zoom), anchor="lm")
     return layer.reduce(zoom)
 
 
@@ -170,9 +171,4 @@ def label_width(text: int) -> float:
 @lru_cache(maxsize=1024)
 def text_width(words: str, text: int) -> float:
     """In pixels, at letters of `text` pixels; measured large, where it is not rounded."""
-    return float(font(100).getlength(words)) * text / 100
-
-
-@lru_cache(maxsize=64)
-def font(height: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(height)
+    return float(font_for(words, 100).getlength(words)) * text / 100

@@ -32,7 +32,7 @@ def spread(perceptions: Perceptions, frames: int, easing: str) -> Perceptions:
     if easing not in EASINGS:
         raise InputError(f"easing cannot be {easing!r}; choose one of {', '.join(EASINGS)}")
     if frames < 1:
-        raise InputError(f"faces cannot be spread over {frames} frames; use 1 or more")
+        raise InputError(f"the number of frames cannot be {frames}; use 1 or more")
     keys = first_faces(perceptions)
     if len(keys) == 0:
         return replace(keys, frame_count=frames)

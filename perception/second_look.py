@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from .blazeface import LEFT_EYE, BlazeFace
+from .blazeface import RIGHT_EYE, BlazeFace
 from .blazeface_full_range import BlazeFaceFullRange
 from .cropping import FACE_MARGIN, cut, squares_around
 from .detection import Detections, weighted_nms
@@ -56,7 +56,7 @@ class SecondLook:
     def judge(self, found: Detections, landmarks: Tensor, flags: Tensor) -> Tensor:
         """Implements `detectors.Detector`."""
         seen = torch.stack([landmarks[:, list(points)].mean(dim=1) for points in KEY_POINTS], dim=1)
-        distances = (seen - found.points[:, LEFT_EYE : LEFT_EYE + len(KEY_POINTS)]).norm(dim=2).mean(dim=1)
+        distances = (seen - found.points[:, RIGHT_EYE : RIGHT_EYE + len(KEY_POINTS)]).norm(dim=2).mean(dim=1)
         scores: Tensor = found.scores - DISAGREEMENT * distances / found.points[:, 1].amax(dim=1) - UNSEEN * (1 - flags)
         return scores
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError
+from ..common.words import counted
 from .vector import Perceptions, bounding_boxes, pack
 
 SPEED_CUTOFF = 1.0  # hertz; the paper's
@@ -33,7 +34,9 @@ def smooth(perceptions: Perceptions, amount: float, times: Sequence[float]) -> P
     if not 0 <= amount <= 1:
         raise InputError(f"smoothing must lie between 0 and 1, not {amount}")
     if len(times) != perceptions.frame_count:
-        raise ValueError(f"{len(times)} times do not go with {perceptions.frame_count} pictures")
+        raise ValueError(
+            f"there must be a time for each of {counted(perceptions.frame_count, 'picture')}, not {len(times)}"
+        )
     if amount == 0 or len(perceptions) == 0:
         return perceptions
     cutoff = 10 ** (1 - 2 * amount)

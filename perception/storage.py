@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from ..common.errors import PerceptionClipError
+from ..common.words import counted
 from .files import atomic_path
 from .names import is_name
 from .vector import DIM, Perceptions
@@ -153,7 +154,9 @@ def _check_header(path: Path, slices: dict[str, Any]) -> None:
         raise PerceptionFileError(path, f"damaged: holds other tensors than {', '.join(COLUMNS)}; save the faces anew")
     faces = (slices["vectors"].get_shape() or [0])[0]
     if faces > MAX_FACES:
-        raise PerceptionFileError(path, f"holds {faces} faces, and at most {MAX_FACES} are read; save fewer in a file")
+        raise PerceptionFileError(
+            path, f"holds {counted(faces, 'face')}, and at most {MAX_FACES} are read; save fewer in a file"
+        )
     for name, (_, word, row) in COLUMNS.items():
         actual, wanted = (slices[name].get_dtype(), slices[name].get_shape()), (word, [faces, *row])
         if actual != wanted:
@@ -167,7 +170,7 @@ def _check(path: Path, perceptions: Perceptions) -> None:
     if type(frame_count) is not int or not 0 <= frame_count <= MAX_FRAMES:
         raise PerceptionFileError(path, f"the number of frames is {frame_count!r}, not 0 to {MAX_FRAMES}")
     if len(perceptions) > MAX_FACES:
-        raise PerceptionFileError(path, f"{len(perceptions)} faces are more than the {MAX_FACES} that fit in a file")
+        raise PerceptionFileError(path, f"{counted(len(perceptions), 'face')}, and at most {MAX_FACES} fit in a file")
     for what in ("landmarker", "emotion_model"):
         identity = getattr(perceptions, what)
         if not isinstance(identity, str) or len(identity) > MAX_IDENTITY or not identity.isprintable():

@@ -1,6 +1,6 @@
 """Which of the 478 landmarks make up the features of a face, as lines to draw, and the triangles between them.
 
-"Left" and "right" are the person's own, as in MediaPipe. Indices within a line follow one another around the
+Left and right are the person's own (perception/regions.py). Indices within a line follow one another around the
 feature.
 """
 
@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from . import weight_files
+from .regions import LEFT_IRIS, RIGHT_IRIS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +44,7 @@ FEW_LINES = (
     (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291),  # lower edge
 )
 FEATURES = (*RIGHT_EYE, *LEFT_EYE, *RIGHT_BROW, *LEFT_BROW, *OUTER_LIPS)
-IRISES = ((468, (469, 470, 471, 472)), (473, (474, 475, 476, 477)))  # centre, rim
+IRISES = tuple((iris[0], iris[1:]) for iris in (RIGHT_IRIS, LEFT_IRIS))  # centre, rim
 
 
 @lru_cache(maxsize=1)

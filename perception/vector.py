@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError
+from ..common.words import counted
 
 LANDMARKS = 478
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # FER2013's order
@@ -68,7 +69,7 @@ def validate(vectors: Tensor) -> Tensor:
     for bad, reason in problems:
         rows = bad.nonzero()[:, 0].tolist()
         if rows:
-            more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
+            more = f" (and {counted(len(rows) - 1, 'more row')})" if len(rows) > 1 else ""
             raise InputError(f"perception row {rows[0]} {reason}{more}")
     return vectors
 
@@ -125,7 +126,7 @@ class Perceptions:
         ):
             actual = tuple(getattr(self, name).shape)
             if actual != shape:
-                raise ValueError(f"{name} must have the shape {shape} for {count} faces, not {actual}")
+                raise ValueError(f"{name} must have the shape {shape} for {counted(count, 'face')}, not {actual}")
 
     def __len__(self) -> int:
         return len(self.vectors)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import PerceptionClipError
+from ..common.words import counted
 from .pictures import to_picture
 
 if TYPE_CHECKING:
@@ -105,9 +106,11 @@ class Video:
         if not number:
             raise VideoError(f"{self.name}: no frame of the video can be read ({reason or 'it has none'})")
         if damaged or (decodable < self._promised and self.end == float("inf")):
-            of = f" of {self._promised}" if self._promised else ""
+            frames = (
+                f"{decodable} of {counted(self._promised, 'frame')}" if self._promised else counted(decodable, "frame")
+            )
             because = f" ({reason})" if reason else ""
-            self.problem = f"{decodable}{of} frames could be read, the rest is damaged or missing{because}"
+            self.problem = f"{frames} could be read, the rest is damaged or missing{because}"
 
     def sparsely(self) -> int:
         """The `every` of `frames` that takes about two frames per second."""

@@ -84,7 +84,10 @@ def inject(
     if not math.isfinite(strength):
         raise InputError(f"strength must be a finite number, not {strength}")
     if not 0 <= start_percent <= end_percent <= 1:
-        raise InputError(f"start {start_percent} and end {end_percent} must be ordered, between 0 and 1")
+        raise InputError(
+            f"start_percent is {start_percent:g} and end_percent is {end_percent:g}; set both from 0 to 1, and "
+            "start_percent no higher than end_percent"
+        )
     seen = torch.ones(len(vectors), dtype=torch.bool) if seen is None else seen
     parts = (space.tokens, space.pooled)
     pairs = zip(vectors.split(parts, dim=1), neutral.expand_as(vectors).split(parts, dim=1), strict=True)

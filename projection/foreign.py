@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..common.words import counted
 from ..perception.editing import edit
 from ..perception.expression import ExpressionModel
 from ..perception.vector import DIM, Perceptions, validate
@@ -67,13 +68,13 @@ def rebuild(path: Path, tensors: Mapping[str, Tensor]) -> ForeignCheckpoint:
             continue
         taken, given = _widths(layer)
         if taken != width:
-            problems.append(f"{name} takes {taken} numbers where {width} come")
+            problems.append(f"{name} takes {counted(taken, 'number')} where {width:,} come")
         if isinstance(layer, nn.Linear) and any(isinstance(other, nn.Linear) for other in layers):
             layers.append(nn.ReLU())
         layers.append(layer)
         width = given
     if width != SD15.width:
-        problems.append(f"it ends in {width} numbers, not in {SD15.width}")
+        problems.append(f"it ends in {counted(width, 'number')}, not in {SD15.width}")
     if not any(isinstance(layer, nn.Linear) for layer in layers):
         problems.append("it has no linear layer")
     if not all(tensor.isfinite().all() for tensor in tensors.values()):

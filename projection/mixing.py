@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError
+from ..common.words import counted
 from .conditioning import Conditioning
 
 TEMPERATURES = (0.05, 5.0)  # least and greatest
@@ -106,7 +107,8 @@ def _filled(tokens: Sequence[Tensor], rows: int) -> list[Tensor]:
     shapes = [tuple(one.shape) for one in tokens]
     if len({(batch, width) for batch, _, width in shapes}) > 1 or (rows > 1 and shapes[0][0] not in (1, rows)):
         raise InputError(
-            f"tokens of the shapes {', '.join(map(str, shapes))} cannot be mixed into {rows} rows: encode all prompts "
+            f"tokens of the shapes {', '.join(map(str, shapes))} cannot be mixed into {counted(rows, 'row')}: encode "
+            "all prompts "
             "with the same CLIP"
         )
     longest = max(shape[1] for shape in shapes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..common.words import counted
 from .learning.split import FEWEST
 from .samples import UNKNOWN
 
@@ -45,11 +46,6 @@ def times(ratio: float) -> str:
     return f"{ratio:.1f} times" if ratio < 3 else f"{ratio:.0f} times"
 
 
-def counted(count: int, one: str, many: str = "") -> str:
-    """`1 sample`, `2,000 samples`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 def near_copies(count: int) -> str:
     return counted(count, "sample has a near-copy", "samples have near-copies")
 
@@ -69,7 +65,8 @@ def _variety(held: Inspection) -> list[str]:
         found.append(f"it has only {counted(held.samples, 'sample')}; a few hundred are enough")
     if 1 < len(held.prompts) < ENOUGH_PROMPTS:
         found.append(
-            f"it has only {len(held.prompts)} prompts, so that all faces map onto as many points: make more with "
+            f"it has only {counted(len(held.prompts), 'prompt')}, so that all faces map onto as many points: make "
+            "more with "
             "`relabel --templates` or `build --prompts-per-picture`"
         )
     if held.balance is not None and held.balance.ratio >= UNBALANCED and held.labels:

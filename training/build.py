@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from ..common.errors import PerceptionClipError
+from ..common.words import counted
 from ..perception.expression import ExpressionModel
 from ..perception.pipeline import PerceptionPipeline
 from ..perception.vector import Perceptions
@@ -49,7 +50,8 @@ class BuildSummary:
         if self.faces + self.known == 0:
             which, why = self.skipped[0] if self.skipped else ("the list", "it is empty")
             raise BuildError(
-                f"no face was found in any of {count} files ({self.pictures} pictures); the first: {which}: {why}"
+                f"no face was found in any of {counted(count, 'file')} ({counted(self.pictures, 'picture')}); the "
+                f"first: {which}: {why}"
             )
 
     def add(self, other: BuildSummary) -> None:
@@ -256,7 +258,10 @@ class _Clip:
         """In words, in which frames there was no face; empty if there was one in each."""
         if not self.faceless:
             return ""
-        return f"no face was found in {len(self.faceless)} of {self.frames} frames (first in frame {self.faceless[0]})"
+        return (
+            f"no face was found in {len(self.faceless)} of {counted(self.frames, 'frame')} (first in frame "
+            f"{self.faceless[0]})"
+        )
 
 
 def _prompts_of(shot: Shot) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from math import inf
 from pathlib import Path
 
 from ..common.errors import PerceptionClipError
+from ..common.words import counted
 
 PAUSE, NEXT, REPEAT, QUIT = " ", "n", "r", "q"  # keys
 
@@ -64,7 +65,7 @@ class Tally:
 
     @property
     def in_words(self) -> str:
-        return "1 good frame" if self.good == 1 else f"{self.good} good frames"
+        return counted(self.good, "good frame")
 
 
 class Session:
@@ -193,7 +194,7 @@ def summary(session: Session) -> list[str]:
     """A line for each prompt that was begun: its good frames, and how many were refused and why."""
     lines = []
     for number, tally in enumerate(session.tallies[: session.turn + 1], start=1):
-        known = f" ({tally.known} were there before)" if tally.known else ""
+        known = f" ({tally.known} there before)" if tally.known else ""
         reasons = ", ".join(f"{count} × {reason}" for reason, count in tally.refused.most_common())
         refused = f"; {tally.refused.total()} refused: {reasons}" if reasons else ""
         lines.append(f"{number}. {tally.prompt}: {tally.in_words}{known}{refused}")

@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ..common.fonts import Font, font_for
 from ..perception import panels
 from ..perception.drawing import Overlay
 from ..perception.vector import LANDMARKS, Perception, pack
@@ -26,15 +27,6 @@ BACKGROUND, TRACK = panels.BACKGROUND[:3], panels.TRACK
 BRIGHT, DIM = panels.BRIGHT, panels.DIM
 WAITING, RECORDING, GOOD, REFUSED = (255, 193, 79), (240, 84, 84), (126, 211, 120), (255, 160, 75)
 HELP = "space  pause      n  next prompt      r  repeat it      q or Esc  end"
-
-# Tried in this order for letters that Pillow's own font lacks; the system's are found by name.
-OTHER_FONTS = (
-    *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "arial.ttf", "segoeui.ttf", "Arial Unicode.ttf"),
-    *("NotoSansCJK-Regular.ttc", "msyh.ttc", "YuGothM.ttc", "malgun.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc"),
-    *("AppleSDGothicNeo.ttc", "wqy-microhei.ttc", "Nirmala.ttf", "NotoSansDevanagari-Regular.ttf", "leelawui.ttf"),
-)
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class View:
@@ -129,30 +121,7 @@ def fitted(prompt: str, width: int, given: str | None = None) -> tuple[list[str]
 
 def prompt_font(text: str, size: int, given: str | None = None) -> Font:
     """The given font file, else the first that has the most of the letters: Pillow's own, or one of the system's."""
-    if given is not None:
-        return ImageFont.truetype(given, size)
-    best, fewest = panels.font(size), lacking(panels.font(size), text)
-    for name in OTHER_FONTS if fewest else ():
-        try:
-            font = ImageFont.truetype(name, size)
-        except OSError:  # not on this machine
-            continue
-        lacks = lacking(font, text)
-        if lacks < fewest:
-            best, fewest = font, lacks
-    return best
-
-
-def lacking(font: Font, text: str) -> int:
-    """How many letters of a text a font lacks, that is, draws as it draws what no font has."""
-    missing = _shape(font, "\U0010fffe")
-    return sum(_shape(font, letter) == missing for letter in set(text) if not letter.isspace())
-
-
-def _shape(font: Font, letter: str) -> bytes:
-    image = Image.new("L", (64, 64))
-    ImageDraw.Draw(image).text((8, 8), letter, 255, font)
-    return image.tobytes()
+    return font_for(text, size) if given is None else ImageFont.truetype(given, size)
 
 
 def _wrapped(text: str, font: Font, width: int) -> list[str]:

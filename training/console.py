@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from ..common.words import counted
 from .fitting import METRICS_FILE, Fitted
 from .learning.run import Epoch
 
@@ -33,7 +34,8 @@ def print_result(fitted: Fitted) -> int:
     """
     if fitted.evaluation is None:
         print(
-            f"stopped after {len(fitted.history)} epochs. The best so far is that of epoch {fitted.best_epoch}: "
+            f"stopped after {counted(len(fitted.history), 'epoch')}. The best so far is that of epoch "
+            f"{fitted.best_epoch}: "
             f"{fitted.path} (and .pth), not judged. Give the same command with --resume to go on"
         )
         return INTERRUPTED

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError, MissingLibraryError
+from ..common.words import counted
 from ..perception.drawing import draw_batch
 from ..perception.files import atomic_path
 from ..perception.pipeline import PerceptionPipeline
@@ -75,11 +76,11 @@ def run_demo(photos: list[Photo], encoder: TokenEncoder, out_dir: Path, samples:
             _write_png(overlay, path)
             print(f"   {name}: {_summary(faces)} → {path}")
 
-    with _step(f"2  {samples} faces sampled from the expression model, with prompts → NPZ"):
+    with _step(f"2  {counted(samples, 'face')} sampled from the expression model, with prompts → NPZ"):
         data = out_dir / "training_data.npz"
         save(sample_dataset(encoder, samples, settings.seed), data)
         dataset = load_dataset(data)
-        print(f"   {len(dataset)} samples → {data}")
+        print(f"   {counted(len(dataset), 'sample')} → {data}")
 
     with _step("3  training"):
         made_by = origin("demo", samples, dataset.meta["landmarker"])

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError
+from ..common.words import counted
 from ..perception.expression import ExpressionModel
 from ..perception.files import atomic_path
 from ..perception.vector import NEUTRAL, split
@@ -228,7 +229,7 @@ def _check_prompts(data: TrainingData, rows: Split) -> None:
     named = repr(data.prompts[present[0]])
     if len(data.first) == 1:
         raise InputError(
-            f"all {len(data)} samples have one target, that of {named}, so there is nothing to learn; "
+            f"all of {counted(len(data), 'sample')} have one target, that of {named}, so there is nothing to learn; "
             "label the faces with at least two prompts"
         )
     raise InputError(

@@ -7,7 +7,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .advice import counted, near_copies, times
+from ..common.words import counted
+from .advice import near_copies, times
 
 if TYPE_CHECKING:
     from .inspection import Inspection

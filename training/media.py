@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..common.words import counted
 from ..perception.pictures import PictureError, read_picture
 from ..perception.videos import Frame, Video
 
@@ -106,7 +107,7 @@ class FrameFolder:
         if len(bad) == len(chosen):
             raise bad[0] if bad else PictureError("there are no frames in it")
         if bad:
-            self.problem = f"{len(bad)} of {len(chosen)} frames could not be read; the first: {bad[0]}"
+            self.problem = f"{len(bad)} of {counted(len(chosen), 'frame')} could not be read; the first: {bad[0]}"
 
 
 def is_picture(path: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..common.words import counted
 from ..perception.vector import DIM, EMOTIONS, LANDMARK_VALUES, SUM_TOLERANCE
 from ..projection.spaces import SPACES
 from .npz_file import DatasetError, Reader
@@ -140,7 +141,7 @@ class _Check:
             rows, more = ", ".join(map(str, self.found[:NAMED_ROWS])), len(self.found) - NAMED_ROWS
             raise file.error(
                 name,
-                f"has {len(self.found)} of {self.seen} rows that {self.wrong}: {rows}"
+                f"has {len(self.found)} of {counted(self.seen, 'row')} that {self.wrong}: {rows}"
                 f"{f' and {more} more' if more > 0 else ''} (counted from 0)",
                 "leave those rows out of every array, or make them again; `train --drop-bad-rows` goes on without them",
             )
@@ -162,7 +163,7 @@ def _rows(
     if count not in (None, len(array)):
         raise file.error(
             name,
-            f"has {len(array)} rows, but perception_embeddings has {count}",
+            f"has {counted(len(array), 'row')}, but perception_embeddings has {count}",
             "row i of every array must belong to the same sample: make the file again",
         )
     return array

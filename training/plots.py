@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.words import counted
 from ..perception.vector import EMOTIONS
 from .plot_style import (
     BLUE,
@@ -59,7 +60,7 @@ def mean_faces(seen: Survey) -> Figure:
     for axes, name, number, face in zip(grid, means.names, means.counts, means.faces, strict=False):
         draw_face(axes, means.face, GREY, width=2.4)
         draw_face(axes, face, BLUE, width=1.4)
-        title(axes, f"{fitted(name, 1160 / across - 10, NORMAL, 2)}\n{number:,} sample{'' if number == 1 else 's'}")
+        title(axes, f"{fitted(name, 1160 / across - 10, NORMAL, 2)}\n{counted(number, 'sample')}")
     return figure
 
 
@@ -156,15 +157,15 @@ def _legend_entry(axes: Axes, rank: int) -> PathCollection:
 
 def _bars(axes: Axes, column: Column, kind: str, order: tuple[str, ...] = ()) -> None:
     """The number of samples of each of the most frequent texts, or of those in `order`; those without one in grey."""
-    counted = column.counts()
-    if not counted:
+    counts = column.counts()
+    if not counts:
         nothing(axes, f"no {kind}s")
         return
-    shown, hidden = largest({name: counted[name] for name in order if name in counted} or counted, BARS)
+    shown, hidden = largest({name: counts[name] for name in order if name in counts} or counts, BARS)
     without = int(column.empty.sum())
     extra = {f"(no {kind})": without} if without else {}
     bars(axes, [*shown, *extra], [*shown.values(), *extra.values()], width=170, greyed=len(extra))
-    title(axes, f"Samples per {kind}" + (f" (the {len(shown)} largest of {len(counted):,})" if hidden else ""))
+    title(axes, f"Samples per {kind}" + (f" (the {len(shown)} largest of {len(counts):,})" if hidden else ""))
 
 
 def _groups(axes: Axes, column: Column) -> None:
@@ -178,7 +179,10 @@ def _groups(axes: Axes, column: Column) -> None:
     histogram(axes, np.histogram(sizes, edges)[0].tolist(), edges.tolist(), "samples in a group")
     axes.set_ylabel("groups", fontsize=SMALL, color=DARK)
     without = int(column.empty.sum())
-    title(axes, f"Sizes of {len(sizes):,} groups" + (f" ({without:,} samples have none)" if without else ""))
+    title(
+        axes,
+        f"Sizes of {counted(len(sizes), 'group')}" + (f" ({counted(without, 'sample')} without)" if without else ""),
+    )
 
 
 def _scores(axes: Axes, scores: Floats) -> None:
@@ -211,6 +215,4 @@ def _each(kind: str, shown: int, hidden: int) -> str:
 
 def _some(points: Points, what: str, how: str) -> str:
     drawn = len(points.places)
-    if drawn < points.of:
-        return f"{drawn:,} of {points.of:,} {what}s{how}"
-    return f"{drawn:,} {what}{'' if drawn == 1 else 's'}"
+    return f"{drawn:,} of {counted(points.of, what)}{how}" if drawn < points.of else counted(drawn, what)

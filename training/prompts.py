@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..common.words import counted
 from .labels import INTENSITIES, PLAIN, is_stated, level_of, plain_text
 from .template_file import SHIPPED, Template, TemplateError, label_key, read_templates
 
@@ -71,7 +72,8 @@ class Templates:
             if len(prompts) >= count:
                 return tuple(prompts)
         raise TemplateError(
-            f"{self.path}: its templates give {len(prompts)} different prompts for {name} (label {label!r}), not "
+            f"{self.path}: its templates give {counted(len(prompts), 'different prompt')} for {name} (label "
+            f"{label!r}), not "
             f"{count}; ask for fewer per picture or add templates"
         )
 

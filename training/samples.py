@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..common.errors import PerceptionClipError
+from ..common.words import counted
 from ..projection import spaces
 
 EMBEDDING = spaces.SD15.width  # 768
@@ -123,7 +124,7 @@ def _check_vectors(values: Tensor, count: int, width: int, what: str, hint: str 
         raise StoreError(f"{what} must have the shape ({count}, {width}), not {tuple(vectors.shape)}{hint}")
     bad = (~vectors.isfinite().all(dim=1)).nonzero()[:, 0].tolist()
     if bad:
-        more = f" (and {len(bad) - 1} more rows)" if len(bad) > 1 else ""
+        more = f" (and {counted(len(bad) - 1, 'more row')})" if len(bad) > 1 else ""
         raise StoreError(f"{what} row {bad[0]} holds NaN or infinite values{more}")
     array: Floats = vectors.numpy().astype("<f4")
     return array
@@ -173,7 +174,7 @@ def check_texts(values: Sequence[str] | None, count: int, what: str) -> list[str
     """N texts; as many empty ones for None."""
     texts = [""] * count if values is None else [check_text(value) for value in values]
     if len(texts) != count:
-        raise StoreError(f"{count} perceptions came with {len(texts)} {what}; give one for each")
+        raise StoreError(f"{counted(count, 'perception')} came with {len(texts)} {what}; give one for each")
     return texts
 
 

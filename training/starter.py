@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ..common.words import counted
 from ..perception.expression import ExpressionModel
 from ..perception.vector import EMOTIONS, pack
 from ..projection.insight import SAMPLED
@@ -21,7 +22,7 @@ def is_sampled(dataset: Dataset) -> bool:
 
 def origin(made_by: str, samples: int, landmarker: str) -> str:
     """What a checkpoint of sampled faces says of itself; `landmarker` is what its dataset names."""
-    return f"{made_by}: {samples} faces {landmarker}, no photos"
+    return f"{made_by}: {counted(samples, 'face')} {landmarker}, no photos"
 
 
 def sample_dataset(encoder: TextEncoder, samples: int = STARTER_SAMPLES, seed: int = 0) -> Dataset:

@@ -37,7 +37,7 @@ def test_best_candidate_lies_on_the_face(network: BlazeFace, astronaut: np.ndarr
     best = logits[0].argmax()
     assert float(logits[0, best].sigmoid()) > 0.9
     in_pixels = points[0, best] * 4  # of the photo, 512×512
-    eyes_and_nose = in_pixels[[LEFT_EYE, RIGHT_EYE, 4]]
+    eyes_and_nose = in_pixels[[RIGHT_EYE, LEFT_EYE, 4]]
     by_eye = torch.tensor([[203.0, 101.0], [247.0, 103.0], [226.0, 127.0]])
     torch.testing.assert_close(eyes_and_nose, by_eye, atol=8, rtol=0)
 

@@ -49,7 +49,7 @@ def test_best_candidate_lies_on_the_face(network: BlazeFaceFullRange, astronaut:
     points, logits = network(letterbox([torch.tensor(astronaut)], INPUT_SIZE))
     best = points[0, logits[0].argmax()] * 512 / INPUT_SIZE
     by_eye = torch.tensor([[203.0, 101.0], [247.0, 103.0], [226.0, 127.0]])
-    torch.testing.assert_close(best[[LEFT_EYE, RIGHT_EYE, 4]], by_eye, atol=8, rtol=0)
+    torch.testing.assert_close(best[[RIGHT_EYE, LEFT_EYE, 4]], by_eye, atol=8, rtol=0)
 
 
 def test_takes_any_multiple_of_32(network: BlazeFaceFullRange) -> None:

@@ -18,6 +18,11 @@ def test_wrapped_lines_fit(words: str, width: int) -> None:
     assert lines and all(text_width(line, TEXT) <= width for line in lines)
 
 
+def test_latin_letters_lose_accents_and_others_nothing() -> None:
+    assert list(wrapped("é ﬁ Ångström", TEXT, 900)) == ["e fi Angstrom"]
+    assert list(wrapped("ガラス 한국", TEXT, 900)) == ["ガラス 한국"]
+
+
 @given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), max_size=60), st.integers(20, 300))
 def test_cut_keeps_the_beginning(words: str, width: int) -> None:
     short = cut(words, TEXT, width)

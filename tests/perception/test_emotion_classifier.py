@@ -224,7 +224,7 @@ def test_identity_tells_weights_and_meaning_apart_but_not_the_folder(tmp_path: P
         ([f"LABEL_{i}" for i in range(7)], "7 labels: LABEL_0, .* have no names: write them into .id2label."),
         (SHUFFLED[:6], "6 labels: .*missing: surprise"),
         ((*SHUFFLED[:6], "Joyful"), "missing: surprise; more than once: happy"),
-        ([f"thing {i}" for i in range(1000)], "1000 labels: thing 0, .*thing 11, … .unknown: .*; missing: angry"),
+        ([f"thing {i}" for i in range(1000)], "1,000 labels: thing 0, .*thing 11, … .unknown: .*; missing: angry"),
         ((*SHUFFLED, "surprise"), "8 labels: .*more than once: surprise"),
     ],
 )

@@ -31,7 +31,7 @@ from perception_clip.perception.mediapipe_landmarker import (
     open_landmarker,
 )
 
-LEFT_PUPIL, RIGHT_PUPIL, LEFT_CORNER, RIGHT_CORNER = 468, 473, 33, 263
+RIGHT_PUPIL, LEFT_PUPIL, RIGHT_CORNER, LEFT_CORNER = 468, 473, 33, 263
 # Mean distance of a face's landmarks. MediaPipe's own two face meshes, the legacy one and the task's, differ on the
 # same photos by 0.022 distances between the pupils in the median, 0.016 between the outer corners of the eyes, the
 # usual inter-ocular distance (300-W).
@@ -72,7 +72,7 @@ def differences(faces: Tensor, expected: Tensor, picture: Tensor) -> list[tuple[
     distances = (expected[:, None] - found).norm(dim=3).mean(dim=2).amin(dim=1)  # (E,)
     scales = [
         (expected[:, a] - expected[:, b]).norm(dim=1)
-        for a, b in ((LEFT_PUPIL, RIGHT_PUPIL), (LEFT_CORNER, RIGHT_CORNER))
+        for a, b in ((RIGHT_PUPIL, LEFT_PUPIL), (RIGHT_CORNER, LEFT_CORNER))
     ]
     return [(float(d / p), float(d / c)) for d, p, c in zip(distances, *scales, strict=True)]
 

@@ -29,7 +29,7 @@ def search(network: BlazeFace, *pictures: Tensor) -> Detections:
 
 
 def best(found: Detections) -> Tensor:
-    return found.points[found.scores.argmax(), [LEFT_EYE, RIGHT_EYE]]
+    return found.points[found.scores.argmax(), [RIGHT_EYE, LEFT_EYE]]
 
 
 @pytest.mark.parametrize("turn", range(4))

@@ -153,7 +153,7 @@ def test_bad_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="easing cannot be 'bounce'; choose one of linear, ease, hold"):
         spread(FACES, 8, "bounce")
     for frames in (0, -3):
-        with pytest.raises(ValueError, match=f"over {frames} frames; use 1 or more"):
+        with pytest.raises(ValueError, match=f"frames cannot be {frames}; use 1 or more"):
             spread(FACES, frames, "linear")
-    with pytest.raises(ValueError, match="over 0 frames"):
+    with pytest.raises(ValueError, match="frames cannot be 0; use 1 or more"):
         spread(FACES.select([]), 0, "linear")

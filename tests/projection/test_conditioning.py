@@ -321,7 +321,9 @@ def test_bad_requests() -> None:
         pushed(mode="push")
     with pytest.raises(ValueError, match="strength must be a finite number, not nan"):
         pushed(strength=float("nan"))
-    with pytest.raises(ValueError, match="start 0.8 and end 0.2 must be ordered"):
+    with pytest.raises(
+        ValueError, match="start_percent is 0.8 and end_percent is 0.2; set both .* start_percent no higher"
+    ):
         pushed(start_percent=0.8, end_percent=0.2)
     with pytest.raises(ValueError, match="the conditioning has 4096: it is of another model family.*Emotion Prompts"):
         pushed(torch.zeros(1, 77, 4096))

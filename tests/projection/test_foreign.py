@@ -103,7 +103,7 @@ def test_neutral_is_the_same_face_without_its_expression(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (sequential(1434, 768).state_dict(), "0 takes 1434 numbers where 1441 come"),
+        (sequential(1434, 768).state_dict(), "0 takes 1,434 numbers where 1,441 come"),
         (sequential(1441, 512).state_dict(), "it ends in 512 numbers, not in 768"),
         ({**sequential(1441, 64).state_dict(), "2.weight": torch.zeros(768, 65)}, "2 takes 65 numbers where 64 come"),
         ({**sequential(1441, 768).state_dict(), "pe": torch.zeros(1, 9, 768)}, r"pe \(1, 9, 768\) is no linear layer"),

@@ -283,7 +283,7 @@ def test_no_face_at_all_is_an_error(
         items = [item(photos / "calm" / "wall.bmp"), item(photos / "happy" / "text.jpg")]
         summary = build(items, store, pipeline, encoder, PLAN)
         assert summary.skipped[0] == ("wall.bmp", NO_FACE)
-        with pytest.raises(BuildError, match=r"in any of 2 files \(1 pictures\); the first: wall\.bmp: no face"):
+        with pytest.raises(BuildError, match=r"in any of 2 files \(1 picture\); the first: wall\.bmp: no face"):
             summary.check(2)
         assert len(store) == 0 and store.binding is None
         with pytest.raises(BuildError, match="the list: it is empty"):

@@ -43,7 +43,7 @@ def test_a_folder(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     path = tmp_path / "my.npz"
     assert build(photos, "--out", path, "--workers", 3, "--batch", 2) == 0
     shown = capsys.readouterr()
-    assert "4 faces in 5 pictures; 4 samples are new, 0 pictures were there before, 2 files skipped" in shown.out
+    assert "4 faces in 5 pictures; 4 new samples, 0 pictures there before, 2 files skipped" in shown.out
     assert "prompts encoded by: random-weight stand-in" in shown.out
     assert f"4 samples exported to {path}" in shown.out
     assert "6/6 files" in shown.err and "pictures/s, 4 faces, 2 skipped" in shown.err
@@ -57,7 +57,7 @@ def test_a_folder(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
     assert build(photos, "--out", path, "--skipped", tmp_path / "elsewhere.csv") == 0
     shown = capsys.readouterr()
-    assert "0 faces in 0 pictures; 0 samples are new, 4 pictures were there before, 2 files skipped" in shown.out
+    assert "0 faces in 0 pictures; 0 new samples, 4 pictures there before, 2 files skipped" in shown.out
     assert sorted(rows_of(tmp_path / "elsewhere.csv")) == sorted(skipped)
 
 
@@ -74,7 +74,7 @@ def test_a_video_with_a_prompt(tmp_path: Path, astronaut: np.ndarray, capsys: py
             assert store.prompts() == ["smiling", "a happy woman"]
             counts.append(len(store))
     assert counts == [8, 40, 2]
-    assert "19 frames showed no new expression" in capsys.readouterr().out
+    assert "19 frames without a new expression" in capsys.readouterr().out
     assert main(["build", str(tmp_path / "me.mp4"), "--out", str(tmp_path / "d.db")]) == 1
     assert "pass --prompt or --label" in capsys.readouterr().err
 
@@ -112,7 +112,7 @@ def test_another_dataset_as_source(
     assert main(["build", str(tmp_path / "copy.npz"), "--out", str(tmp_path / "again.db")]) == 0
     anew = ["--out", str(tmp_path / "anew.db"), "--text-encoder", str(tiny_clip)]
     assert main(["build", str(tmp_path / "a.db"), *anew]) == 0
-    assert "4 of 4 samples are new" in capsys.readouterr().out
+    assert "4 of 4 samples new" in capsys.readouterr().out
     datasets = {}
     for name in ("a", "again", "anew"):
         with Store(tmp_path / f"{name}.db") as store:

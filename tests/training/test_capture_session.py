@@ -211,5 +211,5 @@ def test_the_summary_names_what_was_begun() -> None:
     session.note("no face")
     assert summary(session) == ["1. happy: 1 good frame", "2. sad: 0 good frames; 3 refused: 2 × blurred, 1 × no face"]
     session.note("", known=True)
-    assert summary(session)[1].startswith("2. sad: 1 good frame (1 were there before); 3 refused")
+    assert summary(session)[1].startswith("2. sad: 1 good frame (1 there before); 3 refused")
     assert (session.good, session.new) == (2, 1)

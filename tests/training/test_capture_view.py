@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from perception_clip.common.fonts import lacking
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.training.capture import NO_FACE, Look
 from perception_clip.training.capture_session import PAUSE, CaptureError, Session, Timing
-from perception_clip.training.capture_view import BAND, STAGE, View, fitted, lacking, mirror, prompt_font
+from perception_clip.training.capture_view import BAND, STAGE, View, fitted, mirror, prompt_font
 
 PROMPTS = ["smiling", "a person looking sad"]
 TIMING = Timing(countdown=0.5, seconds=1.5, per_second=2)
@@ -70,9 +71,9 @@ def test_letters_that_a_font_lacks() -> None:
     from matplotlib import get_data_path
 
     dejavu = str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
-    assert lacking(prompt_font("smile", 44), "smile") == 0
-    assert lacking(prompt_font("visage étonné, Лицо", 44, dejavu), "visage étonné, Лицо") == 0
-    assert lacking(prompt_font("驚いた", 44, dejavu), "驚いた") == 3
+    assert not lacking(prompt_font("smile", 44), "smile")
+    assert not lacking(prompt_font("visage étonné, Лицо", 44, dejavu), "visage étonné, Лицо")
+    assert lacking(prompt_font("驚いた", 44, dejavu), "驚いた") == set("驚いた")
     with pytest.raises(CaptureError, match="the font cannot be read"):
         View(mirrored=False, font=__file__)
 

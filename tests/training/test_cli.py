@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
@@ -173,12 +174,20 @@ sys.exit(cli.main(["starter", "--text-encoder", "random"]))
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 @pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_help_is_for_consoles_of_every_kind(encoding: str, command: str) -> None:
-    done = _run([*command.split(), "--help"], encoding)
-    assert done.returncode == 0 and done.stderr == b""
-    text = done.stdout.decode(encoding)
-    assert "usage: python -m training" in text
+def test_help_is_for_consoles_of_every_kind(encoding: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    console = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", console)
+    with pytest.raises(SystemExit) as ended:
+        main([*command.split(), "--help"])
+    console.flush()
+    text = console.buffer.getvalue().decode(encoding)
+    assert ended.value.code == 0 and "usage: python -m training" in text
     assert encoding == "ascii" or not re.search(r"\w\?\w| \? ", text)  # nothing had to be replaced
+
+
+def test_help_in_a_process_of_its_own() -> None:
+    done = _run(["--help"], "cp1252")
+    assert (done.returncode, done.stderr) == (0, b"") and b" -> a dataset" in done.stdout
 
 
 def test_output_is_for_consoles_of_every_kind(tmp_path: Path, astronaut: np.ndarray) -> None:

@@ -75,7 +75,7 @@ def test_merge(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     out = tmp_path / "all.db"
     assert run("merge", other, tmp_path / "a.npz", dataset, "--out", out) == 0
     shown = capsys.readouterr().out
-    assert f"{dataset}: 0 of 70 samples are new" in shown and f"100 samples in {out}" in shown
+    assert f"{dataset}: 0 of 70 samples new" in shown and f"100 samples in {out}" in shown
     merged, first, second = read(out), read(other), read(dataset)
     for name in ("prompts", "groups", "sources", "labels", "keys"):
         assert getattr(merged, name) == [*getattr(first, name), *getattr(second, name)]
@@ -200,7 +200,7 @@ def test_relabel(dataset: Path, tmp_path: Path, tiny_clip: Path, capsys: pytest.
     assert run("relabel", dataset, "--out", tmp_path / "b.db", "--map", tmp_path / "map.csv", *encoder) == 0
     shown = capsys.readouterr().out
     assert (
-        "10 of 70 samples have other prompts" in shown and "not in the dataset, and so not used: 'never there'" in shown
+        "10 of 70 samples with other prompts" in shown and "not in the dataset, and so not used: 'never there'" in shown
     )
     whole, changed = read(dataset), read(tmp_path / "b.db")
     assert changed.prompts == [p.replace("a happy face", "a person, beaming") for p in whole.prompts]

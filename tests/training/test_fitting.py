@@ -155,7 +155,7 @@ def test_too_few_samples_leave_nothing_behind(tmp_path: Path, dataset: Dataset) 
 def test_one_prompt_is_nothing_to_learn(tmp_path: Path, dataset: Dataset) -> None:
     same = np.repeat(dataset.clip_embeddings[:1], 30, axis=0)
     one = cut(dataset, 30, clip_embeddings=same, prompts=np.array(["a calm face"] * 30))
-    with pytest.raises(ValueError, match="all 30 samples have one target, that of 'a calm face'.* two prompts"):
+    with pytest.raises(ValueError, match="all of 30 samples have one target, that of 'a calm face'.* two prompts"):
         fit(one, tmp_path, Settings(epochs=1))
     hinted = np.concatenate([same[:28], dataset.clip_embeddings[1:3]])
     hints = np.array(["train"] * 28 + ["validation", "test"])

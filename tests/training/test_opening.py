@@ -9,7 +9,7 @@ import pytest
 from perception_clip.training.learning.data import TrainingData
 from perception_clip.training.npz import Dataset, DatasetError, import_npz, save
 from perception_clip.training.opening import opened
-from perception_clip.training.store import Store
+from perception_clip.training.store import Store, StoreError
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_dataset_that_grows_leaves_nothing_beside_it(dataset: Dataset, tmp_pat
 
 @pytest.mark.parametrize("name", ["a.npz", "a.db"])
 def test_a_missing_dataset_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises((DatasetError, OSError), match=name), opened(tmp_path / name):
+    with pytest.raises((DatasetError, StoreError), match=name), opened(tmp_path / name):
         pass
     assert not list(tmp_path.iterdir())
 

@@ -81,7 +81,7 @@ def test_two_workers_make_the_same_rows(
     # The shards are there, so that only the merging is done again; nothing is doubled.
     started = time.perf_counter()
     assert_equal_rows(build(photos, tmp_path / "ray.db", *ray), plain)
-    assert "0 samples are new" in capsys.readouterr().out
+    assert "0 new samples" in capsys.readouterr().out
     shards = sorted((tmp_path / "ray.shards").glob("*.npz"))
     assert len(shards) == 4
     assert main(["merge", *map(str, shards), "--out", str(tmp_path / "merged.db")]) == 0

@@ -165,7 +165,7 @@ def test_image_sizes_are_known_for_all_or_for_none(tmp_path: Path, faces: Faces)
         ({"embeddings": torch.zeros(1, 1280)}, r"shape \(1, 768\), not \(1, 1280\)"),
         ({"image_sizes": torch.tensor([[0, 640]])}, "1 pixel or more"),
         ({"image_sizes": torch.tensor([[480.0, 640.0]])}, "whole numbers"),
-        ({"prompts": ["one", "two"]}, "1 perceptions came with 2 prompts"),
+        ({"prompts": ["one", "two"]}, "1 perception came with 2 prompts"),
         ({"prompts": ["nul\0"]}, "NUL"),
         ({"groups": ["\ud800"]}, "not valid Unicode"),
     ],

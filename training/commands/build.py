@@ -13,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ...common.errors import InputError
+from ...common.words import counted
 from ...perception.files import atomic_path
 from ..arguments import add_device_argument, add_encoder_arguments, positive
 from ..build import BATCH, WORKERS, BuildSummary, Progress, build
@@ -118,9 +119,9 @@ def run(options: argparse.Namespace) -> int:
     else:
         build_dataset(options, kind, database)
     with Store(database) as store:
-        print(f"{len(store)} samples in {database}; {time.perf_counter() - started:.0f} s")
+        print(f"{counted(len(store), 'sample')} in {database}; {time.perf_counter() - started:.0f} s")
         if options.out.suffix == ".npz":
-            print(f"{export(store, options.out)} samples exported to {options.out}")
+            print(f"{counted(export(store, options.out), 'sample')} exported to {options.out}")
     return 0
 
 
@@ -186,7 +187,8 @@ def bar(total: int) -> Iterator[Progress]:
         def update(done: float, summary: BuildSummary) -> None:
             rate = summary.pictures / (time.perf_counter() - started)
             shown.set_postfix_str(
-                f"{rate:.1f} pictures/s, {summary.faces} faces, {len(summary.skipped)} skipped", refresh=False
+                f"{rate:.1f} pictures/s, {counted(summary.faces, 'face')}, {len(summary.skipped)} skipped",
+                refresh=False,
             )
             shown.update(done - shown.n)
 
@@ -224,11 +226,12 @@ def print_summary(summary: BuildSummary, skipped: Sequence[tuple[str, str]], pat
     if len(skipped) > LISTED:
         print(f"… and {len(skipped) - LISTED} more")
     if skipped:
-        print(f"all {len(skipped)} skipped files are listed in {path}")
-    unchanged = f", {summary.unchanged} frames showed no new expression" if summary.unchanged else ""
+        print(f"what was skipped is listed in {path}")
+    unchanged = f", {counted(summary.unchanged, 'frame')} without a new expression" if summary.unchanged else ""
     print(
-        f"{summary.faces} faces in {summary.pictures} pictures{unchanged}; {summary.samples} samples are new, "
-        f"{summary.known} pictures were there before, {len(skipped)} files skipped"
+        f"{counted(summary.faces, 'face')} in {counted(summary.pictures, 'picture')}{unchanged}; "
+        f"{counted(summary.samples, 'new sample')}, {counted(summary.known, 'picture')} there before, "
+        f"{counted(len(skipped), 'file')} skipped"
     )
 
 
@@ -241,7 +244,7 @@ def copy_dataset(options: argparse.Namespace, database: Path) -> None:
             new = copy_samples(source, target)
         else:
             new = reencode(source, target, encoder_of(options))
-        print(f"{new} of {len(source)} samples are new")
+        print(f"{new:,} of {counted(len(source), 'sample')} new")
 
 
 def encoder_of(options: argparse.Namespace) -> TextEncoder:

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ...common.errors import InputError
+from ...common.words import counted
 from ...perception.detectors import FOR_VIDEOS
 from ...perception.videos import Frame, Video
 from ..arguments import add_device_argument, add_encoder_arguments, positive
@@ -137,7 +138,7 @@ def run(options: argparse.Namespace) -> int:
         finally:
             for line in summary(session):
                 print(line)
-            print(f"{session.new} new samples of {recorder.group!r}, {len(store)} in {options.out}")
+            print(f"{counted(session.new, 'new sample')} of {recorder.group!r}, {len(store)} in {options.out}")
     if video is not None:
         _check_video(options.video, video, session)
     return 0
@@ -176,4 +177,4 @@ def _check_video(path: Path, video: Video, session: Session) -> None:
     if session.refused and not session.good:
         reason, _ = session.refused.most_common(1)[0]
         why = "no face was found" if reason == NO_FACE else f"mostly: {reason}"
-        raise CaptureError(f"{path}: none of the {session.refused.total()} frames that were due is good ({why})")
+        raise CaptureError(f"{path}: none of {counted(session.refused.total(), 'frame')} due is good ({why})")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...common.errors import InputError
+from ...common.words import counted
 from ..npz import export
 from ..parquet import export_parquet
 from ..store import Store
@@ -28,5 +29,5 @@ def run(options: argparse.Namespace) -> int:
     if options.out.suffix not in WRITERS:
         raise InputError(f"--out {options.out} must end in {' or '.join(WRITERS)}")
     with Store(options.dataset, create=False) as store:
-        print(f"{WRITERS[options.out.suffix](store, options.out)} samples exported to {options.out}")
+        print(f"{counted(WRITERS[options.out.suffix](store, options.out), 'sample')} exported to {options.out}")
     return 0

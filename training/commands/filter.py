@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ...common.errors import InputError
+from ...common.words import counted
 from ..filtering import Conditions, judge
 from ..outputs import OUT_HELP, open_output
 from ..rows import open_rows
@@ -47,8 +48,11 @@ def run(options: argparse.Namespace) -> int:
         if count:
             print(f"{'kept' if conditions.invert else 'left out'}: {count:,} ({reason})")
     if judged.unknown_sizes:
-        print(f"the sizes of {judged.unknown_sizes:,} pictures are unknown: poses were measured as if they were square")
-    print(f"{judged.kept.sum():,} of {len(judged.kept):,} samples kept, {new:,} of them new in {options.out}")
+        print(
+            f"the sizes of {counted(judged.unknown_sizes, 'picture')} are unknown: poses were measured as if they "
+            "were square"
+        )
+    print(f"{judged.kept.sum():,} of {counted(len(judged.kept), 'sample')} kept, {new:,} of them new in {options.out}")
     return 0
 
 

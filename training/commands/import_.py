@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ...common.errors import InputError
+from ...common.words import counted
 from ..npz import import_npz
 from ..store import Store
 
@@ -20,5 +21,5 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--out {options.out} must end in .db")
     with Store(options.out) as store:
         new = import_npz(options.file, store)
-        print(f"{new} new samples; {len(store)} in {options.out}")
+        print(f"{counted(new, 'new sample')}; {len(store):,} in {options.out}")
     return 0

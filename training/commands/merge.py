@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ...common.words import counted
 from ..merging import merge
 from ..outputs import OUT_HELP, open_output
 
@@ -17,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     with open_output(options.out, options.files) as target:
         for part in merge(options.files, target):
-            print(f"{part.path}: {part.new:,} of {part.samples:,} samples are new")
+            print(f"{part.path}: {part.new:,} of {counted(part.samples, 'sample')} new")
         count = len(target)
-    print(f"{count:,} samples in {options.out}")
+    print(f"{counted(count, 'sample')} in {options.out}")
     return 0

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ...common.errors import InputError
+from ...common.words import counted
 from ..arguments import add_device_argument, add_encoder_arguments, positive
 from ..encoders import load_encoder
 from ..outputs import OUT_HELP, open_output
@@ -84,6 +85,6 @@ def run(options: argparse.Namespace) -> int:
     if relabelling.unused:
         print(f"not in the dataset, and so not used: {', '.join(map(repr, relabelling.unused))}")
     if relabelling.unlabelled:
-        print(f"{relabelling.unlabelled:,} samples have no label and were not given prompts from templates")
-    print(f"{relabelling.changed:,} of {total:,} samples have other prompts; {new:,} are new in {options.out}")
+        print(f"{counted(relabelling.unlabelled, 'sample')} without a label: no prompts from templates")
+    print(f"{relabelling.changed:,} of {counted(total, 'sample')} with other prompts; {new:,} new in {options.out}")
     return 0

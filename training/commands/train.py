@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from ...common.words import counted
 from ...projection.checkpoint import load as load_checkpoint
 from ...projection.spaces import SD15, SPACES
 from ..arguments import add_resume_argument, add_training_arguments, settings_of
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
             return 0
         if len(dataset.bad_rows):
             rows = ", ".join(map(str, dataset.bad_rows.tolist()))
-            print(f"dropped {len(dataset.bad_rows)} of {len(dataset)} rows, whose numbers are wrong: {rows}")
+            print(f"dropped {len(dataset.bad_rows)} of {counted(len(dataset), 'row')}, whose numbers are wrong: {rows}")
         with progress_bar(settings.epochs) as show:
             fitted = fit(
                 dataset,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ...common.words import counted
 from .metrics import Interval
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def table(held: Evaluation) -> str:
     """All methods and how far the projection leads them, each emotion, the worst and best prompts, and a last note."""
     titles = {
         "centred_cosine": "mean-centred cosine",
-        "recall_at_1": f"recall@1 of {len(held.names):,} prompts",
+        "recall_at_1": f"recall@1 of {counted(len(held.names), 'prompt')}",
         "recall_at_5": "recall@5",
         "reciprocal_rank": "mean reciprocal rank",
         "r_squared": "R²",
@@ -78,15 +79,17 @@ def _extremes(scores: Sequence[Score]) -> list[list[str]]:
 
 def _notes(held: Evaluation) -> list[str]:
     judged = len(held.rows)
-    rows = f"{judged:,} rows" if judged == held.held_out else f"{judged:,} of {held.held_out:,} held-out rows"
-    kind = f"of {held.groups:,} groups that training never saw"
+    rows = (
+        counted(judged, "row") if judged == held.held_out else f"{judged:,} of {counted(held.held_out, 'held-out row')}"
+    )
+    kind = f"of {counted(held.groups, 'group')} that training never saw"
     if not held.by_group:
         kind = "BUT too few groups to hold any out: similar faces were in training, so this flatters"
     elif held.groups == 1:
         kind = "of one group, so the intervals are over its rows and too narrow"
     fewer = ""
     if len(held.names) < held.prompts:
-        fewer = f"; recall chooses from the {len(held.names):,} prompts of these rows, of {held.prompts:,}"
+        fewer = f"; recall chooses from the {counted(len(held.names), 'prompt')} of these rows, of {held.prompts:,}"
     return [
         "* Any two CLIP vectors are alike, so that even the mean has a high raw cosine.",
         f"(95 % bootstrap intervals over {rows} {kind}{fewer})",

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ...common.words import counted
 from .evaluation import Evaluation
 from .evaluation_text import shortened
 from .metrics import Interval
@@ -87,8 +88,9 @@ def _ready(held: Evaluation) -> str:
     best = max(rivals, key=lambda name: held.scores[name]["centred_cosine"].value)
     recall = own["recall_at_1"]
     return (
-        f"Ready: of {len(held.rows):,} held-out faces of {held.groups:,} groups, {recall.value:.0%} "
-        f"({recall.low:.0%} to {recall.high:.0%}) are projected nearest to their own of {len(held.names):,} prompts, "
+        f"Ready: of {counted(len(held.rows), 'held-out face')} of {counted(held.groups, 'group')}, {recall.value:.0%} "
+        f"({recall.low:.0%} to {recall.high:.0%}) are projected nearest to their own of "
+        f"{counted(len(held.names), 'prompt')}, "
         f"where guessing finds {1 / len(held.names):.1%}. It is better than every simple rule{but}; than the best of "
         f"them, {best}, by {_lead(held.lead[best])}."
     )
@@ -98,7 +100,8 @@ def _alike(held: Evaluation) -> list[str]:
     if not held.alike:
         return []
     return [
-        f"All faces are alike: the landmarks of the {held.trained:,} training rows are one face, so that only the "
+        f"All faces are alike: the landmarks of the {counted(held.trained, 'training row')} are one face, so that "
+        "only the "
         "emotion probabilities can tell prompts apart. Add pictures of other faces and expressions."
     ]
 
@@ -124,8 +127,8 @@ def _too_few_held_out(held: Evaluation) -> list[str]:
     if rows >= FEWEST_ROWS and held.groups >= FEWEST_GROUPS:
         return []
     return [
-        f"Too few samples for judging: {rows:,} held-out row{'s' * (rows != 1)} of {held.groups:,} "
-        f"group{'s' * (held.groups != 1)} cannot tell how good it is; {FEWEST_ROWS} rows of {FEWEST_GROUPS} groups are "
+        f"Too few samples for judging: {counted(rows, 'held-out row')} of "
+        f"{counted(held.groups, 'group')} cannot tell how good it is; {FEWEST_ROWS} rows of {FEWEST_GROUPS} groups are "
         "the least. Add other people, or hold out more (--val-split)."
     ]
 
@@ -157,9 +160,14 @@ def _rules(held: Evaluation, sampled: bool) -> list[str]:
             continue
         how = "Worse than" if falls_behind(lead) else "No better than"
         hopeful = not falls_behind(lead) and min(lead["centred_cosine"].value, lead["recall_at_1"].value) > 0
-        unsure = f" It may be better, but {len(held.rows):,} held-out rows are too few to show it." if hopeful else ""
+        unsure = (
+            f" It may be better, but {counted(len(held.rows), 'held-out row is', 'held-out rows are')} too few to "
+            "show it."
+            if hopeful
+            else ""
+        )
         return [
-            f"{how} {name}: after training on {held.trained:,} rows, its lead is {_lead(lead)}.{unsure} "
+            f"{how} {name}: after training on {counted(held.trained, 'row')}, its lead is {_lead(lead)}.{unsure} "
             f"That rule is {meaning}."
         ]
     return []
@@ -172,7 +180,8 @@ def _few_samples(held: Evaluation) -> list[str]:
     if not numbers:
         return []
     return [
-        f"Too few samples for {len(numbers):,} of {len(held.names):,} prompts, such as {_quoted(held, numbers)}: fewer "
+        f"Too few samples for {len(numbers):,} of {counted(len(held.names), 'prompt')}, such as "
+        f"{_quoted(held, numbers)}: fewer "
         f"than {FEWEST_TRAINED} training rows, or none held out. Add faces for them."
     ]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...common.errors import InputError
+from ...common.words import counted
 from ..samples import SPLITS
 
 HELD_OUT = 0.2  # share of the groups: half of them choose when to stop, half judge the result
@@ -56,7 +57,7 @@ def split_rows(
     """
     if count < FEWEST:
         raise InputError(
-            f"the dataset has {count} samples; {FEWEST} are the least, a few hundred are enough. "
+            f"the dataset has {counted(count, 'sample')}; {FEWEST} are the least, a few hundred are enough. "
             "Add samples with `python -m training build` or the Dataset Writer node"
         )
     if not 0 <= share <= 1:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...common.words import counted
 from ...perception.expression import ExpressionModel
 from ..plot_style import (
     BLUE,
@@ -167,8 +168,7 @@ def _from_the_end(start: str, rest: str, width: float) -> str:
 
 
 def _some(drawn: int, of: int, what: str) -> str:
-    kind = what if of == 1 else f"{what}s"
-    return f"{drawn:,} {kind}" if drawn == of else f"{drawn:,} of {of:,} {kind}"
+    return counted(of, what) if drawn == of else f"{drawn:,} of {counted(of, what)}"
 
 
 def _are(count: int) -> str:

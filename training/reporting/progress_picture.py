@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from ...common.words import counted
 from ...perception.canvas import Canvas, cut, wrapped
 from ...perception.panels import BRIGHT, DIM, Colour, text_width
 from ..judging.metrics import Interval
@@ -119,7 +120,7 @@ def _table(canvas: Canvas, scores: Scores, prompts: int, top: int) -> None:
     names, numbers = 190, 150  # pixels for a method's name, and for a value with its interval
     column = (WIDTH - 2 * MARGIN - names) // 2
     bottom = top + LINE + ROW * len(scores)
-    titles = {"centred_cosine": "mean-centred cosine", "recall_at_1": f"recall@1 of {prompts:,} prompts"}
+    titles = {"centred_cosine": "mean-centred cosine", "recall_at_1": f"recall@1 of {counted(prompts, 'prompt')}"}
     for row, method in enumerate(scores):
         y, colour = top + LINE + ROW * row + ROW // 2, BRIGHT if method == OWN else DIM
         canvas.write(MARGIN, y, cut(method, NORMAL, names - GAP), NORMAL, colour)
@@ -144,7 +145,9 @@ def _table(canvas: Canvas, scores: Scores, prompts: int, top: int) -> None:
 
 
 def _note(rows: int, groups: int) -> str:
-    return f"dot: mean, line: 95 % bootstrap interval, over {rows:,} held-out rows of {groups:,} groups"
+    return (
+        f"dot: mean, line: 95 % bootstrap interval, over {counted(rows, 'held-out row')} of {counted(groups, 'group')}"
+    )
 
 
 # --- curves ------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...common.words import counted
 from ..judging.evaluation import PROJECTION, Evaluation, Score
 from ..judging.metrics import Interval
 from ..plot_style import BLUE, DARK, FAINT, GREY, NORMAL, SMALL, fitted, name_rows, new_figure, nothing, title
@@ -51,7 +52,9 @@ def prompts(evaluation: Evaluation, shown: int = SHOWN) -> Figure:
         _bars(axes, [f"{fitted(score.name, 240, SMALL)} ({score.rows:,})" for score in part], part, "recall_at_1", 310)
         axes.set_ylim(max(len(worst), 8) - 0.5, -0.5)  # rows of both columns are alike
         axes.set_xlabel("recall@1", fontsize=SMALL, color=DARK)
-        which = f"The {len(part)} {'worst' if part is worst else 'best'} of {len(evaluation.per_prompt):,} prompts"
+        which = (
+            f"The {len(part)} {'worst' if part is worst else 'best'} of {counted(len(evaluation.per_prompt), 'prompt')}"
+        )
         title(axes, which if best else "All prompts, the worst first")
     return figure
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...common.words import counted
 from ...perception.files import atomic_path
 from ...projection.checkpoint import Checkpoint
 from ..judging.evaluation import PROJECTION, Evaluation, Score
@@ -174,9 +175,9 @@ def _headline(evaluation: Evaluation, shown: Mapping[str, str]) -> str:
     return section(
         "How good it is",
         paragraph(
-            f"Judged on {_count(len(evaluation.rows), 'face')} {people}; "
-            f"it learned from {_count(evaluation.trained, 'face')}. "
-            f"Recall chooses from {_count(len(evaluation.names), 'prompt')}. "
+            f"Judged on {counted(len(evaluation.rows), 'face')} {people}; "
+            f"it learned from {counted(evaluation.trained, 'face')}. "
+            f"Recall chooses from {counted(len(evaluation.names), 'prompt')}. "
             "In brackets: 95 % bootstrap intervals. Centred: measured from the mean training target, since CLIP's "
             "vectors share a large common part, which makes every raw cosine look good."
         ),
@@ -228,9 +229,9 @@ def _training(history: Sequence[Epoch], shown: Mapping[str, str]) -> str:
     if not history:
         said = "No epochs were trained in this run."
     elif kept is None:
-        said = f"{_count(len(history), 'epoch')} trained; none was better than the start, which was kept."
+        said = f"{counted(len(history), 'epoch')} trained; none was better than the start, which was kept."
     else:
-        said = f"{_count(len(history), 'epoch')} trained; the weights of epoch {kept.number} were kept."
+        said = f"{counted(len(history), 'epoch')} trained; the weights of epoch {kept.number} were kept."
     return section("How training went", paragraph(said), shown.get("learning_curves.png", "") if history else "")
 
 
@@ -303,7 +304,7 @@ def _worst(wrong: Sequence[Wrong], shown: Mapping[str, str]) -> str:
 
 def _regions(matters: Importance, shown: Mapping[str, str]) -> str:
     regions = sorted(matters.regions.items(), key=lambda item: -item[1])
-    looked = _count(matters.rows, "held-out face")
+    looked = counted(matters.rows, "held-out face")
     return section(
         "Which parts of the face matter",
         paragraph(
@@ -357,7 +358,3 @@ def _scores(scores: Sequence[Score]) -> str:
 
 def _cell(values: Mapping[str, Interval], metric: str, signed: bool = False) -> str:
     return interval(values[metric], signed) if metric in values else "–"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

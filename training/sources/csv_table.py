@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 from typing import TextIO
 
+from ...common.words import counted
 from ..items import Listing, SourceError
 from .rows import LABEL, LONGEST_ROW, PATH, PROMPT, Rows
 
@@ -33,7 +34,8 @@ def list_csv(path: Path) -> Listing:
                 if len(values) != len(header):
                     rows.skip(
                         reader.line_num,
-                        f"it has {len(values)} values and the header {len(header)}; put a prompt that contains commas "
+                        f"it has {counted(len(values), 'value')} and the header {len(header)}; put a prompt that "
+                        "contains commas "
                         'into "quotes"',
                     )
                     continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path, PurePath
 
+from ...common.words import counted
 from ..items import SourceError
 from .captions import captions_of, has_caption, repeated_name
 from .fer2013 import is_fer2013_csv, is_split_folder
@@ -64,7 +65,8 @@ def _format_of_folder(folder: Path) -> str:
         }
         found = "; ".join(f"{counts[name]} {shows[name]} ({name})" for name in possible)
         raise SourceError(
-            f"{folder}: it can be read in more than one way. Of {len(media)} pictures and videos {found}. Say which: "
+            f"{folder}: it can be read in more than one way. Of "
+            f"{counted(len(media), 'picture or video', 'pictures and videos')} {found}. Say which: "
             f"{' or '.join(f'--format {name}' for name in possible)}"
         )
     return possible[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
+from ...common.words import counted
 from ...perception.vector import EMOTIONS
 from ..items import Item, Listing, SourceError
 from .files import Parts, Tree, walk
@@ -101,7 +102,7 @@ def _item(path: Path, name: str, header: list[str], row: bytes, start: int) -> I
     """The item of the row that begins at byte `start`, or why there is none."""
     values = row.rstrip(b"\r\n").split(b",")
     if len(values) != len(header):
-        return f"it has {len(values)} values and the header {len(header)}"
+        return f"it has {counted(len(values), 'value')} and the header {len(header)}"
     text = {column: value.strip(b' \t"') for column, value in zip(header, values, strict=True)}
     number = text[EMOTION].decode("ascii", "replace")
     if number not in LABELS:
@@ -112,7 +113,7 @@ def _item(path: Path, name: str, header: list[str], row: bytes, start: int) -> I
         return f"its usage is {usage[:20]!r}, not Training, PublicTest or PrivateTest"
     pixels = text[PIXELS]
     if pixels.count(b" ") != SIDE * SIDE - 1 and len(pixels.split()) != SIDE * SIDE:  # to split each takes long
-        return f"it has {len(pixels.split())} pixels, not {SIDE} × {SIDE}"
+        return f"it has {counted(len(pixels.split()), 'pixel')}, not {SIDE} × {SIDE}"
     before = sum(len(value) + 1 for value in values[: header.index(PIXELS)])  # the values and the commas after them
     offset = start + row.index(pixels, before)
     return Item(PixelRow(path, offset, len(pixels), name), name, group=name, label=LABELS[number], split=split)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from ...common.words import counted
 from ...perception.pictures import PictureError
 from ...perception.videos import Frame
 
@@ -36,7 +37,9 @@ class PixelRow:
         except ValueError as error:
             raise PictureError(f"{self.name}: its pixels are not all numbers from 0 to 255") from error
         if len(pixels) != SIDE * SIDE:
-            raise PictureError(f"{self.name}: it has {len(pixels)} pixels, not {SIDE} × {SIDE}; was the file changed?")
+            raise PictureError(
+                f"{self.name}: it has {counted(len(pixels), 'pixel')}, not {SIDE} × {SIDE}; was the file changed?"
+            )
         grey = torch.frombuffer(pixels, dtype=torch.uint8).reshape(SIDE, SIDE, 1)
         yield Frame(0, 0.0, grey.expand(-1, -1, 3).contiguous())  # (48, 48, 3)
 

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from ...common.words import counted
 from ..items import Item, Listing, SourceError
 from ..media import VideoFile, is_video
 from .files import Parts, Tree, unread, walk
@@ -97,7 +98,7 @@ def list_ravdess(source: Path) -> Listing:
         raise SourceError(f"{source}: no video is called as RAVDESS calls them: 01-01-03-02-01-01-12.mp4")
     emotions = Counter(takes[parts].emotion for parts in takes)
     if emotions[CALM]:
-        listing.notes.append(f"RAVDESS's calm counts as neutral ({emotions[CALM]} files)")
+        listing.notes.append(f"RAVDESS's calm counts as neutral ({counted(emotions[CALM], 'file')})")
     return listing
 
 

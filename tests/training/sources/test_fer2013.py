@@ -73,7 +73,7 @@ def test_rows_that_cannot_be_used_are_named(tmp_path: Path, write: Write) -> Non
     assert listing.skipped == [
         ("fer2013.csv line 3", "its emotion is '7', not a number from 0 to 6"),
         ("fer2013.csv line 4", "its emotion is 'happy', not a number from 0 to 6"),
-        ("fer2013.csv line 5", "it has 2305 pixels, not 48 × 48"),
+        ("fer2013.csv line 5", "it has 2,305 pixels, not 48 × 48"),
         ("fer2013.csv line 6", "it has 0 pixels, not 48 × 48"),
         ("fer2013.csv line 8", "its usage is 'Other', not Training, PublicTest or PrivateTest"),
         ("fer2013.csv line 9", "it has 2 values and the header 3"),

@@ -49,7 +49,7 @@ def test_names_say_who_shows_what(tmp_path: Path, touch: Touch) -> None:
         "RAVDESS/Actor_01/holiday.mp4": "it is not called as RAVDESS calls its files: 01-01-03-02-01-01-12.mp4",
         "RAVDESS/readme.txt": "files of the type .txt are not read",
     }
-    assert listing.notes == ["RAVDESS's calm counts as neutral (1 files)"]
+    assert listing.notes == ["RAVDESS's calm counts as neutral (1 file)"]
 
 
 def test_all_emotions(tmp_path: Path, touch: Touch) -> None:

@@ -1,0 +1,57 @@
+"""Left and right are the person's own, in every file: on a frontal photo, the left eye is at larger x."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from perception_clip.perception import blazeface, regions, topology
+from perception_clip.perception.detection import letterbox
+from perception_clip.perception.detectors import load
+from perception_clip.perception.landmarker import BundledLandmarker
+from perception_clip.perception.weight_files import FOLDER
+
+PAIRS = {
+    "the contour of the eyes": (topology.LEFT_EYE, topology.RIGHT_EYE),
+    "the brows": (topology.LEFT_BROW, topology.RIGHT_BROW),
+    "the regions of the eyes": (regions.LEFT_EYE, regions.RIGHT_EYE),
+    "the corners of the eyes": (regions.LEFT_EYE_CORNERS, regions.RIGHT_EYE_CORNERS),
+    "the irises": (regions.LEFT_IRIS, regions.RIGHT_IRIS),
+}
+
+
+@pytest.fixture(scope="module")
+def photos(astronaut: np.ndarray, grace_hopper: np.ndarray) -> list[torch.Tensor]:
+    return [torch.from_numpy(photo.copy()) for photo in (astronaut, grace_hopper)]
+
+
+@pytest.fixture(scope="module")
+def faces(photos: list[torch.Tensor]) -> torch.Tensor:
+    """(2, 478, 3)"""
+    return torch.cat([found.landmarks for found in BundledLandmarker().detect(photos)])
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_persons_left_is_the_pictures_right(faces: torch.Tensor, name: str) -> None:
+    left, right = (faces[:, list(part), 0] for part in PAIRS[name])
+    assert (left.amin(dim=1) > right.amax(dim=1)).all()
+
+
+def test_one_eye_has_one_name() -> None:
+    for lids, region, iris in (
+        (topology.LEFT_EYE, regions.LEFT_EYE, regions.LEFT_IRIS),
+        (topology.RIGHT_EYE, regions.RIGHT_EYE, regions.RIGHT_IRIS),
+    ):
+        assert set(lids) == set(region[: regions.EYE_CONTOUR])
+        assert (iris[0], iris[1:]) in topology.IRISES
+    assert set(regions.LEFT_EYE_CORNERS) < set(topology.LEFT_EYE)
+    assert set(regions.RIGHT_EYE_CORNERS) < set(topology.RIGHT_EYE)
+
+
+def test_the_detectors_key_points_are_called_the_same(photos: list[torch.Tensor]) -> None:
+    network = load(blazeface.BlazeFace(), "blazeface", torch.device("cpu"), FOLDER)
+    with torch.inference_mode():
+        points, logits = network(letterbox(photos[:1], blazeface.INPUT_SIZE))
+    best = points[0, int(logits[0].argmax())]
+    assert best[blazeface.LEFT_EYE, 0] > best[blazeface.RIGHT_EYE, 0] + 5
