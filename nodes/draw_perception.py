@@ -46,11 +46,15 @@ class DrawPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                 io.Boolean.Input(
                     "tracks",
                     default=True,
+                    optional=True,
                     tooltip="Write each face's track number at its frame. A face keeps its number from picture to "
                     "picture.",
                 ),
                 io.Boolean.Input(
-                    "dense_mesh", default=False, tooltip="Draw all edges of the face mesh, not only the features."
+                    "dense_mesh",
+                    default=False,
+                    optional=True,
+                    tooltip="Draw all edges of the face mesh, not only the features.",
                 ),
             ],
             outputs=[
