@@ -1,19 +1,22 @@
 """Time perception beside MediaPipe's Face Landmarker, taking turns in one run; then a video, then a CUDA device.
 
     python benchmarks/perception.py --task-model face_landmarker.task [--mediapipe-python PATH] [--photos FOLDER]
-        [--video FILE]
+        [--video FILE [--loop-minutes 10]]
 
 Without --task-model only the pack is timed. MediaPipe (≥ 0.10.30) may live in another environment: give that one's
 Python. All find up to ten faces in the same batch of 512×512 photos on the same two processor cores: the bundled
-landmarker, the whole pipeline with emotions, and MediaPipe. The video is decoded, perceived, drawn on and encoded,
-frame by frame. With a CUDA device at hand, its throughput is measured too.
+landmarker, the whole pipeline with emotions, and MediaPipe. The video is perceived, then drawn on and encoded,
+frame by frame; repeated for minutes, it shows whether memory grows with its length. With a CUDA device at hand, its
+throughput is measured too.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -22,6 +25,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import torch
 from matplotlib import cbook
@@ -31,12 +35,14 @@ from skimage import data
 from perception_clip.perception.drawing import Overlay
 from perception_clip.perception.landmarker import BundledLandmarker
 from perception_clip.perception.pipeline import PerceptionPipeline
-from perception_clip.perception.sequences import draw_video, perceive_video
-from perception_clip.perception.videos import Video
+from perception_clip.perception.sequences import draw_frames, perceive_video
+from perception_clip.perception.storyboard import Storyboard
+from perception_clip.perception.videos import Video, write_video
 
 SIZE = 512
 MAX_FACES = 10
 WARM_UP = 3  # rounds
+PREVIEWS = 16  # frames that Face Perception Video shows
 
 
 def main() -> None:
@@ -45,6 +51,7 @@ def main() -> None:
     parser.add_argument("--mediapipe-python", type=Path, default=Path(sys.executable), help="default: this Python")
     parser.add_argument("--photos", type=Path, help="a folder of further photos (.jpg, .png)")
     parser.add_argument("--video", type=Path, help="a video file to perceive and draw on")
+    parser.add_argument("--loop-minutes", type=float, default=0, help="repeat the video until it is as long as that")
     parser.add_argument("--batch", type=int, default=16, help="pictures per batch (default 16)")
     parser.add_argument("--rounds", type=int, default=25, help="timed batches of each (default 25)")
     parser.add_argument("--cores", type=int, default=2, help="processor cores for each (default 2)")
@@ -73,7 +80,11 @@ def main() -> None:
             with Rival(arguments.mediapipe_python, arguments.task_model, Path(folder, "pictures.npy")) as rival:
                 compare({**contestants, rival.name: rival.time_once}, arguments.rounds, arguments.batch)
     if arguments.video:
-        measure_video(arguments.video, pipeline)
+        with tempfile.TemporaryDirectory() as folder:
+            video = arguments.video
+            if arguments.loop_minutes:
+                video = looped(video, Path(folder, f"looped_{video.name}"), arguments.loop_minutes)
+            measure_video(video, pipeline)
     if torch.cuda.is_available():
         measure_cuda(tensors)
     else:
@@ -155,32 +166,53 @@ def compare(contestants: dict[str, Callable[[], tuple[float, int]]], rounds: int
 
 
 def measure_video(path: Path, pipeline: PerceptionPipeline) -> None:
-    """A video through the pipeline and the overlay; the process's memory at frame 100 and the most after it."""
-    memory: dict[int, float] = {}
+    """A video through what Face Perception Video and Draw Perception do: speed, and memory by the minute."""
+    video, storyboard = Video(path), Storyboard(PREVIEWS)
+    every = round(60 * video.rate)
+    perceiving, drawing = ({0: resident_megabytes()} for _ in range(2))
 
-    def note(done: int) -> None:
-        memory[done] = resident_megabytes()
+    def note(memory: dict[int, float], done: int) -> None:
+        minute = done // every
+        if minute not in memory:
+            memory[minute] = resident_megabytes()
 
-    video = Video(path)
-    perceive_video(Video(path), pipeline)  # warm
     start = time.perf_counter()
-    perceptions = perceive_video(video, pipeline, progress=note)
+    perceptions = perceive_video(video, pipeline, progress=lambda done: note(perceiving, done), watch=storyboard.watch)
     perceived = time.perf_counter()
-    faces, overlay = perceptions.by_frame(), Overlay(tracks=True)
-    for frame in video.frames():
-        overlay.draw(frame.picture, faces[frame.number])
-        note(perceptions.frame_count + frame.number)
-    drawn = time.perf_counter()
-    draw_video(video, perceptions, Overlay(tracks=True))
-    encoded = time.perf_counter()
-    frames = perceptions.frame_count
-    print(f"{path.name}: {frames} frames, {len(perceptions)} faces")
-    print(f"decoded and perceived {frames / (perceived - start):.0f} frames/s, decoded again and drawn on", end=" ")
-    print(f"{frames / (drawn - perceived):.0f}, both {frames / (drawn - start):.0f}", end=" ")
-    print(f"(with H.264 encoding {frames / (perceived - start + encoded - drawn):.0f})")
-    first = next(count for count in memory if count >= 100)
-    later = [megabytes for count, megabytes in memory.items() if count >= first]
-    print(f"memory at frame {first}: {memory[first]:.0f} MB; after it {min(later):.0f} to {max(later):.0f} MB")
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = Path(folder, "drawn.mp4")
+        frames = draw_frames(video, perceptions, Overlay(tracks=True), lambda done: note(drawing, done))
+        write_video(drawn, frames, video.rate)
+        size = drawn.stat().st_size / 2**20
+    done = time.perf_counter()
+    count = perceptions.frame_count
+    print(f"{path.name}: {count} frames, {count / video.rate / 60:.1f} minutes, {len(perceptions)} faces")
+    print(f"perceived {count / (perceived - start):.0f} frames/s, drawn on and encoded", end=" ")
+    print(f"{count / (done - perceived):.0f}, one after the other {count / (done - start):.0f}")
+    held = perceptions.vectors.nbytes / 2**20
+    print(f"perceptions {held:.0f} MB, drawn file {size:.0f} MB (on disk); the process's memory by the minute, MB:")
+    for name, memory in (("perceiving", perceiving), ("drawing", drawing)):
+        print(f"  {name:10}", *(f"{megabytes:.0f}" for megabytes in memory.values()))
+    print(f"  the most at any time: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}")
+
+
+def looped(source: Path, target: Path, minutes: float) -> Path:
+    """Write the video's stream again and again, until it is as long as that."""
+    with av.open(str(source)) as once:
+        stream = once.streams.video[0]
+        length = stream.frames * int(1 / (stream.average_rate * stream.time_base))  # ticks
+        times = math.ceil(minutes * 60 / float(length * stream.time_base))
+        with av.open(str(target), "w") as container:
+            copy = container.add_stream_from_template(stream)
+            for number in range(times):
+                once.seek(0)
+                for packet in once.demux(stream):
+                    if packet.dts is not None:
+                        packet.pts += number * length
+                        packet.dts += number * length
+                        packet.stream = copy
+                        container.mux(packet)
+    return target
 
 
 def resident_megabytes() -> float:

@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from . import host
 from .dataset_info import DatasetInfo
 from .dataset_writer import DatasetWriter
+from .draw_perception import DrawPerception
 from .edit_perception import EditPerception
 from .emotion_prompts import EmotionPrompts
 from .face_perception import FacePerception
@@ -30,6 +31,7 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
         return [
             FacePerception,
             FacePerceptionVideo,
+            DrawPerception,
             PerceptionInfo,
             EditPerception,
             PerceptionArithmetic,

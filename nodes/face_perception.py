@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -16,9 +16,9 @@ from ..perception.engines import BUNDLED, LANDMARKERS, Landmarker
 from ..perception.missing import MISSING
 from ..perception.pipeline import PerceptionPipeline
 from ..perception.selection import ORDERS, Selection
-from ..perception.sequences import perceive_video
+from ..perception.sequences import FacesOfFrames, perceive_video
 from ..perception.vector import EMOTIONS, Perceptions
-from ..perception.videos import VideoInMemory
+from ..perception.videos import Frame, VideoInMemory
 from . import host
 from .checks import check_choice, check_image, check_perceptions
 
@@ -127,17 +127,15 @@ def perceiving_inputs(detector: str) -> list[Any]:
             tooltip="The person's own neutral face, from another Face Perception: emotions are then read relative to "
             "it (bundled emotion model). Its first face counts.",
         ),
-        advanced(io.Boolean.Input("dense_mesh", default=False, tooltip="Draw all the mesh's edges onto the overlay.")),
     ]
     for one in inputs:
         one.optional = True
     return inputs
 
 
-def perceiving_outputs(overlay: Any) -> list[Any]:
+def perceiving_outputs() -> list[Any]:
     return [
         PERCEPTION.Output("perception", display_name="perception", tooltip="All faces, by picture, in order."),
-        overlay,
         io.Int.Output("face_count", display_name="face_count", tooltip="How many faces there are in all pictures."),
     ]
 
@@ -165,13 +163,7 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                     "landmarker, detector and min_confidence above are then not used.",
                 ),
             ],
-            outputs=perceiving_outputs(
-                io.Image.Output(
-                    "overlay",
-                    display_name="overlay",
-                    tooltip="The pictures with landmarks and emotions drawn on them; those without a face say so.",
-                )
-            ),
+            outputs=perceiving_outputs(),
             is_output_node=True,  # so that a photo and this node alone already show something
             **aliases("face", "landmarks", "face mesh", "emotion", "expression", "mediapipe", "face detection"),
         )
@@ -187,20 +179,22 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         image: Tensor,
         missing: str = MISSING[0],
         smoothing: float = 0.0,
-        dense_mesh: bool = False,
         face_landmarks: Any = None,
         **how: Any,
     ) -> io.NodeOutput:
         check_image(image)
         check_choice("missing", missing, MISSING)
         given = None if face_landmarks is None else given_landmarks(face_landmarks, len(image))
-        progress = host.progress(2 * len(image))  # perceiving and drawing take about as long
         batch = VideoInMemory(image, BATCH_RATE)
-        pipeline = perceiver(**how, given=given)
-        perceptions = perceive_video(batch, pipeline, missing=missing, smoothing=smoothing, progress=progress)
-        overlay = draw_all(image, perceptions, dense_mesh, lambda drawn: progress(len(image) + drawn))
-        text = summary(perceptions, missing)
-        return io.NodeOutput(perceptions, overlay, len(perceptions), ui={**host.preview(overlay), **host.note(text)})
+        perceptions = perceive_video(
+            batch,
+            perceiver(**how, given=given),
+            missing=missing,
+            smoothing=smoothing,
+            progress=host.progress(len(image)),
+        )
+        shown = preview(islice(batch.frames(), host.PREVIEWS), perceptions, tracks=len(image) > 1)
+        return io.NodeOutput(perceptions, len(perceptions), ui={**shown, **host.note(summary(perceptions, missing))})
 
 
 def perceiver(
@@ -237,14 +231,10 @@ def given_landmarks(data: Any, pictures: int) -> ComfyLandmarks:
     return landmarks
 
 
-def draw_all(image: Tensor, perceptions: Perceptions, dense_mesh: bool, progress: Callable[[int], None]) -> Tensor:
-    """Pictures (B, H, W, C) with their faces drawn on them, as ComfyUI's IMAGE (B, H, W, 3) in 0…1."""
-    overlay = torch.empty(*image.shape[:3], 3)
-    brush = Overlay(mesh=dense_mesh, tracks=len(image) > 1)
-    for index, (picture, faces) in enumerate(zip(image, perceptions.by_frame(), strict=True)):
-        overlay[index] = brush.draw(picture, faces) / 255
-        progress(index + 1)
-    return overlay
+def preview(frames: Iterable[Frame], perceptions: Perceptions, *, tracks: bool) -> dict[str, Any]:
+    """Some of the pictures that the faces were found in, with them drawn on, as a node's `ui` entry."""
+    faces, overlay = FacesOfFrames(perceptions), Overlay(tracks=tracks)
+    return host.preview([overlay.draw(frame.picture, faces[frame.number]) / 255 for frame in frames])
 
 
 def summary(perceptions: Perceptions, missing: str) -> str:

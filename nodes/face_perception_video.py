@@ -7,13 +7,13 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..perception.detectors import FOR_VIDEOS
-from ..perception.drawing import Overlay
 from ..perception.engines import BUNDLED
 from ..perception.missing import MISSING
-from ..perception.sequences import draw_video, perceive_video
+from ..perception.sequences import perceive_video
+from ..perception.storyboard import Storyboard
 from . import host
 from .checks import check_choice
-from .face_perception import aliases, perceiver, perceiving_inputs, perceiving_outputs, summary
+from .face_perception import aliases, perceiver, perceiving_inputs, perceiving_outputs, preview, summary
 
 
 class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
@@ -27,20 +27,15 @@ class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships
             category="Perception CLIP",
             description=(
                 "Finds the faces in every frame of a video, follows each from frame to frame, and turns each into a "
-                "perception of 1441 numbers. Frames are read one after the other, so that length costs no memory."
+                "perception of 1441 numbers. Frames are read one after the other and not kept: a long video takes "
+                "no more memory than a short one, apart from its perceptions (6 KB per face and frame)."
             ),
             inputs=[
                 io.Video.Input("video", tooltip="A video of any size, length and frame rate, from Load Video."),
                 *perceiving_inputs(FOR_VIDEOS),
             ],
             outputs=[
-                *perceiving_outputs(
-                    io.Video.Output(
-                        "overlay",
-                        display_name="overlay",
-                        tooltip="The video with landmarks, emotions and the number of each face drawn on it; no sound.",
-                    )
-                ),
+                *perceiving_outputs(),
                 io.Int.Output("frame_count", display_name="frame_count", tooltip="How many frames there are."),
                 io.Float.Output("frame_rate", display_name="frame_rate", tooltip="Frames per second, on average."),
             ],
@@ -60,23 +55,25 @@ class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships
         detector: str = FOR_VIDEOS,
         missing: str = MISSING[0],
         smoothing: float = 0.0,
-        dense_mesh: bool = False,
         **how: Any,
     ) -> io.NodeOutput:
         check_choice("missing", missing, MISSING)
         source = host.frames_of(video)
-        progress = host.progress(2 * max(source.frame_count, 1))
+        storyboard = Storyboard(host.PREVIEWS)
         perceptions = perceive_video(
-            source, perceiver(detector, **how), missing=missing, smoothing=smoothing, progress=progress
-        )
-        frames = perceptions.frame_count
-        overlay = draw_video(
             source,
-            perceptions,
-            Overlay(mesh=dense_mesh, tracks=True),
-            progress=lambda drawn: progress(max(source.frame_count, frames) + drawn),
+            perceiver(detector, **how),
+            missing=missing,
+            smoothing=smoothing,
+            progress=host.progress(max(source.frame_count, 1)),
+            watch=storyboard.watch,
         )
+        shown = preview(storyboard.frames, perceptions, tracks=True)
         text = "\n".join(filter(None, [summary(perceptions, missing), source.problem]))
         return io.NodeOutput(
-            perceptions, host.as_video(overlay), len(perceptions), frames, source.rate, ui=host.note(text)
+            perceptions,
+            len(perceptions),
+            perceptions.frame_count,
+            source.rate,
+            ui={**shown, **host.note(text)},
         )

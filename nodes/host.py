@@ -21,6 +21,7 @@ import folder_paths
 import numpy as np
 import torch
 from comfy_api.latest import InputImpl, ui
+from comfy_execution.graph_utils import ExecutionBlocker
 from PIL import Image
 from torch import Tensor
 
@@ -160,6 +161,11 @@ def perceptions_folder() -> Path:
     return datasets_folder().with_name("perceptions")
 
 
+def videos_folder() -> Path:
+    """Where videos lie while a graph uses them: personal data, too."""
+    return datasets_folder().with_name("videos")
+
+
 def progress(total: int, picture: Callable[[], Image.Image] | None = None) -> Callable[[int], None]:
     """A progress bar on the running node. Calling it with the amount done also stops a cancelled run.
 
@@ -218,9 +224,14 @@ def frames_of(video: Any) -> Video | VideoInMemory:
     return Video(source if isinstance(source, BytesIO) else Path(source), start=start, duration=duration)
 
 
-def as_video(content: BytesIO) -> Any:
-    """A video file in memory as ComfyUI's VIDEO."""
-    return InputImpl.VideoFromFile(content)
+def as_video(path: str) -> Any:
+    """A video file as ComfyUI's VIDEO, which refers to `path` as long as it lives."""
+    return InputImpl.VideoFromFile(path)
+
+
+def nothing(output: str, other: str) -> Any:
+    """For an output that a run does not have: nodes that are linked to it do not run, and the user is told."""
+    return ExecutionBlocker(f"Draw Perception has no {output}: its {other} input is linked. Link its {other} output")
 
 
 def as_image(picture: Image.Image) -> Tensor:
@@ -228,8 +239,8 @@ def as_image(picture: Image.Image) -> Tensor:
     return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]
 
 
-def preview(pictures: Tensor) -> dict[str, Any]:
-    """Pictures (B, H, W, 3) as a node's `ui` entry, shown on the node; of many, the first `PREVIEWS`."""
+def preview(pictures: Tensor | list[Tensor]) -> dict[str, Any]:
+    """Pictures (H, W, 3) in 0…1 as a node's `ui` entry, shown on the node; of many, the first `PREVIEWS`."""
     if len(pictures) == 0:
         return {"images": []}
     return {"images": ui.PreviewImage(pictures[:PREVIEWS]).as_dict()["images"]}

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .engines import MIN_CONFIDENCE, EmotionModel, Faces, Landmarker
+from .engines import MIN_CONFIDENCE, EmotionModel, Landmarker
 from .pictures import batches, separate, to_picture
+from .rows import Rows
 from .selection import Selection
 from .tracking import Tracker
-from .vector import EMOTIONS, LANDMARKS, Perceptions, pack
+from .vector import DIM, Perceptions, pack
 
 if TYPE_CHECKING:
     from .pictures import Picture, Pictures
@@ -67,39 +68,38 @@ class PerceptionPipeline:
         """
         items = pictures if isinstance(pictures, Iterator) else iter(separate(pictures))
         tracker = Tracker()
-        sizes: list[tuple[int, ...]] = []
-        faces: list[Faces] = []
+        vectors = Rows(DIM)  # of a long video the only large thing, and so never held twice
+        sizes: list[tuple[int, int]] = []
+        frames: list[int] = []
+        boxes: list[Tensor] = []
+        scores: list[Tensor] = []
         tracks: list[int] = []
-        emotions: list[Tensor] = []
+        done = 0
         for chunk in batches((to_picture(item, index) for index, item in enumerate(items)), self.landmarker.portion):
             detected = self.landmarker.detect(chunk, min_confidence=self.min_confidence)
             found = [
                 self.selection(all_faces, *picture.shape[:2])
                 for picture, all_faces in zip(chunk, detected, strict=True)
             ]
-            emotions.append(self.emotion_model.classify(chunk, found))
-            for picture, chosen in zip(chunk, found, strict=True):
-                tracks.extend(tracker.update(chosen, *picture.shape[:2]))
-            faces.extend(found)
-            sizes.extend(picture.shape[:2] for picture in chunk)
+            emotions = self.emotion_model.classify(chunk, found)
+            vectors.extend(pack(torch.cat([faces.landmarks for faces in found]), emotions))
+            for picture, faces in zip(chunk, found, strict=True):
+                tracks.extend(tracker.update(faces, *picture.shape[:2]))
+                frames.extend([done] * len(faces))
+                sizes.extend([(picture.shape[0], picture.shape[1])] * len(faces))
+                boxes.append(faces.boxes)
+                scores.append(faces.scores)
+                done += 1
             if progress is not None:
-                progress(len(faces))
-        return self._join(torch.tensor(sizes, dtype=torch.int32).reshape(-1, 2), faces, tracks, emotions)
-
-    def _join(self, sizes: Tensor, faces: list[Faces], tracks: list[int], emotions: list[Tensor]) -> Perceptions:
-        counts = torch.tensor([len(found) for found in faces], dtype=torch.int64)
-        frames = torch.repeat_interleave(torch.arange(len(faces)), counts)
+                progress(done)
         return Perceptions(
-            vectors=pack(
-                torch.cat([torch.empty(0, LANDMARKS, 3), *(found.landmarks for found in faces)]),
-                torch.cat([torch.empty(0, len(EMOTIONS)), *emotions]),
-            ),
-            image_sizes=sizes[frames],
-            frames=frames,
-            boxes=torch.cat([torch.empty(0, 4), *(found.boxes for found in faces)]),
-            scores=torch.cat([torch.empty(0), *(found.scores for found in faces)]),
+            vectors=vectors.take(),
+            image_sizes=torch.tensor(sizes, dtype=torch.int32).reshape(-1, 2),
+            frames=torch.tensor(frames, dtype=torch.int64),
+            boxes=torch.cat([torch.empty(0, 4), *boxes]),
+            scores=torch.cat([torch.empty(0), *scores]),
             tracks=torch.tensor(tracks, dtype=torch.int64),
-            frame_count=len(faces),
+            frame_count=done,
             landmarker=self.landmarker.identity,
             emotion_model=self.emotion_model.identity,
         )

@@ -157,16 +157,16 @@ def _upright(frame: VideoFrame) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels))
 
 
-def write_video(frames: Iterable[Frame], rate: float) -> BytesIO:
-    """Encode frames as H.264 in MP4, in memory. Each keeps its time; `rate` is how many come in a second, about.
+def write_video(path: Path, frames: Iterable[Frame], rate: float) -> None:
+    """Encode frames into a file, as H.264 in MP4, while they come. Each keeps its time; `rate` is the number of frames
+    per second, about.
 
     An odd last row or column is left out, which the format cannot hold; frames of another size than the first are
-    resized to it. Raises VideoError for no frames at all.
+    resized to it. Raises VideoError for no frames at all. What a failed run leaves is the caller's to remove.
     """
     import av
 
-    buffer = BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
+    with av.open(str(path), "w", format="mp4") as container:
         stream = None
         for frame in frames:
             height, width = (max(side // 2, 1) * 2 for side in frame.picture.shape[:2])
@@ -183,4 +183,3 @@ def write_video(frames: Iterable[Frame], rate: float) -> BytesIO:
         if stream is None:
             raise VideoError("there are no frames to write")
         container.mux(stream.encode())
-    return buffer

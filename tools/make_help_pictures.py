@@ -135,6 +135,11 @@ def face_perception_video() -> Image.Image:
     return row([tile(drawn[index], 256) for index in (0, 4, 9)])
 
 
+def draw_perception() -> Image.Image:
+    photo, face = torch.from_numpy(np.array(tile(photos().pictures[0], 400))), photos().face(0)
+    return row([tile(draw_batch([photo], face, mesh=mesh, tracks=True)[0], 400) for mesh in (False, True)])
+
+
 def perception_info() -> Image.Image:
     face = photos().face(1)
     [angles] = head_pose(face.landmarks, face.image_sizes, model().template).tolist()
@@ -269,6 +274,7 @@ def train_projection() -> Image.Image:
 PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "FacePerception": ("overlay.jpg", face_perception),
     "FacePerceptionVideo": ("frames.jpg", face_perception_video),
+    "DrawPerception": ("drawn.jpg", draw_perception),
     "PerceptionInfo": ("numbers.jpg", perception_info),
     "EditPerception": ("edited.png", edit_perception),
     "PerceptionArithmetic": ("sum.png", perception_arithmetic),

@@ -16,10 +16,9 @@ from perception_clip.perception.vector import EMOTIONS
 Place = tuple[int, int]  # left, top of the node below its title, in pixels of the canvas
 
 PERCEPTION, CONDITIONING, LATENT = "PERCEPTION", "CONDITIONING", "LATENT"
-PERCEIVED: tuple[Socket, ...] = (("perception", PERCEPTION), ("overlay", "IMAGE"), ("face_count", "INT"))
+PERCEIVED: tuple[Socket, ...] = (("perception", PERCEPTION), ("face_count", "INT"))
 VIDEO_PERCEIVED: tuple[Socket, ...] = (
     ("perception", PERCEPTION),
-    ("overlay", "VIDEO"),
     ("face_count", "INT"),
     ("frame_count", "INT"),
     ("frame_rate", "FLOAT"),
@@ -100,7 +99,6 @@ PERCEIVING = {
     "smoothing": 0.0,
     "landmarker": "bundled",
     "emotion_model": "bundled",
-    "dense_mesh": False,
 }
 EMOTION_PROMPTS = {
     "base_prompt": "portrait photo of a person, looking at the camera, soft natural light, {emotion}",

@@ -38,12 +38,12 @@ def repeated(name: str, count: int) -> Graph:
     }
 
 
-def test_a_face_is_found_and_drawn(host: Host, photos: dict[str, str], astronaut: np.ndarray) -> None:
+def test_a_face_is_found_and_shown(host: Host, photos: dict[str, str], astronaut: np.ndarray) -> None:
     result = host.run(perceive(photo(photos["astronaut"])))
     assert result.text("perception").startswith("1 face in 1 picture")
-    overlay = result.picture("perception")
-    assert overlay.shape == astronaut.shape
-    changed = (overlay != astronaut).any(axis=2).mean()
+    shown = result.picture("perception")
+    assert shown.shape == astronaut.shape
+    changed = (shown != astronaut).any(axis=2).mean()
     assert 0.005 < changed < 0.5
 
 
@@ -201,7 +201,7 @@ def with_gap(names: dict[str, str]) -> Graph:
 )
 def test_every_way_to_treat_missing_faces(host: Host, photos: dict[str, str], missing: str, faces: int | None) -> None:
     graph = perceive(with_gap(photos), missing=missing) | {
-        "count": {"class_type": "PreviewAny", "inputs": {"source": ["perception", 2]}}
+        "count": {"class_type": "PreviewAny", "inputs": {"source": ["perception", 1]}}
     }
     result = host.run(graph)
     if faces is None:
@@ -217,12 +217,10 @@ def test_nothing_to_fill_in_from_is_said(host: Host, photos: dict[str, str]) -> 
     assert result.text("perception") == "no face in 1 picture\nno face anywhere to fill in from"
 
 
-def test_smoothing_and_mesh_change_the_overlay_alone_where_they_should(host: Host, photos: dict[str, str]) -> None:
+def test_one_picture_has_nothing_to_smooth(host: Host, photos: dict[str, str]) -> None:
     plain = host.run(perceive(photo(photos["astronaut"])))
     smooth = host.run(perceive(photo(photos["astronaut"]), smoothing=0.7))
-    mesh = host.run(perceive(photo(photos["astronaut"]), dense_mesh=True))
-    assert np.array_equal(plain.picture("perception"), smooth.picture("perception"))  # one picture: nothing to smooth
-    assert (plain.picture("perception") != mesh.picture("perception")).any(axis=2).mean() > 0.002
+    assert np.array_equal(plain.picture("perception"), smooth.picture("perception"))
 
 
 def test_a_neutral_face_is_a_reference(host: Host, photos: dict[str, str]) -> None:

@@ -20,7 +20,6 @@ PERCEIVING = {
     "landmarker": "COMBO",
     "emotion_model": "COMBO",
     "neutral": "PERCEPTION",
-    "dense_mesh": "BOOLEAN",
 }
 NODES = {
     "PerceptionClip_PerceptionArithmetic": (
@@ -41,18 +40,22 @@ NODES = {
     "PerceptionClip_FacePerception": (
         "Face Perception (1441D)",
         {"image": "IMAGE", **PERCEIVING, "face_landmarks": "FACE_LANDMARKS"},
-        {"perception": "PERCEPTION", "overlay": "IMAGE", "face_count": "INT"},
+        {"perception": "PERCEPTION", "face_count": "INT"},
     ),
     "PerceptionClip_FacePerceptionVideo": (
         "Face Perception Video",
         {"video": "VIDEO", **PERCEIVING},
         {
             "perception": "PERCEPTION",
-            "overlay": "VIDEO",
             "face_count": "INT",
             "frame_count": "INT",
             "frame_rate": "FLOAT",
         },
+    ),
+    "PerceptionClip_DrawPerception": (
+        "Draw Perception",
+        {"perception": "PERCEPTION", "image": "IMAGE", "video": "VIDEO", "tracks": "BOOLEAN", "dense_mesh": "BOOLEAN"},
+        {"image": "IMAGE", "video": "VIDEO"},
     ),
     "PerceptionClip_InspectProjection": (
         "Inspect Projection",

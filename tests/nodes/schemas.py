@@ -18,6 +18,7 @@ HOST_MODULES = (
     "comfy_api",
     "comfy_api.latest",
     "comfy_execution",
+    "comfy_execution.graph_utils",
     "comfy_execution.utils",
     "folder_paths",
     "server",
@@ -84,6 +85,7 @@ class Io:
 def _stand_ins() -> Iterator[None]:
     modules = {name: ModuleType(name) for name in HOST_MODULES}
     vars(modules["comfy_api.latest"]).update(io=Io(), ComfyExtension=object, InputImpl=None, ui=None)
+    vars(modules["comfy_execution.graph_utils"])["ExecutionBlocker"] = None
     vars(modules["comfy_execution.utils"])["get_executing_context"] = None
     vars(modules["server"])["PromptServer"] = None
     nowhere = Path(__file__).with_name("no such folder")

@@ -109,13 +109,14 @@ def test_a_video_without_a_readable_frame(tmp_path: Path) -> None:
         list(Video(BytesIO(bytes(content))).frames())
 
 
-def test_written_videos_keep_pictures_and_uneven_times(astronaut: np.ndarray) -> None:
+def test_written_videos_keep_pictures_and_uneven_times(tmp_path: Path, astronaut: np.ndarray) -> None:
     moments = [0.0, 0.1, 0.15, 0.5, 0.6]
     frames = [
         Frame(number, time, torch.tensor(astronaut[number : number + 257, : 300 + number]))
         for number, time in enumerate(moments)
     ]
-    video = Video(write_video(iter(frames), rate=10.0))
+    write_video(tmp_path / "written.mp4", iter(frames), rate=10.0)
+    video = Video(tmp_path / "written.mp4")
     again = list(video.frames())
     assert video.problem == "" and [frame.time for frame in again] == pytest.approx(moments, abs=1e-3)
     for frame, original in zip(again, frames, strict=True):
@@ -124,7 +125,7 @@ def test_written_videos_keep_pictures_and_uneven_times(astronaut: np.ndarray) ->
         expected = torch.nn.functional.interpolate(expected, (256, 300), mode="bilinear")[0].permute(1, 2, 0)
         assert (frame.picture.float() - expected).abs().mean() < 7
     with pytest.raises(VideoError, match="no frames"):
-        write_video(iter([]), rate=10.0)
+        write_video(tmp_path / "empty.mp4", iter([]), rate=10.0)
 
 
 def test_a_part_of_a_video(tmp_path: Path) -> None:

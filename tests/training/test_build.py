@@ -179,7 +179,7 @@ def moving(path: Path, astronaut: np.ndarray, shifts: Sequence[int]) -> Path:
         Frame(number, number / 4, torch.tensor(astronaut[:256, 100 + shift : 356 + shift].copy()))
         for number, shift in enumerate(shifts)
     )
-    path.write_bytes(write_video(frames, rate=4).getvalue())
+    write_video(path, frames, rate=4)
     return path
 
 

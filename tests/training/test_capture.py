@@ -53,7 +53,7 @@ def film(tmp_path_factory: pytest.TempPathFactory, grace_hopper: np.ndarray) -> 
             yield Frame(number, number / 8, torch.from_numpy(np.array(picture)))
 
     path = tmp_path_factory.mktemp("capture") / "film.mp4"
-    path.write_bytes(write_video(frames(), 8).getvalue())
+    write_video(path, frames(), 8)
     return path
 
 
@@ -209,7 +209,7 @@ def test_what_cannot_be_recorded(
     film: Path, tmp_path: Path, capture: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     grey = (Frame(number, number / 8, torch.full((64, 64, 3), 90, dtype=torch.uint8)) for number in range(32))
-    (tmp_path / "grey.mp4").write_bytes(write_video(grey, 8).getvalue())
+    write_video(tmp_path / "grey.mp4", grey, 8)
     for arguments, message in (
         (["--video", str(tmp_path / "grey.mp4")], "none of 24 frames due is good (no face was found)"),
         (["--video", str(film), "--min-face", "900"], "(mostly: face too small)"),

@@ -26,7 +26,7 @@ def film(tmp_path_factory: pytest.TempPathFactory, grace_hopper: np.ndarray) -> 
             yield Frame(number, number / 8, torch.from_numpy(np.array(picture)))
 
     path = tmp_path_factory.mktemp("opencv") / "film.mp4"
-    path.write_bytes(write_video(frames(), 8).getvalue())
+    write_video(path, frames(), 8)
     return path
 
 

@@ -65,7 +65,7 @@ def film(path: Path, pictures: Pictures) -> Path:
         for number in range(40)
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(write_video(frames, rate=4).getvalue())
+    write_video(path, frames, rate=4)
     return path
 
 

@@ -1,0 +1,120 @@
+"""Perceptions drawn onto their pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..common.temporary_files import TemporaryPath, temporary_file
+from ..perception.drawing import Overlay
+from ..perception.sequences import draw_frames
+from ..perception.vector import Perceptions
+from ..perception.videos import Video, VideoInMemory, write_video
+from . import host
+from .checks import check_image, check_perceptions
+from .face_perception import BATCH_RATE, PERCEPTION, aliases
+
+
+class DrawPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
+    """Draws faces onto the pictures or the video that they were found in."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PerceptionClip_DrawPerception",
+            display_name="Draw Perception",
+            category="Perception CLIP",
+            description=(
+                "Draws faces onto the pictures or the video that they were found in: landmarks, a frame and a bar for "
+                "each emotion. Connect either image or video, and use the output of the same name."
+            ),
+            inputs=[
+                PERCEPTION.Input(
+                    "perception", tooltip="The faces to draw, from Face Perception or Face Perception Video."
+                ),
+                io.Image.Input(
+                    "image", optional=True, tooltip="The pictures that the faces were found in. Leave video unlinked."
+                ),
+                io.Video.Input(
+                    "video", optional=True, tooltip="The video that the faces were found in. Leave image unlinked."
+                ),
+                io.Boolean.Input(
+                    "tracks",
+                    default=True,
+                    optional=True,
+                    tooltip="Write each face's track number at its frame. A face keeps its number from picture to "
+                    "picture.",
+                ),
+                io.Boolean.Input(
+                    "dense_mesh",
+                    default=False,
+                    optional=True,
+                    tooltip="Draw all edges of the face mesh, not only the features.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "drawn_image",
+                    display_name="image",
+                    tooltip="The pictures with their faces drawn on. Only with image linked.",
+                ),
+                io.Video.Output(
+                    "drawn_video",
+                    display_name="video",
+                    tooltip="The video with its faces drawn on, without sound. Only with video linked.",
+                ),
+            ],
+            **aliases("overlay", "face overlay", "draw landmarks", "draw face mesh", "visualize faces", "annotate"),
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        perception: Perceptions,
+        image: Tensor | None = None,
+        video: Any = None,
+        tracks: bool = True,
+        dense_mesh: bool = False,
+    ) -> io.NodeOutput:
+        check_perceptions(perception)
+        if image is not None and video is not None:
+            raise ValueError("image and video are both linked. Unlink one of them")
+        if image is None and video is None:
+            raise ValueError("neither image nor video is linked. Link the one that perception was made from")
+        overlay = Overlay(mesh=dense_mesh, tracks=tracks)
+        progress = host.progress(perception.frame_count)
+        if image is not None:
+            check_image(image)
+            return io.NodeOutput(drawn_image(image, perception, overlay, progress), host.nothing("video", "image"))
+        drawn = drawn_video(host.frames_of(video), perception, overlay, progress)
+        return io.NodeOutput(host.nothing("image", "video"), host.as_video(drawn))
+
+
+def drawn_image(image: Tensor, perceptions: Perceptions, overlay: Overlay, progress: Callable[[int], None]) -> Tensor:
+    """Pictures (B, H, W, C) with their faces drawn on them, as ComfyUI's IMAGE (B, H, W, 3) in 0…1."""
+    drawn = torch.empty(*image.shape[:3], 3)
+    for frame in draw_frames(VideoInMemory(image, BATCH_RATE), perceptions, overlay, progress):
+        drawn[frame.number] = frame.picture / 255
+    return drawn
+
+
+def drawn_video(
+    video: Video | VideoInMemory, perceptions: Perceptions, overlay: Overlay, progress: Callable[[int], None]
+) -> TemporaryPath:
+    """The file of the video with its faces drawn on, which lasts as long as its path is referred to.
+
+    A file, so that length costs no memory. It shows people's faces: it lies with the pack's other private data, which
+    ComfyUI does not serve, and not in the system's folder for temporary files, which often is memory itself.
+    """
+    path = temporary_file(host.videos_folder(), ".mp4")
+    try:
+        write_video(Path(path), draw_frames(video, perceptions, overlay, progress), video.rate)
+    except BaseException:
+        path.delete()  # at once: the error would refer to the path
+        raise
+    return path
