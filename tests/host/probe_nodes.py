@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import folder_paths
 import numpy as np
 import torch
-from comfy import sd1_clip, sdxl_clip
+from comfy import model_management, sd1_clip, sdxl_clip
 from comfy.sd import CLIP
 from comfy.supported_models_base import ClipTarget
 from comfy_api.latest import ComfyExtension, io
@@ -251,6 +251,25 @@ class CountTextEncoders(io.ComfyNode):
         return io.NodeOutput(ui={"text": [str(count)]})
 
 
+class LoadedModels(io.ComfyNode):
+    """The models that ComfyUI's memory management holds on its device, by class."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Probe_LoadedModels",
+            inputs=[io.AnyType.Input("after", optional=True)],
+            outputs=[],
+            is_output_node=True,
+            not_idempotent=True,
+        )
+
+    @classmethod
+    def execute(cls, after: Any = None) -> io.NodeOutput:
+        held = [type(loaded.model.model).__name__ for loaded in model_management.current_loaded_models]
+        return io.NodeOutput(ui={"text": [json.dumps(held)]})
+
+
 class SmallClip(io.ComfyNode):
     """A CLIP for Stable Diffusion 1.5 or XL, as wide as real ones, but with three layers and random weights.
 
@@ -303,6 +322,7 @@ class ProbeExtension(ComfyExtension):
             Calls,
             TimeProjection,
             CountTextEncoders,
+            LoadedModels,
             SmallClip,
         ]
 
