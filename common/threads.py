@@ -7,11 +7,12 @@ our own in which torch uses one thread; the number of threads of every other thr
 
 from __future__ import annotations
 
+import contextvars
 import os
 import threading
 from collections.abc import Callable, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import partial
+from functools import partial, wraps
 from itertools import pairwise
 from typing import ParamSpec, TypeVar
 
@@ -46,11 +47,21 @@ def split(items: Sequence[Part]) -> list[Sequence[Part]]:
 def run(work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
     """Return `work(*args, **kwargs)`, with one thread inside each of torch's operations.
 
-    It runs on a worker, in the caller's inference and gradient mode; what it raises is raised here.
+    It runs on a worker, in the caller's context and modes of torch; what it raises is raised here.
     """
     if hasattr(_worker, "cores"):
         return work(*args, **kwargs)
     return _submit(cores(), partial(work, *args, **kwargs)).result()
+
+
+def single(work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Decorate a function so that every call of it goes through `run`."""
+
+    @wraps(work)
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        return run(work, *args, **kwargs)
+
+    return call
 
 
 def share(work: Callable[[Part], Result], shares: Sequence[Part]) -> list[Result]:
@@ -76,7 +87,7 @@ def share(work: Callable[[Part], Result], shares: Sequence[Part]) -> list[Result
 
 
 def _submit(count: int, work: Callable[[], Result]) -> Future[Result]:
-    """Have a worker do it, which may use `count` cores; torch keeps its modes for each thread."""
+    """Have a worker do it, which may use `count` cores, in the caller's context and in its modes of torch."""
     inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
     def on_worker() -> Result:
@@ -84,7 +95,7 @@ def _submit(count: int, work: Callable[[], Result]) -> Future[Result]:
         with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
             return work()
 
-    return _workers().submit(on_worker)
+    return _workers().submit(contextvars.copy_context().run, on_worker)
 
 
 def _workers() -> ThreadPoolExecutor:

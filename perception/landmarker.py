@@ -61,7 +61,6 @@ class BundledLandmarker:
         self.device = torch.device(device)
         self.max_faces = max_faces
         batch = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
-        self.concurrent = True
         self.portion = 1 if detector == "thorough" else batch
         self._detector = DETECTORS[detector](self.device, weights)
         self._mesh = load(FaceMesh(), "face_mesh", self.device, weights)
