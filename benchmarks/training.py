@@ -33,6 +33,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from inputs import need
 from projection_quality import SHARED, Faces, drawn, load_faces
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
@@ -78,6 +79,8 @@ def main() -> None:
     if arguments.fit:
         fit(load(arguments.fit[0]), arguments.fit[1], Settings(epochs=1))
         return
+    for name in ("expression_landmarks.npz", "clip_l14_pooled.npz"):
+        need(arguments.data / name, "give the folder that holds it with --data")
     print(f"{time.strftime('%d %B %Y')}, {CORES} of {os.cpu_count()} cores, torch {torch.__version__}\n")
     faces = load_faces(arguments.data / "expression_landmarks.npz")
     data, rows = repeated(faces, arguments.data / "clip_l14_pooled.npz")

@@ -201,7 +201,8 @@ class Calls(io.ComfyNode):
 
 
 class TimeProjection(io.ComfyNode):
-    """How long Perception→CLIP Projection takes when all is loaded: milliseconds, JSON, fastest first."""
+    """How long Perception→CLIP Projection and ComfyUI's ConditioningAverage take when all is loaded, called in turn:
+    milliseconds, JSON, a list for each."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -223,12 +224,18 @@ class TimeProjection(io.ComfyNode):
     def execute(cls, rounds: int, **inputs: Any) -> io.NodeOutput:
         node = nodes.NODE_CLASS_MAPPINGS["PerceptionClip_Projection"]
         settings = {"strength": 1.0, "start_percent": 0.0, "end_percent": 1.0}
-        taken = []
+        average = nodes.NODE_CLASS_MAPPINGS["ConditioningAverage"]()
+        conditioning = inputs["conditioning"]
+        taken: tuple[list[float], list[float]] = ([], [])
         for _ in range(rounds):
             started = time.perf_counter()
             node.execute(**inputs, **settings)
-            taken.append(1000 * (time.perf_counter() - started))
-        return io.NodeOutput(ui={"text": [json.dumps(sorted(taken))]})
+            between = time.perf_counter()
+            average.addWeighted(conditioning, conditioning, 0.5)
+            ended = time.perf_counter()
+            taken[0].append(1000 * (between - started))
+            taken[1].append(1000 * (ended - between))
+        return io.NodeOutput(ui={"text": [json.dumps(taken)]})
 
 
 class CountTextEncoders(io.ComfyNode):
