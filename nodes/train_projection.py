@@ -107,11 +107,11 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
         target, file = checkpoints.new_path(name), file_of(dataset, path)
         with host.training() as device:
             start = None if init == NO_INIT else checkpoints.own(init)
-            with opened(file) as samples:
-                settings = Settings(
-                    epochs=epochs, size=size, seed=seed, device=device, val_split=val_split, space=samples.space
-                )
-                fitted = train_to(target, samples, settings, init=start)
+            samples = opened(file)
+            settings = Settings(
+                epochs=epochs, size=size, seed=seed, device=device, val_split=val_split, space=samples.space
+            )
+            fitted = train_to(target, samples, settings, init=start)
         return outcome(fitted)
 
 

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from ..perception.files import atomic_path
 from ..perception.vector import DIM
+from .gathered import Arrays, Gathered
 from .npz_arrays import (
     Texts,
     read_extras,
@@ -46,7 +47,7 @@ from .snapshot import Snapshot
 from .store import Store
 from .transfer import BATCH, copy_samples
 
-__all__ = ["Dataset", "DatasetError", "content_hash", "export", "import_npz", "load", "save"]
+__all__ = ["Dataset", "DatasetError", "content_hash", "export", "gather", "import_npz", "load", "save"]
 
 ROWS = 4096  # hashed in one step
 FORMAT_VERSION = 1
@@ -132,26 +133,39 @@ def load(path: Path, *, allow_bad_rows: bool = False) -> Dataset:
     are wrong and what to do, for anything that could not be trained on; with `allow_bad_rows`, rows whose numbers are
     wrong are listed in `bad_rows` instead. No code in the file is ever run.
     """
-    bad: set[int] | None = set() if allow_bad_rows else None
     with Reader(Path(path)) as file:
-        for name in ("perception_embeddings", "clip_embeddings"):
-            if name not in file.names:
-                held = ", ".join(sorted(file.names)) or "nothing"
-                raise file.error(name, f"is missing (the file holds {held})", "make it as docs/training.md shows")
-        perceptions = read_perceptions(file, bad)
-        count = len(perceptions)
-        if count == 0:
-            raise file.error("perception_embeddings", "holds no rows", "add samples first")
-        meta = read_meta(file)
-        found = Dataset(
-            perceptions=perceptions,
-            clip_embeddings=read_vectors(file, count, "clip_embeddings", EMBEDDING, bad=bad),
-            image_sizes=read_image_sizes(file, count, bad),
-            meta=meta,
-            scores=read_scores(file, count),
-            extras=read_extras(file, count, meta),
-            **{name: read_texts(file, count, name) for name in TEXTS},  # type: ignore[arg-type]
-        )
+        return _read(file, allow_bad_rows)
+
+
+def gather(store: Store, *, allow_bad_rows: bool = False) -> Dataset:
+    """All samples of `store`, as of this moment, in memory: what `load` would return for its export, without a file.
+
+    Raises DatasetError as `load` does, and if there are no samples.
+    """
+    with store.snapshot() as snapshot:
+        return _read(Gathered(store.path, _members(snapshot, _binding(snapshot, store))), allow_bad_rows)
+
+
+def _read(file: Arrays, allow_bad_rows: bool) -> Dataset:
+    bad: set[int] | None = set() if allow_bad_rows else None
+    for name in ("perception_embeddings", "clip_embeddings"):
+        if name not in file.names:
+            held = ", ".join(sorted(file.names)) or "nothing"
+            raise file.error(name, f"is missing (the file holds {held})", "make it as docs/training.md shows")
+    perceptions = read_perceptions(file, bad)
+    count = len(perceptions)
+    if count == 0:
+        raise file.error("perception_embeddings", "holds no rows", "add samples first")
+    meta = read_meta(file)
+    found = Dataset(
+        perceptions=perceptions,
+        clip_embeddings=read_vectors(file, count, "clip_embeddings", EMBEDDING, bad=bad),
+        image_sizes=read_image_sizes(file, count, bad),
+        meta=meta,
+        scores=read_scores(file, count),
+        extras=read_extras(file, count, meta),
+        **{name: read_texts(file, count, name) for name in TEXTS},  # type: ignore[arg-type]
+    )
     return replace(found, bad_rows=np.array(sorted(bad), dtype=np.int64)) if bad else found
 
 
@@ -180,10 +194,9 @@ def export(store: Store, path: Path) -> int:
     `Dataset` loaded from it for instance, cannot be replaced: PermissionError, and the file stays as it was.
     """
     with store.snapshot() as snapshot:
-        if snapshot.binding is None:
-            raise DatasetError(f"{store.path}: the dataset holds no samples yet; build or record some first")
+        binding = _binding(snapshot, store)
         with atomic_path(Path(path)) as temporary:
-            write(temporary, _members(snapshot, snapshot.binding))
+            write(temporary, _members(snapshot, binding))
         return len(snapshot)
 
 
@@ -232,6 +245,12 @@ def description(binding: Binding) -> dict[str, Any]:
     }
 
 
+def _binding(snapshot: Snapshot, store: Store) -> Binding:
+    if snapshot.binding is None:
+        raise DatasetError(f"{store.path}: the dataset holds no samples yet; build or record some first")
+    return snapshot.binding
+
+
 def _members(snapshot: Snapshot, binding: Binding) -> Iterator[Member]:
     count, floats = len(snapshot), np.dtype("<f4")
     yield Member("perception_embeddings", floats, (count, DIM), snapshot.perceptions())
@@ -243,11 +262,16 @@ def _members(snapshot: Snapshot, binding: Binding) -> Iterator[Member]:
         longest = snapshot.longest(name)
         if longest or name in ALWAYS:
             dtype = np.dtype(f"<U{max(1, longest)}")
-            yield Member(name, dtype, (count,), (np.array(texts, dtype=dtype) for texts in snapshot.texts(name)))
+            yield Member(name, dtype, (count,), _texts(snapshot, name, dtype))
     if snapshot.has_scores:
         yield Member("scores", floats, (count,), snapshot.scores())
     text = np.array(json.dumps(description(binding)))
     yield Member("meta", text.dtype, text.shape, [text])
+
+
+def _texts(snapshot: Snapshot, name: str, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    for texts in snapshot.texts(name):
+        yield np.array(texts, dtype=dtype)
 
 
 def _update(digest: hashlib._Hash, array: NDArray[Any], release: Callable[[], None]) -> None:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ..common.words import counted
 from ..perception.vector import DIM, EMOTIONS, LANDMARK_VALUES, SUM_TOLERANCE
 from ..projection.spaces import SPACES
-from .npz_file import DatasetError, Reader
+from .gathered import Arrays
+from .npz_file import DatasetError
 from .samples import EXTRAS, SD15, SDXL, SPLITS, Floats
 
 NAMED_ROWS = 5  # so many bad rows are named in an error
@@ -24,7 +25,7 @@ LARGEST = float(np.finfo(np.float32).max)
 Texts = NDArray[np.str_]
 
 
-def read_perceptions(file: Reader, bad: set[int] | None = None) -> Floats:
+def read_perceptions(file: Arrays, bad: set[int] | None = None) -> Floats:
     """(N, 1441); NaN, infinities and emotions that are no probabilities are refused, or their rows added to `bad`."""
     emotions = _Check(
         f"have emotion probabilities (the last {len(EMOTIONS)} numbers) that are negative or do not sum to 1",
@@ -34,7 +35,7 @@ def read_perceptions(file: Reader, bad: set[int] | None = None) -> Floats:
 
 
 def read_vectors(
-    file: Reader, count: int | None, name: str, width: int, *checks: _Check, bad: set[int] | None = None
+    file: Arrays, count: int | None, name: str, width: int, *checks: _Check, bad: set[int] | None = None
 ) -> Floats:
     """(N, width) float32; `count` is N where it is known. NaN and infinities are refused, or added to `bad`."""
     everything = (_Check("hold NaN or infinite values", _not_finite), *checks)
@@ -49,7 +50,7 @@ def read_vectors(
     return array
 
 
-def read_extras(file: Reader, count: int, meta: dict[str, Any]) -> dict[str, Floats]:
+def read_extras(file: Arrays, count: int, meta: dict[str, Any]) -> dict[str, Floats]:
     """What the sdxl space adds, name → (N, width); empty for a file of sd15 alone."""
     wanted = EXTRAS[SDXL]
     missing = [name for name in wanted if name not in file.names]
@@ -60,7 +61,7 @@ def read_extras(file: Reader, count: int, meta: dict[str, Any]) -> dict[str, Flo
     return {name: read_vectors(file, count, name, width) for name, width in wanted.items()}
 
 
-def read_image_sizes(file: Reader, count: int, bad: set[int] | None = None) -> NDArray[np.int32] | None:
+def read_image_sizes(file: Arrays, count: int, bad: set[int] | None = None) -> NDArray[np.int32] | None:
     """(N, 2) heights and widths, 1 or more."""
     if "image_sizes" not in file.names:
         return None
@@ -70,7 +71,7 @@ def read_image_sizes(file: Reader, count: int, bad: set[int] | None = None) -> N
     return sizes.astype(np.int32, copy=False)
 
 
-def read_scores(file: Reader, count: int) -> Floats | None:
+def read_scores(file: Arrays, count: int) -> Floats | None:
     """(N,) in 0…1, NaN where unknown."""
     if "scores" not in file.names:
         return None
@@ -80,7 +81,7 @@ def read_scores(file: Reader, count: int) -> Floats | None:
     return scores
 
 
-def read_texts(file: Reader, count: int, name: str) -> Texts | None:
+def read_texts(file: Arrays, count: int, name: str) -> Texts | None:
     """(N,) Unicode; splits are those of SPLITS or ""."""
     if name not in file.names:
         return None
@@ -93,7 +94,7 @@ def read_texts(file: Reader, count: int, name: str) -> Texts | None:
     return texts
 
 
-def read_meta(file: Reader) -> dict[str, Any]:
+def read_meta(file: Arrays) -> dict[str, Any]:
     """The meta string's content; empty if there is none. What other parts rely on is checked."""
     if "meta" not in file.names:
         return {}
@@ -133,7 +134,7 @@ class _Check:
         self.found += (self.seen + self.is_bad(rows).nonzero()[0]).tolist()
         self.seen += len(rows)
 
-    def verdict(self, file: Reader, name: str, bad: set[int] | None = None) -> None:
+    def verdict(self, file: Arrays, name: str, bad: set[int] | None = None) -> None:
         """Add the rows that were bad to `bad`; if there is none, raise DatasetError, naming the first few."""
         if bad is not None:
             bad.update(self.found)
@@ -148,7 +149,7 @@ class _Check:
 
 
 def _rows(
-    file: Reader,
+    file: Arrays,
     count: int | None,
     name: str,
     kinds: str,
@@ -189,7 +190,7 @@ def _bad_emotions(rows: Floats) -> NDArray[np.bool_]:
     return bad
 
 
-def _decoded(file: Reader, name: str, array: NDArray[Any]) -> Texts:
+def _decoded(file: Arrays, name: str, array: NDArray[Any]) -> Texts:
     """Text as Unicode; bytes are taken as UTF-8. Raises DatasetError for bytes that are not."""
     try:
         decoded: Texts = np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
@@ -198,7 +199,7 @@ def _decoded(file: Reader, name: str, array: NDArray[Any]) -> Texts:
     return decoded
 
 
-def _check_texts(file: Reader, name: str, texts: NDArray[Any]) -> None:
+def _check_texts(file: Arrays, name: str, texts: NDArray[Any]) -> None:
     """Raise DatasetError for what NumPy would take for a character, or stumble over: any number of 32 bits."""
     if texts.dtype.kind == "U":
         codes = texts.view(np.dtype(np.uint32).newbyteorder(texts.dtype.byteorder))
@@ -206,7 +207,7 @@ def _check_texts(file: Reader, name: str, texts: NDArray[Any]) -> None:
             raise _broken(file, name, "numbers that are no characters")
 
 
-def _broken(file: Reader, name: str, why: object) -> DatasetError:
+def _broken(file: Arrays, name: str, why: object) -> DatasetError:
     return file.error(name, f"holds broken text ({why})", "save it as Unicode text")
 
 

@@ -82,8 +82,7 @@ def test_a_checkpoint_appears_without_a_restart(host: Host, dataset: str) -> Non
     path = host.models / "appears.safetensors"
     assert {path for path, _ in files(host)} - before == {path, path.with_suffix(".pth")}
     made = load(path)
-    with opened(host.datasets / f"{dataset}.db") as samples:
-        assert made.metadata.dataset["sha256"] == content_hash(samples)
+    assert made.metadata.dataset["sha256"] == content_hash(opened(host.datasets / f"{dataset}.db"))
     assert made.metadata.encoder == "an encoder" and made.metadata.dataset["samples"] == 350
     assert made.metadata.metrics["scores"]["projection"]["centred_cosine"][0] > 0.5
     text = result.text("text")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -30,3 +33,41 @@ def test_failure_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
         write_half()
     assert target.read_text() == "kept"
     assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows syncs no folders and has no modes")
+def test_what_a_network_drive_refuses_does_not_fail_a_finished_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+    refused: list[str] = []
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            refused.append("fsync")
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real(handle)
+
+    def chmod(*values: object, **named: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "chmod", chmod)
+    with atomic_path(tmp_path / "file.txt") as temporary:
+        temporary.write_text("whole")
+    assert (tmp_path / "file.txt").read_text() == "whole" and refused == ["fsync"]
+    assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no modes")
+def test_the_umask_holds_and_is_never_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread would make its files with whatever is set at that moment."""
+    former = os.umask(0o027)
+    try:
+        with monkeypatch.context() as patch:
+            patch.delattr(os, "umask")
+            with atomic_path(tmp_path / "file.txt"):
+                pass
+    finally:
+        os.umask(former)
+    assert stat.S_IMODE((tmp_path / "file.txt").stat().st_mode) == 0o640

@@ -32,12 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     paths = [options.checkpoint, *([] if options.compare is None else [options.compare])]
     checkpoints = {str(path): load_checkpoint(path) for path in paths}
-    with opened(options.data, drop_bad_rows=options.drop_bad_rows) as dataset:
-        data = of_dataset(dataset, _space_of(checkpoints))
-        seed, val_split = _split_of(checkpoints, content_hash(dataset, data.release))
-        rows = held_out(dataset, seed, val_split, data.member)
-        (_, checkpoint), *others = checkpoints.items()
-        evaluation = evaluate(checkpoint, data, rows, dict(others))
+    dataset = opened(options.data, drop_bad_rows=options.drop_bad_rows)
+    data = of_dataset(dataset, _space_of(checkpoints))
+    seed, val_split = _split_of(checkpoints, content_hash(dataset, data.release))
+    rows = held_out(dataset, seed, val_split, data.member)
+    (_, checkpoint), *others = checkpoints.items()
+    evaluation = evaluate(checkpoint, data, rows, dict(others))
     judgement = verdict(evaluation, sampled=is_sampled(dataset))
     print(evaluation)
     print(f"\n{judgement}")

@@ -37,11 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     settings = replace(settings_of(options), space=options.space)
     init = None if options.init is None else load_checkpoint(options.init)
-    with (
-        stop_on_signals() as stop,
-        joined(settings) as (processes, settings),
-        opened(options.data, drop_bad_rows=options.drop_bad_rows) as dataset,
-    ):
+    with stop_on_signals() as stop, joined(settings) as (processes, settings):
+        dataset = opened(options.data, drop_bad_rows=options.drop_bad_rows)
         if not processes.first:
             assist(dataset, settings, processes, init=init, stop=stop)
             return 0
