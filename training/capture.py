@@ -20,7 +20,7 @@ from ..perception.vector import Perceptions
 from ..perception.videos import Frame
 from .capture_session import Session
 from .encoders import TextEncoder, fingerprint
-from .media import sample_key
+from .media import origin_of
 from .store import Store
 
 NO_FACE, TOO_SMALL, TURNED, BLURRED = "no face", "face too small", "turn toward the camera", "blurred"
@@ -125,7 +125,7 @@ class Recorder:
             self._embeddings[row],
             [self.group],
             [f"{self.source}#frame={frame.number}"],
-            None if self._content is None else ["capture " + sample_key(self._content, frame.number, prompt)],
+            None if self._content is None else ["capture " + origin_of(self._content, frame.number)],
             scores=look.faces.scores[:1],
             extras={name: values[row] for name, values in self._extras.items()},
         )

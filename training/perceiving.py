@@ -65,9 +65,7 @@ def pipeline_of(options: argparse.Namespace) -> PerceptionPipeline:
     if options.emotion_model != BUNDLED:
         emotion_model = TransformersEmotions(options.emotion_model, device=options.device)
     selection = Selection(order=options.face, max_faces=1)
-    return PerceptionPipeline(
-        landmarker, emotion_model, min_confidence=options.min_confidence, selection=selection
-    )
+    return PerceptionPipeline(landmarker, emotion_model, min_confidence=options.min_confidence, selection=selection)
 
 
 def finding(options: argparse.Namespace) -> str:
