@@ -52,7 +52,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Known:
-    """What is not looked at again: a picture or frame that has all its samples or no face, or all of a finished clip."""
+    """What is not looked at again: a picture that has all its samples or no face, or all of a finished clip."""
 
     item: Item
     origin: str  # as a Shot's; of a clip, the same for the same content
