@@ -18,6 +18,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from inputs import need
 from projection_quality import HELD_OUT, SHARED, Faces, drawn, few_of, load_faces
 from torch import Tensor, nn
 
@@ -311,6 +312,8 @@ def main() -> None:
     parser.add_argument("--vectors", type=Path, default=SHARED / "clip_l14_pooled.npz")
     parser.add_argument("--only", nargs="*", help="lines whose name contains one of these")
     arguments = parser.parse_args()
+    need(arguments.faces, "give the file of face landmarks with --faces")
+    need(arguments.vectors, "give the file of text vectors with --vectors")
     torch.set_num_threads(1)  # on busy cores two threads mostly wait for each other
     faces = load_faces(arguments.faces)
     heads = [f"{metric}, {count:,} samples" for count in COUNTS for metric in ("recall@1", "cosine")]

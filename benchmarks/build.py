@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import torch
+from inputs import need
 from matplotlib import cbook
 from PIL import Image
 from skimage import data
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50, help="builds to kill (default 50)")
     parser.add_argument("--cores", type=int, default=2, help="processor cores for each (default 2)")
     arguments = parser.parse_args()
+    need(arguments.photos, "give an existing folder of photos with --photos, or leave it out")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
     torch.set_num_threads(arguments.cores)

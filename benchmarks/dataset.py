@@ -24,6 +24,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from inputs import need
+
 PROMPTS = 500
 BATCH = 2000
 SMALL, LARGE = 100, 100_000
@@ -42,6 +44,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to write, on the disk to be measured (default: temporary)")
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)  # what a process of its own is to do
     arguments = parser.parse_args()
+    need(arguments.folder, "give an existing folder with --folder, or leave it out")
     if arguments.part:
         name, *values = arguments.part
         print(json.dumps(PARTS[name](*values)))

@@ -18,6 +18,7 @@ from time import thread_time
 
 import numpy as np
 import torch
+from inputs import need
 from PIL import Image
 from skimage import data
 from torch import Tensor
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--video", type=Path, default=ROOT.parent / "shared/data/video/expressive_face.mp4")
     parser.add_argument("--repeats", type=int, default=25, help="timings per figure")
     arguments = parser.parse_args()
+    need(arguments.video, "give a video of a face with --video")
     torch.set_num_threads(1)
     perceive = PerceptionPipeline()
     crop = Image.fromarray(data.astronaut()).crop((90, 0, 364, 274))

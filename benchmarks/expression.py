@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from inputs import need
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import StratifiedGroupKFold
@@ -49,6 +50,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/expression_landmarks.npz")
     parser.add_argument("--video", type=Path, default=ROOT.parent / "shared/data/video/expressive_face.mp4")
     arguments = parser.parse_args()
+    need(arguments.data, "give the file of face landmarks with --data")
+    need(arguments.video, "give a video of a face with --video")
     photos = estimation.load_photos(arguments.data)
     groups = near_duplicates(photos)
     grouped = StratifiedGroupKFold(estimation.FOLDS, shuffle=True, random_state=0)

@@ -9,9 +9,13 @@ from __future__ import annotations
 import sys
 import time
 
-import mediapipe
 import numpy as np
-from mediapipe.tasks.python import BaseOptions, vision
+
+try:
+    import mediapipe
+    from mediapipe.tasks.python import BaseOptions, vision
+except ModuleNotFoundError:
+    sys.exit('mediapipe is missing: run pip install "mediapipe>=0.10.30", or give the Python of another environment.')
 
 
 def main() -> None:

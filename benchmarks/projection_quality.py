@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from expression import estimation, near_duplicates
+from inputs import need
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -184,6 +185,8 @@ def main() -> None:
     parser.add_argument("--no-trees", action="store_true", help="leave out the trees, which take most of the time")
     parser.add_argument("--threads", type=int, help="that torch uses (default: its own choice)")
     arguments = parser.parse_args()
+    need(arguments.faces, "give the file of face landmarks with --faces")
+    need(arguments.vectors, "give the file of text vectors with --vectors")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     rivals = {name: rival for name, rival in RIVALS.items() if not (arguments.no_trees and rival is trees)}

@@ -1,9 +1,10 @@
-"""What steering costs in ComfyUI: the time of the warm nodes, beside that of sampling.
+"""What steering costs in ComfyUI: the time of the warm node, beside that of ComfyUI's own ConditioningAverage.
 
     python benchmarks/steering.py [--comfyui ~/ComfyUI] [--rounds 200]
 
 A real ComfyUI runs a graph in which a node calls Perception→CLIP Projection over and over with what the graph gave it,
-as ComfyUI would with another strength. Needs the checkout and the random Stable Diffusion 1.5 of tests/host.
+as ComfyUI would with another strength; in turn, it averages the same prompt's conditioning with itself. Needs the
+checkout and the random Stable Diffusion 1.5 of tests/host.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from inputs import need
 from skimage.data import astronaut
 
 from perception_clip.projection.conditioning import MODES
-from perception_clip.tests.host.conftest import link_weights
+from perception_clip.tests.host.conftest import RANDOM_WEIGHTS, link_weights
 from perception_clip.tests.host.server import Graph, Host
 
 FRAMES = 16
@@ -52,33 +54,38 @@ def graph(photo: str, weights: str, checkpoint: str, mode: str, faces: str, roun
     }
 
 
+def spread(values: np.ndarray) -> str:
+    """Median (10 % to 90 %)."""
+    low, middle, high = np.quantile(values, (0.1, 0.5, 0.9))
+    return f"{middle:.1f} ({low:.1f} to {high:.1f})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--comfyui", type=Path, default=Path("~/ComfyUI"))
     parser.add_argument("--rounds", type=int, default=200)
     arguments = parser.parse_args()
     checkout = arguments.comfyui.expanduser()
+    need(checkout / "main.py", "give ComfyUI's checkout with --comfyui")
     own = checkout / ".venv" / "bin" / "python"
     with tempfile.TemporaryDirectory() as folder:
         host = Host(checkout, own if own.is_file() else Path(sys.executable), Path(folder))
-        link_weights(host)
+        if not link_weights(host):
+            weights = checkout / "models" / "checkpoints" / RANDOM_WEIGHTS
+            need(weights, "put a Stable Diffusion 1.5 checkpoint there, one with random weights will do")
         host.start()
         try:
             photo = host.put_picture("astronaut.png", astronaut())
             host.training(
                 "starter", "--text-encoder", "random", "--out-dir", host.models, "--samples", 700, "--epochs", 5
             )
-            print("| mode | one face, ms | 16 frames, ms |\n|---|---|---|")
+            print("| mode | one face, × | ms | 16 frames, × | ms |\n|---|---|---|---|---|")
             for mode in MODES:
                 cells = []
                 for faces in ("first", "per frame"):
-                    run = graph(
-                        photo, "random_sd15.safetensors", "best_model.safetensors", mode, faces, arguments.rounds
-                    )
-                    taken = json.loads(host.run(run).text("time"))
-                    cells.append(
-                        f"{np.median(taken):.1f} ({np.quantile(taken, 0.1):.1f} to {np.quantile(taken, 0.9):.1f})"
-                    )
+                    run = graph(photo, RANDOM_WEIGHTS, "best_model.safetensors", mode, faces, arguments.rounds)
+                    own_times, averages = np.array(json.loads(host.run(run).text("time")))
+                    cells += [spread(own_times / averages), spread(own_times)]
                 print(f"| {mode} | {' | '.join(cells)} |", flush=True)
         finally:
             host.stop()

@@ -25,7 +25,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -34,22 +33,22 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from inputs import need
 from projection_quality import SHARED, Faces, drawn, load_faces
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+from perception_clip.common import threads
 from perception_clip.perception.expression import ExpressionModel
 from perception_clip.projection.network import ProjectionNetwork
 from perception_clip.training.fitting import fit
 from perception_clip.training.learning import trainer
-from perception_clip.training.learning.cores import cores
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.run import Epoch, validate
 from perception_clip.training.learning.settings import Settings
 from perception_clip.training.learning.split import Split, split_rows
 from perception_clip.training.learning.start import new_network
 from perception_clip.training.learning.table import make_table
-from perception_clip.training.learning.threads import threads
 from perception_clip.training.learning.trainer import losses, train
 from perception_clip.training.npz import load
 from perception_clip.training.npz_file import Member, write
@@ -80,6 +79,8 @@ def main() -> None:
     if arguments.fit:
         fit(load(arguments.fit[0]), arguments.fit[1], Settings(epochs=1))
         return
+    for name in ("expression_landmarks.npz", "clip_l14_pooled.npz"):
+        need(arguments.data / name, "give the folder that holds it with --data")
     print(f"{time.strftime('%d %B %Y')}, {CORES} of {os.cpu_count()} cores, torch {torch.__version__}\n")
     faces = load_faces(arguments.data / "expression_landmarks.npz")
     data, rows = repeated(faces, arguments.data / "clip_l14_pooled.npz")
@@ -151,8 +152,7 @@ def plain_loop(data: TrainingData, rows: Split, device: str, prepared: bool) -> 
             optimizer.step()
             loss.item()  # to show it
         seconds += time.perf_counter() - started
-        with cores(torch.device(device)) as shared:
-            best = max(best, validate(network, held, shared)["centred_cosine"])
+        best = max(best, threads.run(validate, network, held)["centred_cosine"])
     return seconds, best
 
 
@@ -234,17 +234,14 @@ def products_of(layers: list[tuple[int, int, bool]], batch: int) -> Callable[[],
                     torch.matmul(gradient, weight)
 
     whole, parts = made(batch), [made(batch // CORES) for _ in range(CORES)]
-    pool = ThreadPoolExecutor(CORES)
 
     def products() -> float:
-        with threads(CORES):
-            started = time.perf_counter()
-            multiply(whole)
-            together = time.perf_counter() - started
-        with threads(1):
-            started = time.perf_counter()
-            list(pool.map(multiply, parts))
-            return min(together, time.perf_counter() - started) / REPEATS
+        started = time.perf_counter()
+        multiply(whole)
+        together = time.perf_counter() - started
+        started = time.perf_counter()
+        threads.share(multiply, parts)
+        return min(together, time.perf_counter() - started) / REPEATS
 
     products()
     return products

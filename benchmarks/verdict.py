@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from build import load_photos, make_pictures
+from inputs import need
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cores", type=int, default=2)
     arguments = parser.parse_args()
+    need(arguments.photos, "give an existing folder of photos with --photos, or leave it out")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
     totals = []

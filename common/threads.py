@@ -7,11 +7,13 @@ our own in which torch uses one thread; the number of threads of every other thr
 
 from __future__ import annotations
 
+import contextvars
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import partial
+from functools import partial, wraps
+from itertools import pairwise
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -30,33 +32,48 @@ def cores() -> int:
     return getattr(_worker, "cores", 0) or torch.get_num_threads()
 
 
+def parts(items: Sized) -> int:
+    """Return how many parts to share items out in: as many as there are `cores()`, or items."""
+    return max(1, min(cores(), len(items)))
+
+
 def split(items: Sequence[Part]) -> list[Sequence[Part]]:
-    """Return the items in as many parts of nearly equal length as there are `cores()`, or as there are items."""
-    count = max(1, min(cores(), len(items)))
+    """Return the items in that many parts, of nearly equal length."""
+    count = parts(items)
     ends = [len(items) * part // count for part in range(count + 1)]
-    return [items[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
+    return [items[start:end] for start, end in pairwise(ends)]
 
 
 def run(work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
     """Return `work(*args, **kwargs)`, with one thread inside each of torch's operations.
 
-    It runs on a worker, in the caller's inference and gradient mode; what it raises is raised here.
+    It runs on a worker, in the caller's context and modes of torch; what it raises is raised here.
     """
     if hasattr(_worker, "cores"):
         return work(*args, **kwargs)
     return _submit(cores(), partial(work, *args, **kwargs)).result()
 
 
-def share(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-    """Return `work(part)` of each part, in order; the parts, at most `cores()` of them, are worked on side by side.
+def single(work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Decorate a function so that every call of it goes through `run`."""
 
-    What the first of the parts that fail raises is raised here, when no part is being worked on any more.
+    @wraps(work)
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        return run(work, *args, **kwargs)
+
+    return call
+
+
+def share(work: Callable[[Part], Result], shares: Sequence[Part]) -> list[Result]:
+    """Return `work(share)` of each of the shares, in order; these, at most `cores()`, are worked on side by side.
+
+    What the first of the shares that fail raises is raised here, when none is being worked on any more.
     """
-    if len(parts) == 1:
-        return [run(work, parts[0])]
+    if len(shares) == 1:
+        return [run(work, shares[0])]
     if not hasattr(_worker, "cores"):
-        return run(share, work, parts)
-    first, *others = parts
+        return run(share, work, shares)
+    first, *others = shares
     futures = [_submit(1, partial(work, part)) for part in others]
     available, _worker.cores = _worker.cores, 1
     try:
@@ -70,7 +87,7 @@ def share(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]
 
 
 def _submit(count: int, work: Callable[[], Result]) -> Future[Result]:
-    """Have a worker do it, which may use `count` cores; torch keeps its modes for each thread."""
+    """Have a worker do it, which may use `count` cores, in the caller's context and in its modes of torch."""
     inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
     def on_worker() -> Result:
@@ -78,7 +95,7 @@ def _submit(count: int, work: Callable[[], Result]) -> Future[Result]:
         with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
             return work()
 
-    return _workers().submit(on_worker)
+    return _workers().submit(contextvars.copy_context().run, on_worker)
 
 
 def _workers() -> ThreadPoolExecutor:

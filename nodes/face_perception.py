@@ -218,8 +218,9 @@ def perceiver(
     if neutral is not None:
         check_perceptions(neutral, "neutral")
     return PerceptionPipeline(
-        host.landmarker(landmarker, detector, min_confidence) if given is None else given,
+        host.landmarker(landmarker, detector) if given is None else given,
         host.emotion_model(emotion_model, neutral),
+        min_confidence=min_confidence,
         selection=Selection(order, max_faces, None if face_index == ALL_FACES else face_index),
     )
 

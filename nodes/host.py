@@ -13,17 +13,18 @@ from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import comfy.model_management
 import comfy.utils
 import folder_paths
 import numpy as np
 import torch
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import InputImpl, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..common.errors import InputError
 from ..perception import mediapipe_landmarker
@@ -42,6 +43,7 @@ PICTURE_SECONDS = 0.5  # from one picture of a node's progress to the next
 PREVIEWS = 16  # a preview is for looking at: of a long batch, the first pictures
 
 log = logging.getLogger(__name__)
+Model = TypeVar("Model")
 
 
 def register_folders() -> None:
@@ -50,20 +52,33 @@ def register_folders() -> None:
         folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
 
 
-def landmarker(engine: str, detector: str, min_confidence: float) -> Landmarker:
-    """One of engines.LANDMARKERS, on ComfyUI's device, loaded once for each choice of options."""
+def landmarker(engine: str, detector: str) -> Landmarker:
+    """One of engines.LANDMARKERS, loaded once, on ComfyUI's device."""
     if engine == BUNDLED:
-        return _bundled_landmarker(detector, min_confidence, device())
+        return _on_device(*_bundled_landmarker(detector))
     folders = [Path(folder) for folder in folder_paths.get_folder_paths(MEDIAPIPE_MODELS)]
-    return mediapipe_landmarker.open_landmarker(mediapipe_landmarker.find_task(folders), min_confidence=min_confidence)
+    return mediapipe_landmarker.open_landmarker(mediapipe_landmarker.find_task(folders))
 
 
-@lru_cache(maxsize=4)
-def _bundled_landmarker(detector: str, min_confidence: float, device: str) -> BundledLandmarker:
+@lru_cache(maxsize=3)
+def _bundled_landmarker(detector: str) -> tuple[BundledLandmarker, ModelPatcher]:
     with torch.inference_mode(False):  # ordinary tensors, usable wherever the models are used later
-        loaded = BundledLandmarker(device=device, detector=detector, min_confidence=min_confidence)
+        loaded = BundledLandmarker(device=device(), detector=detector)
     log.info("Perception CLIP: loaded %s", loaded.identity)
-    return loaded
+    return loaded, _managed(loaded.networks)
+
+
+def _managed(networks: nn.Module) -> ModelPatcher:
+    """Hand networks over to ComfyUI's memory management, which counts them and takes them off the device."""
+    return ModelPatcher(
+        networks, load_device=comfy.model_management.get_torch_device(), offload_device=torch.device("cpu")
+    )
+
+
+def _on_device(model: Model, networks: ModelPatcher) -> Model:
+    """The model, with its networks on ComfyUI's device, wherever they were before."""
+    comfy.model_management.load_models_gpu([networks], force_full_load=True)
+    return model
 
 
 def emotion_models() -> list[str]:
@@ -88,7 +103,7 @@ def emotion_model(name: str, neutral: Perceptions | None) -> EmotionModel:
                 f"{name!r} is neither a folder in {Path(folder_paths.models_dir) / EMOTION_MODELS}, with a model's "
                 f"config.json in it, nor the id of a model on the Hugging Face hub, as {DEFAULT_CLASSIFIER}"
             )
-        return _emotion_classifier(str(folder or name), _folder_state(folder), device())
+        return _on_device(*_emotion_classifier(str(folder or name), _folder_state(folder)))
     model = _bundled_emotions()
     if neutral is None:
         return model
@@ -106,11 +121,11 @@ def _bundled_emotions() -> ExpressionModel:
 
 
 @lru_cache(maxsize=2)
-def _emotion_classifier(source: str, state: str, device: str) -> EmotionModel:
+def _emotion_classifier(source: str, state: str) -> tuple[TransformersEmotions, ModelPatcher]:
     with torch.inference_mode(False):
-        loaded = TransformersEmotions(source, device=device)
+        loaded = TransformersEmotions(source, device=device())
     log.info("Perception CLIP: loaded %s", loaded.identity)
-    return loaded
+    return loaded, _managed(loaded.networks)
 
 
 def _emotion_folders() -> dict[str, Path]:

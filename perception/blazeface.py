@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import Block, pad_for_stride_2
-from .side_by_side import Part, prepare
+from .side_by_side import Network, Part
 
 INPUT_SIZE = 128  # pixels: what the network was trained on
 MULTIPLE = 16  # height and width must be multiples of this
@@ -65,7 +65,7 @@ class _Head(nn.Module):
         return relative_to(anchors, points), logits
 
 
-class BlazeFace(nn.Module):
+class BlazeFace(Network):
     """(N, 3, H, W) RGB in −1…1 → points (N, K, 8, 2) in pixels and logits (N, K), K = 14 · H/16 · W/16.
 
     H and W are multiples of 16; the network was trained on 128 × 128. The points are the box's centre, its width
@@ -92,10 +92,6 @@ class BlazeFace(nn.Module):
         self.coarse = Part(_block(88, 96, 2), *(_block(96, 96) for _ in range(4)))
         self.fine_head = _Head(*FINE)
         self.coarse_head = _Head(*COARSE)
-
-    def prepare(self) -> None:
-        """Take over the weights for one picture at a time on a processor."""
-        prepare(self)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         fine = self.fine(self.stem(pad_for_stride_2(pictures, kernel=5)))  # (N, 88, H/8, W/8)

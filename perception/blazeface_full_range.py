@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blazeface import POINTS, cell_centres, relative_to
-from .side_by_side import Layer, Part, Separable, prepare
+from .side_by_side import Layer, Network, Part, Separable
 
 INPUT_SIZE = 192  # pixels: what the network was trained on
 MULTIPLE = 32  # height and width must be multiples of this
@@ -89,7 +89,7 @@ class _Head(nn.Sequential):
         return out
 
 
-class BlazeFaceFullRange(nn.Module):
+class BlazeFaceFullRange(Network):
     """(N, 3, H, W) RGB in −1…1 → points (N, H/4 · W/4, 8, 2) in pixels and logits (N, H/4 · W/4).
 
     H and W are multiples of 32; the points are those of `blazeface.BlazeFace`.
@@ -114,10 +114,6 @@ class BlazeFaceFullRange(nn.Module):
         self.fewer = nn.ModuleList(_pointwise(wide, up) for wide, up in zip(UP[1:], UP[:-1], strict=True))
         self.score = _Head(UP[0], 1)
         self.points = _Head(UP[0], POINTS * 2)
-
-    def prepare(self) -> None:
-        """Take over the weights for one picture at a time on a processor."""
-        prepare(self)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         x = self.first(self.stem(pictures))  # (N, 32, H/2, W/2)

@@ -42,7 +42,6 @@ class ComfyLandmarks:
 
     identity = "comfyui-face-landmarks/1"
     portion = PORTION
-    concurrent = False
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         if not isinstance(data, Mapping):

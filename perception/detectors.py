@@ -29,6 +29,8 @@ CPU_PIXELS, GPU_PIXELS = 2**20, 2**25  # pixels of pictures searched per pass
 class Detector(Protocol):
     """Finds faces."""
 
+    networks: list[nn.Module]  # that it keeps on its device
+
     def find(self, pictures: Sequence[Tensor], *, min_score: float, max_faces: int) -> Detections:
         """Those that may have a score of `min_score` or more, at least the surest `max_faces` of each picture."""
         ...
@@ -44,6 +46,7 @@ class Near:
 
     def __init__(self, device: torch.device, weights: Path) -> None:
         self._network = load(BlazeFace(), "blazeface", device, weights)
+        self.networks: list[nn.Module] = [self._network]
 
     def find(self, pictures: Sequence[Tensor], *, min_score: float, max_faces: int) -> Detections:
         points, scores = _on_whole(pictures, self._network, blazeface.INPUT_SIZE)
@@ -58,6 +61,7 @@ class Far:
 
     def __init__(self, device: torch.device, weights: Path) -> None:
         self._short, self._full = load_both(device, weights)
+        self.networks: list[nn.Module] = [self._short, self._full]
         self._second_look = SecondLook(self._short, self._full)
         self.judge = self._second_look.judge
 
@@ -74,6 +78,7 @@ class Thorough:
 
     def __init__(self, device: torch.device, weights: Path) -> None:
         self._short, full = load_both(device, weights)
+        self.networks: list[nn.Module] = [self._short, full]
         self._second_look = SecondLook(self._short, full)
         self.judge = self._second_look.judge
         self._pixels = CPU_PIXELS if device.type == "cpu" else GPU_PIXELS

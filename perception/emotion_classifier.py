@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..common.errors import PerceptionClipError
 from ..common.words import counted
@@ -49,6 +49,10 @@ class EmotionModelError(PerceptionClipError, ValueError):
     """An emotion classifier that cannot be had or used; the message names it, the reason and the remedy."""
 
 
+class EmotionNetworks(nn.ModuleList):
+    """All that a classifier keeps on its device, under a name that a host's log can show."""
+
+
 class TransformersEmotions:
     """Judges faces with an image classifier. Implements `engines.EmotionModel`.
 
@@ -69,6 +73,7 @@ class TransformersEmotions:
         self.identity = f"transformers-emotions/1:{name}:{_digest(network, self._columns)[:8]}"
         self._try(name)
         network.to(device)
+        self.networks = EmotionNetworks([network])
 
     @torch.no_grad()
     def classify(self, pictures: Sequence[Tensor], faces: Sequence[Faces]) -> Tensor:

@@ -39,11 +39,6 @@ class Landmarker(Protocol):
         """How many pictures to give at a time: enough for full speed, few enough to be cancelled soon."""
         ...
 
-    @property
-    def concurrent(self) -> bool:
-        """Whether `detect` may be called by several threads at once."""
-        ...
-
     def detect(self, pictures: Sequence[Tensor], *, min_confidence: float = MIN_CONFIDENCE) -> list[Faces]:
         """Pictures, each (H, W, 3) uint8 RGB of any size, → the faces of each, in the same order.
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from . import regions
 from .blocks import Block, pad_for_stride_2
 from .sampling import sample
-from .side_by_side import Part, chain, prepare, side_by_side
+from .side_by_side import Network, Part, chain, side_by_side
 from .vector import LANDMARKS
 
 CROP_SIZE = 192  # pixels
@@ -123,12 +123,10 @@ class _RegionsTogether:
     """All regions of one face at once: what each of their decoders gives, in the regions' order."""
 
     def __init__(self, regions: Sequence[_Region]) -> None:
-        decoders = [list(region.decoders.values()) for region in regions]
         self._encode = side_by_side(*(region.encoder for region in regions))
+        decoders = [[one for one in region.decoders.values() if isinstance(one, _Decoder)] for region in regions]
         every = [decoder for of_region in decoders for decoder in of_region]
-        self._decode = chain(
-            [side_by_side(*(one.body for one in every)), side_by_side(*(one.output for one in every))]
-        )
+        self._decode = chain([side_by_side(*(one.body for one in every)), side_by_side(*(one.output for one in every))])
         counts = [decoder.output.out_channels // 2 for decoder in every]
         self._used = torch.cat([torch.arange(count) + max(counts) * index for index, count in enumerate(counts)])
         self._regions = torch.tensor([index for index, of_region in enumerate(decoders) for _ in of_region])
@@ -151,7 +149,7 @@ class _RegionsTogether:
         return placed.view(1, -1, 2)[:, self._used]
 
 
-class FaceMesh(nn.Module):
+class FaceMesh(Network):
     """(N, 3, 192, 192) RGB in 0…1 → landmarks (N, 478, 3) in crop pixels and the logit (N,) of being a face."""
 
     order: Tensor
@@ -160,9 +158,7 @@ class FaceMesh(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = Part(
-            nn.Conv2d(3, 16, 3, 2), nn.PReLU(16), _block(16, 16), _block(16, 16), _block(16, 32, 2)
-        )
+        self.stem = Part(nn.Conv2d(3, 16, 3, 2), nn.PReLU(16), _block(16, 16), _block(16, 16), _block(16, 32, 2))
         self.trunk = Part(
             _block(32, 32),
             _block(32, 32),
@@ -186,19 +182,20 @@ class FaceMesh(nn.Module):
 
         # Where each landmark is among the trunk's points and those of the regions, one after the other.
         refined = [
-            *(*regions.LIPS, *regions.LEFT_EYE, *regions.LEFT_IRIS),
+            *regions.LIPS,
             *(*regions.RIGHT_EYE, *regions.RIGHT_IRIS),
+            *(*regions.LEFT_EYE, *regions.LEFT_IRIS),
         ]
         order = list(range(LANDMARKS))
         for place, landmark in enumerate(refined, MESH_POINTS):
             order[landmark] = place
         self.register_buffer("order", torch.tensor(order), persistent=False)
-        contours = [eye[: regions.EYE_CONTOUR] for eye in (regions.LEFT_EYE, regions.RIGHT_EYE)]
+        contours = [eye[: regions.EYE_CONTOUR] for eye in (regions.RIGHT_EYE, regions.LEFT_EYE)]
         self.register_buffer("contours", torch.tensor(contours), persistent=False)  # (2, 16)
 
     def prepare(self) -> None:
         """Take over the weights for one crop at a time on a processor, on which all regions then go side by side."""
-        prepare(self)
+        super().prepare()
         self._together = _RegionsTogether([self.lips, self.left_eye, self.right_eye])
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..common import threads
 from . import cropping, weight_files
@@ -29,12 +29,16 @@ CROPS = 256  # at once, which bounds the memory
 ALLOCATOR_LESSON = 31 * 2**20  # bytes
 
 
+class FaceLandmarkNetworks(nn.ModuleList):
+    """All that a landmarker keeps on its device, under a name that a host's log can show."""
+
+
 class BundledLandmarker:
     """Finds faces and their landmarks in pictures of any size. Implements `engines.Landmarker`.
 
     `detector` says how faces are looked for (see detectors.py): `near`, `far` or `thorough`. Of each picture's faces
-    its surest `max_faces` are kept. Boxes are the bounding boxes of the landmarks. The result for a picture does not depend on which
-    pictures come with it, up to rounding.
+    its surest `max_faces` are kept. Boxes are the bounding boxes of the landmarks. The result for a picture does not
+    depend on which pictures come with it, up to rounding.
 
     All detectors share one identity: the landmarks are the face mesh's, and where exactly a detector lets it look moves
     them less than a slightly different photo would (benchmarks/README.md).
@@ -57,10 +61,10 @@ class BundledLandmarker:
         self.device = torch.device(device)
         self.max_faces = max_faces
         batch = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
-        self.concurrent = True
         self.portion = 1 if detector == "thorough" else batch
         self._detector = DETECTORS[detector](self.device, weights)
         self._mesh = load(FaceMesh(), "face_mesh", self.device, weights)
+        self.networks = FaceLandmarkNetworks([*self._detector.networks, self._mesh])
         if self.device.type == "cpu":
             _teach_allocator()
         digests = "".join(weight_files.read(weights / f"{name}.safetensors")[1] for name in ("blazeface", "face_mesh"))

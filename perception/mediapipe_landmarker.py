@@ -97,7 +97,6 @@ class MediaPipeLandmarker:
     """
 
     portion = PORTION
-    concurrent = False
 
     def __init__(self, model: Path, *, max_faces: int = MOST_FACES) -> None:
         if max_faces < 1:

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 from ..common import threads
 from . import weight_files
-from .side_by_side import FEWEST_TOGETHER
+from .side_by_side import FEWEST_TOGETHER, Network
 
-Network = TypeVar("Network", bound=nn.Module)
+Loaded = TypeVar("Loaded", bound=Network)
 
 CPU_BATCH = 16  # pictures per pass: what suits a processor's caches …
 GPU_BATCH = 64  # … and what keeps an accelerator busy
 
 
-def load(network: Network, name: str, device: torch.device, weights: Path) -> Network:
+def load(network: Loaded, name: str, device: torch.device, weights: Path) -> Loaded:
     """Fill a network from the folder of weights, ready to run on `device`. Raises weight_files.WeightFileError."""
     weight_files.fill(network, weights / f"{name}.safetensors")
     network.to(device)
@@ -40,7 +40,7 @@ def run(network: nn.Module, inputs: Tensor) -> tuple[Tensor, ...]:
         return results
     if inputs.device.type == "cpu":
         batch = CPU_BATCH if len(inputs) >= FEWEST_TOGETHER else 1
-        parts = threads.share(lambda some: _by_batch(network, some, batch), threads.split(inputs))
+        parts = threads.share(lambda some: _by_batch(network, some, batch), inputs.tensor_split(threads.parts(inputs)))
     else:
         parts = [_by_batch(network, inputs, GPU_BATCH)]
     batches = [batch for part in parts for batch in part]

@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def sample(maps: Tensor, grid: Tensor) -> Tensor:
-    """Return maps (N, C, H, W) at the places `grid` (N, h, w, 2): (N, C, h, w). A place outside counts as the nearest inside.
+    """Return maps (N, C, H, W) at the places `grid` (N, h, w, 2), bilinear: (N, C, h, w).
 
-    The grid counts x and y −1…1 from border to border, pixel centres half a pixel inside, as F.grid_sample does; its
-    padding_mode="border" would do the same, but Apple's devices lack it before torch 2.13.
+    A place outside counts as the nearest inside. The grid counts x and y −1…1 from border to border, pixel centres
+    half a pixel inside, as for F.grid_sample, whose own border padding is missing on Apple's devices before torch 2.13.
     """
     height, width = maps.shape[2:]
     last = grid.new_tensor([1 - 1 / width, 1 - 1 / height])

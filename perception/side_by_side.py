@@ -1,9 +1,9 @@
 """The networks' layers in a form that starts fast, for one picture on a processor; equal networks run side by side.
 
-On maps of a few hundred pixels a convolution of torch spends its time on being started: a depthwise one takes some 50 µs,
-of which two are arithmetic. Here the same sums are a product of shifted views and two matrix products, which start
-fast, and one product serves several networks of the same form at once, such as the five decoders of the face mesh.
-Maps are (networks, height, width, channels). From `FEWEST_TOGETHER` pictures on, convolutions of all of them win again.
+On maps of a few hundred pixels a convolution of torch spends its time on being started: a depthwise one takes some
+50 µs, of which two are arithmetic. Here the same sums are a product of shifted views and two matrix products, which
+start fast, and one product serves several networks of the same form at once, such as the five decoders of the face
+mesh. Maps are (networks, height, width, channels). From `FEWEST_TOGETHER` pictures on, convolutions of all of them win.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +30,7 @@ class Part(nn.Sequential):
     _layer: Layer | None = None
 
     def prepare(self) -> None:
-        """Take over the weights, on a processor, in the form that suits one picture; gradients are then not needed."""
+        """See `Network.prepare`."""
         self._layer = side_by_side(nn.Sequential(*self))
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -39,11 +40,14 @@ class Part(nn.Sequential):
         return self._layer(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-def prepare(network: nn.Module) -> None:
-    """Prepare all parts of a network whose weights are loaded."""
-    for module in network.modules():
-        if isinstance(module, Part):
-            module.prepare()
+class Network(nn.Module):
+    """A network whose parts have a form for one picture on a processor."""
+
+    def prepare(self) -> None:
+        """Take over the weights, once they are loaded, in that form; gradients are then not needed."""
+        for module in self.modules():
+            if isinstance(module, Part):
+                module.prepare()
 
 
 def side_by_side(*networks: nn.Module) -> Layer:
@@ -62,7 +66,7 @@ def side_by_side(*networks: nn.Module) -> Layer:
         return torch.relu_
     if isinstance(first, nn.PReLU):
         return _slopes(networks)
-    layer: Layer = first.side_by_side(networks)
+    layer: Layer = first.side_by_side(networks)  # type: ignore[operator]
     return layer
 
 
@@ -77,7 +81,8 @@ def chain(layers: Sequence[Layer]) -> Layer:
     return chained
 
 
-def _slopes(modules: Sequence[nn.PReLU]) -> Layer:
+def _slopes(modules: Sequence[Any]) -> Layer:
+    """Of nn.PReLU modules."""
     slopes = torch.stack([module.weight for module in modules]).detach()  # (G, C)
     if len(modules) == 1:
         slope = slopes[0]
@@ -87,9 +92,9 @@ def _slopes(modules: Sequence[nn.PReLU]) -> Layer:
 
 
 class Convolution:
-    """Convolutions: a matrix product where they are pointwise or as large as the map."""
+    """Of nn.Conv2d modules with biases: a matrix product where they are pointwise or as large as the map."""
 
-    def __init__(self, modules: Sequence[nn.Conv2d]) -> None:
+    def __init__(self, modules: Sequence[Any]) -> None:
         self.modules = modules
         self.kernel = modules[0].kernel_size
         widest = max(module.out_channels for module in modules)
@@ -113,10 +118,10 @@ class Convolution:
 class Separable:
     """Depthwise 3×3 convolutions, each with the pointwise one that follows it.
 
-    `before` is how many rows and columns of zeros go above and on the left; as many as needed go below and on the right.
+    `before` is how many rows and columns of zeros go above and on the left; one goes below and on the right.
     """
 
-    def __init__(self, depthwise: Sequence[nn.Conv2d], pointwise: Sequence[nn.Conv2d], *, before: int) -> None:
+    def __init__(self, depthwise: Sequence[Any], pointwise: Sequence[Any], *, before: int) -> None:
         self.stride, self.before = depthwise[0].stride[0], before
         self.depthwise, self.pointwise = depthwise, Convolution(pointwise)
         taps = torch.stack([module.weight[:, 0].permute(1, 2, 0) for module in depthwise]).detach()  # (G, 3, 3, C)
@@ -149,17 +154,17 @@ class _Workspace:
     rows: Tensor  # (G, 9, h · w · C): the same
 
 
-_spaces = threading.local()
+_thread = threading.local()
 
 
 def _workspace(*shape: int) -> _Workspace:
     """Return this thread's memory for maps of a shape: (G, H, W, C), stride, and how many zeros are before them."""
-    spaces: dict[tuple[int, ...], _Workspace] = _spaces.__dict__
-    space = spaces.get(shape)  # type: ignore[call-overload]
+    if not hasattr(_thread, "spaces") or len(_thread.spaces) > MOST_SHAPES:
+        _thread.spaces = {}
+    spaces: dict[tuple[int, ...], _Workspace] = _thread.spaces
+    space = spaces.get(shape)
     if space is None:
-        if len(spaces) >= MOST_SHAPES:
-            spaces.clear()
-        space = spaces[shape] = _make_workspace(*shape)  # type: ignore[index]
+        space = spaces[shape] = _make_workspace(*shape)
     return space
 
 
@@ -177,7 +182,7 @@ def _make_workspace(count: int, height: int, width: int, channels: int, stride: 
     )
 
 
-def convolve(modules: Sequence[nn.Conv2d], maps: Tensor) -> Tensor:
+def convolve(modules: Sequence[Any], maps: Tensor) -> Tensor:
     """torch's own convolution of each map (G, H, W, C)."""
     results = [module(planes) for module, planes in zip(modules, maps.permute(0, 3, 1, 2).split(1), strict=True)]
     return (results[0] if len(results) == 1 else torch.cat(results)).permute(0, 2, 3, 1)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..common import threads
 from ..perception.files import atomic_path
 from ..perception.vector import Perceptions, validate
 from .checkpoint_file import METADATA_KEY, SUFFIXES, CheckpointError, Content, read
@@ -71,6 +72,7 @@ class Checkpoint:
         """Pictures' (height, width) (N, 2), as the network takes them: square, if it was trained without any."""
         return image_sizes if self.metadata.uses_image_sizes else torch.tensor(SQUARE).expand(len(image_sizes), 2)
 
+    @threads.single
     @torch.inference_mode()
     def project(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
         """Perceptions (N, 1441) and their (height, width) (N, 2) → CLIP vectors (N, W) float32 on the CPU.

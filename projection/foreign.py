@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..common import threads
 from ..common.words import counted
 from ..perception.editing import edit
 from ..perception.expression import ExpressionModel
@@ -39,6 +40,7 @@ class ForeignCheckpoint:
     def space(self) -> Space:
         return SD15
 
+    @threads.single
     @torch.inference_mode()
     def project(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
         """Perceptions (N, 1441) → CLIP vectors (N, 768) float32, on the CPU; the pictures' sizes are not looked at."""

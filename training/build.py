@@ -25,7 +25,8 @@ from .transfer import vectors_of
 BATCH = 16  # pictures perceived at a time, and samples made safe at a time
 BATCH_BYTES = 64 << 20  # of pixels in a batch, after which no further picture is added
 PORTION = 64  # items: no batch has pictures of two portions, so that portions can be perceived apart (sharding.py)
-WORKERS = min(os.cpu_count() or 1, 8)  # threads that read ahead, and as many that perceive
+WORKERS = min(os.cpu_count() or 1, 8)  # threads that read ahead
+PENDING = 2  # batches, in their order: one that is perceived, and one that waits for it
 AHEAD = 256 << 20  # bytes of pictures decoded ahead, at most
 NO_FACE = "no face was found in it"
 
@@ -87,11 +88,10 @@ def build(
 ) -> BuildSummary:
     """Perceive every item, keep the first face of each picture, and append it with its prompts to `store`.
 
-    Files are read and decoded by `workers` threads, and perceived by as many others if the landmarker allows it: each
-    on one processor core, which is faster than one batch on all of them. Samples are safe on disk after each
-    `batch` of pictures, so a build that was stopped, or to which files were added, is simply run again: what has
-    become a sample (the same bytes with the same prompt, whatever the file is called), what shows no face and videos
-    that were finished are not looked at again. Files that cannot be read, damaged parts of videos and pictures
+    Files are read and decoded by `workers` threads while others are perceived, on all cores. Samples are safe on disk
+    after each `batch` of pictures, so a build that was stopped, or to which files were added, is simply run again: what
+    has become a sample (the same bytes with the same prompt, whatever the file is called), what shows no face and
+    videos that were finished are not looked at again. Files that cannot be read, damaged parts of videos and pictures
     without a face are skipped and listed with the reason in the summary, which is `summary` if one is given, and is
     then up to date whenever the build ends.
 
@@ -106,8 +106,7 @@ def build(
     )
     builder = _Builder(store, encoder, plan, summary or BuildSummary())
     reading = Prefetch(ItemReader(store.path, plan), list(enumerate(items)), workers, size=_bytes_of, limit=AHEAD)
-    with reading as events, Perceivers(pipeline, workers) as perceivers:
-        # Batches that are being perceived, in their order, are few: as many as there are threads for them.
+    with reading as events, Perceivers(pipeline) as perceivers:
         pending: deque[tuple[Batch, Future[Perceptions]]] = deque()
 
         def settle(most: int) -> None:
@@ -119,7 +118,7 @@ def build(
 
         for content in _batches(events, batch):
             pending.append((content, perceivers.start([shot.picture for shot in content.shots])))
-            settle(most=perceivers.threads)
+            settle(most=PENDING)
         settle(most=0)
     return builder.summary
 

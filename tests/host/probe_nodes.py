@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import folder_paths
 import numpy as np
 import torch
-from comfy import sd1_clip, sdxl_clip
+from comfy import model_management, sd1_clip, sdxl_clip
 from comfy.sd import CLIP
 from comfy.supported_models_base import ClipTarget
 from comfy_api.latest import ComfyExtension, io
@@ -201,7 +201,8 @@ class Calls(io.ComfyNode):
 
 
 class TimeProjection(io.ComfyNode):
-    """How long Perception→CLIP Projection takes when all is loaded: milliseconds, JSON, fastest first."""
+    """How long Perception→CLIP Projection and ComfyUI's ConditioningAverage take when all is loaded, called in turn:
+    milliseconds, JSON, a list for each."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -223,12 +224,18 @@ class TimeProjection(io.ComfyNode):
     def execute(cls, rounds: int, **inputs: Any) -> io.NodeOutput:
         node = nodes.NODE_CLASS_MAPPINGS["PerceptionClip_Projection"]
         settings = {"strength": 1.0, "start_percent": 0.0, "end_percent": 1.0}
-        taken = []
+        average = nodes.NODE_CLASS_MAPPINGS["ConditioningAverage"]()
+        conditioning = inputs["conditioning"]
+        taken: tuple[list[float], list[float]] = ([], [])
         for _ in range(rounds):
             started = time.perf_counter()
             node.execute(**inputs, **settings)
-            taken.append(1000 * (time.perf_counter() - started))
-        return io.NodeOutput(ui={"text": [json.dumps(sorted(taken))]})
+            between = time.perf_counter()
+            average.addWeighted(conditioning, conditioning, 0.5)
+            ended = time.perf_counter()
+            taken[0].append(1000 * (between - started))
+            taken[1].append(1000 * (ended - between))
+        return io.NodeOutput(ui={"text": [json.dumps(taken)]})
 
 
 class CountTextEncoders(io.ComfyNode):
@@ -249,6 +256,25 @@ class CountTextEncoders(io.ComfyNode):
         gc.collect()
         count = sum(isinstance(thing, sd1_clip.SDClipModel) for thing in gc.get_objects())
         return io.NodeOutput(ui={"text": [str(count)]})
+
+
+class LoadedModels(io.ComfyNode):
+    """The models that ComfyUI's memory management holds on its device, by class."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Probe_LoadedModels",
+            inputs=[io.AnyType.Input("after", optional=True)],
+            outputs=[],
+            is_output_node=True,
+            not_idempotent=True,
+        )
+
+    @classmethod
+    def execute(cls, after: Any = None) -> io.NodeOutput:
+        held = [type(loaded.model.model).__name__ for loaded in model_management.current_loaded_models]
+        return io.NodeOutput(ui={"text": [json.dumps(held)]})
 
 
 class SmallClip(io.ComfyNode):
@@ -303,6 +329,7 @@ class ProbeExtension(ComfyExtension):
             Calls,
             TimeProjection,
             CountTextEncoders,
+            LoadedModels,
             SmallClip,
         ]
 

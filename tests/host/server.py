@@ -172,15 +172,31 @@ class Host:
         assert "prompt_id" in answer, answer
         return str(answer["prompt_id"])
 
-    def wait(self, prompt: str) -> Result:
-        deadline = time.monotonic() + RUN_SECONDS
+    def wait(self, prompt: str, seconds: float = RUN_SECONDS) -> Result:
+        """What /history says once the prompt has ended. One that takes longer than `seconds` is cancelled, so that it
+        does not hold up the tests that follow."""
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             entry = self.get(f"/history/{prompt}").get(prompt)
             if entry is not None:
                 return Result(self, entry)
             assert self.process.poll() is None, f"ComfyUI died:\n{self.tail()}"
             time.sleep(0.05)
-        raise TimeoutError(f"prompt {prompt} took more than {RUN_SECONDS} s:\n{self.tail()}")
+        self.cancel()
+        raise TimeoutError(f"prompt {prompt} took more than {seconds} s:\n{self.tail()}")
+
+    def cancel(self) -> None:
+        """Empty the queue and interrupt what runs, until nothing runs any more."""
+        deadline = time.monotonic() + RUN_SECONDS
+        while time.monotonic() < deadline:
+            self.post("/queue", {"clear": True})
+            self.post("/interrupt", {})
+            queue = self.get("/queue")
+            if not queue["queue_running"] and not queue["queue_pending"]:
+                return
+            assert self.process.poll() is None, f"ComfyUI died:\n{self.tail()}"
+            time.sleep(0.2)
+        raise TimeoutError(f"ComfyUI could not be interrupted within {RUN_SECONDS} s:\n{self.tail()}")
 
     def run(self, graph: Graph) -> Result:
         return self.wait(self.queue(graph))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -186,24 +185,16 @@ def test_everything_on_a_node_explains_itself(host: Host, node: str) -> None:
             assert options["min"] <= options["default"] <= options["max"], name
 
 
-def test_a_start_takes_no_time_loads_nothing_and_writes_nothing(host: Host, tmp_path: Path) -> None:
-    """On a busy machine a start may take longer: the fastest of three counts."""
-    seconds = []
-    for number in range(3):
-        (tmp_path / str(number)).mkdir()
-        fresh = Host(host.checkout, host.python, tmp_path / str(number))
-        before = {path for path in fresh.pack.rglob("*") if "__pycache__" not in path.parts}
-        fresh.start()
-        fresh.stop()
-        log = fresh.log.read_text(errors="replace")
-        [line] = [line for line in log.splitlines() if line.endswith(f"custom_nodes/{PACK}")]
-        seconds.append(float(re.fullmatch(r"\s+(\d+\.\d) seconds: .*", line)[1]))  # type: ignore[index]
-        assert "Perception CLIP: loaded" not in log
-        assert {path for path in fresh.pack.rglob("*") if "__pycache__" not in path.parts} == before
-        assert not fresh.models.exists() and not fresh.datasets.parent.exists()
-        if seconds[-1] <= 0.1:
-            return
-    raise AssertionError(f"the pack takes {min(seconds)} s to import")
+def test_a_start_loads_nothing_and_writes_nothing(host: Host, tmp_path: Path) -> None:
+    fresh = Host(host.checkout, host.python, tmp_path)
+    before = {path for path in fresh.pack.rglob("*") if "__pycache__" not in path.parts}
+    fresh.start()
+    fresh.stop()
+    log = fresh.log.read_text(errors="replace")
+    assert [line for line in log.splitlines() if line.endswith(f"custom_nodes/{PACK}")]
+    assert "Perception CLIP: loaded" not in log
+    assert {path for path in fresh.pack.rglob("*") if "__pycache__" not in path.parts} == before
+    assert not fresh.models.exists() and not fresh.datasets.parent.exists()
 
 
 @pytest.mark.parametrize("node", NODES)

@@ -14,6 +14,7 @@ from typing import Any
 HOST_MODULES = (
     "comfy",
     "comfy.model_management",
+    "comfy.model_patcher",
     "comfy.utils",
     "comfy_api",
     "comfy_api.latest",
@@ -85,6 +86,7 @@ class Io:
 def _stand_ins() -> Iterator[None]:
     modules = {name: ModuleType(name) for name in HOST_MODULES}
     vars(modules["comfy_api.latest"]).update(io=Io(), ComfyExtension=object, InputImpl=None, ui=None)
+    vars(modules["comfy.model_patcher"])["ModelPatcher"] = None
     vars(modules["comfy_execution.graph_utils"])["ExecutionBlocker"] = None
     vars(modules["comfy_execution.utils"])["get_executing_context"] = None
     vars(modules["server"])["PromptServer"] = None

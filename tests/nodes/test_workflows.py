@@ -15,17 +15,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
-NAMES = {
-    "blend_two_faces",
-    "collect_dataset",
-    "emotion_prompts",
-    "expression_switch",
-    "expression_video",
-    "face_to_expression",
-    "sdxl",
-    "train_and_try",
-    "webcam",
-}
+NAMES = {path.stem for path in WORKFLOWS}
 TITLE_BAR = 30
 SLOT = 20  # pixels from one slot to the next
 LARGEST_THUMBNAILS = 1_000_000  # bytes of all together
@@ -48,7 +38,6 @@ def test_files_are_what_the_script_builds(monkeypatch: pytest.MonkeyPatch) -> No
     assert {path for path in built if path.parts[0] == "workflows"} == {path.relative_to(ROOT) for path in WORKFLOWS}
     for path, text in built.items():
         assert (ROOT / path).read_text(encoding="utf-8") == text, f"run python tools/build_workflows.py: {path}"
-    assert {path.stem for path in WORKFLOWS} == NAMES
     for name in [name for name in sys.modules if name.startswith(("build_workflows", "workflow_"))]:
         del sys.modules[name]
 

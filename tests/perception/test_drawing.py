@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -147,12 +146,10 @@ def test_a_face_outside_the_picture_is_drawn_as_far_as_it_is_inside(landmarks: T
     assert draw(picture, [giant], mesh=True, tracks=True).shape == (200, 200, 3)
 
 
-def test_a_hundred_faces_are_drawn_at_once(landmarks: Tensor) -> None:
+def test_a_hundred_faces_are_drawn(landmarks: Tensor) -> None:
     picture = np.full((1080, 1920, 3), 90, dtype=np.uint8)
     faces = crowd(landmarks, (1080, 1920), columns=10, rows=10)
-    start = perf_counter()
     touched = changed(picture, draw(picture, faces, tracks=True))
-    assert perf_counter() - start < 3  # 0.2 s on an idle core
     for face in faces:
         left, top, right, bottom = (round(edge) for edge in face.box)
         assert 0.1 < touched[top:bottom, left:right].mean() < 0.6

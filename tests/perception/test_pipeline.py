@@ -76,7 +76,7 @@ class CountingLandmarker:
     def __init__(self) -> None:
         self.chunks: list[int] = []
 
-    def detect(self, pictures: Sequence[torch.Tensor]) -> list[Faces]:
+    def detect(self, pictures: Sequence[torch.Tensor], *, min_confidence: float = 0.5) -> list[Faces]:
         self.chunks.append(len(pictures))
         return [Faces(torch.zeros(0, 478, 3), torch.zeros(0, 4), torch.zeros(0)) for _ in pictures]
 

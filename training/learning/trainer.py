@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ...common import threads
 from ...common.errors import InputError
 from ...projection.network import ProjectionNetwork
-from .cores import Shared, cores
+from .cores import share_rows
 from .data import TrainingData, sample
 from .processes import ALONE, Processes
 from .run import Epoch, Run, validate
@@ -36,6 +37,7 @@ class Trained:
     finished: bool  # False: `stop` asked for the end, and a state is left to resume from
 
 
+@threads.single
 def train(
     data: TrainingData,
     rows: Split,
@@ -62,42 +64,41 @@ def train(
     steps = -(-len(rows.train) // batch_size)  # of an epoch
     last = steps * settings.epochs
     saved = processes.shared(state.read() if state is not None and resume else None)
-    with cores(device) as shared:
-        network = new_network(data, rows, template, settings, init).to(device)
-        if saved is not None:
-            network.load_state_dict(saved["network"])  # before the table: its features are made with it
-        processes.agree(list(network.state_dict().values()))
-        table = make_table(network, data, rows.train)
-        held = make_table(network, data, sample(rows.validation, VALIDATED))
-        run = Run(network)
-        if saved is None:
-            run.keep_if_best(processes.shared(validate(run.averaged, held, shared)))
-        else:
-            run.load_state_dict(saved)
+    network = new_network(data, rows, template, settings, init).to(device)
+    if saved is not None:
+        network.load_state_dict(saved["network"])  # before the table: its features are made with it
+    processes.agree(list(network.state_dict().values()))
+    table = make_table(network, data, rows.train)
+    held = make_table(network, data, sample(rows.validation, VALIDATED))
+    run = Run(network)
+    if saved is None:
+        run.keep_if_best(processes.shared(validate(run.averaged, held)))
+    else:
+        run.load_state_dict(saved)
 
-        order = _order(len(table), settings.seed, run.done // steps).to(device)
-        while run.done < last and run.epoch - run.best_epoch < settings.patience:
-            epoch, step = divmod(run.done, steps)
-            batch = order[step * batch_size : (step + 1) * batch_size]
-            loss = _gradients(run, table, batch, processes, shared)
-            nn.utils.clip_grad_norm_(run.parameters, LONGEST_STEP)
-            rate = settings.rate_for(batch_size) * _schedule(run.done, last)
-            run.step(rate, loss)
-            if step == steps - 1:
-                _check(run, table, order, batch_size)
-                made = run.end_epoch(processes.shared(validate(run.averaged, held, shared)), rate)
-                order = _order(len(table), settings.seed, epoch + 1).to(device)
-                if progress is not None:
-                    progress(made)
-            asked = processes.any(stop is not None and stop())
-            if state is not None and processes.first and (asked or run.unsaved > SAVE_EVERY):
-                state.write(run.state_dict())
-            if asked:
-                return Trained(run.best_network(), run.history, finished=False)
+    order = _order(len(table), settings.seed, run.done // steps).to(device)
+    while run.done < last and run.epoch - run.best_epoch < settings.patience:
+        epoch, step = divmod(run.done, steps)
+        batch = order[step * batch_size : (step + 1) * batch_size]
+        loss = _gradients(run, table, batch, processes)
+        nn.utils.clip_grad_norm_(run.parameters, LONGEST_STEP)
+        rate = settings.rate_for(batch_size) * _schedule(run.done, last)
+        run.step(rate, loss)
+        if step == steps - 1:
+            _check(run, table, order, batch_size)
+            made = run.end_epoch(processes.shared(validate(run.averaged, held)), rate)
+            order = _order(len(table), settings.seed, epoch + 1).to(device)
+            if progress is not None:
+                progress(made)
+        asked = processes.any(stop is not None and stop())
+        if state is not None and processes.first and (asked or run.unsaved > SAVE_EVERY):
+            state.write(run.state_dict())
+        if asked:
+            return Trained(run.best_network(), run.history, finished=False)
     return Trained(run.best_network(), run.history, finished=True)
 
 
-def _gradients(run: Run, table: Table, batch: Tensor, processes: Processes, shared: Shared) -> Tensor:
+def _gradients(run: Run, table: Table, batch: Tensor, processes: Processes) -> Tensor:
     """Leave the gradients of the batch's mean loss in the parameters, and return that loss ()."""
 
     def part(rows: Tensor) -> list[Tensor]:
@@ -106,7 +107,7 @@ def _gradients(run: Run, table: Table, batch: Tensor, processes: Processes, shar
         loss = losses(predicted, table.targets_of(rows)).sum() / len(batch)
         return [loss.detach(), *torch.autograd.grad(loss, run.parameters)]
 
-    found, *others = shared(part, processes.share(batch))
+    found, *others = share_rows(part, processes.share(batch), batch.device.type)
     for more in others:
         torch._foreach_add_(found, more)
     processes.add(found)

@@ -7,9 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from perception_clip.training.learning.cores import FEWEST, cores
-
-CPU = torch.device("cpu")
+from perception_clip.training.learning.cores import FEWEST, share_rows
 
 
 @pytest.fixture(autouse=True)
@@ -29,16 +27,18 @@ def test_each_row_is_worked_on_once_and_in_order() -> None:
         assert torch.get_num_threads() == 1
         return part * 2
 
-    with cores(CPU) as shared:
-        found = shared(work, rows)
-    assert len(found) == 3 and torch.equal(torch.cat(found), rows * 2) and len(seen) > 1
+    found = share_rows(work, rows, "cpu")
+    assert len(found) == 3 and torch.equal(torch.cat(found), rows * 2) and seen
     assert torch.get_num_threads() == 3
 
 
 @pytest.mark.parametrize("count", [0, 1, FEWEST, 2 * FEWEST - 1])
 def test_few_rows_stay_together(count: int) -> None:
-    with cores(CPU) as shared:
-        assert [len(part) for part in shared(lambda part: part, torch.arange(count))] == [count]
+    assert [len(part) for part in share_rows(lambda part: part, torch.arange(count), "cpu")] == [count]
+
+
+def test_a_card_takes_all_rows() -> None:
+    assert [len(part) for part in share_rows(lambda part: part, torch.arange(9 * FEWEST), "cuda")] == [9 * FEWEST]
 
 
 def test_an_error_is_passed_on() -> None:
@@ -46,6 +46,6 @@ def test_an_error_is_passed_on() -> None:
         if int(part[0]):
             raise ValueError("in another thread")
 
-    with cores(CPU) as shared, pytest.raises(ValueError, match="in another thread"):
-        shared(fail, torch.arange(4 * FEWEST))
+    with pytest.raises(ValueError, match="in another thread"):
+        share_rows(fail, torch.arange(4 * FEWEST), "cpu")
     assert torch.get_num_threads() == 3

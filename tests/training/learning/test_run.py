@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from perception_clip.projection.network import Architecture, ProjectionNetwork
-from perception_clip.training.learning.cores import cores
 from perception_clip.training.learning.data import TrainingData
 from perception_clip.training.learning.run import Run, validate
 from perception_clip.training.learning.settings import Settings
@@ -92,8 +91,7 @@ def test_the_first_bad_step_is_remembered(run: Run, bad: float) -> None:
 
 def test_validation_is_the_mean_over_the_rows(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
     network = train(data, rows, template, Settings(epochs=3, size="small")).network.eval()
-    with cores(torch.device("cpu")) as shared:
-        found = validate(network, make_table(network, data, rows.validation), shared)
+    found = validate(network, make_table(network, data, rows.validation))
     with torch.no_grad():
         predicted = network(data.vectors[rows.validation], data.image_sizes[rows.validation])
     targets, centre = data.targets[rows.validation], data.targets[rows.train].mean(dim=0)

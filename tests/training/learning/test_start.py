@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -12,17 +11,9 @@ from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.settings import Settings
 from perception_clip.training.learning.split import Split
 from perception_clip.training.learning.start import new_network, seed_of
-from perception_clip.training.learning.threads import threads
 
 SMALL = Settings(size="small")
 SDXL_PARTS = list(zip(SDXL.parts, (0.5, 10.0, 2.0), strict=True))  # widths, and spreads
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Several would mostly wait for each other."""
-    with threads(1):
-        yield
 
 
 def test_it_starts_at_the_mean_target(data: TrainingData, rows: Split, template: torch.Tensor) -> None:

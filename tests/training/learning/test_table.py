@@ -3,7 +3,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,11 @@ from perception_clip.training.learning.settings import Settings
 from perception_clip.training.learning.split import Split
 from perception_clip.training.learning.start import new_network
 from perception_clip.training.learning.table import make_table
-from perception_clip.training.learning.threads import threads
 from perception_clip.training.learning.trainer import train
 from perception_clip.training.npz import Dataset, load, save
 
 QUICK = Settings(epochs=3, size="small")
 PLACES = ("memory", "mapped features", "streamed targets", "both")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Several would mostly wait for each other."""
-    with threads(1):
-        yield
 
 
 @pytest.fixture(scope="module")

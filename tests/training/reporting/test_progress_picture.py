@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -95,17 +94,6 @@ def test_any_number_of_epochs_is_drawn(count: int) -> None:
 @pytest.mark.parametrize("loss", [math.nan, math.inf, 0.0, 1e30, -1e-30])
 def test_odd_losses_are_drawn_or_left_out(loss: float) -> None:
     assert curve_picture(epochs(5, loss=loss)).size == (480, 360)
-
-
-def test_a_preview_costs_next_to_nothing() -> None:
-    history = epochs(100)
-    curve_picture(history)
-    fastest = math.inf
-    for _ in range(10):
-        start = time.perf_counter()
-        curve_picture(history)
-        fastest = min(fastest, time.perf_counter() - start)
-    assert fastest < 0.02
 
 
 def test_the_verdict_stands_on_top_in_its_colour() -> None:
