@@ -157,7 +157,7 @@ def batches(count: int, seed: int, size: int = BATCH) -> Iterator[Result]:
             "embeddings": targets[prompts],
             "groups": [f"person {number % 300}" for number in numbers],
             "sources": [f"/home/someone/pictures/faces/happy/{seed:04}_{number:07}.jpg" for number in numbers],
-            "keys": [f"{seed:04}:{number:07}:0" for number in numbers],
+            "origins": [f"{seed:04}:{number:07}:0" for number in numbers],
             "labels": [f"label {number % 7}" for number in numbers],
             "scores": torch.rand(n, generator=generator),
         }

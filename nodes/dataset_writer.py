@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ..common.errors import InputError
 from ..perception.contact_sheet import contact_sheet
+from ..perception.origins import as_texts
 from ..perception.vector import Perceptions
 from ..training.glance import Glance, glance
 from ..training.samples import SPLITS
@@ -146,6 +147,7 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
                 embeddings,
                 groups=[group.strip()] * len(faces),
                 sources=[source.strip()] * len(faces),
+                origins=as_texts(faces.origins),
                 labels=[label.strip()] * len(faces),
                 splits=["" if split == NO_SPLIT else split] * len(faces),
                 scores=faces.scores,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..perception.detectors import DETECTORS, FOR_PICTURES
 from ..perception.drawing import Overlay
 from ..perception.engines import BUNDLED, LANDMARKERS, Landmarker
 from ..perception.missing import MISSING
+from ..perception.origins import derived
 from ..perception.pipeline import PerceptionPipeline
 from ..perception.selection import ORDERS, Selection
 from ..perception.sequences import FacesOfFrames, perceive_video
@@ -193,6 +195,7 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
             smoothing=smoothing,
             progress=host.progress(len(image)),
         )
+        perceptions = relative(perceptions, how.get("neutral"))
         shown = preview(islice(batch.frames(), host.PREVIEWS), perceptions, tracks=len(image) > 1)
         return io.NodeOutput(perceptions, len(perceptions), ui={**shown, **host.note(summary(perceptions, missing))})
 
@@ -220,6 +223,13 @@ def perceiver(
         min_confidence=min_confidence,
         selection=Selection(order, max_faces, None if face_index == ALL_FACES else face_index),
     )
+
+
+def relative(perceptions: Perceptions, neutral: Perceptions | None) -> Perceptions:
+    """The faces, their origins changed by that of a `neutral` face that their emotions were read relative to."""
+    if neutral is None or not len(perceptions):
+        return perceptions
+    return replace(perceptions, origins=derived("relative", perceptions.origins, neutral.origins[:1]))
 
 
 def given_landmarks(data: Any, pictures: int) -> ComfyLandmarks:

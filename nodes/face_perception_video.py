@@ -13,7 +13,7 @@ from ..perception.sequences import perceive_video
 from ..perception.storyboard import Storyboard
 from . import host
 from .checks import check_choice
-from .face_perception import aliases, perceiver, perceiving_inputs, perceiving_outputs, preview, summary
+from .face_perception import aliases, perceiver, perceiving_inputs, perceiving_outputs, preview, relative, summary
 
 
 class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
@@ -68,6 +68,7 @@ class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships
             progress=host.progress(max(source.frame_count, 1)),
             watch=storyboard.watch,
         )
+        perceptions = relative(perceptions, how.get("neutral"))
         shown = preview(storyboard.frames, perceptions, tracks=True)
         text = "\n".join(filter(None, [summary(perceptions, missing), source.problem]))
         return io.NodeOutput(

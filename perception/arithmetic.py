@@ -14,6 +14,7 @@ from .alignment import normalised
 from .editing import FLOOR, changed
 from .expression import ExpressionModel
 from .joining import both
+from .origins import derived
 from .vector import Perceptions
 
 FARTHEST = 1e30  # picture widths that a landmark may move: in pixels, too, float32 holds as much
@@ -57,6 +58,7 @@ def add_difference(
     moved = (a.landmarks + move).to(a.landmarks)
     return replace(
         changed(a, moved, _shifted(a.emotions, b.emotions, c.emotions, strength)),
+        origins=derived(f"add {strength!r} {model.identity}", a.origins, b.origins, c.origins),
         landmarker=both(both(a.landmarker, b.landmarker), c.landmarker),
         emotion_model=both(both(a.emotion_model, b.emotion_model), c.emotion_model),
     )

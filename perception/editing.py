@@ -14,6 +14,7 @@ from ..common.words import counted
 from .alignment import normalised
 from .expression import ExpressionModel
 from .joining import both
+from .origins import derived
 from .vector import EMOTIONS, Perceptions, bounding_boxes, pack
 
 FLOOR = 1e-4  # the least probability that a change is reckoned from: what was 0 can grow, too
@@ -57,7 +58,9 @@ def edit(
     after = model.probabilities(moved, sizes)
     evidence = after.clamp_min(FLOOR).log() - before.clamp_min(FLOOR).log()
     emotions = (perceptions.emotions.clamp_min(FLOOR).log() + evidence).softmax(dim=1)
-    return changed(perceptions, moved, emotions)
+    what = ", ".join(f"{name} {amount!r}" for name, amount in sorted(amounts.items()) if amount)
+    made = derived(f"edit {what} {model.identity}", perceptions.origins)
+    return replace(changed(perceptions, moved, emotions), origins=made)
 
 
 def mix(first: Perceptions, second: Perceptions, share: float, model: ExpressionModel) -> Perceptions:
@@ -88,6 +91,7 @@ def mix(first: Perceptions, second: Perceptions, share: float, model: Expression
     mixed = changed(first, moved, torch.lerp(first.emotions, second.emotions, share))
     return replace(
         mixed,
+        origins=derived(f"mix {share!r} {model.identity}", first.origins, second.origins),
         landmarker=both(first.landmarker, second.landmarker),
         emotion_model=both(first.emotion_model, second.emotion_model),
     )
@@ -111,6 +115,7 @@ def _move(
 def changed(perceptions: Perceptions, landmarks: Tensor, emotions: Tensor) -> Perceptions:
     """The perceptions with other landmarks (N, 478, 3), normalised, and emotion probabilities (N, 7).
 
+    Origins are for the caller to change.
     Each edge of a box moves as the outermost landmarks do. Raises ValueError for NaN or infinite values.
     """
     sizes = perceptions.image_sizes

@@ -14,6 +14,7 @@ from ..common.errors import InputError, PerceptionClipError
 from ..common.words import counted
 from .alignment import normalised
 from .expression import ExpressionModel
+from .origins import derived, unknown
 from .vector import EMOTIONS, NEUTRAL, Perceptions, bounding_boxes, pack
 
 MISSING = ("skip", "previous", "interpolate", "neutral", "error")
@@ -81,6 +82,7 @@ def _between(perceptions: Perceptions, before: list[int], after: list[int], fram
             left,
             vectors=torch.lerp(left.vectors, right.vectors, share),
             boxes=torch.lerp(left.boxes, right.boxes, share),
+            origins=derived(f"between {share!r}", left.origins, right.origins),
         ),
         frame,
     )
@@ -105,6 +107,7 @@ def _neutral_faces(perceptions: Perceptions, frames: list[int], image_size: tupl
         boxes=bounding_boxes(landmarks, size).expand(count, -1),
         scores=torch.zeros(count),
         tracks=torch.full((count,), track),
+        origins=unknown(count),
     )
 
 

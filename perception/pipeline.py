@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from . import origins
 from .engines import MIN_CONFIDENCE, EmotionModel, Landmarker
 from .pictures import batches, separate, to_picture
 from .rows import Rows
-from .selection import Selection
+from .selection import Selection, take
 from .tracking import Tracker
 from .vector import DIM, Perceptions, pack
 
@@ -74,21 +75,24 @@ class PerceptionPipeline:
         boxes: list[Tensor] = []
         scores: list[Tensor] = []
         tracks: list[int] = []
+        made_from: list[Tensor] = []
         done = 0
         for chunk in batches((to_picture(item, index) for index, item in enumerate(items)), self.landmarker.portion):
             detected = self.landmarker.detect(chunk, min_confidence=self.min_confidence)
-            found = [
-                self.selection(all_faces, *picture.shape[:2])
+            chosen = [
+                self.selection.chosen(all_faces, *picture.shape[:2])
                 for picture, all_faces in zip(chunk, detected, strict=True)
             ]
+            found = [take(all_faces, numbers) for all_faces, numbers in zip(detected, chosen, strict=True)]
             emotions = self.emotion_model.classify(chunk, found)
             vectors.extend(pack(torch.cat([faces.landmarks for faces in found]), emotions))
-            for picture, faces in zip(chunk, found, strict=True):
+            for picture, faces, numbers in zip(chunk, found, chosen, strict=True):
                 tracks.extend(tracker.update(faces, *picture.shape[:2]))
                 frames.extend([done] * len(faces))
                 sizes.extend([(picture.shape[0], picture.shape[1])] * len(faces))
                 boxes.append(faces.boxes)
                 scores.append(faces.scores)
+                made_from.append(origins.of_picture(picture, numbers.tolist()))
                 done += 1
             if progress is not None:
                 progress(done)
@@ -99,6 +103,7 @@ class PerceptionPipeline:
             boxes=torch.cat([torch.empty(0, 4), *boxes]),
             scores=torch.cat([torch.empty(0), *scores]),
             tracks=torch.tensor(tracks, dtype=torch.int64),
+            origins=torch.cat([origins.unknown(0), *made_from]),
             frame_count=done,
             landmarker=self.landmarker.identity,
             emotion_model=self.emotion_model.identity,

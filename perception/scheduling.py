@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError
+from .origins import derived
 from .vector import Perceptions, pack
 
 EASINGS = ("linear", "ease", "hold")
@@ -48,6 +49,8 @@ def spread(perceptions: Perceptions, frames: int, easing: str) -> Perceptions:
     )
     landmarks = keys.landmarks[before] * left + keys.landmarks[after] * right  # (frames, 478, 3)
     emotions = _between(keys.emotions, before, after, across)
+    shares = [f"between {part!r}" for part in share.tolist()]
+    between = derived(shares, keys.origins[before], keys.origins[after])
     return replace(
         keys,
         vectors=torch.where(across > 0, pack(landmarks, emotions), keys.vectors[before]),
@@ -56,6 +59,7 @@ def spread(perceptions: Perceptions, frames: int, easing: str) -> Perceptions:
         boxes=_between(keys.boxes, before, after, across),
         scores=_between(keys.scores, before, after, share),
         tracks=torch.zeros(frames, dtype=torch.int64),
+        origins=torch.where(across > 0, between, keys.origins[before]),
         frame_count=frames,
     )
 

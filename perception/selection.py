@@ -34,8 +34,10 @@ class Selection:
 
     def __call__(self, faces: Faces, height: int, width: int) -> Faces:
         """The chosen faces of one picture of that size in pixels, in order."""
-        if not len(faces):
-            return faces
+        return take(faces, self.chosen(faces, height, width))
+
+    def chosen(self, faces: Faces, height: int, width: int) -> Tensor:
+        """(K,) int64: their numbers, in order."""
         left, top, right, bottom = faces.boxes.unbind(dim=1)
         if self.order == "largest":
             first = (left - right) * (bottom - top)
@@ -54,7 +56,7 @@ class Selection:
         order = order[: self.max_faces]
         if self.index is not None:
             order = order[self.index : self.index + 1]
-        return take(faces, order)
+        return order
 
 
 def take(faces: Faces, index: Tensor) -> Faces:

@@ -7,6 +7,7 @@ moves does not lag.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from ..common.errors import InputError
 from ..common.words import counted
+from .origins import derived
 from .vector import Perceptions, bounding_boxes, pack
 
 SPEED_CUTOFF = 1.0  # hertz; the paper's
@@ -39,6 +41,7 @@ def smooth(perceptions: Perceptions, amount: float, times: Sequence[float]) -> P
         )
     if amount == 0 or len(perceptions) == 0:
         return perceptions
+    origins = perceptions.origins.clone()
     cutoff = 10 ** (1 - 2 * amount)
     landmarks, emotions = perceptions.landmarks.clone(), perceptions.emotions.clone()
     low, high = perceptions.boxes.split(2, dim=1)
@@ -53,12 +56,20 @@ def smooth(perceptions: Perceptions, amount: float, times: Sequence[float]) -> P
             landmarks[rows], when, cutoff=cutoff, beta=LANDMARK_BETA, unit=extents[rows].mean(dim=0)
         )
         emotions[rows] = one_euro(emotions[rows], when, cutoff=cutoff, beta=EMOTION_BETA, unit=torch.ones(()))
+        origins[rows[1:]] = _origins(origins[rows], amount, when)[1:]  # the first of a track stays as it was
     emotions = emotions / emotions.sum(dim=1, keepdim=True)
     return replace(
         perceptions,
         vectors=pack(landmarks, emotions),
         boxes=bounding_boxes(landmarks, perceptions.image_sizes),
+        origins=origins,
     )
+
+
+def _origins(origins: Tensor, amount: float, times: Sequence[float]) -> Tensor:
+    """Those of a track (T, 32), smoothed: each depends on all faces of the track, and on its place among them."""
+    whole = hashlib.sha256(f"{amount!r} {list(times)}".encode() + origins.numpy().tobytes()).hexdigest()
+    return derived([f"smooth {place} {whole}" for place in range(len(origins))], origins)
 
 
 def one_euro(values: Tensor, times: Sequence[float], *, cutoff: float, beta: float, unit: Tensor) -> Tensor:

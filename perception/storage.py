@@ -18,6 +18,7 @@ from ..common.errors import PerceptionClipError
 from ..common.words import counted
 from .files import atomic_path
 from .names import is_name
+from .origins import DIGEST
 from .vector import DIM, Perceptions
 
 FORMAT_VERSION = 1
@@ -30,6 +31,7 @@ COLUMNS: dict[str, tuple[torch.dtype, str, tuple[int, ...]]] = {  # type, the fi
     "boxes": (torch.float32, "F32", (4,)),
     "scores": (torch.float32, "F32", ()),
     "tracks": (torch.int64, "I64", ()),
+    "origins": (torch.uint8, "U8", (DIGEST,)),
 }
 # Far more than anyone perceives in one run, and few enough for what walks over all frames.
 MAX_FACES = 1_000_000

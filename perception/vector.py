@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..common.errors import InputError
 from ..common.words import counted
+from .origins import DIGEST
 
 LANDMARKS = 478
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # FER2013's order
@@ -110,6 +111,7 @@ class Perceptions:
     boxes: Tensor  # (N, 4) float32: left, top, right, bottom in pixels
     scores: Tensor  # (N,) float32, 0…1; 0: not seen but filled in
     tracks: Tensor  # (N,) int64: the same number for the same face in the pictures of a sequence, from 0
+    origins: Tensor  # (N, 32) uint8: what each face is made from (perception/origins.py); zeros where that is unknown
     frame_count: int
     landmarker: str  # identity of what found the landmarks
     emotion_model: str  # identity of what judged the emotions
@@ -123,6 +125,7 @@ class Perceptions:
             ("boxes", (count, 4)),
             ("scores", (count,)),
             ("tracks", (count,)),
+            ("origins", (count, DIGEST)),
         ):
             actual = tuple(getattr(self, name).shape)
             if actual != shape:

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from ..common.errors import PerceptionClipError
 from ..common.words import counted
@@ -19,7 +19,7 @@ from .items import Item
 from .perceivers import Perceivers
 from .prefetch import Prefetch
 from .reading import End, ItemReader, Known, Plan, Shot
-from .store import Store
+from .store import Finished, Store
 from .transfer import vectors_of
 
 BATCH = 16  # pictures perceived at a time, and samples made safe at a time
@@ -37,14 +37,23 @@ class BuildError(PerceptionClipError, ValueError):
 
 @dataclass
 class BuildSummary:
-    """What a build came to."""
+    """What a build came to. Each picture, frames of videos among them, counts in one of the first six numbers."""
 
-    samples: int = 0  # new in the store
-    faces: int = 0  # found now
-    pictures: int = 0  # looked at now, frames of videos among them
-    known: int = 0  # pictures and frames that were in the store already, and were not looked at again
+    new: int = 0  # gave new samples
+    known: int = 0  # were in the store already with all their prompts, or in a clip that was finished before
+    copies: int = 0  # the same bytes as a picture, or the same frame of the same clip, before in this build
+    faceless: int = 0  # show no face
     unchanged: int = 0  # frames left out because the expression was that of the frame before
+    unreadable: int = 0  # could not be read; a video of which nothing can be read counts as one
+    samples: int = 0  # new in the store: one for each prompt of a picture
+    faces: int = 0  # found now
+    perceived: int = 0  # pictures looked at now
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (which, why)
+
+    @property
+    def pictures(self) -> int:
+        """How many there were."""
+        return self.new + self.known + self.copies + self.faceless + self.unchanged + self.unreadable
 
     def check(self, count: int) -> None:
         """Raise BuildError if in all of `count` items there is not one face."""
@@ -57,11 +66,8 @@ class BuildSummary:
 
     def add(self, other: BuildSummary) -> None:
         """Count another part of the same build."""
-        self.samples += other.samples
-        self.faces += other.faces
-        self.pictures += other.pictures
-        self.known += other.known
-        self.unchanged += other.unchanged
+        for name in (each.name for each in fields(self) if each.name != "skipped"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
         self.skipped.extend(other.skipped)
 
 
@@ -121,8 +127,8 @@ def build(
 class Batch:
     """What is perceived together, and what was read before it ended."""
 
-    shots: list[Shot] = field(default_factory=list)
-    known: int = 0
+    met: list[Shot | Known] = field(default_factory=list)  # in their order
+    shots: list[Shot] = field(default_factory=list)  # those of them that are perceived
     ended: list[End] = field(default_factory=list)  # items none of whose pictures are in a later batch
 
 
@@ -135,13 +141,14 @@ def _batches(events: Iterable[Shot | Known | End], most: int) -> Iterator[Batch]
             if batch.shots and batch.shots[0].number // PORTION != event.number // PORTION:
                 yield batch
                 batch, pixels = Batch(), 0
+            batch.met.append(event)
             batch.shots.append(event)
             pixels += event.picture.numel()
             if len(batch.shots) == most or pixels >= BATCH_BYTES:
                 yield batch
                 batch, pixels = Batch(), 0
         elif isinstance(event, Known):
-            batch.known += 1
+            batch.met.append(event)
         else:
             batch.ended.append(event)
             if len(batch.ended) >= PORTION and not batch.shots:
@@ -157,39 +164,70 @@ class _Builder:
         self.summary = summary
         self.items_done = 0.0
         self._store, self._encoder, self._plan = store, encoder, plan
+        self._met: set[str] = set()  # origins of the pictures and clips of this build so far
+        self._wanted: set[tuple[str, str]] = set()  # origins and prompts of the batch's samples to come
         self._clips: dict[int, _Clip] = {}  # those being read, by the number of their item
         self._shapes = ExpressionModel.load() if plan.only_changes else None
 
     def take(self, batch: Batch, perceptions: Perceptions | None) -> None:
-        """Append the samples of a batch, and note what has ended with it; None if it has no pictures."""
-        self.summary.known += batch.known
-        if perceptions is not None:
-            self._take_faces(batch.shots, perceptions)
-        self._end(batch.ended)
+        """Append the samples of a batch, count its pictures, and note what has ended with it.
 
-    def _take_faces(self, shots: list[Shot], perceptions: Perceptions) -> None:
+        `perceptions` are of its shots; None if it has none.
+        """
         first: dict[int, int] = {}  # shot → row of its first face
-        for row, frame in enumerate(perceptions.frames.tolist()):
+        for row, frame in enumerate([] if perceptions is None else perceptions.frames.tolist()):
             first.setdefault(frame, row)
-        kept = []
-        faceless = {}
-        for index, shot in enumerate(shots):
-            clip = self._clip(shot) if shot.item.media.is_sequence else None
-            if index in first:
-                if clip is None or clip.is_new(perceptions, first[index]):
-                    kept.append(index)
+        wanted: list[tuple[int, str]] = []  # shot and prompt of each sample to come
+        faceless: dict[str, Finished] = {}
+        index = 0
+        for event in batch.met:
+            if isinstance(event, Known):
+                self._count_known(event)
+                continue
+            clip = self._clip(event) if event.item.media.is_sequence else None
+            prompts: list[str] = []
+            if perceptions is None or index not in first:
+                if clip is None:
+                    self.summary.skipped.append((event.name, NO_FACE))
+                    faceless[event.done_key] = Finished(NO_FACE)
                 else:
-                    self.summary.unchanged += 1
-            elif clip is None:
-                self.summary.skipped.append((shot.name, NO_FACE))
-                faceless[shot.done_key] = NO_FACE
+                    clip.faceless.append(event.frame)
+                without = "faceless"
+            elif clip is not None and not clip.is_new(perceptions, first[index]):
+                without = "unchanged"
             else:
-                clip.faceless.append(shot.frame)
-        self.summary.pictures += len(shots)
+                prompts = [prompt for prompt in event.prompts if self._is_new(event.origin, prompt)]
+                without = "known"
+            self._count("new" if prompts else without, event.origin)
+            wanted.extend((index, prompt) for prompt in prompts)
+            index += 1
+        self.summary.perceived += len(batch.shots)
         self.summary.faces += len(first)
-        self.summary.samples += self._append([shots[i] for i in kept], perceptions.select([first[i] for i in kept]))
+        if perceptions is not None:
+            self.summary.samples += self._append(batch.shots, wanted, perceptions, first)
+        self._wanted.clear()
         if faceless:
             self._store.finish(faceless)
+        self._end(batch.ended)
+
+    def _is_new(self, origin: str, prompt: str) -> bool:
+        """Whether there is no such sample, and none to come in this batch; from then on there is."""
+        if (origin, prompt) in self._wanted or self._store.has(origin, prompt):
+            return False
+        self._wanted.add((origin, prompt))
+        return True
+
+    def _count_known(self, event: Known) -> None:
+        if event.reason:
+            self.summary.skipped.append((event.item.source, event.reason))
+        self._count("faceless" if event.reason else "known", event.origin, event.pictures)
+
+    def _count(self, what: str, origin: str, pictures: int = 1) -> None:
+        """Count under a number of the summary, or as copies if what is not new was met before."""
+        if what != "new" and origin in self._met:
+            what = "copies"
+        self._met.add(origin)
+        setattr(self.summary, what, getattr(self.summary, what) + pictures)
 
     def _end(self, ended: list[End]) -> None:
         """Note the items of which all is perceived."""
@@ -199,8 +237,12 @@ class _Builder:
             reason = "; ".join(filter(None, [event.reason, clip.without_face if clip is not None else ""]))
             if reason:
                 self.summary.skipped.append((event.item.source, reason))
+            copied = event.origin and event.origin in self._met
+            self.summary.copies += event.unreadable if copied else 0
+            self.summary.unreadable += 0 if copied else event.unreadable
             if event.done_key:
-                done[event.done_key] = reason
+                self._met.add(event.origin)
+                done[event.done_key] = Finished(reason, event.pictures)
             self.items_done = event.number + 1
         if done:
             self._store.finish(done)
@@ -216,25 +258,26 @@ class _Builder:
         clip.expected = shot.item.media.expected
         return clip
 
-    def _append(self, shots: list[Shot], faces: Perceptions) -> int:
-        """Append a face for each shot, with each of its prompts; return how many samples were new."""
-        rows = [(index, prompt, key) for index, shot in enumerate(shots) for prompt, key in _prompts_of(shot)]
-        if not rows:
+    def _append(
+        self, shots: list[Shot], wanted: list[tuple[int, str]], perceptions: Perceptions, first: dict[int, int]
+    ) -> int:
+        """Append the first face of the shots that are wanted, with those prompts; return how many samples were new."""
+        if not wanted:
             return 0
-        index, prompts = [row[0] for row in rows], [row[1] for row in rows]
-        items = [shots[i].item for i in index]
+        faces = perceptions.select([first[index] for index, _ in wanted])
+        chosen, prompts = [shots[index] for index, _ in wanted], [prompt for _, prompt in wanted]
         embeddings, extras = vectors_of(prompts, self._store, self._encoder)
         return self._store.append(
-            faces.vectors[index],
-            faces.image_sizes[index],
+            faces.vectors,
+            faces.image_sizes,
             prompts,
             embeddings,
-            [item.group for item in items],
-            [shots[i].name for i in index],
-            [row[2] for row in rows],
-            labels=[item.label for item in items],
-            splits=[item.split for item in items],
-            scores=faces.scores[index],
+            [shot.item.group for shot in chosen],
+            [shot.name for shot in chosen],
+            [shot.origin for shot in chosen],
+            labels=[shot.item.label for shot in chosen],
+            splits=[shot.item.split for shot in chosen],
+            scores=faces.scores,
             extras=extras,
         )
 
@@ -261,10 +304,6 @@ class _Clip:
             f"no face was found in {len(self.faceless)} of {counted(self.frames, 'frame')} (first in frame "
             f"{self.faceless[0]})"
         )
-
-
-def _prompts_of(shot: Shot) -> list[tuple[str, str]]:
-    return list(zip(shot.prompts, shot.keys, strict=True))
 
 
 def _bytes_of(event: Shot | Known | End) -> int:

@@ -14,13 +14,14 @@ from PIL import Image
 from torch import Tensor
 
 from ..perception.expression import ExpressionModel
+from ..perception.origins import as_texts
 from ..perception.pipeline import PerceptionPipeline
 from ..perception.pose import head_pose
 from ..perception.vector import Perceptions
 from ..perception.videos import Frame
 from .capture_session import Session
 from .encoders import TextEncoder, fingerprint
-from .media import sample_key
+from .media import origin_of
 from .store import Store
 
 NO_FACE, TOO_SMALL, TURNED, BLURRED = "no face", "face too small", "turn toward the camera", "blurred"
@@ -125,11 +126,17 @@ class Recorder:
             self._embeddings[row],
             [self.group],
             [f"{self.source}#frame={frame.number}"],
-            None if self._content is None else ["capture " + sample_key(self._content, frame.number, prompt)],
+            ["capture " + self._origin(frame, look)],
             scores=look.faces.scores[:1],
             extras={name: values[row] for name, values in self._extras.items()},
         )
         return new == 1
+
+    def _origin(self, frame: Frame, look: Look) -> str:
+        """What the face is made from: a frame of a file, or a picture that only the camera had."""
+        if self._content is not None:
+            return origin_of(self._content, frame.number)
+        return as_texts(look.faces.origins[:1])[0]
 
     def _problem(self, picture: Tensor, faces: Perceptions) -> str:
         face, limits = faces[0], self.limits

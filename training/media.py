@@ -35,6 +35,11 @@ class Media(Protocol):
         """About how many pictures the present reading gives; 0 if that is not known."""
         ...
 
+    @property
+    def unreadable(self) -> int:
+        """How many of its pictures could not be read the last time; 0 if that cannot be counted, as in a video."""
+        ...
+
     def digest(self) -> bytes:
         """SHA-256 of its content, whatever it is called and wherever it lies. Raises OSError."""
         ...
@@ -54,6 +59,7 @@ class PictureFile:
     path: Path
     is_sequence = False
     problem = ""
+    unreadable = 0
     expected = 1
 
     def digest(self) -> bytes:
@@ -70,6 +76,7 @@ class VideoFile:
     path: Path
     is_sequence = True
     problem = ""
+    unreadable = 0
     expected = 0
 
     def digest(self) -> bytes:
@@ -90,6 +97,7 @@ class FrameFolder:
     paths: tuple[Path, ...]
     is_sequence = True
     problem = ""
+    unreadable = 0
     expected = 0
 
     def digest(self) -> bytes:
@@ -97,13 +105,14 @@ class FrameFolder:
 
     def frames(self, every: int | None = None) -> Iterator[Frame]:
         chosen = range(0, len(self.paths), every or 1)
-        self.problem, self.expected = "", len(chosen)
+        self.problem, self.unreadable, self.expected = "", 0, len(chosen)
         bad: list[PictureError] = []
         for number in chosen:
             try:
                 yield Frame(number, float(number), read_picture(self.paths[number]))
             except PictureError as error:
                 bad.append(error)
+                self.unreadable += 1
         if len(bad) == len(chosen):
             raise bad[0] if bad else PictureError("there are no frames in it")
         if bad:
@@ -123,9 +132,9 @@ def media_of(path: Path) -> PictureFile | VideoFile:
     return VideoFile(path) if is_video(path) else PictureFile(path)
 
 
-def sample_key(content: bytes, frame: int, prompt: str) -> str:
-    """What a sample is made from, as text: the same for the same digest of a media's content, frame and prompt."""
-    return hashlib.sha256(content + frame.to_bytes(8, "little") + prompt.encode()).hexdigest()
+def origin_of(content: bytes, frame: int) -> str:
+    """What the first face of a frame is made from, as text: the same for the same digest of a media's content."""
+    return hashlib.sha256(content + frame.to_bytes(8, "little")).hexdigest()
 
 
 def _digest(paths: tuple[Path, ...] | list[Path]) -> bytes:

@@ -4,7 +4,7 @@
     clip_embeddings        (N, 768) float32     required
     image_sizes            (N, 2) int32         height, width in pixels
     prompts, groups, sources  (N,) text         groups: the person or clip a row is from, "" where unknown
-    labels, splits, keys   (N,) text            as in training/samples.py; "" where unknown
+    labels, splits, origins (N,) text           as in training/samples.py; "" where unknown
     scores                 (N,) float32         how sure the detector was, 0…1; NaN where unknown
     sdxl_embeddings        (N, 2048) float32    of the sdxl space: both or neither
     sdxl_pooled            (N, 1280) float32
@@ -52,7 +52,7 @@ __all__ = ["Dataset", "DatasetError", "content_hash", "export", "gather", "impor
 ROWS = 4096  # hashed in one step
 FORMAT_VERSION = 1
 SPACE = SD15  # whose text space the targets are in
-TEXTS = ("prompts", "groups", "sources", "labels", "splits", "keys")
+TEXTS = ("prompts", "groups", "sources", "labels", "splits", "origins")
 ALWAYS = ("prompts", "groups", "sources")  # exported even where all are empty
 
 
@@ -69,7 +69,7 @@ class Dataset:
     meta: dict[str, Any] = field(default_factory=dict)
     labels: Texts | None = None  # (N,)
     splits: Texts | None = None  # (N,) one of SPLITS, or "" for training to choose
-    keys: Texts | None = None  # (N,)
+    origins: Texts | None = None  # (N,)
     scores: Floats | None = None  # (N,) 0…1; NaN where unknown
     extras: dict[str, Floats] = field(default_factory=dict)  # what the sdxl space adds: name → (N, width)
     bad_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # not to be used; ascending

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..perception.pictures import PictureError
 from ..perception.videos import VideoError
 from .items import Item
-from .media import sample_key
+from .media import origin_of
 from .prompts import Templates
 from .store import Store
 
@@ -40,8 +40,8 @@ class Shot:
     number: int  # of its item
     item: Item
     frame: int
-    prompts: tuple[str, ...]
-    keys: tuple[str, ...]  # one for each prompt: the same for the same file content, frame and prompt
+    prompts: tuple[str, ...]  # those that it is not a sample with yet
+    origin: str  # the same for the same file content and frame
     done_key: str  # the same for the same file content, and faces found in the same way
     picture: Tensor  # (H, W, 3) uint8
 
@@ -52,9 +52,12 @@ class Shot:
 
 @dataclass(frozen=True)
 class Known:
-    """A picture or frame that is in the dataset with all its prompts."""
+    """What is not looked at again: a picture that has all its samples or no face, or all of a finished clip."""
 
-    number: int
+    item: Item
+    origin: str  # as a Shot's; of a clip, the same for the same content
+    pictures: int = 1
+    reason: str = ""  # why a picture gives no sample
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,9 @@ class End:
     number: int
     item: Item
     done_key: str = ""  # of a sequence that was read to its end now
+    origin: str = ""  # of such a sequence
+    pictures: int = 0  # in such a sequence, those among them that cannot be read
+    unreadable: int = 0  # pictures that could not be read now
     reason: str = ""  # why it, or a part of it, gave no pictures
 
 
@@ -83,18 +89,21 @@ class ItemReader:
             read = self._sequence if item.media.is_sequence else self._picture
             yield from read(number, item, prompts, content)
         except (PictureError, VideoError, OSError) as error:
-            yield End(number, item, reason=_reason(item, error))
+            yield End(number, item, unreadable=item.media.unreadable or 1, reason=_reason(item, error))
 
     def _picture(self, number: int, item: Item, prompts: Sequence[str], content: bytes) -> Iterator[Shot | Known | End]:
-        missing = self._missing(prompts, content, frame=0)
+        origin = origin_of(content, 0)
+        missing = self._missing(prompts, origin)
         done_key = _key(content, "no face", self._plan.finding)
-        reason = self._store.finished(done_key) if missing else None
-        if not missing:
-            yield Known(number)
-        elif reason is None:
+        faceless = self._store.finished(done_key) if missing else None
+        if faceless is not None:
+            yield Known(item, origin, reason=faceless.reason)
+        elif not missing:
+            yield Known(item, origin)
+        else:
             for frame in item.media.frames():
-                yield Shot(number, item, frame.number, *_columns(missing), done_key, frame.picture)
-        yield End(number, item, reason=reason or "")
+                yield Shot(number, item, frame.number, missing, origin, done_key, frame.picture)
+        yield End(number, item)
 
     def _sequence(
         self, number: int, item: Item, prompts: Sequence[str], content: bytes
@@ -102,24 +111,28 @@ class ItemReader:
         plan = self._plan
         taken = f"every {plan.every}, {'changes' if plan.only_changes else 'all'}"
         done_key = _key(content, taken, plan.finding, *prompts)
-        reason = self._store.finished(done_key)
-        if reason is not None:
-            yield Known(number)
-            yield End(number, item, reason=reason)
+        whole = content.hex()
+        finished = self._store.finished(done_key)
+        if finished is not None:
+            yield Known(item, whole, finished.pictures)
+            yield End(number, item, reason=finished.reason)
             return
+        pictures = 0
         for frame in item.media.frames(plan.every or (1 if plan.only_changes else None)):
-            missing = self._missing(prompts, content, frame.number)
+            pictures += 1
+            origin = origin_of(content, frame.number)
+            missing = self._missing(prompts, origin)
             # What has changed shows only beside the frames before, so then all are looked at.
             if missing or plan.only_changes:
-                yield Shot(number, item, frame.number, *_columns(missing), done_key, frame.picture)
+                yield Shot(number, item, frame.number, missing, origin, done_key, frame.picture)
             else:
-                yield Known(number)
-        yield End(number, item, done_key, item.media.problem)
+                yield Known(item, origin)
+        unreadable = item.media.unreadable
+        yield End(number, item, done_key, whole, pictures + unreadable, unreadable, item.media.problem)
 
-    def _missing(self, prompts: Sequence[str], content: bytes, frame: int) -> list[tuple[str, str]]:
-        """The prompts of a frame, each with its key, that it is not a sample with yet."""
-        keyed = ((prompt, sample_key(content, frame, prompt)) for prompt in prompts)
-        return [(prompt, key) for prompt, key in keyed if not self._store.has(key)]
+    def _missing(self, prompts: Sequence[str], origin: str) -> tuple[str, ...]:
+        """The prompts that the face of that origin is not a sample with yet."""
+        return tuple(prompt for prompt in prompts if not self._store.has(origin, prompt))
 
     @property
     def _store(self) -> Store:
@@ -127,10 +140,6 @@ class ItemReader:
             self._stores.store = Store(self._path, create=False)
         store: Store = self._stores.store
         return store
-
-
-def _columns(missing: list[tuple[str, str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return tuple(prompt for prompt, _ in missing), tuple(key for _, key in missing)
 
 
 def _key(content: bytes, *words: str) -> str:

@@ -72,7 +72,7 @@ class Samples:
     labels: list[str]  # what the source called it; "" where unknown
     splits: list[str]  # one of SPLITS where the source says so, else ""
     scores: Floats  # (N,) how sure the detector was, 0…1; NaN where unknown
-    keys: list[str]  # names of what the samples are made from (see Store.append); "" where there is none
+    origins: list[str]  # names of what the faces are made from (see Store.append); "" where that is unknown
     extras: dict[str, Floats] = field(default_factory=dict)  # the space's further vectors: name → (N, width)
 
     def __len__(self) -> int:

@@ -23,7 +23,7 @@ from ..perception.pipeline import PerceptionPipeline
 from .build import PORTION, BuildSummary, Progress, build
 from .encoders import KnownPrompts, fingerprint
 from .items import Item
-from .npz import export, import_npz
+from .npz import export, import_npz, load
 from .reading import Plan
 from .store import Store
 
@@ -150,10 +150,31 @@ def build_shards(
             done[int(row["portion"])] = part
             so_far.add(part)
             progress(min(len(done) * PORTION, len(job.items)), so_far)
+    met: set[str] = set()
     for number in numbers:
         part = done[number]
-        part.samples = import_npz(job.shard(number), store) if part.samples else 0
+        if part.samples:
+            _take(job.shard(number), store, part, met)
         summary.add(part)
+
+
+def _take(shard: Path, store: Store, part: BuildSummary, met: set[str]) -> None:
+    """Append a shard, and correct what it came to: some of its pictures may be in the store, or in a shard before.
+
+    `met` are the origins in the shards before; this shard's are added.
+    """
+    pictures: dict[tuple[str, str], bool] = {}  # source and origin → whether a sample of it is new
+    for samples in load(shard).samples():
+        for source, origin, prompt in zip(samples.sources, samples.origins, samples.prompts, strict=True):
+            known = not pictures.get((source, origin), False) and store.has(origin, prompt)
+            pictures[source, origin] = not known
+    old = [origin for (_, origin), new in pictures.items() if not new]
+    copies = sum(origin in met for origin in old)
+    part.new -= len(old)
+    part.copies += copies
+    part.known += len(old) - copies
+    part.samples = import_npz(shard, store)
+    met.update(origin for _, origin in pictures)
 
 
 @contextmanager

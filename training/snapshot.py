@@ -19,10 +19,9 @@ _TEXTS = {
     "sources": "source",
     "labels": "label",
     "splits": "split",
-    "keys": "key",
+    "origins": "origin",
 }
-_KEY = "coalesce((SELECT min(key) FROM made WHERE made.sample = samples.id), '') AS key"
-_SMALL = 'prompt, height, width, score, "group", source, label, split'
+_SMALL = 'prompt, height, width, score, "group", source, label, split, origin'
 
 
 class Snapshot:
@@ -70,7 +69,7 @@ class Snapshot:
             yield np.array(column, dtype=np.float32)
 
     def texts(self, name: str, batch: int = 1024) -> Iterator[tuple[str, ...]]:
-        """The column `name` ("prompts", "groups", "sources", "labels", "splits" or "keys"), n at a time."""
+        """The column `name` ("prompts", "groups", "sources", "labels", "splits" or "origins"), n at a time."""
         for (column,) in self._columns(_TEXTS[name], self._small(), batch):
             yield column
 
@@ -82,8 +81,7 @@ class Snapshot:
         """Whole samples, n at a time."""
         extras = EXTRAS[self.binding.space] if self.binding else {}
         vector_of = {name: _Vectors(self._connection, name) for name in ("clip_embeddings", *extras)}
-        texts = {**_TEXTS, "keys": _KEY}
-        columns = ", ".join(["perception, prompt, height, width, score", *texts.values()])
+        columns = ", ".join(["perception, prompt, height, width, score", *_TEXTS.values()])
         for perceptions, prompts, heights, widths, scores, *words in self._columns(columns, "samples", batch):
             yield Samples(
                 perceptions=_floats(perceptions),
@@ -91,13 +89,13 @@ class Snapshot:
                 image_sizes=np.array([heights, widths], dtype=np.int32).T,
                 scores=np.array(scores, dtype=np.float32),
                 extras={name: vector_of[name](prompts) for name in extras},
-                **{name: list(column) for name, column in zip(texts, words, strict=True)},
+                **{name: list(column) for name, column in zip(_TEXTS, words, strict=True)},
             )
 
     def _small(self) -> str:
         """The table of the small columns, made when it is first asked for."""
         if not self._has_small:
-            table = f"CREATE TEMP TABLE small AS SELECT id, {_SMALL}, {_KEY} FROM samples ORDER BY id"
+            table = f"CREATE TEMP TABLE small AS SELECT id, {_SMALL} FROM samples ORDER BY id"
             self._connection.execute(table)
             self._has_small = True
         return "small"

@@ -1,8 +1,9 @@
 """A dataset while it grows: one SQLite file that many processes may append to at once.
 
 Every append is one transaction that survives a crash or a power cut once it returns (write-ahead log,
-synchronous=FULL). A sample is known by the SHA-256 of its perception, picture size and prompt, so appending
-it again changes nothing. Each prompt's embedding is stored once per encoder. The write-ahead log needs a
+synchronous=FULL). A sample is known by what it is made from: the origin of its face, its prompt, and the models
+that all samples of the dataset have in common. So appending it again changes nothing, whichever way its numbers were
+rounded. Each prompt's embedding is stored once per encoder. The write-ahead log needs a
 local disk: a folder shared over the network does not do.
 """
 
@@ -12,6 +13,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -42,7 +44,7 @@ from .samples import (
 from .snapshot import Snapshot, read_binding, vector
 from .store_file import BUSY_SECONDS, connect, prepare, transaction
 
-__all__ = ["EMBEDDING", "Binding", "Samples", "Store", "StoreError", "dataset_path"]
+__all__ = ["EMBEDDING", "Binding", "Finished", "Samples", "Store", "StoreError", "dataset_path"]
 
 MAX_NAME = 60  # characters of a dataset name, at most four bytes each: file names end at 255 bytes
 
@@ -54,6 +56,14 @@ _REMEDIES = {  # by what SQLite's message says
     "readonly": "the file or its folder cannot be written to",
     "malformed": "the file is damaged; restore it from a copy",
 }
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What need not be looked at again."""
+
+    reason: str  # why it gave no sample, or not as many as it has pictures; "" if there is nothing to say
+    pictures: int = 1  # in it, those among them that cannot be read
 
 
 def dataset_path(folder: Path, name: str) -> Path:
@@ -141,7 +151,7 @@ class Store:
         embeddings: Tensor,
         groups: Sequence[str] | None = None,
         sources: Sequence[str] | None = None,
-        keys: Sequence[str] | None = None,
+        origins: Sequence[str] | None = None,
         *,
         labels: Sequence[str] | None = None,
         splits: Sequence[str] | None = None,
@@ -160,9 +170,10 @@ class Store:
             embeddings: (N, 768) their text vectors, from the encoder given to `bind`.
             groups: N names of the person or clip that a sample is from, "" where unknown; None: all unknown.
             sources: N notes of where a sample is from, for people to read.
-            keys: N names of what the samples are made from, if that can be told without perceiving it: a sample
-                with a key that was appended before is not new, even if its numbers are rounded otherwise. ""
-                is no key.
+            origins: N names of what the faces are made from: the bytes of a file and the number of a frame, or the
+                bytes of a picture and the number of a face in it. A sample is not new if its origin was appended
+                before with the same prompt, even if its numbers are rounded differently. "" where it is unknown, as
+                in files from elsewhere: such a face is known by its numbers, which are copied, not computed.
             labels: N names of what a sample shows as its source calls it, "" where unknown.
             splits: N parts that a sample belongs to, of `samples.SPLITS`; "" leaves it to training.
             scores: (N,) how sure the detector was, 0…1; NaN where unknown.
@@ -179,7 +190,7 @@ class Store:
         targets = check_embeddings(embeddings, count)
         texts = check_texts(prompts, count, "prompts")
         names, notes = check_texts(groups, count, "groups"), check_texts(sources, count, "sources")
-        origins, kinds = check_texts(keys, count, "keys"), check_texts(labels, count, "labels")
+        made_from, kinds = check_texts(origins, count, "origins"), check_texts(labels, count, "labels")
         parts, certainties = check_splits(splits, count), check_scores(scores, count)
         further = check_extras(extras, count, self._binding.space)
         new = 0
@@ -187,48 +198,43 @@ class Store:
             stored = self._check_binding(self._binding)
             self._check_sizes_known(image_sizes is not None)
             for row in range(count):
-                if origins[row] and self._select("SELECT 1 FROM made WHERE key = ?", origins[row]):
-                    continue
                 perception = perceptions[row].tobytes()
-                digest = hashlib.sha256(perception + sizes[row].tobytes() + texts[row].encode()).digest()
-                found = self._select("SELECT id FROM samples WHERE hash = ?", digest)
-                if found is None:
-                    if stored is None:
-                        self._write_binding(self._binding)
-                        stored = self._binding
-                    prompt = self._prompt(texts[row], targets[row], {name: v[row] for name, v in further.items()})
-                    sample = self._connection.execute(
-                        "INSERT INTO samples"
-                        ' (hash, prompt, height, width, "group", source, label, split, score, perception)'
-                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                        (
-                            *(digest, prompt, *sizes[row].tolist(), names[row], notes[row]),
-                            *(kinds[row], parts[row], certainties[row], perception),
-                        ),
-                    ).lastrowid
-                    new += 1
-                else:
-                    (sample,) = found
-                if origins[row]:
-                    self._connection.execute("INSERT INTO made VALUES (?, ?)", (origins[row], sample))
+                made = _name(made_from[row] or perception + sizes[row].tobytes(), texts[row])
+                if self._select("SELECT 1 FROM samples WHERE hash = ?", made) is not None:
+                    continue
+                if stored is None:
+                    self._write_binding(self._binding)
+                    stored = self._binding
+                prompt = self._prompt(texts[row], targets[row], {name: v[row] for name, v in further.items()})
+                self._connection.execute(
+                    "INSERT INTO samples"
+                    ' (hash, prompt, height, width, "group", source, label, split, origin, score, perception)'
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        *(made, prompt, *sizes[row].tolist(), names[row], notes[row]),
+                        *(kinds[row], parts[row], made_from[row], certainties[row], perception),
+                    ),
+                )
+                new += 1
         return new
 
-    def has(self, key: str) -> bool:
-        """Whether a sample was appended with this key."""
+    def has(self, origin: str, prompt: str) -> bool:
+        """Whether there is a sample of the face of that origin with that prompt."""
         with self._reporting():
-            return self._select("SELECT 1 FROM made WHERE key = ?", key) is not None
+            return self._select("SELECT 1 FROM samples WHERE hash = ?", _name(origin, prompt)) is not None
 
-    def finish(self, reasons: Mapping[str, str]) -> None:
-        """Remember what need not be looked at again: key → why it gave no sample, "" if it gave all of its samples."""
+    def finish(self, done: Mapping[str, Finished]) -> None:
+        """Remember what need not be looked at again, each under a key of its own."""
         with self._reporting(), transaction(self._connection):
-            for key, reason in reasons.items():
-                self._connection.execute("INSERT OR REPLACE INTO done VALUES (?, ?)", (check_text(key), reason))
+            for key, what in done.items():
+                values = (check_text(key), what.reason, what.pictures)
+                self._connection.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", values)
 
-    def finished(self, key: str) -> str | None:
-        """Why nothing more comes of `key`, as `finish` was told; None if it was not."""
+    def finished(self, key: str) -> Finished | None:
+        """What `finish` was told of `key`; None if it was not."""
         with self._reporting():
-            row = self._select("SELECT reason FROM done WHERE key = ?", key)
-            return None if row is None else str(row[0])
+            row = self._select("SELECT reason, pictures FROM done WHERE key = ?", key)
+            return None if row is None else Finished(*row)
 
     def prompts(self) -> list[str]:
         """The distinct prompts, in the order they came."""
@@ -334,3 +340,9 @@ class Store:
             reason = str(error)
             remedy = next((text for key, text in _REMEDIES.items() if key in reason), "see that the disk works")
             raise StoreError(f"{self.path}: {reason}; {remedy}") from error
+
+
+def _name(origin: str | bytes, prompt: str) -> bytes:
+    """SHA-256 of what a sample is made from."""
+    face = hashlib.sha256(origin.encode() if isinstance(origin, str) else origin).digest()
+    return hashlib.sha256(face + prompt.encode()).digest()

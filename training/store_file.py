@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .samples import StoreError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x50434C50  # "PCLP" in the file's header: this SQLite file is one of ours
 BUSY_SECONDS = 60.0  # how long one writer waits for the others
 LOOK_AGAIN = (0.0005, 0.0025)  # it looks again after so many seconds
@@ -44,26 +44,11 @@ _SCHEMA = """
         source TEXT NOT NULL,
         label TEXT NOT NULL DEFAULT '',
         split TEXT NOT NULL DEFAULT '',
+        origin TEXT NOT NULL DEFAULT '',
         score REAL,
         perception BLOB NOT NULL
     );
-    CREATE TABLE made (key TEXT PRIMARY KEY, sample INTEGER) WITHOUT ROWID;
-    CREATE INDEX made_sample ON made (sample);
-    CREATE TABLE done (key TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID
-"""
-_FROM_VERSION_1 = """
-    CREATE TABLE vectors (
-        prompt INTEGER NOT NULL REFERENCES prompts (id),
-        name TEXT NOT NULL,
-        vector BLOB NOT NULL,
-        PRIMARY KEY (prompt, name)
-    ) WITHOUT ROWID;
-    ALTER TABLE samples ADD COLUMN label TEXT NOT NULL DEFAULT '';
-    ALTER TABLE samples ADD COLUMN split TEXT NOT NULL DEFAULT '';
-    ALTER TABLE samples ADD COLUMN score REAL;
-    ALTER TABLE made ADD COLUMN sample INTEGER;
-    CREATE INDEX made_sample ON made (sample);
-    CREATE TABLE done (key TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID
+    CREATE TABLE done (key TEXT PRIMARY KEY, reason TEXT NOT NULL, pictures INTEGER NOT NULL) WITHOUT ROWID
 """
 
 
@@ -73,9 +58,10 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables of a new file, bring an older one to this version, and see that it is ours.
+    """Make the tables of a new file, and see that it is ours.
 
-    Raises StoreError for a database of another program or of a newer version, sqlite3.Error for no database at all.
+    Raises StoreError for a database of another program or a dataset of another version, sqlite3.Error for no database
+    at all.
     """
     for pragma in ("synchronous = FULL", "fullfsync = ON", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
@@ -86,14 +72,11 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
             if not _is_dataset(connection, path):  # no other process has made the tables meanwhile
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 _run(connection, _SCHEMA)
-    if _pragma(connection, "user_version") == 1:
-        with transaction(connection):
-            if _pragma(connection, "user_version") == 1:
-                _run(connection, _FROM_VERSION_1)
     version = _pragma(connection, "user_version")
     if version != SCHEMA_VERSION:
         raise StoreError(
-            f"{path}: a dataset of version {version}, and this pack reads version {SCHEMA_VERSION}; update the pack"
+            f"{path}: a dataset of version {version}, and this pack reads version {SCHEMA_VERSION}; "
+            f"{'update the pack' if version > SCHEMA_VERSION else 'build it again under another name'}"
         )
 
 
@@ -146,7 +129,7 @@ def _when_free(connection: sqlite3.Connection, statement: str) -> None:
 
 
 def _run(connection: sqlite3.Connection, statements: str) -> None:
-    """Make or change the tables, in the transaction that is open."""
+    """Make the tables, in the transaction that is open."""
     for statement in statements.split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -92,7 +92,7 @@ def append(target: Store, samples: Samples) -> int:
         torch.tensor(samples.embeddings),
         samples.groups,
         samples.sources,
-        samples.keys,
+        samples.origins,
         labels=samples.labels,
         splits=samples.splits,
         scores=torch.tensor(samples.scores),
@@ -112,7 +112,7 @@ def take(samples: Samples, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Sampl
         extras={name: values[rows] for name, values in samples.extras.items()},
         **{
             name: [getattr(samples, name)[row] for row in numbers]
-            for name in ("prompts", "groups", "sources", "labels", "splits", "keys")
+            for name in ("prompts", "groups", "sources", "labels", "splits", "origins")
         },
     )
 
@@ -120,15 +120,13 @@ def take(samples: Samples, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Sampl
 def with_prompts(samples: Samples, prompts: Sequence[Sequence[str]]) -> tuple[Samples, NDArray[np.bool_]]:
     """Each sample once for each of its new prompts, and which of them have another prompt than before.
 
-    Vectors stay those of the old prompts. Keys name what a sample was made from, its prompt among it: a sample with
-    another prompt has none.
+    Vectors stay those of the old prompts. Origins stay too: the faces are the same.
     """
     rows = np.repeat(np.arange(len(samples)), [len(texts) for texts in prompts])
     taken = take(samples, rows)
     texts = [text for texts in prompts for text in texts]
     other = np.array([old != new for old, new in zip(taken.prompts, texts, strict=True)], dtype=np.bool_)
-    keys = ["" if changed else key for key, changed in zip(taken.keys, other.tolist(), strict=True)]
-    return replace(taken, prompts=texts, keys=keys), other
+    return replace(taken, prompts=texts), other
 
 
 def with_vectors(

@@ -25,6 +25,7 @@ def reference_faces() -> Perceptions:
         boxes=bounding_boxes(landmarks, sizes) + torch.tensor([-5.0, -5.0, 5.0, 5.0]),
         scores=torch.tensor([0.9, 0.7]),
         tracks=torch.tensor([4, 7]),
+        origins=torch.arange(1, 65, dtype=torch.uint8).reshape(2, 32),
         frame_count=3,
         landmarker="reference/1",
         emotion_model=MODEL.identity,

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from perception_clip.perception.choice import FACES, choose
+from perception_clip.perception.origins import unknown
 from perception_clip.perception.vector import Perceptions, bounding_boxes, pack
 
 VALUES = torch.tensor([[1.0, 2.0], [3.0, 5.0], [8.0, 11.0]])
@@ -27,6 +28,7 @@ def faces() -> Perceptions:
         boxes=bounding_boxes(landmarks, sizes),
         scores=torch.ones(3),
         tracks=torch.arange(3),
+        origins=unknown(3),
         frame_count=4,
         landmarker="reference/1",
         emotion_model="none/1",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from perception_clip.perception import panels, topology
 from perception_clip.perception.drawing import Overlay, draw, draw_batch
+from perception_clip.perception.origins import unknown
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.vector import EMOTIONS, Perception, Perceptions, pack
 
@@ -258,6 +259,7 @@ def test_a_batch_of_nothing() -> None:
         boxes=torch.zeros(0, 4),
         scores=torch.zeros(0),
         tracks=torch.zeros(0, dtype=torch.int64),
+        origins=unknown(0),
         frame_count=0,
         landmarker="none",
         emotion_model="none",

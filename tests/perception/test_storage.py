@@ -38,6 +38,7 @@ def faces() -> Perceptions:
         boxes=bounding_boxes(landmarks, sizes),
         scores=torch.tensor([0.9, 0.0]),
         tracks=torch.tensor([4, 7]),
+        origins=torch.arange(1, 65, dtype=torch.uint8).reshape(2, 32),
         frame_count=4,
         landmarker="reference/1 «ü»",
         emotion_model=model.identity,

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perception_clip.perception.origins import unknown
 from perception_clip.perception.vector import DIM, EMOTIONS, Perceptions, pack, split, validate
 
 
@@ -25,6 +26,7 @@ def perceptions(frames: list[int], frame_count: int) -> Perceptions:
         boxes=torch.arange(4 * count, dtype=torch.float32).reshape(-1, 4),
         scores=torch.full((count,), 0.9),
         tracks=torch.arange(count),
+        origins=unknown(count),
         frame_count=frame_count,
         landmarker="a",
         emotion_model="b",

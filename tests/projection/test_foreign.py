@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from perception_clip.perception.expression import ExpressionModel
+from perception_clip.perception.origins import unknown
 from perception_clip.perception.vector import EMOTIONS, Perceptions, pack
 from perception_clip.projection import checkpoint
 from perception_clip.projection.checkpoint_file import CheckpointError
@@ -87,6 +88,7 @@ def test_neutral_is_the_same_face_without_its_expression(tmp_path: Path) -> None
         boxes=torch.zeros(5, 4),
         scores=torch.ones(5),
         tracks=torch.zeros(5, dtype=torch.int64),
+        origins=unknown(5),
         frame_count=5,
         landmarker="l",
         emotion_model="e",

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from perception_clip.perception.origins import unknown
 from perception_clip.perception.vector import Perceptions
 from perception_clip.projection.checkpoint import Checkpoint
 from perception_clip.projection.conditioning import inject
@@ -41,6 +42,7 @@ def perceived(vectors: Tensor, **others: Any) -> Perceptions:
         boxes=torch.zeros(count, 4),
         scores=torch.ones(count),
         tracks=torch.zeros(count, dtype=torch.int64),
+        origins=unknown(count),
         frame_count=count,
         **({"landmarker": "l", "emotion_model": "e"} | others),
     )

@@ -29,10 +29,18 @@ def pipeline() -> PerceptionPipeline:
 
 
 PLAN = Plan(Templates.load(None))
+KINDS = ("new", "known", "copies", "faceless", "unchanged", "unreadable")
 
 
 def item(path: Path, prompt: str = "p", group: str = "g") -> Item:
     return Item(media_of(path), source=path.name, group=group, prompts=(prompt,))
+
+
+def counts(summary: BuildSummary) -> dict[str, int]:
+    """The numbers, of those that add up to all pictures, that are not 0."""
+    numbers = {name: getattr(summary, name) for name in KINDS}
+    assert sum(numbers.values()) == summary.pictures
+    return {name: number for name, number in numbers.items() if number}
 
 
 class Counting:
@@ -80,7 +88,7 @@ def test_a_folder_becomes_a_dataset(
     with Store(tmp_path / "a.db") as store:
         summary = build(items, store, pipeline, encoder, PLAN, batch=2)
         samples = next(store.iterate())
-        assert (summary.samples, summary.faces, summary.pictures) == (3, 3, 5)
+        assert (summary.samples, summary.faces, summary.perceived) == (3, 3, 5)
         reasons = dict(summary.skipped)
         assert set(reasons) == {
             *("faces/happy/corrupt.png", "faces/happy/text.jpg", "faces/calm/one_pixel.png", "faces/calm/wall.bmp")
@@ -103,10 +111,10 @@ def test_a_folder_becomes_a_dataset(
         assert binding.emotion_model == pipeline.emotion_model.identity
 
         again = build(items, store, pipeline, encoder, PLAN, batch=2)
-        assert (again.samples, again.faces, again.known, again.pictures, len(store)) == (0, 0, 3, 0, 3)
+        assert (again.samples, again.faces, again.known, again.perceived, len(store)) == (0, 0, 3, 0, 3)
         assert sorted(again.skipped) == sorted(summary.skipped)  # those without a face were not looked at again
         other = replace(PLAN, finding="with another detector")
-        assert build(items, store, pipeline, encoder, other, batch=2).pictures == 2
+        assert build(items, store, pipeline, encoder, other, batch=2).perceived == 2
 
 
 def test_files_that_are_added_do_not_make_the_others_new(
@@ -167,7 +175,7 @@ def test_frames_of_a_video_are_one_group(
     with Store(tmp_path / "a.db") as store:
         summary = build(items, store, pipeline, encoder, replace(PLAN, every=4))
         (samples,) = store.iterate()
-    assert summary.pictures == 3
+    assert (summary.pictures, summary.new, summary.unreadable) == (4, 3, 1)
     assert samples.sources == ["clip.mp4#frame=0", "clip.mp4#frame=4", "clip.mp4#frame=8"]
     assert set(samples.groups) == {"clip 1"} and set(samples.prompts) == {"smiling"}
     assert [which for which, _ in summary.skipped] == ["broken.mp4"]
@@ -189,12 +197,12 @@ def test_a_finished_video_is_not_looked_at_again(
     clip = moving(tmp_path / "clip.mp4", astronaut, range(0, 48, 8))
     plan = replace(PLAN, every=2)
     with Store(tmp_path / "a.db") as store:
-        assert build([item(clip)], store, pipeline, encoder, plan).pictures == 3
+        assert build([item(clip)], store, pipeline, encoder, plan).perceived == 3
         again = build([item(clip)], store, pipeline, encoder, plan)
-        assert (again.pictures, again.known, again.samples) == (0, 1, 0)
+        assert (again.perceived, again.known, again.samples) == (0, 3, 0)
         # Other frames of it are another matter; those that are samples already are not perceived.
         more = build([item(clip)], store, pipeline, encoder, replace(plan, every=1))
-        assert (more.pictures, more.known, more.samples) == (3, 3, 3)
+        assert (more.perceived, more.known, more.samples) == (3, 3, 3)
 
 
 def test_only_frames_with_another_expression(
@@ -212,7 +220,7 @@ def test_only_frames_with_another_expression(
     with Store(tmp_path / "a.db") as store:
         summary = build([clip], store, pipeline, encoder, plan)
         (samples,) = store.iterate()
-    assert (summary.pictures, summary.samples, summary.unchanged) == (5, 2, 3)
+    assert (summary.pictures, summary.samples, summary.new, summary.unchanged) == (5, 2, 2, 3)
     assert samples.sources == ["clip#frame=0", "clip#frame=3"]
 
 
@@ -227,12 +235,57 @@ def test_what_is_wrong_with_a_clip_is_told_once(
     paths[4].write_text("no picture")
     clip = Item(FrameFolder(tuple(paths)), source="clip", group="clip", prompts=("p",))
     with Store(tmp_path / "a.db") as store:
-        for _ in range(2):
+        for once in ({"new": 2, "faceless": 2, "unreadable": 1}, {"known": 5}):
             summary = build([clip], store, pipeline, encoder, PLAN)
+            assert counts(summary) == once
             ((which, why),) = summary.skipped
             assert which == "clip" and why.startswith("1 of 5 frames could not be read; the first: ")
             assert why.endswith("no face was found in 2 of 4 frames (first in frame 1)")
         assert len(store) == 2
+
+
+@pytest.mark.parametrize("batch", [1, 2, 16])
+def test_every_picture_is_accounted_for(
+    photos: Path, tmp_path: Path, pipeline: PerceptionPipeline, encoder: Counting, astronaut: np.ndarray, batch: int
+) -> None:
+    """Copies, several prompts, a clip and its copy, what shows no face or cannot be read; whatever is read together."""
+    happy, wall = photos / "happy" / "astronaut.png", photos / "calm" / "wall.bmp"
+    for name, path in (("copy.png", happy), ("again.png", happy), ("wall.bmp", wall)):
+        (tmp_path / name).write_bytes(path.read_bytes())
+    frames = []
+    for number, picture in enumerate([astronaut, astronaut, np.zeros((64, 64, 3), np.uint8)]):
+        frames.append(tmp_path / f"{number}.png")
+        Image.fromarray(picture).save(frames[-1])
+    (tmp_path / "3.png").write_text("no picture")
+    folder = FrameFolder((*frames, tmp_path / "3.png"))
+    same = FrameFolder(folder.paths)
+    items = [
+        Item(media_of(happy), source="happy", group="g", prompts=("p", "q")),
+        item(tmp_path / "copy.png", "p"),  # all of its samples are those of the first
+        item(tmp_path / "again.png", "another prompt"),
+        item(photos / "calm" / "grace.webp"),
+        item(wall),
+        item(tmp_path / "wall.bmp"),
+        item(photos / "happy" / "text.jpg"),
+        item(tmp_path / "missing.png"),
+        Item(folder, source="clip", group="c", prompts=("p",)),
+        Item(same, source="the same clip", group="c", prompts=("p",)),
+    ]
+    pictures = 8 + 4 + 4
+    first = {"new": 3 + 2, "copies": 2 + 4, "faceless": 1 + 1, "unreadable": 2 + 1}
+    with Store(tmp_path / "a.db") as store:
+        summary = build(items, store, pipeline, encoder, PLAN, batch=batch)
+        assert counts(summary) == first and summary.pictures == pictures
+        assert (summary.samples, len(store)) == (4 + 2, 6)
+        again = build(items, store, pipeline, encoder, PLAN, batch=batch)
+        assert counts(again) == {"known": 2 + 4, "copies": 3 + 4, "faceless": 1, "unreadable": 2}
+        assert (again.pictures, again.samples, again.perceived) == (pictures, 0, 0)
+    with Store(tmp_path / "b.db") as store:  # one that was stopped, and goes on
+        part = build(items[1:4], store, pipeline, encoder, PLAN, batch=batch)
+        assert counts(part) == {"new": 3}
+        rest = build(items, store, pipeline, encoder, PLAN, batch=batch)
+        assert counts(rest) == {"new": 1 + 2, "known": 1, "copies": 3 + 4, "faceless": 2, "unreadable": 3}
+        assert (rest.pictures, len(store)) == (pictures, 6)
 
 
 def test_several_prompts_for_each_picture(
@@ -271,7 +324,7 @@ def test_a_build_that_is_stopped_goes_on(
     with Store(tmp_path / "a.db") as store:
         with pytest.raises(KeyboardInterrupt):
             build(items, store, pipeline, encoder, PLAN, batch=2, progress=stop, summary=summary)
-        assert summary.pictures == 2 and len(store) == summary.samples
+        assert summary.perceived == 2 and len(store) == summary.samples
         build(items, store, pipeline, encoder, PLAN, batch=2)
         assert len(store) == 3
 
@@ -283,7 +336,7 @@ def test_no_face_at_all_is_an_error(
         items = [item(photos / "calm" / "wall.bmp"), item(photos / "happy" / "text.jpg")]
         summary = build(items, store, pipeline, encoder, PLAN)
         assert summary.skipped[0] == ("wall.bmp", NO_FACE)
-        with pytest.raises(BuildError, match=r"in any of 2 files \(1 picture\); the first: wall\.bmp: no face"):
+        with pytest.raises(BuildError, match=r"in any of 2 files \(2 pictures\); the first: wall\.bmp: no face"):
             summary.check(2)
         assert len(store) == 0 and store.binding is None
         with pytest.raises(BuildError, match="the list: it is empty"):

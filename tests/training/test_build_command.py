@@ -43,7 +43,7 @@ def test_a_folder(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     path = tmp_path / "my.npz"
     assert build(photos, "--out", path, "--workers", 3, "--batch", 2) == 0
     shown = capsys.readouterr()
-    assert "4 faces in 5 pictures; 4 new samples, 0 pictures there before, 2 files skipped" in shown.out
+    assert "6 pictures: 4 new, 1 without a face, 1 unreadable; 4 new samples" in shown.out
     assert "prompts encoded by: random-weight stand-in" in shown.out
     assert f"4 samples exported to {path}" in shown.out
     assert "6/6 files" in shown.err and "pictures/s, 4 faces, 2 skipped" in shown.err
@@ -57,7 +57,7 @@ def test_a_folder(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
     assert build(photos, "--out", path, "--skipped", tmp_path / "elsewhere.csv") == 0
     shown = capsys.readouterr()
-    assert "0 faces in 0 pictures; 0 new samples, 4 pictures there before, 2 files skipped" in shown.out
+    assert "6 pictures: 4 in the dataset before, 1 without a face, 1 unreadable; 0 new samples" in shown.out
     assert sorted(rows_of(tmp_path / "elsewhere.csv")) == sorted(skipped)
 
 
@@ -74,7 +74,7 @@ def test_a_video_with_a_prompt(tmp_path: Path, astronaut: np.ndarray, capsys: py
             assert store.prompts() == ["smiling", "a happy woman"]
             counts.append(len(store))
     assert counts == [8, 40, 2]
-    assert "19 frames without a new expression" in capsys.readouterr().out
+    assert "20 pictures: 1 new, 19 without a new expression; 2 new samples" in capsys.readouterr().out
     assert main(["build", str(tmp_path / "me.mp4"), "--out", str(tmp_path / "d.db")]) == 1
     assert "pass --prompt or --label" in capsys.readouterr().err
 
@@ -117,10 +117,10 @@ def test_another_dataset_as_source(
     for name in ("a", "again", "anew"):
         with Store(tmp_path / f"{name}.db") as store:
             (datasets[name],) = store.iterate()
-            assert store.has(datasets["a"].keys[0])
+            assert store.has(datasets["a"].origins[0], datasets["a"].prompts[0])
     for name in ("again", "anew"):
         np.testing.assert_array_equal(datasets[name].perceptions, datasets["a"].perceptions)
-        assert datasets[name].prompts == datasets["a"].prompts and datasets[name].keys == datasets["a"].keys
+        assert datasets[name].prompts == datasets["a"].prompts and datasets[name].origins == datasets["a"].origins
     np.testing.assert_array_equal(datasets["again"].embeddings, datasets["a"].embeddings)
     assert np.abs(datasets["anew"].embeddings - datasets["a"].embeddings).max() > 0.1
     capsys.readouterr()

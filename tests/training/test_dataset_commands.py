@@ -77,7 +77,7 @@ def test_merge(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     assert f"{dataset}: 0 of 70 samples new" in shown and f"100 samples in {out}" in shown
     merged, first, second = read(out), read(other), read(dataset)
-    for name in ("prompts", "groups", "sources", "labels", "keys"):
+    for name in ("prompts", "groups", "sources", "labels", "origins"):
         assert getattr(merged, name) == [*getattr(first, name), *getattr(second, name)]
     np.testing.assert_array_equal(merged.perceptions, np.concatenate([first.perceptions, second.perceptions]))
     np.testing.assert_array_equal(merged.scores, np.concatenate([first.scores, second.scores]))
@@ -185,7 +185,7 @@ def test_prompts_that_the_dataset_has_need_no_encoder(
     assert changed.prompts == [prompt.replace("angry", "neutral") for prompt in whole.prompts]
     row = whole.prompts.index("a neutral face")
     np.testing.assert_array_equal(changed.embeddings[0], whole.embeddings[row])
-    assert changed.keys[0] == "" and changed.keys[1:7] == whole.keys[1:7]
+    assert changed.origins == whole.origins
     assert run("relabel", dataset, "--out", tmp_path / "c.db", *words[:3], "something new") == 1
     message = capsys.readouterr().err
     assert "no vector for 1 of the new prompts, such as 'something new': pass --text-encoder" in message

@@ -56,7 +56,7 @@ def filled_with_everything(path: Path, vectors: Tensor) -> Store:
         None,
         [f"prompt {row % 7}" for row in range(count)],
         torch.stack([torch.linspace(row % 7, 9, 768) for row in range(count)]),
-        keys=[f"key {row}" if row % 3 else "" for row in range(count)],
+        origins=[f"key {row}" if row % 3 else "" for row in range(count)],
         labels=[f"label {row % 5}" if row % 5 else "" for row in range(count)],
         splits=[("", "train", "validation", "test")[row % 4] for row in range(count)],
         scores=scores,
@@ -161,7 +161,7 @@ def test_everything_goes_there_and_back(tmp_path: Path, faces: Faces) -> None:
         assert export(store, tmp_path / "a.npz") == 20
         samples = next(store.iterate())
     dataset = load(tmp_path / "a.npz")
-    for name in ("labels", "splits", "keys", "prompts"):
+    for name in ("labels", "splits", "origins", "prompts"):
         assert getattr(dataset, name).tolist() == getattr(samples, name), name
     assert dataset.scores is not None and np.array_equal(dataset.scores, samples.scores, equal_nan=True)
     assert np.isnan(dataset.scores[0]) and dataset.scores[19] == 1
@@ -174,7 +174,7 @@ def test_everything_goes_there_and_back(tmp_path: Path, faces: Faces) -> None:
     assert all(np.array_equal(array, samples.extras[name]) for name, array in dataset.extras.items())
     with Store(tmp_path / "b.db") as store:
         assert import_npz(tmp_path / "a.npz", store) == 20
-        assert store.has("key 1") and store.binding is not None and store.binding.space == "sdxl"
+        assert store.has("key 1", samples.prompts[1]) and store.binding is not None and store.binding.space == "sdxl"
         export(store, tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     save(dataset, tmp_path / "c.npz")

@@ -92,7 +92,7 @@ def small_file(tmp_path_factory: pytest.TempPathFactory, faces: Faces) -> bytes:
     dataset = Dataset(faces(2).numpy(), targets, sizes, prompts, prompts, prompts, {"encoder": "e"})
     extras = {"sdxl_embeddings": np.ones((2, 2048), "f4"), "sdxl_pooled": np.ones((2, 1280), "f4")}
     splits, scores = np.array(["test", ""]), np.array([0.5, np.nan], "f4")
-    save(replace(dataset, labels=prompts, splits=splits, keys=prompts, scores=scores, extras=extras), path)
+    save(replace(dataset, labels=prompts, splits=splits, origins=prompts, scores=scores, extras=extras), path)
     return path.read_bytes()
 
 

@@ -60,7 +60,7 @@ def plain(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Samples:
 
 
 def assert_equal_rows(one: Samples, other: Samples) -> None:
-    for name in ("prompts", "groups", "sources", "labels", "splits", "keys"):
+    for name in ("prompts", "groups", "sources", "labels", "splits", "origins"):
         assert getattr(one, name) == getattr(other, name), name
     np.testing.assert_array_equal(one.image_sizes, other.image_sizes)
     # The number of threads, and of prompts encoded together, may differ, and with them the order of sums.

@@ -43,11 +43,11 @@ def test_columns_are_those_of_the_samples(tmp_path: Path, faces: Faces) -> None:
         assert np.array_equal(np.concatenate(list(snapshot.vectors(batch=3))), samples.embeddings)
         assert np.array_equal(np.concatenate(list(snapshot.image_sizes(batch=3))), samples.image_sizes)
         assert np.array_equal(np.concatenate(list(snapshot.scores(batch=3))), samples.scores, equal_nan=True)
-        for name in ("prompts", "groups", "sources", "labels", "splits", "keys"):
+        for name in ("prompts", "groups", "sources", "labels", "splits", "origins"):
             column = [text for texts in snapshot.texts(name, batch=3) for text in texts]
             assert column == getattr(samples, name), name
             assert snapshot.longest(name) == max(map(len, column)), name
-        assert samples.prompts[:2] == ["лицо 0", "лицо 1"] and samples.keys[:2] == ["", "key 1"]
+        assert samples.prompts[:2] == ["лицо 0", "лицо 1"] and samples.origins[:2] == ["", "key 1"]
         assert snapshot.has_scores and snapshot.has_image_sizes
 
 
@@ -55,7 +55,7 @@ def test_columns_are_those_of_the_samples(tmp_path: Path, faces: Faces) -> None:
 def test_what_comes_later_is_not_seen(tmp_path: Path, faces: Faces, first: str) -> None:
     with filled(tmp_path / "a.db", faces(4)) as store, store.snapshot() as snapshot:
         if first == "longest":
-            assert snapshot.longest("keys") == 5
+            assert snapshot.longest("origins") == 5
         append(store, faces(6, seed=1), "another key")
         assert len(store) == 10 and len(snapshot) == 4
         assert sum(map(len, snapshot.samples())) == 4

@@ -77,15 +77,19 @@ def test_appending_the_same_samples_again_changes_nothing(tmp_path: Path, faces:
         assert len(store) == 10
 
 
-def test_a_sample_with_a_known_key_is_not_new(tmp_path: Path, faces: Faces) -> None:
+def test_a_sample_is_known_by_its_origin_and_prompt_not_by_its_numbers(tmp_path: Path, faces: Faces) -> None:
     with bound(tmp_path / "a.db") as store:
         for nudge, new in ((0.0, 2), (1e-6, 0)):
             vectors = faces(2)
             vectors[:, 0] += nudge
             rest = (SIZES.expand(2, 2), ["p", "p"], embedding(1).expand(2, -1))
-            assert store.append(vectors, *rest, keys=["x", "y"]) == new
-        assert store.has("x") and not store.has("z")
+            assert store.append(vectors, *rest, origins=["x", "y"]) == new
+        assert store.has("x", "p") and not store.has("z", "p") and not store.has("x", "q")
         assert len(store) == 2
+        same = faces(1).expand(3, -1)
+        more = (SIZES.expand(3, 2), ["p", "p", "q"], embedding(1).expand(3, -1))
+        assert store.append(same, *more, origins=["v", "w", "w"]) == 3  # the same numbers, made from something else
+        assert next(store.iterate()).origins == ["x", "y", "v", "w", "w"]
 
 
 def test_a_prompt_is_stored_once_and_found_again(tmp_path: Path, faces: Faces) -> None:
@@ -209,7 +213,7 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     Store(tmp_path / "a.db").close()
     with sqlite3.connect(tmp_path / "a.db") as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    with pytest.raises(StoreError, match="version 3, and this pack reads version 2; update the pack"):
+    with pytest.raises(StoreError, match="version 4, and this pack reads version 3; update the pack"):
         Store(tmp_path / "a.db")
 
 

@@ -114,12 +114,12 @@ def test_samples_are_kept_and_then_changed(tmp_path: Path, faces: Faces) -> None
     assert seen == [1024]
 
 
-def test_a_sample_with_another_prompt_has_no_key(tmp_path: Path, faces: Faces) -> None:
+def test_a_sample_with_another_prompt_has_the_same_origin(tmp_path: Path, faces: Faces) -> None:
     whole = all_of(fill(tmp_path / "a.db", faces(4)))
     changed, other = with_prompts(whole, [("new", "prompt 0"), ("prompt 1",), (), ("new",)])
     assert changed.prompts == ["new", "prompt 0", "prompt 1", "new"]
     assert other.tolist() == [True, False, False, True]
-    assert changed.keys == ["", "", "key 1", ""]
+    assert changed.origins == ["", "", "key 1", "key 3"]
     np.testing.assert_array_equal(changed.perceptions, whole.perceptions[[0, 0, 1, 3]])
     assert_same(take(whole, np.array([True, False, True, False])), take(whole, np.array([0, 2])))
 
@@ -133,7 +133,7 @@ def test_prompts_encoded_anew_for_another_space(tmp_path: Path, faces: Faces) ->
         assert (target.binding.encoder, target.binding.space) == (encoder.identity, SDXL)
         np.testing.assert_allclose(target.binding.fingerprint, fingerprint(encoder).numpy(), atol=1e-6)
     before, after = all_of(path), all_of(tmp_path / "b.db")
-    assert (after.prompts, after.keys, after.labels) == (before.prompts, before.keys, before.labels)
+    assert (after.prompts, after.origins, after.labels) == (before.prompts, before.origins, before.labels)
     np.testing.assert_array_equal(after.perceptions, before.perceptions)
     prompts = before.prompts[:3]
     np.testing.assert_allclose(after.embeddings[:3], encoder.encode(prompts).numpy(), atol=1e-4)

@@ -185,7 +185,7 @@ def bar(total: int) -> Iterator[Progress]:
         started = time.perf_counter()
 
         def update(done: float, summary: BuildSummary) -> None:
-            rate = summary.pictures / (time.perf_counter() - started)
+            rate = summary.perceived / (time.perf_counter() - started)
             shown.set_postfix_str(
                 f"{rate:.1f} pictures/s, {counted(summary.faces, 'face')}, {len(summary.skipped)} skipped",
                 refresh=False,
@@ -227,12 +227,16 @@ def print_summary(summary: BuildSummary, skipped: Sequence[tuple[str, str]], pat
         print(f"… and {len(skipped) - LISTED} more")
     if skipped:
         print(f"what was skipped is listed in {path}")
-    unchanged = f", {counted(summary.unchanged, 'frame')} without a new expression" if summary.unchanged else ""
-    print(
-        f"{counted(summary.faces, 'face')} in {counted(summary.pictures, 'picture')}{unchanged}; "
-        f"{counted(summary.samples, 'new sample')}, {counted(summary.known, 'picture')} there before, "
-        f"{counted(len(skipped), 'file')} skipped"
-    )
+    kinds = {
+        "new": summary.new,
+        "in the dataset before": summary.known,
+        "exact copies": summary.copies,
+        "without a face": summary.faceless,
+        "without a new expression": summary.unchanged,
+        "unreadable": summary.unreadable,
+    }
+    parts = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number) or "none"
+    print(f"{counted(summary.pictures, 'picture')}: {parts}; {counted(summary.samples, 'new sample')}")
 
 
 def copy_dataset(options: argparse.Namespace, database: Path) -> None:

@@ -26,6 +26,7 @@ class PixelRow:
     name: str  # what an error calls it
     is_sequence = False
     problem = ""
+    unreadable = 0
     expected = 1
 
     def digest(self) -> bytes:
