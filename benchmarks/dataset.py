@@ -70,6 +70,11 @@ def measure(folder: Path, page: int, samples: int, appends: int, rounds: int) ->
         print(f"  append to {name}: {spread(row, 1000)} ms, p95 {sorted(row)[int(0.95 * len(row))] * 1000:.1f}")
     print(f"  large / small: {median(times['large']) / median(times['small']):.2f} (medians)")
 
+    summaries = run("summary", small, large)
+    for name, row in summaries.items():
+        print(f"  summary of {name}: {spread(row, 1000)} ms")
+    print(f"  large / small: {median(summaries['large']) / median(summaries['small']):.1f} (medians)")
+
     shared = folder / "shared.db"
     seconds, slowest = writers(shared)
     rows = run("count", shared)["samples"]
@@ -203,6 +208,21 @@ def append(small: str, large: str, appends: str) -> Result:
     return times
 
 
+def summary(small: str, large: str) -> Result:
+    """Seconds that each summary of the Dataset Writer node takes, of both stores in turn."""
+    from perception_clip.training.glance import glance
+    from perception_clip.training.store import Store
+
+    times: dict[str, list[float]] = {"small": [], "large": []}
+    with Store(Path(small)) as one, Store(Path(large)) as other:
+        for _ in range(20):
+            for store, row in zip((one, other), times.values(), strict=True):
+                start = time.perf_counter()
+                glance(store)
+                row.append(time.perf_counter() - start)
+    return times
+
+
 def writer(path: str, seed: str, go: str) -> Result:
     """Append sample after sample, as soon as the file `go` is there."""
     longest = 0.0
@@ -299,7 +319,8 @@ def private() -> float:
 
 
 PARTS: dict[str, Callable[..., Result]] = {
-    part.__name__: part for part in (versions, fill, count, append, writer, export, parquet, write, load, numpy)
+    part.__name__: part
+    for part in (versions, fill, count, append, summary, writer, export, parquet, write, load, numpy)
 }
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ _SCHEMA = """
         score REAL,
         perception BLOB NOT NULL
     );
+    CREATE INDEX samples_prompt ON samples (prompt); -- counting a prompt's samples reads no sample
     CREATE TABLE done (key TEXT PRIMARY KEY, reason TEXT NOT NULL, pictures INTEGER NOT NULL) WITHOUT ROWID
 """
 

@@ -101,6 +101,7 @@ LINKS = {
     "VIDEO": ["film", 0],
     "FACE_LANDMARKS": ["points", 0],
 }
+CHOSEN = {(f"{PREFIX}DrawPerception", "image")}  # one of two optional inputs, of which the node needs one
 WRONG_LINKS = [["words", 0], ["words", 99], ["nowhere", 0], ["node", 0]]  # the last is a circle
 
 
@@ -128,7 +129,8 @@ def sound(base: Graph, node: str, info: dict[str, Any], given: dict[str, Any]) -
     inputs: dict[str, Any] = {}
     for name, (kind, options) in inputs_of(info).items():
         if kind in LINKS:
-            value = LINKS[kind] if name in info["input"].get("required", {}) else None
+            wanted = name in info["input"].get("required", {}) or (node, name) in CHOSEN
+            value = LINKS[kind] if wanted else None
         else:
             value = None if options.get("forceInput") else (CHEAP | given).get(name, options.get("default", "a face"))
         inputs |= {} if value is None else {name: value}
