@@ -43,10 +43,10 @@ def main(checkout: str, base: str, pack: str, dataset: str, checkpoint: str, pho
             print(f"started {os.getpid()}", flush=True)
             number = int(line)
             while True:
-                vectors = faces.vectors.clone()
-                vectors[:, 0] += 1e-5 * number  # a face that was never there
+                origins = faces.origins.clone()  # of a face that was never there
+                origins[0, :8] = torch.tensor(list(number.to_bytes(8, "little")), dtype=torch.uint8)
                 prompt = f"smile number {number // PER_PROMPT}"
-                write(replace(faces, vectors=vectors), clip, prompt, dataset, source=str(number))
+                write(replace(faces, origins=origins), clip, prompt, dataset, source=str(number))
                 print(number, flush=True)
                 number += 1
 
