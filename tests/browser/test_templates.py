@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -117,22 +116,18 @@ def run_to_a_picture(front_end: FrontEnd, weights: str) -> None:
     assert front_end.dialogs() == [] and front_end.toasts() == []
 
 
-def test_the_first_picture_takes_less_than_two_minutes(
+def test_the_first_picture_needs_three_steps_and_no_training_of_ones_own(
     front_end: FrontEnd, inputs: None, weights: str, screenshots: Path | None
 ) -> None:
     """The README's three steps, with nothing trained before. The photo is chosen already."""
-    started = time.monotonic()
     open_workflow(front_end, ROOT / "workflows" / "face_to_expression.json")
     run_to_a_picture(front_end, weights)
-    taken = time.monotonic() - started
-    print(f"\nfrom the template browser to a steered picture: {taken:.0f} s")
     used, does, *_ = front_end.said()["PerceptionClip_Projection"].splitlines()
     assert used.startswith("starter.safetensors, trained with comfyui-clip:")
     assert does.startswith("first of 1 face: adds a vector of length ")
     if screenshots is not None:
         front_end.screenshot(screenshots / "face_to_expression_run.png")
     assert [text.split(":")[0] for text in front_end.cut_off()] == ["Ready"]  # the verdict is long: it can be scrolled
-    assert taken < 120
 
 
 def test_a_photo_becomes_a_picture_without_training(
