@@ -15,7 +15,7 @@ from .front_end import FrontEnd
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 HELP = sorted((ROOT / "web" / "docs").glob("*/en.md"))
-RUN_MILLISECONDS = 180_000
+RUN_MILLISECONDS = 600_000
 PICTURES_SHOWN = "[...document.querySelectorAll('.node-help-content img')].every(one => one.naturalWidth > 0)"
 LIVE = "WebcamCapture"  # the camera sets its widgets
 
