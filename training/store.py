@@ -1,10 +1,10 @@
 """A dataset while it grows: one SQLite file that many processes may append to at once.
 
-Every append is one transaction that survives a crash or a power cut once it returns (write-ahead log,
-synchronous=FULL). A sample is known by what it is made from: the origin of its face, its prompt, and the models
-that all samples of the dataset have in common. So appending it again changes nothing, whichever way its numbers were
-rounded. Each prompt's embedding is stored once per encoder. The write-ahead log needs a
-local disk: a folder shared over the network does not do.
+Every append is one transaction that survives a crash or a power cut once it returns (synchronous=FULL). A sample is
+known by what it is made from: the origin of its face, its prompt, and the models that all samples of the dataset have
+in common. So appending it again changes nothing, whichever way its numbers were rounded. Each prompt's embedding is
+stored once per encoder. Where the file system grants a write-ahead log, readers and writers do not wait for each other;
+on many network drives it grants none, and they take turns.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from .samples import (
     same_vector,
 )
 from .snapshot import Snapshot, read_binding, vector
-from .store_file import BUSY_SECONDS, connect, prepare, transaction
+from .store_file import BUSY_SECONDS, connect, open_dataset, transaction
 
 __all__ = ["EMBEDDING", "Binding", "Finished", "Samples", "Store", "StoreError", "dataset_path"]
 
@@ -95,13 +95,7 @@ class Store:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._binding: Binding | None = None
         with self._reporting():
-            self._connection = connect(self.path)
-        try:
-            with self._reporting():
-                prepare(self._connection, self.path)
-        except BaseException:
-            self.close()
-            raise
+            self._connection = open_dataset(self.path)
 
     def __enter__(self) -> Store:
         return self

@@ -6,7 +6,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from .samples import StoreError
@@ -58,27 +58,58 @@ def connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
 
 
-def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables of a new file, and see that it is ours.
+def open_dataset(path: Path) -> sqlite3.Connection:
+    """Open the file, make the tables of a new one, and see that it is ours.
 
-    Raises StoreError for a database of another program or a dataset of another version, sqlite3.Error for no database
-    at all.
+    A write-ahead log is used where the file system grants it: many network drives have no memory that processes
+    share. Raises StoreError for a database of another program or a dataset of another version, sqlite3.Error for no
+    database at all.
     """
-    for pragma in ("synchronous = FULL", "fullfsync = ON", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}")
-    if not _is_dataset(connection, path):
-        connection.execute(f"PRAGMA page_size = {PAGE}")
-        _when_free(connection, "PRAGMA journal_mode = WAL")  # the file keeps it
-        with transaction(connection):
-            if not _is_dataset(connection, path):  # no other process has made the tables meanwhile
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                _run(connection, _SCHEMA)
-    version = _pragma(connection, "user_version")
-    if version != SCHEMA_VERSION:
-        raise StoreError(
-            f"{path}: a dataset of version {version}, and this pack reads version {SCHEMA_VERSION}; "
-            f"{'update the pack' if version > SCHEMA_VERSION else 'build it again under another name'}"
-        )
+    try:
+        return _prepared(path, "WAL")
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error) or not _leave_log(path):
+            raise
+    return _prepared(path, "DELETE")
+
+
+def _prepared(path: Path, journal: str) -> sqlite3.Connection:
+    """As above; a new file gets this journal mode, if it is granted."""
+    connection = connect(path)
+    try:
+        for pragma in ("synchronous = FULL", "fullfsync = ON", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        if not _is_dataset(connection, path):
+            connection.execute(f"PRAGMA page_size = {PAGE}")
+            _when_free(connection, f"PRAGMA journal_mode = {journal}")  # the file keeps it
+            with transaction(connection):
+                if not _is_dataset(connection, path):  # no other process has made the tables meanwhile
+                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                    _run(connection, _SCHEMA)
+        version = _pragma(connection, "user_version")
+        if version != SCHEMA_VERSION:
+            raise StoreError(
+                f"{path}: a dataset of version {version}, and this pack reads version {SCHEMA_VERSION}; "
+                f"{'update the pack' if version > SCHEMA_VERSION else 'build it again under another name'}"
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _leave_log(path: Path) -> bool:
+    """Go back from a write-ahead log, whose shared memory may be refused here, to a plain journal; False if that fails.
+
+    A connection that has the file for itself needs no shared memory.
+    """
+    with closing(connect(path)) as connection:
+        try:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            (mode,) = connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+        except sqlite3.Error:
+            return False
+    return bool(mode == "delete")
 
 
 @contextmanager
