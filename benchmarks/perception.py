@@ -125,7 +125,7 @@ def time_once(work: Callable[[], int]) -> tuple[float, int]:
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """While it lasts, so many other processes multiply matrices, each with two threads."""
+    """While it lasts, `count` other processes multiply matrices, with two threads each."""
     work = "import torch; torch.set_num_threads(2); a = torch.randn(1024, 1024); print(flush=True)\nwhile True: a @ a"
     command = [sys.executable, "-c", work]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(count)]

@@ -88,7 +88,7 @@ class _Decoder(nn.Module):
 
     def __init__(self, points: int) -> None:
         super().__init__()
-        self.body = Part(_block(128, 128), _block(128, 128), *_stage(128, 128), *_squeeze(128))
+        self.body = nn.Sequential(_block(128, 128), _block(128, 128), *_stage(128, 128), *_squeeze(128))
         self.output = nn.Conv2d(32, points * 2, 2)
 
     def forward(self, encoding: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class _Region(nn.Module):
         super().__init__()
         self.register_buffer("points", torch.tensor(points), persistent=False)
         self.register_buffer("corners", torch.tensor(corners), persistent=False)
-        self.encoder = Part(_block(32, 32), _block(32, 32), *_stage(32, 64), _block(64, 128, 2))
+        self.encoder = nn.Sequential(_block(32, 32), _block(32, 32), *_stage(32, 64), _block(64, 128, 2))
         self.decoders = nn.ModuleDict({name: _Decoder(count) for name, count in decoders.items()})
 
     def forward(self, features: Tensor, mesh: Tensor) -> list[Tensor]:
