@@ -64,9 +64,9 @@ def cut(pictures: Sequence[Tensor], frames: Tensor, squares: Squares, size: int)
     # The grid counts −1…1 from border to border of the part, pixel centres half a pixel inside.
     scale = (2 / (high - low + 1))[frames]
     axes, centres = axes * scale[:, :, None], (centres - low[frames] + 0.5) * scale - 1
-    steps = torch.arange(size, device=axes.device)[:, None] / size - 0.5
-    across, down = steps * axes[:, None, :, 0], steps * axes[:, None, :, 1]  # (F, size, 2)
-    grid = (centres[:, None] + down)[:, :, None] + across[:, None]  # (F, size, size, 2)
+    steps = torch.arange(size, device=axes.device) / size - 0.5
+    across, down = (axes[..., None] * steps).unbind(dim=2)  # (F, 2, size)
+    grid = (centres[..., None] + down)[..., None] + across[:, :, None]  # (F, 2, size, size)
 
     counts = torch.bincount(frames, minlength=len(pictures))
     corners = torch.cat([low, high, counts[:, None]], dim=1).long().tolist()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +46,14 @@ def _squeeze(channels: int) -> list[nn.Module]:
     return [nn.Conv2d(channels, 32, 1), nn.PReLU(32), _block(32, 32)]
 
 
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)  # an ordinary tensor, usable wherever it is used next
+def _pixel_centres(device: torch.device) -> Tensor:
+    """Of a region's crop (2, 256), x and y, row by row."""
+    steps = torch.arange(REGION_SIZE, device=device) + 0.5
+    return torch.stack(torch.meshgrid(steps, steps, indexing="xy")).flatten(1)
+
+
 @dataclass(frozen=True)
 class FeatureCrop:
     """N rotated rectangles on the features: crop pixel p lies at axes @ p + origin."""
@@ -67,16 +76,10 @@ class FeatureCrop:
     def cut(self, features: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C, 16, 16), bilinear; whatever lies outside the features is 0."""
         size = self.origin.new_tensor(features.shape[:1:-1])  # width, height
-        steps = (torch.arange(REGION_SIZE, device=size.device) + 0.5).expand(REGION_SIZE, -1)  # pixel centres
-        pixels = torch.stack([steps, steps.T], dim=2).view(1, -1, 2)
-        scale = 2 / size  # −1…1 from border to border
-        grid = torch.baddbmm(
-            (self.origin * scale - 1)[:, None],
-            pixels.expand(len(self.axes), -1, -1),
-            (self.axes * scale[:, None]).transpose(1, 2),
-        ).view(-1, REGION_SIZE, REGION_SIZE, 2)
-        inside = (grid.abs() <= 1 - 1 / size).all(dim=3)
-        return sample(features, grid) * inside[:, None]
+        scale = (2 / size)[:, None]  # −1…1 from border to border
+        places = (self.axes @ _pixel_centres(size.device) + self.origin[..., None]) * scale - 1  # (N, 2, 256)
+        inside = (places.abs() <= 1 - scale / 2).all(dim=1).view(-1, 1, REGION_SIZE, REGION_SIZE)
+        return sample(features, places.view(-1, 2, REGION_SIZE, REGION_SIZE)) * inside
 
     def project(self, points: Tensor) -> Tensor:
         """Points (N, P, 2) in crop pixels → feature pixels."""

@@ -8,6 +8,7 @@ mesh. Maps are (networks, height, width, channels). From `FEWEST_TOGETHER` pictu
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ class _Workspace:
 
     inside: Tensor  # (G, H, W, C), surrounded by zeros
     views: Tensor  # (G, 3, 3, h, w, C): the same, as each tap sees it
-    products: Tensor  # (G, 3, 3, h, w, C)
+    products: Tensor  # (G, 3, 3, h, w, C): memory that maps of all shapes share, and so stays in the cache
     rows: Tensor  # (G, 9, h · w · C): the same
 
 
@@ -173,13 +174,21 @@ def _make_workspace(count: int, height: int, width: int, channels: int, stride: 
     padded = torch.zeros(count, before + height + 1, before + width + 1, channels)
     shape = (count, 3, 3, height // stride, width // stride, channels)
     picture, row, column, _ = padded.stride()
-    products = torch.empty(shape)
+    products = _shared_memory(math.prod(shape)).view(shape)
     return _Workspace(
         inside=padded[:, before : before + height, before : before + width],
         views=padded.as_strided(shape, (picture, row, column, row * stride, column * stride, 1)),
         products=products,
         rows=products.view(count, 9, -1),
     )
+
+
+def _shared_memory(count: int) -> Tensor:
+    """The first numbers of this thread's memory for what no layer leaves to the next."""
+    if len(getattr(_thread, "memory", ())) < count:
+        _thread.memory = torch.empty(count)
+    memory: Tensor = _thread.memory
+    return memory[:count]
 
 
 def convolve(modules: Sequence[Any], maps: Tensor) -> Tensor:

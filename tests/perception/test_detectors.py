@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from perception_clip.perception.detection import Detections
 from perception_clip.perception.detectors import DETECTORS
 from perception_clip.perception.engines import Faces
 from perception_clip.perception.landmarker import BundledLandmarker
+from perception_clip.perception.second_look import SecondLook
 
 from .group_pictures import VIDEO, compose, load_portraits, load_scenes, match, read_video
 
@@ -81,6 +84,28 @@ def test_far_and_thorough_find_what_near_misses(landmarkers: dict[str, BundledLa
         picture = read(shared_data / "faces" / name)
         counts = [len(landmarkers[detector].detect([picture])[0]) for detector in ("near", "far", "thorough")]
         assert counts[0] < true and counts[1:] == [by_far, true], name
+
+
+def test_far_looks_again_only_at_what_is_not_plain_to_see(
+    landmarkers: dict[str, BundledLandmarker], shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far, counts = landmarkers["far"], []
+    confirm = SecondLook.confirm
+
+    def counting(self: SecondLook, pictures: Sequence[Tensor], found: Detections, *, min_score: float) -> Detections:
+        counts.append(len(found.frames))
+        return confirm(self, pictures, found, min_score=min_score)
+
+    monkeypatch.setattr(SecondLook, "confirm", counting)
+    faces = shared_data / "faces"
+    plain, tiny, lying = (read(faces / name) for name in ("astronaut.png", "tiny_face_48px.png", "astronaut_rot90.png"))
+    assert len(far.detect([plain])[0].scores) == 1 and counts.pop() == 0
+    assert len(far.detect([tiny])[0].scores) == 1 and counts.pop() > 0
+    assert len(far.detect([lying])[0].scores) == 1 and counts.pop() > 0
+    near = landmarkers["near"].detect([plain])[0].landmarks
+    eyes = (near[0, 33] - near[0, 263])[:2].norm()
+    assert (far.detect([plain])[0].landmarks - near)[..., :2].norm(dim=2).mean() < 0.02 * eyes
+    assert not len(far.detect([plain], min_confidence=0.99)[0].scores)
 
 
 @pytest.mark.parametrize("name", ["obama_240p.jpg", "two_people.jpg", "tiny_image_64.png", "dark_astronaut.png"])

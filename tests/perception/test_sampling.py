@@ -19,8 +19,8 @@ PACK = Path(__file__).resolve().parents[2]
 def test_equals_border_padding_on_random_grids(shape: tuple[int, int], reach: float) -> None:
     generator = torch.Generator().manual_seed(0)
     maps = torch.rand(3, 4, *shape, generator=generator)
-    grid = (torch.rand(3, 12, 7, 2, generator=generator) * 2 - 1) * reach
-    expected = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
+    grid = (torch.rand(3, 2, 12, 7, generator=generator) * 2 - 1) * reach
+    expected = F.grid_sample(maps, grid.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)
     torch.testing.assert_close(sample(maps, grid), expected, atol=1e-5, rtol=0)
 
 
