@@ -77,7 +77,7 @@ def cut(pictures: Sequence[Tensor], frames: Tensor, squares: Squares, size: int)
         if len(where):
             part = picture[top : bottom + 1, left : right + 1].permute(2, 0, 1).float()  # the rest stays uint8
             crops.append(sample(part.expand(len(where), -1, -1, -1), where))
-    return torch.cat(crops) / 255
+    return torch.cat(crops).div_(255)
 
 
 def normalise(landmarks: Tensor, squares: Squares, image_sizes: Tensor, size: int) -> Tensor:

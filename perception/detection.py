@@ -43,9 +43,11 @@ def _letterbox(pictures: Sequence[Tensor], size: int) -> Tensor:
     height, width = pictures[0].shape[:2]
     rows, outside, grid = _letterbox_grid(height, width, size, pictures[0].device)
     taken = torch.stack([picture.index_select(0, rows) for picture in pictures])
-    taken[:, outside] = 0
+    if len(outside):
+        taken[:, outside] = 0
     planes = taken.permute(0, 3, 1, 2).float()
-    return F.grid_sample(planes, grid.expand(len(pictures), -1, -1, -1), align_corners=False) / 127.5 - 1
+    boxes = F.grid_sample(planes, grid.expand(len(pictures), -1, -1, -1), align_corners=False)
+    return boxes.div_(127.5).sub_(1)
 
 
 @lru_cache(maxsize=32)  # pictures of one size follow each other

@@ -53,7 +53,7 @@ class Near:
         self.networks: list[nn.Module] = [self._network]
 
     def find(self, pictures: Sequence[Tensor], *, min_score: float, max_faces: int) -> Detections:
-        points, scores = _on_whole(pictures, self._network, blazeface.INPUT_SIZE)
+        points, scores = _on_whole(pictures, self._network, blazeface.INPUT_SIZE, min_score)
         return weighted_nms(points, scores, min_score=min_score, max_faces=max_faces)
 
     def judge(self, found: Detections, landmarks: Tensor, flags: Tensor) -> Tensor:
@@ -70,8 +70,8 @@ class Far:
         self.judge = self._second_look.judge
 
     def find(self, pictures: Sequence[Tensor], *, min_score: float, max_faces: int) -> Detections:
-        short = _on_whole(pictures, self._short, blazeface.INPUT_SIZE)
-        full = _on_whole(pictures, self._full, blazeface_full_range.INPUT_SIZE)
+        short = _on_whole(pictures, self._short, blazeface.INPUT_SIZE, SEEN)
+        full = _on_whole(pictures, self._full, blazeface_full_range.INPUT_SIZE, SEEN)
         points, scores = (torch.cat(pair, dim=1) for pair in zip(short, full, strict=True))
         found = weighted_nms(points, scores, min_score=SEEN, max_faces=max(CANDIDATES, max_faces))
         plain = _plain(found, pictures)
@@ -130,8 +130,13 @@ def _plain(found: Detections, pictures: Sequence[Tensor]) -> Tensor:
     return (found.scores >= PLAIN_SCORE) & large & upright
 
 
-def _on_whole(pictures: Sequence[Tensor], network: nn.Module, size: int) -> tuple[Tensor, Tensor]:
-    """A network's candidates on whole pictures: points (N, K, 8, 2) in their pixels and scores (N, K)."""
+def _on_whole(pictures: Sequence[Tensor], network: nn.Module, size: int, min_score: float) -> tuple[Tensor, Tensor]:
+    """A network's candidates on whole pictures: points (N, K, 8, 2) in their pixels and scores (N, K).
+
+    Of all candidates it gives those that reach `min_score` in one of the pictures at least.
+    """
     points, logits = run(network, letterbox(pictures, size))
+    scores = logits.sigmoid()
+    likely = (scores >= min_score).any(dim=0)
     image_sizes = torch.tensor([picture.shape[:2] for picture in pictures], device=points.device)
-    return from_letterbox(points, image_sizes, size), logits.sigmoid()
+    return from_letterbox(points[:, likely], image_sizes, size), scores[:, likely]
