@@ -151,9 +151,9 @@ def _batches(events: Iterable[Shot | Known | End], most: int) -> Iterator[Batch]
             batch.met.append(event)
         else:
             batch.ended.append(event)
-            if len(batch.ended) >= PORTION and not batch.shots:
-                yield batch
-                batch = Batch()
+        if not batch.shots and len(batch.met) + len(batch.ended) >= PORTION:
+            yield batch
+            batch = Batch()
     yield batch
 
 

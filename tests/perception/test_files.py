@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -57,6 +58,30 @@ def test_what_a_network_drive_refuses_does_not_fail_a_finished_file(
         temporary.write_text("whole")
     assert (tmp_path / "file.txt").read_text() == "whole" and refused == ["fsync"]
     assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize("answer", [errno.ENOTSUP, errno.EINVAL, errno.ENOSYS])
+def test_a_drive_that_cannot_sync_keeps_a_finished_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: int
+) -> None:
+    def fsync(handle: int) -> None:
+        raise OSError(answer, os.strerror(answer))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with atomic_path(tmp_path / "file.txt") as temporary:
+        temporary.write_text("whole")
+    assert (tmp_path / "file.txt").read_text() == "whole"
+
+
+def test_a_file_that_did_not_reach_the_disk_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(handle: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    (tmp_path / "file.txt").write_text("kept")
+    with pytest.raises(OSError, match=re.escape(os.strerror(errno.EIO))), atomic_path(tmp_path / "file.txt") as file:
+        file.write_text("half")
+    assert (tmp_path / "file.txt").read_text() == "kept" and len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no modes")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -94,8 +94,8 @@ def _room(count: int, width: int, device: torch.device) -> Tensor:
         return torch.empty(count, width, device=device)
     if size <= HELD_FEATURES:
         return torch.empty(count, width)
-    with tempfile.TemporaryDirectory(prefix="perception-clip-") as folder:  # the file lives while it is mapped
-        return torch.from_file(str(Path(folder) / "features"), shared=True, size=count * width).view(count, width)
+    with tempfile.TemporaryFile(prefix="perception-clip-") as file:  # it lives while it is mapped, on Windows too
+        return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=(count, width)))
 
 
 def _targets(network: ProjectionNetwork, data: TrainingData, device: torch.device) -> Tensor | None:

@@ -77,6 +77,8 @@ def test_the_temporary_file_is_gone(
 ) -> None:
     monkeypatch.setattr(tables, "HELD_FEATURES", 1000)
     monkeypatch.setattr(tables.tempfile, "tempdir", str(tmp_path))
+    # A folder cannot be removed on Windows while a file in it is mapped.
+    monkeypatch.setattr(tables.tempfile, "TemporaryDirectory", None)
     table = make_table(network, data, rows.train)
     assert not list(tmp_path.iterdir()) and table.features.isfinite().all()
 
