@@ -86,13 +86,21 @@ class PerceptionPipeline:
             found = [take(all_faces, numbers) for all_faces, numbers in zip(detected, chosen, strict=True)]
             emotions = self.emotion_model.classify(chunk, found)
             vectors.extend(pack(torch.cat([faces.landmarks for faces in found]), emotions))
-            for picture, faces, numbers in zip(chunk, found, chosen, strict=True):
+            # Of a chunk at a time: a tensor for each picture would take more memory than what is in it.
+            boxes.append(torch.cat([faces.boxes for faces in found]))
+            scores.append(torch.cat([faces.scores for faces in found]))
+            made_from.append(
+                torch.cat(
+                    [
+                        origins.of_picture(picture, numbers.tolist())
+                        for picture, numbers in zip(chunk, chosen, strict=True)
+                    ]
+                )
+            )
+            for picture, faces in zip(chunk, found, strict=True):
                 tracks.extend(tracker.update(faces, *picture.shape[:2]))
                 frames.extend([done] * len(faces))
                 sizes.extend([(picture.shape[0], picture.shape[1])] * len(faces))
-                boxes.append(faces.boxes)
-                scores.append(faces.scores)
-                made_from.append(origins.of_picture(picture, numbers.tolist()))
                 done += 1
             if progress is not None:
                 progress(done)
