@@ -110,7 +110,7 @@ class Thorough:
 
 DETECTORS: dict[str, Callable[[torch.device, Path], Detector]] = {"near": Near, "far": Far, "thorough": Thorough}
 
-# What is used if not told otherwise: far finds three more of 32 faces than near in three times the time, which a
+# What is used if not told otherwise: far finds three more of 32 faces than near in twice the time, which a
 # picture does not show and a video does (benchmarks/README.md, detection).
 FOR_PICTURES, FOR_VIDEOS = "far", "near"
 
