@@ -23,15 +23,15 @@ from projection_quality import HELD_OUT, SHARED, Faces, drawn, few_of, load_face
 from torch import Tensor, nn
 
 from perception_clip.perception.alignment import align, normalised, true_proportions
-from perception_clip.perception.expression import ExpressionModel
+from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.pose import head_pose
 from perception_clip.perception.vector import LANDMARKS, split
 from perception_clip.projection import features as features_of_faces
 from perception_clip.projection import network as networks
 from perception_clip.projection.features import FaceFeatures
 from perception_clip.projection.network import ProjectionNetwork
-from perception_clip.training.judging.metrics import METRICS, judge
-from perception_clip.training.judging.ridge import best_ridge
+from perception_clip.training.evaluation.metrics import METRICS, judge
+from perception_clip.training.evaluation.ridge import best_ridge
 from perception_clip.training.learning import run, start, trainer
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.settings import SIZES, Settings, Size

@@ -25,18 +25,18 @@ from matplotlib import cbook
 from PIL import Image
 from skimage import data
 
-from perception_clip.perception.detectors import FOR_PICTURES
+from perception_clip.perception.landmarks.detectors import FOR_PICTURES
 from perception_clip.perception.pictures import read_picture
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.selection import Selection
-from perception_clip.training.build import build
-from perception_clip.training.encoders import KnownPrompts, load_encoder
-from perception_clip.training.prompts import Templates
-from perception_clip.training.reading import Plan
+from perception_clip.training.building.build import build
+from perception_clip.training.building.item_reader import Plan
+from perception_clip.training.dataset.store import Store
+from perception_clip.training.encoders.base import KnownPrompts, load_encoder
+from perception_clip.training.prompts.templates import Templates
 from perception_clip.training.sources import find_items
-from perception_clip.training.store import Store
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "training"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "training" / "building"))
 from killing import kill_builds
 
 SIZE = 512

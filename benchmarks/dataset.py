@@ -137,7 +137,7 @@ def versions() -> Result:
     import numpy as np
     import torch
 
-    from perception_clip.training.store_file import PAGE
+    from perception_clip.training.dataset.store_file import PAGE
 
     return {"torch": torch.__version__, "numpy": np.__version__, "SQLite": sqlite3.sqlite_version, "page": PAGE}
 
@@ -172,7 +172,7 @@ def opened(path: str) -> Any:
     """The store, ready for appending."""
     import torch
 
-    from perception_clip.training.store import Store
+    from perception_clip.training.dataset.store import Store
 
     store = Store(Path(path))
     store.bind("encoder/1", torch.linspace(-1, 1, 768), "bundled/1", "expression/1")
@@ -180,7 +180,7 @@ def opened(path: str) -> Any:
 
 
 def fill(path: str, count: str, page: str) -> Result:
-    from perception_clip.training import store_file
+    from perception_clip.training.dataset import store_file
 
     store_file.PAGE = int(page)
     with opened(path) as store:
@@ -210,8 +210,8 @@ def append(small: str, large: str, appends: str) -> Result:
 
 def summary(small: str, large: str) -> Result:
     """Seconds that each summary of the Dataset Writer node takes, of both stores in turn."""
-    from perception_clip.training.glance import glance
-    from perception_clip.training.store import Store
+    from perception_clip.training.dataset.store import Store
+    from perception_clip.training.dataset.summary import glance
 
     times: dict[str, list[float]] = {"small": [], "large": []}
     with Store(Path(small)) as one, Store(Path(large)) as other:
@@ -251,14 +251,14 @@ def timed(work: Callable[[], object], out: Path) -> Result:
 
 
 def export(path: str, out: str) -> Result:
-    from perception_clip.training.npz import export as to_npz
+    from perception_clip.training.dataset.npz import export as to_npz
 
     with opened(path) as store:
         return timed(lambda: to_npz(store, Path(out)), Path(out))
 
 
 def parquet(path: str, out: str) -> Result:
-    from perception_clip.training.parquet import export_parquet
+    from perception_clip.training.dataset.parquet import export_parquet
 
     with opened(path) as store:
         return timed(lambda: export_parquet(store, Path(out)), Path(out))
@@ -282,8 +282,8 @@ def write(out: str, size: str) -> Result:
 
 def load(path: str) -> Result:
     """As training does it."""
+    from perception_clip.training.dataset.npz import load as from_npz
     from perception_clip.training.learning.data import of_dataset
-    from perception_clip.training.npz import load as from_npz
 
     return reading(lambda: [data.vectors, data.targets] if (data := of_dataset(from_npz(Path(path)))) else [])
 

@@ -2,10 +2,10 @@
 
     python benchmarks/detection.py --data ../shared/data [--task-model face_landmarker.task]
 
-Group pictures are composed from the photos in the folder (tests/perception/group_pictures.py), so that every true face
-is known; then the photos themselves and the frames of a film without a face are counted. The rivals need mediapipe: its
-Face Landmarker on the whole picture, and on half-overlapping tiles of 320, 200 and 128 pixels, each enlarged to 384.
-All run on the same processor cores, one after the other, picture by picture.
+Group pictures are composed from the photos in the folder (tests/perception/landmarks/group_pictures.py), so that every
+true face is known; then the photos themselves and the frames of a film without a face are counted. The rivals need
+mediapipe: its Face Landmarker on the whole picture, and on half-overlapping tiles of 320, 200 and 128 pixels, each
+enlarged to 384. All run on the same processor cores, one after the other, picture by picture.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from perception_clip.perception.detection import distinct
-from perception_clip.perception.detectors import DETECTORS
-from perception_clip.perception.landmarker import BundledLandmarker
-from perception_clip.tests.perception.group_pictures import (
+from perception_clip.perception.landmarks.boxes import distinct
+from perception_clip.perception.landmarks.bundled import BundledLandmarker
+from perception_clip.perception.landmarks.detectors import DETECTORS
+from perception_clip.tests.perception.landmarks.group_pictures import (
     VIDEO,
     GroupPicture,
     compose,

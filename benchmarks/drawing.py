@@ -23,10 +23,10 @@ from PIL import Image
 from skimage import data
 from torch import Tensor
 
-from perception_clip.perception.drawing import draw, draw_batch
+from perception_clip.perception.drawing.overlay import draw, draw_batch
 from perception_clip.perception.pipeline import PerceptionPipeline
+from perception_clip.perception.sequences.videos import Video
 from perception_clip.perception.vector import Perception, pack
-from perception_clip.perception.videos import Video
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAMES = 120  # of the video

@@ -29,10 +29,10 @@ import expression_estimation as estimation  # noqa: E402
 import train_expression_model as training  # noqa: E402
 
 from perception_clip.perception.alignment import align, normalised, true_proportions  # noqa: E402
-from perception_clip.perception.expression import ExpressionModel  # noqa: E402
+from perception_clip.perception.emotions.expression import ExpressionModel  # noqa: E402
 from perception_clip.perception.pipeline import PerceptionPipeline  # noqa: E402
+from perception_clip.perception.sequences.videos import Video  # noqa: E402
 from perception_clip.perception.vector import EMOTIONS  # noqa: E402
-from perception_clip.perception.videos import Video  # noqa: E402
 
 SAME_PHOTO = 0.017  # inter-ocular distances per landmark: far below the usual nearest neighbour's 0.025
 TREMBLE = 0.01  # inter-ocular distances

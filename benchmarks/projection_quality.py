@@ -35,10 +35,10 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from perception_clip.perception.alignment import true_proportions
-from perception_clip.perception.expression import ExpressionModel
+from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.pose import head_pose
 from perception_clip.perception.vector import pack
-from perception_clip.training.judging.metrics import METRICS, Interval, bootstrap, judge
+from perception_clip.training.evaluation.metrics import METRICS, Interval, bootstrap, judge
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.settings import Settings
 from perception_clip.training.learning.split import Split, split_rows

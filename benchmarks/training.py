@@ -39,8 +39,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from perception_clip.common import threads
-from perception_clip.perception.expression import ExpressionModel
+from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.projection.network import ProjectionNetwork
+from perception_clip.training.dataset.npz import load
+from perception_clip.training.dataset.npz_file import Member, write
 from perception_clip.training.fitting import fit
 from perception_clip.training.learning import trainer
 from perception_clip.training.learning.data import TrainingData, training_data
@@ -50,8 +52,6 @@ from perception_clip.training.learning.split import Split, split_rows
 from perception_clip.training.learning.start import new_network
 from perception_clip.training.learning.table import make_table
 from perception_clip.training.learning.trainer import losses, train
-from perception_clip.training.npz import load
-from perception_clip.training.npz_file import Member, write
 
 CORES = 2
 ROWS = 20_000

@@ -1,6 +1,6 @@
 """A graph's CLIP: its text vectors for training, its conditionings for sampling, each text encoded once.
 
-Text vectors are those of Stable Diffusion 1.5's and XL's text encoders; training/encoders.py says which.
+Text vectors are those of Stable Diffusion 1.5's and XL's text encoders; training/encoders/base.py says which.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor
 from ..common.errors import InputError
 from ..projection.conditioning import Conditioning
 from ..projection.opening import Projection
-from ..training import encoders
-from ..training.samples import EMBEDDING, EXTRAS, SD15, SDXL
+from ..training.dataset.samples import EMBEDDING, EXTRAS, SD15, SDXL
+from ..training.encoders import base
 from . import host
 
 END = 49407  # CLIP's token for the end of the text
@@ -33,7 +33,7 @@ Part = Sequence[tuple[Any, ...]]  # tokens with their weights, 77 of them
 
 @dataclass(frozen=True)
 class ClipEncoder:
-    """A graph's CLIP as a text encoder (see training/encoders.py)."""
+    """A graph's CLIP as a text encoder (see training/encoders/base.py)."""
 
     clip: Any
     space: str
@@ -91,7 +91,7 @@ def encoder(clip: Any) -> ClipEncoder:
     if space is None:
         raise InputError(OTHER_FAMILY)
     unknown = ClipEncoder(clip, space, torch.empty(0))
-    return replace(unknown, fingerprint=encoders.fingerprint(unknown))
+    return replace(unknown, fingerprint=base.fingerprint(unknown))
 
 
 OTHER_FAMILY = (

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..perception.contact_sheet import contact_sheet
-from ..training.samples import StoreError
+from ..perception.drawing.contact_sheet import contact_sheet
+from ..training.dataset.samples import StoreError
 from . import host
 from .face_perception import aliases
 
@@ -62,10 +62,10 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
 
     @classmethod
     def execute(cls, dataset: str, path: str | None = None) -> io.NodeOutput:
-        from ..training.inspection import inspect_file  # these take a while, so not when ComfyUI starts
-        from ..training.inspection_text import verdict
-        from ..training.mean_faces import mean_faces
-        from ..training.store import Store
+        from ..training.dataset.store import Store
+        from ..training.inspection.checks import inspect_file  # these take a while, so not when ComfyUI starts
+        from ..training.inspection.mean_faces import mean_faces
+        from ..training.inspection.text import verdict
 
         file = file_of(dataset, path)
         with Store(file, create=False) as store, store.snapshot() as snapshot:

@@ -8,13 +8,13 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..common.errors import InputError
-from ..perception.contact_sheet import contact_sheet
+from ..perception.drawing.contact_sheet import contact_sheet
 from ..perception.origins import as_texts
 from ..perception.vector import Perceptions
-from ..training.glance import Glance, glance
-from ..training.samples import SPLITS
-from ..training.store import Store, StoreError, dataset_path
-from ..training.transfer import vectors_of
+from ..training.dataset.copying import vectors_of
+from ..training.dataset.samples import SPLITS
+from ..training.dataset.store import Store, StoreError, dataset_path
+from ..training.dataset.summary import Glance, glance
 from . import clips, host
 from .checks import check_choice, check_perceptions
 from .face_perception import PERCEPTION, aliases, count

@@ -11,10 +11,10 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..common.temporary_files import TemporaryPath, temporary_file
-from ..perception.drawing import Overlay
-from ..perception.sequences import draw_frames
+from ..perception.drawing.overlay import Overlay
+from ..perception.sequences.run import draw_frames
+from ..perception.sequences.videos import Video, VideoInMemory, write_video
 from ..perception.vector import Perceptions
-from ..perception.videos import Video, VideoInMemory, write_video
 from . import host
 from .checks import check_image, check_perceptions
 from .face_perception import BATCH_RATE, PERCEPTION, aliases

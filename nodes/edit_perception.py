@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..perception import editing
+from ..perception.editing import edit
 from ..perception.vector import EMOTIONS, Perceptions
 from . import host
 from .checks import check_perceptions
@@ -73,10 +73,10 @@ class EditPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         if mix_with is not None:
             check_perceptions(mix_with, "mix_with")
             if len(mix_with):
-                edited = editing.mix(edited, mix_with, mix, model)
+                edited = edit.mix(edited, mix_with, mix, model)
             else:
                 lines.append("no face in mix_with: nothing was mixed")
-        edited = editing.edit(edited, sliders, strength, model)
+        edited = edit.edit(edited, sliders, strength, model)
         if len(edited):
             lines[0] += f"; the first was {strongest(perception)} and is {strongest(edited)}"
         return io.NodeOutput(edited, ui=host.note("\n".join(lines)))

@@ -8,8 +8,8 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..perception.choice import FACES, choose
 from ..perception.vector import EMOTIONS, NEUTRAL, Perceptions
+from ..projection.choice import FACES, choose
 from ..projection.mixing import TEMPERATURES, mix, weights
 from . import clips, host
 from .checks import check_choice, check_perceptions

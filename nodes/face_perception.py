@@ -10,17 +10,17 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..perception.comfy_landmarks import SAME_PICTURES, ComfyLandmarks
-from ..perception.detectors import DETECTORS, FOR_PICTURES
-from ..perception.drawing import Overlay
+from ..perception.drawing.overlay import Overlay
 from ..perception.engines import BUNDLED, LANDMARKERS, Landmarker
-from ..perception.missing import MISSING
+from ..perception.landmarks.comfyui import SAME_PICTURES, ComfyLandmarks
+from ..perception.landmarks.detectors import DETECTORS, FOR_PICTURES
 from ..perception.origins import derived
 from ..perception.pipeline import PerceptionPipeline
 from ..perception.selection import ORDERS, Selection
-from ..perception.sequences import FacesOfFrames, perceive_video
+from ..perception.sequences.missing import MISSING
+from ..perception.sequences.run import FacesOfFrames, perceive_video
+from ..perception.sequences.videos import Frame, VideoInMemory
 from ..perception.vector import EMOTIONS, Perceptions
-from ..perception.videos import Frame, VideoInMemory
 from . import host
 from .checks import check_choice, check_image, check_perceptions
 

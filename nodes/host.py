@@ -27,14 +27,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..common.errors import InputError
-from ..perception import mediapipe_landmarker
-from ..perception.emotion_classifier import DEFAULT as DEFAULT_CLASSIFIER
-from ..perception.emotion_classifier import HUB_ID, TransformersEmotions
+from ..perception.emotions.classifier import DEFAULT as DEFAULT_CLASSIFIER
+from ..perception.emotions.classifier import HUB_ID, TransformersEmotions
+from ..perception.emotions.expression import ExpressionModel
 from ..perception.engines import BUNDLED, EmotionModel, Landmarker
-from ..perception.expression import ExpressionModel
-from ..perception.landmarker import BundledLandmarker
+from ..perception.landmarks import mediapipe
+from ..perception.landmarks.bundled import BundledLandmarker
+from ..perception.sequences.videos import Video, VideoInMemory
 from ..perception.vector import Perceptions
-from ..perception.videos import Video, VideoInMemory
 
 MEDIAPIPE_MODELS, EMOTION_MODELS = "mediapipe", "emotion"  # folders below ComfyUI's models/, and their keys
 MODELS = "perception_clip"  # the folder below ComfyUI's models/, and its key in extra_model_paths.yaml
@@ -57,7 +57,7 @@ def landmarker(engine: str, detector: str) -> Landmarker:
     if engine == BUNDLED:
         return _on_device(*_bundled_landmarker(detector))
     folders = [Path(folder) for folder in folder_paths.get_folder_paths(MEDIAPIPE_MODELS)]
-    return mediapipe_landmarker.open_landmarker(mediapipe_landmarker.find_task(folders))
+    return mediapipe.open_landmarker(mediapipe.find_task(folders))
 
 
 @lru_cache(maxsize=3)

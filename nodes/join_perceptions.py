@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..perception.joining import join
+from ..perception.editing.join import join
 from ..perception.vector import Perceptions
 from . import host
 from .checks import check_perceptions

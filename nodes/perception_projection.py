@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..perception.choice import FACES, choose
 from ..perception.vector import Perceptions
+from ..projection.choice import FACES, choose
 from ..projection.conditioning import MODES, inject
 from ..projection.insight import lengths, nearest, warnings
 from . import checkpoints, clips, host

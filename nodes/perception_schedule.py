@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..perception.scheduling import EASINGS, first_faces, spread
+from ..perception.editing.schedule import EASINGS, first_faces, spread
 from ..perception.vector import Perceptions
 from . import host
 from .checks import check_choice, check_perceptions

@@ -9,12 +9,12 @@ from PIL import Image
 
 from ..common.words import counted
 from ..projection.checkpoint import Checkpoint
+from ..training.dataset.npz import Dataset
+from ..training.dataset.opening import opened
 from ..training.fitting import Fitted, fit
 from ..training.learning.run import Epoch
 from ..training.learning.settings import Settings
-from ..training.npz import Dataset
-from ..training.opening import opened
-from ..training.reporting.progress_picture import curve_picture, result_picture
+from ..training.reports.node_picture import curve_picture, result_picture
 from . import checkpoints, host
 
 __all__ = ["opened", "outcome", "reported", "train_to"]

@@ -11,8 +11,8 @@ from torch import Tensor
 from . import origins
 from .engines import MIN_CONFIDENCE, EmotionModel, Landmarker
 from .pictures import batches, separate, to_picture
-from .rows import Rows
 from .selection import Selection, take
+from .sequences.rows import Rows
 from .tracking import Tracker
 from .vector import DIM, Perceptions, pack
 
@@ -29,7 +29,7 @@ class PerceptionPipeline:
         landmarker: finds faces; the bundled one when None.
         emotion_model: judges them; the bundled expression model when None.
         device: where the bundled landmarker runs; a given one stays where it is. All behind it runs on the CPU.
-        detector: of the bundled landmarker: near, far or thorough (perception/detectors.py).
+        detector: of the bundled landmarker: near, far or thorough (perception/landmarks/detectors.py).
         min_confidence: faces that the landmarker is less sure of are dropped, 0…1.
         selection: which faces of a picture count, and in which order; at most ten, the largest first, when None.
     """
@@ -45,11 +45,11 @@ class PerceptionPipeline:
         selection: Selection | None = None,
     ) -> None:
         if landmarker is None:
-            from .landmarker import BundledLandmarker
+            from .landmarks.bundled import BundledLandmarker
 
             landmarker = BundledLandmarker(detector=detector, device=device)
         if emotion_model is None:
-            from .expression import ExpressionModel
+            from .emotions.expression import ExpressionModel
 
             emotion_model = ExpressionModel.load()
         self.landmarker = landmarker

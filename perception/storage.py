@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from ..common.errors import PerceptionClipError
+from ..common.files import atomic_path
+from ..common.names import is_name
 from ..common.words import counted
-from .files import atomic_path
-from .names import is_name
 from .origins import DIGEST
 from .vector import DIM, Perceptions
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .detection import overlap
 from .engines import Faces
+from .landmarks.boxes import overlap
 
 OVERLAP = 0.15  # intersection over union that the boxes of one face in two pictures must have
 PATIENCE = 25  # pictures for which a face that is not seen is remembered: about a second of video

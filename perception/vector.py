@@ -83,7 +83,7 @@ class Perception:
     image_size: tuple[int, int]  # (height, width) of the picture, in pixels
     frame: int  # which picture of the batch, from 0
     box: tuple[float, float, float, float]  # left, top, right, bottom in pixels
-    score: float  # how sure the detector is, above 0 up to 1; 0: not seen but filled in (perception/sequences.py)
+    score: float  # how sure the detector is, above 0 up to 1; 0: not seen but filled in (perception/sequences/run.py)
     track: int  # the same number for the same face in the pictures of a sequence, from 0
 
     @property

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..common import threads
-from ..perception.files import atomic_path
+from ..common.files import atomic_path
 from ..perception.vector import Perceptions, validate
 from .checkpoint_file import METADATA_KEY, SUFFIXES, CheckpointError, Content, read
 from .network import Architecture, ProjectionNetwork
@@ -55,7 +55,7 @@ class Checkpoint:
     network: ProjectionNetwork
     metadata: Metadata
     neutral: Tensor  # (W,) float32: where a neutral face projects to
-    fingerprint: Tensor | None = None  # (F,) the encoder's, of the space's widths (training/encoders.py), where known
+    fingerprint: Tensor | None = None  # (F,) the encoder's (training/encoders/base.py), of the space's widths
     prompt_vectors: Tensor | None = None  # (P, W) float32: the targets of `metadata.prompts`
 
     @property

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from ..common import threads
 from ..common.words import counted
-from ..perception.editing import edit
-from ..perception.expression import ExpressionModel
+from ..perception.editing.edit import edit
+from ..perception.emotions.expression import ExpressionModel
 from ..perception.vector import DIM, Perceptions, validate
 from .checkpoint import Metadata
 from .checkpoint_file import CheckpointError

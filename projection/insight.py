@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..perception.expression import RELATIVE
-from ..perception.joining import AND
+from ..perception.editing.join import AND
+from ..perception.emotions.expression import RELATIVE
 from ..perception.vector import Perceptions
 from .checkpoint import Checkpoint
 from .conditioning import not_bos, typical_length

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from ..perception.canvas import Canvas, cut, wrapped
-from ..perception.panels import BRIGHT, DIM
+from ..common.canvas import Canvas, cut, wrapped
+from ..perception.drawing.panels import BRIGHT, DIM
 from .insight import Similarity
 
 WIDTH, MARGIN = 1024, 24

@@ -31,7 +31,7 @@ NEEDED = {
     "SECURITY.md",
     "nodes/__init__.py",
     "training/__main__.py",
-    "training/templates.json",
+    "training/prompts/templates.json",
     "perception/weights/face_mesh.safetensors",
     "projection/checkpoints/README.md",
     "workflows/face_to_expression.json",

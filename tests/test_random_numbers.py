@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch._dynamo  # optimizers import it, and it is confused by functions that are others meanwhile
 
-from perception_clip.perception.expression import ExpressionModel
+from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.vector import Perceptions
 from perception_clip.projection.foreign import ForeignCheckpoint

@@ -24,9 +24,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from perception_clip.perception import weight_files
-from perception_clip.perception.blazeface import BlazeFace
-from perception_clip.perception.blazeface_full_range import INPUT_SIZE, BlazeFaceFullRange
-from perception_clip.perception.face_mesh import FaceMesh
+from perception_clip.perception.landmarks.blazeface import BlazeFace
+from perception_clip.perception.landmarks.blazeface_full_range import INPUT_SIZE, BlazeFaceFullRange
+from perception_clip.perception.landmarks.face_mesh import FaceMesh
 
 State = dict[str, Tensor]
 FOLDER = "mediapipe/modules"

@@ -23,35 +23,35 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from perception_clip.perception.arithmetic import add_difference
-from perception_clip.perception.canvas import BACKGROUND, Canvas
-from perception_clip.perception.contact_sheet import contact_sheet
-from perception_clip.perception.drawing import Overlay, draw_batch
-from perception_clip.perception.editing import edit
-from perception_clip.perception.expression import ExpressionModel
-from perception_clip.perception.joining import join
-from perception_clip.perception.panels import BRIGHT, DIM
+from perception_clip.common.canvas import BACKGROUND, Canvas
+from perception_clip.perception.drawing.contact_sheet import contact_sheet
+from perception_clip.perception.drawing.overlay import Overlay, draw_batch
+from perception_clip.perception.drawing.panels import BRIGHT, DIM
+from perception_clip.perception.editing.arithmetic import add_difference
+from perception_clip.perception.editing.edit import edit
+from perception_clip.perception.editing.join import join
+from perception_clip.perception.editing.schedule import spread
+from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.pose import AXES, head_pose
-from perception_clip.perception.scheduling import spread
-from perception_clip.perception.sequences import perceive_video
+from perception_clip.perception.sequences.run import perceive_video
+from perception_clip.perception.sequences.videos import VideoInMemory
 from perception_clip.perception.storage import load, save
 from perception_clip.perception.vector import EMOTIONS, Perceptions
-from perception_clip.perception.videos import VideoInMemory
 from perception_clip.projection.conditioning import MODES, inject
 from perception_clip.projection.insight import lengths, nearest, warnings
 from perception_clip.projection.insight_picture import insight_picture
 from perception_clip.projection.mixing import weights
-from perception_clip.training.demo import PROMPT, sample_photos
-from perception_clip.training.encoders import fingerprint
+from perception_clip.training.commands.demo_run import PROMPT, sample_photos
+from perception_clip.training.dataset.npz import Dataset
+from perception_clip.training.dataset.store import Store
+from perception_clip.training.encoders.base import fingerprint
+from perception_clip.training.encoders.random_weights import random_encoder
 from perception_clip.training.fitting import Fitted, fit
+from perception_clip.training.inspection.mean_faces import mean_faces
 from perception_clip.training.learning.settings import STARTER_EPOCHS, Settings
-from perception_clip.training.mean_faces import mean_faces
-from perception_clip.training.npz import Dataset
-from perception_clip.training.random_clip import random_encoder
-from perception_clip.training.reporting.progress_picture import curve_picture, result_picture
+from perception_clip.training.reports.node_picture import curve_picture, result_picture
 from perception_clip.training.starter import sample_dataset
-from perception_clip.training.store import Store
 
 DOCS = Path(__file__).resolve().parents[1] / "web" / "docs"
 NODE = "PerceptionClip_"

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from perception_clip.perception.expression import ExpressionModel
+from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.topology import CLOSED_LINES, mesh_lines
 
 WEB = Path(__file__).resolve().parents[1] / "web"

@@ -17,16 +17,16 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from perception_clip.perception.drawing import draw_batch
-from perception_clip.perception.editing import edit
-from perception_clip.perception.expression import ExpressionModel
-from perception_clip.perception.joining import join
-from perception_clip.perception.panels import COLOURS
+from perception_clip.perception.drawing.overlay import draw_batch
+from perception_clip.perception.drawing.panels import COLOURS
+from perception_clip.perception.editing.edit import edit
+from perception_clip.perception.editing.join import join
+from perception_clip.perception.editing.schedule import spread
+from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.pipeline import PerceptionPipeline
-from perception_clip.perception.scheduling import spread
 from perception_clip.perception.topology import CLOSED_LINES, OPEN_LINES, mesh_lines
 from perception_clip.perception.vector import EMOTIONS, Perceptions
-from perception_clip.training.demo import sample_photos
+from perception_clip.training.commands.demo_run import sample_photos
 
 ROOT = Path(__file__).resolve().parents[1]
 HEIGHT = 480  # of the README's picture

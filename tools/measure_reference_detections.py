@@ -19,8 +19,8 @@ from matplotlib import cbook
 from PIL import Image
 from skimage import data
 
-from perception_clip.perception.blazeface_full_range import INPUT_SIZE
-from perception_clip.perception.detection import letterbox
+from perception_clip.perception.landmarks.blazeface_full_range import INPUT_SIZE
+from perception_clip.perception.landmarks.boxes import letterbox
 
 MEMBER = "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite"
 OUT = Path(__file__).resolve().parents[1] / "tests" / "perception" / "reference_detections.npz"

@@ -5,8 +5,8 @@
 
 The data file holds `landmarks` (N, 478, 3) in MediaPipe's image coordinates, `label` (N,), one of the seven
 emotion names (others are dropped), and `image_size` (N, 2), (height, width) in pixels. The same file gives the
-same bytes on the same machine with as many threads, in about a minute. perception/expression.py says what the model is,
-expression_estimation.py beside this file how its numbers are estimated, action_units.py what is known without
+same bytes on the same machine with as many threads, in about a minute. perception/emotions/expression.py says what the
+model is, expression_estimation.py beside this file how its numbers are estimated, action_units.py what is known without
 photos. benchmarks/expression.py judges it.
 """
 
@@ -23,8 +23,8 @@ from expression_estimation import FOLDS, Photos, class_weights, fit, folds, load
 from safetensors.torch import save
 from torch import Tensor
 
-from perception_clip.perception.expression import BUNDLED, ExpressionModel
-from perception_clip.perception.files import atomic_path
+from perception_clip.common.files import atomic_path
+from perception_clip.perception.emotions.expression import BUNDLED, ExpressionModel
 from perception_clip.perception.vector import EMOTIONS
 
 MEANINGFUL = {f.name for f in fields(ExpressionModel)} - {"identity"}

@@ -15,26 +15,26 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError
+from ..common.files import atomic_path
 from ..common.words import counted
-from ..perception.expression import ExpressionModel
-from ..perception.files import atomic_path
+from ..perception.emotions.expression import ExpressionModel
 from ..perception.vector import NEUTRAL, split
 from ..projection.checkpoint import BEST, Checkpoint, Metadata, save
 from ..projection.network import ProjectionNetwork
 from ..projection.spaces import SPACES
-from .judging.evaluation import Evaluation, evaluate
-from .judging.verdict import BEFORE, Verdict, all_metrics, verdict
+from .dataset.npz import Dataset, content_hash
+from .evaluation.evaluation import Evaluation, evaluate
+from .evaluation.verdict import BEFORE, Verdict, all_metrics, verdict
 from .learning.data import CHUNK, TrainingData, of_dataset, sample
 from .learning.processes import ALONE, Processes
 from .learning.run import Epoch, best_epoch
 from .learning.settings import Settings
 from .learning.split import HELD_OUT, Split, split_rows
+from .learning.state import STATE_FILE, StateFile
 from .learning.trainer import train
-from .learning.training_state import STATE_FILE, StateFile
-from .npz import Dataset, content_hash
-from .reporting.training_report import write_training_report
+from .reports.tensorboard import tensorboard_log
+from .reports.training_report import write_training_report
 from .starter import is_sampled
-from .tensorboard_log import tensorboard_log
 
 METRICS_FILE = "metrics.json"
 ORIGINS = ("encoder", "landmarker", "emotion_model")  # what a checkpoint takes over from its dataset's meta

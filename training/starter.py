@@ -6,13 +6,13 @@ import numpy as np
 import torch
 
 from ..common.words import counted
-from ..perception.expression import ExpressionModel
+from ..perception.emotions.expression import ExpressionModel
 from ..perception.vector import EMOTIONS, pack
 from ..projection.insight import SAMPLED
-from .encoders import TextEncoder, fingerprint
+from .dataset.npz import SPACE, Dataset
+from .encoders.base import TextEncoder, fingerprint
 from .learning.settings import STARTER_SAMPLES
-from .npz import SPACE, Dataset
-from .starter_prompts import STRONGEST, prompt_at
+from .prompts.strengths import STRONGEST, prompt_at
 
 
 def is_sampled(dataset: Dataset) -> bool:

@@ -10,7 +10,7 @@ from PIL import ImageFont
 
 from perception_clip.common import fonts
 from perception_clip.common.fonts import font_for, lacking
-from perception_clip.perception.panels import letters
+from perception_clip.perception.drawing.panels import letters
 
 JAPANESE, CHINESE = "笑顔の人", "一个微笑的人"
 BOXES = "some letters of prompts are drawn as boxes, as no font on this system has them; install one"

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from perception_clip.perception.panels import COLOURS
-from perception_clip.training.inspection import inspect_file
-from perception_clip.training.store import Store
+from perception_clip.perception.drawing.panels import COLOURS
+from perception_clip.training.dataset.store import Store
+from perception_clip.training.inspection.checks import inspect_file
 
 from .conftest import Collect
 from .server import Graph, Host

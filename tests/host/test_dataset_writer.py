@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from perception_clip.perception.panels import COLOURS
+from perception_clip.perception.drawing.panels import COLOURS
 from perception_clip.perception.vector import EMOTIONS
-from perception_clip.training.samples import Samples
-from perception_clip.training.store import Store
+from perception_clip.training.dataset.samples import Samples
+from perception_clip.training.dataset.store import Store
 
 from .conftest import Collect
 from .server import Graph, Host
@@ -307,7 +307,7 @@ def test_text_vectors_are_those_of_the_command_line(host: Host, collect: Collect
     host.training("export", host.datasets / "compare.db", "--out", npz)
     with np.load(npz, allow_pickle=False) as data:
         ours = data["clip_embeddings"][0]
-    from perception_clip.training.encoders import load_encoder
+    from perception_clip.training.encoders.base import load_encoder
 
     tokenizer = host.checkout / "comfy" / "sd1_tokenizer"
     encoder = load_encoder(str(host.base / "models" / "checkpoints" / weights), device="cpu", tokenizer=str(tokenizer))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perception_clip.perception.videos import Video
+from perception_clip.perception.sequences.videos import Video
 
 from .server import Graph, Host
 from .test_face_perception import perceive, photo, repeated, with_gap

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from perception_clip.perception.selection import ORDERS
-from perception_clip.perception.videos import Frame, Video, write_video
+from perception_clip.perception.sequences.videos import Frame, Video, write_video
 
 from .server import Graph, Host
 from .websocket import listen

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from perception_clip.training.store import Store
+from perception_clip.training.dataset.store import Store
 
 from .conftest import Collect
 from .server import Host

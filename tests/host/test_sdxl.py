@@ -10,10 +10,10 @@ import torch
 
 from perception_clip.projection.checkpoint import load
 from perception_clip.projection.spaces import SDXL
-from perception_clip.training.encoders import load_encoder
-from perception_clip.training.samples import Samples
+from perception_clip.training.dataset.samples import Samples
+from perception_clip.training.dataset.store import Store
+from perception_clip.training.encoders.base import load_encoder
 from perception_clip.training.starter import sample_dataset
-from perception_clip.training.store import Store
 
 from .server import Graph, Host
 from .test_projection import conditioning, steering

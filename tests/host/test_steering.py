@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from perception_clip.perception.choice import FACES
 from perception_clip.projection.checkpoint import Checkpoint, Metadata, save
+from perception_clip.projection.choice import FACES
 from perception_clip.projection.conditioning import MODES
 from perception_clip.projection.features import FaceFeatures
 from perception_clip.projection.network import Architecture, ProjectionNetwork

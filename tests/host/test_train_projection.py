@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from perception_clip.perception.expression import ExpressionModel
+from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.vector import EMOTIONS, pack
 from perception_clip.projection.checkpoint import load
-from perception_clip.training.npz import content_hash
-from perception_clip.training.opening import opened
-from perception_clip.training.store import Store
+from perception_clip.training.dataset.npz import content_hash
+from perception_clip.training.dataset.opening import opened
+from perception_clip.training.dataset.store import Store
 
 from .server import Graph, Host
 from .websocket import listen, text_on_node

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from perception_clip.perception.expression import ExpressionModel
+from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.vector import Perceptions, bounding_boxes, pack
 
 MODEL = ExpressionModel.load()

@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from perception_clip.perception.arithmetic import add_difference
-from perception_clip.perception.editing import edit, mix
-from perception_clip.perception.expression import ExpressionModel
-from perception_clip.perception.joining import join
-from perception_clip.perception.missing import fill
+from perception_clip.perception.editing.arithmetic import add_difference
+from perception_clip.perception.editing.edit import edit, mix
+from perception_clip.perception.editing.join import join
+from perception_clip.perception.editing.schedule import spread
+from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.origins import as_texts, derived, of_picture, unknown
 from perception_clip.perception.pipeline import PerceptionPipeline
-from perception_clip.perception.scheduling import spread
 from perception_clip.perception.selection import Selection
-from perception_clip.perception.smoothing import smooth
+from perception_clip.perception.sequences.missing import fill
+from perception_clip.perception.sequences.smoothing import smooth
 from perception_clip.perception.vector import Perceptions
 
 from .reference_faces import reference_faces

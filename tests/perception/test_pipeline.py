@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.engines import Faces
-from perception_clip.perception.expression import ExpressionModel
 from perception_clip.perception.pictures import PictureError
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.vector import EMOTIONS

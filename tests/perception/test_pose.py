@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from perception_clip.perception.alignment import normalised
-from perception_clip.perception.expression import ExpressionModel, rotations
+from perception_clip.perception.emotions.expression import ExpressionModel, rotations
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.pose import AXES, angles, head_pose
 from perception_clip.perception.vector import Perceptions

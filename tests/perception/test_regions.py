@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from perception_clip.perception import blazeface, regions, topology
-from perception_clip.perception.detection import letterbox
-from perception_clip.perception.detectors import load
-from perception_clip.perception.landmarker import BundledLandmarker
+from perception_clip.perception import regions, topology
+from perception_clip.perception.landmarks import blazeface
+from perception_clip.perception.landmarks.boxes import letterbox
+from perception_clip.perception.landmarks.bundled import BundledLandmarker
+from perception_clip.perception.landmarks.detectors import load
 from perception_clip.perception.weight_files import FOLDER
 
 PAIRS = {

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from perception_clip.perception import storage
-from perception_clip.perception.expression import ExpressionModel
+from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.storage import METADATA_KEY, PerceptionFileError, find, load, path_of, save, unused
 from perception_clip.perception.vector import Perceptions, bounding_boxes, pack
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from perception_clip.perception import weight_files
-from perception_clip.perception.blazeface import BlazeFace
-from perception_clip.perception.landmarker import BundledLandmarker
+from perception_clip.perception.landmarks.blazeface import BlazeFace
+from perception_clip.perception.landmarks.bundled import BundledLandmarker
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_fill_leaves_a_network_ready_for_inference() -> None:
 
 def test_importing_the_landmarker_loads_no_weights() -> None:
     code = (
-        "import sys, perception_clip.perception.landmarker\n"
+        "import sys, perception_clip.perception.landmarks.bundled\n"
         "assert not [m for m in ('safetensors', 'transformers', 'PIL', 'mediapipe', 'cv2') if m in sys.modules]"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

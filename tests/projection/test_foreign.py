@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from perception_clip.perception.expression import ExpressionModel
+from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.origins import unknown
 from perception_clip.perception.vector import EMOTIONS, Perceptions, pack
 from perception_clip.projection import checkpoint

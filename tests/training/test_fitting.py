@@ -13,11 +13,11 @@ from perception_clip.common.errors import InputError
 from perception_clip.projection.checkpoint import Checkpoint, load
 from perception_clip.projection.spaces import SDXL
 from perception_clip.training import fitting
-from perception_clip.training.encoders import fingerprint, load_encoder
+from perception_clip.training.dataset.npz import Dataset, content_hash
+from perception_clip.training.encoders.base import fingerprint, load_encoder
 from perception_clip.training.fitting import fit, held_out
 from perception_clip.training.learning.run import Epoch
 from perception_clip.training.learning.settings import Settings
-from perception_clip.training.npz import Dataset, content_hash
 from perception_clip.training.starter import sample_dataset
 
 PICTURES = ["confusion", "emotions", "learning_curves", "map", "prompts", "regions", "scores", "worst"]

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from perception_clip.perception.videos import Frame, write_video
+from perception_clip.perception.sequences.videos import Frame, write_video
 from perception_clip.projection.checkpoint import load as load_checkpoint
-from perception_clip.training import clip_tokenizer
 from perception_clip.training.cli import main
-from perception_clip.training.store import Store
+from perception_clip.training.dataset.store import Store
+from perception_clip.training.encoders import clip_tokenizer
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "training.md"
 SD15 = "your_sd15.safetensors"

@@ -13,22 +13,22 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ...common.errors import InputError
+from ...common.files import atomic_path
 from ...common.words import counted
-from ...perception.files import atomic_path
-from ..arguments import add_device_argument, add_encoder_arguments, positive
-from ..build import BATCH, WORKERS, BuildSummary, Progress, build
-from ..encoders import KnownPrompts, TextEncoder, load_encoder
-from ..items import Listing
-from ..npz import export
-from ..outputs import check_suffix
-from ..perceiving import add_perception_arguments, finding, pipeline_of
-from ..prompts import Templates
-from ..reading import Plan
-from ..rows import open_rows
-from ..sharding import Job, build_shards
+from ..building.build import BATCH, WORKERS, BuildSummary, Progress, build
+from ..building.item_reader import Plan
+from ..building.ray_shards import Job, build_shards
+from ..dataset.copying import copy_samples, reencode
+from ..dataset.npz import export
+from ..dataset.outputs import check_suffix
+from ..dataset.rows import open_rows
+from ..dataset.store import Store
+from ..encoders.base import KnownPrompts, TextEncoder, load_encoder
+from ..prompts.templates import Templates
 from ..sources import DATASET, FORMATS, detect, find_items
-from ..store import Store
-from ..transfer import copy_samples, reencode
+from ..sources.items import Listing
+from .options import add_device_argument, add_encoder_arguments, positive
+from .perception_options import add_perception_arguments, finding, pipeline_of
 
 LISTED = 10  # skipped files named in the summary
 SKIPPED_FILE = "skipped.csv"
@@ -60,7 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     prompts.add_argument("--label", default="", help="what all pictures are called, as happy: prompts are made from it")
     prompts.add_argument(
-        "--templates", type=Path, metavar="FILE", help="your own prompt templates (default: training/templates.json)"
+        "--templates",
+        type=Path,
+        metavar="FILE",
+        help="your own prompt templates (default: training/prompts/templates.json)",
     )
     prompts.add_argument(
         "--prompts-per-picture",

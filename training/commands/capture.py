@@ -10,17 +10,17 @@ from pathlib import Path
 
 from ...common.errors import InputError
 from ...common.words import counted
-from ...perception.detectors import FOR_VIDEOS
-from ...perception.videos import Frame, Video
-from ..arguments import add_device_argument, add_encoder_arguments, positive
-from ..capture import NO_FACE, Limits, Look, Recorder, record
-from ..capture_opencv import Camera, Window, check_window, paced
-from ..capture_session import CaptureError, Session, Timing, read_prompts, summary
-from ..capture_view import View
-from ..encoders import load_encoder
-from ..media import VideoFile
-from ..perceiving import add_perception_arguments, pipeline_of
-from ..store import Store
+from ...perception.landmarks.detectors import FOR_VIDEOS
+from ...perception.sequences.videos import Frame, Video
+from ..capture.camera import Camera, Window, check_window, paced
+from ..capture.recorder import NO_FACE, Limits, Look, Recorder, record
+from ..capture.session import CaptureError, Session, Timing, read_prompts, summary
+from ..capture.view import View
+from ..dataset.store import Store
+from ..encoders.base import load_encoder
+from ..sources.media import VideoFile
+from .options import add_device_argument, add_encoder_arguments, positive
+from .perception_options import add_perception_arguments, pipeline_of
 
 Show = Callable[[Frame, Look, Session], str]
 

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 from ...perception.pictures import read_picture
-from ..arguments import add_sd15_encoder_arguments, add_training_arguments, positive, settings_of
-from ..demo import Photo, run_demo, sample_photos
-from ..encoders import load_encoder
+from ..encoders.base import load_encoder
 from ..learning.settings import STARTER_EPOCHS, STARTER_SAMPLES
+from .demo_run import Photo, run_demo, sample_photos
+from .options import add_sd15_encoder_arguments, add_training_arguments, positive, settings_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

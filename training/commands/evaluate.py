@@ -9,13 +9,13 @@ from pathlib import Path
 from ...common.errors import InputError
 from ...projection.checkpoint import BEST, DEFAULT_FOLDER, Checkpoint
 from ...projection.checkpoint import load as load_checkpoint
+from ..dataset.npz import content_hash
+from ..dataset.opening import opened
+from ..evaluation.evaluation import evaluate
+from ..evaluation.verdict import all_metrics, verdict
 from ..fitting import held_out, write_json
-from ..judging.evaluation import evaluate
-from ..judging.verdict import all_metrics, verdict
 from ..learning.data import of_dataset
 from ..learning.split import HELD_OUT
-from ..npz import content_hash
-from ..opening import opened
 from ..starter import is_sampled
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ...common.errors import InputError
 from ...common.words import counted
-from ..npz import export
-from ..parquet import export_parquet
-from ..store import Store
+from ..dataset.npz import export
+from ..dataset.parquet import export_parquet
+from ..dataset.store import Store
 
 WRITERS: dict[str, Callable[[Store, Path], int]] = {".npz": export, ".parquet": export_parquet}  # by suffix
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ...common.errors import InputError
 from ...common.words import counted
-from ..filtering import Conditions, judge
-from ..outputs import OUT_HELP, open_output
-from ..rows import open_rows
-from ..samples import SPLITS
-from ..transfer import copy_samples
+from ..dataset.copying import copy_samples
+from ..dataset.outputs import OUT_HELP, open_output
+from ..dataset.rows import open_rows
+from ..dataset.samples import SPLITS
+from ..inspection.filtering import Conditions, judge
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ...common.errors import InputError
 from ...common.words import counted
-from ..npz import import_npz
-from ..store import Store
+from ..dataset.npz import import_npz
+from ..dataset.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..inspection import inspect_survey
-from ..rows import open_rows, versions_of
-from ..survey import survey
+from ..dataset.rows import open_rows, versions_of
+from ..inspection.checks import inspect_survey
+from ..inspection.survey import survey
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if options.report is not None:
-        from ..report import require_matplotlib, write_report
+        from ..reports.dataset_report import require_matplotlib, write_report
 
         require_matplotlib()
     with open_rows(options.file) as rows, tqdm(total=len(rows), desc="reading", unit="sample", leave=False) as bar:

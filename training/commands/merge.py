@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from ...common.words import counted
-from ..merging import merge
-from ..outputs import OUT_HELP, open_output
+from ..dataset.merging import merge
+from ..dataset.outputs import OUT_HELP, open_output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

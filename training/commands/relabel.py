@@ -8,12 +8,12 @@ from pathlib import Path
 
 from ...common.errors import InputError
 from ...common.words import counted
-from ..arguments import add_device_argument, add_encoder_arguments, positive
-from ..encoders import load_encoder
-from ..outputs import OUT_HELP, open_output
-from ..prompts import Templates
-from ..relabelling import Relabelling, pair_up, read_map, relabel, relabel_anew
-from ..rows import open_rows
+from ..dataset.outputs import OUT_HELP, open_output
+from ..dataset.relabelling import Relabelling, pair_up, read_map, relabel, relabel_anew
+from ..dataset.rows import open_rows
+from ..encoders.base import load_encoder
+from ..prompts.templates import Templates
+from .options import add_device_argument, add_encoder_arguments, positive
 
 SHIPPED = "shipped"
 

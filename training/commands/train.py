@@ -9,12 +9,12 @@ from pathlib import Path
 from ...common.words import counted
 from ...projection.checkpoint import load as load_checkpoint
 from ...projection.spaces import SD15, SPACES
-from ..arguments import add_resume_argument, add_training_arguments, settings_of
-from ..console import print_result, progress_bar
+from ..dataset.opening import opened
 from ..fitting import assist, fit
 from ..learning.processes import joined
-from ..opening import opened
-from ..stopping import stop_on_signals
+from .options import add_resume_argument, add_training_arguments, settings_of
+from .stopping import stop_on_signals
+from .terminal import print_result, progress_bar
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,9 +13,9 @@ from torch import Tensor
 from ...common.errors import InputError
 from ...projection.checkpoint import SQUARE
 from ...projection.spaces import SD15, SPACES
-from ..mapped import forget
-from ..npz import Dataset
-from ..samples import EXTRAS
+from ..dataset.mapped import forget
+from ..dataset.npz import Dataset
+from ..dataset.samples import EXTRAS
 
 CHUNK = 4096  # rows copied from the disk in one step …
 PICKED = 128  # … and rows from here and there: the system may map a megabyte around each

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from ...common.words import counted
-from ..samples import SPLITS
+from ..dataset.samples import SPLITS
 
 HELD_OUT = 0.2  # share of the groups: half of them choose when to stop, half judge the result
 FREE = -1  # a group without a hint

@@ -19,8 +19,8 @@ from .run import Epoch, Run, validate
 from .settings import Settings
 from .split import Split
 from .start import new_network, seed_of
+from .state import StateFile
 from .table import Table, make_table
-from .training_state import StateFile
 
 WARM_UP = 0.02  # share of the steps in which the learning rate rises
 LONGEST_STEP = 1.0  # norm of a gradient that is not shortened

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..items import Item, Listing, SourceError
 from .captions import list_captions
 from .csv_table import list_csv
 from .detection import detect as detect
 from .fer2013 import list_fer2013
+from .items import Item, Listing, SourceError
 from .jsonl_table import list_jsonl
 from .labels import list_labels
 from .ravdess import list_ravdess

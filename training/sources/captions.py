@@ -6,9 +6,9 @@ import re
 from collections import defaultdict
 from pathlib import Path, PurePath
 
-from ..items import Item, Listing, SourceError
-from ..media import media_of
 from .files import Parts, Tree, is_media, printable, unread, walk
+from .items import Item, Listing, SourceError
+from .media import media_of
 
 SUFFIXES = (".txt", ".caption")  # the first that is there counts
 LONGEST = 1 << 16  # bytes

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ...common.words import counted
-from ..items import Listing, SourceError
+from .items import Listing, SourceError
 from .rows import LABEL, LONGEST_ROW, PATH, PROMPT, Rows
 
 

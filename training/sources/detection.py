@@ -6,10 +6,10 @@ from collections import Counter
 from pathlib import Path, PurePath
 
 from ...common.words import counted
-from ..items import SourceError
 from .captions import captions_of, has_caption, repeated_name
 from .fer2013 import is_fer2013_csv, is_split_folder
 from .files import Parts, Tree, are_frames, is_media, printable, walk
+from .items import SourceError
 from .ravdess import is_take
 
 DATASETS = frozenset({".db", ".npz"})

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from ...common.words import counted
 from ...perception.vector import EMOTIONS
-from ..items import Item, Listing, SourceError
 from .files import Parts, Tree, walk
+from .items import Item, Listing, SourceError
 from .labels import labelled
 from .pixels import SIDE, PixelRow
 from .splits import part_of

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path, PurePath
 
-from ..media import PICTURES, VIDEOS, FrameFolder, is_picture
+from .media import PICTURES, VIDEOS, FrameFolder, is_picture
 
 Parts = tuple[str, ...]  # a path below a folder: its names, from the top
 

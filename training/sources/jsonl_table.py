@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..items import Listing, SourceError
+from .items import Listing, SourceError
 from .rows import LONGEST_ROW, PROMPT, Rows
 
 

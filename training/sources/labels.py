@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from ..items import Item, Listing, SourceError
-from ..media import FrameFolder, Media, is_picture, media_of
 from .files import Parts, Tree, are_frames, in_order, is_media, printable, unread, walk
+from .items import Item, Listing, SourceError
+from .media import FrameFolder, Media, is_picture, media_of
 from .splits import part_of
 
 

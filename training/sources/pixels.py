@@ -11,7 +11,7 @@ import torch
 
 from ...common.words import counted
 from ...perception.pictures import PictureError
-from ...perception.videos import Frame
+from ...perception.sequences.videos import Frame
 
 SIDE = 48  # FER2013's pictures are 48 × 48, grey
 

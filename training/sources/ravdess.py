@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from ...common.words import counted
-from ..items import Item, Listing, SourceError
-from ..media import VideoFile, is_video
 from .files import Parts, Tree, unread, walk
+from .items import Item, Listing, SourceError
+from .media import VideoFile, is_video
 
 EMOTIONS = {
     "01": "neutral",

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
 
-from ..items import Item, Listing, SourceError
-from ..media import Media, media_of
 from .files import frame_folder, is_file, is_folder, is_media, unread
+from .items import Item, Listing, SourceError
+from .media import Media, media_of
 from .splits import part_of
 
 PATH, PROMPT, LABEL, GROUP, SPLIT = "path", "prompt", "label", "group", "split"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..items import Item, Listing, SourceError
-from ..media import media_of
 from .files import frame_folder, is_media, printable, unread
+from .items import Item, Listing, SourceError
+from .media import media_of
 
 
 def list_frames(folder: Path) -> Listing:

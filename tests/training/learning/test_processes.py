@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from perception_clip.training.cli import main
+from perception_clip.training.dataset.npz import Dataset, save
 from perception_clip.training.learning.data import TrainingData
 from perception_clip.training.learning.processes import ALONE, Processes, joined
 from perception_clip.training.learning.settings import Settings
-from perception_clip.training.npz import Dataset, save
 
 ROOT = Path(__file__).resolve().parents[3]
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "training")

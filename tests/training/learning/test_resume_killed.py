@@ -16,8 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from perception_clip.training.dataset.npz import Dataset, save
 from perception_clip.training.learning.data import TrainingData
-from perception_clip.training.npz import Dataset, save
 
 from .forking import Forks, forks
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from perception_clip.projection.checkpoint import Checkpoint, Metadata
-from perception_clip.training.judging.evaluation import Evaluation, evaluate
+from perception_clip.training.evaluation.evaluation import Evaluation, evaluate
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.run import Epoch
 from perception_clip.training.learning.settings import Settings
 from perception_clip.training.learning.split import Split, split_rows
+from perception_clip.training.learning.state import StateFile
 from perception_clip.training.learning.trainer import Trained, train
-from perception_clip.training.learning.training_state import StateFile
 
 QUICK = Settings(epochs=8, size="small")
 

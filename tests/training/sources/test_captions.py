@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception_clip.training.items import Item, SourceError
-from perception_clip.training.media import PictureFile, VideoFile
 from perception_clip.training.sources.captions import LONGEST, list_captions, repeated_name
+from perception_clip.training.sources.items import Item, SourceError
+from perception_clip.training.sources.media import PictureFile, VideoFile
 
 Touch = Callable[..., None]
 Write = Callable[..., Path]

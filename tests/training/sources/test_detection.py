@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception_clip.training.items import SourceError
 from perception_clip.training.sources import FORMATS, find_items
 from perception_clip.training.sources.detection import detect
+from perception_clip.training.sources.items import SourceError
 
 Touch = Callable[..., None]
 Write = Callable[..., Path]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception_clip.training.items import Item, SourceError
-from perception_clip.training.media import PictureFile
+from perception_clip.training.sources.items import Item, SourceError
 from perception_clip.training.sources.jsonl_table import list_jsonl
+from perception_clip.training.sources.media import PictureFile
 from perception_clip.training.sources.rows import LONGEST_ROW
 
 Touch = Callable[..., None]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from perception_clip.training.items import SourceError
-from perception_clip.training.media import FrameFolder, PictureFile, VideoFile
+from perception_clip.training.sources.items import SourceError
 from perception_clip.training.sources.labels import list_labels
+from perception_clip.training.sources.media import FrameFolder, PictureFile, VideoFile
 
 Touch = Callable[..., None]
 

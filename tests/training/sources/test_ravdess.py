@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perception_clip.training.items import Item, SourceError
-from perception_clip.training.media import VideoFile
+from perception_clip.training.sources.items import Item, SourceError
+from perception_clip.training.sources.media import VideoFile
 from perception_clip.training.sources.ravdess import Take, is_take, list_ravdess, parse
 
 Touch = Callable[..., None]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from perception_clip.training.items import SourceError
 from perception_clip.training.sources import FORMATS, find_items
+from perception_clip.training.sources.items import SourceError
 
 Touch = Callable[..., None]
 Write = Callable[..., Path]

@@ -1,0 +1,70 @@
+"""A dark picture to draw plots and lines of words on, with Pillow alone."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from PIL import Image, ImageDraw
+
+from ..perception.drawing.panels import Colour, text_width, write
+
+BACKGROUND = (18, 22, 30)
+ZOOM = 2  # lines are drawn so much larger, then reduced, so that they are smooth
+
+
+class Canvas:
+    """A dark picture. Lines and dots are kept until the end, as words go on top of them."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self._shapes = Image.new("RGB", (width * ZOOM, height * ZOOM), BACKGROUND)
+        self._draw = ImageDraw.Draw(self._shapes)
+        self._words: list[tuple[float, float, str, int, Colour, float]] = []
+
+    def line(self, points: Sequence[tuple[float, float]], colour: Colour, width: int) -> None:
+        """A line through points, `width` pixels wide."""
+        self._draw.line([(x * ZOOM, y * ZOOM) for x, y in points], colour, width * ZOOM, joint="curve")
+
+    def dot(self, x: float, y: float, radius: float, colour: Colour) -> None:
+        self._draw.ellipse([(a * ZOOM) for a in (x - radius, y - radius, x + radius, y + radius)], colour)
+
+    def write(self, x: float, y: float, words: str, text: int, colour: Colour, align: float = 0) -> None:
+        """Words around height y; x is their left end (`align` 0), middle (0.5) or right end (1)."""
+        self._words.append((x, y, words, text, colour, align))
+
+    def finished(self) -> Image.Image:
+        picture = self._shapes.reduce(ZOOM).convert("RGBA")
+        for x, y, words, text, colour, align in self._words:
+            write(picture, x, y, words, text, colour, align)
+        return picture.convert("RGB")
+
+
+def wrapped(words: str, text: int, width: float) -> Iterator[str]:
+    """Lines of up to so many pixels; a word that is longer is cut, and Latin letters lose accents."""
+    line = ""
+    for word in "".join(
+        mark if mark.isprintable() else " " for mark in map(_plain, unicodedata.normalize("NFC", words))
+    ).split():
+        longer = f"{line} {word}".lstrip()
+        if line and text_width(longer, text) > width:
+            yield cut(line, text, width)
+            longer = word
+        line = longer
+    yield cut(line, text, width)
+
+
+def _plain(letter: str) -> str:
+    """A Latin letter without its accent, which few fonts have on every letter; others as they are."""
+    base = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
+    return base if base.isascii() else letter
+
+
+def cut(words: str, text: int, width: float) -> str:
+    """The words, or as many letters of them as fit with three dots into so many pixels."""
+    if text_width(words, text) <= width:
+        return words
+    end = len(words)
+    while end and text_width(f"{words[:end]}…", text) > width:
+        end -= 1
+    return f"{words[:end].rstrip()}…"

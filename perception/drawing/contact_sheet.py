@@ -1,0 +1,130 @@
+"""Faces drawn from their numbers alone, without a picture, side by side with a caption each."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from itertools import count
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...common.words import counted
+from ..alignment import true_proportions
+from ..vector import EMOTIONS, split, validate
+from . import panels
+from .sketch import Sketch, stamp
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]  # (H, W, 3)
+
+SIDE = 240  # pixels: the square that a face is drawn in
+FILLED = 0.8  # of the square, by the face's larger extent
+TEXT = 19  # height of the letters, pixels: still read when three columns are shown at half their size
+LINE = 26  # pixels from a caption's line to the next
+LINES = 3  # of a caption, at most
+LONGEST = 300  # characters of a caption that are looked at; fewer fit
+GAP = 12  # pixels around the faces and between them
+BACKGROUND = (18, 22, 30)
+NOTHING = "no face"
+
+
+def contact_sheet(vectors: Tensor, image_sizes: Tensor, captions: Sequence[str], columns: int = 3) -> Tensor:
+    """Draw faces in rows: each with its landmarks as large as fits, its strongest emotion and its caption.
+
+    Args:
+        vectors: (N, 1441) perceptions. Without any, the sheet says so.
+        image_sizes: (N, 2) height and width of their pictures in pixels; zeros where they are unknown, and then
+            the picture counts as square.
+        captions: N texts; what does not fit on `LINES` lines is cut off.
+        columns: at most this many faces in a row.
+
+    Returns (H, W, 3) uint8. Raises ValueError for perceptions that are not valid, or another number of captions.
+    """
+    faces = validate(vectors)
+    if len(captions) != len(faces):
+        raise ValueError(
+            f"{counted(len(faces), 'face')} came with {counted(len(captions), 'caption')}; give one for each"
+        )
+    if not len(faces):
+        return _nothing()
+    landmarks, emotions = split(faces)
+    points = true_proportions(landmarks, torch.as_tensor(image_sizes).clamp_min(1))[..., :2].double().numpy()
+    texts = [wrap(caption, SIDE) for caption in captions]
+    width = min(len(faces), columns)
+    rows = -(-len(faces) // width)
+    emotion = panels.Panel((1.0, *[0.0] * (len(EMOTIONS) - 1)), TEXT, short=True).size[1]
+    height = SIDE + emotion + GAP + LINE * max(map(len, texts))
+    sheet = np.empty((GAP + rows * (height + GAP), GAP + width * (SIDE + GAP), 3), dtype=np.uint8)
+    sheet[:] = BACKGROUND
+    for index, shares in enumerate(emotions.tolist()):
+        row, column = divmod(index, width)
+        top, left = GAP + row * (height + GAP), GAP + column * (SIDE + GAP)
+        sketch = _sketch(points[index], tuple(shares))
+        sketch.draw(sheet[top : top + SIDE, left : left + SIDE], mesh=False)
+        panel = panels.Panel(sketch.emotions, TEXT, short=True).render()
+        stamp(sheet, panel, (left + (SIDE - panel.width) // 2, top + SIDE))
+        for line, words in enumerate(texts[index]):
+            mask = panels.letters(words, TEXT)
+            y = top + SIDE + emotion + GAP // 2 + line * LINE
+            _write(sheet, words, left + (SIDE - mask.width) // 2, y)
+    return torch.from_numpy(sheet)
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """A text as up to `LINES` lines of `width` pixels; words longer than a line are broken."""
+    lines: list[str] = []
+    rest = " ".join(_plain(text[:LONGEST]).split())
+    while rest:
+        if len(lines) == LINES - 1 or panels.text_width(rest, TEXT) <= width:
+            return [*lines, shorten(rest, width)]
+        fits = next(end for end in count(2) if panels.text_width(rest[:end], TEXT) > width) - 1
+        end = rest.rfind(" ", 1, fits + 1)
+        end = fits if end < 0 else end
+        lines.append(rest[:end])
+        rest = rest[end:].lstrip()
+    return lines
+
+
+def shorten(text: str, width: int) -> str:
+    """The text, or as much of it as fits into `width` pixels together with three dots."""
+    if panels.text_width(text, TEXT) <= width:
+        return text
+    end = len(text)
+    while end > 1 and panels.text_width(f"{text[:end]}…", TEXT) > width:
+        end -= 1
+    return f"{text[:end].rstrip()}…"
+
+
+def _plain(text: str) -> str:
+    """Letters without their accents, which the font has not."""
+    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+
+
+def _sketch(points: NDArray[np.float64], emotions: tuple[float, ...]) -> Sketch:
+    """Points (478, 2) in any unit → a face in the middle of a square of `SIDE` pixels."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    scale = FILLED * SIDE / max(float((high - low).max()), 1e-9)
+    placed = (points - (low + high) / 2) * scale + SIDE / 2
+    box = np.concatenate([placed.min(axis=0), placed.max(axis=0)])
+    return Sketch(placed, box, emotions, track=0, seen=True, size=(SIDE, SIDE))
+
+
+def _nothing() -> Tensor:
+    sheet = np.empty((2 * GAP + 2 * LINE, 2 * GAP + SIDE, 3), dtype=np.uint8)
+    sheet[:] = BACKGROUND
+    mask = panels.letters(NOTHING, TEXT)
+    _write(sheet, NOTHING, (sheet.shape[1] - mask.width) // 2, (sheet.shape[0] - mask.height) // 2)
+    return torch.from_numpy(sheet)
+
+
+def _write(sheet: Pixels, words: str, left: int, top: int) -> None:
+    """Words onto the sheet, as far as they are inside it."""
+    mask = np.asarray(panels.letters(words, TEXT))
+    part = sheet[top : top + mask.shape[0], left : left + mask.shape[1]]
+    opacity = mask[: part.shape[0], : part.shape[1], None] / np.float32(255)
+    part[:] = np.rint(part + (np.array(panels.BRIGHT) - part) * opacity).astype(np.uint8)

@@ -1,0 +1,116 @@
+"""Perceptions drawn onto their pictures: landmarks, a frame around each face, and a bar for each emotion.
+
+Everything is sized by the picture and its faces, so that it reads well on 128 pixels and on 4K.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from ...common.words import counted
+from ..pictures import to_pictures
+from ..vector import Perception, Perceptions
+from . import panels
+from .arranger import Arranger, Note
+from .layout import Scene
+from .sketch import Sketch, stamp
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..pictures import Picture, Pictures
+
+NOTHING_FOUND = ("no face found", "no face")  # the longest that fits is drawn
+FILLED_IN = "filled in"
+
+
+def draw_batch(
+    pictures: Pictures, perceptions: Perceptions, *, mesh: bool = False, tracks: bool = False
+) -> list[Tensor]:
+    """Draw each face onto its picture; those without a face say so. → (H, W, 3) uint8 tensors.
+
+    `pictures` come in any form that `to_pictures` takes, and are not changed; `perceptions` are theirs. For `mesh` and
+    `tracks` see `Overlay`. Raises ValueError if the numbers of pictures differ, or PictureError for pictures that
+    cannot be used.
+    """
+    checked = to_pictures(pictures)
+    if len(checked) != perceptions.frame_count:
+        raise ValueError(
+            f"{counted(len(checked), 'picture')} came with perceptions of {perceptions.frame_count}: "
+            "give the pictures that they were made from"
+        )
+    overlay = Overlay(mesh=mesh, tracks=tracks)
+    return [overlay.draw(picture, found) for picture, found in zip(checked, perceptions.by_frame(), strict=True)]
+
+
+def draw(picture: Picture, faces: Sequence[Perception], *, mesh: bool = False, tracks: bool = False) -> Tensor:
+    """Draw the faces of one picture, as `Overlay.draw`."""
+    return Overlay(mesh=mesh, tracks=tracks).draw(picture, faces)
+
+
+class Overlay:
+    """Draws faces onto pictures that follow one another: the panels of a track stay in place while they fit there.
+
+    Args:
+        mesh: also draw the triangles between all landmarks, on faces that are large enough.
+        tracks: write each face's track at a corner of its frame.
+    """
+
+    def __init__(self, *, mesh: bool = False, tracks: bool = False) -> None:
+        self.mesh = mesh
+        self.tracks = tracks
+        self._arranger = Arranger()
+
+    def draw(self, picture: Picture, faces: Sequence[Perception]) -> Tensor:
+        """Draw faces, in any order, onto a copy of one picture. → (H, W, 3) uint8.
+
+        Faces that were not seen but filled in (score 0) get dim lines, a dashed frame and the words "filled in".
+        `picture` comes in any form that `to_pictures` takes, and may have another size than the one that the faces
+        were found in. Raises PictureError if it cannot be used.
+        """
+        result = to_pictures(picture)[0].clone()
+        pixels = result.numpy()
+        size = pixels.shape[1], pixels.shape[0]
+        sketches = [Sketch.of(face, size) for face in sorted(faces, key=_importance)]
+        visible = [sketch for sketch in sketches if sketch.in_view]
+        for sketch in reversed(visible):  # the largest on top
+            sketch.draw(pixels, mesh=self.mesh)
+        if visible:
+            boxes, features = (np.stack([getattr(s, name) for s in visible]) for name in ("visible", "features"))
+            notes = [self._note(sketch) for sketch in visible]
+            for thing, corner in self._arranger.arrange(Scene(size, boxes, features), notes):
+                stamp(pixels, thing.render(), corner)
+        if not faces:
+            _say_nothing_found(pixels)
+        return result
+
+    def _note(self, sketch: Sketch) -> Note:
+        name = f"#{sketch.track}"
+        if sketch.seen:
+            words: tuple[str, ...] = (name,) if self.tracks else ()
+        else:
+            words = (f"{name} {FILLED_IN}", name) if self.tracks else (FILLED_IN,)
+        return Note(sketch.track, sketch.emotions, words, panels.BRIGHT if sketch.seen else panels.DIM)
+
+
+def _importance(face: Perception) -> tuple[object, ...]:
+    """For sorting: the largest first, and what else it takes to be independent of the order of the faces."""
+    left, top, right, bottom = face.box
+    return -(right - left) * (bottom - top), face.box, face.track, face.score, face.vector.numpy().tobytes()
+
+
+def _say_nothing_found(pixels: NDArray[np.uint8]) -> None:
+    """A line at the bottom; on pictures too small for letters, nothing."""
+    height, width = pixels.shape[:2]
+    wanted = max(panels.SMALLEST_TEXT, round(min(height, width) / 22))
+    for text in sorted({wanted, panels.SMALLEST_TEXT}, reverse=True):
+        for words in NOTHING_FOUND:
+            tag = panels.Tag(words, text, panels.BRIGHT, roomy=True)
+            if tag.size[0] <= width and tag.size[1] <= height:
+                bottom = min(round(0.8 * text), (height - tag.size[1]) // 2)
+                stamp(pixels, tag.render(), ((width - tag.size[0]) // 2, height - tag.size[1] - bottom))
+                return

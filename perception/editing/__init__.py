@@ -1,0 +1,1 @@
+"""Perceptions edited, blended and scheduled."""

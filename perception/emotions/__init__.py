@@ -1,0 +1,1 @@
+"""Emotions read from faces."""

@@ -1,0 +1,156 @@
+"""ComfyUI's own face landmarks as a landmarker: what its MediaPipe Face Landmarker node found, in our terms.
+
+ComfyUI (0.23 and later) hands them on as FACE_LANDMARKS: {"frames": [[face, …] per picture], "image_size":
+(height, width), …}. Of a face, three entries matter here:
+
+    landmarks_xy  (478, 2) in pixels of the picture
+    landmarks_3d  (478, 3) in pixels of the network's own picture of the face, 192 × 192
+    score         the detector's confidence, 0…1
+
+The network's picture is a rectangle of the whole one, turned with the head and squeezed into a square. It is not
+handed on, but both sets of landmarks are the same points, so an affine map fitted between them is that rectangle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...common.errors import InputError
+from ...common.words import counted
+from ..engines import PORTION, Faces
+from ..faces import check_pictures, largest_first
+from ..vector import LANDMARKS
+
+MISFIT = 0.1  # of the face's size; if no affine map comes closer, the two sets of landmarks are of different faces
+LEAST_SCORE = 1e-6  # a score of 0 would mean a face that was not seen
+SAME_PICTURES = "connect the same pictures to ComfyUI's face landmarker and to this node"
+
+
+class ComfyLandmarks:
+    """Gives the faces that ComfyUI found in a batch of pictures. Implements `engines.Landmarker`, for one pass.
+
+    `detect` is to be called with the same pictures in the same order, as many at a time as one likes; `len()`
+    tells how many they are. All faces are given: ComfyUI neither drops those that its network takes for no face,
+    nor marks those that it copied or interpolated into pictures without one.
+
+    Raises ValueError, which names the face and says what is wrong, when `data` is not FACE_LANDMARKS as above.
+    """
+
+    identity = "comfyui-face-landmarks/1"
+    portion = PORTION
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        if not isinstance(data, Mapping):
+            raise InputError(f"face landmarks must be a dictionary as ComfyUI makes it, not {type(data).__name__}")
+        self._image_size = _image_size(_entry(data, "image_size", "the face landmarks"))
+        frames = _list(_entry(data, "frames", "the face landmarks"), '"frames" of the face landmarks')
+        self._faces = [_read_frame(faces, frame, self._image_size) for frame, faces in enumerate(frames)]
+        self._next = 0
+
+    def __len__(self) -> int:
+        return len(self._faces)
+
+    def detect(self, pictures: Sequence[Tensor], *, min_confidence: float = 0.0) -> list[Faces]:
+        """The next pictures, each (H, W, 3) uint8 RGB, → the faces of each, the largest first, however sure.
+
+        Raises ValueError when the pictures are more, or of another size, than those that the landmarks are for.
+        """
+        check_pictures(pictures)
+        start, self._next = self._next, self._next + len(pictures)
+        if self._next > len(self):
+            raise InputError(
+                f"the face landmarks are for {counted(len(self), 'picture')}, and there are more; {SAME_PICTURES}"
+            )
+        for index, picture in enumerate(pictures, start):
+            size = tuple(picture.shape[:2])
+            if size != self._image_size:
+                raise InputError(
+                    f"picture {index} is {size[1]}×{size[0]}, but the face landmarks are for pictures of "
+                    f"{self._image_size[1]}×{self._image_size[0]}; {SAME_PICTURES}"
+                )
+        return self._faces[start : self._next]
+
+
+def _read_frame(faces: Any, frame: int, image_size: tuple[int, int]) -> Faces:
+    """ComfyUI's faces of one picture, checked, → ours."""
+    rows = _list(faces, f'picture {frame} in "frames" of the face landmarks')
+    if not rows:
+        return largest_first(torch.empty(0, LANDMARKS, 3), torch.empty(0), image_size)
+    named = [(face, f"face {index} of picture {frame}") for index, face in enumerate(rows)]
+    pixels = torch.stack([_points(face, "landmarks_xy", 2, name) for face, name in named])  # (F, 478, 2)
+    crop = torch.stack([_points(face, "landmarks_3d", 3, name) for face, name in named])  # (F, 478, 3)
+    scores = torch.tensor([_score(face, name) for face, name in named])
+    height, width = image_size
+    xy = pixels / pixels.new_tensor([width, height])
+    z = crop[..., 2:] * _pixel_width(crop[..., :2], pixels, frame)[:, None, None] / width
+    return largest_first(torch.cat([xy, z], dim=2).float(), scores, image_size)
+
+
+def _pixel_width(crop: Tensor, pixels: Tensor, frame: int) -> Tensor:
+    """How wide a pixel of the crop is, in pixels of the picture, (F,): the region's width ÷ 192.
+
+    The crop's height may be squeezed more or less than its width. Depth goes with the width: MediaPipe scales it
+    by that, and the length of one step along the crop's x axis is it, however the crop is turned.
+    """
+    crop = crop - crop.mean(dim=1, keepdim=True)
+    pixels = pixels - pixels.mean(dim=1, keepdim=True)
+    steps = torch.linalg.lstsq(crop, pixels).solution  # (F, 2, 2): one step along x, one along y
+    misfit = (crop @ steps - pixels).norm(dim=2).mean(dim=1) / pixels.norm(dim=2).mean(dim=1)
+    wrong = (~(misfit <= MISFIT)).nonzero()[:, 0].tolist()  # NaN where all points are one
+    if wrong:
+        raise InputError(
+            f"face {wrong[0]} of picture {frame}: landmarks_xy and landmarks_3d are not the same face's, "
+            "or have no extent"
+        )
+    widths: Tensor = steps[:, 0].norm(dim=1)
+    return widths
+
+
+def _points(face: Any, key: str, columns: int, name: str) -> Tensor:
+    """One of a face's arrays: (478, columns) float64, finite."""
+    if not isinstance(face, Mapping):
+        raise InputError(f"{name} must be a dictionary, not {type(face).__name__}")
+    value = _entry(face, key, name)
+    try:
+        points = torch.as_tensor(value, dtype=torch.float64, device="cpu")
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{key} of {name} is not an array of numbers ({error})") from error
+    if points.shape != (LANDMARKS, columns):
+        raise InputError(f"{key} of {name} must have the shape ({LANDMARKS}, {columns}), not {tuple(points.shape)}")
+    if not points.isfinite().all():
+        raise InputError(f"{key} of {name} holds NaN or infinite values")
+    return points
+
+
+def _score(face: Mapping[str, Any], name: str) -> float:
+    value = _entry(face, "score", name)
+    try:
+        score = float(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"score of {name} is not a number ({error})") from error
+    if not 0 <= score <= 1:
+        raise InputError(f"score of {name} must lie in 0…1, not {score}")
+    return max(score, LEAST_SCORE)
+
+
+def _image_size(value: Any) -> tuple[int, int]:
+    size = tuple(value) if isinstance(value, Sequence) else ()
+    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+        raise InputError(f'"image_size" of the face landmarks must be (height, width) in pixels, not {value!r:.80}')
+    return size[0], size[1]
+
+
+def _entry(values: Mapping[str, Any], key: str, name: str) -> Any:
+    if key not in values:
+        raise InputError(f'{name}: there is no "{key}"; only what ComfyUI\'s MediaPipe Face Landmarker makes will do')
+    return values[key]
+
+
+def _list(value: Any, name: str) -> Sequence[Any]:
+    if not isinstance(value, (list, tuple)):
+        raise InputError(f"{name} must be a list, not {type(value).__name__}")
+    return value

@@ -1,0 +1,231 @@
+"""MediaPipe's own Face Landmarker as a landmarker: for who wants its very numbers. Needs the `mediapipe` wheel.
+
+The bundled landmarker (perception/landmarks/bundled.py) needs neither the wheel nor a file and runs on any device; the
+two agree within some two hundredths of the distance between the pupils, as MediaPipe's own two face meshes do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import weakref
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...common.errors import MissingLibraryError, PerceptionClipError
+from ..engines import MIN_CONFIDENCE, MOST_FACES, PORTION, Faces
+from ..faces import check_confidence, check_pictures, largest_first
+from ..regions import LEFT_IRIS, RIGHT_IRIS
+from ..vector import LANDMARKS
+
+TASK_NAME = "face_landmarker.task"
+TASK_ADDRESS = (
+    "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task"
+)
+TASK_BYTES = 3_758_596
+TASK_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
+TASK_PARTS = {"face_detector.tflite", "face_landmarks_detector.tflite"}  # a .task is a zip file; these it must hold
+
+BUNDLED_NEEDS_NOTHING = "The bundled landmarker needs neither the wheel nor the file."
+KEPT = 4  # open landmarkers; each takes some 30 MB
+
+
+class MediaPipeMissingError(MissingLibraryError):
+    """The mediapipe wheel is not installed, too old, or cannot be loaded on this machine."""
+
+    def __init__(self, reason: object) -> None:
+        super().__init__(
+            f"MediaPipe's Face Landmarker needs the mediapipe wheel, which cannot be loaded ({reason}). Install it "
+            'with\npip install "mediapipe>=0.10.30"\n(the extra `mediapipe` of this pack) and restart. '
+            f"{BUNDLED_NEEDS_NOTHING}"
+        )
+
+
+class TaskFileError(PerceptionClipError, ValueError):
+    """The .task file is missing or not a Face Landmarker bundle; the message says where to get it."""
+
+    def __init__(self, problem: str, folder: Path | None) -> None:
+        super().__init__(
+            f"{problem}. Download {TASK_NAME} ({TASK_BYTES:,} bytes, SHA-256 {TASK_SHA256}) from\n{TASK_ADDRESS}\n"
+            f"and {'give its path' if folder is None else f'put it into {folder}'}. {BUNDLED_NEEDS_NOTHING}"
+        )
+
+
+def find_task(folders: Sequence[Path]) -> Path:
+    """The first `face_landmarker.task` in `folders`. Raises TaskFileError, which tells where to put it, if none."""
+    for folder in folders:
+        if (folder / TASK_NAME).is_file():
+            return folder / TASK_NAME
+    looked = f"It is not in {', '.join(map(str, folders))}" if folders else "No folder was given to look in"
+    raise TaskFileError(
+        f"MediaPipe's Face Landmarker needs the file {TASK_NAME}. {looked}", folders[0] if folders else None
+    )
+
+
+def open_landmarker(model: Path, *, max_faces: int = MOST_FACES) -> MediaPipeLandmarker:
+    """The landmarker with these options, made when first asked for and then kept.
+
+    One that a changed file replaces is closed, and so is the one not asked for longest when more than `KEPT` are
+    open: ask again rather than keep one. Raises as MediaPipeLandmarker does.
+    """
+    key = (model.resolve(), max_faces)
+    found = _open.pop(key, None)
+    if found is not None and found.file_state != _file_state(model):
+        found.close()
+        found = None
+    _open[key] = found or MediaPipeLandmarker(model, max_faces=max_faces)
+    while len(_open) > KEPT:
+        _open.pop(next(iter(_open))).close()
+    return _open[key]
+
+
+class MediaPipeLandmarker:
+    """Finds faces and their landmarks with the Face Landmarker task, picture by picture on the processor.
+
+    Implements `engines.Landmarker`. Of each picture's faces the detector's surest `max_faces` are kept. The task does
+    not tell how sure it is of a face, only that it is as sure as it was asked to be: that is what `scores` hold.
+
+    The task is loaded here, and again when another `min_confidence` is asked for: it takes that when it is made.
+    `close()` frees it. Raises MediaPipeMissingError and TaskFileError.
+    """
+
+    portion = PORTION
+
+    def __init__(self, model: Path, *, max_faces: int = MOST_FACES) -> None:
+        if max_faces < 1:
+            raise ValueError(f"max_faces must be at least 1, not {max_faces}")
+        self.file_state = _file_state(model)
+        self._model = model
+        self._max_faces = max_faces
+        self._content = _read_task(model)
+        self._open(MIN_CONFIDENCE)
+        digest = hashlib.sha256(self._content).hexdigest()
+        self.identity = f"mediapipe-face-landmarker/{self._version}:{digest[:8]}"
+
+    def _open(self, min_confidence: float) -> None:
+        try:
+            import mediapipe
+            from mediapipe.tasks.python import BaseOptions
+            from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions, RunningMode
+        except ImportError as error:
+            raise MediaPipeMissingError(error) from error
+        options = FaceLandmarkerOptions(
+            base_options=BaseOptions(model_asset_buffer=self._content),  # a path with an umlaut would fail on Windows
+            running_mode=RunningMode.IMAGE,
+            num_faces=self._max_faces,
+            min_face_detection_confidence=min_confidence,
+        )
+        try:
+            task = FaceLandmarker.create_from_options(options)
+        except (RuntimeError, ValueError, FileNotFoundError) as error:
+            raise _not_a_task(self._model, error) from error
+        except OSError as error:  # a system library that the wheel's own needs
+            raise MediaPipeMissingError(error) from error
+        self._min_confidence = min_confidence
+        self._detect = task.detect
+        # Left to Python's cyclic garbage collector, a task waits for ever for its own thread, which is gone by then
+        # (seen in mediapipe 1.2.3). So a reference is kept, here and in the registry of weakref.
+        self._close = weakref.finalize(self, _close, task)
+        self._image = mediapipe.Image
+        self._rgb = mediapipe.ImageFormat.SRGB
+        self._version = mediapipe.__version__
+
+    def detect(self, pictures: Sequence[Tensor], *, min_confidence: float = MIN_CONFIDENCE) -> list[Faces]:
+        """Pictures, each (H, W, 3) uint8 RGB of any size, → the faces of each, on the CPU, the largest first.
+
+        Raises ValueError for a picture of another shape or type, RuntimeError after `close()`, and TaskFileError
+        when the networks in the file turn out not to be the Face Landmarker's.
+        """
+        if not self._close.alive:
+            raise RuntimeError("this MediaPipe landmarker has been closed; open another one")
+        check_pictures(pictures)
+        check_confidence(min_confidence)
+        if min_confidence != self._min_confidence:
+            self.close()
+            self._open(min_confidence)
+        return [self._find(picture) for picture in pictures]
+
+    def close(self) -> None:
+        """Free the task's memory and threads, as happens when the landmarker is no longer used; twice does no harm."""
+        self._close()
+
+    def _find(self, picture: Tensor) -> Faces:
+        height, width = picture.shape[:2]
+        pixels = np.ascontiguousarray(picture.cpu().numpy())
+        try:
+            found: list[list[Any]] = self._detect(self._image(self._rgb, pixels)).face_landmarks
+        except (RuntimeError, ValueError) as error:
+            raise _not_a_task(self._model, error) from error
+        points = [[(point.x, point.y, point.z) for point in face] for face in found]
+        if any(len(face) != LANDMARKS for face in points):
+            raise _not_a_task(self._model, f"it gives {len(points[0])} landmarks, not {LANDMARKS}")
+        landmarks = torch.tensor(points, dtype=torch.float32).view(-1, LANDMARKS, 3)
+        landmarks[..., 2] /= _depth_unit(landmarks, height, width)[:, None]
+        scores = torch.full((len(landmarks),), self._min_confidence)
+        return largest_first(landmarks, scores, (height, width))
+
+
+_open: dict[tuple[Path, int], MediaPipeLandmarker] = {}  # the one asked for last comes last
+_failed: list[Any] = []  # tasks that could not be closed
+
+
+def _depth_unit(landmarks: Tensor, height: int, width: int) -> Tensor:
+    """The task's unit of depth in image widths, (F,): 1 for an upright face or a square picture.
+
+    The task measures depth in lengths along the face's own x axis, as normalised coordinates count it (MediaPipe,
+    LandmarkProjectionCalculator). With the head on its side that axis runs down the picture: image heights.
+    """
+    pupils = landmarks[:, LEFT_IRIS[0], :2] - landmarks[:, RIGHT_IRIS[0], :2]  # (F, 2)
+    across, down = (pupils * pupils.new_tensor([width, height])).unbind(dim=1)
+    angle = torch.atan2(down, across)
+    return torch.hypot(angle.cos(), angle.sin() * (width / height))
+
+
+def _close(task: Any) -> None:
+    try:
+        task.close()
+    except (RuntimeError, ValueError):
+        # A task that failed says so again. Freed, now or at the end of the process, it would close itself once more and
+        # wait for ever, or fail: so it is kept, and has nothing to close any more.
+        task.close = lambda: None
+        _failed.append(task)
+
+
+def _file_state(model: Path) -> tuple[int, int]:
+    """Changes when the file does; (0, 0) for none."""
+    if not model.is_file():
+        return 0, 0
+    status = model.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _read_task(model: Path) -> bytes:
+    """The file's bytes, once it is plain that they are a whole Face Landmarker bundle. Raises TaskFileError."""
+    if not model.exists():
+        raise TaskFileError(f"There is no file {model}", model.parent)
+    try:
+        content = model.read_bytes()
+    except OSError as error:
+        raise _not_a_task(model, error.strerror) from error
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as bundle:
+            missing = TASK_PARTS.difference(bundle.namelist())
+            damaged = bundle.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+        raise _not_a_task(model, error) from error
+    if missing:
+        raise _not_a_task(model, f"it holds no {' and no '.join(sorted(missing))}")
+    if damaged is not None:
+        raise _not_a_task(model, f"its part {damaged} is damaged")
+    return content
+
+
+def _not_a_task(model: Path, reason: object) -> TaskFileError:
+    return TaskFileError(f"{model} is not a Face Landmarker bundle that MediaPipe can use ({reason})", model.parent)

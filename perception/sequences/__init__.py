@@ -1,0 +1,1 @@
+"""Perceptions of videos and other sequences."""

@@ -1,0 +1,135 @@
+"""What stands in for a face in the pictures of a sequence that have none."""
+
+from __future__ import annotations
+
+from bisect import bisect
+from dataclasses import fields, replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...common.errors import InputError, PerceptionClipError
+from ...common.words import counted
+from ..alignment import normalised
+from ..emotions.expression import ExpressionModel
+from ..origins import derived, unknown
+from ..vector import EMOTIONS, NEUTRAL, Perceptions, bounding_boxes, pack
+
+MISSING = ("skip", "previous", "interpolate", "neutral", "error")
+NEUTRAL_HEIGHT = 0.5  # of the picture's shorter side: the height of the face that stands in for none
+
+
+class NoFaceError(PerceptionClipError, ValueError):
+    """A picture without a face where there must be one."""
+
+
+def fill(perceptions: Perceptions, missing: str, image_size: tuple[int, int]) -> Perceptions:
+    """Give every picture without a face what `missing` says; what is filled in has the score 0.
+
+    skip: nothing. previous: the faces of the last picture that has some; before the first such picture, its faces.
+    interpolate: each face that is there on both sides of the gap, in between in landmarks, box and emotions; at the
+    ends of the sequence, and where no face is on both sides, the nearest picture's faces. neutral: the template
+    face, upright in the middle of a picture of `image_size` (height, width) in pixels, with a neutral emotion.
+    error: raises NoFaceError with the pictures' numbers. Where no picture has a face, previous and interpolate have
+    nothing to go by and change nothing. Raises ValueError for any other word.
+    """
+    if missing not in MISSING:
+        raise InputError(f"missing cannot be {missing!r}; choose one of {', '.join(MISSING)}")
+    empty = perceptions.empty_frames
+    if not empty or missing == "skip":
+        return perceptions
+    if missing == "error":
+        shown = ", ".join(map(str, empty[:10])) + (", …" if len(empty) > 10 else "")
+        raise NoFaceError(
+            f"no face in {len(empty)} of {counted(perceptions.frame_count, 'picture')} (counted from 0: {shown}). Use "
+            "pictures "
+            "with a visible face, another detector or a lower min_confidence, or set missing to something else"
+        )
+    if missing == "neutral":
+        return _join([perceptions, _neutral_faces(perceptions, empty, image_size)])
+    if not len(perceptions):
+        return perceptions
+    rows: dict[int, list[int]] = {}
+    for row, frame in enumerate(perceptions.frames.tolist()):
+        rows.setdefault(frame, []).append(row)
+    seen = list(rows)
+    parts = [perceptions]
+    for frame in empty:
+        place = bisect(seen, frame)
+        before, after = seen[max(place - 1, 0)], seen[min(place, len(seen) - 1)]
+        parts.append(
+            _at(perceptions.select(rows[before]), frame)
+            if missing == "previous"
+            else _between(perceptions, rows[before], rows[after], frame)
+        )
+    return _join(parts)
+
+
+def _between(perceptions: Perceptions, before: list[int], after: list[int], frame: int) -> Perceptions:
+    """The faces at `frame`, between the rows of the two nearest pictures that have faces."""
+    tracks = perceptions.tracks.tolist()
+    later = {tracks[row]: row for row in after}
+    pairs = [(row, later[tracks[row]]) for row in before if tracks[row] in later]
+    first, last = int(perceptions.frames[before[0]]), int(perceptions.frames[after[0]])
+    if first == last or not pairs:
+        return _at(perceptions.select(before if abs(frame - first) <= abs(last - frame) else after), frame)
+    share = (frame - first) / (last - first)
+    left, right = (perceptions.select(list(side)) for side in zip(*pairs, strict=True))
+    return _at(
+        replace(
+            left,
+            vectors=torch.lerp(left.vectors, right.vectors, share),
+            boxes=torch.lerp(left.boxes, right.boxes, share),
+            origins=derived(f"between {share!r}", left.origins, right.origins),
+        ),
+        frame,
+    )
+
+
+def _neutral_faces(perceptions: Perceptions, frames: list[int], image_size: tuple[int, int]) -> Perceptions:
+    """The template face on each of the frames, on a track of its own."""
+    size = torch.tensor([image_size], dtype=torch.int32)  # (1, 2)
+    points = template()
+    extent = float(points[:, 1].amax() - points[:, 1].amin())
+    points = points * (NEUTRAL_HEIGHT * min(image_size) / extent / image_size[1])  # in image widths
+    landmarks = normalised(points[None], size)
+    landmarks[..., :2] += 0.5 - (landmarks[..., :2].amin(dim=1) + landmarks[..., :2].amax(dim=1)) / 2
+    emotions = torch.nn.functional.one_hot(torch.tensor([NEUTRAL]), len(EMOTIONS)).float()
+    count = len(frames)
+    track = int(perceptions.tracks.max()) + 1 if len(perceptions) else 0
+    return replace(
+        perceptions,
+        vectors=pack(landmarks, emotions).expand(count, -1),
+        image_sizes=size.expand(count, -1),
+        frames=torch.tensor(frames),
+        boxes=bounding_boxes(landmarks, size).expand(count, -1),
+        scores=torch.zeros(count),
+        tracks=torch.full((count,), track),
+        origins=unknown(count),
+    )
+
+
+@lru_cache(maxsize=1)
+def template() -> Tensor:
+    """(478, 3): the bundled expression model's template face, upright and centred, in inter-ocular distances."""
+    return ExpressionModel.load().template
+
+
+def _at(perceptions: Perceptions, frame: int) -> Perceptions:
+    """The same faces, filled in at another frame."""
+    return replace(
+        perceptions,
+        frames=torch.full_like(perceptions.frames, frame),
+        scores=torch.zeros_like(perceptions.scores),
+    )
+
+
+def _join(parts: list[Perceptions]) -> Perceptions:
+    """The faces of all parts, by frame; within a frame in their order."""
+    tensors = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Perceptions)}
+    joined = {name: torch.cat(values) for name, values in tensors.items() if isinstance(values[0], Tensor)}
+    order = joined["frames"].argsort(stable=True)
+    ordered: dict[str, Any] = {name: values[order] for name, values in joined.items()}
+    return replace(parts[0], **ordered)

@@ -1,0 +1,88 @@
+"""Faces drawn from their numbers alone, with captions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from perception_clip.perception.drawing import panels
+from perception_clip.perception.drawing.contact_sheet import GAP, LINES, SIDE, TEXT, contact_sheet, wrap
+from perception_clip.perception.drawing.panels import COLOURS
+from perception_clip.perception.sequences.missing import template
+from perception_clip.perception.vector import EMOTIONS, pack
+
+SIZE = torch.tensor([[1, 1]])
+
+
+def face(emotion: str, size: tuple[int, int] = (1, 1)) -> torch.Tensor:
+    """The template face in a picture of that (height, width), (1, 1441)."""
+    points = template().clone()
+    points[:, 1] *= size[1] / size[0]
+    shares = torch.nn.functional.one_hot(torch.tensor([EMOTIONS.index(emotion)]), len(EMOTIONS)).float()
+    return pack(points[None], shares)
+
+
+def coloured(sheet: torch.Tensor, emotion: str) -> np.ndarray:
+    """The pixels (H, W) in about an emotion's colour."""
+    return (abs(sheet.numpy().astype(int) - COLOURS[emotion]).max(axis=2)) < 24
+
+
+def test_each_face_stands_in_its_cell_with_its_emotion() -> None:
+    names = ("happy", "sad", "angry", "surprise")
+    vectors = torch.cat([face(name) for name in names])
+    sheet = contact_sheet(vectors, SIZE.expand(4, 2), ["a"] * 4, columns=3)
+    assert (sheet.dtype, sheet.shape[1]) == (torch.uint8, GAP + 3 * (SIDE + GAP))
+    row = (len(sheet) - GAP) // 2
+    for index, name in enumerate(names):
+        ys, xs = coloured(sheet, name).nonzero()
+        assert len(ys) > 300
+        down, across = divmod(index, 3)
+        assert ys.min() >= down * row and ys.max() < (down + 1) * row + GAP
+        assert xs.min() >= across * (SIDE + GAP) and xs.max() < (across + 1) * (SIDE + GAP) + GAP
+
+
+def test_pictures_of_any_shape_and_faces_of_any_size_look_alike() -> None:
+    square = contact_sheet(face("happy"), SIZE, ["x"])
+    wide = contact_sheet(face("happy", (480, 640)), torch.tensor([[480, 640]]), ["x"])
+    small = face("happy")
+    small[:, :-7] = small[:, :-7] * 0.1 + 0.4
+    assert (square.int() - wide.int()).abs().float().mean() < 0.2
+    assert (square.int() - contact_sheet(small, SIZE, ["x"]).int()).abs().float().mean() < 0.2
+    unknown = contact_sheet(face("happy"), torch.zeros(1, 2, dtype=torch.int32), ["x"])
+    assert torch.equal(unknown, square)
+
+
+def test_a_face_of_no_extent_is_drawn() -> None:
+    flat = torch.zeros(1, 1441)
+    flat[0, -1] = 1
+    assert contact_sheet(flat, SIZE, [""]).float().std() > 0
+
+
+def test_no_face_is_said_and_wrong_numbers_are_refused() -> None:
+    sheet = contact_sheet(torch.zeros(0, 1441), torch.zeros(0, 2), [])
+    assert (sheet == 255).any() and sheet.shape[2] == 3
+    with pytest.raises(ValueError, match="1 face came with 2 captions"):
+        contact_sheet(face("happy"), SIZE, ["a", "b"])
+    with pytest.raises(ValueError, match="NaN"):
+        contact_sheet(face("happy") * torch.nan, SIZE, ["a"])
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", []),
+        (" calm \n\n man ", ["calm man"]),
+        ("a smiling woman, friendly and relaxed", ["a smiling woman, friendly", "and relaxed"]),
+        ("Käpt’n José", ["Kapt’n Jose"]),
+    ],
+)
+def test_captions_are_broken_between_words(text: str, lines: list[str]) -> None:
+    assert wrap(text, SIDE) == lines
+
+
+@pytest.mark.parametrize("text", ["word " * 100_000, "w" * 1_000_000, "i" * 299, "ab cd " + "W" * 80, "笑顔" * 50])
+def test_captions_fit_however_long_they_are(text: str) -> None:
+    lines = wrap(text, SIDE)
+    assert 1 <= len(lines) <= LINES
+    assert all(panels.text_width(line, TEXT) <= SIDE for line in lines)

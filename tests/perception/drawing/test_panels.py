@@ -1,0 +1,96 @@
+"""Panels and tags: that their bars and words are right, and that they are as large as they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from perception_clip.perception.drawing import panels
+from perception_clip.perception.vector import EMOTIONS
+
+SHARES = (0.5, 0.0, 0.0, 0.25, 0.25, 0.0, 0.0)
+
+
+def pixels(thing: panels.Panel | panels.Tag) -> Tensor:
+    """(H, W, 4)."""
+    return torch.from_numpy(np.array(thing.render()))
+
+
+def like(picture: Tensor, colour: tuple[int, int, int], limit: int = 6) -> Tensor:
+    """(H, W) bool: which pixels have a colour."""
+    return (picture[..., :3].int() - torch.tensor(colour)).abs().amax(dim=2) < limit
+
+
+def test_a_bar_is_as_long_as_its_share() -> None:
+    rendered = pixels(panels.Panel(SHARES, text=40, short=False))
+
+    def length(name: str) -> int:
+        return int(like(rendered, panels.COLOURS[name]).any(dim=0).sum())
+
+    assert length("angry") == pytest.approx(2 * length("happy"), abs=4)
+    assert length("happy") == pytest.approx(length("sad"), abs=2)
+    assert 0 < length("fear") < length("sad") / 2  # a dot shows where the bar begins
+
+
+def test_rows_are_in_order_and_the_strongest_is_bright() -> None:
+    rendered = pixels(panels.Panel((0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1), text=20, short=False))
+    rows = [like(rendered, panels.COLOURS[name]).any(dim=1).nonzero().float().mean() for name in EMOTIONS]
+    steps = torch.stack(rows).diff()
+    assert steps.amin() >= 28
+    assert steps.amax() <= 30
+    bright = like(rendered, panels.BRIGHT, limit=30).any(dim=1).nonzero()[:, 0]
+    assert (bright - rows[3]).abs().max() < 14
+
+
+@pytest.mark.parametrize("text", [9, 13, 24, 68])
+@pytest.mark.parametrize("short", [False, True])
+def test_a_panel_is_as_large_as_it_says_and_nothing_is_cut_off(text: int, short: bool) -> None:
+    for strongest in range(len(EMOTIONS)):
+        shares = tuple(1.0 if index == strongest else 0.0 for index in range(len(EMOTIONS)))
+        panel = panels.Panel(shares, text, short)
+        rendered = pixels(panel)
+        assert (rendered.shape[1], rendered.shape[0]) == panel.size
+        rim = torch.ones(rendered.shape[:2], dtype=torch.bool)
+        rim[2:-2, 2:-2] = False
+        assert not (rendered[..., :3].amax(dim=2) > 60)[rim].any()
+        assert like(rendered, panels.COLOURS[EMOTIONS[strongest]]).any()
+
+
+def test_a_number_does_not_touch_its_bar() -> None:
+    for text in (9, 14, 30):
+        rendered = pixels(panels.Panel((1.0, 0, 0, 0, 0, 0, 0), text, short=False))
+        row = rendered[round(0.45 * text) : round(1.9 * text)]
+        bar = like(row, panels.COLOURS["angry"]).any(dim=0).nonzero()
+        number = like(row, panels.BRIGHT, limit=60).any(dim=0).nonzero()
+        number = number[number > bar.max()]
+        assert number.min() - bar.max() >= 2
+
+
+def test_the_size_does_not_depend_on_the_shares() -> None:
+    for short in (False, True):
+        sizes = {panels.Panel((0.0, 0, 0, share, 0, 0, 0), 12, short).size for share in (0.05, 0.5, 1.0)}
+        assert len(sizes) == 1
+
+
+def test_rendering_again_gives_the_same() -> None:
+    """The parts that are kept must not be drawn on."""
+    panel = panels.Panel(SHARES, 15, short=False)
+    first = pixels(panel)
+    pixels(panels.Panel((0.9, 0.1, 0, 0, 0, 0, 0), 15, short=False))
+    assert torch.equal(pixels(panel), first)
+
+
+def test_tags_hold_their_words() -> None:
+    for words in ("#3", "#12345", "filled in"):
+        for text in (9, 12, 40):
+            tag = panels.Tag(words, text, panels.BRIGHT)
+            rendered = pixels(tag)
+            assert (rendered.shape[1], rendered.shape[0]) == tag.size
+            written = (rendered[..., :3].amin(dim=2) > 120).nonzero()
+            left, right = written[:, 1].min(), written[:, 1].max()
+            assert 0.2 * text < left < 0.7 * text
+            assert 0.2 * text < tag.size[0] - 1 - right < 0.7 * text
+            middle = float(written[:, 0].float().mean())
+            assert middle == pytest.approx(tag.size[1] / 2, abs=0.15 * text)

@@ -1,0 +1,177 @@
+"""Letterbox, weighted non-maximum suppression, and what else is done with boxes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from perception_clip.perception.landmarks.boxes import (
+    Detections,
+    distinct,
+    from_letterbox,
+    join,
+    letterbox,
+    move,
+    weighted_nms,
+)
+
+
+@pytest.mark.parametrize("shape", [(600, 512), (97, 301), (60, 40), (128, 128)])
+def test_letterbox_samples_the_padded_square(grace_hopper: np.ndarray, shape: tuple[int, int]) -> None:
+    height, width = shape
+    picture = torch.tensor(grace_hopper)[:height, :width]
+    side = max(shape)
+    # A straight way: pad to a square, with a black pixel around, then sample where x = column · side / 128.
+    square = F.pad(picture.permute(2, 0, 1).double(), ((side - width) // 2 + 1,) * 2 + ((side - height) // 2 + 1,) * 2)
+    at = torch.arange(128).double() * side / 128 + 1
+    at_x, at_y = (
+        at + ((width - side) / 2 - -((side - width) // 2)),
+        at + ((height - side) / 2 - -((side - height) // 2)),
+    )
+    grid = torch.stack(torch.meshgrid(at_x, at_y, indexing="xy"), dim=-1)
+    size = torch.tensor([square.shape[2], square.shape[1]])
+    sampled = F.grid_sample(square[None], ((2 * grid + 1) / size - 1)[None], align_corners=False)[0]
+    torch.testing.assert_close(letterbox([picture], 128)[0].double(), sampled / 127.5 - 1, atol=1e-4, rtol=0)
+
+
+def test_letterbox_of_a_wide_picture_has_black_bars() -> None:
+    out = letterbox([torch.full((100, 200, 3), 255, dtype=torch.uint8)], 128)[0]
+    assert out.shape == (3, 128, 128)
+    assert (out[:, :31] == -1).all() and (out[:, 97:] == -1).all()
+    torch.testing.assert_close(out[:, 33:95, :127], torch.ones(3, 62, 127))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (2, 3)])
+def test_letterbox_takes_any_shape(shape: tuple[int, int]) -> None:
+    out = letterbox([torch.full((*shape, 3), 200, dtype=torch.uint8)], 128)[0]
+    assert out.isfinite().all() and (out >= -1).all() and (out <= 200 / 127.5 - 1 + 1e-5).all()
+
+
+def test_letterbox_keeps_the_order_of_pictures_of_mixed_shapes(grace_hopper: np.ndarray) -> None:
+    photo = torch.tensor(grace_hopper)
+    pictures = [photo, photo[:300], photo.flip(1), photo[:, :100], photo[300:]]
+    together = letterbox(pictures, 64)
+    for picture, box in zip(pictures, together, strict=True):
+        torch.testing.assert_close(box, letterbox([picture], 64)[0])
+
+
+def test_from_letterbox_is_the_way_back() -> None:
+    points = torch.tensor([[[[64.0, 64.0], [32.0, 16.0], [0.0, 0.0]]]]).repeat(2, 1, 1, 1)
+    wide, tall = from_letterbox(points, torch.tensor([[100, 256], [256, 128]]), 128)
+    assert wide[0].tolist() == [[128, 50], [64, 32], [0, -78]]
+    assert tall[0].tolist() == [[64, 128], [64, 32], [-64, 0]]
+
+
+def test_move_shifts_positions_and_not_the_size() -> None:
+    moved = move(torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), scale=2.0, offset=torch.tensor([10.0, 20.0]))
+    assert moved.tolist() == [[12, 24], [6, 8], [20, 32]]
+
+
+def test_joined_detections_are_by_picture() -> None:
+    def some(*frames: int) -> Detections:
+        count = len(frames)
+        return Detections(torch.tensor(frames), torch.rand(count, 8, 2), torch.arange(count) + 10.0 * frames[0])
+
+    assert join([some(2, 3), some(0, 0, 1)]).frames.tolist() == [0, 0, 1, 2, 3]
+    assert join([some(2, 3), some(0, 0, 1)]).scores.tolist() == [0, 1, 2, 20, 21]
+
+
+def test_distinct_keeps_the_surest_of_boxes_that_share_more_than_half_of_the_smaller_one() -> None:
+    boxes = torch.tensor([[0, 0, 10, 10], [2, 2, 6, 6], [6, 0, 16, 10], [40, 0, 50, 10], [41, 1, 51, 11]]).float()
+    kept = distinct(boxes[:, :2], boxes[:, 2:], torch.tensor([0.7, 0.8, 0.6, 0.5, 0.9]))
+    assert kept.tolist() == [4, 1, 2]  # 1 lies inside 0 and is surer; 2 shares 40 % with 0
+
+
+def test_distinct_lets_a_box_live_that_only_a_dropped_one_overlaps() -> None:
+    boxes = torch.tensor([[0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10], [12, 0, 22, 10]]).float()
+    assert distinct(boxes[:, :2], boxes[:, 2:], torch.tensor([0.9, 0.8, 0.7, 0.6])).tolist() == [0, 2]
+    assert distinct(boxes[:0, :2], boxes[:0, 2:], torch.empty(0)).tolist() == []
+
+
+def candidates(boxes: list[tuple[float, float, float, float]]) -> Tensor:
+    """Boxes (centre x, centre y, width, height) → points (1, K, 8, 2) whose key points lie at the centre."""
+    boxes = torch.tensor(boxes)
+    return torch.stack([boxes[:, :2], boxes[:, 2:], *[boxes[:, :2]] * 6], dim=1)[None]
+
+
+def test_overlapping_candidates_are_averaged_by_score() -> None:
+    points = candidates([(0.5, 0.5, 0.2, 0.2), (0.54, 0.5, 0.2, 0.2), (0.1, 0.1, 0.2, 0.2)])
+    found = weighted_nms(points, torch.tensor([[0.9, 0.6, 0.7]]), min_score=0.5, max_faces=10)
+    assert found.frames.tolist() == [0, 0]
+    torch.testing.assert_close(found.scores, torch.tensor([0.9, 0.7]))
+    merged_x = (0.5 * 0.9 + 0.54 * 0.6) / 1.5
+    torch.testing.assert_close(found.points[0, 0], torch.tensor([merged_x, 0.5]))
+    torch.testing.assert_close(found.points[0, 7], torch.tensor([merged_x, 0.5]))
+    torch.testing.assert_close(found.points[1], points[0, 2])
+
+
+def test_low_scores_and_surplus_faces_are_left_out() -> None:
+    points = candidates([(0.1 + 0.2 * i, 0.5, 0.1, 0.1) for i in range(5)])
+    scores = torch.tensor([[0.6, 0.8, 0.49, 0.7, 0.9]])
+    found = weighted_nms(points, scores, min_score=0.5, max_faces=3)
+    torch.testing.assert_close(found.scores, torch.tensor([0.9, 0.8, 0.7]))
+    nothing = weighted_nms(points, scores, min_score=0.95, max_faces=3)
+    assert nothing.frames.shape == (0,) and nothing.points.shape == (0, 8, 2) and nothing.scores.shape == (0,)
+
+
+def test_boxes_without_area_end_too() -> None:
+    points = candidates([(0.5, 0.5, 0.0, 0.0)] * 3)
+    found = weighted_nms(points, torch.tensor([[0.9, 0.8, 0.7]]), min_score=0.5, max_faces=10)
+    assert len(found.frames) == 3 and found.points.isfinite().all()
+
+
+def test_only_candidates_of_the_surest_ones_kind_are_averaged() -> None:
+    points = candidates([(0.5, 0.5, 0.2, 0.2), (0.54, 0.5, 0.2, 0.2), (0.52, 0.5, 0.2, 0.2)])
+    scores, kinds = torch.tensor([[0.9, 0.6, 0.8]]), torch.tensor([1, 1, 2])
+    found = weighted_nms(points, scores, min_score=0.5, max_faces=10, kinds=kinds)
+    assert len(found.frames) == 1  # the other kind is taken too, but does not count
+    torch.testing.assert_close(found.points[0, 0, 0], torch.tensor((0.5 * 0.9 + 0.54 * 0.6) / 1.5))
+
+
+def test_no_candidates_no_faces() -> None:
+    found = weighted_nms(torch.zeros(2, 0, 8, 2), torch.zeros(2, 0), min_score=0.5, max_faces=10)
+    assert found.frames.shape == (0,) and found.points.shape == (0, 8, 2)
+
+
+def one_by_one(points: Tensor, scores: Tensor, min_score: float, max_faces: int) -> list[tuple[float, Tensor]]:
+    """Weighted suppression for one picture, as its definition reads."""
+    left = [int(i) for i in scores.argsort(descending=True, stable=True) if scores[i] >= min_score]
+    found: list[tuple[float, Tensor]] = []
+    while left and len(found) < max_faces:
+        leader = left[0]
+        same = [i for i in left if i == leader or intersection_over_union(points[leader], points[i]) > 0.3]
+        weight = sum(float(scores[i]) for i in same)
+        found.append((float(scores[leader]), sum(points[i] * float(scores[i]) for i in same) / weight))
+        left = [i for i in left if i not in same]
+    return found
+
+
+def intersection_over_union(first: Tensor, second: Tensor) -> float:
+    (ax, ay), (aw, ah) = first[:2].tolist()
+    (bx, by), (bw, bh) = second[:2].tolist()
+    width = min(ax + aw / 2, bx + bw / 2) - max(ax - aw / 2, bx - bw / 2)
+    height = min(ay + ah / 2, by + bh / 2) - max(ay - ah / 2, by - bh / 2)
+    shared = max(width, 0) * max(height, 0)
+    return shared / (aw * ah + bw * bh - shared)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), pictures=st.integers(1, 4), count=st.integers(1, 40), most=st.integers(1, 12))
+def test_all_pictures_at_once_equal_one_by_one(seed: int, pictures: int, count: int, most: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.rand(pictures, count, 8, 2, generator=generator)
+    points[:, :, 1] = points[:, :, 1] * 0.4 + 0.05
+    scores = torch.rand(pictures, count, generator=generator)
+    found = weighted_nms(points, scores, min_score=0.4, max_faces=most)
+    expected = [
+        (frame, *face) for frame in range(pictures) for face in one_by_one(points[frame], scores[frame], 0.4, most)
+    ]
+    assert found.frames.tolist() == [frame for frame, _, _ in expected]
+    for (_, score, merged), actual_score, actual in zip(expected, found.scores, found.points, strict=True):
+        assert float(actual_score) == pytest.approx(score)
+        torch.testing.assert_close(actual, merged)

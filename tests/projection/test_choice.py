@@ -1,0 +1,75 @@
+"""Choosing among the faces of three pictures: two in the first, none in the second, one in the third."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from perception_clip.perception.origins import unknown
+from perception_clip.perception.vector import Perceptions, bounding_boxes, pack
+from perception_clip.projection.choice import FACES, choose
+
+VALUES = torch.tensor([[1.0, 2.0], [3.0, 5.0], [8.0, 11.0]])
+
+
+@pytest.fixture(scope="module")
+def faces() -> Perceptions:
+    with np.load(Path(__file__).parents[1] / "perception" / "reference_landmarks.npz") as file:
+        landmarks = torch.from_numpy(file["astronaut"]).expand(3, -1, -1)
+    sizes = torch.full((3, 2), 512, dtype=torch.int32)
+    return Perceptions(
+        vectors=pack(landmarks, torch.eye(7)[:3]),
+        image_sizes=sizes,
+        frames=torch.tensor([0, 0, 2]),
+        boxes=bounding_boxes(landmarks, sizes),
+        scores=torch.ones(3),
+        tracks=torch.arange(3),
+        origins=unknown(3),
+        frame_count=4,
+        landmarker="reference/1",
+        emotion_model="none/1",
+    )
+
+
+def test_the_first_and_the_mean_are_one_row(faces: Perceptions) -> None:
+    for choice, expected in (("first", [[1.0, 2.0]]), ("mean", [[4.0, 6.0]])):
+        [(rows, seen)] = choose(VALUES, faces, choice)
+        assert (rows.tolist(), seen.tolist()) == (expected, [True])
+
+
+def test_each_face_is_a_part(faces: Perceptions) -> None:
+    parts = choose(VALUES, faces, "each")
+    assert [rows.tolist() for rows, _ in parts] == [[[1.0, 2.0]], [[3.0, 5.0]], [[8.0, 11.0]]]
+    assert all(seen.tolist() == [True] for _, seen in parts)
+
+
+def test_every_picture_has_a_row(faces: Perceptions) -> None:
+    [(rows, seen)] = choose(VALUES, faces, "per frame")
+    assert rows.tolist() == [[1.0, 2.0], [0.0, 0.0], [8.0, 11.0], [0.0, 0.0]]
+    assert seen.tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize("choice", FACES)
+def test_values_keep_their_dtype(faces: Perceptions, choice: str) -> None:
+    for rows, seen in choose(VALUES.half(), faces, choice):
+        assert (rows.dtype, seen.dtype) == (torch.float16, torch.bool)
+
+
+def test_a_single_face_is_the_same_by_every_choice(faces: Perceptions) -> None:
+    alone = replace(faces.select([2]), frames=torch.tensor([0]), frame_count=1)
+    for choice in FACES:
+        [(rows, seen)] = choose(VALUES[2:], alone, choice)
+        assert (rows.tolist(), seen.tolist()) == ([[8.0, 11.0]], [True])
+
+
+def test_what_cannot_be_chosen_from_is_named(faces: Perceptions) -> None:
+    with pytest.raises(ValueError, match="faces cannot be 'last'; choose one of first, mean, each, per frame"):
+        choose(VALUES, faces, "last")
+    with pytest.raises(ValueError, match="one or more faces: 2 for 3"):
+        choose(VALUES[:2], faces, "first")
+    with pytest.raises(ValueError, match="one or more faces: 0 for 0"):
+        choose(VALUES[:0], faces.select([]), "mean")

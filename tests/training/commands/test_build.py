@@ -1,0 +1,171 @@
+"""`python -m training build`, as it is typed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from perception_clip.perception.sequences.videos import Frame, write_video
+from perception_clip.training.cli import main
+from perception_clip.training.dataset.npz import load
+from perception_clip.training.dataset.store import Store
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory, astronaut: np.ndarray, grace_hopper: np.ndarray) -> Path:
+    root = tmp_path_factory.mktemp("command") / "my faces"
+    for label, photo in (("happy", astronaut), ("calm", grace_hopper)):
+        (root / label).mkdir(parents=True)
+        Image.fromarray(photo).save(root / label / "photo.png")
+        Image.fromarray(photo).resize((300, 320)).save(root / label / "small.jpg")
+    (root / "happy" / "corrupt.jpg").write_text("no picture")
+    Image.new("RGB", (64, 64), "grey").save(root / "calm" / "wall.bmp")
+    return root
+
+
+def build(*arguments: object) -> int:
+    return main(["build", *map(str, arguments), "--text-encoder", "random"])
+
+
+def rows_of(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_a_folder(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "my.npz"
+    assert build(photos, "--out", path, "--workers", 3, "--batch", 2) == 0
+    shown = capsys.readouterr()
+    assert "6 pictures: 4 new, 1 without a face, 1 unreadable; 4 new samples" in shown.out
+    assert "prompts encoded by: random-weight stand-in" in shown.out
+    assert f"4 samples exported to {path}" in shown.out
+    assert "6/6 files" in shown.err and "pictures/s, 4 faces, 2 skipped" in shown.err
+    skipped = rows_of(tmp_path / "skipped.csv")
+    assert skipped[0] == ["path", "reason"]
+    assert sorted(skipped[1:]) == [
+        ["my faces/calm/wall.bmp", "no face was found in it"],
+        ["my faces/happy/corrupt.jpg", "this is not a picture, or of a kind that Pillow cannot read"],
+    ]
+    assert load(path).labels.tolist() == ["calm", "calm", "happy", "happy"]
+
+    assert build(photos, "--out", path, "--skipped", tmp_path / "elsewhere.csv") == 0
+    shown = capsys.readouterr()
+    assert "6 pictures: 4 in the dataset before, 1 without a face, 1 unreadable; 0 new samples" in shown.out
+    assert sorted(rows_of(tmp_path / "elsewhere.csv")) == sorted(skipped)
+
+
+def test_a_video_with_a_prompt(tmp_path: Path, astronaut: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = (Frame(n, n / 10, torch.tensor(astronaut[:256, 100 + n : 356 + n].copy())) for n in range(20))
+    write_video(tmp_path / "me.mp4", frames, rate=10)
+    common = (tmp_path / "me.mp4", "--prompt", "smiling", "--prompt", "a happy woman")
+    assert build(*common, "--out", tmp_path / "a.db") == 0
+    assert build(*common, "--out", tmp_path / "b.db", "--every", 1) == 0
+    assert build(*common, "--out", tmp_path / "c.db", "--changes") == 0
+    counts = []
+    for name in "abc":
+        with Store(tmp_path / f"{name}.db") as store:
+            assert store.prompts() == ["smiling", "a happy woman"]
+            counts.append(len(store))
+    assert counts == [8, 40, 2]
+    assert "20 pictures: 1 new, 19 without a new expression; 2 new samples" in capsys.readouterr().out
+    assert main(["build", str(tmp_path / "me.mp4"), "--out", str(tmp_path / "d.db")]) == 1
+    assert "pass --prompt or --label" in capsys.readouterr().err
+
+
+def test_templates_of_the_users_own(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("oil painting of a {emotion} face\nink drawing, {emotion} mood\n")
+    arguments = ("--templates", tmp_path / "mine.txt", "--prompts-per-picture", 2)
+    assert build(photos, "--out", tmp_path / "a.db", *arguments) == 0
+    with Store(tmp_path / "a.db") as store:
+        assert len(store) == 8
+        assert all(prompt.startswith(("oil painting of a", "ink drawing, ")) for prompt in store.prompts())
+
+
+def test_the_format_can_be_given(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build(photos, "--out", tmp_path / "a.db", "--format", "ravdess") == 1
+    assert "error: " in capsys.readouterr().err and not (tmp_path / "a.db").exists()
+
+
+def test_the_sdxl_space(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build(photos, "--out", tmp_path / "a.npz", "--space", "sdxl") == 0
+    data = np.load(tmp_path / "a.npz")
+    assert data["clip_embeddings"].shape == (4, 768)
+    assert data["sdxl_embeddings"].shape == (4, 2048) and data["sdxl_pooled"].shape == (4, 1280)
+    assert json.loads(str(data["meta"]))["spaces"] == ["sd15", "sdxl"]
+    capsys.readouterr()
+    assert build(photos, "--out", tmp_path / "a.db") == 1
+    assert "text space 'sdxl', not 'sd15'" in capsys.readouterr().err
+
+
+def test_another_dataset_as_source(
+    photos: Path, tmp_path: Path, tiny_clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(photos, "--out", tmp_path / "a.db") == 0
+    assert main(["build", str(tmp_path / "a.db"), "--out", str(tmp_path / "copy.npz")]) == 0
+    assert main(["build", str(tmp_path / "copy.npz"), "--out", str(tmp_path / "again.db")]) == 0
+    anew = ["--out", str(tmp_path / "anew.db"), "--text-encoder", str(tiny_clip)]
+    assert main(["build", str(tmp_path / "a.db"), *anew]) == 0
+    assert "4 of 4 samples new" in capsys.readouterr().out
+    datasets = {}
+    for name in ("a", "again", "anew"):
+        with Store(tmp_path / f"{name}.db") as store:
+            (datasets[name],) = store.iterate()
+            assert store.has(datasets["a"].origins[0], datasets["a"].prompts[0])
+    for name in ("again", "anew"):
+        np.testing.assert_array_equal(datasets[name].perceptions, datasets["a"].perceptions)
+        assert datasets[name].prompts == datasets["a"].prompts and datasets[name].origins == datasets["a"].origins
+    np.testing.assert_array_equal(datasets["again"].embeddings, datasets["a"].embeddings)
+    assert np.abs(datasets["anew"].embeddings - datasets["a"].embeddings).max() > 0.1
+    capsys.readouterr()
+    assert main(["build", str(tmp_path / "a.db"), "--out", str(tmp_path / "a.npz")]) == 1
+    assert "are the same dataset" in capsys.readouterr().err
+
+
+def test_export_and_import(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build(photos, "--out", tmp_path / "my.npz") == 0
+    assert main(["export", str(tmp_path / "my.db"), "--out", str(tmp_path / "again.npz")]) == 0
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "my.npz").read_bytes()
+    assert main(["import", str(tmp_path / "my.npz"), "--out", str(tmp_path / "other.db")]) == 0
+    assert "4 new samples; 4 in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("build", "x", "--out", "a.csv"), "a.csv must end in .db or .npz"),
+        (("build", "missing", "--out", "a.db"), "no such folder or file"),
+        (("build", ".", "--out", "a.db", "--address", "host"), "--address goes with --engine ray"),
+        (("export", "missing.db"), "there is no such dataset"),
+        (("export", "x.db", "--out", "x.zip"), "must end in"),
+        (("import", "x.npz", "--out", "x"), "must end in .db"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_dataset_of_another_program_is_left_alone(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sqlite3.connect(tmp_path / "notes.db") as connection:
+        connection.execute("CREATE TABLE notes (text)")
+    before = (tmp_path / "notes.db").read_bytes()
+    assert build(photos, "--out", tmp_path / "notes.db") == 1
+    assert "a database of another program" in capsys.readouterr().err
+    assert (tmp_path / "notes.db").read_bytes() == before

@@ -1,0 +1,260 @@
+"""`merge`, `filter`, `relabel` and `info`, as they are typed, on faces with real geometry."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perception_clip.perception.emotions.expression import ExpressionModel
+from perception_clip.perception.pose import head_pose
+from perception_clip.perception.vector import EMOTIONS, pack, split
+from perception_clip.training.cli import main
+from perception_clip.training.dataset.relabelling import read_map
+from perception_clip.training.dataset.samples import Samples
+from perception_clip.training.dataset.store import Store
+from perception_clip.training.encoders.base import fingerprint, load_encoder
+
+COUNT = 70
+
+
+def sampled(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Perceptions (count, 1441) of faces drawn from the expression model, and their picture sizes."""
+    model = ExpressionModel.load()
+    generator = torch.Generator().manual_seed(seed)
+    emotions = torch.arange(count) % len(EMOTIONS)
+    landmarks, sizes = model.sample(emotions, torch.ones(count), generator)
+    return pack(landmarks, model.probabilities(landmarks, sizes)), sizes
+
+
+def write(path: Path, vectors: torch.Tensor, sizes: torch.Tensor, encoder: str = "random", person: str = "p") -> Path:
+    """A dataset in which row i shows EMOTIONS[i % 7], has the score i / count, and belongs to one of seven people."""
+    text = load_encoder(encoder)
+    labels = [EMOTIONS[row % len(EMOTIONS)] for row in range(len(vectors))]
+    prompts = [f"a {label} face" for label in labels]
+    with Store(path) as store:
+        store.bind(text.identity, fingerprint(text), "landmarker/1", "emotions/1")
+        store.append(
+            vectors,
+            sizes,
+            prompts,
+            text.encode(prompts),
+            [f"{person} {row // 10}" for row in range(len(vectors))],
+            [f"{person} {row}.png" for row in range(len(vectors))],
+            [f"{person} key {row}" for row in range(len(vectors))],
+            labels=labels,
+            scores=torch.arange(len(vectors)) / len(vectors),
+        )
+    return path
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return write(tmp_path / "a.db", *sampled(COUNT, seed=0))
+
+
+def read(path: Path) -> Samples:
+    with Store(path, create=False) as store:
+        (samples,) = store.iterate()
+    return samples
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_merge(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = write(tmp_path / "b.db", *sampled(30, seed=1), person="q")
+    assert run("export", dataset, "--out", tmp_path / "a.npz") == 0
+    before = dataset.read_bytes()
+    out = tmp_path / "all.db"
+    assert run("merge", other, tmp_path / "a.npz", dataset, "--out", out) == 0
+    shown = capsys.readouterr().out
+    assert f"{dataset}: 0 of 70 samples new" in shown and f"100 samples in {out}" in shown
+    merged, first, second = read(out), read(other), read(dataset)
+    for name in ("prompts", "groups", "sources", "labels", "origins"):
+        assert getattr(merged, name) == [*getattr(first, name), *getattr(second, name)]
+    np.testing.assert_array_equal(merged.perceptions, np.concatenate([first.perceptions, second.perceptions]))
+    np.testing.assert_array_equal(merged.scores, np.concatenate([first.scores, second.scores]))
+    assert dataset.read_bytes() == before
+    assert run("merge", dataset, other, "--out", dataset) == 1
+    assert "is the dataset that is read, which is never changed" in capsys.readouterr().err
+
+
+def test_datasets_made_differently_do_not_mix(
+    dataset: Path, tmp_path: Path, tiny_clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write(tmp_path / "b.db", *sampled(10, seed=1), encoder=str(tiny_clip))
+    assert run("merge", dataset, other, "--out", tmp_path / "all.db") == 1
+    assert "do not mix: the first was made with the text encoder" in capsys.readouterr().err
+    assert not (tmp_path / "all.db").exists()
+
+
+def test_filter(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = read(dataset)
+    landmarks, _ = split(torch.from_numpy(whole.perceptions))
+    pose = head_pose(landmarks, torch.from_numpy(whole.image_sizes), ExpressionModel.load().template)
+    yaw = pose[:, 0].abs().numpy()
+    assert 0 < (yaw <= 10).sum() < COUNT
+    labels = np.array(whole.labels)
+    expected = {
+        ("--min-score", 0.5): whole.scores >= 0.5,
+        ("--max-yaw", 10): yaw <= 10,
+        ("--label", "happy", "--label", "sad"): np.isin(labels, ["happy", "sad"]),
+        ("--prompt", "a fear face"): labels == "fear",
+        ("--prompt-contains", "angry", "--min-score", 0.5): (labels == "angry") & (whole.scores >= 0.5),
+        ("--group", "p 3"): np.array([group == "p 3" for group in whole.groups]),
+        ("--label", "happy", "--invert"): labels != "happy",
+    }
+    for number, (conditions, keep) in enumerate(expected.items()):
+        assert run("filter", dataset, "--out", tmp_path / f"{number}.db", *conditions) == 0
+        kept = read(tmp_path / f"{number}.db")
+        assert kept.sources == [source for source, kept in zip(whole.sources, keep, strict=True) if kept], conditions
+        assert f"{keep.sum()} of 70 samples kept" in capsys.readouterr().out
+    assert run("filter", dataset, "--out", tmp_path / "x.db") == 1
+    assert "say which samples to keep" in capsys.readouterr().err
+    assert run("filter", dataset, "--out", tmp_path / "x.db", "--label", "nobody") == 1
+    assert "no sample is left" in capsys.readouterr().err and not (tmp_path / "x.db").exists()
+
+
+def test_outliers_and_duplicates_are_found_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of 210 faces, 3 have their landmarks shuffled, and 4 repeat another but for noise of a tenth of a pixel."""
+    vectors, sizes = sampled(210, seed=2)
+    generator = torch.Generator().manual_seed(0)
+    for row in (5, 50, 100):
+        points = vectors[row, :1434].view(478, 3)
+        vectors[row, :1434] = points[torch.randperm(478, generator=generator)].flatten()
+    for row in (150, 160, 170, 180):
+        noise = torch.randn(1434, generator=generator) * 0.1 / sizes[row - 7].max()
+        vectors[row] = vectors[row - 7]
+        vectors[row, :1434] += noise
+        sizes[row] = sizes[row - 7]
+    path = write(tmp_path / "a.db", vectors, sizes)
+    assert run("info", path, "--json") == 0
+    held = json.loads(capsys.readouterr().out)
+    assert held["samples"] == 210
+    assert run("filter", path, "--out", tmp_path / "b.db", "--drop-outliers") == 0
+    assert run("filter", path, "--out", tmp_path / "c.db", "--drop-duplicates") == 0
+    rows = set(range(210))
+    left_out = [rows - {int(s[2:-4]) for s in read(tmp_path / f"{name}.db").sources} for name in "bc"]
+    assert left_out == [{5, 50, 100}, {150, 160, 170, 180}]
+
+
+def test_of_duplicates_one_stays_that_meets_the_other_conditions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Row 1 is the same face as row 0, whose score is too low; row 2 is that of row 3, which has another prompt."""
+    vectors, sizes = sampled(8, seed=3)
+    for row, of in ((1, 0), (2, 3)):
+        vectors[row], sizes[row] = vectors[of], sizes[of]
+    vectors[1, 0] += 1e-6
+    path = write(tmp_path / "a.db", vectors, sizes)
+    assert run("filter", path, "--out", tmp_path / "b.db", "--min-score", 0.1, "--drop-duplicates") == 0
+    assert [source[2:-4] for source in read(tmp_path / "b.db").sources] == list("1234567")
+    assert "left out: 1 (score below 0.1)" in capsys.readouterr().out
+    assert run("filter", path, "--out", tmp_path / "c.db", "--drop-duplicates") == 0
+    assert [source[2:-4] for source in read(tmp_path / "c.db").sources] == list("0234567")
+    assert "left out: 1 (nearly the same as one that is kept)" in capsys.readouterr().out
+    assert run("filter", path, "--out", tmp_path / "d.db", "--drop-duplicates", "--invert") == 0
+    assert read(tmp_path / "d.db").sources == ["p 1.png"]
+
+
+def test_what_is_unknown_is_said(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = read(dataset)
+    np.savez(tmp_path / "bare.npz", perception_embeddings=whole.perceptions, clip_embeddings=whole.embeddings)
+    assert run("filter", tmp_path / "bare.npz", "--out", tmp_path / "b.db", "--max-yaw", 10) == 0
+    assert "the sizes of 70 pictures are unknown" in capsys.readouterr().out
+    assert run("filter", tmp_path / "bare.npz", "--out", tmp_path / "c.db", "--min-score", 0.5) == 1
+    assert "no sample is left" in capsys.readouterr().err
+    assert run("filter", tmp_path / "bare.npz", "--out", tmp_path / "c.db", "--min-score", 0.5, "--invert") == 0
+    assert "kept: 70 (score unknown, which counts as too low)" in capsys.readouterr().out
+
+
+def test_prompts_that_the_dataset_has_need_no_encoder(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, whole = dataset.read_bytes(), read(dataset)
+    words = ("--from-label", "angry", "--to-prompt", "a neutral face")
+    assert run("relabel", dataset, "--out", tmp_path / "b.db", *words) == 0
+    changed = read(tmp_path / "b.db")
+    assert changed.prompts == [prompt.replace("angry", "neutral") for prompt in whole.prompts]
+    row = whole.prompts.index("a neutral face")
+    np.testing.assert_array_equal(changed.embeddings[0], whole.embeddings[row])
+    assert changed.origins == whole.origins
+    assert run("relabel", dataset, "--out", tmp_path / "c.db", *words[:3], "something new") == 1
+    message = capsys.readouterr().err
+    assert "no vector for 1 of the new prompts, such as 'something new': pass --text-encoder" in message
+    assert "'random-weight stand-in" in message and not (tmp_path / "c.db").exists()
+    assert run("relabel", dataset, "--out", dataset, *words) == 1
+    assert dataset.read_bytes() == before
+
+
+def test_relabel(dataset: Path, tmp_path: Path, tiny_clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "map.csv").write_text('old,new\na happy face,"a person, beaming"\nnever there,x\n')
+    encoder = ("--text-encoder", "random")
+    assert run("relabel", dataset, "--out", tmp_path / "b.db", "--map", tmp_path / "map.csv", *encoder) == 0
+    shown = capsys.readouterr().out
+    assert (
+        "10 of 70 samples with other prompts" in shown and "not in the dataset, and so not used: 'never there'" in shown
+    )
+    whole, changed = read(dataset), read(tmp_path / "b.db")
+    assert changed.prompts == [p.replace("a happy face", "a person, beaming") for p in whole.prompts]
+    np.testing.assert_array_equal(changed.perceptions, whole.perceptions)
+    row = changed.prompts.index("a person, beaming")
+    expected = load_encoder("random").encode(["a person, beaming"])[0].numpy()
+    np.testing.assert_allclose(changed.embeddings[row], expected, atol=1e-4)
+
+    many = ("--templates", "--prompts-per-sample", 2)
+    assert run("relabel", dataset, "--out", tmp_path / "c.db", *many, *encoder) == 0
+    varied = read(tmp_path / "c.db")
+    assert len(varied) == 140 and len(set(varied.prompts)) > 70 and varied.labels[::2] == whole.labels
+
+    assert run("relabel", dataset, "--out", tmp_path / "d.db", *many, "--text-encoder", tiny_clip) == 1
+    assert "encoder" in capsys.readouterr().err and not (tmp_path / "d.db").exists()
+    assert run("relabel", dataset, "--out", tmp_path / "d.db", "--re-encode", "--text-encoder", tiny_clip) == 0
+    anew = read(tmp_path / "d.db")
+    assert anew.prompts == whole.prompts
+    np.testing.assert_allclose(
+        anew.embeddings[0], load_encoder(str(tiny_clip)).encode(whole.prompts[:1])[0].numpy(), atol=1e-4
+    )
+
+
+@given(
+    content=st.binary(max_size=200)
+    | st.text(max_size=200).map(lambda text: ("old,new\n" + text).encode("utf-8", "replace"))
+)
+def test_any_map_gives_prompts_or_a_message(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("map") / "map.csv"
+    path.write_bytes(content)
+    try:
+        pairs = read_map(path)
+    except ValueError as error:
+        assert "map.csv" in str(error)
+    else:
+        assert all(old.strip() and new.strip() for old, new in pairs.items())
+
+
+def test_info(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("info", dataset) == 0
+    text = capsys.readouterr().out
+    assert "landmarker/1" in text and "emotions/1" in text and "random-weight stand-in" in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert run("export", dataset, "--out", tmp_path / "a.npz") == 0
+    capsys.readouterr()
+    held = []
+    for path in (dataset, tmp_path / "a.npz"):
+        assert run("info", path, "--json") == 0
+        held.append(json.loads(capsys.readouterr().out))
+    assert held[0]["samples"] == held[1]["samples"] == COUNT
+    assert set(held[0]) == set(held[1])
+    Store(tmp_path / "empty.db").close()
+    assert run("info", tmp_path / "empty.db") == 0
+    assert "no samples" in capsys.readouterr().out
+    assert run("info", tmp_path / "missing.db") == 1
+    (tmp_path / "text.npz").write_text("no dataset")
+    assert run("info", tmp_path / "text.npz") == 1

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from perception_clip.training.evaluation.evaluation import Evaluation
+from perception_clip.training.evaluation.metrics import METRICS, Interval
+from perception_clip.training.evaluation.verdict import beats, falls_behind, verdict
+
+Scores = dict[str, dict[str, Interval]]
+PROMPTS, ROWS = 63, 300
+
+
+def metrics(cosine: tuple[float, float, float], recall: tuple[float, float, float]) -> dict[str, Interval]:
+    held = {metric: Interval(0.5, 0.4, 0.6) for metric in METRICS}
+    return {**held, "centred_cosine": Interval(*cosine), "recall_at_1": Interval(*recall)}
+
+
+BETTER = metrics((0.031, 0.012, 0.05), (0.04, -0.01, 0.09))
+LEVEL = metrics((0.004, -0.008, 0.015), (0.003, -0.02, 0.03))
+WORSE = metrics((-0.031, -0.05, -0.012), (-0.04, -0.09, 0.01))
+MIXED = metrics((0.031, 0.012, 0.05), (-0.04, -0.07, -0.01))
+
+
+def evaluation(lead: Scores | None = None, **changes: object) -> Evaluation:
+    """Of a projection that is better than every rule, on enough rows, but for what `lead` and `changes` say."""
+    scores = {
+        "projection": metrics((0.612, 0.59, 0.633), (0.41, 0.36, 0.46)),
+        "ridge": metrics((0.581, 0.56, 0.6), (0.37, 0.32, 0.42)),
+        "nearest neighbour": metrics((0.45, 0.43, 0.47), (0.35, 0.3, 0.4)),
+        "emotion mix": metrics((0.28, 0.26, 0.3), (0.17, 0.14, 0.2)),
+        "mean": metrics((0, 0, 0), (0.016, 0.016, 0.016)),
+    }
+    ahead = metrics((0.3, 0.27, 0.33), (0.2, 0.15, 0.25))
+    held = Evaluation(
+        scores=scores,
+        lead={"ridge": BETTER, "nearest neighbour": ahead, "emotion mix": ahead, "mean": ahead, **(lead or {})},
+        per_prompt=[],
+        per_emotion=[],
+        names=[f"face {number}" for number in range(PROMPTS)],
+        candidates=torch.zeros(PROMPTS, 768),
+        rows=torch.arange(ROWS),
+        predicted=torch.zeros(ROWS, 768),
+        member=torch.arange(ROWS) % PROMPTS,
+        chosen=torch.arange(ROWS) % PROMPTS,
+        centre=torch.zeros(768),
+        trained=2400,
+        trained_of=torch.full((PROMPTS,), 38),
+        groups=80,
+        held_out=ROWS,
+        prompts=PROMPTS,
+        by_group=True,
+        near_copies=0.003,
+        alike=False,
+    )
+    return replace(held, **changes)  # type: ignore[arg-type]
+
+
+def test_ready() -> None:
+    found = verdict(evaluation())
+    assert found.ready and len(found.sentences) == 1
+    assert found.sentences[0] == (
+        "Ready: of 300 held-out faces of 80 groups, 41% (36% to 46%) are projected nearest to their own of 63 prompts, "
+        "where guessing finds 1.6%. It is better than every simple rule; than the best of them, ridge, by "
+        "+0.031 [+0.012, +0.050] in mean-centred cosine and +0.040 [-0.010, +0.090] in recall@1."
+    )
+    assert max(map(len, str(found).splitlines())) <= 120
+
+
+@pytest.mark.parametrize(
+    ("lead", "better", "behind"),
+    [(BETTER, True, False), (LEVEL, False, False), (WORSE, False, True), (MIXED, False, False)],
+)
+def test_better_and_worse(lead: dict[str, Interval], better: bool, behind: bool) -> None:
+    assert beats(lead) is better and falls_behind(lead) is behind
+
+
+def test_sampled_faces_need_not_beat_a_linear_rule() -> None:
+    found = verdict(evaluation({"ridge": LEVEL}), sampled=True)
+    assert found.ready and "every simple rule but ridge, as sampled faces come from a linear model;" in str(
+        found.sentences
+    )
+    assert not verdict(evaluation({"ridge": WORSE}), sampled=True).ready
+    assert not verdict(evaluation({"mean": LEVEL}), sampled=True).ready
+
+
+@pytest.mark.parametrize("name", ["ridge", "nearest neighbour", "emotion mix", "mean"])
+def test_no_better_than_a_rule(name: str) -> None:
+    found = verdict(evaluation({name: LEVEL}))
+    assert not found.ready
+    assert found.sentences[0].startswith(f"No better than {name}: after training on 2,400 rows, its lead is +0.004")
+    assert "It may be better, but 300 held-out rows are too few to show it" in found.sentences[0]
+    worse = verdict(evaluation({name: WORSE}))
+    assert not worse.ready and worse.sentences[0].startswith(f"Worse than {name}:")
+    assert "too few to show" not in worse.sentences[0]
+    assert verdict(evaluation({name: MIXED})).sentences[0].startswith(f"No better than {name}:")
+
+
+def test_the_simplest_rule_is_named() -> None:
+    found = verdict(evaluation({"ridge": LEVEL, "mean": LEVEL}))
+    assert "See that the faces have the right prompts" in found.sentences[0] and "ridge" not in str(found)
+
+
+def test_too_few_samples_for_some_prompts() -> None:
+    trained = torch.full((PROMPTS,), 38)
+    trained[:7] = torch.tensor([19, 3, 0, 20, 9, 8, 7])
+    found = verdict(evaluation(trained_of=trained, member=torch.arange(ROWS) % (PROMPTS - 1)))
+    assert found.ready  # it can be used, but not for these
+    assert found.sentences[1] == (
+        "Too few samples for 7 of 63 prompts, such as “face 2”, “face 1”, “face 6”, “face 5”, “face 4”: fewer than 20 "
+        "training rows, or none held out. Add faces for them."
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "groups", "message"),
+    [(19, 19, "19 held-out rows of 19 groups cannot tell"), (300, 4, "300 held-out rows of 4 groups cannot tell"),
+     (1, 1, "1 held-out row of 1 group cannot tell")],
+)  # fmt: skip
+def test_too_few_held_out(rows: int, groups: int, message: str) -> None:
+    member = torch.arange(rows) % PROMPTS
+    found = verdict(evaluation({"ridge": WORSE}, rows=torch.arange(rows), member=member, groups=groups))
+    assert not found.ready and message in found.sentences[0] and "--val-split" in found.sentences[0]
+    assert "ridge" not in str(found)  # nothing can be told
+
+
+def test_validation_leaks() -> None:
+    found = verdict(evaluation(by_group=False))
+    assert not found.ready and found.sentences[0].startswith("Validation leaks: there are fewer than 3 groups")
+    found = verdict(evaluation(near_copies=0.3))
+    assert not found.ready
+    assert found.sentences[0].startswith("Validation leaks: 30% of the held-out faces are nearly the same as one in")
+    assert verdict(evaluation(near_copies=0.04)).ready
+
+
+def test_all_faces_alike() -> None:
+    found = verdict(evaluation(alike=True))
+    assert not found.ready and found.sentences[0].startswith("All faces are alike: the landmarks of the 2,400 training")
+
+
+def test_one_prompt() -> None:
+    found = verdict(evaluation(names=["a happy face"], trained_of=torch.tensor([2400])))
+    assert not found.ready and len(found.sentences) == 1
+    assert found.sentences[0].startswith("Nothing to tell apart: every row has the one prompt “a happy face”.")
+
+
+def test_where_it_started() -> None:
+    worse = verdict(evaluation({"before": WORSE}))
+    assert not worse.ready
+    assert worse.sentences[0].startswith("Worse than where it started: it differs from the checkpoint that training")
+    assert "-0.031 [-0.050, -0.012] in mean-centred cosine" in worse.sentences[0]
+    better = verdict(evaluation({"before": BETTER}))
+    assert better.ready and better.sentences[1].startswith("This data added +0.031 [+0.012, +0.050] in mean-centred")
+    level = verdict(evaluation({"before": LEVEL}))
+    assert level.ready and level.sentences[1].startswith("This data added nothing sure to the checkpoint")
+
+
+def test_others_that_are_compared_do_not_count() -> None:
+    assert verdict(evaluation({"old.safetensors": WORSE})).ready

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from perception_clip.perception.vector import EMOTIONS
+from perception_clip.training.prompts.labels import INTENSITIES, is_stated, level_of, normalise, plain_text
+
+
+@pytest.mark.parametrize(
+    ("label", "emotion"),
+    [
+        *((emotion, emotion) for emotion in EMOTIONS),
+        *(("Anger", "angry"), ("HAPPINESS", "happy"), ("surprised", "surprise"), ("calm", "neutral")),
+        *(("fearful", "fear"), ("disgusted", "disgust"), ("sadness", "sad"), ("03_happy", "happy")),
+        *(("happy-faces", "happy"), ("Sad people", "sad"), ("joy", "happy"), ("neutral face 2", "neutral")),
+        *(("contempt", None), ("not happy", None), ("", None), ("1", None), ("happy sad", None)),
+    ],
+)
+def test_labels(label: str, emotion: str | None) -> None:
+    assert normalise(label) == emotion
+
+
+@pytest.mark.parametrize(
+    ("word", "level"),
+    [
+        *((name, name) for name in INTENSITIES),
+        *(("normal", "plain"), ("01", "plain"), ("MD", "plain"), ("1", "plain"), (" Medium ", "plain")),
+        *(("02", "strong"), ("HI", "strong"), ("High", "strong"), ("LO", "slight"), ("low", "slight")),
+        *(("theatrical", None), ("XX", None), ("", None), ("3", None)),
+    ],
+)
+def test_intensities(word: str, level: str | None) -> None:
+    found = level_of(word)
+    assert (None if found is None else INTENSITIES[found]) == level
+
+
+def test_intensities_that_say_nothing() -> None:
+    assert not any(is_stated(word) for word in ("", " ", "XX", "unknown", "n/a"))
+    assert all(is_stated(word) for word in ("theatrical", "02", "low"))
+
+
+def test_labels_as_text() -> None:
+    assert plain_text("smug__grin") == "smug grin" and plain_text(" a-b\n c_") == "a b c" and plain_text("_-") == ""

@@ -1,0 +1,172 @@
+"""The pictures that ComfyUI shows of training: what is drawn where, and that all of it fits."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perception_clip.common.canvas import BACKGROUND, wrapped
+from perception_clip.training.evaluation.metrics import Interval
+from perception_clip.training.evaluation.verdict import Verdict
+from perception_clip.training.learning.run import Epoch
+from perception_clip.training.reports.node_picture import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    curve_picture,
+    number,
+    result_picture,
+    stored_result_picture,
+    ticks,
+)
+
+METHODS = ("projection", "ridge", "nearest neighbour", "emotion mix", "mean")
+
+
+def epochs(count: int, best: int = 1, loss: float | None = None) -> list[Epoch]:
+    """Loss falls and validation rises; the best is the one epoch of that number."""
+    return [
+        Epoch(
+            number=n,
+            loss=1 / n if loss is None else loss,
+            validation={"centred_cosine": 1 - 1 / n, "recall_at_1": 0.5 - 0.5 / n},
+            best=n == best,
+            learning_rate=1e-3,
+            seconds=float(n),
+        )
+        for n in range(1, count + 1)
+    ]
+
+
+def evaluation(value: float = 0.6, half: float = 0.05) -> Any:
+    """As much of an Evaluation as is drawn: the projection has `value`, the others less and less."""
+    scores = {
+        method: {
+            metric: Interval(value - 0.1 * place, value - 0.1 * place - half, value - 0.1 * place + half)
+            for metric in ("centred_cosine", "recall_at_1")
+        }
+        for place, method in enumerate(METHODS)
+    }
+    return SimpleNamespace(scores=scores, names=["a"] * 7, rows=range(40), groups=8)
+
+
+def places(picture: Any, colour: tuple[int, int, int], rows: slice = slice(None)) -> np.ndarray:
+    """(n, 2): rows and columns of the pixels of that colour."""
+    near = np.abs(np.asarray(picture, dtype=int)[rows] - colour).max(axis=2) < 12
+    return np.argwhere(near)
+
+
+def test_the_loss_falls_and_validation_rises_to_the_right() -> None:
+    picture = curve_picture(epochs(30), 480, 360)
+    assert picture.size == (480, 360) and picture.mode == "RGB"
+    for colour, rows, rising in ((ORANGE, slice(40, 180), False), (BLUE, slice(220, 360), True)):
+        drawn = places(picture, colour, rows)
+        left, right = (drawn[abs(drawn[:, 1] - end) < 6][:, 0].mean() for end in (66, 455))
+        assert (right < left) == rising and abs(right - left) > 60
+
+
+def test_the_best_epoch_is_marked_where_it_is() -> None:
+    marks = []
+    for best in (5, 25):
+        white = places(curve_picture(epochs(30, best), 480, 360), (255, 255, 255), slice(60, 140))
+        columns, counts = np.unique(white[:, 1], return_counts=True)
+        marks.append(float(columns[counts >= 60].mean()))
+    assert marks == [pytest.approx(58 + (best - 1) / 29 * 406, abs=2) for best in (5, 25)]
+
+
+def test_side_by_side_where_there_is_width() -> None:
+    wide = curve_picture(epochs(20), 1000, 300)
+    assert places(wide, ORANGE)[:, 1].max() < 500 < places(wide, BLUE)[:, 1].min()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 1000])
+def test_any_number_of_epochs_is_drawn(count: int) -> None:
+    picture = curve_picture(epochs(count), 320, 200)
+    assert len(places(picture, ORANGE)) > 30
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, 0.0, 1e30, -1e-30])
+def test_odd_losses_are_drawn_or_left_out(loss: float) -> None:
+    assert curve_picture(epochs(5, loss=loss)).size == (480, 360)
+
+
+def test_the_verdict_stands_on_top_in_its_colour() -> None:
+    ready, not_yet = (
+        result_picture(epochs(9), evaluation(), Verdict(ready, ["A sentence."])) for ready in (True, False)
+    )
+    assert len(places(ready, GREEN, slice(0, 60))) > 100 > len(places(not_yet, GREEN, slice(0, 60)))
+    assert len(places(not_yet, ORANGE, slice(0, 60))) > 100
+    assert ready.width == 1024 and 500 < ready.height < 900
+
+
+def test_a_dot_lies_in_its_interval_and_further_right_is_better() -> None:
+    spans = []
+    for value in (0.3, 0.6):
+        picture = result_picture([], evaluation(value), Verdict(True, ["One."]))
+        drawn = places(picture, BLUE, slice(150, picture.height))
+        spans.append((drawn[:, 1].min(), drawn[:, 1].max()))
+    (left, right), (other_left, other_right) = spans
+    assert left < right and other_left < other_right < 214 + 250
+    narrow, wide = (
+        places(result_picture([], evaluation(half=half), Verdict(True, ["One."])), BLUE, slice(150, None))[:, 1]
+        for half in (0.01, 0.2)
+    )
+    assert np.ptp(wide) > 2 * np.ptp(narrow)
+
+
+def test_the_picture_grows_with_what_it_says() -> None:
+    short, long = (result_picture(epochs(3), evaluation(), Verdict(True, ["words " * count] * 3)) for count in (5, 100))
+    assert long.height - short.height == 3 * 24 * (len(list(wrapped("words " * 100, 17, 976))) - 1)
+
+
+def test_a_stored_result_is_drawn_as_it_was() -> None:
+    held, sentences = evaluation(), ["Ready: it is.", "And so on."]
+    metrics = {
+        "scores": {m: {k: [i.value, i.low, i.high] for k, i in of.items()} for m, of in held.scores.items()},
+        "ready": True,
+        "verdict": sentences,
+        "prompts": 7,
+        "judged_rows": 40,
+        "judged_groups": 8,
+    }
+    fresh = result_picture([], held, Verdict(True, sentences))
+    assert np.array_equal(np.asarray(stored_result_picture(metrics)), np.asarray(fresh))
+    with pytest.raises(KeyError):
+        stored_result_picture({"scores": {}})
+
+
+def test_nothing_reaches_the_border() -> None:
+    long = ["Ünïcödé “quotes” " + "x" * 400, "many words " * 60]
+    held = evaluation()
+    held.scores["a checkpoint whose name is far too long for its column"] = held.scores["mean"]
+    pixels = np.asarray(result_picture(epochs(50), held, Verdict(False, long)))
+    border = np.concatenate([pixels[:6].reshape(-1, 3), pixels[-4:].reshape(-1, 3), pixels[:, :10].reshape(-1, 3)])
+    assert (border == BACKGROUND).all() and (pixels[:, -10:] == BACKGROUND).all()
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+def test_ticks_are_round_in_range_and_tell_apart(low: float, span: float) -> None:
+    found = ticks(low, low + span)
+    assert 2 <= len(found) <= 13
+    assert all(low - 1e-6 * span <= value <= low + span + 1e-6 * span for value in found)
+    assert len({number(value, span) for value in found}) == len(found) or span < 1e-3 * abs(low) or span > 1e5
+
+
+@pytest.mark.parametrize(
+    ("value", "span", "said"),
+    [
+        (0.25, 1.0, "0.2"),
+        (0.03126, 5.7e-5, "0.03126"),
+        (0.0, 1e-5, "0"),
+        (3e-5, 1e-4, "3e-05"),
+        (2.5e6, 1e7, "2.5e+06"),
+    ],
+)
+def test_a_number_has_the_digits_that_tell_ticks_apart(value: float, span: float, said: str) -> None:
+    assert number(value, span) == said

@@ -1,0 +1,177 @@
+"""The numbers behind a training report's pictures, and that they are drawn legibly whatever the data is like."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from perception_clip.training.evaluation.metrics import Interval
+from perception_clip.training.reports import curves, pictures, training_plots
+from perception_clip.training.reports.confusion import OTHERS, confusion
+from perception_clip.training.reports.numbers import OTHERS as OTHER_RANK
+from perception_clip.training.reports.prompt_map import prompt_map
+from perception_clip.training.reports.regions import importance
+from perception_clip.training.reports.worst import most_wrong
+
+from .judged_faces import Judged, judged
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LONG = "портрет 😀 日本語 $x_1^{2}$ a_b " + "very_long_" * 20
+
+
+@pytest.fixture(scope="module")
+def case() -> Judged:
+    return judged()
+
+
+@pytest.fixture(scope="module")
+def single() -> Judged:
+    return judged(rows=60, prompts=1, held=20)
+
+
+@pytest.fixture(scope="module")
+def many() -> Judged:
+    return judged(rows=500, prompts=140, held=200, name=lambda number: f"{number} {LONG}")
+
+
+def test_confusion_counts_what_is_taken_for_what(case: Judged) -> None:
+    table, judged_on = confusion(case.evaluation), case.evaluation
+    assert len(table.names) == 21 and OTHERS not in table.names
+    np.testing.assert_allclose(table.shares.sum(axis=1), 1)
+    assert table.counts.tolist() == sorted(table.counts.tolist(), reverse=True)
+    assert table.counts.sum() == len(judged_on.rows)
+    right = (table.counts * np.diag(table.shares)).sum() / table.counts.sum()
+    assert right == pytest.approx(judged_on.scores["projection"]["recall_at_1"].value)
+    first, second = (judged_on.names.index(name) for name in table.names[:2])
+    own = judged_on.member == first
+    assert table.shares[0, 1] == pytest.approx(float((judged_on.chosen[own] == second).double().mean()))
+
+
+def test_rare_prompts_are_merged(case: Judged) -> None:
+    table = confusion(case.evaluation, most=5)
+    whole = confusion(case.evaluation)
+    assert table.names == [*whole.names[:5], OTHERS]
+    assert table.counts[5] == whole.counts[5:].sum()
+    np.testing.assert_allclose(table.shares[:5, :5], whole.shares[:5, :5])
+    np.testing.assert_allclose(table.shares.sum(axis=1), 1)
+
+
+def test_the_map_shows_the_plane_in_which_the_prompts_differ_most(case: Judged) -> None:
+    places, evaluation = prompt_map(case.evaluation), case.evaluation
+    assert places.targets.shape == (21, 2) and places.predictions.shape == (140, 2)
+    centred = (evaluation.candidates - evaluation.candidates.mean(dim=0)).double()
+    spread = torch.linalg.svdvals(centred)
+    np.testing.assert_allclose(np.linalg.norm(places.targets, axis=0), spread[:2], rtol=1e-4)
+    np.testing.assert_allclose(places.shares, spread[:2].square() / spread.square().sum(), rtol=1e-4)
+    # A prediction that hits its prompt lies where that lies.
+    hits = prompt_map(replace(evaluation, predicted=evaluation.candidates[evaluation.member]))
+    np.testing.assert_allclose(hits.predictions, places.targets[evaluation.member.numpy()], atol=1e-5)
+    assert len(places.names) == 8 and set(places.ranks.tolist()) == {OTHER_RANK, *range(8)}
+    assert np.bincount(places.ranks[places.ranks >= 0]).tolist() == confusion(evaluation).counts[:8].tolist()
+
+
+def test_the_worst_are_the_worst(case: Judged) -> None:
+    found, evaluation = most_wrong(case.evaluation, case.data, case.sources), case.evaluation
+    own = evaluation.candidates[evaluation.member] - evaluation.centre
+    cosines = torch.cosine_similarity(evaluation.predicted - evaluation.centre, own)
+    assert [sample.cosine for sample in found] == pytest.approx(cosines.sort().values[:12].tolist(), abs=1e-5)
+    assert found[0].row == int(evaluation.rows[cosines.argmin()])
+    for sample in found:
+        assert sample.source == f"folder/{sample.row}.jpg"
+        assert sample.own == case.data.prompts[int(case.data.member[sample.row])]
+        np.testing.assert_allclose(sample.face, case.data.vectors[sample.row, :1434].reshape(478, 3)[:, :2])
+    assert most_wrong(case.evaluation, case.data)[0].source == ""
+
+
+def test_many_prompts_are_shown_by_their_extremes(many: Judged) -> None:
+    scores = many.evaluation.per_prompt
+    worst, best = training_plots.extremes(scores, shown=20)
+    recalls = sorted(score.metrics["recall_at_1"].value for score in scores)
+    assert [score.metrics["recall_at_1"].value for score in worst] == recalls[:20]
+    assert [score.metrics["recall_at_1"].value for score in best] == recalls[-20:]
+    halves = training_plots.extremes(scores[:31], shown=20)
+    assert [len(half) for half in halves] == [16, 15]
+    assert [len(half) for half in training_plots.extremes(scores[:20], shown=20)] == [20, 0]
+
+
+def test_the_kept_epoch_is_the_last_best_one(case: Judged) -> None:
+    kept = curves.best_epoch(case.history)
+    assert kept is not None and kept.number == 22
+    assert curves.best_epoch([replace(epoch, best=False) for epoch in case.history]) is None
+    figure = curves.learning_curves(case.history)
+    assert [axes.get_title().split("\n")[0] for axes in figure.axes] == [
+        "Training loss", "Validation: centred cosine", "Validation: recall@1", "Learning rate",
+    ]  # fmt: skip
+    assert figure.axes[1].get_lines()[0].get_ydata()[21] == kept.validation["centred_cosine"]
+    assert figure.axes[1].get_lines()[1].get_xdata()[0] == 22
+    assert "nothing was trained" in curves.learning_curves([]).axes[0].texts[0].get_text()
+
+
+def test_scores_are_drawn_where_they_are(case: Judged) -> None:
+    left, right = training_plots.scores(case.evaluation).axes
+    names = [text.get_text() for text in left.get_yticklabels()]
+    assert names == list(case.evaluation.scores)
+    drawn = [line.get_xdata() for line in right.get_lines()[: 2 * len(names)]]
+    for place, name in enumerate(names):
+        interval = case.evaluation.scores[name]["recall_at_1"]
+        assert list(drawn[2 * place]) == [interval.low, interval.high] and drawn[2 * place + 1][0] == interval.value
+
+
+def test_regions_are_named_at_their_own_bars(case: Judged) -> None:
+    found = importance(case.checkpoint, case.data, case.evaluation)
+    axes = pictures.regions(found).axes[1]
+    expected = {**found.parts, **found.regions}
+    names = {place: text.get_text() for place, text in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)}
+    shown = {names[round(bar.get_y() + bar.get_height() / 2)]: bar.get_width() for bar in axes.patches}
+    assert shown == pytest.approx(expected)
+
+
+FIGURES: dict[str, Callable[[Judged], Figure]] = {
+    "scores": lambda case: training_plots.scores(case.evaluation),
+    "prompts": lambda case: training_plots.prompts(case.evaluation),
+    "emotions": lambda case: training_plots.emotions(case.evaluation),
+    "confusion": lambda case: training_plots.confusions(case.evaluation),
+    "curves": lambda case: curves.learning_curves(case.history[: len(case.evaluation.names)]),
+    "map": lambda case: pictures.prompt_map(prompt_map(case.evaluation)),
+    "worst": lambda case: pictures.worst(most_wrong(case.evaluation, case.data, ["/a/long/path" * 9] * 999)),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("kind", ["case", "single", "many"])
+def test_texts_do_not_overlap_or_leave_the_picture(name: str, kind: str, request: pytest.FixtureRequest) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such as of letters that a font does not have
+        figure = FIGURES[name](request.getfixturevalue(kind))
+        figure.draw_without_rendering()
+    texts = [text for axes in figure.axes for text in (axes.title, *axes.texts, axes.xaxis.label, axes.yaxis.label)]
+    for axes in figure.axes:
+        for axis, (low, high) in ((axes.xaxis, sorted(axes.get_xlim())), (axes.yaxis, sorted(axes.get_ylim()))):
+            shown = zip(
+                axis.get_majorticklocs(), axis.get_ticklabels(), strict=False
+            )  # those of a shared axis are hidden
+            texts += [label for place, label in shown if axes.axison and low <= place <= high]
+    texts += [text for legend in figure.legends for text in legend.get_texts()]
+    texts += [figure._suptitle] if figure._suptitle else []
+    boxes = [text.get_window_extent() for text in texts if text.get_text() and text.get_visible()]
+    boxes = [box.padded(-1) for box in boxes if box.width]
+    assert len(boxes) > 3
+    for index, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:index])
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y0 >= 0 and box.y1 <= figure.bbox.height
+
+
+def test_a_value_without_an_interval_is_drawn(case: Judged) -> None:
+    unknown = {"centred_cosine": Interval(0.5, float("nan"), float("nan")), "recall_at_1": Interval(0.2, 0.2, 0.2)}
+    evaluation = replace(case.evaluation, scores={"projection": unknown})
+    figure = training_plots.scores(evaluation)
+    figure.draw_without_rendering()
+    assert figure.axes[0].get_xlim()[1] > 0.5

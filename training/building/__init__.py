@@ -1,0 +1,1 @@
+"""Pictures and videos with prompts into a dataset."""

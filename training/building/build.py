@@ -1,0 +1,310 @@
+"""Pictures and videos with prompts → samples in a store."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, fields
+
+from ...common.errors import PerceptionClipError
+from ...common.words import counted
+from ...perception.emotions.expression import ExpressionModel
+from ...perception.pipeline import PerceptionPipeline
+from ...perception.vector import Perceptions
+from ..dataset.copying import vectors_of
+from ..dataset.store import Finished, Store
+from ..encoders.base import TextEncoder, fingerprint
+from ..sources.items import Item
+from .changes import ExpressionChanges
+from .item_reader import End, ItemReader, Known, Plan, Shot
+from .perceivers import Perceivers
+from .prefetch import Prefetch
+
+BATCH = 16  # pictures perceived at a time, and samples made safe at a time
+BATCH_BYTES = 64 << 20  # of pixels in a batch, after which no further picture is added
+PORTION = 64  # items: no batch has pictures of two portions, so that portions can be perceived apart (sharding.py)
+WORKERS = min(os.cpu_count() or 1, 8)  # threads that read ahead
+PENDING = 2  # batches, in their order: one that is perceived, and one that waits for it
+AHEAD = 256 << 20  # bytes of pictures decoded ahead, at most
+NO_FACE = "no face was found in it"
+
+
+class BuildError(PerceptionClipError, ValueError):
+    """Nothing could be built; the message says why."""
+
+
+@dataclass
+class BuildSummary:
+    """What a build came to. Each picture, frames of videos among them, counts in one of the first six numbers."""
+
+    new: int = 0  # gave new samples
+    known: int = 0  # were in the store already with all their prompts, or in a clip that was finished before
+    copies: int = 0  # the same bytes as a picture, or the same frame of the same clip, before in this build
+    faceless: int = 0  # show no face
+    unchanged: int = 0  # frames left out because the expression was that of the frame before
+    unreadable: int = 0  # could not be read; a video of which nothing can be read counts as one
+    samples: int = 0  # new in the store: one for each prompt of a picture
+    faces: int = 0  # found now
+    perceived: int = 0  # pictures looked at now
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # (which, why)
+
+    @property
+    def pictures(self) -> int:
+        """How many there were."""
+        return self.new + self.known + self.copies + self.faceless + self.unchanged + self.unreadable
+
+    def check(self, count: int) -> None:
+        """Raise BuildError if in all of `count` items there is not one face."""
+        if self.faces + self.known == 0:
+            which, why = self.skipped[0] if self.skipped else ("the list", "it is empty")
+            raise BuildError(
+                f"no face was found in any of {counted(count, 'file')} ({counted(self.pictures, 'picture')}); the "
+                f"first: {which}: {why}"
+            )
+
+    def add(self, other: BuildSummary) -> None:
+        """Count another part of the same build."""
+        for name in (each.name for each in fields(self) if each.name != "skipped"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.skipped.extend(other.skipped)
+
+
+Progress = Callable[[float, BuildSummary], None]  # called with the items done, parts of items included
+
+
+def build(
+    items: Sequence[Item],
+    store: Store,
+    pipeline: PerceptionPipeline,
+    encoder: TextEncoder,
+    plan: Plan,
+    *,
+    batch: int = BATCH,
+    workers: int = WORKERS,
+    progress: Progress | None = None,
+    summary: BuildSummary | None = None,
+) -> BuildSummary:
+    """Perceive every item, keep the first face of each picture, and append it with its prompts to `store`.
+
+    Files are read and decoded by `workers` threads while others are perceived, on all cores. Samples are safe on disk
+    after each `batch` of pictures, so a build that was stopped, or to which files were added, is simply run again: what
+    has become a sample (the same bytes with the same prompt, whatever the file is called), what shows no face and
+    videos that were finished are not looked at again. Files that cannot be read, damaged parts of videos and pictures
+    without a face are skipped and listed with the reason in the summary, which is `summary` if one is given, and is
+    then up to date whenever the build ends.
+
+    Raises StoreError if the store's samples were made with other models.
+    """
+    store.bind(
+        encoder.identity,
+        fingerprint(encoder),
+        pipeline.landmarker.identity,
+        pipeline.emotion_model.identity,
+        space=encoder.space,
+    )
+    builder = _Builder(store, encoder, plan, summary or BuildSummary())
+    reading = Prefetch(ItemReader(store.path, plan), list(enumerate(items)), workers, size=_bytes_of, limit=AHEAD)
+    with reading as events, Perceivers(pipeline) as perceivers:
+        pending: deque[tuple[Batch, Future[Perceptions]]] = deque()
+
+        def settle(most: int) -> None:
+            while len(pending) > most:
+                perceived, future = pending.popleft()
+                builder.take(perceived, future.result() if perceived.shots else None)
+                if progress is not None:
+                    progress(builder.items_done, builder.summary)
+
+        for content in _batches(events, batch):
+            pending.append((content, perceivers.start([shot.picture for shot in content.shots])))
+            settle(most=PENDING)
+        settle(most=0)
+    return builder.summary
+
+
+@dataclass
+class Batch:
+    """What is perceived together, and what was read before it ended."""
+
+    met: list[Shot | Known] = field(default_factory=list)  # in their order
+    shots: list[Shot] = field(default_factory=list)  # those of them that are perceived
+    ended: list[End] = field(default_factory=list)  # items none of whose pictures are in a later batch
+
+
+def _batches(events: Iterable[Shot | Known | End], most: int) -> Iterator[Batch]:
+    """Up to `most` pictures at a time, none of two portions of the items, with what was read between them."""
+    batch = Batch()
+    pixels = 0
+    for event in events:
+        if isinstance(event, Shot):
+            if batch.shots and batch.shots[0].number // PORTION != event.number // PORTION:
+                yield batch
+                batch, pixels = Batch(), 0
+            batch.met.append(event)
+            batch.shots.append(event)
+            pixels += event.picture.numel()
+            if len(batch.shots) == most or pixels >= BATCH_BYTES:
+                yield batch
+                batch, pixels = Batch(), 0
+        elif isinstance(event, Known):
+            batch.met.append(event)
+        else:
+            batch.ended.append(event)
+        if not batch.shots and len(batch.met) + len(batch.ended) >= PORTION:
+            yield batch
+            batch = Batch()
+    yield batch
+
+
+class _Builder:
+    """The part of a build that happens in order, in one thread."""
+
+    def __init__(self, store: Store, encoder: TextEncoder, plan: Plan, summary: BuildSummary) -> None:
+        self.summary = summary
+        self.items_done = 0.0
+        self._store, self._encoder, self._plan = store, encoder, plan
+        self._met: set[str] = set()  # origins of the pictures and clips of this build so far
+        self._wanted: set[tuple[str, str]] = set()  # origins and prompts of the batch's samples to come
+        self._clips: dict[int, _Clip] = {}  # those being read, by the number of their item
+        self._shapes = ExpressionModel.load() if plan.only_changes else None
+
+    def take(self, batch: Batch, perceptions: Perceptions | None) -> None:
+        """Append the samples of a batch, count its pictures, and note what has ended with it.
+
+        `perceptions` are of its shots; None if it has none.
+        """
+        first: dict[int, int] = {}  # shot → row of its first face
+        for row, frame in enumerate([] if perceptions is None else perceptions.frames.tolist()):
+            first.setdefault(frame, row)
+        wanted: list[tuple[int, str]] = []  # shot and prompt of each sample to come
+        faceless: dict[str, Finished] = {}
+        index = 0
+        for event in batch.met:
+            if isinstance(event, Known):
+                self._count_known(event)
+                continue
+            clip = self._clip(event) if event.item.media.is_sequence else None
+            prompts: list[str] = []
+            if perceptions is None or index not in first:
+                if clip is None:
+                    self.summary.skipped.append((event.name, NO_FACE))
+                    faceless[event.done_key] = Finished(NO_FACE)
+                else:
+                    clip.faceless.append(event.frame)
+                without = "faceless"
+            elif clip is not None and not clip.is_new(perceptions, first[index]):
+                without = "unchanged"
+            else:
+                prompts = [prompt for prompt in event.prompts if self._is_new(event.origin, prompt)]
+                without = "known"
+            self._count("new" if prompts else without, event.origin)
+            wanted.extend((index, prompt) for prompt in prompts)
+            index += 1
+        self.summary.perceived += len(batch.shots)
+        self.summary.faces += len(first)
+        if perceptions is not None:
+            self.summary.samples += self._append(batch.shots, wanted, perceptions, first)
+        self._wanted.clear()
+        if faceless:
+            self._store.finish(faceless)
+        self._end(batch.ended)
+
+    def _is_new(self, origin: str, prompt: str) -> bool:
+        """Whether there is no such sample, and none to come in this batch; from then on there is."""
+        if (origin, prompt) in self._wanted or self._store.has(origin, prompt):
+            return False
+        self._wanted.add((origin, prompt))
+        return True
+
+    def _count_known(self, event: Known) -> None:
+        if event.reason:
+            self.summary.skipped.append((event.item.source, event.reason))
+        self._count("faceless" if event.reason else "known", event.origin, event.pictures)
+
+    def _count(self, what: str, origin: str, pictures: int = 1) -> None:
+        """Count under a number of the summary, or as copies if what is not new was met before."""
+        if what != "new" and origin in self._met:
+            what = "copies"
+        self._met.add(origin)
+        setattr(self.summary, what, getattr(self.summary, what) + pictures)
+
+    def _end(self, ended: list[End]) -> None:
+        """Note the items of which all is perceived."""
+        done = {}
+        for event in ended:
+            clip = self._clips.pop(event.number, None)
+            reason = "; ".join(filter(None, [event.reason, clip.without_face if clip is not None else ""]))
+            if reason:
+                self.summary.skipped.append((event.item.source, reason))
+            copied = event.origin and event.origin in self._met
+            self.summary.copies += event.unreadable if copied else 0
+            self.summary.unreadable += 0 if copied else event.unreadable
+            if event.done_key:
+                self._met.add(event.origin)
+                done[event.done_key] = Finished(reason, event.pictures)
+            self.items_done = event.number + 1
+        if done:
+            self._store.finish(done)
+        for number, clip in self._clips.items():
+            self.items_done = number + clip.frames / max(clip.expected, clip.frames + 1)
+
+    def _clip(self, shot: Shot) -> _Clip:
+        """The clip that a shot is from, one frame further."""
+        if shot.number not in self._clips:
+            self._clips[shot.number] = _Clip(self._shapes)
+        clip = self._clips[shot.number]
+        clip.frames += 1
+        clip.expected = shot.item.media.expected
+        return clip
+
+    def _append(
+        self, shots: list[Shot], wanted: list[tuple[int, str]], perceptions: Perceptions, first: dict[int, int]
+    ) -> int:
+        """Append the first face of the shots that are wanted, with those prompts; return how many samples were new."""
+        if not wanted:
+            return 0
+        faces = perceptions.select([first[index] for index, _ in wanted])
+        chosen, prompts = [shots[index] for index, _ in wanted], [prompt for _, prompt in wanted]
+        embeddings, extras = vectors_of(prompts, self._store, self._encoder)
+        return self._store.append(
+            faces.vectors,
+            faces.image_sizes,
+            prompts,
+            embeddings,
+            [shot.item.group for shot in chosen],
+            [shot.name for shot in chosen],
+            [shot.origin for shot in chosen],
+            labels=[shot.item.label for shot in chosen],
+            splits=[shot.item.split for shot in chosen],
+            scores=faces.scores,
+            extras=extras,
+        )
+
+
+class _Clip:
+    """What is known of a video or folder of frames while it is being read."""
+
+    def __init__(self, shapes: ExpressionModel | None) -> None:
+        self.frames = 0  # seen so far
+        self.expected = 0
+        self.faceless: list[int] = []
+        self._changes = None if shapes is None else ExpressionChanges(shapes)
+
+    def is_new(self, perceptions: Perceptions, row: int) -> bool:
+        """Whether the face is to be kept: each, or only those with another expression than the last that was."""
+        return self._changes is None or self._changes.is_new(perceptions.landmarks[row], perceptions.image_sizes[row])
+
+    @property
+    def without_face(self) -> str:
+        """In words, in which frames there was no face; empty if there was one in each."""
+        if not self.faceless:
+            return ""
+        return (
+            f"no face was found in {len(self.faceless)} of {counted(self.frames, 'frame')} (first in frame "
+            f"{self.faceless[0]})"
+        )
+
+
+def _bytes_of(event: Shot | Known | End) -> int:
+    return event.picture.numel() if isinstance(event, Shot) else 0

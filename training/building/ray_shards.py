@@ -1,0 +1,202 @@
+"""A build spread over many processes or machines by Ray Data: portions of the items become shards, one NPZ each.
+
+Every shard is a small build of its own, so the shards, one after the other, hold what a plain build holds. A shard is
+written whole or not at all: a build that was stopped, or of which a worker died, goes on with those that are missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ...common.errors import MissingLibraryError
+from ...common.files import atomic_path
+from ...perception.pipeline import PerceptionPipeline
+from ..dataset.npz import export, import_npz, load
+from ..dataset.store import Store
+from ..encoders.base import KnownPrompts, fingerprint
+from ..sources.items import Item
+from .build import PORTION, BuildSummary, Progress, build
+from .item_reader import Plan
+
+MISSING = (
+    'Ray is not installed; --engine ray needs it: pip install "ray[data]" pyarrow (the extra `scale` of this pack), '
+    "or leave --engine out"
+)
+
+PACKAGE = "perception_clip"
+NOT_INSTALLED = (
+    "Ray's processes can only import packs that are installed: run `pip install --no-deps .` in the folder of this "
+    "pack (on every machine of a cluster), or leave --engine out"
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker needs; Ray sends it to each."""
+
+    items: Sequence[Item]
+    plan: Plan
+    encoded: KnownPrompts  # all that the items need, and the probe sentence
+    make_pipeline: Callable[[], PerceptionPipeline]
+    folder: Path  # of the shards; all machines must see it, and the items, under the same names
+    landmarker: str  # identities of what `make_pipeline` makes
+    emotion_model: str
+    batch: int
+
+    def portion(self, number: int) -> Sequence[Item]:
+        return self.items[number * PORTION : (number + 1) * PORTION]
+
+    def shard(self, number: int) -> Path:
+        """The file of a portion; its name changes with all that it depends on, but for the bytes of the files."""
+        prompts = [self.plan.prompts(item) for item in self.portion(number)]
+        what = repr((self.portion(number), prompts, self.plan.every, self.plan.only_changes, self.plan.finding))
+        made_with = f"{self.encoded.identity} {self.landmarker} {self.emotion_model}"
+        digest = hashlib.sha256(f"{what} {self.batch} {made_with}".encode()).hexdigest()
+        return self.folder / f"{number:06d}-{digest[:12]}.npz"
+
+
+class ShardBuilder:
+    """What runs in each of Ray's workers: the models, kept, and the shards made with them."""
+
+    def __init__(self, job: Any) -> None:
+        """`job` refers to a Job in Ray's store."""
+        import ray
+
+        self._job: Job = ray.get(job)
+        self._pipeline = self._job.make_pipeline()
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Portions' numbers → what each came to."""
+        summaries = [build_shard(self._job, int(number), self._pipeline) for number in batch["portion"]]
+        return {"portion": batch["portion"], "summary": [json.dumps(asdict(summary)) for summary in summaries]}
+
+
+def build_shard(job: Job, number: int, pipeline: PerceptionPipeline) -> BuildSummary:
+    """Make the shard of a portion, if it is not there yet or its files have changed; return what it came to."""
+    shard = job.shard(number)
+    note = shard.with_suffix(".json")
+    content = _content(job.portion(number))
+    if note.exists():
+        made = json.loads(note.read_text(encoding="utf-8"))
+        if made["content"] == content:
+            return BuildSummary(**made["summary"])
+    summary = BuildSummary()
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "shard.db") as store:
+        build(
+            job.portion(number),
+            store,
+            pipeline,
+            job.encoded,
+            job.plan,
+            batch=job.batch,
+            workers=1,  # Ray has a worker for every core
+            summary=summary,
+        )
+        if summary.samples:
+            export(store, shard)
+    with atomic_path(note) as temporary:  # last: it says that the shard is whole
+        temporary.write_text(json.dumps({"content": content, "summary": asdict(summary)}), encoding="utf-8")
+    return summary
+
+
+def _content(items: Sequence[Item]) -> str:
+    """SHA-256, in hexadecimal, of the bytes of all files of these items; one that cannot be read counts as empty."""
+    digest = hashlib.sha256()
+    for item in items:
+        try:
+            digest.update(item.media.digest())
+        except OSError:
+            digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def build_shards(
+    job: Job, store: Store, *, workers: int, address: str | None, progress: Progress, summary: BuildSummary
+) -> None:
+    """Make all shards of a job that are missing, and append them, in their order, to `store`.
+
+    Ray is started on this machine with `workers` processes, or joined at `address`. Workers that die are replaced, and
+    what they had begun is done again. Raises MissingLibraryError if Ray is not installed, StoreError if the store's
+    samples were made with other models.
+    """
+    # Before the work: samples that do not go with the store's would be of no use.
+    store.bind(
+        job.encoded.identity, fingerprint(job.encoded), job.landmarker, job.emotion_model, space=job.encoded.space
+    )
+    numbers = range(-(-len(job.items) // PORTION))
+    done: dict[int, BuildSummary] = {}
+    with _ray(workers, address) as ray:
+        shared = ray.put(job)  # kept until the end: a worker that replaces another asks for it again
+        dataset = ray.data.from_items([{"portion": number} for number in numbers], override_num_blocks=len(numbers))
+        results = dataset.map_batches(
+            ShardBuilder,
+            fn_constructor_args=(shared,),
+            batch_size=1,
+            num_cpus=1,
+            compute=ray.data.ActorPoolStrategy(size=workers),
+        )
+        so_far = BuildSummary()
+        for row in results.iter_rows():
+            part = BuildSummary(**json.loads(row["summary"]))
+            done[int(row["portion"])] = part
+            so_far.add(part)
+            progress(min(len(done) * PORTION, len(job.items)), so_far)
+    met: set[str] = set()
+    for number in numbers:
+        part = done[number]
+        if part.samples:
+            _take(job.shard(number), store, part, met)
+        summary.add(part)
+
+
+def _take(shard: Path, store: Store, part: BuildSummary, met: set[str]) -> None:
+    """Append a shard, and correct what it came to: some of its pictures may be in the store, or in a shard before.
+
+    `met` are the origins in the shards before; this shard's are added.
+    """
+    pictures: dict[tuple[str, str], bool] = {}  # source and origin → whether a sample of it is new
+    for samples in load(shard).samples():
+        for source, origin, prompt in zip(samples.sources, samples.origins, samples.prompts, strict=True):
+            known = not pictures.get((source, origin), False) and store.has(origin, prompt)
+            pictures[source, origin] = not known
+    old = [origin for (_, origin), new in pictures.items() if not new]
+    copies = sum(origin in met for origin in old)
+    part.new -= len(old)
+    part.copies += copies
+    part.known += len(old) - copies
+    part.samples = import_npz(shard, store)
+    met.update(origin for _, origin in pictures)
+
+
+@contextmanager
+def _ray(workers: int, address: str | None) -> Iterator[Any]:
+    """Ray, running. Its workers import this pack by name, so it must be installed, on every machine."""
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise MissingLibraryError(MISSING) from error
+    if not any(finder.find_spec(PACKAGE, None) for finder in sys.meta_path):
+        raise MissingLibraryError(NOT_INSTALLED)
+    ray.init(
+        address=address,
+        num_cpus=None if address else workers,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    try:
+        yield ray
+    finally:
+        ray.shutdown()

@@ -1,0 +1,1 @@
+"""Recording one's own face at a camera."""

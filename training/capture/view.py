@@ -1,0 +1,159 @@
+"""What the window of `capture` shows: the picture with its overlay, the prompt, and how the recording is going."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from math import ceil
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from ...common.fonts import Font, font_for
+from ...perception.drawing import panels
+from ...perception.drawing.overlay import Overlay
+from ...perception.vector import LANDMARKS, Perception, pack
+from .recorder import Look
+from .session import CaptureError, Session
+
+STAGE = 960, 540  # pixels: the picture is fitted into this
+BAND = 176  # pixels: the height of what is below it
+MARGIN = 28
+PROMPT_SIZES = range(44, 19, -4)  # pixels, tried from the largest
+TWO_LINES = 36  # pixels: up to here a prompt may have two lines
+BACKGROUND, TRACK = panels.BACKGROUND[:3], panels.TRACK
+BRIGHT, DIM = panels.BRIGHT, panels.DIM
+WAITING, RECORDING, GOOD, REFUSED = (255, 193, 79), (240, 84, 84), (126, 211, 120), (255, 160, 75)
+HELP = "space  pause      n  next prompt      r  repeat it      q or Esc  end"
+
+
+class View:
+    """Draws the window. `mirrored` shows the picture as a mirror does; `font`, a file, is for the prompts.
+
+    Raises CaptureError if the font cannot be read.
+    """
+
+    def __init__(self, *, mirrored: bool, font: str | None = None) -> None:
+        self.mirrored, self.font = mirrored, font
+        self._overlay = Overlay()
+        if font is not None:
+            try:
+                ImageFont.truetype(font, PROMPT_SIZES[0])
+            except OSError as error:
+                raise CaptureError(f"{font}: the font cannot be read; give a TrueType or OpenType file") from error
+
+    def draw(self, picture: Tensor, look: Look, session: Session) -> Tensor:
+        """(H, W, 3) uint8 of any size, and what is in it → (716, 960, 3) uint8."""
+        width, height = STAGE
+        canvas = Image.new("RGBA", (width, height + BAND), BACKGROUND)
+        shown = Image.fromarray(self._stage(picture, look).numpy())
+        canvas.paste(shown, ((width - shown.width) // 2, (height - shown.height) // 2))
+        if session.done:
+            _badge(canvas, "done", GOOD)
+        elif session.paused:
+            _badge(canvas, "paused", DIM)
+        elif session.recording:
+            _badge(canvas, "recording", RECORDING)
+        else:
+            _countdown(canvas, ceil(session.countdown))
+        self._band(canvas, look, session)
+        return _pixels(canvas.convert("RGB"))
+
+    def _stage(self, picture: Tensor, look: Look) -> Tensor:
+        """The picture in the size that it is shown in, with the overlay."""
+        image = Image.fromarray(picture.numpy())
+        scale = min(STAGE[0] / image.width, STAGE[1] / image.height)
+        size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
+        image = image.resize(size, Image.Resampling.BILINEAR)
+        faces = list(look.faces)
+        if self.mirrored:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            faces = [mirror(face) for face in faces]
+        return self._overlay.draw(_pixels(image), faces)
+
+    def _band(self, canvas: Image.Image, look: Look, session: Session) -> None:
+        """The prompt, a progress bar, and what is known of the recording and of the present frame."""
+        draw = ImageDraw.Draw(canvas)
+        width, top = STAGE
+        left, right = MARGIN, width - MARGIN
+        lines, font = fitted(session.tally.prompt, right - left, self.font)
+        for row, line in enumerate(lines):
+            middle = top + 52 + (row - (len(lines) - 1) / 2) * 42
+            draw.text((width / 2, middle), line, BRIGHT, font, anchor="mm")
+        bar = top + 106
+        draw.rounded_rectangle((left, bar, right, bar + 10), 5, TRACK)
+        if session.progress > 0:
+            end = max(left + 10, left + round(session.progress * (right - left)))
+            draw.rounded_rectangle((left, bar, end, bar + 10), 5, DIM if session.paused else RECORDING)
+        prompts = len(session.tallies)
+        where = f"prompt {min(session.turn + 1, prompts)} of {prompts}, {session.tally.in_words}"
+        panels.write(canvas, left, top + 136, where, 20, BRIGHT, align=0)
+        panels.write(canvas, right, top + 136, look.problem or "good", 24, REFUSED if look.problem else GOOD, align=1)
+        panels.write(canvas, left, top + 161, HELP, 15, DIM, align=0)
+
+
+def mirror(face: Perception) -> Perception:
+    """A face as the mirrored picture shows it, to be drawn: landmark 33 stays the same eye."""
+    flip = torch.tensor([1.0, 0.0, 0.0]).expand(LANDMARKS, 3)
+    landmarks = (flip - face.landmarks) * flip + face.landmarks * (1 - flip)
+    left, top, right, bottom = face.box
+    width = face.image_size[1]
+    return replace(
+        face, vector=pack(landmarks[None], face.emotions[None])[0], box=(width - right, top, width - left, bottom)
+    )
+
+
+@lru_cache(maxsize=16)
+def fitted(prompt: str, width: int, given: str | None = None) -> tuple[list[str], Font]:
+    """A prompt on one or two lines, in letters as large as fit into `width`; what is too long all the same is cut."""
+    for size in PROMPT_SIZES:
+        font = prompt_font(prompt, size, given)
+        lines = _wrapped(prompt, font, width)
+        if len(lines) <= (1 if size > TWO_LINES else 2):
+            return lines, font
+    kept = lines[1]
+    while font.getlength(f"{kept}…") > width:
+        kept = kept[:-1]
+    return [lines[0], f"{kept}…"], font
+
+
+def prompt_font(text: str, size: int, given: str | None = None) -> Font:
+    """The given font file, else the first that has the most of the letters: Pillow's own, or one of the system's."""
+    return font_for(text, size) if given is None else ImageFont.truetype(given, size)
+
+
+def _wrapped(text: str, font: Font, width: int) -> list[str]:
+    """Lines no wider than `width`: broken between words, or within what has no spaces."""
+    lines = [""]
+    for word in text.split():
+        candidate = f"{lines[-1]} {word}".strip()
+        if font.getlength(candidate) <= width:
+            lines[-1] = candidate
+            continue
+        if lines[-1]:
+            lines.append("")
+        for letter in word:
+            if font.getlength(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+    return lines
+
+
+def _badge(canvas: Image.Image, words: str, colour: panels.Colour) -> None:
+    """A dot and a word in the upper left corner."""
+    draw = ImageDraw.Draw(canvas)
+    draw.rounded_rectangle((16, 16, 66 + panels.text_width(words, 22), 54), 19, BACKGROUND)
+    draw.ellipse((28, 27, 44, 43), colour)
+    panels.write(canvas, 52, 35, words, 22, BRIGHT, align=0)
+
+
+def _countdown(canvas: Image.Image, seconds: int) -> None:
+    """The seconds, large, in the upper left corner."""
+    ImageDraw.Draw(canvas).ellipse((16, 16, 128, 128), BACKGROUND, WAITING, 5)
+    panels.write(canvas, 72, 72, str(seconds), 72, WAITING, align=0.5)
+
+
+def _pixels(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(image))

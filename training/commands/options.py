@@ -1,0 +1,156 @@
+"""Flags that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ...projection.checkpoint import DEFAULT_FOLDER
+from ..dataset.samples import SD15
+from ..encoders.pretrained import DEFAULTS
+from ..learning.settings import BASE_BATCH, BATCHES, SIZES, Settings
+
+
+def positive(text: str) -> int:
+    """An argparse type: a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
+
+
+def natural(text: str) -> int:
+    """An argparse type: a whole number of at least 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is below 0")
+    return value
+
+
+def above_zero(text: str) -> float:
+    """An argparse type: a finite number above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+def part(text: str) -> float:
+    """An argparse type: a number above 0 and below 1."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} does not lie between 0 and 1")
+    return value
+
+
+def device(text: str) -> str:
+    """An argparse type: a device that this machine's torch can use."""
+    import torch
+
+    try:
+        torch.empty(0, device=text)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise argparse.ArgumentTypeError(f"this machine's torch has no device {text!r} ({reason})") from error
+    return text
+
+
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", type=device, default="cpu", help="cpu, cuda, mps… (default: %(default)s)")
+
+
+def share(text: str) -> float:
+    """An argparse type: a number above 0 and up to 1."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} does not lie above 0 and up to 1")
+    return value
+
+
+def add_encoder_arguments(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """`--text-encoder`, `--tokenizer` and `--space`, as `load_encoder` takes them: None is the space's own default."""
+    defaults = ", ".join(f"{name} ({space})" for space, name in DEFAULTS.items())
+    parser.add_argument(
+        "--space",
+        choices=tuple(DEFAULTS),
+        default=SD15,
+        help="encode prompts for Stable Diffusion 1.5 (sd15), or for XL as well (sdxl); default: %(default)s",
+    )
+    parser.add_argument(
+        "--text-encoder",
+        required=required,
+        help="a Stable Diffusion 1.5 or XL .safetensors file, a Hugging Face id or folder, or 'random' (a stand-in for "
+        "trying things out)" + ("" if required else f"; default: {defaults}"),
+    )
+    _add_tokenizer_argument(parser)
+
+
+def add_sd15_encoder_arguments(parser: argparse.ArgumentParser, default: str) -> None:
+    """For a command that keeps to the sd15 space: `--text-encoder` and `--tokenizer`."""
+    parser.add_argument(
+        "--text-encoder",
+        default=default,
+        help="a Stable Diffusion 1.5 .safetensors file, a Hugging Face id or folder, or 'random' (a stand-in for "
+        "trying things out) (default: %(default)s)",
+    )
+    _add_tokenizer_argument(parser)
+
+
+def _add_tokenizer_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tokenizer", metavar="FOLDER", help="a folder with CLIP's vocab.json and merges.txt")
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of every command that trains; `settings_of` reads them."""
+    defaults = Settings()
+    parser.add_argument(
+        "--out-dir", type=Path, default=DEFAULT_FOLDER, help="where best_model and its report go (default: %(default)s)"
+    )
+    parser.add_argument("--epochs", type=positive, default=defaults.epochs, help="default: %(default)s")
+    smallest, largest = BATCHES
+    parser.add_argument(
+        "--batch-size", type=positive, help=f"default: {smallest} to {largest}, by the number of samples"
+    )
+    parser.add_argument(
+        "--lr",
+        type=above_zero,
+        default=defaults.learning_rate,
+        help=f"learning rate of a batch of {BASE_BATCH}; it grows with the batch's square root (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--size", choices=tuple(SIZES), default=defaults.size, help="of the network (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--val-split",
+        type=part,
+        default=defaults.val_split,
+        help="share of the people and clips to hold out: half of them choose when to stop, half judge the result "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--patience",
+        type=positive,
+        default=defaults.patience,
+        help="epochs without a better validation before training stops (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=natural, default=defaults.seed, help="default: %(default)s")
+    add_device_argument(parser)
+
+
+def add_resume_argument(parser: argparse.ArgumentParser) -> None:
+    """`--resume`, of commands that can be stopped."""
+    parser.add_argument("--resume", action="store_true", help="go on where a run with the same flags was stopped")
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """What `add_training_arguments` asked for."""
+    return Settings(
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.lr,
+        size=options.size,
+        seed=options.seed,
+        device=options.device,
+        val_split=options.val_split,
+        patience=options.patience,
+    )

@@ -1,0 +1,1 @@
+"""Samples: stored, read, written, copied."""

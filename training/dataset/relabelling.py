@@ -1,0 +1,192 @@
+"""New prompts for the samples of a dataset."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...common.errors import PerceptionClipError
+from ..encoders.base import KnownPrompts, TextEncoder, fingerprint
+from ..prompts.templates import Templates
+from .copying import Rows, copy_samples, reencode, with_prompts, with_vectors
+from .samples import EMBEDDING, EXTRAS, Binding, Samples
+from .store import Store
+
+OLD, NEW = "old", "new"  # columns of a map
+
+
+class RelabelError(PerceptionClipError, ValueError):
+    """A dataset that cannot be relabelled as asked; the message says why."""
+
+
+class Relabelling:
+    """Gives samples their new prompts; by label, else from templates, else by old prompt, else the old one.
+
+    Args:
+        prompts: old prompt → new prompt.
+        labels: label → prompt, for all samples with it.
+        templates: make `count` prompts from each label, as `build` does; samples without a label keep theirs.
+    """
+
+    def __init__(
+        self,
+        prompts: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        templates: Templates | None = None,
+        count: int = 1,
+    ) -> None:
+        self._prompts, self._labels = dict(prompts or {}), dict(labels or {})
+        self._templates, self._count = templates, count
+        self._used: set[str] = set()
+        self.changed = 0  # samples that got other prompts
+        self.unlabelled = 0  # samples that have no label for the templates
+
+    def __call__(self, samples: Samples) -> list[tuple[str, ...]]:
+        """As `prompts`, and counts what it comes to."""
+        found = self.prompts(samples)
+        self.changed += sum(new != (old,) for new, old in zip(found, samples.prompts, strict=True))
+        if self._templates is not None:
+            self.unlabelled += samples.labels.count("")
+        return found
+
+    def prompts(self, samples: Samples) -> list[tuple[str, ...]]:
+        """N samples → the new prompts of each."""
+        rows = zip(samples.prompts, samples.labels, samples.sources, strict=True)
+        return [self._of(prompt, label, source) for prompt, label, source in rows]
+
+    @property
+    def unused(self) -> list[str]:
+        """Old prompts and labels of which no sample was seen."""
+        return [name for name in (*self._prompts, *self._labels) if name not in self._used]
+
+    def _of(self, prompt: str, label: str, source: str) -> tuple[str, ...]:
+        if label in self._labels:
+            self._used.add(label)
+            return (self._labels[label],)
+        if self._templates is not None and label:
+            return self._templates.prompts(label, {}, source, self._count)
+        if prompt in self._prompts:
+            self._used.add(prompt)
+            return (self._prompts[prompt],)
+        return (prompt,)
+
+
+def relabel(source: Rows, target: Store, relabelling: Relabelling, encoder: TextEncoder | None = None) -> int:
+    """Append the samples of `source` with new prompts, and return how many were new to `target`.
+
+    New prompts that `source` has with other faces keep their vectors; the others are encoded by `encoder`, which must
+    be what encoded the old ones. Samples with the same face that get the same prompt become one. Raises RelabelError,
+    before anything is appended, for another encoder, or none where one is needed.
+    """
+    binding = source.binding
+    if binding is None:
+        return 0
+    if encoder is not None:
+        check_encoder(source, encoder)
+    known = _known(source, _new_prompts(source, relabelling), binding, encoder)
+
+    def change(samples: Samples) -> Samples:
+        changed, other = with_prompts(samples, relabelling(samples))
+        return with_vectors(changed, target, known, where=other)
+
+    return copy_samples(source, target, change=change)
+
+
+def relabel_anew(source: Rows, target: Store, relabelling: Relabelling, encoder: TextEncoder) -> int:
+    """As `relabel`, but all prompts, new and old, are encoded by `encoder`, whichever it is."""
+    return reencode(source, target, encoder, change=lambda samples: with_prompts(samples, relabelling(samples))[0])
+
+
+def _new_prompts(source: Rows, relabelling: Relabelling) -> list[str]:
+    """The distinct prompts that samples get in place of another."""
+    new: dict[str, None] = {}
+    for samples in source.samples():
+        for old, prompts in zip(samples.prompts, relabelling.prompts(samples), strict=True):
+            new.update(dict.fromkeys(prompt for prompt in prompts if prompt != old))
+    return list(new)
+
+
+def _known(source: Rows, prompts: Sequence[str], binding: Binding, encoder: TextEncoder | None) -> KnownPrompts:
+    """The prompts with their vectors: as `source` has them, or encoded now."""
+    wanted = set(prompts)
+    known: dict[str, tuple[Tensor, dict[str, Tensor]]] = {}
+    for samples in source.samples() if wanted else ():
+        for row, prompt in enumerate(samples.prompts):
+            if prompt in wanted and prompt not in known:
+                extras = {name: torch.tensor(values[row]) for name, values in samples.extras.items()}
+                known[prompt] = torch.tensor(samples.embeddings[row]), extras
+    missing = [prompt for prompt in prompts if prompt not in known]
+    if missing and encoder is None:
+        raise RelabelError(
+            f"the dataset has no vector for {len(missing)} of the new prompts, such as {missing[0]!r}: pass "
+            f"--text-encoder with what encoded the old ones, {binding.encoder!r}, or --re-encode with any other"
+        )
+    if missing and encoder is not None:
+        embeddings, further = encoder.encode(missing), encoder.extras(missing)
+        for row, prompt in enumerate(missing):
+            known[prompt] = embeddings[row], {name: values[row] for name, values in further.items()}
+    found = [known[prompt] for prompt in prompts]
+    return KnownPrompts(
+        binding.encoder,
+        binding.space,
+        prompts,
+        torch.stack([embedding for embedding, _ in found]) if found else torch.empty(0, EMBEDDING),
+        {name: torch.stack([extras[name] for _, extras in found]) for name in EXTRAS[binding.space] if found},
+    )
+
+
+def read_map(path: Path) -> dict[str, str]:
+    """A CSV with the columns old and new → old prompt → new prompt. Raises RelabelError, naming the line."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = {OLD, NEW} - set(reader.fieldnames or ())
+            if missing:
+                raise RelabelError(f"{path}: its first line must name the columns {OLD},{NEW}")
+            found: dict[str, str] = {}
+            for row in reader:
+                old, new = row[OLD], row[NEW]
+                where = f"{path}, line {reader.line_num}"
+                if not old or not old.strip():
+                    raise RelabelError(f"{where}: there is no old prompt for {new!r}; give one, or leave the line out")
+                if not new or not new.strip():
+                    raise RelabelError(f"{where}: there is no new prompt for {old!r}; give one, or leave the line out")
+                if found.setdefault(old, new) != new:
+                    raise RelabelError(f"{where}: {old!r} has two new prompts, {found[old]!r} and {new!r}; keep one")
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise RelabelError(
+            f"{path}: no CSV in UTF-8 ({error}); save it as one, with the columns {OLD},{NEW}"
+        ) from error
+    if not found:
+        raise RelabelError(f"{path}: it maps nothing; give lines of the form old prompt,new prompt")
+    return found
+
+
+def pair_up(labels: Sequence[str], prompts: Sequence[str]) -> dict[str, str]:
+    """Labels and their prompts, one each. Raises RelabelError for unequal numbers, or a label with two prompts."""
+    if len(labels) != len(prompts):
+        raise RelabelError(f"give one --to-prompt for each --from-label: there are {len(prompts)} for {len(labels)}")
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise RelabelError(f"--from-label {twice[0]!r} is given twice")
+    return dict(zip(labels, prompts, strict=True))
+
+
+def check_encoder(source: Rows, encoder: TextEncoder) -> None:
+    """Raise RelabelError unless `encoder` made the vectors of `source`."""
+    binding = source.binding
+    if binding is None:
+        return
+    given = Binding(
+        encoder.identity, fingerprint(encoder).numpy(), binding.landmarker, binding.emotion_model, encoder.space
+    )
+    differences = binding.differences(given)
+    if differences:
+        raise RelabelError(
+            f"the dataset's prompts were encoded with the {' and the '.join(differences)}: pass what encoded them, or "
+            "--re-encode to encode all prompts anew"
+        )

@@ -1,0 +1,1 @@
+"""Text encoders: prompts into the vectors that Stable Diffusion is conditioned on."""

@@ -1,0 +1,113 @@
+"""Small CLIP text towers with random weights, for demos and tests without a download.
+
+They are no trained encoders: they know words only as noise, and everything made with them says so in its identity.
+They do have the real ones' shapes: for Stable Diffusion 1.5, 768 numbers of norm about 28, and prompts that share
+words nearer to each other than those that do not.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...projection.insight import STAND_IN
+from ..dataset.samples import EMBEDDING
+from .base import ClipTextEncoder
+from .clip_weights import HEAD, load_tower, model_without_weights
+from .sdxl_encoder import WIDTH_G, SdxlTextEncoder
+
+IDENTITY = f"{STAND_IN} (not a trained encoder)/1"
+VOCABULARY = 8192
+LAYERS = 2
+INNER = 1536  # half of the real one's
+INNER_G = 640  # an eighth
+POSITIONS = 77
+SEED, SEED_G = 768, 1280
+SPREAD = {  # of the weights, by part of their name: so that words weigh as much as the fixed tokens do
+    "token_embedding": 10.0,
+    "position_embedding": 1.0,
+    "out_proj": 2.0,
+    "proj": 1.0,
+    "mlp": 1.0,
+}
+
+
+class HashTokenizer:
+    """Words and marks → numbers by their CRC-32; no vocabulary file is needed."""
+
+    begin = VOCABULARY - 2
+    end = VOCABULARY - 1
+    size = VOCABULARY
+
+    def __init__(self) -> None:
+        self._word_of: dict[int, str] = {}  # of the words met so far
+
+    def __call__(self, prompt: str) -> list[int]:
+        words = re.findall(r"\w+|[^\w\s]", prompt.lower())
+        ids = [zlib.crc32(word.encode()) % self.begin for word in words]
+        self._word_of.update(zip(ids, words, strict=True))
+        return [self.begin, *ids, self.end]
+
+    def text(self, ids: list[int]) -> str:
+        return " ".join(self._word_of[number] for number in ids)
+
+
+def random_encoder(device: str = "cpu") -> ClipTextEncoder:
+    """The stand-in for Stable Diffusion 1.5's: the same weights on every machine."""
+    return ClipTextEncoder(IDENTITY, _clip_l(), HashTokenizer(), device)
+
+
+def random_sdxl_encoder(device: str = "cpu") -> SdxlTextEncoder:
+    """The stand-in for SDXL's two: the same weights on every machine, and in CLIP-L the same as for SD 1.5."""
+    from transformers import CLIPTextModelWithProjection
+
+    clip_g = _random(CLIPTextModelWithProjection, SEED_G, width=WIDTH_G, inner=INNER_G, hidden_act="gelu")
+    return SdxlTextEncoder(IDENTITY, _clip_l(), clip_g, HashTokenizer(), device)
+
+
+def _clip_l() -> Any:
+    from transformers import CLIPTextModel
+
+    return _random(CLIPTextModel, SEED, width=EMBEDDING, inner=INNER, hidden_act="quick_gelu")
+
+
+def _random(kind: Any, seed: int, *, width: int, inner: int, hidden_act: str) -> Any:
+    """A text model of the class `kind`."""
+    from transformers import CLIPTextConfig
+
+    config = CLIPTextConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=width,
+        intermediate_size=inner,
+        projection_dim=width,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=width // HEAD,
+        max_position_embeddings=POSITIONS,
+        hidden_act=hidden_act,
+        bos_token_id=HashTokenizer.begin,
+        eos_token_id=HashTokenizer.end,
+    )
+    model = model_without_weights(kind, config)
+    shapes = {name.removeprefix("text_model."): value.shape for name, value in model.state_dict().items()}
+    load_tower(model, _weights(shapes, seed), IDENTITY)
+    return model
+
+
+def _weights(shapes: dict[str, torch.Size], seed: int) -> dict[str, Tensor]:
+    """Fan-in scaled normal noise. NumPy's RandomState, whose numbers never change between versions, draws it."""
+    random = np.random.RandomState(seed)
+    weights = {}
+    for name in sorted(shapes):
+        shape = tuple(shapes[name])
+        if len(shape) == 2:
+            spread = next(value for key, value in SPREAD.items() if key in name)
+            values = random.standard_normal(shape) * (spread / shape[1] ** 0.5)
+        else:
+            values = np.full(shape, float("norm" in name and name.endswith("weight")))
+        weights[name] = torch.from_numpy(values.astype(np.float32))
+    return weights

@@ -1,0 +1,214 @@
+"""Judge a projection beside the simple rules that it has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...common.errors import InputError
+from ...perception.vector import EMOTIONS
+from ...projection.checkpoint import Checkpoint
+from ..learning.data import CHUNK, TrainingData, sample
+from ..learning.split import Split
+from .baselines import averages, emotions, rivals
+from .leakage import all_alike, near_copies
+from .metrics import METRICS, Interval, Judged, bootstrap, judge
+from .text import table
+
+MOST = 20_000  # held-out rows judged, and distinct prompts that recall chooses from
+LISTED = 200  # prompts in metrics.json, those with the most held-out rows
+PROJECTION = "projection"
+PART_METRICS = ("centred_cosine", "recall_at_1", "recall_at_5")
+
+
+@dataclass(frozen=True)
+class Score:
+    """The projection on a part of the held-out rows."""
+
+    name: str  # prompt text or emotion
+    rows: int  # held-out rows of it
+    trained: int  # training rows of it
+    metrics: dict[str, Interval]  # centred_cosine, recall_at_1, recall_at_5
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good a projection is on T rows that training never saw, beside the rules that it has to beat."""
+
+    scores: dict[str, dict[str, Interval]]  # method → metric; the projection first, then others, then simple rules
+    lead: dict[str, dict[str, Interval]]  # method but the projection → metric → projection minus it, paired
+    per_prompt: list[Score]  # of those with held-out rows, most rows first
+    per_emotion: list[Score]  # by the face's most probable emotion, in the order of EMOTIONS; those that occur
+    names: list[str]  # (P,) the distinct prompts that recall chooses from
+    candidates: Tensor  # (P, 768) their vectors
+    rows: Tensor  # (T,) int64: row numbers of the dataset that were judged
+    predicted: Tensor  # (T, 768) the projection's predictions
+    member: Tensor  # (T,) int64: which candidate is each row's own
+    chosen: Tensor  # (T,) int64: which candidate is nearest to the prediction
+    centre: Tensor  # (768,) mean training target
+    trained: int  # training rows
+    trained_of: Tensor  # (P,) int64: training rows of each candidate
+    groups: int  # that the judged rows are from
+    held_out: int  # rows held out for judging, of which at most `MOST` were judged
+    prompts: int  # distinct ones of all rows that are used
+    by_group: bool  # False: too few groups to hold any out, so this flatters
+    near_copies: float  # 0…1: share of the judged rows whose face is nearly that of a training row
+    alike: bool  # the training faces do not differ
+
+    def as_dict(self) -> dict[str, Any]:
+        """For metrics.json and the checkpoint's metadata. Intervals are [value, low, high]."""
+        return {
+            "held_out_rows": self.held_out,
+            "judged_rows": len(self.rows),
+            "judged_groups": self.groups,
+            "split_by_group": self.by_group,
+            "near_copies_in_training": self.near_copies,
+            "training_rows": self.trained,
+            "prompts": len(self.names),
+            "scores": {method: _as_lists(metrics) for method, metrics in self.scores.items()},
+            "projection_minus": {method: _as_lists(metrics) for method, metrics in self.lead.items()},
+            "per_emotion": [_score_as_dict(score) for score in self.per_emotion],
+            "per_prompt": [_score_as_dict(score) for score in self.per_prompt[:LISTED]],
+        }
+
+    def __str__(self) -> str:
+        return table(self)
+
+
+def evaluate(
+    checkpoint: Checkpoint, data: TrainingData, rows: Split, others: Mapping[str, Checkpoint] | None = None
+) -> Evaluation:
+    """Judge on the split's test rows, beside `others` by name and the rivals, which learn from its training rows.
+
+    Of more than `MOST` test rows so many are judged, in whole groups drawn by chance; of more than `MOST` distinct
+    prompts, recall chooses from those of the judged rows. Reads the dataset's file in pieces. Raises ValueError for a
+    checkpoint that projects into another width or onto numbers that are not finite.
+    """
+    judged = _judged(rows)
+    groups = [rows.groups[row] for row in judged.tolist()]
+    average = averages(data, rows.train)
+    prompts = torch.cat([data.member[part] for part in (rows.train, rows.validation, rows.test)]).unique()
+    numbers = prompts if len(prompts) <= MOST else data.member[judged].unique()
+    candidates, member = data.candidates(numbers), torch.searchsorted(numbers, data.member[judged])
+
+    def methods() -> Iterator[tuple[str, Tensor]]:
+        for name, other in (others or {}).items():
+            yield name, _predictions(name, other, data, judged)
+        yield from rivals(data, rows, judged, _features(checkpoint, data), average)
+
+    truth = candidates[member]
+    predicted = _predictions(PROJECTION, checkpoint, data, judged)
+    own = judge(predicted, truth, candidates, member, average.mean)
+    values = {PROJECTION: own.values}
+    for name, prediction in methods():
+        values[name] = judge(prediction, truth, candidates, member, average.mean).values
+    trained_of = torch.bincount(data.member[rows.train], minlength=len(data.first))[numbers]
+    names = [data.prompts[number] for number in numbers.tolist()]
+    per_prompt = _parts(own, groups, member, names, trained_of)
+    feelings = [emotions(data, part).argmax(dim=1) for part in (judged, rows.train)]
+    return Evaluation(
+        scores=_intervals(values, own.weights, groups),
+        lead=_intervals(
+            {name: own.values - other for name, other in values.items() if name != PROJECTION}, own.weights, groups
+        ),
+        per_prompt=sorted(per_prompt, key=lambda score: -score.rows),
+        per_emotion=_parts(own, groups, feelings[0], EMOTIONS, torch.bincount(feelings[1], minlength=len(EMOTIONS))),
+        names=names,
+        candidates=candidates,
+        rows=judged,
+        predicted=predicted,
+        member=member,
+        chosen=own.chosen,
+        centre=average.mean,
+        trained=len(rows.train),
+        trained_of=trained_of,
+        groups=len(set(groups)),
+        held_out=len(rows.test),
+        prompts=len(prompts),
+        by_group=rows.by_group,
+        near_copies=near_copies(data, rows.train, judged),
+        alike=all_alike(data, rows.train),
+    )
+
+
+def _judged(rows: Split) -> Tensor:
+    """The test rows, or as many whole groups of them as make up to `MOST` rows; of one huge group, some rows."""
+    if len(rows.test) <= MOST:
+        return rows.test
+    names, member = np.unique([rows.groups[row] for row in rows.test.tolist()], return_inverse=True)
+    order = np.random.default_rng(0).permutation(len(names))
+    kept = order[np.bincount(member)[order].cumsum() <= MOST]
+    return rows.test[np.isin(member, kept)] if len(kept) else sample(rows.test, MOST)
+
+
+def _features(checkpoint: Checkpoint, data: TrainingData) -> Callable[[Tensor], Tensor]:
+    """Row numbers (n,) → the projection's features of them (n, F) float32, on the processor."""
+    device = checkpoint.neutral.device
+
+    def features(rows: Tensor) -> Tensor:
+        parts = []
+        for part in rows.split(CHUNK):
+            with torch.inference_mode():
+                found = checkpoint.network.features(
+                    data.pick(data.vectors, part).to(device), checkpoint.sizes(data.image_sizes[part]).to(device)
+                )
+            parts.append(found.cpu())
+        return torch.cat(parts)
+
+    return features
+
+
+def _predictions(name: str, checkpoint: Checkpoint, data: TrainingData, rows: Tensor) -> Tensor:
+    """Where a checkpoint projects the rows (n,) to: (n, 768) float32."""
+    predicted = torch.cat(
+        [checkpoint.project(data.pick(data.vectors, part), data.image_sizes[part]) for part in rows.split(CHUNK)]
+    )
+    if predicted.shape[1] != data.targets.shape[1]:
+        raise InputError(
+            f"{name} projects into {predicted.shape[1]} dimensions, but the dataset's targets have "
+            f"{data.targets.shape[1]}; judge it on a dataset of its own space"
+        )
+    bad = (~predicted.isfinite().all(dim=1)).nonzero()[:, 0]
+    if len(bad):
+        raise InputError(
+            f"{name} projects row {int(rows[bad[0]])} (counted from 0), and {len(bad) - 1} more, onto numbers that are "
+            "not finite; train it anew with a lower learning rate (--lr)"
+        )
+    return predicted
+
+
+def _intervals(values: Mapping[str, Tensor], weights: Tensor, groups: list[str]) -> dict[str, dict[str, Interval]]:
+    """Per method, each metric of its values (T, 6) with its interval."""
+    every = bootstrap(torch.cat(list(values.values()), dim=1), weights.repeat(1, len(values)), groups)
+    starts = range(0, len(every), len(METRICS))
+    return {name: dict(zip(METRICS, every[start:], strict=False)) for name, start in zip(values, starts, strict=True)}
+
+
+def _parts(
+    judged: Judged, groups: list[str], part_of: Tensor, names: list[str] | tuple[str, ...], trained: Tensor
+) -> list[Score]:
+    """The projection on each part (its number for each row: (T,)) that has rows, in the order of `names`."""
+    columns = [METRICS.index(metric) for metric in PART_METRICS]
+    order = part_of.argsort(stable=True)
+    numbers, counts = part_of[order].unique_consecutive(return_counts=True)
+    scores = []
+    for number, rows in zip(numbers.tolist(), order.split(counts.tolist()), strict=True):
+        found = bootstrap(
+            judged.values[rows][:, columns], judged.weights[rows][:, columns], [groups[row] for row in rows.tolist()]
+        )
+        metrics = dict(zip(PART_METRICS, found, strict=True))
+        scores.append(Score(name=names[number], rows=len(rows), trained=int(trained[number]), metrics=metrics))
+    return scores
+
+
+def _as_lists(metrics: Mapping[str, Interval]) -> dict[str, list[float]]:
+    return {metric: [interval.value, interval.low, interval.high] for metric, interval in metrics.items()}
+
+
+def _score_as_dict(score: Score) -> dict[str, Any]:
+    return {"name": score.name, "rows": score.rows, "trained": score.trained, **_as_lists(score.metrics)}

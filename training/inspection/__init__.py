@@ -1,0 +1,1 @@
+"""What a dataset contains, and what is wrong with it."""

@@ -1,0 +1,283 @@
+"""What a dataset holds and whether it can be trusted: counts, balance, duplicates, outliers, leakage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..dataset.rows import open_rows, versions_of
+from ..dataset.samples import Floats
+from ..learning.split import FEWEST, split_rows
+from .advice import Finding, findings_of
+from .duplicates import near_duplicates
+from .outliers import outlier_limit
+from .survey import Numbers, Survey, survey
+from .text import describe
+
+Mask = NDArray[np.bool_]
+
+ALIKE = 0.99  # cosine from which the vectors of two prompts are hardly two targets
+EXAMPLES = 10  # pairs and outliers that are named
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the samples were made with."""
+
+    encoder: str
+    has_fingerprint: bool
+    space: str
+    landmarker: str
+    emotion_model: str
+    versions: dict[str, str]  # of the file's format, and of the libraries that wrote it as far as it says
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The pictures' heights and widths in pixels."""
+
+    known: int
+    smallest: tuple[int, int]  # of the picture with the fewest pixels
+    largest: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How sure the detector was."""
+
+    known: int
+    filled_in: int  # faces with the score 0: not seen, but made from the pictures before and after
+    lowest: float | None
+    median: float | None
+
+
+@dataclass(frozen=True)
+class Balance:
+    """The most and the least frequent label (or prompt, where there are no labels)."""
+
+    most: tuple[str, int]
+    least: tuple[str, int]
+
+    @property
+    def ratio(self) -> float:
+        return self.most[1] / self.least[1]
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Faces that are in the dataset more than once. Alike faces form a cluster, around its first sample."""
+
+    perceptions: int  # how many different ones there are
+    repeated: int  # samples whose very perception came before, with another prompt
+    near: int  # perceptions that are nearly the same as one before: copies of a photo, neighbouring video frames
+    contradicting: int  # samples in clusters whose samples have different labels
+    straddling: int  # samples in clusters that training's split can tear apart
+    contradictions: list[tuple[str, str]]  # sources of two samples, some of each kind
+    leaks: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """Faces that no face looks like."""
+
+    count: int
+    limit: float  # strangeness, in that of a usual photo, from which a face counts as one
+    strangest: list[tuple[str, float]]  # source and strangeness of some
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect_file` found. Counts are by text, the most frequent first; `str()` says it in words."""
+
+    path: str
+    file_bytes: int
+    samples: int
+    origin: Origin | None  # None while there are no samples
+    labels: dict[str, int] = field(default_factory=dict)
+    prompts: dict[str, int] = field(default_factory=dict)
+    groups: dict[str, int] = field(default_factory=dict)
+    splits: dict[str, int] = field(default_factory=dict)
+    sizes: Sizes | None = None
+    scores: Scores | None = None
+    balance: Balance | None = None
+    duplicates: Duplicates | None = None
+    outliers: Outliers | None = None
+    alike_prompts: list[tuple[str, str]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)  # what stands in the way of training, or should be looked at
+
+    def __str__(self) -> str:
+        return describe(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def inspect_file(path: Path, progress: Callable[[int], object] | None = None) -> Inspection:
+    """Inspect a .db, as it is at this moment, or an .npz; memory holds some 350 bytes per sample and the texts.
+
+    `progress`, if given, is called with the number of samples just looked at. Raises StoreError or
+    DatasetError for what is no dataset.
+    """
+    path = Path(path)
+    with open_rows(path) as rows:
+        seen = survey(rows, progress)
+        versions = versions_of(rows)
+    return inspect_survey(seen, path, versions)
+
+
+def inspect_survey(seen: Survey, path: Path, versions: dict[str, str]) -> Inspection:
+    """Inspect what a survey of the file `path` has seen; `versions` are what the file says of its writers."""
+    size = path.stat().st_size
+    if seen.binding is None or not len(seen):
+        return Inspection(str(path), size, 0, None, findings=findings_of(None))
+    binding = seen.binding
+    inspection = Inspection(
+        path=str(path),
+        file_bytes=size,
+        samples=len(seen),
+        origin=Origin(
+            encoder=binding.encoder,
+            has_fingerprint=binding.fingerprint is not None,
+            space=binding.space,
+            landmarker=binding.landmarker,
+            emotion_model=binding.emotion_model,
+            versions=versions,
+        ),
+        labels=seen.labels.counts(),
+        prompts=seen.prompts.counts(),
+        groups=seen.groups.counts(),
+        splits=seen.splits.counts(),
+        sizes=_sizes(seen),
+        scores=_scores(seen.scores),
+        balance=_balance(seen),
+        duplicates=_duplicates(seen),
+        outliers=_outliers(seen),
+        alike_prompts=_alike(seen.prompts.texts, seen.vectors),
+    )
+    inspection.findings.extend([*findings_of(inspection), *_splitting(seen)])
+    inspection.findings.sort(key=lambda finding: not finding.stops)  # what stops training comes first
+    return inspection
+
+
+def clusters_of(seen: Survey, among: Mask | None = None) -> Numbers:
+    """(N,) for each sample the first sample of its cluster: the very same, or nearly the same, perception.
+
+    With `among` (N,), only those samples are looked at; the others are left alone, each with its own number.
+    """
+    held = np.arange(len(seen)) if among is None else np.flatnonzero(among)
+    first = np.full(len(seen), len(seen))  # by the first sample with a perception: the first that is held
+    np.minimum.at(first, seen.first[held], held)
+    earliest = first[seen.first[held]]  # (H,)
+    distinct = held[earliest == held]
+    leader = np.empty(len(seen), np.int64)
+    leader[distinct] = distinct[near_duplicates(seen.components[distinct])]
+    clusters = np.arange(len(seen))
+    clusters[held] = leader[earliest]
+    return clusters
+
+
+def _splitting(seen: Survey) -> list[Finding]:
+    """What training says of the split that it would make."""
+    if len(seen) < FEWEST:
+        return []  # said already
+    groups, splits = ([column.texts[code] for code in column.codes.tolist()] for column in (seen.groups, seen.splits))
+    try:
+        split_rows(groups, len(seen), splits=splits)
+    except ValueError as error:
+        return [Finding(True, str(error))]
+    return []
+
+
+def _sizes(seen: Survey) -> Sizes | None:
+    known = seen.image_sizes[seen.image_sizes[:, 0] > 0].astype(np.int64)
+    if not len(known):
+        return None
+    areas = known.prod(axis=1)
+    smallest, largest = (tuple(known[row].tolist()) for row in (areas.argmin(), areas.argmax()))
+    return Sizes(known=len(known), smallest=smallest, largest=largest)
+
+
+def _scores(scores: Floats) -> Scores:
+    known = scores[~np.isnan(scores)]
+    return Scores(
+        known=len(known),
+        filled_in=int((known == 0).sum()),
+        lowest=round(float(known.min()), 4) if len(known) else None,
+        median=round(float(np.median(known)), 4) if len(known) else None,
+    )
+
+
+def _balance(seen: Survey) -> Balance | None:
+    counts = list((seen.labels.counts() or seen.prompts.counts()).items())
+    return Balance(most=counts[0], least=counts[-1]) if len(counts) > 1 else None
+
+
+def _duplicates(seen: Survey) -> Duplicates:
+    rows, cluster = np.arange(len(seen)), clusters_of(seen)
+    distinct = seen.first == rows
+    labels = np.where(seen.labels.empty, -1, seen.labels.codes)
+    contradicting = _varied(cluster, labels, counted=labels >= 0)
+    # Training keeps a group together; a sample without one is a group of its own, and the source's split goes first.
+    groups = np.where(seen.groups.empty, -1 - rows, seen.groups.codes)
+    unsplit = np.zeros(len(seen), dtype=np.bool_)
+    unsplit[cluster[seen.splits.empty]] = True
+    apart = _varied(cluster, seen.splits.codes, counted=~seen.splits.empty)
+    straddling = np.where(unsplit[cluster], _varied(cluster, groups, counted=np.ones_like(apart)), apart)
+    return Duplicates(
+        perceptions=int(distinct.sum()),
+        repeated=int((~distinct).sum()),
+        near=int((distinct & (cluster != rows)).sum()),
+        contradicting=int(contradicting.sum()),
+        straddling=int(straddling.sum()),
+        contradictions=_pairs(seen, cluster, labels, contradicting),
+        leaks=_pairs(seen, cluster, np.where(unsplit[cluster], groups, seen.splits.codes), straddling),
+    )
+
+
+def _varied(cluster: Numbers, values: Numbers, counted: Mask) -> Mask:
+    """(N,) bool: whether the samples of a sample's cluster, those that are counted, have different values."""
+    low, high = np.full(len(cluster), np.iinfo(np.int64).max), np.full(len(cluster), np.iinfo(np.int64).min)
+    np.minimum.at(low, cluster[counted], values[counted])
+    np.maximum.at(high, cluster[counted], values[counted])
+    varied: Mask = (low < high)[cluster]
+    return varied
+
+
+def _pairs(seen: Survey, cluster: Numbers, values: Numbers, where: Mask) -> list[tuple[str, str]]:
+    """Sources of two samples of a cluster with different values, for some clusters."""
+    pairs: dict[int, tuple[str, str]] = {}
+    for row in np.flatnonzero(where).tolist():
+        first = int(cluster[row])
+        if first not in pairs and values[row] != values[first]:
+            pairs[first] = (seen.sources[first], seen.sources[row])
+            if len(pairs) == EXAMPLES:
+                break
+    return list(pairs.values())
+
+
+def _outliers(seen: Survey) -> Outliers:
+    limit = outlier_limit(seen.strangeness)
+    order = np.argsort(-seen.strangeness, kind="stable")[:EXAMPLES].tolist()
+    strangest = [(seen.sources[row], round(float(seen.strangeness[row]), 1)) for row in order]
+    return Outliers(
+        count=int((seen.strangeness > limit).sum()),
+        limit=round(limit, 2),
+        strangest=[pair for row, pair in zip(order, strangest, strict=True) if seen.strangeness[row] > limit],
+    )
+
+
+def _alike(prompts: list[str], vectors: Floats) -> list[tuple[str, str]]:
+    """Pairs of different prompts, each with the first that its vector is hardly different from."""
+    units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    pairs = []
+    for row in range(1, len(units)):
+        near = np.flatnonzero(units[:row] @ units[row] > ALIKE)
+        if len(near):
+            pairs.append((prompts[int(near[0])], prompts[row]))
+    return pairs

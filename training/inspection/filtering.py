@@ -1,0 +1,135 @@
+"""Which samples of a dataset to keep: by score, pose, texts, and by what inspecting it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...perception.emotions.expression import ExpressionModel
+from ...perception.pose import AXES, head_pose
+from ...perception.vector import split
+from ...projection.checkpoint import SQUARE
+from ..dataset.copying import Rows
+from ..dataset.samples import Samples
+from .checks import clusters_of
+from .outliers import outlier_limit
+from .survey import Survey, survey
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What samples must be like; None and () ask for nothing. Of several texts, any will do."""
+
+    min_score: float | None = None  # of the detector, 0…1; an unknown score does not reach it
+    max_angles: tuple[float | None, float | None, float | None] = (None, None, None)  # yaw, pitch, roll; degrees
+    prompts: tuple[str, ...] = ()
+    prompt_parts: tuple[str, ...] = ()  # in upper or lower case
+    labels: tuple[str, ...] = ()  # here and below, "" is for samples without one
+    groups: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+    drop_outliers: bool = False
+    drop_duplicates: bool = False  # of faces that are nearly the same, only one stays, with all of its prompts
+    invert: bool = False  # keep those that fail any condition, and drop the others
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Which of N samples to keep."""
+
+    kept: Mask  # (N,)
+    failed: dict[str, int]  # condition, in words → samples that do not meet it; some fail several
+    unknown_sizes: int  # samples whose pose was measured as that of a square picture
+
+
+def judge(rows: Rows, conditions: Conditions, progress: Callable[[int], object] | None = None) -> Judged:
+    """Hold every sample against the conditions, in one pass over `rows`; in two for outliers and duplicates.
+
+    Of duplicates, the first that meets all other conditions stays. `progress`, if given, is called with the number of
+    samples just looked at.
+    """
+    template = ExpressionModel.load().template
+    parts: dict[str, list[Mask]] = {}  # condition → who meets it, batch by batch
+    unknown_sizes = 0
+    for samples in rows.samples():
+        pose = _by_pose(samples, conditions, template)
+        for name, met in {**_by_score(samples, conditions), **pose, **_by_text(samples, conditions)}.items():
+            parts.setdefault(name, []).append(met)
+        unknown_sizes += int((samples.image_sizes[:, 0] == 0).sum()) if pose else 0
+        if progress is not None:
+            progress(len(samples))
+    masks = {name: np.concatenate(batches) for name, batches in parts.items()}
+    if conditions.drop_outliers or conditions.drop_duplicates:
+        seen = survey(rows, progress)
+        if conditions.drop_outliers:
+            masks["looks like no face"] = seen.strangeness <= outlier_limit(seen.strangeness)
+        if conditions.drop_duplicates:
+            masks["nearly the same as one that is kept"] = _by_twins(seen, among=_all(masks, len(rows)))
+    kept = _all(masks, len(rows))
+    return Judged(
+        kept=~kept if conditions.invert else kept,
+        failed={name: int((~met).sum()) for name, met in masks.items()},
+        unknown_sizes=unknown_sizes,
+    )
+
+
+def _all(masks: dict[str, Mask], count: int) -> Mask:
+    met: Mask = np.logical_and.reduce([np.ones(count, dtype=np.bool_), *masks.values()])
+    return met
+
+
+def _by_twins(seen: Survey, among: Mask) -> Mask:
+    """All but those of `among` that are nearly, but not the very same as, the first of their cluster."""
+    met = ~among
+    met[among] = seen.first[clusters_of(seen, among)[among]] == seen.first[among]
+    return met
+
+
+def _by_score(samples: Samples, conditions: Conditions) -> dict[str, Mask]:
+    least = conditions.min_score
+    if least is None:
+        return {}
+    return {
+        f"score below {least:g}": ~(samples.scores < least),
+        "score unknown, which counts as too low": ~np.isnan(samples.scores),
+    }
+
+
+def _by_pose(samples: Samples, conditions: Conditions, template: Tensor) -> dict[str, Mask]:
+    most = conditions.max_angles
+    if all(limit is None for limit in most):
+        return {}
+    sizes = np.where(samples.image_sizes > 0, samples.image_sizes, np.array(SQUARE, dtype=np.int32))
+    landmarks, _ = split(torch.tensor(samples.perceptions))
+    angles = head_pose(landmarks, torch.from_numpy(sizes), template).abs().numpy()  # (N, 3)
+    return {
+        f"{axis} beyond {limit:g}°": angles[:, number] <= limit
+        for number, (axis, limit) in enumerate(zip(AXES, most, strict=True))
+        if limit is not None
+    }
+
+
+def _by_text(samples: Samples, conditions: Conditions) -> dict[str, Mask]:
+    wanted = {
+        "another prompt": (conditions.prompts, samples.prompts),
+        "another label": (conditions.labels, samples.labels),
+        "another group": (conditions.groups, samples.groups),
+        "another split": (conditions.splits, samples.splits),
+    }
+    met = {
+        name: np.array([text in choices for text in texts], dtype=np.bool_)
+        for name, (choices, texts) in wanted.items()
+        if choices
+    }
+    if conditions.prompt_parts:
+        parts = [part.casefold() for part in conditions.prompt_parts]
+        met["prompt without the words"] = np.array(
+            [any(part in prompt.casefold() for part in parts) for prompt in samples.prompts], dtype=np.bool_
+        )
+    return met

@@ -1,0 +1,116 @@
+"""One pass over a dataset that keeps of every sample the little that inspecting takes: 350 bytes and its source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...perception.vector import EMOTIONS, LANDMARK_VALUES
+from ..dataset.copying import BATCH, Rows
+from ..dataset.samples import EMBEDDING, Binding, Floats
+from .outliers import COMPONENTS, FaceSpace
+
+MOST_PROMPTS = 4096  # whose vectors are kept: 12 MB
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass
+class Column:
+    """One text per sample, as numbers of the distinct ones."""
+
+    texts: list[str] = field(default_factory=list)  # the distinct ones, in the order they came
+    codes: Numbers = field(default_factory=lambda: np.empty(0, np.int64))  # (N,) which of `texts`
+
+    def counts(self) -> dict[str, int]:
+        """Every text but the empty one with its number of samples, the most frequent first."""
+        numbers = np.bincount(self.codes, minlength=len(self.texts)).tolist()
+        order = sorted(range(len(self.texts)), key=lambda code: -numbers[code])
+        return {self.texts[code]: numbers[code] for code in order if self.texts[code]}
+
+    @property
+    def empty(self) -> NDArray[np.bool_]:
+        """(N,) where there is no text."""
+        code = self.texts.index("") if "" in self.texts else -1
+        empty: NDArray[np.bool_] = self.codes == code
+        return empty
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of N samples."""
+
+    binding: Binding | None
+    components: Floats  # (N, 64): the pose-free face (training/inspection/outliers.py)
+    strangeness: Floats  # (N,)
+    emotions: Floats  # (N, 7) probabilities
+    scores: Floats  # (N,); NaN where unknown
+    image_sizes: NDArray[np.int32]  # (N, 2); zeros where unknown
+    first: Numbers  # (N,) the first sample with the very same perception
+    prompts: Column
+    labels: Column
+    groups: Column
+    splits: Column
+    sources: list[str]
+    vectors: Floats  # (P, 768): of the first P ≤ MOST_PROMPTS distinct prompts
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+
+def survey(rows: Rows, progress: Callable[[int], object] | None = None) -> Survey:
+    """Look at every sample once. `progress`, if given, is called with the number of samples just looked at."""
+    count, space = len(rows), FaceSpace()
+    components, emotions = np.empty((count, COMPONENTS), np.float32), np.empty((count, len(EMOTIONS)), np.float32)
+    strangeness, scores = np.empty(count, np.float32), np.empty(count, np.float32)
+    sizes, first = np.empty((count, 2), np.int32), np.empty(count, np.int64)
+    columns = {name: _Codes(count) for name in ("prompts", "labels", "groups", "splits")}
+    sources: list[str] = []
+    vectors: list[Floats] = []
+    seen: dict[int, int] = {}
+    for samples in rows.samples(BATCH):
+        start = len(sources)
+        part = slice(start, start + len(samples))
+        components[part], strangeness[part] = space.measure(samples.perceptions, samples.image_sizes)
+        emotions[part] = samples.perceptions[:, LANDMARK_VALUES:]
+        scores[part], sizes[part] = samples.scores, samples.image_sizes
+        for row, perception in enumerate(samples.perceptions, start):
+            first[row] = seen.setdefault(hash(perception.tobytes()), row)
+        for name, codes in columns.items():
+            codes.add(start, getattr(samples, name))
+        while len(vectors) < min(len(columns["prompts"].texts), MOST_PROMPTS):
+            vectors.append(samples.embeddings[samples.prompts.index(columns["prompts"].texts[len(vectors)])])
+        sources.extend(samples.sources)
+        if progress is not None:
+            progress(len(samples))
+    return Survey(
+        binding=rows.binding,
+        components=components,
+        strangeness=strangeness,
+        emotions=emotions,
+        scores=scores,
+        image_sizes=sizes,
+        first=first,
+        **{name: Column(codes.texts, codes.codes) for name, codes in columns.items()},
+        sources=sources,
+        vectors=np.array(vectors, dtype=np.float32).reshape(len(vectors), EMBEDDING),
+    )
+
+
+class _Codes:
+    """Numbers texts as they come."""
+
+    def __init__(self, count: int) -> None:
+        self.codes = np.empty(count, np.int64)
+        self.texts: list[str] = []
+        self._numbers: dict[str, int] = {}
+
+    def add(self, start: int, texts: list[str]) -> None:
+        for row, text in enumerate(texts, start):
+            number = self._numbers.setdefault(text, len(self.texts))
+            if number == len(self.texts):
+                self.texts.append(text)
+            self.codes[row] = number

@@ -1,0 +1,163 @@
+"""An inspection in words, in lines of up to 100 columns."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ...common.words import counted
+from .advice import near_copies, times
+
+if TYPE_CHECKING:
+    from .checks import Inspection
+
+COLUMNS = 100
+NAMES, MOST_LABELS, MOST_OTHERS = 64, 30, 10  # columns of a name at most; lines of counts
+LEAST = 22  # columns of names at least, so that tables of short ones stand alike
+FIELD = 17  # columns of the words on the left
+FILLER = "\0"  # in no text of a dataset
+
+
+def describe(held: Inspection) -> str:
+    """All of an inspection, ending with a verdict."""
+    lines = [f"{held.path}: {counted(held.samples, 'sample')}, {_bytes(held.file_bytes)}", ""]
+    if held.origin is not None:
+        lines += [*_made_with(held), ""]
+        for title, counts, most in (
+            ("label", held.labels, MOST_LABELS),
+            ("prompt", held.prompts, MOST_OTHERS),
+            ("group", held.groups, MOST_OTHERS),
+            ("split", held.splits, MOST_OTHERS),
+        ):
+            lines += [*_counts(title, counts, most, held.samples), ""]
+        lines += [*_checks(held), ""]
+    if held.findings:
+        lines.append("to look into:")
+        lines += [line for finding in held.findings for line in _wrapped("  - ", finding.text)]
+        lines.append("")
+    return "\n".join([*lines, f"verdict: {verdict(held)}"])
+
+
+def verdict(held: Inspection) -> str:
+    """One sentence."""
+    stops = sum(finding.stops for finding in held.findings)
+    if stops:
+        return "this cannot be trained on yet; what is missing stands first above"
+    if held.findings:
+        return f"this can be trained on; {counted(len(held.findings), 'thing')} to look into first"
+    return "this can be trained on; nothing speaks against it"
+
+
+def shown(text: str, width: int = NAMES) -> str:
+    """A text in one line of up to `width` columns: cut where it is longer, blank where a character prints nothing."""
+    plain = "".join(mark if mark.isprintable() else " " for mark in " ".join(text.split()))
+    if columns(plain) <= width:
+        return plain
+    while columns(plain) > width - 1:
+        plain = plain[:-1]
+    return plain.rstrip() + "…"
+
+
+def columns(text: str) -> int:
+    """How many columns a terminal takes for it."""
+    wide = sum(unicodedata.east_asian_width(mark) in "WF" for mark in text)
+    return len(text) + wide - sum(bool(unicodedata.combining(mark)) for mark in text)
+
+
+def _made_with(held: Inspection) -> list[str]:
+    assert held.origin is not None
+    sizes, scores = held.sizes, held.scores
+    pictures = "sizes unknown"
+    if sizes is not None:
+        (low, narrow), (high, broad) = sizes.smallest, sizes.largest
+        pictures = f"{narrow}×{low}" + ("" if sizes.smallest == sizes.largest else f" to {broad}×{high}") + " pixels"
+    score = "unknown"
+    if scores is not None and scores.known:
+        missing = held.samples - scores.known
+        score = f"median {scores.median:.2f}, lowest {scores.lowest:.2f}" + (
+            f", unknown for {missing:,}" if missing else ""
+        )
+    fields = {
+        "text encoder": held.origin.encoder + ("" if held.origin.has_fingerprint else " (without fingerprint)"),
+        "text space": held.origin.space,
+        "landmarker": held.origin.landmarker,
+        "emotion model": held.origin.emotion_model,
+        "versions": ", ".join(f"{name} {version}" for name, version in held.origin.versions.items()),
+        "pictures": pictures,
+        "detector's score": score,
+    }
+    return [line for name, value in fields.items() for line in _wrapped(f"{name:{FIELD}}", shown(value, 400))]
+
+
+def _counts(title: str, counts: Mapping[str, int], most: int, samples: int) -> list[str]:
+    if not counts:
+        return [f"{title + 's':{FIELD}}none"]
+    rows = [(shown(name), count) for name, count in list(counts.items())[:most]]
+    rest = samples - sum(counts.values())
+    if len(counts) > most:
+        rows.append((f"… and {len(counts) - most:,} more", sum(list(counts.values())[most:])))
+    if rest:
+        rows.append((f"(no {title})", rest))
+    head = f"{title + 's'}: {len(counts):,}"
+    width = max(LEAST, *(columns(name) for name, _ in rows))  # no wider than it has to be: nodes are narrow
+    lines = [f"{head:{width + 2}}{'samples':>9}{'share':>8}"]
+    for name, count in rows:
+        lines.append(f"  {name}{' ' * (width - columns(name))}{count:>9,}{_share(count, samples):>8}")
+    return lines
+
+
+def _checks(held: Inspection) -> list[str]:
+    fields = {}
+    if held.balance is not None:
+        (most, many), (least, few) = held.balance.most, held.balance.least
+        ratio = "as many" if many == few else f"{times(held.balance.ratio)} as many"
+        fields["balance"] = (
+            f"{shown(most, 40)} has {ratio} samples as {shown(least, 40)} "
+            f"({_share(many, held.samples)} and {_share(few, held.samples)})"
+        )
+    if held.duplicates is not None:
+        twins = held.duplicates
+        parts = [f"{counted(twins.perceptions, 'perception')}"]
+        if twins.repeated:
+            parts.append(
+                f"{counted(twins.repeated, 'sample repeats', 'samples repeat')} one of them with another prompt"
+            )
+        parts.append(f"{twins.near:,} {'is' if twins.near == 1 else 'are'} nearly the same as one before")
+        fields["duplicates"] = "; ".join(parts)
+        fields["leakage"] = (
+            f"{near_copies(twins.straddling)} in another group or split"
+            if twins.straddling
+            else "none: no near-copies in different groups or splits"
+        )
+    if held.outliers is not None:
+        fields["outliers"] = (
+            f"{held.outliers.count:,} of {counted(held.samples, 'face')} more than {held.outliers.limit:g} times as "
+            "far from the usual as usual faces are"
+        )
+        for name, strangeness in held.outliers.strangest[:3]:
+            fields["outliers"] += f"; {strangeness:g}: {shown(name, 60) or 'without source'}"
+    return [line for name, value in fields.items() for line in _wrapped(f"{name:{FIELD}}", value)]
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    # textwrap counts characters: behind a wide one stands a filler, so that it counts as two.
+    filled = "".join(mark + FILLER if columns(mark) == 2 else mark for mark in text)
+    lines = textwrap.wrap(
+        filled, COLUMNS, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=True
+    )
+    return [line.replace(FILLER, "") for line in lines] or [head.rstrip()]
+
+
+def _share(count: int, of: int) -> str:
+    share = 100 * count / of
+    return f"{share:.0f} %" if share >= 1 or not share else "< 1 %"
+
+
+def _bytes(size: int) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}" if unit != "bytes" else f"{size} {unit}"
+        size = size / 1000  # type: ignore[assignment]
+    return f"{size:.3g} GB"

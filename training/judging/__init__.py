@@ -1,1 +1,0 @@
-"""How good a projection is on people and clips that it has not seen, beside simple rules."""

@@ -1,0 +1,54 @@
+"""Where training stands, in a file, so that it can go on after it was stopped or killed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...common.errors import InputError
+from ...common.files import atomic_path
+
+STATE_FILE = "training_state.pt"
+
+
+@dataclass(frozen=True)
+class StateFile:
+    """The state of one training run. `identity` says which: data, split and settings, name → value."""
+
+    path: Path
+    identity: dict[str, Any]
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Replace the state, whole or not at all."""
+        with atomic_path(self.path) as temporary:
+            torch.save({"identity": self.identity, "state": state}, temporary)
+
+    def read(self) -> dict[str, Any] | None:
+        """The state, or None if there is none. No code in the file is ever run.
+
+        Raises ValueError if the file is damaged, or of a run with other data or settings.
+        """
+        if not self.path.is_file():
+            return None
+        remedy = "start anew, without --resume"
+        damaged = f"{self.path}: damaged, or not the state of a training run; {remedy}"
+        try:
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever torch raises at a file, the file is to blame
+            raise InputError(damaged) from error
+        identity, state = (content.get(n) if isinstance(content, dict) else None for n in ("identity", "state"))
+        if not (isinstance(identity, dict) and isinstance(state, dict)):
+            raise InputError(damaged)
+        for name, value in self.identity.items():
+            if identity.get(name) != value:
+                raise InputError(
+                    f"{self.path}: the training that stopped had another {name} ({identity.get(name)}, now {value}); "
+                    f"give the same again, or {remedy}"
+                )
+        return state
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)

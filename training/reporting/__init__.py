@@ -1,1 +1,0 @@
-"""What a training run came to, as a page and as pictures."""

@@ -1,0 +1,1 @@
+"""Reports of training and of datasets, in pictures."""

@@ -1,0 +1,159 @@
+"""The numbers behind a report's pictures: means, principal components, a sample of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...perception.pose import head_pose
+from ...perception.vector import split
+from ...projection.checkpoint import SQUARE
+from ..dataset.rows import open_rows
+from ..dataset.samples import Floats
+from ..inspection.outliers import FaceSpace
+from ..inspection.survey import Column, Numbers, Survey
+
+DRAWN = 20_000  # samples at most that a map or a histogram of poses is made of
+EXAGGERATION = 2.0  # of what sets a mean face apart: as it is, the eye would miss most of it
+OTHERS = -1  # the rank of what has no colour of its own
+
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Means:
+    """The K most frequent labels (or prompts)."""
+
+    kind: str  # "label" or "prompt"
+    names: list[str]
+    hidden: int  # how many more there are
+    counts: list[int]
+    faces: Floats  # (K, 478, 3): mean faces without pose, their differences from `face` EXAGGERATION times as large
+    emotions: Floats  # (K, 7): mean probabilities
+    face: Floats  # (478, 3): the mean of all samples
+    emotion: Floats  # (7,)
+
+
+@dataclass(frozen=True)
+class Points:
+    """A map of n things on their first two principal components."""
+
+    places: Doubles  # (n, 2)
+    shares: Doubles  # (2,) of the variance that each component explains, 0…1
+    ranks: Numbers  # (n,) which of `names`, or OTHERS
+    names: list[str]  # the most frequent labels (or prompts)
+    counts: Numbers  # (n,) samples behind each point
+    of: int  # how many things there are, drawn or not
+
+
+def naming(seen: Survey) -> tuple[Column, str]:
+    """What samples are told apart by: labels, or prompts where there are none."""
+    return (seen.labels, "label") if seen.labels.counts() else (seen.prompts, "prompt")
+
+
+def means_of(seen: Survey, most: int) -> Means:
+    """The means of up to `most` labels (or prompts), those of the most samples first."""
+    column, kind = naming(seen)
+    counts = column.counts() or {"": len(seen)}
+    names = list(counts)[:most]
+    rows = [np.flatnonzero(column.codes == column.texts.index(name)) for name in names]
+    overall = seen.components.mean(axis=0, dtype=np.float64)
+    means = [
+        overall + EXAGGERATION * (seen.components[chosen].mean(axis=0, dtype=np.float64) - overall) for chosen in rows
+    ]
+    space = FaceSpace()
+    return Means(
+        kind=kind,
+        names=names,
+        hidden=len(counts) - len(names),
+        counts=[counts[name] for name in names],
+        faces=np.stack([space.face(mean.astype(np.float32)) for mean in means]),
+        emotions=np.stack([seen.emotions[chosen].mean(axis=0) for chosen in rows]),
+        face=space.face(overall.astype(np.float32)),
+        emotion=seen.emotions.mean(axis=0),
+    )
+
+
+def map_of_faces(seen: Survey, colours: int, most: int = DRAWN) -> Points:
+    """Faces without pose, and their emotions; both count the same. The `colours` most frequent names have a rank."""
+    column, _ = naming(seen)
+    chosen = drawn(len(seen), most)
+    parts = [_centred(seen.components[chosen]), _centred(seen.emotions[chosen])]
+    places, shares = principal(np.hstack([part / max(float(np.linalg.norm(part)), 1e-12) for part in parts]))
+    names, ranks = _ranks(column, colours)
+    return Points(places, shares, ranks[column.codes[chosen]], names, np.ones(len(chosen), np.int64), len(seen))
+
+
+def map_of_prompts(seen: Survey, colours: int) -> Points:
+    """The text vectors of the distinct prompts, each ranked by the label that most of its samples have."""
+    column, _ = naming(seen)
+    count = len(seen.vectors)
+    places, shares = principal(seen.vectors)
+    names, ranks = _ranks(column, colours)
+    pairs, numbers = np.unique(np.stack([seen.prompts.codes, column.codes]), axis=1, return_counts=True)
+    label = np.zeros(len(seen.prompts.texts), dtype=np.int64)
+    for index in np.argsort(numbers, kind="stable").tolist():  # the most frequent comes last and stays
+        label[pairs[0, index]] = pairs[1, index]
+    counts = np.bincount(seen.prompts.codes, minlength=count)[:count]
+    return Points(places, shares, ranks[label[:count]], names, counts, len(seen.prompts.texts))
+
+
+def principal(rows: NDArray[np.floating]) -> tuple[Doubles, Doubles]:
+    """n rows (n, K), K ≥ 2 → their first two principal components (n, 2), and the share of the variance in each (2,).
+
+    The largest weight of a component is above 0, so that the same rows always give the same picture.
+    """
+    centred = _centred(rows)
+    variances, axes = np.linalg.eigh(centred.T @ centred)  # ascending
+    axes = axes[:, :-3:-1]  # (K, 2)
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
+    variances = variances.clip(0)
+    return centred @ axes, variances[:-3:-1] / max(float(variances.sum()), 1e-12)
+
+
+def drawn(count: int, most: int = DRAWN) -> Numbers:
+    """Up to `most` of the numbers below `count`, drawn at random, in order; always the same."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+
+
+def head_poses(path: Path, most: int = DRAWN) -> Floats:
+    """Yaw and pitch in degrees, (n, 2), of the dataset's faces, or of `most` of them drawn at random."""
+    template = FaceSpace().model.template
+    found, start = [np.empty((0, 2), np.float32)], 0
+    with open_rows(path) as rows:
+        chosen = drawn(len(rows), most)
+        for samples in rows.samples():
+            here = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + len(samples))] - start
+            landmarks, _ = split(torch.tensor(samples.perceptions[here]))
+            sizes = samples.image_sizes[here]
+            sizes = np.where(sizes > 0, sizes, np.array(SQUARE, dtype=np.int32))  # unknown ones count as square
+            found.append(head_pose(landmarks, torch.from_numpy(sizes), template)[:, :2].numpy())
+            start += len(samples)
+    return np.concatenate(found)
+
+
+def largest(counts: Mapping[str, int], most: int) -> tuple[dict[str, int], int]:
+    """The first `most` of them, and how many others there are."""
+    return dict(list(counts.items())[:most]), max(0, len(counts) - most)
+
+
+def _ranks(column: Column, colours: int) -> tuple[list[str], Numbers]:
+    """The most frequent texts of a column, and for each of its codes which of them it is, or OTHERS."""
+    names = list(column.counts())[:colours]
+    ranks = np.full(len(column.texts), OTHERS)
+    for rank, name in enumerate(names):
+        ranks[column.texts.index(name)] = rank
+    return names, ranks
+
+
+def _centred(rows: NDArray[np.floating]) -> Doubles:
+    wide = rows.astype(np.float64)
+    centred: Doubles = wide - wide.mean(axis=0)
+    return centred

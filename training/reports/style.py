@@ -1,0 +1,169 @@
+"""How a report's pictures look: size, colours, text that always fits, bars and histograms.
+
+Colours are those of Okabe and Ito (2008), "Color universal design", which colour-blind people can tell apart too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...perception.topology import CLOSED_LINES, IRISES, OPEN_LINES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "p")  # one for each colour
+BLUE, GREY, FAINT, DARK = COLOURS[0], "#AAAAAA", "#DDDDDD", "#333333"
+FACE_LINES = (*((*line, line[0]) for line in CLOSED_LINES), *OPEN_LINES, *((*rim, rim[0]) for _, rim in IRISES))
+DPI = 100
+SMALL, NORMAL = 9, 11  # points
+MISSING = "\u25a1"  # for characters that the font does not have
+
+
+def has_matplotlib() -> bool:
+    """Whether pictures can be drawn."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def new_figure(width: int, height: float) -> Figure:
+    """An empty figure of a width and a height in pixels. It is drawn without a display or a window."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)  # inches
+    figure = Figure(figsize=(width / DPI, height / DPI), layout=layout, dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def fitted(text: str, width: float, size: float, lines: int = 1) -> str:
+    """A text on up to so many lines of a width in pixels, in letters of a size in points.
+
+    What does not fit is cut off. What the font does not have is shown as a box, and line breaks and the like as blanks.
+    """
+    plain = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
+    rest = "".join(mark if _advance(mark) is not None else MISSING for mark in plain) or "(empty)"
+    limit = width * 72 / DPI / size
+    done: list[str] = []
+    while rest:
+        end = _fits(rest, limit)
+        if end == len(rest):
+            return "\n".join([*done, rest])
+        if len(done) == lines - 1:
+            return "\n".join([*done, rest[: _fits(rest, limit - (_advance("…") or 1))].rstrip() + "…"])
+        space = rest.rfind(" ", 1, end + 1)
+        end = end if space < 0 else space
+        done.append(rest[:end])
+        rest = rest[end:].lstrip()
+    return "\n".join(done)
+
+
+def _fits(text: str, limit: float) -> int:
+    """How many of its characters, at least one, fit into a width in letter heights."""
+    ends = np.cumsum([_advance(mark) or 0.0 for mark in text])
+    return max(1, int(np.searchsorted(ends, limit, side="right")))
+
+
+@lru_cache(maxsize=4096)
+def _advance(mark: str) -> float | None:
+    """A character's width in letter heights; None if the font does not have it."""
+    font = _font()
+    if ord(mark) not in font.get_charmap():
+        return None
+    return float(font.load_char(ord(mark)).linearHoriAdvance) / 65536 / 10
+
+
+@lru_cache(maxsize=1)
+def _font() -> Any:
+    """The font that matplotlib writes with, opened once more, as its size is set here."""
+    from matplotlib import font_manager
+    from matplotlib.ft2font import FT2Font
+
+    font = FT2Font(font_manager.findfont(font_manager.FontProperties()))
+    font.set_size(10, 72)
+    return font
+
+
+def title(axes: Axes, text: str) -> None:
+    """A heading for one part of a figure; `$` is a dollar."""
+    axes.set_title(text, fontsize=NORMAL, color=DARK, parse_math=False)
+
+
+def name_rows(axes: Axes, names: Sequence[str], width: float, lines: int = 1) -> None:
+    """Names of rows at 0, 1, … from the top, each within a width in pixels."""
+    axes.set_yticks(np.arange(len(names)), [fitted(name, width, SMALL, lines) for name in names], fontsize=SMALL)
+    for text in axes.get_yticklabels():
+        text.set_parse_math(False)
+    axes.tick_params(axis="y", length=0, labelcolor=DARK)
+    axes.set_ylim(max(len(names), 8) - 0.5, -0.5)  # a bar alone would be a wall
+
+
+def bars(axes: Axes, names: Sequence[str], counts: Sequence[int], width: float, greyed: int = 0) -> None:
+    """A bar with its number for each name, the first on top, the last `greyed` in grey."""
+    places, colours = range(len(names)), [BLUE] * (len(names) - greyed) + [GREY] * greyed
+    axes.barh(places, counts, color=colours, height=0.7)
+    for place, number in zip(places, counts, strict=True):
+        axes.text(number, place, f" {number:,}", va="center", fontsize=SMALL, color=DARK)
+    axes.set_xlim(0, max(counts) * 1.2)
+    axes.set_xticks([])
+    name_rows(axes, names, width)
+    _calm(axes, ("top", "right", "bottom"))
+
+
+def histogram(axes: Axes, numbers: Sequence[int], edges: Sequence[float], label: str) -> None:
+    """How many of something lie between each two of the edges; `label` says of what."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.stairs(numbers, edges, fill=True, color=BLUE, linewidth=0)
+    axes.set_xlim(edges[0], edges[-1])
+    axes.set_ylim(0, max(*numbers, 1) * 1.08)
+    axes.set_xlabel(label, fontsize=SMALL, color=DARK)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.tick_params(labelsize=SMALL, color=GREY)
+    axes.grid(axis="y", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    _calm(axes, ("top", "right"))
+
+
+def draw_face(axes: Axes, face: NDArray[np.floating], colour: str, width: float) -> None:
+    """The lines of a face (478, 2 or more), y down, in any unit."""
+    for line in FACE_LINES:
+        axes.plot(face[list(line), 0], -face[list(line), 1], color=colour, linewidth=width, solid_capstyle="round")
+    axes.set_aspect("equal")
+
+
+def map_axes(axes: Axes, shares: NDArray[np.floating], size: float) -> None:
+    """Axes of a map on two principal components, with the share of the variance (2,) in each."""
+    for axis, which, share in zip((axes.xaxis, axes.yaxis), ("first", "second"), shares.tolist(), strict=True):
+        axis.set_ticks([])
+        axis.set_label_text(f"{which} principal component: {100 * share:.0f} % of the variance", fontsize=size)
+        axis.label.set_color(DARK)
+    axes.margins(0.06)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.spines[:].set_color(FAINT)
+
+
+def nothing(axes: Axes, text: str) -> None:
+    """A part of a figure that has nothing to show."""
+    axes.axis("off")
+    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=NORMAL, color=GREY, transform=axes.transAxes)
+
+
+def _calm(axes: Axes, without: Sequence[str]) -> None:
+    for side in without:
+        axes.spines[side].set_visible(False)
+    for spine in axes.spines.values():
+        spine.set_color(GREY)

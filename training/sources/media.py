@@ -1,0 +1,146 @@
+"""What pictures come out of: a picture file, a video, a folder with the frames of one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ...common.words import counted
+from ...perception.pictures import PictureError, read_picture
+from ...perception.sequences.videos import Frame, Video
+
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+VIDEOS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"})
+CHUNK = 1 << 20  # bytes of a file hashed at a time
+
+
+class Media(Protocol):
+    """Something that pictures come out of."""
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether its pictures follow each other in time, so that neighbours show nearly the same."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """In words, what could not be read the last time; empty if all was well."""
+        ...
+
+    @property
+    def expected(self) -> int:
+        """About how many pictures the present reading gives; 0 if that is not known."""
+        ...
+
+    @property
+    def unreadable(self) -> int:
+        """How many of its pictures could not be read the last time; 0 if that cannot be counted, as in a video."""
+        ...
+
+    def digest(self) -> bytes:
+        """SHA-256 of its content, whatever it is called and wherever it lies. Raises OSError."""
+        ...
+
+    def frames(self, every: int | None = None) -> Iterator[Frame]:
+        """Its pictures, one after the other; of a sequence every `every`-th, or the usual ones if None.
+
+        Raises PictureError, VideoError or OSError for what cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """One picture in a file of its own."""
+
+    path: Path
+    is_sequence = False
+    problem = ""
+    unreadable = 0
+    expected = 1
+
+    def digest(self) -> bytes:
+        return _digest([self.path])
+
+    def frames(self, every: int | None = None) -> Iterator[Frame]:
+        yield Frame(0, 0.0, read_picture(self.path))
+
+
+@dataclass
+class VideoFile:
+    """A video; as many frames as about two per second, if not told otherwise."""
+
+    path: Path
+    is_sequence = True
+    problem = ""
+    unreadable = 0
+    expected = 0
+
+    def digest(self) -> bytes:
+        return _digest([self.path])
+
+    def frames(self, every: int | None = None) -> Iterator[Frame]:
+        video = Video(self.path)
+        every = every or video.sparsely()
+        self.problem, self.expected = "", -(-video.frame_count // every)
+        yield from video.frames(every)
+        self.problem = video.problem
+
+
+@dataclass
+class FrameFolder:
+    """The frames of one clip, each a picture file, in their order; all of them, if not told otherwise."""
+
+    paths: tuple[Path, ...]
+    is_sequence = True
+    problem = ""
+    unreadable = 0
+    expected = 0
+
+    def digest(self) -> bytes:
+        return _digest(self.paths)
+
+    def frames(self, every: int | None = None) -> Iterator[Frame]:
+        chosen = range(0, len(self.paths), every or 1)
+        self.problem, self.unreadable, self.expected = "", 0, len(chosen)
+        bad: list[PictureError] = []
+        for number in chosen:
+            try:
+                yield Frame(number, float(number), read_picture(self.paths[number]))
+            except PictureError as error:
+                bad.append(error)
+                self.unreadable += 1
+        if len(bad) == len(chosen):
+            raise bad[0] if bad else PictureError("there are no frames in it")
+        if bad:
+            self.problem = f"{len(bad)} of {counted(len(chosen), 'frame')} could not be read; the first: {bad[0]}"
+
+
+def is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURES
+
+
+def is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEOS
+
+
+def media_of(path: Path) -> PictureFile | VideoFile:
+    """A picture or video file by its suffix, which `is_picture` or `is_video` knows."""
+    return VideoFile(path) if is_video(path) else PictureFile(path)
+
+
+def origin_of(content: bytes, frame: int) -> str:
+    """What the first face of a frame is made from, as text: the same for the same digest of a media's content."""
+    return hashlib.sha256(content + frame.to_bytes(8, "little")).hexdigest()
+
+
+def _digest(paths: tuple[Path, ...] | list[Path]) -> bytes:
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while piece := file.read(CHUNK):
+                digest.update(piece)
+    return digest.digest()
