@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..learning.run import Epoch, best_epoch
-from .style import BLUE, COLOURS, DARK, FAINT, GREY, SMALL, new_figure, nothing, title
+from .style import BLUE, COLOURS, DARK, FAINT, GREY, SMALL, WIDTH, new_figure, nothing, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 ORANGE = COLOURS[1]
 FEW = 30  # epochs: each has a mark of its own
-WIDTH = 1240  # pixels
 
 
 def learning_curves(history: Sequence[Epoch]) -> Figure:

@@ -20,6 +20,7 @@ from .style import (
     MARKERS,
     NORMAL,
     SMALL,
+    WIDTH,
     draw_face,
     fitted,
     map_axes,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 1240  # pixels
 ACROSS = 4  # faces in a row
 
 

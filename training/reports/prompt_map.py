@@ -13,7 +13,8 @@ from .confusion import by_frequency
 from .numbers import OTHERS, Doubles, drawn, principal
 
 COLOURED = 8  # prompts that have a colour of their own
-PROMPTS, ROWS = 500, 2000  # prompts and predictions that are drawn, at most
+PROMPTS = 500  # that are drawn, at most …
+ROWS = 2000  # … and predictions
 FEWEST = 3  # prompts that have a plane of their own
 
 

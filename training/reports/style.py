@@ -22,6 +22,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "p")  # one for each colour
 BLUE, GREY, FAINT, DARK = COLOURS[0], "#AAAAAA", "#DDDDDD", "#333333"
 FACE_LINES = (*((*line, line[0]) for line in CLOSED_LINES), *OPEN_LINES, *((*rim, rim[0]) for _, rim in IRISES))
+WIDTH = 1240  # pixels of a picture in a report
 DPI = 100
 SMALL, NORMAL = 9, 11  # points
 MISSING = "\u25a1"  # for characters that the font does not have

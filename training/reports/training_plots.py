@@ -12,13 +12,12 @@ from ...common.words import counted
 from ..evaluation.evaluation import PROJECTION, Evaluation, Score
 from ..evaluation.metrics import Interval
 from .confusion import confusion
-from .style import BLUE, DARK, FAINT, GREY, NORMAL, SMALL, fitted, name_rows, new_figure, nothing, title
+from .style import BLUE, DARK, FAINT, GREY, NORMAL, SMALL, WIDTH, fitted, name_rows, new_figure, nothing, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 1240  # pixels
 HEADLINES = {"centred_cosine": "centred cosine", "recall_at_1": "recall@1"}  # metric → its name
 SHOWN = 20  # prompts of one column
 ROW = 27  # pixels from a row to the next
