@@ -22,17 +22,16 @@ from inputs import need
 from projection_quality import HELD_OUT, SHARED, Faces, drawn, few_of, load_faces
 from torch import Tensor, nn
 
-from perception_clip.perception.alignment import align, normalised, true_proportions
 from perception_clip.perception.emotions.expression import ExpressionModel
-from perception_clip.perception.pose import head_pose
+from perception_clip.perception.geometry import align, head_pose, normalised, true_proportions
 from perception_clip.perception.vector import LANDMARKS, split
 from perception_clip.projection import features as features_of_faces
 from perception_clip.projection import network as networks
 from perception_clip.projection.features import FaceFeatures
 from perception_clip.projection.network import ProjectionNetwork
+from perception_clip.training.evaluation.baselines import best_ridge
 from perception_clip.training.evaluation.metrics import METRICS, judge
-from perception_clip.training.evaluation.ridge import best_ridge
-from perception_clip.training.learning import run, start, trainer
+from perception_clip.training.learning import run, trainer
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.settings import SIZES, Settings, Size
 from perception_clip.training.learning.split import Split, split_rows
@@ -136,8 +135,8 @@ class LinearBeside(ProjectionNetwork):
 
 def from_ridge(data: TrainingData, rows: Split, *more: object) -> ProjectionNetwork:
     """A new network whose linear part is the ridge regression of the targets."""
-    with patch.object(start, "ProjectionNetwork", LinearBeside):
-        network = start.new_network(data, rows, *more)
+    with patch.object(trainer, "ProjectionNetwork", LinearBeside):
+        network = trainer.new_network(data, rows, *more)
     parts = rows.train, rows.validation
     known, held = (network.features(data.vectors[part], data.image_sizes[part]) for part in parts)
     goals = (data.targets - network.target_mean) / network.target_scale
@@ -229,7 +228,7 @@ def rotated(data: TrainingData, rows: Split) -> tuple[TrainingData, Split]:
 
 
 def sized(width: int, depth: int) -> tuple[tuple[object, str, object], ...]:
-    return ((start, "SIZES", {**SIZES, "base": Size(width, depth)}),)
+    return ((trainer, "SIZES", {**SIZES, "base": Size(width, depth)}),)
 
 
 def dropping(share: float) -> type[networks.ResidualBlock]:
@@ -244,7 +243,7 @@ def dropping(share: float) -> type[networks.ResidualBlock]:
 
 
 def features(kind: type[Features]) -> tuple[tuple[object, str, object], ...]:
-    return ((start, "FaceFeatures", kind),)
+    return ((trainer, "FaceFeatures", kind),)
 
 
 VARIANTS = (
@@ -257,7 +256,7 @@ VARIANTS = (
     Variant("features", "32 components", patches=((features_of_faces, "COMPONENTS", 32),)),
     Variant("features", "256 components", patches=((features_of_faces, "COMPONENTS", 256),)),
     Variant("features", "without emotions", patches=features(NoEmotions)),
-    Variant("network", "a linear part beside it", patches=((start, "ProjectionNetwork", LinearBeside),)),
+    Variant("network", "a linear part beside it", patches=((trainer, "ProjectionNetwork", LinearBeside),)),
     Variant("network", "a linear part that starts as ridge", patches=((trainer, "new_network", from_ridge),)),
     Variant("network", "blocks without residuals", patches=((networks, "ResidualBlock", NoResidual),)),
     *(Variant("network", f"width {w}, depth {d}", patches=sized(w, d)) for w, d in OTHER_SIZES),

@@ -32,7 +32,8 @@ from perception_clip.perception.selection import Selection
 from perception_clip.training.building.build import build
 from perception_clip.training.building.item_reader import Plan
 from perception_clip.training.dataset.store import Store
-from perception_clip.training.encoders.base import KnownPrompts, load_encoder
+from perception_clip.training.encoders.base import KnownPrompts
+from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.prompts.templates import Templates
 from perception_clip.training.sources import find_items
 

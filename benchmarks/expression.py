@@ -28,8 +28,8 @@ sys.path.insert(0, str(ROOT / "tools"))
 import expression_estimation as estimation  # noqa: E402
 import train_expression_model as training  # noqa: E402
 
-from perception_clip.perception.alignment import align, normalised, true_proportions  # noqa: E402
 from perception_clip.perception.emotions.expression import ExpressionModel  # noqa: E402
+from perception_clip.perception.geometry import align, normalised, true_proportions  # noqa: E402
 from perception_clip.perception.pipeline import PerceptionPipeline  # noqa: E402
 from perception_clip.perception.sequences.videos import Video  # noqa: E402
 from perception_clip.perception.vector import EMOTIONS  # noqa: E402

@@ -34,10 +34,10 @@ from PIL import Image
 from skimage import data
 
 from perception_clip.perception.drawing.overlay import Overlay
-from perception_clip.perception.drawing.storyboard import Storyboard
 from perception_clip.perception.landmarks.bundled import BundledLandmarker
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.sequences.run import draw_frames, perceive_video
+from perception_clip.perception.sequences.storyboard import Storyboard
 from perception_clip.perception.sequences.videos import Video, write_video
 
 SIZE = 512

@@ -34,9 +34,8 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from perception_clip.perception.alignment import true_proportions
 from perception_clip.perception.emotions.expression import ExpressionModel
-from perception_clip.perception.pose import head_pose
+from perception_clip.perception.geometry import head_pose, true_proportions
 from perception_clip.perception.vector import pack
 from perception_clip.training.evaluation.metrics import METRICS, Interval, bootstrap, judge
 from perception_clip.training.learning.data import TrainingData, training_data

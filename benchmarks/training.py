@@ -45,13 +45,11 @@ from perception_clip.training.dataset.npz import load
 from perception_clip.training.dataset.npz_file import Member, write
 from perception_clip.training.fitting import fit
 from perception_clip.training.learning import trainer
-from perception_clip.training.learning.data import TrainingData, training_data
+from perception_clip.training.learning.data import TrainingData, make_table, training_data
 from perception_clip.training.learning.run import Epoch, validate
 from perception_clip.training.learning.settings import Settings
 from perception_clip.training.learning.split import Split, split_rows
-from perception_clip.training.learning.start import new_network
-from perception_clip.training.learning.table import make_table
-from perception_clip.training.learning.trainer import losses, train
+from perception_clip.training.learning.trainer import losses, new_network, train
 
 CORES = 2
 ROWS = 20_000

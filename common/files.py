@@ -1,9 +1,10 @@
-"""Files that are either complete or absent."""
+"""Files that are either complete or absent, and names for them that cannot lead anywhere else."""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -51,3 +52,17 @@ def _sync_folder(folder: Path) -> None:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+
+
+_NAME = re.compile(r"\w([\w .-]*[\w-])?")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # Windows' device names
+
+
+def is_name(name: str, longest: int) -> bool:
+    """Whether `name` is a file name on every system, and cannot leave its folder.
+
+    It is if it has 1 to `longest` letters, digits, spaces, dots, dashes and underscores, begins with a letter,
+    digit or underscore, does not end with a dot or a space, has no two dots in a row and is no device name of
+    Windows.
+    """
+    return len(name) <= longest and ".." not in name and bool(_NAME.fullmatch(name)) and not _RESERVED.fullmatch(name)

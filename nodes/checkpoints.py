@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError
-from ..common.names import is_name
+from ..common.files import is_name
 from ..perception.vector import Perceptions
 from ..projection.checkpoint import DEFAULT_FOLDER, Checkpoint, find
 from ..projection.checkpoint_file import CheckpointError

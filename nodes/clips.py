@@ -17,7 +17,7 @@ from torch import Tensor
 from ..common.errors import InputError
 from ..projection.conditioning import Conditioning
 from ..projection.opening import Projection
-from ..training.dataset.samples import EMBEDDING, EXTRAS, SD15, SDXL
+from ..projection.spaces import EMBEDDING, EXTRAS, SD15, SDXL
 from ..training.encoders import base
 from . import host
 
@@ -26,7 +26,10 @@ PROMPTS_AT_ONCE = 16  # encoded before a cancelled run can stop
 KNOWN_PROMPTS = 4096  # whose vectors are kept, of each CLIP, 3 kB each, 16 kB of SDXL
 KNOWN_CONDITIONINGS = 64  # kept of each CLIP: 0.2 MB each for Stable Diffusion 1.5, about 4 MB for a T5
 TOKENS = 75  # of a prompt that its text vector tells of, beside the start and the end
-SPACE_OF = {frozenset("l"): SD15, frozenset("lg"): SDXL}  # by the names of the text encoders that it tokenizes for
+SPACE_OF = {
+    frozenset("l"): SD15.name,
+    frozenset("lg"): SDXL.name,
+}  # by the names of the text encoders that it tokenizes for
 
 Part = Sequence[tuple[Any, ...]]  # tokens with their weights, 77 of them
 
@@ -111,7 +114,7 @@ def _text_vectors(clip: Any, space: str, prompts: Sequence[str]) -> Tensor:
     """Prompts → (N, W) float32 on the CPU: all vectors of the space, side by side."""
     tokens = [clip.tokenize(prompt) for prompt in prompts]
     parts = {name: [of_prompt[name][0] for of_prompt in tokens] for name in tokens[0]}  # beyond 77 tokens, the first
-    return _sd15_vectors(clip, parts["l"]) if space == SD15 else _sdxl_vectors(clip, parts["l"], parts["g"])
+    return _sd15_vectors(clip, parts["l"]) if space == SD15.name else _sdxl_vectors(clip, parts["l"], parts["g"])
 
 
 def _sd15_vectors(clip: Any, parts: Sequence[Part]) -> Tensor:

@@ -65,14 +65,14 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
         from ..training.dataset.store import Store
         from ..training.inspection.checks import inspect_file  # these take a while, so not when ComfyUI starts
         from ..training.inspection.mean_faces import mean_faces
-        from ..training.inspection.text import verdict
+        from ..training.inspection.text import describe, verdict
 
         file = file_of(dataset, path)
         with Store(file, create=False) as store, store.snapshot() as snapshot:
             progress = adding(host.progress(2 * len(snapshot)))  # it is read for the faces, and again for the text
             found = mean_faces(snapshot, host.expression_model().template, FACES, progress)
         inspection = inspect_file(file, progress)
-        text = str(inspection)
+        text = describe(inspection)
         captions = [f"{name} ({number})" for name, number in zip(found.names, found.counts, strict=True)]
         sheet = contact_sheet(found.vectors, torch.ones(len(captions), 2), captions, COLUMNS)[None] / 255
         # The front end shows some 14 lines before one has to scroll: what matters most goes first.

@@ -6,11 +6,11 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..perception.drawing.storyboard import Storyboard
 from ..perception.engines import BUNDLED
 from ..perception.landmarks.detectors import FOR_VIDEOS
 from ..perception.sequences.missing import MISSING
 from ..perception.sequences.run import perceive_video
+from ..perception.sequences.storyboard import Storyboard
 from . import host
 from .checks import check_choice
 from .face_perception import aliases, perceiver, perceiving_inputs, perceiving_outputs, preview, relative, summary

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..common.errors import InputError
-from ..perception.pose import AXES, head_pose
+from ..perception.geometry import AXES, head_pose
 from ..perception.vector import EMOTIONS, Perception, Perceptions
 from . import host
 from .checks import check_choice, check_perceptions

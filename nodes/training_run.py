@@ -11,6 +11,7 @@ from ..common.words import counted
 from ..projection.checkpoint import Checkpoint
 from ..training.dataset.npz import Dataset
 from ..training.dataset.opening import opened
+from ..training.evaluation.text import table
 from ..training.fitting import Fitted, fit
 from ..training.learning.run import Epoch
 from ..training.learning.settings import Settings
@@ -52,7 +53,7 @@ def outcome(fitted: Fitted, *notes: str) -> io.NodeOutput:
     assert fitted.evaluation is not None and fitted.verdict is not None  # it is None for stopped runs, which raise here
     picture = result_picture(fitted.history, fitted.evaluation, fitted.verdict)
     made = f"{fitted.path.name}: the best of {counted(len(fitted.history), 'epoch')} was {fitted.best_epoch}"
-    return reported(fitted.path, fitted.verdict.sentences, picture, [made, *notes], str(fitted.evaluation))
+    return reported(fitted.path, fitted.verdict.sentences, picture, [made, *notes], table(fitted.evaluation))
 
 
 def reported(

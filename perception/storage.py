@@ -15,8 +15,7 @@ from typing import Any
 import torch
 
 from ..common.errors import PerceptionClipError
-from ..common.files import atomic_path
-from ..common.names import is_name
+from ..common.files import atomic_path, is_name
 from ..common.words import counted
 from .origins import DIGEST
 from .vector import DIM, Perceptions

@@ -1,7 +1,8 @@
-"""Which of the 478 landmarks make up the features of a face, as lines to draw, and the triangles between them.
+"""Which of the 478 landmarks form which part of the face, and the lines and triangles between them.
 
-Left and right are the person's own (perception/regions.py). Indices within a line follow one another around the
-feature.
+Left and right are the person's own, here and everywhere in the pack, as in MediaPipe's names of landmarks: the left eye
+is at larger x in an upright picture. The first lists are MediaPipe's (face landmark with attention), in the order in
+which its networks refine lips and eyes. In the outlines and lines, indices follow one another around the feature.
 """
 
 from __future__ import annotations
@@ -10,11 +11,43 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from . import weight_files
-from .regions import LEFT_IRIS, RIGHT_IRIS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+LIPS = (
+    *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409),
+    *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415),
+    *(76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306, 184, 74, 73, 72, 11, 302, 303, 304, 408),
+    *(62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292, 183, 42, 41, 38, 12, 268, 271, 272, 407),
+)
+
+EYE_CONTOUR = 16  # each eye's list begins with the contour of its lids
+
+RIGHT_EYE = (
+    *(33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173),
+    *(130, 25, 110, 24, 23, 22, 26, 112, 243, 247, 30, 29, 27, 28, 56, 190),
+    *(226, 31, 228, 229, 230, 231, 232, 233, 244, 113, 225, 224, 223, 222, 221, 189),
+    *(35, 124, 46, 53, 52, 65, 143, 111, 117, 118, 119, 120, 121, 128, 245, 156, 70, 63, 105, 66, 107, 55, 193),
+)
+
+LEFT_EYE = (
+    *(263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398),
+    *(359, 255, 339, 254, 253, 252, 256, 341, 463, 467, 260, 259, 257, 258, 286, 414),
+    *(446, 261, 448, 449, 450, 451, 452, 453, 464, 342, 445, 444, 443, 442, 441, 413),
+    *(265, 353, 276, 283, 282, 295, 372, 340, 346, 347, 348, 349),
+    *(350, 357, 465, 383, 300, 293, 334, 296, 336, 285, 417),
+)
+
+LIP_CORNERS = (61, 291)  # from the picture's left to its right: the axis along which the region is cropped
+RIGHT_EYE_CORNERS = (33, 133)  # as those of the lips
+LEFT_EYE_CORNERS = (362, 263)
+
+RIGHT_IRIS = (468, 469, 470, 471, 472)  # the pupil, then four points of the rim
+LEFT_IRIS = (473, 474, 475, 476, 477)
+
 
 TESSELATION = weight_files.FOLDER / "tesselation.safetensors"
 
@@ -22,8 +55,8 @@ FACE_OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
-RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
-LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
+RIGHT_EYE_OUTLINE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
+LEFT_EYE_OUTLINE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 RIGHT_BROW = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)
 LEFT_BROW = (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)
 OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
@@ -31,19 +64,19 @@ INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 3
 NOSE_BRIDGE = (168, 6, 197, 195, 5, 4)
 NOSTRILS = (98, 97, 2, 326, 327)
 
-CLOSED_LINES = (FACE_OVAL, RIGHT_EYE, LEFT_EYE, RIGHT_BROW, LEFT_BROW, OUTER_LIPS, INNER_LIPS)
+CLOSED_LINES = (FACE_OVAL, RIGHT_EYE_OUTLINE, LEFT_EYE_OUTLINE, RIGHT_BROW, LEFT_BROW, OUTER_LIPS, INNER_LIPS)
 OPEN_LINES = (NOSE_BRIDGE, NOSTRILS)
 # Enough for a small face.
 FEW_LINES = (
     (*FACE_OVAL, FACE_OVAL[0]),
-    (*RIGHT_EYE, RIGHT_EYE[0]),
-    (*LEFT_EYE, LEFT_EYE[0]),
+    (*RIGHT_EYE_OUTLINE, RIGHT_EYE_OUTLINE[0]),
+    (*LEFT_EYE_OUTLINE, LEFT_EYE_OUTLINE[0]),
     RIGHT_BROW[:5],
     LEFT_BROW[:5],
     (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291),  # upper edge of the lips
     (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291),  # lower edge
 )
-FEATURES = (*RIGHT_EYE, *LEFT_EYE, *RIGHT_BROW, *LEFT_BROW, *OUTER_LIPS)
+FEATURES = (*RIGHT_EYE_OUTLINE, *LEFT_EYE_OUTLINE, *RIGHT_BROW, *LEFT_BROW, *OUTER_LIPS)
 IRISES = tuple((iris[0], iris[1:]) for iris in (RIGHT_IRIS, LEFT_IRIS))  # centre, rim
 
 

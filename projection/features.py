@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..perception.alignment import true_proportions
+from ..perception.geometry import true_proportions
 from ..perception.vector import EMOTIONS, LANDMARK_VALUES, LANDMARKS, split
 
 COMPONENTS = 128  # at most; a small dataset supports fewer

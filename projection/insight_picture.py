@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from ..common.canvas import Canvas, cut, wrapped
+from ..perception.drawing.canvas import Canvas, cut, wrapped
 from ..perception.drawing.panels import BRIGHT, DIM
 from .insight import Similarity
 

@@ -35,6 +35,11 @@ SD15 = Space("sd15", "Stable Diffusion 1.5", (768,))
 SDXL = Space("sdxl", "Stable Diffusion XL", (768, 1280, 1280), pooled=1280)  # CLIP-L, CLIP-G, and CLIP-G's pooled
 SAME_VECTOR = 0.999  # cosine from which two vectors of one text count as the same encoder's, rounding aside
 SPACES = {space.name: space for space in (SD15, SDXL)}
+EMBEDDING = SD15.width  # 768
+EXTRAS: dict[str, dict[str, int]] = {  # space → what its prompts have beside the sd15 vector: name → width
+    SD15.name: {},
+    SDXL.name: {"sdxl_embeddings": SDXL.tokens, "sdxl_pooled": SDXL.pooled},
+}
 
 
 def parts_of(width: int) -> tuple[int, ...]:

@@ -21,8 +21,8 @@ from scipy.optimize import linear_sum_assignment, minimize
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
-from perception_clip.perception.alignment import align, true_proportions
 from perception_clip.perception.emotions.expression import ExpressionModel
+from perception_clip.perception.geometry import align, true_proportions
 from perception_clip.perception.vector import EMOTIONS, NEUTRAL
 
 # Balanced accuracy hardly moves between 60 and 200 symmetric components; sadness gains until 120. The 120th still

@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from perception_clip.common.canvas import BACKGROUND, Canvas
+from perception_clip.perception.drawing.canvas import BACKGROUND, Canvas
 from perception_clip.perception.drawing.contact_sheet import contact_sheet
 from perception_clip.perception.drawing.overlay import Overlay, draw_batch
 from perception_clip.perception.drawing.panels import BRIGHT, DIM
@@ -32,8 +32,8 @@ from perception_clip.perception.editing.edit import edit
 from perception_clip.perception.editing.join import join
 from perception_clip.perception.editing.schedule import spread
 from perception_clip.perception.emotions.expression import ExpressionModel
+from perception_clip.perception.geometry import AXES, head_pose
 from perception_clip.perception.pipeline import PerceptionPipeline
-from perception_clip.perception.pose import AXES, head_pose
 from perception_clip.perception.sequences.run import perceive_video
 from perception_clip.perception.sequences.videos import VideoInMemory
 from perception_clip.perception.storage import load, save
@@ -42,7 +42,7 @@ from perception_clip.projection.conditioning import MODES, inject
 from perception_clip.projection.insight import lengths, nearest, warnings
 from perception_clip.projection.insight_picture import insight_picture
 from perception_clip.projection.mixing import weights
-from perception_clip.training.commands.demo_run import PROMPT, sample_photos
+from perception_clip.training.commands.demo import PROMPT, sample_photos
 from perception_clip.training.dataset.npz import Dataset
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.encoders.base import fingerprint

@@ -26,7 +26,7 @@ from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.topology import CLOSED_LINES, OPEN_LINES, mesh_lines
 from perception_clip.perception.vector import EMOTIONS, Perceptions
-from perception_clip.training.commands.demo_run import sample_photos
+from perception_clip.training.commands.demo import sample_photos
 
 ROOT = Path(__file__).resolve().parents[1]
 HEIGHT = 480  # of the README's picture

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...common.words import counted
-from ..alignment import true_proportions
+from ..geometry import true_proportions
 from ..vector import EMOTIONS, split, validate
 from . import panels
 from .sketch import Sketch, stamp

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from ...common.words import counted
-from ..alignment import normalised
 from ..emotions.expression import ExpressionModel
+from ..geometry import normalised
 from ..origins import derived
 from ..vector import Perceptions
 from .edit import FLOOR, changed

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from ...common.words import counted
-from ..alignment import normalised
 from ..emotions.expression import ExpressionModel
+from ..geometry import normalised
 from ..origins import derived
 from ..vector import EMOTIONS, Perceptions, bounding_boxes, pack
 from .join import both

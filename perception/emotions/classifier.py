@@ -20,7 +20,7 @@ from ...common.errors import PerceptionClipError
 from ...common.words import counted
 from ..engines import Faces
 from ..landmarks.cropping import Squares, cut
-from ..regions import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
+from ..topology import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 from ..vector import EMOTIONS
 
 DEFAULT = "trpakov/vit-face-expression"

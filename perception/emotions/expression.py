@@ -26,8 +26,8 @@ from torch import Tensor
 from ...common import threads
 from ...common.errors import InputError
 from .. import weight_files
-from ..alignment import Alignment, align, normalised, true_proportions
 from ..engines import Faces
+from ..geometry import Alignment, align, normalised, true_proportions
 from ..vector import EMOTIONS, LANDMARKS, NEUTRAL
 from ..weight_files import WeightFileError
 

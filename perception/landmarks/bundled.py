@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from ...common import threads
 from .. import weight_files
-from ..engines import MIN_CONFIDENCE, MOST_FACES, Faces
-from ..faces import check_confidence, check_pictures
+from ..engines import MIN_CONFIDENCE, MOST_FACES, Faces, check_confidence, check_pictures
 from ..pictures import batches
 from ..vector import LANDMARKS, bounding_boxes
 from . import cropping

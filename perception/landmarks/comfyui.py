@@ -21,8 +21,7 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from ...common.words import counted
-from ..engines import PORTION, Faces
-from ..faces import check_pictures, largest_first
+from ..engines import PORTION, Faces, check_pictures, largest_first
 from ..vector import LANDMARKS
 
 MISFIT = 0.1  # of the face's size; if no affine map comes closer, the two sets of landmarks are of different faces

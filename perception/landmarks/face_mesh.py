@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import regions
+from .. import topology
 from ..vector import LANDMARKS
 from .blocks import Block, pad_for_stride_2
 from .sampling import sample
@@ -173,27 +173,27 @@ class FaceMesh(Network):
         )
         self.mesh = nn.Conv2d(32, MESH_POINTS * 3, 3)
         self.face_flag = nn.Conv2d(32, 1, 3)
-        iris = len(regions.RIGHT_IRIS)
-        self.lips = _Region(regions.LIPS, regions.LIP_CORNERS, {"lips": len(regions.LIPS)})
+        iris = len(topology.RIGHT_IRIS)
+        self.lips = _Region(topology.LIPS, topology.LIP_CORNERS, {"lips": len(topology.LIPS)})
         # The original names these layers, and so the weights, by the picture's sides.
         self.left_eye = _Region(
-            regions.RIGHT_EYE, regions.RIGHT_EYE_CORNERS, {"eye": len(regions.RIGHT_EYE), "iris": iris}
+            topology.RIGHT_EYE, topology.RIGHT_EYE_CORNERS, {"eye": len(topology.RIGHT_EYE), "iris": iris}
         )
         self.right_eye = _Region(
-            regions.LEFT_EYE, regions.LEFT_EYE_CORNERS, {"eye": len(regions.LEFT_EYE), "iris": iris}
+            topology.LEFT_EYE, topology.LEFT_EYE_CORNERS, {"eye": len(topology.LEFT_EYE), "iris": iris}
         )
 
         # Where each landmark is among the trunk's points and those of the regions, one after the other.
         refined = [
-            *regions.LIPS,
-            *(*regions.RIGHT_EYE, *regions.RIGHT_IRIS),
-            *(*regions.LEFT_EYE, *regions.LEFT_IRIS),
+            *topology.LIPS,
+            *(*topology.RIGHT_EYE, *topology.RIGHT_IRIS),
+            *(*topology.LEFT_EYE, *topology.LEFT_IRIS),
         ]
         order = list(range(LANDMARKS))
         for place, landmark in enumerate(refined, MESH_POINTS):
             order[landmark] = place
         self.register_buffer("order", torch.tensor(order), persistent=False)
-        contours = [eye[: regions.EYE_CONTOUR] for eye in (regions.RIGHT_EYE, regions.LEFT_EYE)]
+        contours = [eye[: topology.EYE_CONTOUR] for eye in (topology.RIGHT_EYE, topology.LEFT_EYE)]
         self.register_buffer("contours", torch.tensor(contours), persistent=False)  # (2, 16)
 
     def prepare(self) -> None:
@@ -213,6 +213,6 @@ class FaceMesh(Network):
             parts = [region(features, xy) for region in (self.lips, self.left_eye, self.right_eye)]
             refined = torch.cat([points for part in parts for points in part], dim=1)  # (N, 232, 2)
         # Regions refine x and y only. An iris has no depth of its own: it takes the mean of its eye's contour.
-        iris_z = z[:, self.contours].mean(dim=2).repeat_interleave(len(regions.LEFT_IRIS), dim=1)  # (N, 10, 1)
+        iris_z = z[:, self.contours].mean(dim=2).repeat_interleave(len(topology.LEFT_IRIS), dim=1)  # (N, 10, 1)
         landmarks = torch.cat([torch.cat([xy, refined], dim=1)[:, self.order], torch.cat([z, iris_z], dim=1)], dim=2)
         return landmarks, self.face_flag(summary).flatten()

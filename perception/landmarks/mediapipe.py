@@ -20,9 +20,8 @@ import torch
 from torch import Tensor
 
 from ...common.errors import MissingLibraryError, PerceptionClipError
-from ..engines import MIN_CONFIDENCE, MOST_FACES, PORTION, Faces
-from ..faces import check_confidence, check_pictures, largest_first
-from ..regions import LEFT_IRIS, RIGHT_IRIS
+from ..engines import MIN_CONFIDENCE, MOST_FACES, PORTION, Faces, check_confidence, check_pictures, largest_first
+from ..topology import LEFT_IRIS, RIGHT_IRIS
 from ..vector import LANDMARKS
 
 TASK_NAME = "face_landmarker.task"

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ...common.errors import InputError, PerceptionClipError
 from ...common.words import counted
-from ..alignment import normalised
 from ..emotions.expression import ExpressionModel
+from ..geometry import normalised
 from ..origins import derived, unknown
 from ..vector import EMOTIONS, NEUTRAL, Perceptions, bounding_boxes, pack
 

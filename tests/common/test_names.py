@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perception_clip.common.names import is_name
+from perception_clip.common.files import is_name
 from perception_clip.training.dataset.store import StoreError, dataset_path
 
 

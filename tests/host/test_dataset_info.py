@@ -13,6 +13,7 @@ import torch
 from perception_clip.perception.drawing.panels import COLOURS
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.inspection.checks import inspect_file
+from perception_clip.training.inspection.text import describe
 
 from .conftest import Collect
 from .server import Graph, Host
@@ -66,7 +67,7 @@ def test_it_says_what_the_command_line_says(host: Host, collect: Collect) -> Non
     host.run(collect(dataset="alone", group="Eileen", label="happy"))
     result = host.run(inform("alone"))
     text = result.text("text")
-    assert text == str(inspect_file(host.datasets / "alone.db"))
+    assert text == describe(inspect_file(host.datasets / "alone.db"))
     assert "Eileen" in text and "happy" in text
     assert result.text("info") == f"{text.splitlines()[-1]}\n\n{text}"  # the verdict goes first
 

@@ -307,7 +307,7 @@ def test_text_vectors_are_those_of_the_command_line(host: Host, collect: Collect
     host.training("export", host.datasets / "compare.db", "--out", npz)
     with np.load(npz, allow_pickle=False) as data:
         ours = data["clip_embeddings"][0]
-    from perception_clip.training.encoders.base import load_encoder
+    from perception_clip.training.encoders.loading import load_encoder
 
     tokenizer = host.checkout / "comfy" / "sd1_tokenizer"
     encoder = load_encoder(str(host.base / "models" / "checkpoints" / weights), device="cpu", tokenizer=str(tokenizer))

@@ -12,7 +12,7 @@ from perception_clip.projection.checkpoint import load
 from perception_clip.projection.spaces import SDXL
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
-from perception_clip.training.encoders.base import load_encoder
+from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.starter import sample_dataset
 
 from .server import Graph, Host

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perception_clip.perception.alignment import align, normalised, true_proportions
+from perception_clip.perception.geometry import align, normalised, true_proportions
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> torch.Tensor:

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from perception_clip.perception.alignment import normalised
 from perception_clip.perception.emotions.expression import ExpressionModel, rotations
+from perception_clip.perception.geometry import AXES, angles, head_pose, normalised
 from perception_clip.perception.pipeline import PerceptionPipeline
-from perception_clip.perception.pose import AXES, angles, head_pose
 from perception_clip.perception.vector import Perceptions
 
 YAW, PITCH, ROLL = (AXES.index(axis) for axis in ("yaw", "pitch", "roll"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from perception_clip.perception import regions, topology
+from perception_clip.perception import topology
 from perception_clip.perception.landmarks import blazeface
 from perception_clip.perception.landmarks.boxes import letterbox
 from perception_clip.perception.landmarks.bundled import BundledLandmarker
@@ -16,9 +16,9 @@ from perception_clip.perception.weight_files import FOLDER
 PAIRS = {
     "the contour of the eyes": (topology.LEFT_EYE, topology.RIGHT_EYE),
     "the brows": (topology.LEFT_BROW, topology.RIGHT_BROW),
-    "the regions of the eyes": (regions.LEFT_EYE, regions.RIGHT_EYE),
-    "the corners of the eyes": (regions.LEFT_EYE_CORNERS, regions.RIGHT_EYE_CORNERS),
-    "the irises": (regions.LEFT_IRIS, regions.RIGHT_IRIS),
+    "the regions of the eyes": (topology.LEFT_EYE, topology.RIGHT_EYE),
+    "the corners of the eyes": (topology.LEFT_EYE_CORNERS, topology.RIGHT_EYE_CORNERS),
+    "the irises": (topology.LEFT_IRIS, topology.RIGHT_IRIS),
 }
 
 
@@ -41,13 +41,13 @@ def test_the_persons_left_is_the_pictures_right(faces: torch.Tensor, name: str) 
 
 def test_one_eye_has_one_name() -> None:
     for lids, region, iris in (
-        (topology.LEFT_EYE, regions.LEFT_EYE, regions.LEFT_IRIS),
-        (topology.RIGHT_EYE, regions.RIGHT_EYE, regions.RIGHT_IRIS),
+        (topology.LEFT_EYE, topology.LEFT_EYE, topology.LEFT_IRIS),
+        (topology.RIGHT_EYE, topology.RIGHT_EYE, topology.RIGHT_IRIS),
     ):
-        assert set(lids) == set(region[: regions.EYE_CONTOUR])
+        assert set(lids) == set(region[: topology.EYE_CONTOUR])
         assert (iris[0], iris[1:]) in topology.IRISES
-    assert set(regions.LEFT_EYE_CORNERS) < set(topology.LEFT_EYE)
-    assert set(regions.RIGHT_EYE_CORNERS) < set(topology.RIGHT_EYE)
+    assert set(topology.LEFT_EYE_CORNERS) < set(topology.LEFT_EYE)
+    assert set(topology.RIGHT_EYE_CORNERS) < set(topology.RIGHT_EYE)
 
 
 def test_the_detectors_key_points_are_called_the_same(photos: list[torch.Tensor]) -> None:

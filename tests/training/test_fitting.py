@@ -14,7 +14,8 @@ from perception_clip.projection.checkpoint import Checkpoint, load
 from perception_clip.projection.spaces import SDXL
 from perception_clip.training import fitting
 from perception_clip.training.dataset.npz import Dataset, content_hash
-from perception_clip.training.encoders.base import fingerprint, load_encoder
+from perception_clip.training.encoders.base import fingerprint
+from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.fitting import fit, held_out
 from perception_clip.training.learning.run import Epoch
 from perception_clip.training.learning.settings import Settings

@@ -18,7 +18,7 @@ from perception_clip.perception.sequences.videos import Frame, write_video
 from perception_clip.projection.checkpoint import load as load_checkpoint
 from perception_clip.training.cli import main
 from perception_clip.training.dataset.store import Store
-from perception_clip.training.encoders import clip_tokenizer
+from perception_clip.training.encoders import clip
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "training.md"
 SD15 = "your_sd15.safetensors"
@@ -46,7 +46,7 @@ def desk(tmp_path: Path, tiny_clip: Path, pictures: Pictures, monkeypatch: pytes
     tower = load_file(tiny_clip / "model.safetensors")
     names = {name: "cond_stage_model.transformer.text_model." + name.removeprefix("text_model.") for name in tower}
     save_file({names[name]: value for name, value in tower.items()}, tmp_path / SD15)
-    monkeypatch.setattr(clip_tokenizer, "comfyui_tokenizers", lambda: [tiny_clip])
+    monkeypatch.setattr(clip, "comfyui_tokenizers", lambda: [tiny_clip])
     monkeypatch.chdir(tmp_path)
     save(pictures[0].transpose(Image.Transpose.FLIP_LEFT_RIGHT), tmp_path / "others" / "calm" / "1.png")
     assert main(["build", "others", "--out", "other_faces.db", "--text-encoder", SD15]) == 0

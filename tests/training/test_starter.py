@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from perception_clip.perception.vector import EMOTIONS, validate
-from perception_clip.training.encoders.base import fingerprint, load_encoder
+from perception_clip.training.encoders.base import fingerprint
+from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.starter import sample_dataset
 
 

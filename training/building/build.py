@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, fields
 
+import torch
+from torch import Tensor
+
 from ...common.errors import PerceptionClipError
 from ...common.words import counted
 from ...perception.emotions.expression import ExpressionModel
@@ -17,10 +20,8 @@ from ..dataset.copying import vectors_of
 from ..dataset.store import Finished, Store
 from ..encoders.base import TextEncoder, fingerprint
 from ..sources.items import Item
-from .changes import ExpressionChanges
 from .item_reader import End, ItemReader, Known, Plan, Shot
-from .perceivers import Perceivers
-from .prefetch import Prefetch
+from .parallel import Perceivers, Prefetch
 
 BATCH = 16  # pictures perceived at a time, and samples made safe at a time
 BATCH_BYTES = 64 << 20  # of pixels in a batch, after which no further picture is added
@@ -308,3 +309,31 @@ class _Clip:
 
 def _bytes_of(event: Shot | Known | End) -> int:
     return event.picture.numel() if isinstance(event, Shot) else 0
+
+
+EYES = (33, 263)  # the outer corners
+CHANGE = 0.03  # of the distance between them: five times what a still face moves from one frame to the next
+
+
+class ExpressionChanges:
+    """Follows one face through the frames of one video; head movements do not count as changes.
+
+    Two expressions differ if their landmarks, laid onto each other, are `change` apart (root mean square, in
+    distances between the outer eye corners, without depth, which is noisy).
+    """
+
+    def __init__(self, model: ExpressionModel, change: float = CHANGE) -> None:
+        self._model = model
+        self._change = change
+        self._last: Tensor | None = None  # (478, 2) of the face that was last told to be new
+
+    def is_new(self, landmarks: Tensor, image_size: Tensor) -> bool:
+        """Whether landmarks (478, 3), in a picture of (height, width) (2,), differ from the last that were new."""
+        shape = self._model.align(landmarks[None], image_size[None]).points[0, :, :2]
+        shape = shape / (shape[EYES[0]] - shape[EYES[1]]).norm().clamp_min(torch.finfo(shape.dtype).tiny)
+        if self._last is not None:
+            difference = (shape - self._last).square().sum(dim=1).mean().sqrt()
+            if float(difference) < self._change:
+                return False
+        self._last = shape
+        return True

@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from ...perception.emotions.expression import ExpressionModel
+from ...perception.geometry import head_pose
 from ...perception.origins import as_texts
 from ...perception.pipeline import PerceptionPipeline
-from ...perception.pose import head_pose
 from ...perception.sequences.videos import Frame
 from ...perception.vector import Perceptions
 from ..dataset.store import Store

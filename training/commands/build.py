@@ -20,15 +20,21 @@ from ..building.item_reader import Plan
 from ..building.ray_shards import Job, build_shards
 from ..dataset.copying import copy_samples, reencode
 from ..dataset.npz import export
-from ..dataset.outputs import check_suffix
-from ..dataset.rows import open_rows
+from ..dataset.opening import check_suffix, open_rows
 from ..dataset.store import Store
-from ..encoders.base import KnownPrompts, TextEncoder, load_encoder
+from ..encoders.base import KnownPrompts, TextEncoder
+from ..encoders.loading import load_encoder
 from ..prompts.templates import Templates
 from ..sources import DATASET, FORMATS, detect, find_items
 from ..sources.items import Listing
-from .options import add_device_argument, add_encoder_arguments, positive
-from .perception_options import add_perception_arguments, finding, pipeline_of
+from .options import (
+    add_device_argument,
+    add_encoder_arguments,
+    add_perception_arguments,
+    finding,
+    pipeline_of,
+    positive,
+)
 
 LISTED = 10  # skipped files named in the summary
 SKIPPED_FILE = "skipped.csv"

@@ -17,10 +17,9 @@ from ..capture.recorder import NO_FACE, Limits, Look, Recorder, record
 from ..capture.session import CaptureError, Session, Timing, read_prompts, summary
 from ..capture.view import View
 from ..dataset.store import Store
-from ..encoders.base import load_encoder
+from ..encoders.loading import load_encoder
 from ..sources.media import VideoFile
-from .options import add_device_argument, add_encoder_arguments, positive
-from .perception_options import add_perception_arguments, pipeline_of
+from .options import add_device_argument, add_encoder_arguments, add_perception_arguments, pipeline_of, positive
 
 Show = Callable[[Frame, Look, Session], str]
 

@@ -1,16 +1,169 @@
-"""`demo`: the whole path, from photos to a CONDITIONING, without any download."""
+"""`demo`: the whole path on two photos, without any download.
+
+Perceive, sample a dataset, train, project, and make a CONDITIONING.
+"""
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
+from ...common.errors import InputError, MissingLibraryError
+from ...common.files import atomic_path
+from ...common.words import counted
+from ...perception.drawing.overlay import draw_batch
 from ...perception.pictures import read_picture
-from ..encoders.base import load_encoder
-from ..learning.settings import STARTER_EPOCHS, STARTER_SAMPLES
-from .demo_run import Photo, run_demo, sample_photos
+from ...perception.pipeline import PerceptionPipeline
+from ...perception.vector import EMOTIONS, Perception, Perceptions
+from ...projection.checkpoint import Checkpoint, load
+from ...projection.conditioning import inject
+from ..dataset.npz import Dataset, save
+from ..dataset.npz import load as load_dataset
+from ..encoders.base import TokenEncoder
+from ..encoders.loading import load_encoder
+from ..evaluation.text import table
+from ..fitting import fit
+from ..learning.data import centred_cosine, of_dataset
+from ..learning.settings import STARTER_EPOCHS, STARTER_SAMPLES, Settings
+from ..starter import origin, sample_dataset
 from .options import add_sd15_encoder_arguments, add_training_arguments, positive, settings_of
+from .terminal import progress_bar
+
+PROMPT = "a portrait photo of a person"
+NEAREST = 3  # prompts named for each face
+
+
+@dataclass(frozen=True)
+class Photo:
+    name: str
+    picture: Tensor  # (H, W, 3) uint8
+
+
+def sample_photos() -> list[Photo]:
+    """scikit-image's photo of Eileen Collins and matplotlib's of Grace Hopper, both in the public domain.
+
+    Raises MissingLibraryError, naming the extra to install, if those libraries are missing.
+    """
+    try:
+        from matplotlib import cbook
+        from skimage import data
+    except ImportError as error:
+        raise MissingLibraryError(
+            f"the demo's own photos need {error.name}: pip install scikit-image matplotlib, or name photos of yours"
+        ) from error
+    from ...perception.pictures import read_picture
+
+    hopper = Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+    return [
+        Photo("astronaut", torch.from_numpy(data.astronaut())),
+        Photo("grace_hopper", read_picture(hopper)),
+    ]
+
+
+def run_demo(photos: list[Photo], encoder: TokenEncoder, out_dir: Path, samples: int, settings: Settings) -> None:
+    """Run every step, say what it came to and how long it took, and leave the files in `out_dir`."""
+    names = [photo.name for photo in photos]
+    if len(set(names)) < len(names):
+        raise InputError(f"two photos have one name ({', '.join(names)}), and their files would too; rename one")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    print(f"text encoder: {encoder.identity}\n")
+
+    with _step("1  photos → perceptions"):
+        perceptions = PerceptionPipeline()([photo.picture for photo in photos])
+        overlays = draw_batch([photo.picture for photo in photos], perceptions)
+        for name, overlay, faces in zip(names, overlays, perceptions.by_frame(), strict=True):
+            path = out_dir / f"{name}_overlay.png"
+            _write_png(overlay, path)
+            print(f"   {name}: {_summary(faces)} → {path}")
+
+    with _step(f"2  {counted(samples, 'face')} sampled from the expression model, with prompts → NPZ"):
+        data = out_dir / "training_data.npz"
+        save(sample_dataset(encoder, samples, settings.seed), data)
+        dataset = load_dataset(data)
+        print(f"   {counted(len(dataset), 'sample')} → {data}")
+
+    with _step("3  training"):
+        made_by = origin("demo", samples, dataset.meta["landmarker"])
+        with progress_bar(settings.epochs) as show:
+            fitted = fit(dataset, out_dir, settings, made_by=made_by, resumable=False, progress=show)
+        if fitted.evaluation is not None:
+            print(table(fitted.evaluation))
+        print(fitted.verdict)
+        print(f"   → {fitted.path} and .pth")
+
+    with _step("4  photos → CLIP vectors → CONDITIONING"):
+        checkpoint = load(fitted.path)
+        vectors = checkpoint.project(perceptions.vectors, perceptions.image_sizes)
+        _print_nearest(vectors, perceptions, names, dataset)
+        path = out_dir / "conditioning.safetensors"
+        for name, shape in _save_conditionings(vectors, perceptions, names, checkpoint, encoder, path).items():
+            print(f"   {name}: {shape}")
+        print(f"   → {path}")
+
+    print(f"\nEverything lies in {out_dir.resolve()}")
+
+
+@contextmanager
+def _step(title: str) -> Iterator[None]:
+    print(title)
+    started = time.perf_counter()
+    yield
+    print(f"   {time.perf_counter() - started:.1f} s\n")
+
+
+def _summary(faces: list[Perception]) -> str:
+    """Such as "1 face, happy 97%"."""
+    likeliest = [face.emotions.max(dim=0) for face in faces]
+    judged = [f"{EMOTIONS[best.indices]} {best.values:.0%}" for best in likeliest]
+    return ", ".join([f"{len(faces)} face{'s' * (len(faces) != 1)}", *judged])
+
+
+def _write_png(picture: Tensor, path: Path) -> None:
+    from PIL import Image
+
+    with atomic_path(path) as temporary:
+        Image.fromarray(picture.numpy()).save(temporary)
+
+
+def _print_nearest(vectors: Tensor, perceptions: Perceptions, names: list[str], dataset: Dataset) -> None:
+    """The training prompts nearest to each projected face, by mean-centred cosine."""
+    data = of_dataset(dataset)
+    candidates, centre = data.targets[data.first], data.targets.mean(dim=0)
+    for vector, face in zip(vectors, perceptions, strict=True):
+        similarity = centred_cosine(vector.expand_as(candidates), candidates, centre)
+        best = similarity.topk(min(NEAREST, len(candidates)))
+        print(f"   {names[face.frame]} is nearest to:")
+        for value, number in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            print(f"      {value:.2f}  {data.prompts[number]}")
+
+
+def _save_conditionings(
+    vectors: Tensor,
+    perceptions: Perceptions,
+    names: list[str],
+    checkpoint: Checkpoint,
+    encoder: TokenEncoder,
+    path: Path,
+) -> dict[str, tuple[int, ...]]:
+    """The prompt's tokens as each face steers and appends to them; returns the shapes by name."""
+    from safetensors.torch import save_file
+
+    prompt = encoder.token_states(PROMPT)
+    tensors = {"prompt": prompt}
+    for number, (vector, face) in enumerate(zip(vectors, perceptions, strict=True)):
+        for mode in ("steer", "append"):
+            ((tokens, _),) = inject([[prompt, {}]], vector[None], checkpoint.neutral, mode=mode)
+            tensors[f"{names[face.frame]}.{number}.{mode}"] = tokens.contiguous()
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"prompt": PROMPT, "encoder": encoder.identity})
+    return {name: tuple(tokens.shape) for name, tokens in tensors.items()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from ...projection.checkpoint import load as load_checkpoint
 from ..dataset.npz import content_hash
 from ..dataset.opening import opened
 from ..evaluation.evaluation import evaluate
+from ..evaluation.text import table
 from ..evaluation.verdict import all_metrics, verdict
 from ..fitting import held_out, write_json
 from ..learning.data import of_dataset
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     (_, checkpoint), *others = checkpoints.items()
     evaluation = evaluate(checkpoint, data, rows, dict(others))
     judgement = verdict(evaluation, sampled=is_sampled(dataset))
-    print(evaluation)
+    print(table(evaluation))
     print(f"\n{judgement}")
     if options.out is not None:
         write_json(options.out, all_metrics(evaluation, judgement))

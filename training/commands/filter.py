@@ -8,8 +8,7 @@ from pathlib import Path
 from ...common.errors import InputError
 from ...common.words import counted
 from ..dataset.copying import copy_samples
-from ..dataset.outputs import OUT_HELP, open_output
-from ..dataset.rows import open_rows
+from ..dataset.opening import OUT_HELP, open_output, open_rows
 from ..dataset.samples import SPLITS
 from ..inspection.filtering import Conditions, judge
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..dataset.rows import open_rows, versions_of
+from ..dataset.opening import open_rows, versions_of
 from ..inspection.checks import inspect_survey
 from ..inspection.survey import survey
+from ..inspection.text import describe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     with open_rows(options.file) as rows, tqdm(total=len(rows), desc="reading", unit="sample", leave=False) as bar:
         seen, versions = survey(rows, bar.update), versions_of(rows)
     inspection = inspect_survey(seen, options.file, versions)
-    print(json.dumps(inspection.as_dict(), indent=2, ensure_ascii=False) if options.json else inspection)
+    print(json.dumps(inspection.as_dict(), indent=2, ensure_ascii=False) if options.json else describe(inspection))
     if options.report is not None:
         index = write_report(inspection, seen, options.report)
         if not options.json:

@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from ...common.words import counted
-from ..dataset.merging import merge
-from ..dataset.outputs import OUT_HELP, open_output
+from ..dataset.opening import OUT_HELP, merge, open_output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

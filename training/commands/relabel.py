@@ -8,10 +8,9 @@ from pathlib import Path
 
 from ...common.errors import InputError
 from ...common.words import counted
-from ..dataset.outputs import OUT_HELP, open_output
+from ..dataset.opening import OUT_HELP, open_output, open_rows
 from ..dataset.relabelling import Relabelling, pair_up, read_map, relabel, relabel_anew
-from ..dataset.rows import open_rows
-from ..encoders.base import load_encoder
+from ..encoders.loading import load_encoder
 from ..prompts.templates import Templates
 from .options import add_device_argument, add_encoder_arguments, positive
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from ..encoders.base import load_encoder
+from ..encoders.loading import load_encoder
 from ..fitting import fit
 from ..learning.settings import STARTER_EPOCHS, STARTER_SAMPLES
 from ..starter import origin, sample_dataset
 from .options import add_encoder_arguments, add_resume_argument, add_training_arguments, positive, settings_of
-from .stopping import stop_on_signals
-from .terminal import print_result, progress_bar
+from .terminal import print_result, progress_bar, stop_on_signals
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,8 +13,7 @@ from ..dataset.opening import opened
 from ..fitting import assist, fit
 from ..learning.processes import joined
 from .options import add_resume_argument, add_training_arguments, settings_of
-from .stopping import stop_on_signals
-from .terminal import print_result, progress_bar
+from .terminal import print_result, progress_bar, stop_on_signals
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

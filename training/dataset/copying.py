@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...projection.spaces import EMBEDDING, EXTRAS
 from ..encoders.base import TextEncoder, fingerprint
-from .samples import EMBEDDING, EXTRAS, Binding, Samples
+from .samples import Binding, Samples
 from .store import Store
 
 BATCH = 1024

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from ...common.files import atomic_path
 from ...perception.vector import DIM
+from ...projection.spaces import EMBEDDING, EXTRAS, SD15, SDXL
 from .copying import BATCH, copy_samples
 from .gathered import Arrays, Gathered
 from .npz_arrays import (
@@ -43,7 +44,7 @@ from .npz_arrays import (
     read_vectors,
 )
 from .npz_file import DatasetError, Member, Reader, write
-from .samples import EMBEDDING, EXTRAS, SD15, SDXL, UNKNOWN, Binding, Floats, Samples
+from .samples import UNKNOWN, Binding, Floats, Samples
 from .snapshot import Snapshot
 from .store import Store
 
@@ -51,7 +52,7 @@ __all__ = ["Dataset", "DatasetError", "content_hash", "export", "gather", "impor
 
 ROWS = 4096  # hashed in one step
 FORMAT_VERSION = 1
-SPACE = SD15  # whose text space the targets are in
+SPACE = SD15.name  # whose text space the targets are in
 TEXTS = ("prompts", "groups", "sources", "labels", "splits", "origins")
 ALWAYS = ("prompts", "groups", "sources")  # exported even where all are empty
 
@@ -80,7 +81,7 @@ class Dataset:
     @property
     def space(self) -> str:
         """The text space that the targets are in; sdxl adds its own vectors to those of sd15."""
-        return SDXL if self.extras else SD15
+        return SDXL.name if self.extras else SD15.name
 
     @property
     def binding(self) -> Binding:
@@ -236,7 +237,7 @@ def description(binding: Binding) -> dict[str, Any]:
     return {
         "format": FORMAT_VERSION,
         "space": SPACE,
-        "spaces": [SD15] if binding.space == SD15 else [SD15, binding.space],
+        "spaces": [SD15.name] if binding.space == SD15.name else [SD15.name, binding.space],
         "encoder": binding.encoder,
         "fingerprint": None if binding.fingerprint is None else binding.fingerprint.tolist(),
         "landmarker": binding.landmarker,

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ...common.words import counted
 from ...perception.vector import DIM, EMOTIONS, LANDMARK_VALUES, SUM_TOLERANCE
-from ...projection.spaces import SPACES
+from ...projection.spaces import EXTRAS, SD15, SDXL, SPACES
 from .gathered import Arrays
 from .npz_file import DatasetError
-from .samples import EXTRAS, SD15, SDXL, SPLITS, Floats
+from .samples import SPLITS, Floats
 
 NAMED_ROWS = 5  # so many bad rows are named in an error
 LAST_CHARACTER, SURROGATES = 0x10FFFF, (0xD800, 0xDFFF)  # of Unicode; surrogates are no characters
@@ -52,9 +52,9 @@ def read_vectors(
 
 def read_extras(file: Arrays, count: int, meta: dict[str, Any]) -> dict[str, Floats]:
     """What the sdxl space adds, name → (N, width); empty for a file of sd15 alone."""
-    wanted = EXTRAS[SDXL]
+    wanted = EXTRAS[SDXL.name]
     missing = [name for name in wanted if name not in file.names]
-    if len(missing) == len(wanted) and SDXL not in meta.get("spaces", ()):
+    if len(missing) == len(wanted) and SDXL.name not in meta.get("spaces", ()):
         return {}
     if missing:
         raise file.error(missing[0], "is missing, though the file is of the space sdxl", "export the file again")
@@ -109,12 +109,12 @@ def read_meta(file: Arrays) -> dict[str, Any]:
     for key in ("encoder", "landmarker", "emotion_model", "space"):
         if not isinstance(meta.get(key, ""), str):
             raise file.error("meta", f"names no {key} in words", remedy)
-    if meta.get("space", SD15) != SD15:
-        raise file.error("meta", f"says that the targets are in the space {meta['space']!r}", f"this needs {SD15!r}")
-    spaces = meta.get("spaces", [SD15])
-    if spaces not in ([SD15], [SD15, SDXL]):
-        raise file.error("meta", f"says that the file is of the spaces {spaces!r}", f"this knows {SD15} and {SDXL}")
-    space = SDXL if file.names >= EXTRAS[SDXL].keys() else SD15
+    if meta.get("space", SD15.name) != SD15.name:
+        raise file.error("meta", f"says that the targets are in the space {meta['space']!r}", f"this needs {SD15.name!r}")
+    spaces = meta.get("spaces", [SD15.name])
+    if spaces not in ([SD15.name], [SD15.name, SDXL.name]):
+        raise file.error("meta", f"says that the file is of the spaces {spaces!r}", f"this knows {SD15.name} and {SDXL.name}")
+    space = SDXL.name if file.names >= EXTRAS[SDXL.name].keys() else SD15.name
     fingerprint, width = meta.get("fingerprint"), sum(SPACES[space].fingerprint)
     if fingerprint is not None and not _is_vector(fingerprint, width):
         raise file.error("meta", f"has a fingerprint that is not {width} finite numbers", remedy)

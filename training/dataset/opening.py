@@ -1,11 +1,47 @@
-"""A dataset file, .npz or one that grows (.db), opened for training."""
+"""Dataset files, .db or .npz, opened to read samples in order, to train on, or to write to; and several merged."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from .npz import Dataset, gather, load
+from ...common.errors import InputError
+from ...common.files import atomic_path
+from .copying import Rows, copy_samples
+from .npz import Dataset, export, gather, load
+from .samples import StoreError
 from .store import Store
+from .store_file import SCHEMA_VERSION
+
+SUFFIXES = (".db", ".npz")
+OUT_HELP = "my.db, made, or added to if it exists; or a new my.npz"
+
+
+@contextmanager
+def open_rows(path: Path) -> Iterator[Rows]:
+    """The samples of a .db, as they are at this moment, or of an .npz.
+
+    Raises StoreError or DatasetError for what is no dataset, InputError for another suffix.
+    """
+    if path.suffix == ".npz":
+        yield load(path)
+    elif path.suffix == ".db":
+        with Store(path, create=False) as store, store.snapshot() as snapshot:
+            yield snapshot
+    else:
+        raise InputError(f"{path}: a dataset's name ends in .db or .npz")
+
+
+def versions_of(rows: Rows) -> dict[str, str]:
+    """The version of the file's format, and those of what wrote it as far as the file says."""
+    if not isinstance(rows, Dataset):
+        return {"dataset": str(SCHEMA_VERSION)}
+    written_by = rows.meta.get("versions")
+    stated = {"dataset": rows.meta.get("format"), **(written_by if isinstance(written_by, dict) else {})}
+    return {str(name): str(version) for name, version in stated.items() if version is not None}
 
 
 def opened(path: Path, *, drop_bad_rows: bool = False) -> Dataset:
@@ -18,3 +54,86 @@ def opened(path: Path, *, drop_bad_rows: bool = False) -> Dataset:
         return load(path, allow_bad_rows=drop_bad_rows)
     with Store(path, create=False) as store:
         return gather(store, allow_bad_rows=drop_bad_rows)
+
+
+def check_suffix(path: Path) -> None:
+    """Raise ValueError for an --out that is neither kind of dataset."""
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"--out {path} must end in {' or '.join(SUFFIXES)}")
+
+
+@contextmanager
+def open_output(path: Path, sources: Sequence[Path]) -> Iterator[Store]:
+    """The dataset `path`, to be appended to. A new one appears when the block ends well, and not if it raises.
+
+    Raises ValueError if it is one of the sources, which are never changed; has another suffix; is an .npz that exists
+    already; or if nothing was appended to a new one.
+    """
+    check_suffix(path)
+    for source in sources:
+        if path.exists() and source.exists() and path.samefile(source):
+            raise InputError(f"--out {path} is the dataset that is read, which is never changed; give another name")
+    if not path.exists():
+        with atomic_path(path) as whole:
+            if path.suffix == ".db":
+                with Store(whole) as store:
+                    yield store
+                    _check_filled(store, path)
+            else:
+                with (
+                    tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder,
+                    Store(Path(folder) / "samples.db") as store,
+                ):
+                    yield store
+                    _check_filled(store, path)
+                    export(store, whole)
+    elif path.suffix == ".npz":
+        raise InputError(f"--out {path} exists, and an .npz cannot grow; give a new name, or a .db")
+    else:
+        with Store(path) as store:
+            yield store
+
+
+def _check_filled(store: Store, path: Path) -> None:
+    if not len(store):
+        raise InputError(f"no sample is left for {path}, so it was not written; ask for less")
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What one dataset gave."""
+
+    path: Path
+    samples: int
+    new: int  # the others were there already
+
+
+def merge(paths: Sequence[Path], target: Store) -> list[Merged]:
+    """Append the samples of .db and .npz files, file by file and each in its order; the files stay as they are.
+
+    Merging what a build was divided into gives the samples of the whole build, in its order. Raises StoreError,
+    before anything is appended, if the datasets were made with different models and do not mix.
+    """
+    with ExitStack() as stack:
+        sources = [stack.enter_context(open_rows(path)) for path in paths]
+        _check_alike(paths, sources)
+        return [
+            Merged(path, len(source), copy_samples(source, target)) for path, source in zip(paths, sources, strict=True)
+        ]
+
+
+def _check_alike(paths: Sequence[Path], sources: Sequence[Rows]) -> None:
+    filled = [(path, source) for path, source in zip(paths, sources, strict=True) if source.binding is not None]
+    for path, source in filled[1:]:
+        first_path, first = filled[0]
+        assert first.binding is not None and source.binding is not None
+        differences = first.binding.differences(source.binding)
+        if first.has_image_sizes != source.has_image_sizes:
+            known, unknown = "known image sizes", "unknown ones"
+            differences.append(f"{known}, not {unknown}" if first.has_image_sizes else f"{unknown}, not {known}")
+        if differences:
+            raise StoreError(
+                f"{first_path} and {path} do not mix: the first was made with the {', and the '.join(differences)}. "
+                "Merge datasets that were made alike; vectors of another text encoder can be made anew with `relabel "
+                "--re-encode`"
+            )

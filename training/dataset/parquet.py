@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from ...common.errors import MissingLibraryError
 from ...common.files import atomic_path
 from ...perception.vector import DIM
+from ...projection.spaces import EMBEDDING, EXTRAS
 from .npz import ALWAYS, TEXTS, description
 from .npz_file import DatasetError
-from .samples import EMBEDDING, EXTRAS, Binding, Samples
+from .samples import Binding, Samples
 from .snapshot import Snapshot
 from .store import Store
 

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from ...common.errors import PerceptionClipError
+from ...projection.spaces import EMBEDDING, EXTRAS
 from ..encoders.base import KnownPrompts, TextEncoder, fingerprint
 from ..prompts.templates import Templates
 from .copying import Rows, copy_samples, reencode, with_prompts, with_vectors
-from .samples import EMBEDDING, EXTRAS, Binding, Samples
+from .samples import Binding, Samples
 from .store import Store
 
 OLD, NEW = "old", "new"  # columns of a map

@@ -12,14 +12,8 @@ from torch import Tensor
 
 from ...common.errors import PerceptionClipError
 from ...common.words import counted
-from ...projection import spaces
+from ...projection.spaces import EMBEDDING, EXTRAS, SAME_VECTOR, SD15, SPACES
 
-EMBEDDING = spaces.SD15.width  # 768
-SD15, SDXL = spaces.SD15.name, spaces.SDXL.name
-EXTRAS: dict[str, dict[str, int]] = {  # space → what its prompts have beside the sd15 vector: name → width
-    SD15: {},
-    SDXL: {"sdxl_embeddings": spaces.SDXL.tokens, "sdxl_pooled": spaces.SDXL.pooled},
-}
 SPLITS = ("train", "validation", "test")
 UNKNOWN = "unknown"  # identity of an encoder, landmarker or emotion model that the data does not state
 
@@ -35,10 +29,10 @@ class Binding:
     """What a dataset's samples were made with: all of one dataset are made alike."""
 
     encoder: str  # identity of the text encoder
-    fingerprint: Floats | None  # (F,) what it makes of the probe sentence (encoders.fingerprint), where known
+    fingerprint: Floats | None  # (F,) what it makes of the probe sentence (encoders/base.py), where known
     landmarker: str
     emotion_model: str
-    space: str = SD15  # which text space the prompts' vectors are in; sdxl adds its own to those of sd15
+    space: str = SD15.name  # which text space the prompts' vectors are in; sdxl adds its own to those of sd15
 
     def differences(self, other: Binding) -> list[str]:
         """In words, in what `other` is made with something else; empty if the two go together."""
@@ -84,7 +78,7 @@ def same_vector(one: Floats, other: Floats) -> bool:
     if np.array_equal(one, other):
         return True
     scale = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return scale > 0 and float(one @ other) >= spaces.SAME_VECTOR * scale
+    return scale > 0 and float(one @ other) >= SAME_VECTOR * scale
 
 
 def same_encoder(one: Floats, other: Floats) -> bool:
@@ -97,7 +91,7 @@ def same_encoder(one: Floats, other: Floats) -> bool:
 
 def check_fingerprint(values: Tensor, space: str) -> Floats:
     """An encoder's fingerprint in `space`, as little-endian float32."""
-    width = sum(spaces.SPACES[space].fingerprint)
+    width = sum(SPACES[space].fingerprint)
     vector: Floats = _check_vectors(values[None], 1, width, "an encoder's fingerprint")[0]
     return vector
 

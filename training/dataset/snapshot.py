@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .samples import EXTRAS, SD15, Binding, Floats, Samples
+from ...projection.spaces import EXTRAS, SD15
+from .samples import Binding, Floats, Samples
 
 KEPT = 24 << 20  # bytes of prompts' vectors kept while reading
 
@@ -151,7 +152,7 @@ def read_binding(connection: sqlite3.Connection) -> Binding | None:
         fingerprint=vector(meta["fingerprint"]) if meta["fingerprint"] else None,
         landmarker=meta["landmarker"],
         emotion_model=meta["emotion_model"],
-        space=meta.get("space", SD15),
+        space=meta.get("space", SD15.name),
     )
 
 

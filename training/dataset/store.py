@@ -21,12 +21,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...common.names import is_name
+from ...common.files import is_name
 from ...perception.vector import validate
+from ...projection.spaces import EMBEDDING, EXTRAS, SD15
 from .samples import (
-    EMBEDDING,
-    EXTRAS,
-    SD15,
     Binding,
     Floats,
     Samples,
@@ -121,7 +119,7 @@ class Store:
             return read_binding(self._connection)
 
     def bind(
-        self, encoder: str, fingerprint: Tensor | None, landmarker: str, emotion_model: str, space: str = SD15
+        self, encoder: str, fingerprint: Tensor | None, landmarker: str, emotion_model: str, space: str = SD15.name
     ) -> None:
         """State what the samples to come are made with; needed before `append`, which stores it.
 

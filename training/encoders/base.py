@@ -3,26 +3,18 @@
 In every space a prompt has its vector of the sd15 space: CLIP ViT-L/14's state at the end-of-text token after the
 final layer norm, not multiplied by `text_projection`: what transformers calls `CLIPTextModel(...).pooler_output`,
 and ComfyUI the unprojected pooled output. In the sdxl space it has further ones, named and explained in
-sdxl_encoder.py.
+clip.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ..dataset.samples import EMBEDDING, SD15, SDXL
-from .clip_tokenizer import EncoderError, PromptTokens, Tokenize, find_tokenizer
-from .clip_tower import ClipTower
-from .pretrained import DEFAULTS, load_pretrained
-from .sdxl_encoder import SdxlTextEncoder
-
-if TYPE_CHECKING:
-    from transformers import CLIPTextModel
+from ...projection.spaces import EMBEDDING
 
 PROBE = "a close-up photo of a person with a happy face"  # its vector is an encoder's fingerprint
 
@@ -60,34 +52,6 @@ class TokenEncoder(TextEncoder, Protocol):
     def token_states(self, prompt: str) -> Tensor:
         """One prompt → (1, T, W) float32 on the CPU, padded to a whole block of tokens; W is 768, in sdxl 2048."""
         ...
-
-
-class ClipTextEncoder:
-    """The text encoder of Stable Diffusion 1.5: a CLIP text model of transformers with its tokenizer."""
-
-    space = SD15
-    dim = EMBEDDING
-
-    def __init__(self, identity: str, model: CLIPTextModel, tokenize: Tokenize, device: str = "cpu") -> None:
-        """Raises EncoderError if the model is not 768 wide, or the tokenizer not made for it."""
-        self.identity = identity
-        tokens = PromptTokens(tokenize, int(model.config.max_position_embeddings))  # 77
-        self._tower = ClipTower(identity, model, tokens, "Stable Diffusion 1.5", EMBEDDING, device)
-
-    def encode(self, prompts: Sequence[str]) -> Tensor:
-        """P prompts → (P, 768) float32 on the CPU. Prompts beyond 77 tokens are cut, with a warning."""
-        return self._tower.at_end(prompts).final
-
-    def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """Nothing: the vectors of the sd15 space are all there is."""
-        return {}
-
-    def token_states(self, prompt: str) -> Tensor:
-        """A prompt → (1, 77, 768) float32 on the CPU: BOS, words, EOS and EOS-padding after the final layer norm.
-
-        This is the cross-attention part of ComfyUI's CONDITIONING for Stable Diffusion 1.5.
-        """
-        return self._tower.at_all(prompt).final
 
 
 class KnownPrompts:
@@ -128,57 +92,3 @@ def fingerprint(encoder: TextEncoder) -> Tensor:
     pooled = encoder.extras([PROBE]).get("sdxl_pooled")
     vector = encoder.encode([PROBE])[0]
     return vector if pooled is None else torch.cat([vector, pooled[0]])
-
-
-def load_encoder(
-    spec: str | None, device: str = "cpu", tokenizer: str | None = None, space: str = SD15
-) -> TokenEncoder:
-    """The text encoder that `spec` names.
-
-    Args:
-        spec: "random" (a small random-weight stand-in that needs no download), a `.safetensors` checkpoint of Stable
-            Diffusion 1.5 (or of CLIP ViT-L/14 alone) or XL, or a Hugging Face id or folder: of a CLIP text model, or
-            of SDXL in diffusers' layout. None is the space's default on the hub.
-        device: where it runs.
-        tokenizer: a folder with CLIP's vocab.json and merges.txt. By default that of the model, else ComfyUI's
-            own, else that of CLIP ViT-L/14 in the Hugging Face cache.
-        space: "sd15" or "sdxl".
-
-    Raises EncoderError, saying what to pass, if there is no such encoder, it is not of the space's kind, or no
-    tokenizer is found.
-    """
-    if space not in DEFAULTS:
-        raise EncoderError(f"there is no text space {space!r}; choose {' or '.join(DEFAULTS)}")
-    spec = DEFAULTS[space] if spec is None else spec
-    if spec == "random":
-        from .random_weights import random_encoder, random_sdxl_encoder
-
-        return random_encoder(device) if space == SD15 else random_sdxl_encoder(device)
-    path = Path(spec).expanduser()
-    if path.suffix in (".ckpt", ".pt", ".pth", ".bin"):
-        raise EncoderError(
-            f"{spec}: files of this type can run code when they are read; use the model's .safetensors file"
-        )
-    return _load_sd15(spec, device, tokenizer) if space == SD15 else _load_sdxl(spec, device, tokenizer)
-
-
-def _load_sd15(spec: str, device: str, tokenizer: str | None) -> ClipTextEncoder:
-    path = Path(spec).expanduser()
-    if path.suffix == ".safetensors":
-        from .sd15_file import load_sd15_file
-
-        identity, model = load_sd15_file(path)
-        return ClipTextEncoder(identity, model, find_tokenizer(tokenizer), device)
-    identity, (model,), tokenize = load_pretrained(spec, SD15, tokenizer)
-    return ClipTextEncoder(identity, model, tokenize, device)
-
-
-def _load_sdxl(spec: str, device: str, tokenizer: str | None) -> SdxlTextEncoder:
-    path = Path(spec).expanduser()
-    if path.suffix == ".safetensors":
-        from .sdxl_file import load_sdxl_file
-
-        identity, clip_l, clip_g = load_sdxl_file(path)
-        return SdxlTextEncoder(identity, clip_l, clip_g, find_tokenizer(tokenizer), device)
-    identity, (clip_l, clip_g), tokenize = load_pretrained(spec, SDXL, tokenizer)
-    return SdxlTextEncoder(identity, clip_l, clip_g, tokenize, device)

@@ -16,10 +16,9 @@ import torch
 from torch import Tensor
 
 from ...projection.insight import STAND_IN
-from ..dataset.samples import EMBEDDING
-from .base import ClipTextEncoder
-from .clip_weights import HEAD, load_tower, model_without_weights
-from .sdxl_encoder import WIDTH_G, SdxlTextEncoder
+from ...projection.spaces import EMBEDDING
+from .clip import WIDTH_G, ClipTextEncoder, SdxlTextEncoder
+from .files import HEAD, load_tower, model_without_weights
 
 IDENTITY = f"{STAND_IN} (not a trained encoder)/1"
 VOCABULARY = 8192

@@ -18,7 +18,6 @@ from ..learning.split import Split
 from .baselines import averages, emotions, rivals
 from .leakage import all_alike, near_copies
 from .metrics import METRICS, Interval, Judged, bootstrap, judge
-from .text import table
 
 MOST = 20_000  # held-out rows judged, and distinct prompts that recall chooses from
 LISTED = 200  # prompts in metrics.json, those with the most held-out rows
@@ -75,9 +74,6 @@ class Evaluation:
             "per_emotion": [_score_as_dict(score) for score in self.per_emotion],
             "per_prompt": [_score_as_dict(score) for score in self.per_prompt[:LISTED]],
         }
-
-    def __str__(self) -> str:
-        return table(self)
 
 
 def evaluate(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..learning.cosine import NO_DIRECTION, centred_cosine
+from ..learning.data import NO_DIRECTION, centred_cosine
 
 METRICS = ("centred_cosine", "recall_at_1", "recall_at_5", "reciprocal_rank", "r_squared", "cosine")
 RESAMPLES = 1000

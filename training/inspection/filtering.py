@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...perception.emotions.expression import ExpressionModel
-from ...perception.pose import AXES, head_pose
+from ...perception.geometry import AXES, head_pose
 from ...perception.vector import split
 from ...projection.checkpoint import SQUARE
 from ..dataset.copying import Rows

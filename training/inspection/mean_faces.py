@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...perception.alignment import align, true_proportions
+from ...perception.geometry import align, true_proportions
 from ...perception.vector import DIM, LANDMARK_VALUES, split
 from ..dataset.snapshot import Snapshot
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...perception.vector import EMOTIONS, LANDMARK_VALUES
+from ...projection.spaces import EMBEDDING
 from ..dataset.copying import BATCH, Rows
-from ..dataset.samples import EMBEDDING, Binding, Floats
+from ..dataset.samples import Binding, Floats
 from .outliers import COMPONENTS, FaceSpace
 
 MOST_PROMPTS = 4096  # whose vectors are kept: 12 MB

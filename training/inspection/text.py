@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ...common.words import counted
-from .advice import near_copies, times
+from .checks import near_copies, times
 
 if TYPE_CHECKING:
     from .checks import Inspection

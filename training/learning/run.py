@@ -13,9 +13,7 @@ from torch import Tensor
 
 from ...projection.network import ProjectionNetwork
 from .cores import share_rows
-from .cosine import centred_cosine
-from .data import CHUNK
-from .table import Table
+from .data import CHUNK, Table, centred_cosine
 
 WEIGHT_DECAY = 0.01
 AVERAGING = 0.99  # how much of the average stays at each step …

@@ -1,7 +1,40 @@
-"""A folder with pictures of a dataset, and a page that shows them with what inspecting it found."""
+"""A folder with pictures of a dataset, drawn by matplotlib, and a page that shows them with what inspection found."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...common.words import counted
+from ...perception.vector import EMOTIONS
+from ..dataset.samples import SPLITS, Floats
+from ..inspection.survey import Column, Survey
+from ..inspection.text import describe
+from .numbers import EXAGGERATION, OTHERS, Points, largest, map_of_faces, map_of_prompts, means_of, naming
+from .style import (
+    BLUE,
+    COLOURS,
+    DARK,
+    GREY,
+    MARKERS,
+    NORMAL,
+    SMALL,
+    bars,
+    draw_face,
+    fitted,
+    histogram,
+    map_axes,
+    name_rows,
+    new_figure,
+    nothing,
+    title,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+    from matplotlib.figure import Figure
 import html
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +43,195 @@ from typing import TYPE_CHECKING
 from ...common.errors import InputError, MissingLibraryError
 from ...common.files import atomic_path
 from ..inspection.checks import Inspection
-from ..inspection.survey import Survey
-from . import plots
 from .numbers import head_poses
 from .style import has_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+FACES, ROWS, BARS = 12, 20, 12  # mean faces, rows of emotions, bars of one kind
+SCORE_BINS, GROUP_BINS = 25, 20
+CROWDED = 9  # square points: a point of this size or less has no edge
+DEGREES = 5  # per bin of a pose
+
+
+def mean_faces(seen: Survey) -> Figure:
+    """The mean face of each of the most frequent labels (or prompts), over that of all samples, in grey."""
+    means = means_of(seen, FACES)
+    count = len(means.names)
+    across = count if count <= 4 else 3 if count <= 6 else 4
+    down = -(-count // across)
+    figure = new_figure(width=1240, height=360 * down + 70)
+    figure.suptitle(
+        f"Mean face of {_each(means.kind, count, means.hidden)}, without pose, over that of all samples (grey). "
+        f"Differences are drawn {EXAGGERATION:g} times as large.",
+        fontsize=NORMAL,
+        color=DARK,
+    )
+    grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).reshape(-1)
+    for axes in grid:
+        axes.axis("off")
+    for axes, name, number, face in zip(grid, means.names, means.counts, means.faces, strict=False):
+        draw_face(axes, means.face, GREY, width=2.4)
+        draw_face(axes, face, BLUE, width=1.4)
+        title(axes, f"{fitted(name, 1160 / across - 10, NORMAL, 2)}\n{counted(number, 'sample')}")
+    return figure
+
+
+def emotions(seen: Survey) -> Figure:
+    """What the emotion model sees in each label (or prompt): mean probabilities, as a table in shades."""
+    means = means_of(seen, ROWS)
+    shares = np.vstack([means.emotions, means.emotion])
+    names = [f"{fitted(name, 340, SMALL)} ({count:,})" for name, count in zip(means.names, means.counts, strict=True)]
+    figure = new_figure(width=1200, height=34 * len(shares) + 130)
+    axes = figure.subplots()
+    highest = max(0.5, float(shares.max()))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=highest, aspect="auto")
+    for (row, column), share in np.ndenumerate(shares):
+        colour = "white" if share > 0.6 * highest else DARK
+        axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=NORMAL, color=colour)
+    name_rows(axes, [*names, f"all samples ({len(seen):,})"], width=440)
+    axes.set_ylim(len(shares) - 0.5, -0.5)
+    axes.set_xticks(np.arange(len(EMOTIONS)), EMOTIONS, fontsize=NORMAL)
+    axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    axes.axhline(len(shares) - 1.5, color="white", linewidth=5)
+    for edge in range(1, len(EMOTIONS)):
+        axes.axvline(edge - 0.5, color="white", linewidth=1)
+    figure.suptitle(
+        f"Emotions seen in the faces of {_each(means.kind, len(means.names), means.hidden)}: mean probability in %",
+        fontsize=NORMAL,
+        color=DARK,
+    )
+    return figure
+
+
+def maps(seen: Survey) -> Figure:
+    """Two maps, of the faces and of the prompts, in the colours of the most frequent labels (or prompts)."""
+    faces, prompts = (make(seen, len(COLOURS)) for make in (map_of_faces, map_of_prompts))
+    others = any((points.ranks == OTHERS).any() for points in (faces, prompts))
+    figure = new_figure(width=1640, height=840)
+    left, right = figure.subplots(1, 2)
+    size = float(np.clip(40_000 / len(faces.places), 6, 50))
+    _scatter(left, faces, np.full(len(faces.places), size))
+    title(left, f"{_some(faces, 'face', how=' drawn at random')}: shape without pose, and emotions")
+    biggest = float(np.clip(20_000 / len(prompts.places), 60, 400))
+    _scatter(right, prompts, np.maximum(biggest * prompts.counts / prompts.counts.max(), 8))
+    title(
+        right, f"{_some(prompts, 'prompt', how=', those that came first')}: text vectors; areas are numbers of samples"
+    )
+    handles = [_legend_entry(left, rank) for rank in [*range(len(faces.names)), *([OTHERS] if others else [])]]
+    texts = [*(fitted(name, 330, NORMAL) for name in faces.names), *(["others"] if others else [])]
+    legend = figure.legend(
+        handles, texts, loc="outside lower center", ncols=min(len(texts), 4 if max(map(len, texts)) > 16 else 9),
+        frameon=False, fontsize=NORMAL, title=naming(seen)[1], title_fontsize=NORMAL,
+    )  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return figure
+
+
+def counts(seen: Survey, poses: Floats) -> Figure:
+    """How many samples each label, group and split has, their scores, and `poses`: yaw and pitch (n, 2)."""
+    figure = new_figure(width=1640, height=900)
+    (names, groups, splits), (scores, yaw, pitch) = figure.subplots(2, 3, height_ratios=[1.25, 1])
+    column, kind = naming(seen)
+    _bars(names, column, kind)
+    _groups(groups, seen.groups)
+    _bars(splits, seen.splits, "split", order=SPLITS)
+    _scores(scores, seen.scores)
+    _pose(yaw, poses[:, 0], "Head yaw", "degrees; above 0: to the picture's right")
+    _pose(pitch, poses[:, 1], "Head pitch", "degrees; above 0: up")
+    part = "" if len(poses) == len(seen) else f" ({len(poses):,} of {len(seen):,}, drawn at random)"
+    for axes, label in ((scores, "samples"), (yaw, f"samples{part}"), (pitch, f"samples{part}")):
+        axes.set_ylabel(label, fontsize=SMALL, color=DARK)
+    return figure
+
+
+def _scatter(axes: Axes, points: Points, sizes: Floats) -> None:
+    """Points with areas in square points; the rarest labels lie on top."""
+    for rank in (OTHERS, *range(len(points.names))):
+        chosen = points.ranks == rank
+        if chosen.any():
+            edge = 0.3 if sizes[0] > CROWDED else 0  # the edges of many small points would hide them
+            axes.scatter(
+                points.places[chosen, 0], points.places[chosen, 1], sizes[chosen], **{**_look(rank), "linewidths": edge}
+            )
+    map_axes(axes, points.shares, NORMAL)
+
+
+def _look(rank: int) -> dict[str, Any]:
+    colour, marker = (GREY, "o") if rank == OTHERS else (COLOURS[rank], MARKERS[rank])
+    return {"color": colour, "marker": marker, "alpha": 0.75, "linewidths": 0.3, "edgecolors": "white"}
+
+
+def _legend_entry(axes: Axes, rank: int) -> PathCollection:
+    return axes.scatter([], [], 60, **{**_look(rank), "alpha": 1})
+
+
+def _bars(axes: Axes, column: Column, kind: str, order: tuple[str, ...] = ()) -> None:
+    """The number of samples of each of the most frequent texts, or of those in `order`; those without one in grey."""
+    counts = column.counts()
+    if not counts:
+        nothing(axes, f"no {kind}s")
+        return
+    shown, hidden = largest({name: counts[name] for name in order if name in counts} or counts, BARS)
+    without = int(column.empty.sum())
+    extra = {f"(no {kind})": without} if without else {}
+    bars(axes, [*shown, *extra], [*shown.values(), *extra.values()], width=170, greyed=len(extra))
+    title(axes, f"Samples per {kind}" + (f" (the {len(shown)} largest of {len(counts):,})" if hidden else ""))
+
+
+def _groups(axes: Axes, column: Column) -> None:
+    """Bars for a few groups, a histogram of their sizes for many."""
+    sizes = np.array(list(column.counts().values()))
+    if len(sizes) <= BARS:
+        _bars(axes, column, "group")
+        return
+    step = -(-int(sizes.max()) // GROUP_BINS)
+    edges = np.arange(0.5, sizes.max() + step + 0.5, step)
+    histogram(axes, np.histogram(sizes, edges)[0].tolist(), edges.tolist(), "samples in a group")
+    axes.set_ylabel("groups", fontsize=SMALL, color=DARK)
+    without = int(column.empty.sum())
+    title(
+        axes,
+        f"Sizes of {counted(len(sizes), 'group')}" + (f" ({counted(without, 'sample')} without)" if without else ""),
+    )
+
+
+def _scores(axes: Axes, scores: Floats) -> None:
+    known = scores[~np.isnan(scores)]
+    if not len(known):
+        nothing(axes, "detector's scores unknown")
+        return
+    edges = np.linspace(0, 1, SCORE_BINS + 1)
+    histogram(axes, np.histogram(known, edges)[0].tolist(), edges.tolist(), "detector's score")
+    missing = len(scores) - len(known)
+    title(axes, "Detector's scores" + (f" (unknown for {missing:,})" if missing else ""))
+
+
+def _pose(axes: Axes, angles: Floats, heading: str, label: str) -> None:
+    """A histogram that is symmetric around 0."""
+    reach = max(30, int(np.ceil(np.abs(angles).max() / DEGREES)) * DEGREES)
+    edges = np.arange(-reach, reach + DEGREES, DEGREES)
+    histogram(axes, np.histogram(angles, edges)[0].tolist(), edges.tolist(), label)
+    axes.axvline(0, color=DARK, linewidth=0.8, linestyle=":")
+    title(axes, f"{heading}: mean {_whole(angles.mean())}°, standard deviation {_whole(angles.std())}°")
+
+
+def _whole(number: float) -> int:
+    return round(float(number))
+
+
+def _each(kind: str, shown: int, hidden: int) -> str:
+    return f"each of the {shown} largest of {shown + hidden:,} {kind}s" if hidden else f"each {kind}"
+
+
+def _some(points: Points, what: str, how: str) -> str:
+    drawn = len(points.places)
+    return f"{drawn:,} of {counted(points.of, what)}{how}" if drawn < points.of else counted(drawn, what)
+
 
 INDEX = "index.html"
 PICTURES = {  # file name → heading
@@ -59,17 +274,17 @@ def write_report(inspection: Inspection, seen: Survey, folder: Path) -> Path:
     if not len(seen):
         raise InputError(f"{inspection.path}: it holds no samples, so there is nothing to draw")
     draw: dict[str, Callable[[], Figure]] = {
-        "counts.png": lambda: plots.counts(seen, head_poses(Path(inspection.path))),
-        "mean_faces.png": lambda: plots.mean_faces(seen),
-        "emotions.png": lambda: plots.emotions(seen),
-        "map.png": lambda: plots.maps(seen),
+        "counts.png": lambda: counts(seen, head_poses(Path(inspection.path))),
+        "mean_faces.png": lambda: mean_faces(seen),
+        "emotions.png": lambda: emotions(seen),
+        "map.png": lambda: maps(seen),
     }
     for name in PICTURES:
         with atomic_path(folder / name) as temporary:
             draw[name]().savefig(temporary, format="png")
     page = _PAGE.format(
         title=html.escape(Path(inspection.path).name),
-        text=html.escape(str(inspection)),
+        text=html.escape(describe(inspection)),
         pictures="\n".join(
             f'<h2>{heading}</h2>\n<p><img src="{name}" alt="{heading}"></p>' for name, heading in PICTURES.items()
         ),

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from ...common.canvas import Canvas, cut, wrapped
 from ...common.words import counted
+from ...perception.drawing.canvas import Canvas, cut, wrapped
 from ...perception.drawing.panels import BRIGHT, DIM, Colour, text_width
 from ..evaluation.metrics import Interval
 from ..learning.run import Epoch, best_epoch

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...perception.pose import head_pose
+from ...perception.geometry import head_pose
 from ...perception.vector import split
 from ...projection.checkpoint import SQUARE
-from ..dataset.rows import open_rows
+from ..dataset.opening import open_rows
 from ..dataset.samples import Floats
 from ..inspection.outliers import FaceSpace
 from ..inspection.survey import Column, Numbers, Survey

@@ -1,218 +1,366 @@
-"""Pictures of a dataset, drawn by matplotlib: mean faces, emotions, maps, counts."""
+"""Pictures of the training report: how training went, the faces and the text space, how good the projection is."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..learning.run import Epoch, best_epoch
+from .style import BLUE, COLOURS, DARK, FAINT, GREY, SMALL, WIDTH, new_figure, nothing, title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+from math import isfinite
 
 import numpy as np
 
 from ...common.words import counted
-from ...perception.vector import EMOTIONS
-from ..dataset.samples import SPLITS, Floats
-from ..inspection.survey import Column, Survey
-from .numbers import EXAGGERATION, OTHERS, Points, largest, map_of_faces, map_of_prompts, means_of, naming
-from .style import (
-    BLUE,
-    COLOURS,
-    DARK,
-    GREY,
-    MARKERS,
-    NORMAL,
-    SMALL,
-    bars,
-    draw_face,
-    fitted,
-    histogram,
-    map_axes,
-    name_rows,
-    new_figure,
-    nothing,
-    title,
-)
+from ...perception.emotions.expression import ExpressionModel
+from ..evaluation.evaluation import PROJECTION, Evaluation, Score
+from ..evaluation.metrics import Interval
+from .analysis import Importance, PromptMap, Wrong, confusion
+from .numbers import OTHERS
+from .style import MARKERS, NORMAL, draw_face, fitted, map_axes, name_rows
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.collections import PathCollection
-    from matplotlib.figure import Figure
-
-FACES, ROWS, BARS = 12, 20, 12  # mean faces, rows of emotions, bars of one kind
-SCORE_BINS, GROUP_BINS = 25, 20
-CROWDED = 9  # square points: a point of this size or less has no edge
-DEGREES = 5  # per bin of a pose
+ORANGE = COLOURS[1]
+FEW = 30  # epochs: each has a mark of its own
 
 
-def mean_faces(seen: Survey) -> Figure:
-    """The mean face of each of the most frequent labels (or prompts), over that of all samples, in grey."""
-    means = means_of(seen, FACES)
-    count = len(means.names)
-    across = count if count <= 4 else 3 if count <= 6 else 4
-    down = -(-count // across)
-    figure = new_figure(width=1240, height=360 * down + 70)
-    figure.suptitle(
-        f"Mean face of {_each(means.kind, count, means.hidden)}, without pose, over that of all samples (grey). "
-        f"Differences are drawn {EXAGGERATION:g} times as large.",
-        fontsize=NORMAL,
-        color=DARK,
-    )
-    grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).reshape(-1)
-    for axes in grid:
-        axes.axis("off")
-    for axes, name, number, face in zip(grid, means.names, means.counts, means.faces, strict=False):
-        draw_face(axes, means.face, GREY, width=2.4)
-        draw_face(axes, face, BLUE, width=1.4)
-        title(axes, f"{fitted(name, 1160 / across - 10, NORMAL, 2)}\n{counted(number, 'sample')}")
+def learning_curves(history: Sequence[Epoch]) -> Figure:
+    """Loss, validation metrics and learning rate of each epoch; a line marks the epoch that was kept.
+
+    It is drawn without a display, for a report as well as for a node's preview. No epochs give a picture that says so.
+    """
+    figure = new_figure(width=WIDTH, height=360)
+    if not history:
+        nothing(figure.subplots(), "no epochs: nothing was trained")
+        return figure
+    loss, cosine, recall, rate = figure.subplots(1, 4, width_ratios=[1, 1, 1, 0.8])
+    numbers = [epoch.number for epoch in history]
+    kept = best_epoch(history)
+    _line(loss, numbers, [epoch.loss for epoch in history], "Training loss", GREY, kept)
+    for axes, metric, heading in (
+        (cosine, "centred_cosine", "Validation: centred cosine"),
+        (recall, "recall_at_1", "Validation: recall@1"),
+    ):
+        values = [epoch.validation.get(metric, float("nan")) for epoch in history]
+        _line(axes, numbers, values, heading, BLUE, kept)
+    _line(rate, numbers, [epoch.learning_rate for epoch in history], "Learning rate", GREY, kept, named=False)
+    rate.set_ylim(bottom=0)
     return figure
 
 
-def emotions(seen: Survey) -> Figure:
-    """What the emotion model sees in each label (or prompt): mean probabilities, as a table in shades."""
-    means = means_of(seen, ROWS)
-    shares = np.vstack([means.emotions, means.emotion])
-    names = [f"{fitted(name, 340, SMALL)} ({count:,})" for name, count in zip(means.names, means.counts, strict=True)]
-    figure = new_figure(width=1200, height=34 * len(shares) + 130)
+def _line(
+    axes: Axes,
+    numbers: Sequence[int],
+    values: Sequence[float],
+    heading: str,
+    colour: str,
+    kept: Epoch | None,
+    named: bool = True,
+) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.plot(numbers, values, color=colour, linewidth=1.8, marker="o" if len(numbers) <= FEW else "", markersize=4)
+    if kept is not None:
+        axes.axvline(kept.number, color=ORANGE, linewidth=1.2, linestyle="--", zorder=0)
+        here = [value for number, value in zip(numbers, values, strict=True) if number == kept.number][-1]
+        axes.plot([kept.number], [here], color=ORANGE, marker="D", markersize=7, linestyle="")
+        heading += f"\nepoch {kept.number} was kept: {here:.3f}" if named else ""
+    title(axes, heading)
+    if len(numbers) == 1:  # alone, it would be at the edge of a scale of fractions
+        axes.set_xlim(numbers[0] - 1, numbers[0] + 1)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4))
+    axes.set_xlabel("epoch", fontsize=SMALL, color=DARK)
+    axes.tick_params(labelsize=SMALL, color=GREY)
+    axes.grid(axis="y", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[:].set_color(GREY)
+
+
+ACROSS = 4  # faces in a row
+
+
+def prompt_map(places: PromptMap) -> Figure:
+    """Predictions as small marks in the colour of their own prompt, prompts as large ones."""
+    figure = new_figure(width=WIDTH, height=780)
     axes = figure.subplots()
-    highest = max(0.5, float(shares.max()))
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=highest, aspect="auto")
-    for (row, column), share in np.ndenumerate(shares):
-        colour = "white" if share > 0.6 * highest else DARK
-        axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=NORMAL, color=colour)
-    name_rows(axes, [*names, f"all samples ({len(seen):,})"], width=440)
-    axes.set_ylim(len(shares) - 0.5, -0.5)
-    axes.set_xticks(np.arange(len(EMOTIONS)), EMOTIONS, fontsize=NORMAL)
-    axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
-    axes.spines[:].set_visible(False)
-    axes.axhline(len(shares) - 1.5, color="white", linewidth=5)
-    for edge in range(1, len(EMOTIONS)):
-        axes.axvline(edge - 0.5, color="white", linewidth=1)
-    figure.suptitle(
-        f"Emotions seen in the faces of {_each(means.kind, len(means.names), means.hidden)}: mean probability in %",
-        fontsize=NORMAL,
-        color=DARK,
-    )
-    return figure
-
-
-def maps(seen: Survey) -> Figure:
-    """Two maps, of the faces and of the prompts, in the colours of the most frequent labels (or prompts)."""
-    faces, prompts = (make(seen, len(COLOURS)) for make in (map_of_faces, map_of_prompts))
-    others = any((points.ranks == OTHERS).any() for points in (faces, prompts))
-    figure = new_figure(width=1640, height=840)
-    left, right = figure.subplots(1, 2)
-    size = float(np.clip(40_000 / len(faces.places), 6, 50))
-    _scatter(left, faces, np.full(len(faces.places), size))
-    title(left, f"{_some(faces, 'face', how=' drawn at random')}: shape without pose, and emotions")
-    biggest = float(np.clip(20_000 / len(prompts.places), 60, 400))
-    _scatter(right, prompts, np.maximum(biggest * prompts.counts / prompts.counts.max(), 8))
-    title(
-        right, f"{_some(prompts, 'prompt', how=', those that came first')}: text vectors; areas are numbers of samples"
-    )
-    handles = [_legend_entry(left, rank) for rank in [*range(len(faces.names)), *([OTHERS] if others else [])]]
-    texts = [*(fitted(name, 330, NORMAL) for name in faces.names), *(["others"] if others else [])]
-    legend = figure.legend(
-        handles, texts, loc="outside lower center", ncols=min(len(texts), 4 if max(map(len, texts)) > 16 else 9),
-        frameon=False, fontsize=NORMAL, title=naming(seen)[1], title_fontsize=NORMAL,
-    )  # fmt: skip
-    for text in legend.get_texts():
-        text.set_parse_math(False)
-    return figure
-
-
-def counts(seen: Survey, poses: Floats) -> Figure:
-    """How many samples each label, group and split has, their scores, and `poses`: yaw and pitch (n, 2)."""
-    figure = new_figure(width=1640, height=900)
-    (names, groups, splits), (scores, yaw, pitch) = figure.subplots(2, 3, height_ratios=[1.25, 1])
-    column, kind = naming(seen)
-    _bars(names, column, kind)
-    _groups(groups, seen.groups)
-    _bars(splits, seen.splits, "split", order=SPLITS)
-    _scores(scores, seen.scores)
-    _pose(yaw, poses[:, 0], "Head yaw", "degrees; above 0: to the picture's right")
-    _pose(pitch, poses[:, 1], "Head pitch", "degrees; above 0: up")
-    part = "" if len(poses) == len(seen) else f" ({len(poses):,} of {len(seen):,}, drawn at random)"
-    for axes, label in ((scores, "samples"), (yaw, f"samples{part}"), (pitch, f"samples{part}")):
-        axes.set_ylabel(label, fontsize=SMALL, color=DARK)
-    return figure
-
-
-def _scatter(axes: Axes, points: Points, sizes: Floats) -> None:
-    """Points with areas in square points; the rarest labels lie on top."""
-    for rank in (OTHERS, *range(len(points.names))):
-        chosen = points.ranks == rank
-        if chosen.any():
-            edge = 0.3 if sizes[0] > CROWDED else 0  # the edges of many small points would hide them
-            axes.scatter(
-                points.places[chosen, 0], points.places[chosen, 1], sizes[chosen], **{**_look(rank), "linewidths": edge}
-            )
-    map_axes(axes, points.shares, NORMAL)
-
-
-def _look(rank: int) -> dict[str, Any]:
-    colour, marker = (GREY, "o") if rank == OTHERS else (COLOURS[rank], MARKERS[rank])
-    return {"color": colour, "marker": marker, "alpha": 0.75, "linewidths": 0.3, "edgecolors": "white"}
-
-
-def _legend_entry(axes: Axes, rank: int) -> PathCollection:
-    return axes.scatter([], [], 60, **{**_look(rank), "alpha": 1})
-
-
-def _bars(axes: Axes, column: Column, kind: str, order: tuple[str, ...] = ()) -> None:
-    """The number of samples of each of the most frequent texts, or of those in `order`; those without one in grey."""
-    counts = column.counts()
-    if not counts:
-        nothing(axes, f"no {kind}s")
-        return
-    shown, hidden = largest({name: counts[name] for name in order if name in counts} or counts, BARS)
-    without = int(column.empty.sum())
-    extra = {f"(no {kind})": without} if without else {}
-    bars(axes, [*shown, *extra], [*shown.values(), *extra.values()], width=170, greyed=len(extra))
-    title(axes, f"Samples per {kind}" + (f" (the {len(shown)} largest of {len(counts):,})" if hidden else ""))
-
-
-def _groups(axes: Axes, column: Column) -> None:
-    """Bars for a few groups, a histogram of their sizes for many."""
-    sizes = np.array(list(column.counts().values()))
-    if len(sizes) <= BARS:
-        _bars(axes, column, "group")
-        return
-    step = -(-int(sizes.max()) // GROUP_BINS)
-    edges = np.arange(0.5, sizes.max() + step + 0.5, step)
-    histogram(axes, np.histogram(sizes, edges)[0].tolist(), edges.tolist(), "samples in a group")
-    axes.set_ylabel("groups", fontsize=SMALL, color=DARK)
-    without = int(column.empty.sum())
+    size = float(np.clip(20_000 / max(len(places.predictions), 1), 10, 45))
+    for rank in (OTHERS, *range(len(places.names))):
+        colour, marker = (GREY, "o") if rank == OTHERS else (COLOURS[rank], MARKERS[rank])
+        here = places.predictions[places.ranks == rank]
+        area, alpha = (size, 0.4) if rank == OTHERS else (2 * size, 0.85)
+        axes.scatter(
+            here[:, 0], here[:, 1], area, color=colour, marker=marker, alpha=alpha, edgecolors=DARK, linewidths=0.3
+        )
+    for rank in (OTHERS, *range(len(places.names))):
+        large = 34 if rank == OTHERS else 260
+        colour, marker = ("white", "o") if rank == OTHERS else (COLOURS[rank], MARKERS[rank])
+        here = places.targets[places.target_ranks == rank]
+        axes.scatter(here[:, 0], here[:, 1], large, color=colour, marker=marker, edgecolors="black", linewidths=1.4)
+    map_axes(axes, places.shares, SMALL)
     title(
         axes,
-        f"Sizes of {counted(len(sizes), 'group')}" + (f" ({counted(without, 'sample')} without)" if without else ""),
+        f"{_some(len(places.targets), places.prompts, 'prompt')} (large, black edge) and where "
+        f"{_some(len(places.predictions), places.rows, 'held-out face')} {_are(len(places.predictions))} put (small)",
     )
+    _legend(figure, axes, places)
+    return figure
 
 
-def _scores(axes: Axes, scores: Floats) -> None:
-    known = scores[~np.isnan(scores)]
-    if not len(known):
-        nothing(axes, "detector's scores unknown")
-        return
-    edges = np.linspace(0, 1, SCORE_BINS + 1)
-    histogram(axes, np.histogram(known, edges)[0].tolist(), edges.tolist(), "detector's score")
-    missing = len(scores) - len(known)
-    title(axes, "Detector's scores" + (f" (unknown for {missing:,})" if missing else ""))
+def worst(samples: Sequence[Wrong]) -> Figure:
+    """The faces that the projection gets most wrong, each as in its picture."""
+    if not samples:
+        figure = new_figure(width=WIDTH, height=160)
+        nothing(figure.subplots(), "no held-out samples")
+        return figure
+    down = -(-len(samples) // ACROSS)
+    figure = new_figure(width=WIDTH, height=380 * down + 20)
+    grid = figure.subplots(down, ACROSS, squeeze=False).reshape(-1)
+    for axes in grid:
+        axes.axis("off")
+    for axes, sample in zip(grid, samples, strict=False):
+        draw_face(axes, sample.face, BLUE, width=1.2)
+        width = WIDTH / ACROSS - 36
+        of = f" · {sample.source}" if sample.source else ""
+        title(
+            axes,
+            "\n".join(
+                (
+                    fitted(f"is: {sample.own}", width, SMALL, 2),
+                    fitted(f"taken for: {sample.chosen}", width, SMALL, 2),
+                    f"cosine {_minus(sample.cosine)} · looks {sample.emotion} ({sample.probability:.0%})",
+                    _from_the_end(f"row {sample.row:,}", of, width),
+                )
+            ),
+        )
+        axes.title.set_fontsize(SMALL)
+        axes.title.set_linespacing(1.3)
+    return figure
 
 
-def _pose(axes: Axes, angles: Floats, heading: str, label: str) -> None:
-    """A histogram that is symmetric around 0."""
-    reach = max(30, int(np.ceil(np.abs(angles).max() / DEGREES)) * DEGREES)
-    edges = np.arange(-reach, reach + DEGREES, DEGREES)
-    histogram(axes, np.histogram(angles, edges)[0].tolist(), edges.tolist(), label)
-    axes.axvline(0, color=DARK, linewidth=0.8, linestyle=":")
-    title(axes, f"{heading}: mean {_whole(angles.mean())}°, standard deviation {_whole(angles.std())}°")
+def regions(found: Importance) -> Figure:
+    """Landmarks on the template face, the darker and larger the more they matter, and bars of the regions' shares."""
+    figure = new_figure(width=WIDTH, height=620 if any(found.regions.values()) else 160)
+    if not any(found.regions.values()):
+        nothing(figure.subplots(), "no landmark changes the answer")
+        return figure
+    left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
+    face = ExpressionModel.load().template.numpy()
+    share = (found.landmarks / found.landmarks.max().clamp_min(1e-12)).double().numpy()
+    draw_face(left, face[:, :2], GREY, width=0.9)
+    order = share.argsort()  # what matters lies on top
+    points = left.scatter(
+        face[order, 0], -face[order, 1], 6 + 90 * share[order], c=share[order], cmap="viridis_r", vmin=0, vmax=1,
+        linewidths=0, zorder=3,
+    )  # fmt: skip
+    left.axis("off")
+    title(left, "What each landmark does to the answer, from face to face")
+    bar = figure.colorbar(points, ax=left, orientation="horizontal", shrink=0.7, aspect=32, pad=0.02)
+    bar.set_ticks([0, 0.5, 1], labels=["nothing", "half of the most", "the most"], fontsize=SMALL, color=DARK)
+    bar.outline.set_visible(False)
+    _shares(right, found)
+    return figure
 
 
-def _whole(number: float) -> int:
-    return round(float(number))
+def _shares(axes: Axes, found: Importance) -> None:
+    """Bars of what counts at all, and below them those of the shape's regions; the largest first."""
+    groups = [sorted(shares.items(), key=lambda item: -item[1]) for shares in (found.parts, found.regions)]
+    rows = [item for group in groups for item in group]
+    places = [place + (place >= len(groups[0])) for place in range(len(rows))]
+    axes.barh(places, [value for _, value in rows], color=[GREY] * len(groups[0]) + [BLUE] * len(groups[1]), height=0.7)
+    for place, (_, value) in zip(places, rows, strict=True):
+        axes.text(value, place, f" {100 * value:.0f} %", va="center", fontsize=SMALL, color=DARK)
+    name_rows(axes, [name for name, _ in rows], width=190)
+    axes.set_yticks(places, [name for name, _ in rows])  # with a gap between the groups
+    axes.set_ylim(places[-1] + 0.6, -0.6)
+    axes.set_xlim(0, 1.12 * max(value for _, value in rows))
+    axes.set_xticks([])
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.spines["left"].set_color(GREY)
+    title(axes, "Shares of what counts (grey), and of the regions within the shape (blue)")
 
 
-def _each(kind: str, shown: int, hidden: int) -> str:
-    return f"each of the {shown} largest of {shown + hidden:,} {kind}s" if hidden else f"each {kind}"
+def _legend(figure: Figure, axes: Axes, places: PromptMap) -> None:
+    handles = [
+        axes.scatter([], [], 120, color=COLOURS[rank], marker=MARKERS[rank], edgecolors="black", linewidths=1.2)
+        for rank in range(len(places.names))
+    ]
+    names = [fitted(name, 520, NORMAL) for name in places.names]
+    if (places.target_ranks == OTHERS).any():
+        handles.append(axes.scatter([], [], 34, color="white", marker="o", edgecolors="black", linewidths=1.4))
+        names.append("all other prompts (their faces in grey)")
+    legend = figure.legend(
+        handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=NORMAL, labelcolor=DARK
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
-def _some(points: Points, what: str, how: str) -> str:
-    drawn = len(points.places)
-    return f"{drawn:,} of {counted(points.of, what)}{how}" if drawn < points.of else counted(drawn, what)
+def _minus(number: float) -> str:
+    return f"{number:.2f}".replace("-", "−")
+
+
+def _from_the_end(start: str, rest: str, width: float) -> str:
+    """A text in which of a long `rest`, such as a file's path, the end is kept."""
+    whole = start + rest
+    while len(rest) > 4 and fitted(whole, width, SMALL).endswith("…"):
+        rest = f" · …{rest.removeprefix(' · ').removeprefix('…')[1:]}"
+        whole = start + rest
+    return fitted(whole, width, SMALL)
+
+
+def _some(drawn: int, of: int, what: str) -> str:
+    return counted(of, what) if drawn == of else f"{drawn:,} of {counted(of, what)}"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+HEADLINES = {"centred_cosine": "centred cosine", "recall_at_1": "recall@1"}  # metric → its name
+SHOWN = 20  # prompts of one column
+ROW = 27  # pixels from a row to the next
+CELL = 0.005  # shares below this are left blank
+DARK_CELL = 0.6  # shares above this have white letters
+
+
+def scores(evaluation: Evaluation) -> Figure:
+    """Every method's centred cosine and recall@1, as a dot with its interval."""
+    methods = list(evaluation.scores)
+    figure = new_figure(width=WIDTH, height=ROW * max(len(methods), 5) + 110)
+    for axes, (metric, name) in zip(figure.subplots(1, 2, sharey=True), HEADLINES.items(), strict=True):
+        intervals = [evaluation.scores[method][metric] for method in methods]
+        _dots(
+            axes, methods, intervals, width=200, strong={methods.index(PROJECTION)} if PROJECTION in methods else set()
+        )
+        title(axes, f"{name[0].upper()}{name[1:]}: further right is better")
+    return figure
+
+
+def prompts(evaluation: Evaluation, shown: int = SHOWN) -> Figure:
+    """Recall@1 of each prompt with held-out rows: of many, the `shown` worst and the `shown` best."""
+    worst, best = extremes(evaluation.per_prompt, shown)
+    if not worst:
+        figure = new_figure(width=WIDTH, height=160)
+        nothing(figure.subplots(), "no prompt has held-out samples")
+        return figure
+    columns = [part for part in (worst, best) if part]
+    figure = new_figure(width=WIDTH, height=ROW * max(len(worst), 8) + 110)
+    for axes, part in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns, strict=True):
+        _bars(axes, [f"{fitted(score.name, 240, SMALL)} ({score.rows:,})" for score in part], part, "recall_at_1", 310)
+        axes.set_ylim(max(len(worst), 8) - 0.5, -0.5)  # rows of both columns are alike
+        axes.set_xlabel("recall@1", fontsize=SMALL, color=DARK)
+        which = (
+            f"The {len(part)} {'worst' if part is worst else 'best'} of {counted(len(evaluation.per_prompt), 'prompt')}"
+        )
+        title(axes, which if best else "All prompts, the worst first")
+    return figure
+
+
+def emotions(evaluation: Evaluation) -> Figure:
+    """Centred cosine and recall@1 of the faces of each emotion."""
+    part = evaluation.per_emotion
+    figure = new_figure(width=WIDTH, height=ROW * 8 + 110)
+    if not part:
+        nothing(figure.subplots(), "no held-out samples")
+        return figure
+    names = [f"{score.name} ({score.rows:,})" for score in part]
+    for axes, (metric, name) in zip(figure.subplots(1, 2, sharey=True), HEADLINES.items(), strict=True):
+        _bars(axes, names, part, metric, width=200)
+        title(axes, f"{name[0].upper()}{name[1:]} by the face's most probable emotion")
+    return figure
+
+
+def confusions(evaluation: Evaluation) -> Figure:
+    """For each frequent prompt, which prompts its held-out faces were taken for, in %."""
+    from matplotlib.patches import Rectangle
+
+    table = confusion(evaluation)
+    count, cell = len(table.names), 34
+    across, down = max(count, 12), max(count, 4)  # a cell alone would be a wall
+    figure = new_figure(width=470 + cell * across, height=cell * down + 130)
+    axes = figure.subplots()
+    axes.imshow(table.shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (row, column), share in np.ndenumerate(table.shares):
+        if share >= CELL:
+            colour = "white" if share > DARK_CELL else DARK
+            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=SMALL, color=colour)
+    named = zip(table.names, table.counts.tolist(), strict=True)
+    name_rows(axes, [f"{fitted(name, 330, SMALL)} ({rows:,})" for name, rows in named], width=420)
+    axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
+    axes.tick_params(axis="y", pad=26)
+    axes.set_xticks(np.arange(count), [str(place + 1) for place in range(count)], fontsize=SMALL, color=DARK)
+    axes.set_xlim(-0.5, across - 0.5)
+    axes.set_ylim(down - 0.5, -0.5)
+    for place in range(count):
+        axes.annotate(
+            str(place + 1), (0, place), (-6, 0), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
+            ha="right", va="center", fontsize=SMALL, color=DARK,
+        )  # fmt: skip
+        axes.add_patch(Rectangle((place - 0.5, place - 0.5), 1, 1, fill=False, edgecolor=DARK, linewidth=1, zorder=3))
+    edges = np.arange(count + 1) - 0.5
+    axes.hlines(edges, -0.5, count - 0.5, color=FAINT, linewidth=0.6)
+    axes.vlines(edges, -0.5, count - 0.5, color=FAINT, linewidth=0.6)
+    axes.set_xlabel("nearest prompt, by its number at the left", fontsize=SMALL, color=DARK, loc="left")
+    axes.spines[:].set_visible(False)
+    figure.suptitle("Of the faces of each prompt (row), how many % are nearest to which", fontsize=NORMAL, color=DARK)
+    return figure
+
+
+def extremes(per_prompt: Sequence[Score], shown: int = SHOWN) -> tuple[list[Score], list[Score]]:
+    """The `shown` prompts of the lowest recall@1, worst first, and as many of the highest, best last.
+
+    Of equal recall, that of the lower centred cosine counts as the worse. Up to twice as many prompts are halved.
+    """
+    order = sorted(
+        per_prompt, key=lambda score: [score.metrics[metric].value for metric in ("recall_at_1", *HEADLINES)]
+    )
+    if len(order) <= shown:
+        return order, []
+    if len(order) <= 2 * shown:
+        half = -(-len(order) // 2)
+        return order[:half], order[half:]
+    return order[:shown], order[-shown:]
+
+
+def _dots(axes: Axes, names: Sequence[str], intervals: Sequence[Interval], width: float, strong: set[int]) -> None:
+    for place, interval in enumerate(intervals):
+        colour = BLUE if place in strong else GREY
+        axes.plot([interval.low, interval.high], [place, place], color=colour, linewidth=3, solid_capstyle="butt")
+        axes.plot([interval.value], [place], color=colour, marker="D" if place in strong else "o", markersize=8)
+    for place in strong:
+        axes.axvline(intervals[place].value, color=BLUE, linewidth=1, linestyle=":", zorder=0)
+    name_rows(axes, names, width)
+    axes.set_ylim(max(len(names), 5) - 0.5, -0.5)
+    _scale(axes, intervals)
+
+
+def _bars(axes: Axes, names: Sequence[str], part: Sequence[Score], metric: str, width: float) -> None:
+    """A bar for each, and a line for its interval, which is not known of a single row."""
+    intervals = [score.metrics[metric] for score in part]
+    axes.barh(range(len(part)), [interval.value for interval in intervals], color="#9ecae1", height=0.72)
+    for place, interval in enumerate(intervals):
+        axes.plot([interval.low, interval.high], [place, place], color=DARK, linewidth=1.4)
+        axes.plot([interval.value], [place], color=BLUE, marker="D", markersize=5)
+    name_rows(axes, names, width)
+    _scale(axes, intervals)
+    if metric == "recall_at_1":
+        axes.set_xlim(-0.02, 1.02)
+
+
+def _scale(axes: Axes, intervals: Sequence[Interval]) -> None:
+    ends = [end for interval in intervals for end in (interval.low, interval.value, interval.high) if isfinite(end)]
+    low, high = min(0.0, *ends, 0.0), max(0.1, *ends, 0.1)
+    pad = 0.04 * (high - low)
+    axes.set_xlim(low - pad, high + pad)
+    axes.axvline(0, color=GREY, linewidth=0.8, zorder=0)
+    axes.tick_params(axis="x", labelsize=SMALL, color=GREY)
+    axes.grid(axis="x", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines[:].set_color(GREY)

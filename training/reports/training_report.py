@@ -16,12 +16,10 @@ from ..evaluation.metrics import Interval
 from ..evaluation.verdict import BEFORE, Verdict, beats
 from ..learning.data import TrainingData
 from ..learning.run import Epoch, best_epoch
-from . import curves, pictures, training_plots
+from . import plots
+from .analysis import Importance, Wrong, importance, most_wrong, prompt_map
 from .page import details, escaped, fact_table, interval, page, paragraph, picture, section, table
-from .prompt_map import prompt_map
-from .regions import Importance, importance
 from .style import has_matplotlib
-from .worst import Wrong, most_wrong
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -127,14 +125,14 @@ def _pictures(
 ) -> dict[str, str]:
     """Draw each picture into the folder; file name → HTML of the picture."""
     draw: dict[str, Callable[[], Figure]] = {
-        "scores.png": lambda: training_plots.scores(evaluation),
-        "learning_curves.png": lambda: curves.learning_curves(history),
-        "prompts.png": lambda: training_plots.prompts(evaluation),
-        "emotions.png": lambda: training_plots.emotions(evaluation),
-        "confusion.png": lambda: training_plots.confusions(evaluation),
-        "map.png": lambda: pictures.prompt_map(prompt_map(evaluation)),
-        "worst.png": lambda: pictures.worst(wrong),
-        "regions.png": lambda: pictures.regions(matters),
+        "scores.png": lambda: plots.scores(evaluation),
+        "learning_curves.png": lambda: plots.learning_curves(history),
+        "prompts.png": lambda: plots.prompts(evaluation),
+        "emotions.png": lambda: plots.emotions(evaluation),
+        "confusion.png": lambda: plots.confusions(evaluation),
+        "map.png": lambda: plots.prompt_map(prompt_map(evaluation)),
+        "worst.png": lambda: plots.worst(wrong),
+        "regions.png": lambda: plots.regions(matters),
     }
     shown = {}
     for name, alt in PICTURES.items():

@@ -11,14 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from .captions import list_captions
-from .csv_table import list_csv
 from .detection import detect as detect
 from .fer2013 import list_fer2013
+from .folders import list_frames, list_labels, list_video
 from .items import Item, Listing, SourceError
-from .jsonl_table import list_jsonl
-from .labels import list_labels
 from .ravdess import list_ravdess
-from .single import list_frames, list_video
+from .tables import list_csv, list_jsonl
 
 FOLDER, FILE = "folder", "file"
 _LISTERS: dict[str, tuple[Callable[[Path], Listing], tuple[str, ...]]] = {  # and what each can list

@@ -11,10 +11,9 @@ from typing import BinaryIO
 from ...common.words import counted
 from ...perception.vector import EMOTIONS
 from .files import Parts, Tree, walk
-from .items import Item, Listing, SourceError
-from .labels import labelled
-from .pixels import SIDE, PixelRow
-from .splits import part_of
+from .folders import labelled
+from .items import Item, Listing, SourceError, part_of
+from .media import SIDE, PixelRow
 
 LABELS = {str(number): emotion for number, emotion in enumerate(EMOTIONS)}
 EMOTION, PIXELS, USAGE = "emotion", "pixels", "usage"

@@ -1,4 +1,4 @@
-"""What a source of training data lists: pictures and videos, and what they express."""
+"""What a source of training data lists: pictures and videos, what they express, and their part of the data."""
 
 from __future__ import annotations
 
@@ -36,3 +36,16 @@ class Listing:
     items: list[Item] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (which, why) of what cannot be used
     notes: list[str] = field(default_factory=list)  # what the user should know of how it was understood
+
+
+_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid", "dev", "publictest"),  # PublicTest and PrivateTest: FER2013
+    "test": ("test", "testing", "privatetest"),
+}
+_PART_OF = {name: part for part, names in _NAMES.items() for name in names} | {"": ""}
+
+
+def part_of(name: str) -> str | None:
+    """One of items.SPLITS for any of its usual names, in any case; "" for none given; None for anything else."""
+    return _PART_OF.get(name.strip().casefold())

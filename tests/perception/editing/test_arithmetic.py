@@ -10,11 +10,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from perception_clip.perception.alignment import normalised, true_proportions
 from perception_clip.perception.editing.arithmetic import add_difference
 from perception_clip.perception.editing.edit import FLOOR, edit
 from perception_clip.perception.emotions.expression import rotations
-from perception_clip.perception.pose import head_pose
+from perception_clip.perception.geometry import head_pose, normalised, true_proportions
 from perception_clip.perception.vector import EMOTIONS, Perceptions, bounding_boxes, pack
 
 from ..reference_faces import MODEL, reference_faces

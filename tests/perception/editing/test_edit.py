@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from perception_clip.perception.alignment import normalised, true_proportions
 from perception_clip.perception.editing.edit import edit, mix
 from perception_clip.perception.emotions.expression import ExpressionModel, rotations
-from perception_clip.perception.pose import head_pose
+from perception_clip.perception.geometry import head_pose, normalised, true_proportions
 from perception_clip.perception.vector import EMOTIONS, Perceptions, bounding_boxes, pack
 
 from ..reference_faces import MODEL, reference_faces

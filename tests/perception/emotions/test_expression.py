@@ -12,10 +12,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from perception_clip.perception.alignment import normalised, true_proportions
 from perception_clip.perception.emotions import expression
 from perception_clip.perception.emotions.expression import BUNDLED, ExpressionModel, rotations
 from perception_clip.perception.engines import EmotionModel, Faces
+from perception_clip.perception.geometry import normalised, true_proportions
 from perception_clip.perception.vector import EMOTIONS, NEUTRAL
 from perception_clip.perception.weight_files import WeightFileError
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from perception_clip.perception import regions, weight_files
+from perception_clip.perception import topology, weight_files
 from perception_clip.perception.landmarks.cropping import Squares, cut
 from perception_clip.perception.landmarks.face_mesh import CROP_SIZE, FaceMesh, FeatureCrop
 
@@ -37,14 +37,14 @@ def test_face_has_its_parts_in_their_places(network: FaceMesh, face_crop: Tensor
     nose_tip, chin, forehead = points[1], points[152], points[10]
     assert forehead[1] < nose_tip[1] < chin[1]
     assert nose_tip[2] < points[:, 2].mean(), "the nose is nearer than the rest"
-    for iris, eye in ((regions.RIGHT_IRIS, regions.RIGHT_EYE), (regions.LEFT_IRIS, regions.LEFT_EYE)):
-        contour = points[list(eye[: regions.EYE_CONTOUR])]
+    for iris, eye in ((topology.RIGHT_IRIS, topology.RIGHT_EYE), (topology.LEFT_IRIS, topology.LEFT_EYE)):
+        contour = points[list(eye[: topology.EYE_CONTOUR])]
         pupil = points[iris[0]]
         assert (contour[:, :2].amin(dim=0) < pupil[:2]).all() and (pupil[:2] < contour[:, :2].amax(dim=0)).all()
         torch.testing.assert_close(points[list(iris), 2], contour[:, 2].mean().expand(5))
         rim = (points[list(iris[1:]), :2] - pupil[:2]).norm(dim=1)
         assert rim.std() < 0.2 * rim.mean(), "the iris is round"
-    assert points[regions.RIGHT_IRIS[0], 0] < points[regions.LEFT_IRIS[0], 0]
+    assert points[topology.RIGHT_IRIS[0], 0] < points[topology.LEFT_IRIS[0], 0]
 
 
 def test_flag_refuses_what_is_no_face(network: FaceMesh, astronaut: np.ndarray) -> None:
@@ -62,20 +62,20 @@ def test_no_crops_give_no_landmarks(network: FaceMesh) -> None:
 
 def test_gradients_reach_the_picture(network: FaceMesh, face_crop: Tensor) -> None:
     crop = face_crop.clone().requires_grad_()
-    network(crop)[0][0, regions.RIGHT_IRIS[0], 0].backward()
+    network(crop)[0][0, topology.RIGHT_IRIS[0], 0].backward()
     assert crop.grad is not None and crop.grad.isfinite().all() and crop.grad.abs().sum() > 0
 
 
 def test_region_lists_are_sound() -> None:
-    for region, count in ((regions.LIPS, 80), (regions.RIGHT_EYE, 71), (regions.LEFT_EYE, 71)):
+    for region, count in ((topology.LIPS, 80), (topology.RIGHT_EYE, 71), (topology.LEFT_EYE, 71)):
         assert len(region) == len(set(region)) == count and {*region} <= {*range(468)}
-    assert not set(regions.LIPS) & {*regions.RIGHT_EYE, *regions.LEFT_EYE}
-    assert not set(regions.RIGHT_EYE) & set(regions.LEFT_EYE)
-    assert (*regions.RIGHT_IRIS, *regions.LEFT_IRIS) == tuple(range(468, 478))
+    assert not set(topology.LIPS) & {*topology.RIGHT_EYE, *topology.LEFT_EYE}
+    assert not set(topology.RIGHT_EYE) & set(topology.LEFT_EYE)
+    assert (*topology.RIGHT_IRIS, *topology.LEFT_IRIS) == tuple(range(468, 478))
     for corners, region in (
-        (regions.LIP_CORNERS, regions.LIPS),
-        (regions.RIGHT_EYE_CORNERS, regions.RIGHT_EYE),
-        (regions.LEFT_EYE_CORNERS, regions.LEFT_EYE),
+        (topology.LIP_CORNERS, topology.LIPS),
+        (topology.RIGHT_EYE_CORNERS, topology.RIGHT_EYE),
+        (topology.LEFT_EYE_CORNERS, topology.LEFT_EYE),
     ):
         assert set(corners) <= set(region)
 

@@ -20,7 +20,7 @@ from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.training.building.build import BuildSummary, build
 from perception_clip.training.building.item_reader import Plan
 from perception_clip.training.dataset.store import Store
-from perception_clip.training.encoders.base import load_encoder
+from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.prompts.templates import Templates
 from perception_clip.training.sources import find_items
 

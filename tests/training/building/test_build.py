@@ -16,7 +16,8 @@ from perception_clip.perception.sequences.videos import Frame, write_video
 from perception_clip.training.building.build import NO_FACE, BuildError, BuildSummary, build
 from perception_clip.training.building.item_reader import Plan
 from perception_clip.training.dataset.store import Store, StoreError
-from perception_clip.training.encoders.base import PROBE, TextEncoder, load_encoder
+from perception_clip.training.encoders.base import PROBE, TextEncoder
+from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.prompts.templates import Templates
 from perception_clip.training.sources import find_items
 from perception_clip.training.sources.items import Item

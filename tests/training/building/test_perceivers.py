@@ -7,7 +7,7 @@ from torch import Tensor
 
 from perception_clip.perception.pictures import PictureError
 from perception_clip.perception.pipeline import PerceptionPipeline
-from perception_clip.training.building.perceivers import Perceivers
+from perception_clip.training.building.parallel import Perceivers
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from perception_clip.training.building.prefetch import Prefetch
+from perception_clip.training.building.parallel import Prefetch
 
 
 def numbers(item: int) -> Iterator[tuple[int, int]]:

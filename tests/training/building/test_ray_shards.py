@@ -21,7 +21,8 @@ from perception_clip.training.building.ray_shards import Job, build_shard
 from perception_clip.training.cli import main
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
-from perception_clip.training.encoders.base import KnownPrompts, load_encoder
+from perception_clip.training.encoders.base import KnownPrompts
+from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.prompts.templates import Templates
 from perception_clip.training.sources.items import Item
 from perception_clip.training.sources.media import PictureFile

@@ -29,7 +29,7 @@ from perception_clip.training.capture.recorder import (
 from perception_clip.training.capture.session import PAUSE, QUIT, CaptureError, Session, Timing
 from perception_clip.training.cli import main
 from perception_clip.training.dataset.store import Store
-from perception_clip.training.encoders.base import load_encoder
+from perception_clip.training.encoders.loading import load_encoder
 
 TIMING = Timing(countdown=0.5, seconds=1.5, per_second=2)
 PROMPTS = ["smiling", "a person looking sad"]

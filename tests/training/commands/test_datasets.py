@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perception_clip.perception.emotions.expression import ExpressionModel
-from perception_clip.perception.pose import head_pose
+from perception_clip.perception.geometry import head_pose
 from perception_clip.perception.vector import EMOTIONS, pack, split
 from perception_clip.training.cli import main
 from perception_clip.training.dataset.relabelling import read_map
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
-from perception_clip.training.encoders.base import fingerprint, load_encoder
+from perception_clip.training.encoders.base import fingerprint
+from perception_clip.training.encoders.loading import load_encoder
 
 COUNT = 70
 

@@ -7,8 +7,7 @@ import pytest
 
 from perception_clip.perception.landmarks.mediapipe import TaskFileError
 from perception_clip.training.cli import main
-from perception_clip.training.commands.options import add_device_argument
-from perception_clip.training.commands.perception_options import add_perception_arguments, pipeline_of
+from perception_clip.training.commands.options import add_device_argument, add_perception_arguments, pipeline_of
 
 
 def parse(*arguments: str) -> argparse.Namespace:

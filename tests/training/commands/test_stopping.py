@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from perception_clip.training.commands.stopping import stop_on_signals
+from perception_clip.training.commands.terminal import stop_on_signals
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="os.kill ends a process of Windows")
 

@@ -11,20 +11,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from perception_clip.projection.spaces import SPACES
+from perception_clip.projection.spaces import EXTRAS, SD15, SDXL, SPACES
 from perception_clip.training.dataset.copying import copy_samples, reencode, take, vectors_of, with_prompts
 from perception_clip.training.dataset.npz import export
-from perception_clip.training.dataset.rows import open_rows
-from perception_clip.training.dataset.samples import EXTRAS, SD15, SDXL, Samples
+from perception_clip.training.dataset.opening import open_rows
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store, StoreError
-from perception_clip.training.encoders.base import fingerprint, load_encoder
+from perception_clip.training.encoders.base import fingerprint
+from perception_clip.training.encoders.loading import load_encoder
 
 COUNT = 1200  # more than a batch
 
 Faces = Callable[..., Tensor]
 
 
-def fill(path: Path, vectors: Tensor, space: str = SDXL, sizes: bool = True, rows: slice = slice(None)) -> Path:
+def fill(path: Path, vectors: Tensor, space: str = SDXL.name, sizes: bool = True, rows: slice = slice(None)) -> Path:
     """A dataset in which every column has something in it, or those `rows` of it."""
     count = len(vectors)
     random = torch.Generator().manual_seed(0)
@@ -67,7 +68,7 @@ def assert_same(one: Samples, other: Samples) -> None:
         np.testing.assert_array_equal(values, other.extras[name], err_msg=name)
 
 
-@pytest.mark.parametrize("space", [SD15, SDXL])
+@pytest.mark.parametrize("space", [SD15.name, SDXL.name])
 @pytest.mark.parametrize("sizes", [True, False])
 @pytest.mark.parametrize("suffix", [".db", ".npz"])
 def test_a_copy_is_the_same_in_all_columns(tmp_path: Path, faces: Faces, space: str, sizes: bool, suffix: str) -> None:
@@ -125,12 +126,12 @@ def test_a_sample_with_another_prompt_has_the_same_origin(tmp_path: Path, faces:
 
 
 def test_prompts_encoded_anew_for_another_space(tmp_path: Path, faces: Faces) -> None:
-    path = fill(tmp_path / "a.db", faces(COUNT), SD15)
-    encoder = load_encoder("random", space=SDXL)
+    path = fill(tmp_path / "a.db", faces(COUNT), SD15.name)
+    encoder = load_encoder("random", space=SDXL.name)
     with open_rows(path) as source, Store(tmp_path / "b.db") as target:
         assert reencode(source, target, encoder) == COUNT
         assert target.binding is not None
-        assert (target.binding.encoder, target.binding.space) == (encoder.identity, SDXL)
+        assert (target.binding.encoder, target.binding.space) == (encoder.identity, SDXL.name)
         np.testing.assert_allclose(target.binding.fingerprint, fingerprint(encoder).numpy(), atol=1e-6)
     before, after = all_of(path), all_of(tmp_path / "b.db")
     assert (after.prompts, after.origins, after.labels) == (before.prompts, before.origins, before.labels)
@@ -141,7 +142,7 @@ def test_prompts_encoded_anew_for_another_space(tmp_path: Path, faces: Faces) ->
         np.testing.assert_allclose(after.extras[name][:3], values.numpy(), atol=1e-4)
 
 
-@pytest.mark.parametrize("space", [SD15, SDXL])
+@pytest.mark.parametrize("space", [SD15.name, SDXL.name])
 def test_no_prompts_have_no_vectors(tmp_path: Path, space: str) -> None:
     encoder = load_encoder("random", space=space)
     with Store(tmp_path / "a.db") as store:
@@ -154,8 +155,8 @@ def test_no_prompts_have_no_vectors(tmp_path: Path, space: str) -> None:
 
 
 def test_datasets_of_another_encoder_stay_apart(tmp_path: Path, faces: Faces) -> None:
-    path = fill(tmp_path / "a.db", faces(5), SD15)
-    other = fill(tmp_path / "b.db", faces(5, seed=1), SDXL)
+    path = fill(tmp_path / "a.db", faces(5), SD15.name)
+    other = fill(tmp_path / "b.db", faces(5, seed=1), SDXL.name)
     with open_rows(path) as source, Store(other) as target:
         with pytest.raises(StoreError, match="text space 'sdxl', not 'sd15'"):
             copy_samples(source, target)

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from perception_clip.projection.spaces import SPACES
+from perception_clip.projection.spaces import EXTRAS, SPACES
 from perception_clip.training.dataset.npz import export
-from perception_clip.training.dataset.rows import open_rows, versions_of
-from perception_clip.training.dataset.samples import EXTRAS, Samples
+from perception_clip.training.dataset.opening import open_rows, versions_of
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store, StoreError
 
 Faces = Callable[..., Tensor]

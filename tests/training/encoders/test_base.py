@@ -10,9 +10,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from perception_clip.training.commands.options import add_encoder_arguments, add_sd15_encoder_arguments
-from perception_clip.training.encoders import clip_tokenizer
-from perception_clip.training.encoders.base import PROBE, EncoderError, TextEncoder, fingerprint, load_encoder
-from perception_clip.training.encoders.clip_tokenizer import find_tokenizer
+from perception_clip.training.encoders import clip
+from perception_clip.training.encoders.base import PROBE, TextEncoder, fingerprint
+from perception_clip.training.encoders.clip import EncoderError, find_tokenizer
+from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.encoders.random_weights import HashTokenizer
 from perception_clip.training.prompts.strengths import FEELINGS, wordings
 
@@ -159,8 +160,8 @@ def test_the_tokenizer_is_looked_for_in_its_places(
     for name in ("config.json", "model.safetensors"):
         shutil.copy(tiny_clip / name, bare)
     pack = tmp_path / "ComfyUI" / "custom_nodes" / "my-pack.v2"
-    monkeypatch.setattr(clip_tokenizer, "__file__", str(pack / "training" / "encoders" / "clip_tokenizer.py"))
-    monkeypatch.setattr(clip_tokenizer, "CLIP_L", "nobody/no-such-model")
+    monkeypatch.setattr(clip, "__file__", str(pack / "training" / "encoders" / "clip_tokenizer.py"))
+    monkeypatch.setattr(clip, "CLIP_L", "nobody/no-such-model")
     with pytest.raises(EncoderError, match=r"Pass --tokenizer FOLDER with its vocab\.json and merges\.txt"):
         load_encoder(str(bare))
     with pytest.raises(EncoderError, match=r"no tokenizer is there; it needs vocab\.json"):

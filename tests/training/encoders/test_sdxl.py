@@ -11,10 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from perception_clip.training.dataset.samples import EXTRAS, same_encoder
-from perception_clip.training.encoders.base import PROBE, EncoderError, TokenEncoder, fingerprint, load_encoder
+from perception_clip.projection.spaces import EXTRAS
+from perception_clip.training.dataset.samples import same_encoder
+from perception_clip.training.encoders.base import PROBE, TokenEncoder, fingerprint
+from perception_clip.training.encoders.clip import EncoderError
+from perception_clip.training.encoders.files import PREFIX_G, PREFIX_L
+from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.encoders.random_weights import IDENTITY
-from perception_clip.training.encoders.sdxl_file import PREFIX_G, PREFIX_L
 
 PROMPTS = ["a happy face", "sad", "", "a much longer prompt, with marks!"]
 

@@ -13,6 +13,7 @@ from perception_clip.projection.checkpoint import Checkpoint, Metadata
 from perception_clip.training.evaluation import evaluation as module
 from perception_clip.training.evaluation.evaluation import Evaluation, evaluate
 from perception_clip.training.evaluation.metrics import METRICS
+from perception_clip.training.evaluation.text import table
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.split import Split, split_rows
 
@@ -132,7 +133,7 @@ def test_as_dict_is_json(found: Evaluation) -> None:
 
 
 def test_table(found: Evaluation) -> None:
-    text = str(found)
+    text = table(found)
     assert max(map(len, text.splitlines())) <= 120
     assert "recall@1 of 16 prompts" in text and "lead on nearest neighbour" in text
     assert text.endswith("(95 % bootstrap intervals over 60 rows of 15 groups that training never saw)")
@@ -140,12 +141,12 @@ def test_table(found: Evaluation) -> None:
     worst, best = text.split("the worst prompts")[1].split("the best prompts")
     assert worst.count("prompt text") == 5 and best.count("prompt text") == 5
     path = f"{'folder/' * 20}before.pth"
-    compared = str(replace(found, scores={path: found.scores["before"]}, lead={path: found.lead["before"]}))
+    compared = table(replace(found, scores={path: found.scores["before"]}, lead={path: found.lead["before"]}))
     assert (
         "lead on …" in compared and compared.count("/before.pth ") == 3 and max(map(len, compared.splitlines())) <= 120
     )
     long = replace(found, per_prompt=[replace(found.per_prompt[0], name="a face\n" * 40)])
-    assert "prompts, worst first" in str(long) and max(map(len, str(long).splitlines())) <= 120
+    assert "prompts, worst first" in table(long) and max(map(len, table(long).splitlines())) <= 120
 
 
 def test_many_rows_are_judged_by_whole_groups(data: TrainingData, rows: Split, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,18 +157,18 @@ def test_many_rows_are_judged_by_whole_groups(data: TrainingData, rows: Split, m
     assert found.names == [data.prompts[number] for number in data.member[found.rows].unique().tolist()]
     assert found.scores["projection"]["recall_at_1"].value == 1
     note = "over 8 of 60 held-out rows of 2 groups that training never saw; recall chooses from the"
-    assert f"{note} {len(found.names)} prompts of these rows, of 16)" in str(found)
+    assert f"{note} {len(found.names)} prompts of these rows, of 16)" in table(found)
 
 
 def test_one_huge_group_is_sampled(data: TrainingData, rows: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST", 10)
     found = evaluate(checkpoint(), data, replace(rows, groups=["anna"] * ROWS))
     assert len(found.rows) == 10 and set(found.rows.tolist()) <= set(rows.test.tolist())
-    assert "of one group, so the intervals are over its rows and too narrow" in str(found)
+    assert "of one group, so the intervals are over its rows and too narrow" in table(found)
 
 
 def test_rows_split_one_by_one_flatter(data: TrainingData, rows: Split) -> None:
-    assert "this flatters" in str(evaluate(checkpoint(), data, replace(rows, by_group=False)))
+    assert "this flatters" in table(evaluate(checkpoint(), data, replace(rows, by_group=False)))
 
 
 def test_pictures_count_as_square_where_training_knew_no_sizes(data: TrainingData, rows: Split) -> None:
@@ -188,11 +189,11 @@ def test_unusable_checkpoints(data: TrainingData, rows: Split) -> None:
 def test_all_targets_equal(data: TrainingData, rows: Split) -> None:
     one = training_data(data.vectors, data.image_sizes, TARGETS[:1].expand(ROWS, -1).contiguous())
     found = evaluate(checkpoint(), one, rows)
-    assert json.dumps(found.as_dict(), allow_nan=False) and str(found)
+    assert json.dumps(found.as_dict(), allow_nan=False) and table(found)
     assert found.scores["mean"]["recall_at_1"].value == 1 and found.names == ["prompt 1"]
 
 
 def test_the_smallest_dataset(data: TrainingData) -> None:
     three = training_data(data.vectors[:3], data.image_sizes[:3], data.targets[:3])
     found = evaluate(checkpoint(), three, split_rows(None, 3))
-    assert len(found.rows) == 1 and json.dumps(found.as_dict(), allow_nan=False) and str(found)
+    assert len(found.rows) == 1 and json.dumps(found.as_dict(), allow_nan=False) and table(found)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from perception_clip.training.evaluation import metrics
 from perception_clip.training.evaluation.metrics import METRICS, Interval, bootstrap, judge
-from perception_clip.training.learning.cosine import centred_cosine
+from perception_clip.training.learning.data import centred_cosine
 
 CENTRE = torch.tensor([10.0, 10.0])
 

@@ -13,6 +13,7 @@ from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.vector import EMOTIONS, pack
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.inspection.checks import Inspection, inspect_file
+from perception_clip.training.inspection.text import describe
 
 EVEN = torch.full((1, len(EMOTIONS)), 1 / len(EMOTIONS))
 
@@ -83,4 +84,6 @@ def test_what_is_missing_is_said(
     held = inspected(rows, prompts, **texts)
     (finding,) = [finding for finding in held.findings if message in finding.text]
     assert finding.stops == stops
-    assert ("cannot be trained on" in str(held).splitlines()[-1]) == any(finding.stops for finding in held.findings)
+    assert ("cannot be trained on" in describe(held).splitlines()[-1]) == any(
+        finding.stops for finding in held.findings
+    )

@@ -6,11 +6,10 @@ import pytest
 import torch
 
 from perception_clip.projection.network import Architecture, ProjectionNetwork
-from perception_clip.training.learning.data import TrainingData
+from perception_clip.training.learning.data import TrainingData, make_table
 from perception_clip.training.learning.run import Run, validate
 from perception_clip.training.learning.settings import Settings
 from perception_clip.training.learning.split import Split
-from perception_clip.training.learning.table import make_table
 from perception_clip.training.learning.trainer import train
 
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from perception_clip.projection.spaces import SDXL
-from perception_clip.training.learning import start
+from perception_clip.training.learning import trainer
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.settings import Settings
 from perception_clip.training.learning.split import Split
-from perception_clip.training.learning.start import new_network, seed_of
+from perception_clip.training.learning.trainer import new_network, seed_of
 
 SMALL = Settings(size="small")
 SDXL_PARTS = list(zip(SDXL.parts, (0.5, 10.0, 2.0), strict=True))  # widths, and spreads
@@ -58,7 +58,7 @@ def test_the_seed_decides(data: TrainingData, rows: Split, template: torch.Tenso
 def test_features_are_measured_on_some_rows(
     data: TrainingData, rows: Split, template: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(start, "MEASURED", 90)
+    monkeypatch.setattr(trainer, "MEASURED", 90)
     network = new_network(data, rows, template, SMALL, None)
     assert network.features.count - 7 <= 90
 

@@ -11,13 +11,11 @@ from torch.overrides import TorchFunctionMode
 
 from perception_clip.projection.network import ProjectionNetwork
 from perception_clip.training.dataset.npz import Dataset, load, save
-from perception_clip.training.learning import table as tables
-from perception_clip.training.learning.data import TrainingData, of_dataset, training_data
+from perception_clip.training.learning import data as tables
+from perception_clip.training.learning.data import TrainingData, make_table, of_dataset, training_data
 from perception_clip.training.learning.settings import Settings
 from perception_clip.training.learning.split import Split
-from perception_clip.training.learning.start import new_network
-from perception_clip.training.learning.table import make_table
-from perception_clip.training.learning.trainer import train
+from perception_clip.training.learning.trainer import new_network, train
 
 QUICK = Settings(epochs=3, size="small")
 PLACES = ("memory", "mapped features", "streamed targets", "both")

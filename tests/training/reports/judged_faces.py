@@ -9,8 +9,8 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from perception_clip.perception.alignment import align, true_proportions
 from perception_clip.perception.emotions.expression import ExpressionModel
+from perception_clip.perception.geometry import align, true_proportions
 from perception_clip.perception.vector import EMOTIONS, pack, split
 from perception_clip.projection.checkpoint import Checkpoint, Metadata
 from perception_clip.projection.network import Architecture

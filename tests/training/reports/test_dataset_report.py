@@ -14,15 +14,15 @@ import torch
 from PIL import Image
 
 from perception_clip.perception.emotions.expression import ExpressionModel
-from perception_clip.perception.pose import head_pose
+from perception_clip.perception.geometry import head_pose
 from perception_clip.perception.vector import EMOTIONS, LANDMARKS, pack, split
 from perception_clip.training.cli import main
-from perception_clip.training.dataset.rows import open_rows
+from perception_clip.training.dataset.opening import open_rows
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.inspection.checks import Inspection, inspect_file
 from perception_clip.training.inspection.mean_faces import mean_faces
 from perception_clip.training.inspection.survey import Survey, survey
-from perception_clip.training.reports import dataset_report, numbers, plots, style
+from perception_clip.training.reports import dataset_report, numbers, style
 from perception_clip.training.reports.numbers import OTHERS
 
 MODEL = ExpressionModel.load()
@@ -130,7 +130,7 @@ def test_poses_are_those_of_the_faces_drawn(labelled: Looked) -> None:
 
 
 def test_the_counts_drawn_are_the_datasets(labelled: Looked) -> None:
-    figure = plots.counts(labelled.seen, numbers.head_poses(labelled.path))
+    figure = dataset_report.counts(labelled.seen, numbers.head_poses(labelled.path))
     names, groups, splits, scores, yaw, pitch = figure.axes
     assert [bar.get_width() for bar in names.patches] == [40, 30, 20, 5]
     assert [text.get_text() for text in names.get_yticklabels()] == ["happy", "sad", "surprise", "fear"]
@@ -195,10 +195,10 @@ def test_titles_and_names_do_not_overlap(tmp_path: Path) -> None:
     looked = make(tmp_path / "a.db", {"happy": 60}, known=True, prompts=[f"{row % 30} {LONG}" for row in range(60)])
     poses = numbers.head_poses(looked.path, most=50)
     for figure in (
-        plots.mean_faces(looked.seen),
-        plots.emotions(looked.seen),
-        plots.maps(looked.seen),
-        plots.counts(looked.seen, poses),
+        dataset_report.mean_faces(looked.seen),
+        dataset_report.emotions(looked.seen),
+        dataset_report.maps(looked.seen),
+        dataset_report.counts(looked.seen, poses),
     ):
         figure.draw_without_rendering()
         texts = [axes.title for axes in figure.axes]
@@ -218,10 +218,10 @@ def test_titles_and_names_do_not_overlap(tmp_path: Path) -> None:
 
 
 def test_pictures_say_when_only_some_samples_are_drawn(labelled: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plots, "map_of_faces", lambda seen, colours: numbers.map_of_faces(seen, colours, 40))
-    assert "40 of 95 faces drawn at random" in plots.maps(labelled.seen).axes[0].get_title()
+    monkeypatch.setattr(dataset_report, "map_of_faces", lambda seen, colours: numbers.map_of_faces(seen, colours, 40))
+    assert "40 of 95 faces drawn at random" in dataset_report.maps(labelled.seen).axes[0].get_title()
     poses = numbers.head_poses(labelled.path, most=40)
-    labels = [axes.get_ylabel() for axes in plots.counts(labelled.seen, poses).axes]
+    labels = [axes.get_ylabel() for axes in dataset_report.counts(labelled.seen, poses).axes]
     assert labels[3:] == ["samples", *["samples (40 of 95, drawn at random)"] * 2]
 
 
@@ -236,7 +236,7 @@ def test_samples_without_a_label_or_split_are_counted_apart(tmp_path: Path) -> N
         )
     with open_rows(path) as rows:
         seen = survey(rows)
-    figure = plots.counts(seen, numbers.head_poses(path))
+    figure = dataset_report.counts(seen, numbers.head_poses(path))
     shown = [
         [(text.get_text(), bar.get_width()) for text, bar in zip(axes.get_yticklabels(), axes.patches, strict=True)]
         for axes in (figure.axes[0], figure.axes[2])
@@ -257,7 +257,7 @@ def test_a_picture_that_fails_leaves_the_former_one(
     labelled: Looked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "emotions.png").write_bytes(b"former")
-    monkeypatch.setattr(plots, "emotions", lambda seen: math.nan)
+    monkeypatch.setattr(dataset_report, "emotions", lambda seen: math.nan)
     with pytest.raises(AttributeError):
         dataset_report.write_report(labelled.inspection, labelled.seen, tmp_path)
     assert (tmp_path / "emotions.png").read_bytes() == b"former"

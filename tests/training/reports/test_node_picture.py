@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perception_clip.common.canvas import BACKGROUND, wrapped
+from perception_clip.perception.drawing.canvas import BACKGROUND, wrapped
 from perception_clip.training.evaluation.metrics import Interval
 from perception_clip.training.evaluation.verdict import Verdict
 from perception_clip.training.learning.run import Epoch

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.vector import EMOTIONS, LANDMARKS, pack, split
 from perception_clip.training.learning.data import training_data
-from perception_clip.training.reports.regions import PARTS, REGIONS, importance
+from perception_clip.training.reports.analysis import PARTS, REGIONS, importance
 
 from .judged_faces import FEATURES, MODEL, WIDTH, Judged, LinearProjection, checkpoint_of, judged
 

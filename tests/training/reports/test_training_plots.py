@@ -12,12 +12,9 @@ import pytest
 import torch
 
 from perception_clip.training.evaluation.metrics import Interval
-from perception_clip.training.reports import curves, pictures, training_plots
-from perception_clip.training.reports.confusion import OTHERS, confusion
+from perception_clip.training.reports import plots
+from perception_clip.training.reports.analysis import OTHER_PROMPTS, confusion, importance, most_wrong, prompt_map
 from perception_clip.training.reports.numbers import OTHERS as OTHER_RANK
-from perception_clip.training.reports.prompt_map import prompt_map
-from perception_clip.training.reports.regions import importance
-from perception_clip.training.reports.worst import most_wrong
 
 from .judged_faces import Judged, judged
 
@@ -44,7 +41,7 @@ def many() -> Judged:
 
 def test_confusion_counts_what_is_taken_for_what(case: Judged) -> None:
     table, judged_on = confusion(case.evaluation), case.evaluation
-    assert len(table.names) == 21 and OTHERS not in table.names
+    assert len(table.names) == 21 and OTHER_PROMPTS not in table.names
     np.testing.assert_allclose(table.shares.sum(axis=1), 1)
     assert table.counts.tolist() == sorted(table.counts.tolist(), reverse=True)
     assert table.counts.sum() == len(judged_on.rows)
@@ -58,7 +55,7 @@ def test_confusion_counts_what_is_taken_for_what(case: Judged) -> None:
 def test_rare_prompts_are_merged(case: Judged) -> None:
     table = confusion(case.evaluation, most=5)
     whole = confusion(case.evaluation)
-    assert table.names == [*whole.names[:5], OTHERS]
+    assert table.names == [*whole.names[:5], OTHER_PROMPTS]
     assert table.counts[5] == whole.counts[5:].sum()
     np.testing.assert_allclose(table.shares[:5, :5], whole.shares[:5, :5])
     np.testing.assert_allclose(table.shares.sum(axis=1), 1)
@@ -93,30 +90,30 @@ def test_the_worst_are_the_worst(case: Judged) -> None:
 
 def test_many_prompts_are_shown_by_their_extremes(many: Judged) -> None:
     scores = many.evaluation.per_prompt
-    worst, best = training_plots.extremes(scores, shown=20)
+    worst, best = plots.extremes(scores, shown=20)
     recalls = sorted(score.metrics["recall_at_1"].value for score in scores)
     assert [score.metrics["recall_at_1"].value for score in worst] == recalls[:20]
     assert [score.metrics["recall_at_1"].value for score in best] == recalls[-20:]
-    halves = training_plots.extremes(scores[:31], shown=20)
+    halves = plots.extremes(scores[:31], shown=20)
     assert [len(half) for half in halves] == [16, 15]
-    assert [len(half) for half in training_plots.extremes(scores[:20], shown=20)] == [20, 0]
+    assert [len(half) for half in plots.extremes(scores[:20], shown=20)] == [20, 0]
 
 
 def test_the_kept_epoch_is_the_last_best_one(case: Judged) -> None:
-    kept = curves.best_epoch(case.history)
+    kept = plots.best_epoch(case.history)
     assert kept is not None and kept.number == 22
-    assert curves.best_epoch([replace(epoch, best=False) for epoch in case.history]) is None
-    figure = curves.learning_curves(case.history)
+    assert plots.best_epoch([replace(epoch, best=False) for epoch in case.history]) is None
+    figure = plots.learning_curves(case.history)
     assert [axes.get_title().split("\n")[0] for axes in figure.axes] == [
         "Training loss", "Validation: centred cosine", "Validation: recall@1", "Learning rate",
     ]  # fmt: skip
     assert figure.axes[1].get_lines()[0].get_ydata()[21] == kept.validation["centred_cosine"]
     assert figure.axes[1].get_lines()[1].get_xdata()[0] == 22
-    assert "nothing was trained" in curves.learning_curves([]).axes[0].texts[0].get_text()
+    assert "nothing was trained" in plots.learning_curves([]).axes[0].texts[0].get_text()
 
 
 def test_scores_are_drawn_where_they_are(case: Judged) -> None:
-    left, right = training_plots.scores(case.evaluation).axes
+    left, right = plots.scores(case.evaluation).axes
     names = [text.get_text() for text in left.get_yticklabels()]
     assert names == list(case.evaluation.scores)
     drawn = [line.get_xdata() for line in right.get_lines()[: 2 * len(names)]]
@@ -127,7 +124,7 @@ def test_scores_are_drawn_where_they_are(case: Judged) -> None:
 
 def test_regions_are_named_at_their_own_bars(case: Judged) -> None:
     found = importance(case.checkpoint, case.data, case.evaluation)
-    axes = pictures.regions(found).axes[1]
+    axes = plots.regions(found).axes[1]
     expected = {**found.parts, **found.regions}
     names = {place: text.get_text() for place, text in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)}
     shown = {names[round(bar.get_y() + bar.get_height() / 2)]: bar.get_width() for bar in axes.patches}
@@ -135,13 +132,13 @@ def test_regions_are_named_at_their_own_bars(case: Judged) -> None:
 
 
 FIGURES: dict[str, Callable[[Judged], Figure]] = {
-    "scores": lambda case: training_plots.scores(case.evaluation),
-    "prompts": lambda case: training_plots.prompts(case.evaluation),
-    "emotions": lambda case: training_plots.emotions(case.evaluation),
-    "confusion": lambda case: training_plots.confusions(case.evaluation),
-    "curves": lambda case: curves.learning_curves(case.history[: len(case.evaluation.names)]),
-    "map": lambda case: pictures.prompt_map(prompt_map(case.evaluation)),
-    "worst": lambda case: pictures.worst(most_wrong(case.evaluation, case.data, ["/a/long/path" * 9] * 999)),
+    "scores": lambda case: plots.scores(case.evaluation),
+    "prompts": lambda case: plots.prompts(case.evaluation),
+    "emotions": lambda case: plots.emotions(case.evaluation),
+    "confusion": lambda case: plots.confusions(case.evaluation),
+    "curves": lambda case: plots.learning_curves(case.history[: len(case.evaluation.names)]),
+    "map": lambda case: plots.prompt_map(prompt_map(case.evaluation)),
+    "worst": lambda case: plots.worst(most_wrong(case.evaluation, case.data, ["/a/long/path" * 9] * 999)),
 }
 
 
@@ -172,6 +169,6 @@ def test_texts_do_not_overlap_or_leave_the_picture(name: str, kind: str, request
 def test_a_value_without_an_interval_is_drawn(case: Judged) -> None:
     unknown = {"centred_cosine": Interval(0.5, float("nan"), float("nan")), "recall_at_1": Interval(0.2, 0.2, 0.2)}
     evaluation = replace(case.evaluation, scores={"projection": unknown})
-    figure = training_plots.scores(evaluation)
+    figure = plots.scores(evaluation)
     figure.draw_without_rendering()
     assert figure.axes[0].get_xlim()[1] > 0.5

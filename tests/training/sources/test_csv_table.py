@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception_clip.training.sources.csv_table import list_csv
 from perception_clip.training.sources.items import Item, SourceError
 from perception_clip.training.sources.media import FrameFolder, PictureFile, VideoFile
-from perception_clip.training.sources.rows import LONGEST_ROW
+from perception_clip.training.sources.tables import LONGEST_ROW, list_csv
 
 Touch = Callable[..., None]
 Write = Callable[..., Path]

@@ -15,8 +15,7 @@ from PIL import Image
 from perception_clip.perception.pictures import PictureError
 from perception_clip.training.sources.fer2013 import is_fer2013_csv, list_fer2013
 from perception_clip.training.sources.items import SourceError
-from perception_clip.training.sources.media import PictureFile
-from perception_clip.training.sources.pixels import PixelRow
+from perception_clip.training.sources.media import PictureFile, PixelRow
 
 Touch = Callable[..., None]
 Write = Callable[..., Path]

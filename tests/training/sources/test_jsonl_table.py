@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception_clip.training.sources.items import Item, SourceError
-from perception_clip.training.sources.jsonl_table import list_jsonl
 from perception_clip.training.sources.media import PictureFile
-from perception_clip.training.sources.rows import LONGEST_ROW
+from perception_clip.training.sources.tables import LONGEST_ROW, list_jsonl
 
 Touch = Callable[..., None]
 Write = Callable[..., Path]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from perception_clip.training.sources.folders import list_labels
 from perception_clip.training.sources.items import SourceError
-from perception_clip.training.sources.labels import list_labels
 from perception_clip.training.sources.media import FrameFolder, PictureFile, VideoFile
 
 Touch = Callable[..., None]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from perception_clip.training.sources.folders import list_frames, list_video
 from perception_clip.training.sources.items import Item, SourceError
 from perception_clip.training.sources.media import FrameFolder, PictureFile, VideoFile
-from perception_clip.training.sources.single import list_frames, list_video
 
 Touch = Callable[..., None]
 

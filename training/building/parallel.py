@@ -1,11 +1,17 @@
-"""Work done ahead in threads, its results taken in order."""
+"""Work in the background: items read ahead by threads, batches perceived one after the other; results in order."""
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Condition, Thread
 from typing import Generic, TypeVar
+
+from torch import Tensor
+
+from ...perception.pipeline import PerceptionPipeline
+from ...perception.vector import Perceptions
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -103,3 +109,21 @@ class Prefetch(Generic[S, T]):
             self._held += size
             self._changed.notify_all()
             return not self._stopped
+
+
+class Perceivers:
+    """A thread that perceives batches of pictures, shared out over the processor's cores. Use it in a `with` block."""
+
+    def __init__(self, pipeline: PerceptionPipeline) -> None:
+        self._pipeline = pipeline
+        self._thread = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> Perceivers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def start(self, pictures: Sequence[Tensor]) -> Future[Perceptions]:
+        """Begin to perceive a batch."""
+        return self._thread.submit(self._pipeline, pictures)

@@ -1,4 +1,4 @@
-"""CLIP text models from a local folder or the Hugging Face hub, read by transformers; only safetensors weights.
+"""The text encoder that a user names: a file, a folder, or a Hugging Face id; only safetensors weights are read.
 
 The sd15 space takes a folder or repository of one CLIP text model (or a folder of Stable Diffusion 1.5 in the layout of
 diffusers), the sdxl space one in the layout of diffusers: the subfolders text_encoder (CLIP-L), text_encoder_2 (CLIP-G)
@@ -14,10 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..dataset.samples import SD15, SDXL
-from .clip_tokenizer import (
+from ...projection.spaces import SD15, SDXL
+from .base import TokenEncoder
+from .clip import (
     CLIP_L,
+    ClipTextEncoder,
     EncoderError,
+    SdxlTextEncoder,
     Tokenize,
     cached_or_downloaded,
     find_tokenizer,
@@ -27,7 +30,7 @@ from .clip_tokenizer import (
 )
 
 SDXL_BASE = "stabilityai/stable-diffusion-xl-base-1.0"
-DEFAULTS = {SD15: CLIP_L, SDXL: SDXL_BASE}
+DEFAULTS = {SD15.name: CLIP_L, SDXL.name: SDXL_BASE}
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,14 @@ class _Layout:
 
 
 LAYOUTS = {
-    SD15: _Layout(
+    SD15.name: _Layout(
         family="Stable Diffusion 1.5",
         default=CLIP_L,
         models=[("CLIPTextModel", "")],
         tokenizers=[""],
         needs="a config.json and a model.safetensors of a CLIP text model",
     ),
-    SDXL: _Layout(
+    SDXL.name: _Layout(
         family="Stable Diffusion XL",
         default=SDXL_BASE,
         models=[("CLIPTextModel", "text_encoder"), ("CLIPTextModelWithProjection", "text_encoder_2")],
@@ -57,6 +60,60 @@ LAYOUTS = {
         needs="the subfolders text_encoder and text_encoder_2, each with a config.json and a model.safetensors",
     ),
 }
+
+
+def load_encoder(
+    spec: str | None, device: str = "cpu", tokenizer: str | None = None, space: str = SD15.name
+) -> TokenEncoder:
+    """The text encoder that `spec` names.
+
+    Args:
+        spec: "random" (a small random-weight stand-in that needs no download), a `.safetensors` checkpoint of Stable
+            Diffusion 1.5 (or of CLIP ViT-L/14 alone) or XL, or a Hugging Face id or folder: of a CLIP text model, or
+            of SDXL in diffusers' layout. None is the space's default on the hub.
+        device: where it runs.
+        tokenizer: a folder with CLIP's vocab.json and merges.txt. By default that of the model, else ComfyUI's
+            own, else that of CLIP ViT-L/14 in the Hugging Face cache.
+        space: "sd15" or "sdxl".
+
+    Raises EncoderError, saying what to pass, if there is no such encoder, it is not of the space's kind, or no
+    tokenizer is found.
+    """
+    if space not in DEFAULTS:
+        raise EncoderError(f"there is no text space {space!r}; choose {' or '.join(DEFAULTS)}")
+    spec = DEFAULTS[space] if spec is None else spec
+    if spec == "random":
+        from .random_weights import random_encoder, random_sdxl_encoder
+
+        return random_encoder(device) if space == SD15.name else random_sdxl_encoder(device)
+    path = Path(spec).expanduser()
+    if path.suffix in (".ckpt", ".pt", ".pth", ".bin"):
+        raise EncoderError(
+            f"{spec}: files of this type can run code when they are read; use the model's .safetensors file"
+        )
+    return _load_sd15(spec, device, tokenizer) if space == SD15.name else _load_sdxl(spec, device, tokenizer)
+
+
+def _load_sd15(spec: str, device: str, tokenizer: str | None) -> ClipTextEncoder:
+    path = Path(spec).expanduser()
+    if path.suffix == ".safetensors":
+        from .files import load_sd15_file
+
+        identity, model = load_sd15_file(path)
+        return ClipTextEncoder(identity, model, find_tokenizer(tokenizer), device)
+    identity, (model,), tokenize = load_pretrained(spec, SD15.name, tokenizer)
+    return ClipTextEncoder(identity, model, tokenize, device)
+
+
+def _load_sdxl(spec: str, device: str, tokenizer: str | None) -> SdxlTextEncoder:
+    path = Path(spec).expanduser()
+    if path.suffix == ".safetensors":
+        from .files import load_sdxl_file
+
+        identity, clip_l, clip_g = load_sdxl_file(path)
+        return SdxlTextEncoder(identity, clip_l, clip_g, find_tokenizer(tokenizer), device)
+    identity, (clip_l, clip_g), tokenize = load_pretrained(spec, SDXL.name, tokenizer)
+    return SdxlTextEncoder(identity, clip_l, clip_g, tokenize, device)
 
 
 def load_pretrained(spec: str, space: str, tokenizer: str | None) -> tuple[str, list[Any], Tokenize]:
@@ -102,14 +159,14 @@ def load_pretrained(spec: str, space: str, tokenizer: str | None) -> tuple[str, 
 def _layout_of(folder: Path, space: str) -> _Layout:
     """The layout of a folder, which may be all of Stable Diffusion 1.5; an error if it is another space's."""
     single, both = (folder / "config.json").is_file(), (folder / "text_encoder_2").is_dir()
-    if space == SD15 and both and not single:
+    if space == SD15.name and both and not single:
         raise EncoderError(f"{folder}: it holds Stable Diffusion XL's two text encoders, which fit --space sdxl")
-    if space == SDXL and single and not both:
+    if space == SDXL.name and single and not both:
         raise EncoderError(
-            f"{folder}: it holds one model, which may fit --space sd15; --space sdxl needs {LAYOUTS[SDXL].needs}"
+            f"{folder}: it holds one model, which may fit --space sd15; --space sdxl needs {LAYOUTS[SDXL.name].needs}"
         )
-    if space == SD15 and not single and (folder / "text_encoder").is_dir():
-        return replace(LAYOUTS[SD15], models=[("CLIPTextModel", "text_encoder")], tokenizers=["tokenizer"])
+    if space == SD15.name and not single and (folder / "text_encoder").is_dir():
+        return replace(LAYOUTS[SD15.name], models=[("CLIPTextModel", "text_encoder")], tokenizers=["tokenizer"])
     return LAYOUTS[space]
 
 

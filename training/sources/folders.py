@@ -1,4 +1,4 @@
-"""A folder per label.
+"""A folder per label, or a single clip or picture, which says nothing of what it expresses.
 
 Pictures and videos that lie directly in a label's folder are a group each: who is in them is unknown. A folder within
 a label's folder is one group, a person or a clip; folders of the same name within several labels' folders are the same
@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from .files import Parts, Tree, are_frames, in_order, is_media, printable, unread, walk
-from .items import Item, Listing, SourceError
+from .files import Parts, Tree, are_frames, frame_folder, in_order, is_media, printable, unread, walk
+from .items import Item, Listing, SourceError, part_of
 from .media import FrameFolder, Media, is_picture, media_of
-from .splits import part_of
 
 
 def list_labels(root: Path) -> Listing:
@@ -78,3 +77,21 @@ def _media(tree: Tree, above: int, listing: Listing) -> dict[Parts, Media]:
 def _is_within(parts: Parts, media: Media, above: int) -> bool:
     """Whether it lies in, or is, a folder within a label's folder."""
     return len(parts) > above + 2 or isinstance(media, FrameFolder)
+
+
+def list_frames(folder: Path) -> Listing:
+    """A folder that directly holds the frames of one clip. Raises SourceError if there are no pictures in it."""
+    base = folder.resolve()
+    frames = frame_folder(base)
+    if frames is None:
+        raise SourceError(f"{folder}: no frames lie directly in it, such as frame_0001.png, frame_0002.png, …")
+    name = printable(base.name)
+    return Listing([Item(frames, source=name, group=name)])
+
+
+def list_video(path: Path) -> Listing:
+    """One video, or one picture. Raises SourceError if it is neither."""
+    if not is_media(path):
+        raise SourceError(f"{path}: {unread(path)}; give a video or a picture")
+    name = printable(path.name)
+    return Listing([Item(media_of(path.absolute()), source=name, group=name)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..sequences.videos import Frame
+from .videos import Frame
 
 SIDE = 640  # pixels: a frame's longer side is reduced to this
 

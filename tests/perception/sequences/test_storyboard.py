@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from perception_clip.perception.drawing.storyboard import SIDE, Storyboard
+from perception_clip.perception.sequences.storyboard import SIDE, Storyboard
 from perception_clip.perception.sequences.videos import Frame
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perception_clip.common.canvas import BACKGROUND, Canvas, cut, wrapped
+from perception_clip.perception.drawing.canvas import BACKGROUND, Canvas, cut, wrapped
 from perception_clip.perception.drawing.panels import text_width
 
 TEXT = 13

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image, ImageDraw
 
-from ..perception.drawing.panels import Colour, text_width, write
+from .panels import Colour, text_width, write
 
 BACKGROUND = (18, 22, 30)
 ZOOM = 2  # lines are drawn so much larger, then reduced, so that they are smooth

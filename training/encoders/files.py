@@ -1,0 +1,239 @@
+"""CLIP's text models out of safetensors files: Stable Diffusion 1.5 and XL checkpoints, or CLIP ViT-L/14 alone.
+
+In an SDXL checkpoint CLIP ViT-L/14 is stored under transformers' names, OpenCLIP ViT-bigG/14 ("CLIP-G") under
+OpenCLIP's: its query, key and value weights are one tensor, and its projection is applied from the right
+(`x @ text_projection`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ...projection.spaces import EMBEDDING
+from .clip import EncoderError
+
+if TYPE_CHECKING:
+    from transformers import CLIPTextModel
+from .clip import FAMILY, WIDTH_G
+
+if TYPE_CHECKING:
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+
+TOKENS = "embeddings.token_embedding.weight"
+POSITIONS = "embeddings.position_embedding.weight"
+FEED_FORWARD = "encoder.layers.0.mlp.fc1.weight"
+PROJECTION = "text_projection.weight"
+HEAD = 64  # width of one attention head in every CLIP text tower
+
+Tower = dict[str, Tensor]  # named as in CLIPTextModel, without `text_model.`
+
+
+def read_tensors(path: Path, choose: Callable[[list[str]], dict[str, str]]) -> Tower:
+    """The tensors of a `.safetensors` file that `choose` picks among the names there: name in the file → new name.
+
+    No other tensor is read. Raises EncoderError if the file is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise EncoderError(f"{path}: there is no such file; pass a Stable Diffusion .safetensors checkpoint")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {new: file.get_tensor(name) for name, new in choose(list(file.keys())).items()}
+    except (SafetensorError, OSError) as error:
+        raise EncoderError(f"{path}: not a readable safetensors file ({error}); download or copy it again") from error
+
+
+def text_model(name: str, tower: Tower, width: int, family: str, hidden_act: str) -> Any:
+    """The CLIPTextModel (with a projection, if the tower has one) of the tensors' size, with these weights.
+
+    Raises EncoderError, which names `name`, if tensors are missing or the tower is not `width` wide as `family`'s is.
+    """
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    layers = {key.split(".")[2] for key in tower if key.startswith("encoder.layers.")}
+    try:
+        vocabulary, found = tower[TOKENS].shape
+        positions, inner = len(tower[POSITIONS]), len(tower[FEED_FORWARD])
+        projected = len(tower[PROJECTION]) if PROJECTION in tower else width
+    except (KeyError, TypeError, ValueError) as error:
+        raise EncoderError(f"{name}: its text encoder is incomplete ({error}); pass another file") from error
+    if found != width:
+        raise EncoderError(f"{name}: its text encoder is {found} wide, not {width}, so it is not {family}'s")
+    config = CLIPTextConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=inner,
+        projection_dim=projected,
+        num_hidden_layers=len(layers),
+        num_attention_heads=width // HEAD,
+        max_position_embeddings=positions,
+        hidden_act=hidden_act,
+        bos_token_id=vocabulary - 2,
+        eos_token_id=vocabulary - 1,
+    )
+    model = model_without_weights(CLIPTextModelWithProjection if PROJECTION in tower else CLIPTextModel, config)
+    load_tower(model, tower, name)
+    return model
+
+
+def model_without_weights(kind: Any, config: Any) -> Any:
+    """A text model of a class of transformers for `load_tower` to fill: no time is spent on random weights first."""
+    with torch.device("meta"):
+        return kind(config)
+
+
+def load_tower(model: Any, tower: Tower, name: str) -> None:
+    """Put a tower's weights into a model; transformers before version 5 has `text_model.` before every name.
+
+    Raises EncoderError, which names `name`, if weights are missing, surplus or of another size.
+    """
+    own: Any = model.state_dict().keys()
+    prefix = "text_model." if any(key.startswith("text_model.") for key in own) else ""
+    weights = {key if key == PROJECTION else prefix + key: value.float() for key, value in tower.items()}
+    try:
+        model.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise EncoderError(f"{name}: its text encoder is incomplete or damaged ({reason})") from error
+    embeddings = model.get_submodule(f"{prefix}embeddings")
+    embeddings.position_ids = torch.arange(embeddings.position_ids.shape[1])[None]  # a constant, no weight
+
+
+def weights_hash(tower: Tower) -> str:
+    """The first 16 hexadecimal digits of a SHA-256 over names and weights, as stored."""
+    digest = hashlib.sha256()
+    for name in sorted(tower):
+        digest.update(name.encode())
+        digest.update(tower[name].contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+PREFIXES = (  # in front of CLIPTextModel's own names
+    "cond_stage_model.transformer.text_model.",  # Stable Diffusion 1.x
+    "cond_stage_model.transformer.",  # its earliest checkpoints
+    "text_model.",  # CLIP ViT-L/14 alone, as in ComfyUI's models/text_encoders
+)
+OTHERS = {  # what other families have instead
+    "conditioner.": "a Stable Diffusion XL checkpoint, which fits --space sdxl",
+    "cond_stage_model.model.": "a Stable Diffusion 2 checkpoint",
+}
+
+
+def load_sd15_file(path: Path) -> tuple[str, CLIPTextModel]:
+    """The identity and the text tower of a `.safetensors` file; only the tower's tensors are read.
+
+    The identity holds a hash of the tower's weights: a fine-tuned tower is another encoder. Raises EncoderError
+    if the file is missing, damaged or of another family.
+    """
+    tower = read_tensors(path, lambda names: _chosen(path, names))
+    model = text_model(str(path), tower, EMBEDDING, "Stable Diffusion 1.5", hidden_act="quick_gelu")
+    return f"sd15-file:{path.name}:{weights_hash(tower)}", model
+
+
+def sd15_prefix(names: list[str]) -> str | None:
+    """What is in front of the tower's names in a Stable Diffusion 1.5 file; None in any other."""
+    return next((prefix for prefix in PREFIXES if prefix + TOKENS in names), None)
+
+
+def _chosen(path: Path, names: list[str]) -> dict[str, str]:
+    prefix = sd15_prefix(names)
+    if prefix is not None:
+        return {
+            name: name.removeprefix(prefix)
+            for name in names
+            if name.startswith(prefix) and not name.endswith("position_ids")
+        }
+    family = next((what for start, what in OTHERS.items() if any(n.startswith(start) for n in names)), "something else")
+    raise EncoderError(
+        f"{path}: no Stable Diffusion 1.5 text encoder in it; it seems to be {family}. Pass an SD1.5 checkpoint that "
+        "has its CLIP inside"
+    )
+
+
+PREFIX_L = "conditioner.embedders.0.transformer.text_model."
+PREFIX_G = "conditioner.embedders.1.model."
+OPENCLIP = {  # OpenCLIP's names of what is there once
+    "token_embedding.weight": TOKENS,
+    "positional_embedding": "embeddings.position_embedding.weight",
+    "ln_final.weight": "final_layer_norm.weight",
+    "ln_final.bias": "final_layer_norm.bias",
+    "text_projection": PROJECTION,
+    "text_projection.weight": PROJECTION,  # some tools save it as a linear layer
+}
+BLOCKS = "transformer.resblocks."
+OPENCLIP_BLOCK = {  # … and in each layer, without .weight and .bias
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "attn.out_proj": "self_attn.out_proj",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+}
+
+
+def load_sdxl_file(path: Path) -> tuple[str, CLIPTextModel, CLIPTextModelWithProjection]:
+    """The identity, CLIP-L and CLIP-G of a `.safetensors` file; only their tensors are read.
+
+    Raises EncoderError if the file is missing, damaged or of another family.
+    """
+    tensors = read_tensors(path, lambda names: _chosen_of_both(path, names))
+    digest = weights_hash(tensors)
+    tower_l = {name.removeprefix(PREFIX_L): value for name, value in tensors.items() if name.startswith(PREFIX_L)}
+    tower_g = from_openclip(
+        {name.removeprefix(PREFIX_G): value for name, value in tensors.items() if name.startswith(PREFIX_G)}
+    )
+    if PROJECTION not in tower_g:
+        raise EncoderError(f"{path}: its CLIP-G is incomplete (no text_projection); pass another file")
+    return (
+        f"sdxl-file:{path.name}:{digest}",
+        text_model(f"{path} (CLIP-L)", tower_l, EMBEDDING, FAMILY, hidden_act="quick_gelu"),
+        text_model(f"{path} (CLIP-G)", tower_g, WIDTH_G, FAMILY, hidden_act="gelu"),
+    )
+
+
+def from_openclip(tensors: Tower) -> Tower:
+    """A text tower with OpenCLIP's names → with those of transformers' CLIPTextModelWithProjection.
+
+    What OpenCLIP does not have is kept as it is, and refused when the weights are put into a model.
+    """
+    tower: Tower = {}
+    for name, value in tensors.items():
+        if name == "text_projection":
+            tower[PROJECTION] = value.t().contiguous()
+        elif name.startswith(BLOCKS):
+            number, _, inner = name.removeprefix(BLOCKS).partition(".")
+            part, _, kind = inner.rpartition(".")
+            layer = f"encoder.layers.{number}."
+            if part == "attn" and kind.startswith("in_proj_") and value.ndim > 0 and len(value) % 3 == 0:
+                for own, third in zip(("q_proj", "k_proj", "v_proj"), value.chunk(3), strict=True):
+                    tower[f"{layer}self_attn.{own}.{kind.removeprefix('in_proj_')}"] = third
+            else:
+                tower[f"{layer}{OPENCLIP_BLOCK.get(part, part)}.{kind}"] = value
+        else:
+            tower[OPENCLIP.get(name, name)] = value
+    return tower
+
+
+def _chosen_of_both(path: Path, names: list[str]) -> dict[str, str]:
+    if PREFIX_L + TOKENS in names and PREFIX_G + "token_embedding.weight" in names:
+        ignored = (PREFIX_L + "embeddings.position_ids", PREFIX_G + "logit_scale")  # no weights of the towers
+        return {name: name for name in names if name.startswith((PREFIX_L, PREFIX_G)) and name not in ignored}
+    if sd15_prefix(names) is not None:
+        family = "a Stable Diffusion 1.5 checkpoint or CLIP ViT-L/14 alone, which fits --space sd15"
+    elif any(name.startswith("conditioner.embedders.0.model.") for name in names):
+        family = "a Stable Diffusion XL refiner, which has no CLIP-L"
+    elif any(name.startswith("cond_stage_model.model.") for name in names):
+        family = "a Stable Diffusion 2 checkpoint"
+    else:
+        family = "something else"
+    raise EncoderError(
+        f"{path}: no Stable Diffusion XL text encoders in it; it seems to be {family}. Pass an SDXL base checkpoint "
+        "that has its CLIP inside"
+    )

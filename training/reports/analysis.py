@@ -1,0 +1,245 @@
+"""What the training report shows: prompts taken for each other, the map of the text space, which parts of the face
+matter, and the held-out samples that a projection gets most wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...perception import topology
+from ...perception.emotions.expression import ExpressionModel, rotations
+from ...perception.geometry import align, angles, normalised, true_proportions
+from ...perception.topology import LEFT_EYE, LIPS, RIGHT_EYE
+from ...perception.vector import EMOTIONS, LANDMARKS, split
+from ...projection.checkpoint import Checkpoint
+from ...projection.features import RAREST
+from ..dataset.samples import Floats
+from ..evaluation.evaluation import Evaluation
+from ..inspection.survey import Numbers
+from ..learning.data import TrainingData, centred_cosine
+from .numbers import OTHERS, Doubles, drawn, principal
+
+MOST_CONFUSED = 24  # prompts with a row of their own
+OTHER_PROMPTS = "all other prompts"
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """K prompts, the most frequent first; the last is `OTHERS` where there are more of them."""
+
+    names: list[str]  # (K,)
+    counts: Numbers  # (K,) held-out rows
+    shares: Doubles  # (K, K), 0…1: of the rows whose own prompt is i, how many are nearest to j; rows of 0 without any
+
+
+def confusion(evaluation: Evaluation, most: int = MOST_CONFUSED) -> Confusion:
+    """Count which prompt each held-out row has and which it is nearest to; all but `most` prompts become one."""
+    own, chosen = evaluation.member.cpu().numpy(), evaluation.chosen.cpu().numpy()
+    frequent = by_frequency(own, len(evaluation.names))[:most]
+    place = np.full(len(evaluation.names), len(frequent))
+    place[frequent] = np.arange(len(frequent))
+    names = [evaluation.names[number] for number in frequent.tolist()]
+    if (place[own] == len(frequent)).any() or (place[chosen] == len(frequent)).any():
+        names.append(OTHER_PROMPTS)
+    numbers = np.zeros((len(names), len(names)), dtype=np.int64)
+    np.add.at(numbers, (place[own], place[chosen]), 1)
+    counts = numbers.sum(axis=1)
+    return Confusion(names, counts, numbers / counts.clip(min=1)[:, None])
+
+
+def by_frequency(member: Numbers, count: int) -> Numbers:
+    """The numbers below `count` that occur, the most frequent first, and of equal ones the lower."""
+    numbers = np.bincount(member, minlength=count)
+    order = np.argsort(-numbers, kind="stable")
+    return order[numbers[order] > 0]
+
+
+COLOURED = 8  # prompts that have a colour of their own
+PROMPTS = 500  # that are drawn, at most …
+MAP_ROWS = 2000  # … and predictions
+FEWEST = 3  # prompts that have a plane of their own
+
+
+@dataclass(frozen=True)
+class PromptMap:
+    """Places on the first two principal components of the prompts' vectors."""
+
+    targets: Doubles  # (p, 2) prompts
+    target_ranks: Numbers  # (p,) which of `names`, or OTHERS
+    predictions: Doubles  # (t, 2) held-out rows
+    ranks: Numbers  # (t,) which of `names` is the row's own prompt, or OTHERS
+    names: list[str]  # the prompts of the most held-out rows
+    shares: Doubles  # (2,) of the prompts' variance that each component explains, 0…1
+    prompts: int  # how many there are, drawn or not
+    rows: int  # how many held-out rows there are, drawn or not
+
+
+def prompt_map(evaluation: Evaluation, coloured: int = COLOURED) -> PromptMap:
+    """Lay the prompts and the predictions (up to 500 and 2,000, drawn at random) onto one plane.
+
+    The plane is that of the prompts. With fewer than three, which have none, it is that of prompts and predictions.
+    """
+    member = evaluation.member.cpu().numpy()
+    frequent = by_frequency(member, len(evaluation.names))[:coloured]
+    rank = np.full(len(evaluation.names), OTHERS)
+    rank[frequent] = np.arange(len(frequent))
+    shown = np.union1d(drawn(len(evaluation.names), PROMPTS), frequent)
+    rows = drawn(len(member), MAP_ROWS)
+
+    targets = (evaluation.candidates[torch.from_numpy(shown)] - evaluation.centre).cpu().double().numpy()
+    predictions = (evaluation.predicted[torch.from_numpy(rows)] - evaluation.centre).cpu().double().numpy()
+    basis = targets if len(targets) >= FEWEST else np.concatenate([targets, predictions])
+    centre = basis.mean(axis=0)
+    frame = np.linalg.qr((basis - centre).T)[0]  # (D, min(p, D)) orthonormal: few prompts span few directions
+    places, shares = principal((basis - centre) @ frame)
+    # The axes themselves (D, 2), from the places that they gave: axis = rowsᵀ · place / |place|².
+    axes = (basis - centre).T @ places / np.maximum(np.square(places).sum(axis=0), 1e-12)
+    return PromptMap(
+        targets=(targets - centre) @ axes,
+        target_ranks=rank[shown],
+        predictions=(predictions - centre) @ axes,
+        ranks=rank[member[rows]],
+        names=[evaluation.names[number] for number in frequent.tolist()],
+        shares=shares,
+        prompts=len(evaluation.names),
+        rows=len(member),
+    )
+
+
+REGION_ROWS = 256  # held-out rows at most that are looked at
+EYE = 32  # landmarks at the start of an eye's list in perception/regions.py: the lids' edges, and a ring around them
+
+NOSE = (  # the landmarks inside the outline of the template's nose, seen from the front
+    *(1, 2, 3, 4, 5, 6, 19, 20, 44, 45, 48, 49, 51, 59, 60, 64, 75, 79, 94, 97, 98, 99, 102, 115, 122, 125, 126, 129),
+    *(131, 134, 141, 166, 168, 174, 188, 193, 195, 196, 197, 198, 209, 217, 218, 219, 220, 235, 236, 237, 238, 239),
+    *(240, 241, 242, 245, 248, 250, 274, 275, 278, 279, 281, 289, 290, 294, 305, 309, 326, 327, 328, 331, 344, 351),
+    *(354, 355, 358, 360, 363, 370, 392, 399, 412, 417, 419, 420, 429, 437, 438, 439, 440, 455, 456, 457, 458, 459),
+    *(460, 461, 462, 465),
+)
+_NAMED: dict[str, tuple[int, ...]] = {
+    "brows": (*topology.RIGHT_BROW, *topology.LEFT_BROW),
+    "eyelids": (*LEFT_EYE[:EYE], *RIGHT_EYE[:EYE]),
+    "irises": tuple(landmark for centre, rim in topology.IRISES for landmark in (centre, *rim)),
+    "nose": NOSE,
+    "lips": LIPS,
+    "jaw and outline": topology.FACE_OVAL,
+}
+_TAKEN = {landmark for landmarks in _NAMED.values() for landmark in landmarks}
+REGIONS = {**_NAMED, "cheeks and forehead": tuple(i for i in range(LANDMARKS) if i not in _TAKEN)}  # name → landmarks
+
+PARTS = ("shape of the face", "pose of the head", "emotion probabilities")
+
+
+@dataclass(frozen=True)
+class Importance:
+    """What a projection goes by. A response is a standard deviation of the centred cosine with the own target."""
+
+    landmarks: Tensor  # (478,) float32 ≥ 0: the response to each landmark
+    regions: dict[str, float]  # of `REGIONS`: its response, as a share of all regions'; they sum to 1
+    parts: dict[str, float]  # of `PARTS`, likewise
+    rows: int  # held-out rows that were looked at
+
+
+def importance(
+    checkpoint: Checkpoint, data: TrainingData, evaluation: Evaluation, most: int = REGION_ROWS
+) -> Importance:
+    """Measure on up to `most` held-out rows, drawn at random and always the same, what the projection goes by.
+
+    The gradient of each row's centred cosine with its own target says how the projection answers to every landmark
+    (saliency: Simonyan et al. 2014, "Deep inside convolutional networks"). It is multiplied by what landmarks really
+    do: the response to a part of the face is how much the cosine would vary, to first order, if that part alone moved
+    as it differs from row to row. Landmarks count without pose, place and size, in the template's frame; the head's
+    pose counts as its three angles, emotions as log-probabilities. Rows whose gradient is not finite are left out. If
+    nothing changes anything, all is 0.
+    """
+    chosen = torch.from_numpy(drawn(len(evaluation.rows), most))
+    rows, device = evaluation.rows[chosen], checkpoint.neutral.device
+    sizes = checkpoint.sizes(data.image_sizes[rows].cpu())
+    landmarks, emotions = split(data.pick(data.vectors, rows).cpu())
+    laid = align(true_proportions(landmarks, sizes), ExpressionModel.load().template)
+    scale = torch.where(laid.scale > 0, laid.scale, 1)[:, None, None]
+    with torch.enable_grad():
+        shape = laid.points.clone().requires_grad_()  # (n, 478, 3)
+        pose = angles(laid.rotation).requires_grad_()  # (n, 3)
+        mood = emotions.clamp_min(RAREST).log().requires_grad_()  # (n, 7)
+        placed = normalised(shape / scale @ rotations(pose).transpose(1, 2) + laid.centre, sizes)
+        vectors = torch.cat([placed.flatten(1), mood.exp()], dim=1)
+        predicted = checkpoint.network(vectors.to(device), sizes.to(device)).cpu()
+        own = evaluation.candidates[evaluation.member[chosen]].cpu()
+        cosines = centred_cosine(predicted, own, evaluation.centre.cpu())
+        gradients = torch.autograd.grad(cosines.sum(), (shape, pose, mood))
+    finite = torch.stack([gradient.isfinite().flatten(1).all(dim=1) for gradient in gradients]).all(dim=0)
+    slopes = [gradient[finite] for gradient in gradients]
+    moves = [part[finite] - part[finite].mean(dim=0) for part in (shape.detach(), pose.detach(), mood.detach())]
+
+    single = torch.einsum("rli,sli->lrs", slopes[0], moves[0]).square().mean(dim=2).sqrt().mean(dim=1)  # (478,)
+    regions = {
+        name: _response(slopes[0][:, list(region)].flatten(1), moves[0][:, list(region)].flatten(1))
+        for name, region in REGIONS.items()
+    }
+    parts = {
+        name: _response(slope.flatten(1), move.flatten(1))
+        for name, slope, move in zip(PARTS, slopes, moves, strict=True)
+    }
+    return Importance(single.nan_to_num(), _shares(regions), _shares(parts), rows=len(slopes[0]))
+
+
+def _shares(responses: dict[str, float]) -> dict[str, float]:
+    total = sum(responses.values()) or 1.0
+    return {name: response / total for name, response in responses.items()}
+
+
+def _response(gradients: Tensor, moves: Tensor) -> float:
+    """Gradients and moves (n, K) → the standard deviation, over moves, of gradient · move; its mean over gradients."""
+    return float((gradients @ moves.T).square().mean(dim=1).sqrt().mean().nan_to_num())
+
+
+MOST_WORST = 12
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """One held-out sample."""
+
+    row: int  # of the dataset, from 0
+    source: str  # where it is from, "" where that is not known
+    cosine: float  # centred, of the prediction and the own target
+    own: str  # its prompt
+    chosen: str  # the prompt that the prediction is nearest to
+    emotion: str  # the most probable one
+    probability: float
+    face: Floats  # (478, 2) x and y in true proportions, y down
+
+
+def most_wrong(
+    evaluation: Evaluation, data: TrainingData, sources: Sequence[str] | None = None, most: int = MOST_WORST
+) -> list[Wrong]:
+    """The `most` held-out rows whose predictions have the lowest centred cosine with their own targets, worst first.
+
+    `sources` (N,) say where the dataset's rows are from.
+    """
+    own = evaluation.candidates[evaluation.member]
+    cosines = centred_cosine(evaluation.predicted, own, evaluation.centre).cpu()
+    worst = cosines.argsort(stable=True)[:most]
+    rows = evaluation.rows.cpu()[worst]
+    landmarks, emotions = split(data.pick(data.vectors, rows).cpu())
+    faces = true_proportions(landmarks, data.image_sizes[rows].cpu())[..., :2].numpy()
+    probability, likeliest = emotions.max(dim=1)
+    return [
+        Wrong(
+            row=row,
+            source=str(sources[row]) if sources is not None else "",
+            cosine=float(cosines[number]),
+            own=evaluation.names[int(evaluation.member[number])],
+            chosen=evaluation.names[int(evaluation.chosen[number])],
+            emotion=EMOTIONS[int(likeliest[place])],
+            probability=float(probability[place]),
+            face=faces[place],
+        )
+        for place, (number, row) in enumerate(zip(worst.tolist(), rows.tolist(), strict=True))
+    ]
