@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import host
 from .dataset_info import DatasetInfo
 from .dataset_writer import DatasetWriter
 from .draw_perception import DrawPerception
@@ -20,6 +19,7 @@ from .perception_projection import PerceptionProjection
 from .perception_schedule import PerceptionSchedule
 from .starter_projection import StarterProjection
 from .stored_perception import LoadPerception, SavePerception
+from .support import host
 from .train_projection import TrainProjection
 
 

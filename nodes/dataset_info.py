@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from comfy_api.latest import io
 
 from ..perception.drawing.contact_sheet import contact_sheet
-from ..training.dataset.samples import StoreError
-from . import host
-from .face_perception import aliases
+from .support import host
+from .support.datasets import adding, dataset_input, file_of, path_input
+from .support.schema import aliases
 
-NO_DATASET = "no dataset yet"
 FACES = 12  # mean faces drawn, at most
 COLUMNS = 4
 
@@ -78,52 +75,3 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
         # The front end shows some 14 lines before one has to scroll: what matters most goes first.
         shown = host.note(f"verdict: {verdict(inspection)}\n\n{text}")
         return io.NodeOutput(inspection.samples, text, sheet, ui={**host.preview(sheet), **shown})
-
-
-def dataset_input(done: str) -> Any:
-    """The input `dataset`; `done` says what is done with it, as in "read"."""
-    return io.Combo.Input(
-        "dataset",
-        options=list(host.datasets()) or [NO_DATASET],
-        tooltip=f"A dataset in ComfyUI's user/__perception_clip/datasets/. A new or grown one is {done} without a "
-        "restart (press R to refresh the list).",
-    )
-
-
-def path_input(done: str) -> Any:
-    """The input `path`, which goes before `dataset`; see `file_of`."""
-    return io.String.Input(
-        "path",
-        optional=True,
-        force_input=True,
-        tooltip=f"Link the path output of Dataset Writer: its dataset is {done}, each time after it was written, and "
-        "dataset above is not used.",
-    )
-
-
-def adding(progress: Callable[[int], None]) -> Callable[[int], None]:
-    """The same progress, called with what was done since the last time."""
-    done = 0
-
-    def add(more: int) -> None:
-        nonlocal done
-        done += more
-        progress(done)
-
-    return add
-
-
-def file_of(dataset: str, path: str | None) -> Path:
-    """The file of the linked path, or else of the dataset of that name.
-
-    Raises StoreError, with the remedy, for any that is not in the folder of the datasets.
-    """
-    listed = host.datasets()  # only what is listed is opened: a name can lead nowhere else
-    found = listed.get(str(dataset)) if path is None else next((f for f in listed.values() if str(f) == path), None)
-    if found is None:
-        raise StoreError(
-            f"{host.datasets_folder()}: there is no dataset {(dataset if path is None else path)!r}. Make one with "
-            "Dataset Writer, or put the .db file of another machine into this folder; then press R in ComfyUI to "
-            "refresh the list and choose it in this node, or link the path output of Dataset Writer"
-        )
-    return found

@@ -15,9 +15,9 @@ from ..training.dataset.copying import vectors_of
 from ..training.dataset.samples import SPLITS
 from ..training.dataset.store import Store, StoreError, dataset_path
 from ..training.dataset.summary import Glance, glance
-from . import clips, host
-from .checks import check_choice, check_perceptions
-from .face_perception import PERCEPTION, aliases, count
+from .support import clips, host
+from .support.checks import check_choice, check_perceptions
+from .support.schema import PERCEPTION, aliases, count
 
 ONE, PER_FACE, PER_PICTURE = PROMPTS = ("one for all faces", "one line per face", "one line per picture")
 NO_SPLIT = "none"

@@ -15,9 +15,10 @@ from ..perception.drawing.overlay import Overlay
 from ..perception.sequences.run import draw_frames
 from ..perception.sequences.videos import Video, VideoInMemory, write_video
 from ..perception.vector import Perceptions
-from . import host
-from .checks import check_image, check_perceptions
-from .face_perception import BATCH_RATE, PERCEPTION, aliases
+from .face_perception import BATCH_RATE
+from .support import host
+from .support.checks import check_image, check_perceptions
+from .support.schema import PERCEPTION, aliases
 
 
 class DrawPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no types

@@ -6,9 +6,9 @@ from comfy_api.latest import io
 
 from ..perception.editing import edit
 from ..perception.vector import EMOTIONS, Perceptions
-from . import host
-from .checks import check_perceptions
-from .face_perception import PERCEPTION, aliases, count, strongest
+from .support import host
+from .support.checks import check_perceptions
+from .support.schema import PERCEPTION, aliases, count, strongest
 
 NEUTRAL_TOOLTIP = "Toward a neutral face, −2 to 2: 1 takes every emotion away that is read from the face."
 

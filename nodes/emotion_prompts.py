@@ -11,9 +11,9 @@ from torch import Tensor
 from ..perception.vector import EMOTIONS, NEUTRAL, Perceptions
 from ..projection.choice import FACES, choose
 from ..projection.mixing import TEMPERATURES, mix, weights
-from . import clips, host
-from .checks import check_choice, check_perceptions
-from .face_perception import PERCEPTION, aliases, count
+from .support import clips, host
+from .support.checks import check_choice, check_perceptions
+from .support.schema import PERCEPTION, aliases, count
 
 PLACEHOLDER = "{emotion}"
 # The emotion comes last: CLIP reads from left to right, so that all before it is the same in the seven prompts.

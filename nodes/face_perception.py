@@ -20,25 +20,14 @@ from ..perception.selection import ORDERS, Selection
 from ..perception.sequences.missing import MISSING
 from ..perception.sequences.run import FacesOfFrames, perceive_video
 from ..perception.sequences.videos import Frame, VideoInMemory
-from ..perception.vector import EMOTIONS, Perceptions
-from . import host
-from .checks import check_choice, check_image, check_perceptions
+from ..perception.vector import Perceptions
+from .support import host
+from .support.checks import check_choice, check_image, check_perceptions
+from .support.schema import PERCEPTION, advanced, aliases, count, strongest
 
-PERCEPTION = io.Custom("PERCEPTION")
 FACE_LANDMARKS = io.Custom("FACE_LANDMARKS")  # ComfyUI's own, from its MediaPipe Face Landmarker (0.23 and newer)
 ALL_FACES = -1
 BATCH_RATE = 24.0  # pictures per second of a batch, which does not say its own
-
-
-def aliases(*words: str) -> dict[str, list[str]]:
-    """Further words by which a node is found, in hosts that know of them (ComfyUI 0.11 and newer)."""
-    return {"search_aliases": list(words)} if "search_aliases" in getattr(io.Schema, "__dataclass_fields__", {}) else {}
-
-
-def advanced(widget: Any) -> Any:
-    """Fold a rare widget away, in hosts that know how."""
-    widget.extra_dict["advanced"] = True
-    return widget
 
 
 def perceiving_inputs(detector: str) -> list[Any]:
@@ -261,14 +250,3 @@ def summary(perceptions: Perceptions, missing: str) -> str:
     if empty and missing != "skip":
         lines.append(f"filled in: {missing}" if len(perceptions) else "no face anywhere to fill in from")
     return "\n".join(lines)
-
-
-def strongest(perceptions: Perceptions) -> str:
-    """The first face's strongest emotion and its probability."""
-    probability, index = perceptions.emotions[0].max(dim=0)
-    return f"{EMOTIONS[index]} ({probability:.0%})"
-
-
-def count(number: int, what: str) -> str:
-    """`1 face`, `no face`, `7 faces`."""
-    return f"{number or 'no'} {what}" if number < 2 else f"{number} {what}s"

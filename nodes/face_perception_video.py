@@ -11,9 +11,10 @@ from ..perception.landmarks.detectors import FOR_VIDEOS
 from ..perception.sequences.missing import MISSING
 from ..perception.sequences.run import perceive_video
 from ..perception.sequences.storyboard import Storyboard
-from . import host
-from .checks import check_choice
-from .face_perception import aliases, perceiver, perceiving_inputs, perceiving_outputs, preview, relative, summary
+from .face_perception import perceiver, perceiving_inputs, perceiving_outputs, preview, relative, summary
+from .support import host
+from .support.checks import check_choice
+from .support.schema import aliases
 
 
 class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships no types

@@ -9,10 +9,10 @@ from comfy_api.latest import io
 from ..perception.vector import Perceptions
 from ..projection.insight import lengths, nearest, warnings
 from ..projection.insight_picture import insight_picture
-from . import checkpoints, clips, host
-from .checks import check_conditioning, check_perceptions
-from .face_perception import PERCEPTION, aliases, count, strongest
 from .perception_projection import UsesCheckpoint, checkpoint_input, checkpoint_name_input, clip_input
+from .support import checkpoints, clips, host
+from .support.checks import check_conditioning, check_perceptions
+from .support.schema import PERCEPTION, aliases, count, strongest
 
 MOST_FACES = 8  # in the text and the picture; a video has thousands
 

@@ -6,9 +6,9 @@ from comfy_api.latest import io
 
 from ..perception.editing.join import join
 from ..perception.vector import Perceptions
-from . import host
-from .checks import check_perceptions
-from .face_perception import PERCEPTION, aliases, count
+from .support import host
+from .support.checks import check_perceptions
+from .support.schema import PERCEPTION, aliases, count
 
 
 class JoinPerceptions(io.ComfyNode):  # type: ignore[misc]  # the host ships no types

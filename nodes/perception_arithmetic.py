@@ -6,9 +6,9 @@ from comfy_api.latest import io
 
 from ..perception.editing.arithmetic import add_difference
 from ..perception.vector import Perceptions
-from . import host
-from .checks import check_perceptions
-from .face_perception import PERCEPTION, aliases, count, strongest
+from .support import host
+from .support.checks import check_perceptions
+from .support.schema import PERCEPTION, aliases, count, strongest
 
 ONE_OR_ALL = "A single one, which then serves all of a, or as many as in a, paired in their order."
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from ..common.errors import InputError
 from ..perception.geometry import AXES, head_pose
 from ..perception.vector import EMOTIONS, Perception, Perceptions
-from . import host
-from .checks import check_choice, check_perceptions
-from .face_perception import PERCEPTION, aliases, count
+from .support import host
+from .support.checks import check_choice, check_perceptions
+from .support.schema import PERCEPTION, aliases, count
 
 MISSING = ("zeros", "error")
 MAX_LISTED = 20  # faces in the list below the table; a video has thousands

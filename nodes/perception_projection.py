@@ -11,9 +11,9 @@ from ..perception.vector import Perceptions
 from ..projection.choice import FACES, choose
 from ..projection.conditioning import MODES, inject
 from ..projection.insight import lengths, nearest, warnings
-from . import checkpoints, clips, host
-from .checks import check_choice, check_conditioning, check_perceptions
-from .face_perception import PERCEPTION, advanced, aliases, count
+from .support import checkpoints, clips, host
+from .support.checks import check_choice, check_conditioning, check_perceptions
+from .support.schema import PERCEPTION, advanced, aliases, count
 
 SHOWN_PROMPTS, SHOWN_FACES = 3, 4  # on the node
 MODE_TOOLTIP = (

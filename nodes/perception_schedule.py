@@ -6,9 +6,9 @@ from comfy_api.latest import io
 
 from ..perception.editing.schedule import EASINGS, first_faces, spread
 from ..perception.vector import Perceptions
-from . import host
-from .checks import check_choice, check_perceptions
-from .face_perception import PERCEPTION, aliases, count
+from .support import host
+from .support.checks import check_choice, check_perceptions
+from .support.schema import PERCEPTION, aliases, count
 
 
 class PerceptionSchedule(io.ComfyNode):  # type: ignore[misc]  # the host ships no types

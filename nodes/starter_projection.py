@@ -7,8 +7,8 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..training.learning.settings import STARTER_SAMPLES
-from . import checkpoints, clips
-from .face_perception import aliases
+from .support import checkpoints, clips
+from .support.schema import aliases
 from .train_projection import checkpoint_inputs, checkpoint_outputs
 
 
@@ -49,6 +49,6 @@ class StarterProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships n
 
     @classmethod
     def execute(cls, clip: Any, name: str, seed: int, samples: int) -> io.NodeOutput:
-        from .starter_run import made_with  # takes a while, so not when ComfyUI starts
+        from .support.starter import made_with  # takes a while, so not when ComfyUI starts
 
         return made_with(clips.encoder(clip), checkpoints.new_path(name), seed, samples)

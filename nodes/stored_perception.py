@@ -8,9 +8,9 @@ from comfy_api.latest import io
 
 from ..perception import storage
 from ..perception.vector import Perceptions
-from . import host
-from .checks import check_perceptions
-from .face_perception import PERCEPTION, aliases, count
+from .support import host
+from .support.checks import check_perceptions
+from .support.schema import PERCEPTION, aliases, count
 
 NOTHING_SAVED = "nothing saved yet"
 

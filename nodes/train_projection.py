@@ -7,10 +7,10 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..training.learning.settings import SIZES, Settings
-from . import checkpoints, host
-from .checks import check_choice
-from .dataset_info import dataset_input, file_of, path_input
-from .face_perception import advanced, aliases
+from .support import checkpoints, host
+from .support.checks import check_choice
+from .support.datasets import dataset_input, file_of, path_input
+from .support.schema import advanced, aliases
 
 NO_INIT = "none"
 LARGEST_SEED = 2**32 - 1
@@ -101,7 +101,8 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
         path: str | None = None,
         val_split: float = 0.2,
     ) -> io.NodeOutput:
-        from .training_run import opened, outcome, train_to  # takes a while, so not when ComfyUI starts
+        from ..training.dataset.opening import opened  # these take a while, so not when ComfyUI starts
+        from .support.training import outcome, train_to
 
         check_choice("size", size, SIZES)
         target, file = checkpoints.new_path(name), file_of(dataset, path)

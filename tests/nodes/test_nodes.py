@@ -15,7 +15,7 @@ from PIL import Image
 from .schemas import Slot, schemas
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = {path.name: ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "nodes").glob("*.py")}
+SOURCES = {path.name: ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "nodes").rglob("*.py")}
 HOST_MODULES = {"comfy", "comfy_execution", "execution", "folder_paths", "nodes", "server"}
 DOCS = ROOT / "web" / "docs"
 NODE_IDS = list(schemas())

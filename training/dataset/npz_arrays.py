@@ -110,10 +110,14 @@ def read_meta(file: Arrays) -> dict[str, Any]:
         if not isinstance(meta.get(key, ""), str):
             raise file.error("meta", f"names no {key} in words", remedy)
     if meta.get("space", SD15.name) != SD15.name:
-        raise file.error("meta", f"says that the targets are in the space {meta['space']!r}", f"this needs {SD15.name!r}")
+        raise file.error(
+            "meta", f"says that the targets are in the space {meta['space']!r}", f"this needs {SD15.name!r}"
+        )
     spaces = meta.get("spaces", [SD15.name])
     if spaces not in ([SD15.name], [SD15.name, SDXL.name]):
-        raise file.error("meta", f"says that the file is of the spaces {spaces!r}", f"this knows {SD15.name} and {SDXL.name}")
+        raise file.error(
+            "meta", f"says that the file is of the spaces {spaces!r}", f"this knows {SD15.name} and {SDXL.name}"
+        )
     space = SDXL.name if file.names >= EXTRAS[SDXL.name].keys() else SD15.name
     fingerprint, width = meta.get("fingerprint"), sum(SPACES[space].fingerprint)
     if fingerprint is not None and not _is_vector(fingerprint, width):

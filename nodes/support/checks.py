@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 from torch import Tensor
 
-from ..common.errors import InputError
-from ..perception.vector import Perceptions
+from ...common.errors import InputError
+from ...perception.vector import Perceptions
 
 
 def check_choice(widget: str, value: object, choices: Collection[str]) -> None:

@@ -14,11 +14,11 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from ..common.errors import InputError
-from ..projection.conditioning import Conditioning
-from ..projection.opening import Projection
-from ..projection.spaces import EMBEDDING, EXTRAS, SD15, SDXL
-from ..training.encoders import base
+from ...common.errors import InputError
+from ...projection.conditioning import Conditioning
+from ...projection.opening import Projection
+from ...projection.spaces import EMBEDDING, EXTRAS, SD15, SDXL
+from ...training.encoders import base
 from . import host
 
 END = 49407  # CLIP's token for the end of the text

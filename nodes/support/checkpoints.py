@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..common.errors import InputError
-from ..common.files import is_name
-from ..perception.vector import Perceptions
-from ..projection.checkpoint import DEFAULT_FOLDER, Checkpoint, find
-from ..projection.checkpoint_file import CheckpointError
-from ..projection.opening import Projection, open_projection
+from ...common.errors import InputError
+from ...common.files import is_name
+from ...perception.vector import Perceptions
+from ...projection.checkpoint import DEFAULT_FOLDER, Checkpoint, find
+from ...projection.checkpoint_file import CheckpointError
+from ...projection.opening import Projection, open_projection
 from . import host
 
 NONE_YET = "no checkpoint yet"  # in the drop-down

@@ -26,15 +26,15 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from PIL import Image
 from torch import Tensor, nn
 
-from ..common.errors import InputError
-from ..perception.emotions.classifier import DEFAULT as DEFAULT_CLASSIFIER
-from ..perception.emotions.classifier import HUB_ID, TransformersEmotions
-from ..perception.emotions.expression import ExpressionModel
-from ..perception.engines import BUNDLED, EmotionModel, Landmarker
-from ..perception.landmarks import mediapipe
-from ..perception.landmarks.bundled import BundledLandmarker
-from ..perception.sequences.videos import Video, VideoInMemory
-from ..perception.vector import Perceptions
+from ...common.errors import InputError
+from ...perception.emotions.classifier import DEFAULT as DEFAULT_CLASSIFIER
+from ...perception.emotions.classifier import HUB_ID, TransformersEmotions
+from ...perception.emotions.expression import ExpressionModel
+from ...perception.engines import BUNDLED, EmotionModel, Landmarker
+from ...perception.landmarks import mediapipe
+from ...perception.landmarks.bundled import BundledLandmarker
+from ...perception.sequences.videos import Video, VideoInMemory
+from ...perception.vector import Perceptions
 
 MEDIAPIPE_MODELS, EMOTION_MODELS = "mediapipe", "emotion"  # folders below ComfyUI's models/, and their keys
 MODELS = "perception_clip"  # the folder below ComfyUI's models/, and its key in extra_model_paths.yaml

@@ -7,18 +7,15 @@ from pathlib import Path
 from comfy_api.latest import io
 from PIL import Image
 
-from ..common.words import counted
-from ..projection.checkpoint import Checkpoint
-from ..training.dataset.npz import Dataset
-from ..training.dataset.opening import opened
-from ..training.evaluation.text import table
-from ..training.fitting import Fitted, fit
-from ..training.learning.run import Epoch
-from ..training.learning.settings import Settings
-from ..training.reports.node_picture import curve_picture, result_picture
+from ...common.words import counted
+from ...projection.checkpoint import Checkpoint
+from ...training.dataset.npz import Dataset
+from ...training.evaluation.text import table
+from ...training.fitting import Fitted, fit
+from ...training.learning.run import Epoch
+from ...training.learning.settings import Settings
+from ...training.reports.node_picture import curve_picture, result_picture
 from . import checkpoints, host
-
-__all__ = ["opened", "outcome", "reported", "train_to"]
 
 
 def train_to(

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from ..projection.checkpoint import Checkpoint, load
-from ..projection.checkpoint_file import CheckpointError
-from ..projection.insight import SAMPLED
-from ..training.dataset.samples import same_encoder
-from ..training.learning.settings import STARTER_EPOCHS, Settings
-from ..training.reports.node_picture import stored_result_picture
-from ..training.starter import origin, sample_dataset
+from ...projection.checkpoint import Checkpoint, load
+from ...projection.checkpoint_file import CheckpointError
+from ...projection.insight import SAMPLED
+from ...training.dataset.samples import same_encoder
+from ...training.learning.settings import STARTER_EPOCHS, Settings
+from ...training.reports.node_picture import stored_result_picture
+from ...training.starter import origin, sample_dataset
 from . import checkpoints, clips, host
-from .training_run import outcome, reported, train_to
+from .training import outcome, reported, train_to
 
 BEGINNING = (
     "A starter is a beginning, judged on sampled faces: continue from it with real ones (init of Train Projection)"
