@@ -12,6 +12,9 @@ from pathlib import Path
 
 NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}  # what network drives and FUSE answer that cannot sync
 
+_NAME = re.compile(r"\w([\w .-]*[\w-])?")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # Windows' device names
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -52,10 +55,6 @@ def _sync_folder(folder: Path) -> None:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-
-
-_NAME = re.compile(r"\w([\w .-]*[\w-])?")
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # Windows' device names
 
 
 def is_name(name: str, longest: int) -> bool:

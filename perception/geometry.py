@@ -21,6 +21,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+AXES = ("yaw", "pitch", "roll")
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -72,9 +74,6 @@ def align(points: Tensor, template: Tensor) -> Alignment:
     scale = torch.where(spread > 0, (singular * signs).sum(dim=1) / spread.clamp_min(1e-30), 0.0)
     laid = wide @ rotation * scale[:, None, None]
     return Alignment(*(tensor.to(points) for tensor in (laid, rotation, scale, centre)))
-
-
-AXES = ("yaw", "pitch", "roll")
 
 
 def head_pose(landmarks: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:

@@ -35,6 +35,9 @@ TASK_PARTS = {"face_detector.tflite", "face_landmarks_detector.tflite"}  # a .ta
 BUNDLED_NEEDS_NOTHING = "The bundled landmarker needs neither the wheel nor the file."
 KEPT = 4  # open landmarkers; each takes some 30 MB
 
+_open: dict[tuple[Path, int], MediaPipeLandmarker] = {}  # the one asked for last comes last
+_failed: list[Any] = []  # tasks that could not be closed
+
 
 class MediaPipeMissingError(MissingLibraryError):
     """The mediapipe wheel is not installed, too old, or cannot be loaded on this machine."""
@@ -169,10 +172,6 @@ class MediaPipeLandmarker:
         landmarks[..., 2] /= _depth_unit(landmarks, height, width)[:, None]
         scores = torch.full((len(landmarks),), self._min_confidence)
         return largest_first(landmarks, scores, (height, width))
-
-
-_open: dict[tuple[Path, int], MediaPipeLandmarker] = {}  # the one asked for last comes last
-_failed: list[Any] = []  # tasks that could not be closed
 
 
 def _depth_unit(landmarks: Tensor, height: int, width: int) -> Tensor:

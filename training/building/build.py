@@ -31,6 +31,9 @@ PENDING = 2  # batches, in their order: one that is perceived, and one that wait
 AHEAD = 256 << 20  # bytes of pictures decoded ahead, at most
 NO_FACE = "no face was found in it"
 
+EYES = (33, 263)  # the outer corners
+CHANGE = 0.03  # of the distance between them: five times what a still face moves from one frame to the next
+
 
 class BuildError(PerceptionClipError, ValueError):
     """Nothing could be built; the message says why."""
@@ -309,10 +312,6 @@ class _Clip:
 
 def _bytes_of(event: Shot | Known | End) -> int:
     return event.picture.numel() if isinstance(event, Shot) else 0
-
-
-EYES = (33, 263)  # the outer corners
-CHANGE = 0.03  # of the distance between them: five times what a still face moves from one frame to the next
 
 
 class ExpressionChanges:

@@ -19,6 +19,8 @@ from ..learning.run import Epoch
 
 INTERRUPTED = 130  # the usual exit code of a program that was asked to stop
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 @contextmanager
 def progress_bar(epochs: int) -> Iterator[Callable[[Epoch], None]]:
@@ -52,9 +54,6 @@ def print_result(fitted: Fitted) -> int:
         print(f"report: {fitted.report}, {fitted.path.parent / METRICS_FILE}")
     print(f"targets were made by: {fitted.checkpoint.metadata.encoder}")
     return 0
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager

@@ -34,6 +34,11 @@ SHOWN = 80  # characters of a prompt in a warning
 SPECIAL_TOKENS = 4  # begin, end, padding and unknown: a tokenizer with no more than these knows no word
 FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))  # either set makes a tokenizer
 
+BATCH = 32
+FAMILY = "Stable Diffusion XL"
+WIDTH_G = EXTRAS[SDXL.name]["sdxl_pooled"]
+PADDING_G = 0  # what follows the end-of-text token in CLIP-G; CLIP-L repeats the end-of-text token
+
 
 class EncoderError(PerceptionClipError, ValueError):
     """A text encoder that cannot be loaded or used; the message says what to pass instead."""
@@ -159,9 +164,6 @@ def cached_or_downloaded(load: Callable[..., T], name: str) -> T:
         return load(name)
 
 
-BATCH = 32
-
-
 @dataclass(frozen=True)
 class States:
     """Two states of tokens: (P, W) of the end-of-text tokens, or (1, T, W) of all; float32 on the CPU."""
@@ -223,11 +225,6 @@ class ClipTower:
     def _run(self, ids: list[list[int]]) -> States:
         output = self._model(input_ids=torch.tensor(ids, device=self._device), output_hidden_states=True)
         return States(output.last_hidden_state.float().cpu(), output.hidden_states[-2].float().cpu())
-
-
-FAMILY = "Stable Diffusion XL"
-WIDTH_G = EXTRAS[SDXL.name]["sdxl_pooled"]
-PADDING_G = 0  # what follows the end-of-text token in CLIP-G; CLIP-L repeats the end-of-text token
 
 
 class ClipTextEncoder:

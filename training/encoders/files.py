@@ -34,6 +34,34 @@ HEAD = 64  # width of one attention head in every CLIP text tower
 
 Tower = dict[str, Tensor]  # named as in CLIPTextModel, without `text_model.`
 
+PREFIXES = (  # in front of CLIPTextModel's own names
+    "cond_stage_model.transformer.text_model.",  # Stable Diffusion 1.x
+    "cond_stage_model.transformer.",  # its earliest checkpoints
+    "text_model.",  # CLIP ViT-L/14 alone, as in ComfyUI's models/text_encoders
+)
+OTHERS = {  # what other families have instead
+    "conditioner.": "a Stable Diffusion XL checkpoint, which fits --space sdxl",
+    "cond_stage_model.model.": "a Stable Diffusion 2 checkpoint",
+}
+PREFIX_L = "conditioner.embedders.0.transformer.text_model."
+PREFIX_G = "conditioner.embedders.1.model."
+OPENCLIP = {  # OpenCLIP's names of what is there once
+    "token_embedding.weight": TOKENS,
+    "positional_embedding": "embeddings.position_embedding.weight",
+    "ln_final.weight": "final_layer_norm.weight",
+    "ln_final.bias": "final_layer_norm.bias",
+    "text_projection": PROJECTION,
+    "text_projection.weight": PROJECTION,  # some tools save it as a linear layer
+}
+BLOCKS = "transformer.resblocks."
+OPENCLIP_BLOCK = {  # … and in each layer, without .weight and .bias
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "attn.out_proj": "self_attn.out_proj",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+}
+
 
 def read_tensors(path: Path, choose: Callable[[list[str]], dict[str, str]]) -> Tower:
     """The tensors of a `.safetensors` file that `choose` picks among the names there: name in the file → new name.
@@ -116,17 +144,6 @@ def weights_hash(tower: Tower) -> str:
     return digest.hexdigest()[:16]
 
 
-PREFIXES = (  # in front of CLIPTextModel's own names
-    "cond_stage_model.transformer.text_model.",  # Stable Diffusion 1.x
-    "cond_stage_model.transformer.",  # its earliest checkpoints
-    "text_model.",  # CLIP ViT-L/14 alone, as in ComfyUI's models/text_encoders
-)
-OTHERS = {  # what other families have instead
-    "conditioner.": "a Stable Diffusion XL checkpoint, which fits --space sdxl",
-    "cond_stage_model.model.": "a Stable Diffusion 2 checkpoint",
-}
-
-
 def load_sd15_file(path: Path) -> tuple[str, CLIPTextModel]:
     """The identity and the text tower of a `.safetensors` file; only the tower's tensors are read.
 
@@ -156,26 +173,6 @@ def _chosen(path: Path, names: list[str]) -> dict[str, str]:
         f"{path}: no Stable Diffusion 1.5 text encoder in it; it seems to be {family}. Pass an SD1.5 checkpoint that "
         "has its CLIP inside"
     )
-
-
-PREFIX_L = "conditioner.embedders.0.transformer.text_model."
-PREFIX_G = "conditioner.embedders.1.model."
-OPENCLIP = {  # OpenCLIP's names of what is there once
-    "token_embedding.weight": TOKENS,
-    "positional_embedding": "embeddings.position_embedding.weight",
-    "ln_final.weight": "final_layer_norm.weight",
-    "ln_final.bias": "final_layer_norm.bias",
-    "text_projection": PROJECTION,
-    "text_projection.weight": PROJECTION,  # some tools save it as a linear layer
-}
-BLOCKS = "transformer.resblocks."
-OPENCLIP_BLOCK = {  # … and in each layer, without .weight and .bias
-    "ln_1": "layer_norm1",
-    "ln_2": "layer_norm2",
-    "attn.out_proj": "self_attn.out_proj",
-    "mlp.c_fc": "mlp.fc1",
-    "mlp.c_proj": "mlp.fc2",
-}
 
 
 def load_sdxl_file(path: Path) -> tuple[str, CLIPTextModel, CLIPTextModelWithProjection]:

@@ -16,6 +16,11 @@ PENALTIES = tuple(10.0 ** (step / 4) for step in range(-32, 13))  # in mean squa
 ROWS_AT_ONCE = 8192  # rows that are made float64 in one step
 SMALLEST = 1e-100  # mean strength, so that features without any variance divide by no zero
 
+NEIGHBOURS = 20_000  # training rows at most that the nearest neighbour is sought among
+RIDGE_ROWS = 100_000  # training rows at most that ridge is fitted to
+VALIDATED = 20_000  # validation rows at most that choose its penalty
+DISTANCES = 1 << 22  # calculated in one step
+
 
 def best_ridge(features: Tensor, targets: Tensor, held_features: Tensor, held_targets: Tensor) -> tuple[Tensor, Tensor]:
     """Fit targets (N, D) to features (N, F): weights (D, F) and bias (D,) of a linear layer, like the targets.
@@ -46,12 +51,6 @@ def _moments(features: Tensor, targets: Tensor, centre: Tensor, middle: Tensor) 
         gram += x.T @ x
         product += x.T @ y
     return gram, product
-
-
-NEIGHBOURS = 20_000  # training rows at most that the nearest neighbour is sought among
-RIDGE_ROWS = 100_000  # training rows at most that ridge is fitted to
-VALIDATED = 20_000  # validation rows at most that choose its penalty
-DISTANCES = 1 << 22  # calculated in one step
 
 
 @dataclass(frozen=True)

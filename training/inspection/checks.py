@@ -32,6 +32,10 @@ from .survey import Numbers, Survey, survey
 ENOUGH_SAMPLES, ENOUGH_PROMPTS = 300, 20
 UNBALANCED = 5  # times as many samples
 
+Mask = NDArray[np.bool_]
+ALIKE = 0.99  # cosine from which the vectors of two prompts are hardly two targets
+EXAMPLES = 10  # pairs and outliers that are named
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -165,12 +169,6 @@ def _twins(held: Inspection) -> list[str]:
 def _such_as(pairs: list[tuple[str, str]]) -> str:
     named = [pair for pair in pairs if all(pair)]
     return f", such as {named[0][0]} and {named[0][1]}" if named else ""
-
-
-Mask = NDArray[np.bool_]
-
-ALIKE = 0.99  # cosine from which the vectors of two prompts are hardly two targets
-EXAMPLES = 10  # pairs and outliers that are named
 
 
 @dataclass(frozen=True)

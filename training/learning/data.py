@@ -25,6 +25,11 @@ from ..dataset.npz import Dataset
 CHUNK = 4096  # rows copied from the disk in one step …
 PICKED = 128  # … and rows from here and there: the system may map a megabyte around each
 
+HELD_FEATURES = 1 << 30  # bytes of features in memory; more lie in a temporary file, mapped …
+HELD_TARGETS = 256 << 20  # … and of distinct targets; more are read from the dataset's file, batch by batch
+CUDA_SHARE = 0.5  # of the free memory of a CUDA device
+NO_DIRECTION = 1e-6  # a centred prediction shorter than this points nowhere
+
 
 def _nothing() -> None:
     pass
@@ -127,11 +132,6 @@ def sample(rows: Tensor, most: int) -> Tensor:
     return rows[drawn.sort().values]
 
 
-HELD_FEATURES = 1 << 30  # bytes of features in memory; more lie in a temporary file, mapped …
-HELD_TARGETS = 256 << 20  # … and of distinct targets; more are read from the dataset's file, batch by batch
-CUDA_SHARE = 0.5  # of the free memory of a CUDA device
-
-
 @dataclass(frozen=True)
 class Table:
     """n rows. What fits lies on the device; the rest is brought there batch by batch."""
@@ -217,9 +217,6 @@ def _held_targets(network: ProjectionNetwork, data: TrainingData, device: torch.
     if count * data.targets.shape[1] * 4 > HELD_TARGETS:
         return None
     return (data.candidates(torch.arange(count)).to(device) - network.target_mean) / network.target_scale
-
-
-NO_DIRECTION = 1e-6  # a centred prediction shorter than this points nowhere
 
 
 def centred_cosine(predicted: Tensor, targets: Tensor, centre: Tensor) -> Tensor:

@@ -25,6 +25,11 @@ from .state import StateFile
 
 SMALLEST = 1e-6
 
+WARM_UP = 0.02  # share of the steps in which the learning rate rises
+LONGEST_STEP = 1.0  # norm of a gradient that is not shortened
+VALIDATED = 20_000  # validation rows at most
+SAVE_EVERY = 10.0  # seconds
+
 
 def new_network(
     data: TrainingData, rows: Split, template: Tensor, settings: Settings, init: ProjectionNetwork | None
@@ -81,12 +86,6 @@ def seed_of(*numbers: int) -> int:
     import numpy as np
 
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
-
-
-WARM_UP = 0.02  # share of the steps in which the learning rate rises
-LONGEST_STEP = 1.0  # norm of a gradient that is not shortened
-VALIDATED = 20_000  # validation rows at most
-SAVE_EVERY = 10.0  # seconds
 
 
 @dataclass(frozen=True)

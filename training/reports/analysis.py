@@ -27,6 +27,32 @@ from .numbers import OTHERS, Doubles, drawn, principal
 MOST_CONFUSED = 24  # prompts with a row of their own
 OTHER_PROMPTS = "all other prompts"
 
+COLOURED = 8  # prompts that have a colour of their own
+PROMPTS = 500  # that are drawn, at most …
+MAP_ROWS = 2000  # … and predictions
+FEWEST = 3  # prompts that have a plane of their own
+REGION_ROWS = 256  # held-out rows at most that are looked at
+EYE = 32  # landmarks at the start of an eye's list in perception/regions.py: the lids' edges, and a ring around them
+NOSE = (  # the landmarks inside the outline of the template's nose, seen from the front
+    *(1, 2, 3, 4, 5, 6, 19, 20, 44, 45, 48, 49, 51, 59, 60, 64, 75, 79, 94, 97, 98, 99, 102, 115, 122, 125, 126, 129),
+    *(131, 134, 141, 166, 168, 174, 188, 193, 195, 196, 197, 198, 209, 217, 218, 219, 220, 235, 236, 237, 238, 239),
+    *(240, 241, 242, 245, 248, 250, 274, 275, 278, 279, 281, 289, 290, 294, 305, 309, 326, 327, 328, 331, 344, 351),
+    *(354, 355, 358, 360, 363, 370, 392, 399, 412, 417, 419, 420, 429, 437, 438, 439, 440, 455, 456, 457, 458, 459),
+    *(460, 461, 462, 465),
+)
+_NAMED: dict[str, tuple[int, ...]] = {
+    "brows": (*topology.RIGHT_BROW, *topology.LEFT_BROW),
+    "eyelids": (*LEFT_EYE[:EYE], *RIGHT_EYE[:EYE]),
+    "irises": tuple(landmark for centre, rim in topology.IRISES for landmark in (centre, *rim)),
+    "nose": NOSE,
+    "lips": LIPS,
+    "jaw and outline": topology.FACE_OVAL,
+}
+_TAKEN = {landmark for landmarks in _NAMED.values() for landmark in landmarks}
+REGIONS = {**_NAMED, "cheeks and forehead": tuple(i for i in range(LANDMARKS) if i not in _TAKEN)}  # name → landmarks
+PARTS = ("shape of the face", "pose of the head", "emotion probabilities")
+MOST_WORST = 12
+
 
 @dataclass(frozen=True)
 class Confusion:
@@ -57,12 +83,6 @@ def by_frequency(member: Numbers, count: int) -> Numbers:
     numbers = np.bincount(member, minlength=count)
     order = np.argsort(-numbers, kind="stable")
     return order[numbers[order] > 0]
-
-
-COLOURED = 8  # prompts that have a colour of their own
-PROMPTS = 500  # that are drawn, at most …
-MAP_ROWS = 2000  # … and predictions
-FEWEST = 3  # prompts that have a plane of their own
 
 
 @dataclass(frozen=True)
@@ -109,30 +129,6 @@ def prompt_map(evaluation: Evaluation, coloured: int = COLOURED) -> PromptMap:
         prompts=len(evaluation.names),
         rows=len(member),
     )
-
-
-REGION_ROWS = 256  # held-out rows at most that are looked at
-EYE = 32  # landmarks at the start of an eye's list in perception/regions.py: the lids' edges, and a ring around them
-
-NOSE = (  # the landmarks inside the outline of the template's nose, seen from the front
-    *(1, 2, 3, 4, 5, 6, 19, 20, 44, 45, 48, 49, 51, 59, 60, 64, 75, 79, 94, 97, 98, 99, 102, 115, 122, 125, 126, 129),
-    *(131, 134, 141, 166, 168, 174, 188, 193, 195, 196, 197, 198, 209, 217, 218, 219, 220, 235, 236, 237, 238, 239),
-    *(240, 241, 242, 245, 248, 250, 274, 275, 278, 279, 281, 289, 290, 294, 305, 309, 326, 327, 328, 331, 344, 351),
-    *(354, 355, 358, 360, 363, 370, 392, 399, 412, 417, 419, 420, 429, 437, 438, 439, 440, 455, 456, 457, 458, 459),
-    *(460, 461, 462, 465),
-)
-_NAMED: dict[str, tuple[int, ...]] = {
-    "brows": (*topology.RIGHT_BROW, *topology.LEFT_BROW),
-    "eyelids": (*LEFT_EYE[:EYE], *RIGHT_EYE[:EYE]),
-    "irises": tuple(landmark for centre, rim in topology.IRISES for landmark in (centre, *rim)),
-    "nose": NOSE,
-    "lips": LIPS,
-    "jaw and outline": topology.FACE_OVAL,
-}
-_TAKEN = {landmark for landmarks in _NAMED.values() for landmark in landmarks}
-REGIONS = {**_NAMED, "cheeks and forehead": tuple(i for i in range(LANDMARKS) if i not in _TAKEN)}  # name → landmarks
-
-PARTS = ("shape of the face", "pose of the head", "emotion probabilities")
 
 
 @dataclass(frozen=True)
@@ -197,9 +193,6 @@ def _shares(responses: dict[str, float]) -> dict[str, float]:
 def _response(gradients: Tensor, moves: Tensor) -> float:
     """Gradients and moves (n, K) → the standard deviation, over moves, of gradient · move; its mean over gradients."""
     return float((gradients @ moves.T).square().mean(dim=1).sqrt().mean().nan_to_num())
-
-
-MOST_WORST = 12
 
 
 @dataclass(frozen=True)

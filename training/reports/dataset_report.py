@@ -55,6 +55,28 @@ SCORE_BINS, GROUP_BINS = 25, 20
 CROWDED = 9  # square points: a point of this size or less has no edge
 DEGREES = 5  # per bin of a pose
 
+INDEX = "index.html"
+PICTURES = {  # file name → heading
+    "counts.png": "Counts",
+    "mean_faces.png": "Mean faces",
+    "emotions.png": "Emotions",
+    "map.png": "Maps of the faces and of the prompts",
+}
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font-family: sans-serif; max-width: 1640px; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }}
+pre {{ overflow-x: auto; line-height: 1.35 }}
+img {{ max-width: 100%; height: auto }}
+</style>
+<h1>{title}</h1>
+<pre>{text}</pre>
+{pictures}
+</html>
+"""
+
 
 def mean_faces(seen: Survey) -> Figure:
     """The mean face of each of the most frequent labels (or prompts), over that of all samples, in grey."""
@@ -231,29 +253,6 @@ def _each(kind: str, shown: int, hidden: int) -> str:
 def _some(points: Points, what: str, how: str) -> str:
     drawn = len(points.places)
     return f"{drawn:,} of {counted(points.of, what)}{how}" if drawn < points.of else counted(drawn, what)
-
-
-INDEX = "index.html"
-PICTURES = {  # file name → heading
-    "counts.png": "Counts",
-    "mean_faces.png": "Mean faces",
-    "emotions.png": "Emotions",
-    "map.png": "Maps of the faces and of the prompts",
-}
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<title>{title}</title>
-<style>
-body {{ font-family: sans-serif; max-width: 1640px; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }}
-pre {{ overflow-x: auto; line-height: 1.35 }}
-img {{ max-width: 100%; height: auto }}
-</style>
-<h1>{title}</h1>
-<pre>{text}</pre>
-{pictures}
-</html>
-"""
 
 
 def require_matplotlib() -> None:

@@ -26,6 +26,13 @@ from .style import MARKERS, NORMAL, draw_face, fitted, map_axes, name_rows
 ORANGE = COLOURS[1]
 FEW = 30  # epochs: each has a mark of its own
 
+ACROSS = 4  # faces in a row
+HEADLINES = {"centred_cosine": "centred cosine", "recall_at_1": "recall@1"}  # metric → its name
+SHOWN = 20  # prompts of one column
+ROW = 27  # pixels from a row to the next
+CELL = 0.005  # shares below this are left blank
+DARK_CELL = 0.6  # shares above this have white letters
+
 
 def learning_curves(history: Sequence[Epoch]) -> Figure:
     """Loss, validation metrics and learning rate of each epoch; a line marks the epoch that was kept.
@@ -80,9 +87,6 @@ def _line(
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[:].set_color(GREY)
-
-
-ACROSS = 4  # faces in a row
 
 
 def prompt_map(places: PromptMap) -> Figure:
@@ -220,13 +224,6 @@ def _some(drawn: int, of: int, what: str) -> str:
 
 def _are(count: int) -> str:
     return "is" if count == 1 else "are"
-
-
-HEADLINES = {"centred_cosine": "centred cosine", "recall_at_1": "recall@1"}  # metric → its name
-SHOWN = 20  # prompts of one column
-ROW = 27  # pixels from a row to the next
-CELL = 0.005  # shares below this are left blank
-DARK_CELL = 0.6  # shares above this have white letters
 
 
 def scores(evaluation: Evaluation) -> Figure:

@@ -11,6 +11,13 @@ from .media import Media
 
 __all__ = ["SPLITS", "Item", "Listing", "SourceError"]
 
+_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid", "dev", "publictest"),  # PublicTest and PrivateTest: FER2013
+    "test": ("test", "testing", "privatetest"),
+}
+_PART_OF = {name: part for part, names in _NAMES.items() for name in names} | {"": ""}
+
 
 class SourceError(PerceptionClipError, ValueError):
     """A source that cannot be listed at all; the message names it and says what it should look like."""
@@ -36,14 +43,6 @@ class Listing:
     items: list[Item] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (which, why) of what cannot be used
     notes: list[str] = field(default_factory=list)  # what the user should know of how it was understood
-
-
-_NAMES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "val", "valid", "dev", "publictest"),  # PublicTest and PrivateTest: FER2013
-    "test": ("test", "testing", "privatetest"),
-}
-_PART_OF = {name: part for part, names in _NAMES.items() for name in names} | {"": ""}
 
 
 def part_of(name: str) -> str | None:

@@ -18,6 +18,8 @@ PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff",
 VIDEOS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"})
 CHUNK = 1 << 20  # bytes of a file hashed at a time
 
+SIDE = 48  # FER2013's pictures are 48 × 48, grey
+
 
 class Media(Protocol):
     """Something that pictures come out of."""
@@ -146,9 +148,6 @@ def _digest(paths: tuple[Path, ...] | list[Path]) -> bytes:
             while piece := file.read(CHUNK):
                 digest.update(piece)
     return digest.digest()
-
-
-SIDE = 48  # FER2013's pictures are 48 × 48, grey
 
 
 @dataclass(frozen=True)
