@@ -26,7 +26,6 @@ from .dataset.npz import Dataset, content_hash
 from .evaluation.evaluation import Evaluation, evaluate
 from .evaluation.verdict import BEFORE, Verdict, all_metrics, verdict
 from .learning.data import CHUNK, TrainingData, of_dataset, sample
-from .learning.processes import ALONE, Processes
 from .learning.run import Epoch, best_epoch
 from .learning.settings import Settings
 from .learning.split import HELD_OUT, Split, split_rows
@@ -88,7 +87,6 @@ def fit(
     resumable: bool = True,
     resume: bool = False,
     report: bool = True,
-    processes: Processes = ALONE,
     progress: Callable[[Epoch], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Fitted:
@@ -96,8 +94,7 @@ def fit(
 
     Into `out_dir` go `name`.safetensors and .pth, and with `report` metrics.json, report.html with its pictures and,
     where TensorBoard is installed, its curves. While training runs a `resumable` state lies there too. See `train` for
-    `resume`, `progress` and `stop`; a stopped run leaves the best checkpoint so far, which is not judged. Of several
-    processes this is for the first; the others `assist`.
+    `resume`, `progress` and `stop`; a stopped run leaves the best checkpoint so far, which is not judged.
 
     Raises ValueError for a dataset that cannot be trained on, or if training diverges; OSError, before the work, for a
     folder that cannot be written to.
@@ -125,7 +122,6 @@ def fit(
             ExpressionModel.load().template,
             settings,
             init=None if init is None else init.network,
-            processes=processes,
             state=state,
             resume=resume,
             progress=after_epoch,
@@ -174,20 +170,6 @@ def fit(
     if state is not None:
         state.remove()
     return Fitted(checkpoint, path, trained.history, evaluation, judgement, page)
-
-
-def assist(
-    dataset: Dataset,
-    settings: Settings,
-    processes: Processes,
-    *,
-    init: Checkpoint | None = None,
-    stop: Callable[[], bool] | None = None,
-) -> None:
-    """Take part in the training that the first process's `fit` leads."""
-    data, rows = prepared(dataset, settings, init)
-    template = ExpressionModel.load().template
-    train(data, rows, template, settings, init=None if init is None else init.network, processes=processes, stop=stop)
 
 
 def prepared(dataset: Dataset, settings: Settings, init: Checkpoint | None = None) -> tuple[TrainingData, Split]:

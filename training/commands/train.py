@@ -10,8 +10,7 @@ from ...common.words import counted
 from ...projection.checkpoint import load as load_checkpoint
 from ...projection.spaces import SD15, SPACES
 from ..dataset.opening import opened
-from ..fitting import assist, fit
-from ..learning.processes import joined
+from ..fitting import fit
 from .options import add_resume_argument, add_training_arguments, settings_of
 from .terminal import print_result, progress_bar, stop_on_signals
 
@@ -36,11 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     settings = replace(settings_of(options), space=options.space)
     init = None if options.init is None else load_checkpoint(options.init)
-    with stop_on_signals() as stop, joined(settings) as (processes, settings):
+    with stop_on_signals() as stop:
         dataset = opened(options.data, drop_bad_rows=options.drop_bad_rows)
-        if not processes.first:
-            assist(dataset, settings, processes, init=init, stop=stop)
-            return 0
         if len(dataset.bad_rows):
             rows = ", ".join(map(str, dataset.bad_rows.tolist()))
             print(f"dropped {len(dataset.bad_rows)} of {counted(len(dataset), 'row')}, whose numbers are wrong: {rows}")
@@ -51,7 +47,6 @@ def run(options: argparse.Namespace) -> int:
                 settings,
                 init=init,
                 resume=options.resume,
-                processes=processes,
                 progress=show,
                 stop=stop,
             )

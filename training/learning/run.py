@@ -6,10 +6,11 @@ import copy
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from ...projection.network import ProjectionNetwork
 from .cores import share_rows
@@ -17,7 +18,7 @@ from .data import CHUNK, Table, centred_cosine
 
 WEIGHT_DECAY = 0.01
 AVERAGING = 0.99  # how much of the average stays at each step …
-AVERAGED_FROM = 10  # … but less in the first steps, or the start would stay too long
+AVERAGED_FROM = 9  # … but less in the first steps, or the start would stay too long
 COUNTERS = ("done", "steps", "epoch", "best_score", "best_epoch")  # of a run's state
 
 
@@ -43,9 +44,10 @@ class Run:
 
     def __init__(self, network: ProjectionNetwork) -> None:
         self.network = network.train()
-        self.averaged = copy.deepcopy(network).train(False)
+        self.average = AveragedModel(network, avg_fn=_moved)
+        self.average.train(False)
+        self.average.n_averaged.fill_(1)  # the network as it starts
         self.parameters: list[Tensor] = list(network.parameters())
-        self._averages: list[Tensor] = list(self.averaged.parameters())
         device = self.parameters[0].device
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=0.0, weight_decay=WEIGHT_DECAY, fused=device.type in ("cpu", "cuda")
@@ -66,9 +68,7 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
-        with torch.no_grad():
-            kept = min(AVERAGING, (self.done + 1) / (self.done + AVERAGED_FROM))
-            torch._foreach_lerp_(self._averages, self.parameters, 1 - kept)
+        self.average.update_parameters(self.network)
         self.total += loss
         bad = ~loss.isfinite() & (self.first_bad < 0)
         self.first_bad = torch.where(bad, self.steps, self.first_bad)
@@ -93,6 +93,11 @@ class Run:
         return self.history[-1]
 
     @property
+    def averaged(self) -> ProjectionNetwork:
+        """The network with the moving average of the weights."""
+        return cast(ProjectionNetwork, self.average.module)
+
+    @property
     def seconds(self) -> float:
         """How long the run has taken, breaks not counted."""
         return self._seconds_before + time.monotonic() - self._started
@@ -106,7 +111,7 @@ class Run:
         self._saved = time.monotonic()
         return {
             "network": self.network.state_dict(),
-            "averaged": self.averaged.state_dict(),
+            "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
             "history": [asdict(epoch) for epoch in self.history],
@@ -118,7 +123,7 @@ class Run:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
-        self.averaged.load_state_dict(state["averaged"])
+        self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.best = {name: value.to(self.total.device) for name, value in state["best"].items()}
         self.history = [Epoch(**epoch) for epoch in state["history"]]
@@ -132,6 +137,12 @@ class Run:
         """The network as it was at its best, on the CPU."""
         self.averaged.load_state_dict(self.best)
         return self.averaged.cpu()
+
+
+def _moved(average: Tensor, weight: Tensor, steps: Tensor | int) -> Tensor:
+    """The moving average of a weight over `steps` weights before, and this one."""
+    kept = min(AVERAGING, int(steps) / (int(steps) + AVERAGED_FROM))
+    return average.lerp(weight, 1 - kept)
 
 
 def validate(network: ProjectionNetwork, held: Table) -> dict[str, float]:

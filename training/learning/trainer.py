@@ -17,7 +17,6 @@ from ...projection.network import Architecture, ProjectionNetwork
 from ...projection.spaces import parts_of
 from .cores import share_rows
 from .data import CHUNK, Table, TrainingData, make_table, sample
-from .processes import ALONE, Processes
 from .run import Epoch, Run, validate
 from .settings import SIZES, Settings
 from .split import Split
@@ -105,7 +104,6 @@ def train(
     settings: Settings,
     *,
     init: ProjectionNetwork | None = None,
-    processes: Processes = ALONE,
     state: StateFile | None = None,
     resume: bool = False,
     progress: Callable[[Epoch], None] | None = None,
@@ -123,16 +121,15 @@ def train(
     device, batch_size = torch.device(settings.device), settings.batch_for(len(rows.train))
     steps = -(-len(rows.train) // batch_size)  # of an epoch
     last = steps * settings.epochs
-    saved = processes.shared(state.read() if state is not None and resume else None)
+    saved = state.read() if state is not None and resume else None
     network = new_network(data, rows, template, settings, init).to(device)
     if saved is not None:
         network.load_state_dict(saved["network"])  # before the table: its features are made with it
-    processes.agree(list(network.state_dict().values()))
     table = make_table(network, data, rows.train)
     held = make_table(network, data, sample(rows.validation, VALIDATED))
     run = Run(network)
     if saved is None:
-        run.keep_if_best(processes.shared(validate(run.averaged, held)))
+        run.keep_if_best(validate(run.averaged, held))
     else:
         run.load_state_dict(saved)
 
@@ -140,25 +137,25 @@ def train(
     while run.done < last and run.epoch - run.best_epoch < settings.patience:
         epoch, step = divmod(run.done, steps)
         batch = order[step * batch_size : (step + 1) * batch_size]
-        loss = _gradients(run, table, batch, processes)
+        loss = _gradients(run, table, batch)
         nn.utils.clip_grad_norm_(run.parameters, LONGEST_STEP)
         rate = settings.rate_for(batch_size) * _schedule(run.done, last)
         run.step(rate, loss)
         if step == steps - 1:
             _check(run, table, order, batch_size)
-            made = run.end_epoch(processes.shared(validate(run.averaged, held)), rate)
+            made = run.end_epoch(validate(run.averaged, held), rate)
             order = _order(len(table), settings.seed, epoch + 1).to(device)
             if progress is not None:
                 progress(made)
-        asked = processes.any(stop is not None and stop())
-        if state is not None and processes.first and (asked or run.unsaved > SAVE_EVERY):
+        asked = stop is not None and stop()
+        if state is not None and (asked or run.unsaved > SAVE_EVERY):
             state.write(run.state_dict())
         if asked:
             return Trained(run.best_network(), run.history, finished=False)
     return Trained(run.best_network(), run.history, finished=True)
 
 
-def _gradients(run: Run, table: Table, batch: Tensor, processes: Processes) -> Tensor:
+def _gradients(run: Run, table: Table, batch: Tensor) -> Tensor:
     """Leave the gradients of the batch's mean loss in the parameters, and return that loss ()."""
 
     def part(rows: Tensor) -> list[Tensor]:
@@ -167,10 +164,10 @@ def _gradients(run: Run, table: Table, batch: Tensor, processes: Processes) -> T
         loss = losses(predicted, table.targets_of(rows)).sum() / len(batch)
         return [loss.detach(), *torch.autograd.grad(loss, run.parameters)]
 
-    found, *others = share_rows(part, processes.share(batch), batch.device.type)
+    found, *others = share_rows(part, batch, batch.device.type)
     for more in others:
-        torch._foreach_add_(found, more)
-    processes.add(found)
+        for total, term in zip(found, more, strict=True):
+            total += term
     loss, *gradients = found
     for parameter, gradient in zip(run.parameters, gradients, strict=True):
         parameter.grad = gradient
