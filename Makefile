@@ -4,11 +4,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO := $(VENV)/demo-ready
 READY := $(VENV)/ready
 
 .PHONY: demo test lint clean
 
-demo: $(READY)
+demo: $(DEMO)
 	$(BIN)/python -m training demo
 
 # The tests in a real ComfyUI (skipped where there is none) one after the other; all others side by side, each process
@@ -25,10 +26,15 @@ lint: $(READY)
 	mkdir -p $(VENV)/typing && ln -sfn "$(CURDIR)" $(VENV)/typing/perception_clip
 	cd $(VENV)/typing && ../bin/mypy --config-file perception_clip/pyproject.toml -p perception_clip
 
-$(READY): pyproject.toml requirements.txt constraints.txt
+# What the pack itself needs, and matplotlib for the report's pictures.
+$(DEMO): pyproject.toml requirements.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt matplotlib --editable .
+	touch $(DEMO)
+
+$(READY): $(DEMO)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
 	touch $(READY)
 

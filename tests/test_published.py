@@ -32,6 +32,8 @@ NEEDED = {
     "nodes/__init__.py",
     "training/__main__.py",
     "training/prompts/templates.json",
+    "training/photos/astronaut.jpg",
+    "training/photos/grace_hopper.jpg",
     "perception/weights/face_mesh.safetensors",
     "projection/checkpoints/README.md",
     "workflows/face_to_expression.json",

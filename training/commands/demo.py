@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from ...common.errors import InputError, MissingLibraryError
+from ...common.errors import InputError
 from ...common.files import atomic_path
 from ...common.words import counted
 from ...perception.drawing.overlay import draw_batch
@@ -38,6 +37,7 @@ from .terminal import progress_bar
 
 PROMPT = "a portrait photo of a person"
 NEAREST = 3  # prompts named for each face
+PHOTOS = Path(__file__).parents[1] / "photos"
 
 
 @dataclass(frozen=True)
@@ -47,24 +47,8 @@ class Photo:
 
 
 def sample_photos() -> list[Photo]:
-    """scikit-image's photo of Eileen Collins and matplotlib's of Grace Hopper, both in the public domain.
-
-    Raises MissingLibraryError, naming the extra to install, if those libraries are missing.
-    """
-    try:
-        from matplotlib import cbook
-        from skimage import data
-    except ImportError as error:
-        raise MissingLibraryError(
-            f"the demo's own photos need {error.name}: pip install scikit-image matplotlib, or name photos of yours"
-        ) from error
-    from ...perception.pictures import read_picture
-
-    hopper = Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
-    return [
-        Photo("astronaut", torch.from_numpy(data.astronaut())),
-        Photo("grace_hopper", read_picture(hopper)),
-    ]
+    """NASA's portrait of Eileen Collins and the US Navy's of Grace Hopper, both in the public domain."""
+    return [Photo(path.stem, read_picture(path)) for path in sorted(PHOTOS.glob("*.jpg"))]
 
 
 def run_demo(photos: list[Photo], encoder: TokenEncoder, out_dir: Path, samples: int, settings: Settings) -> None:

@@ -52,9 +52,11 @@ def part(text: str) -> float:
 
 
 def device(text: str) -> str:
-    """An argparse type: a device that this machine's torch can use."""
+    """An argparse type: a device that this machine's torch can use; "auto" is a CUDA device, else the CPU."""
     import torch
 
+    if text == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=text)
     except (RuntimeError, AssertionError) as error:
@@ -64,7 +66,12 @@ def device(text: str) -> str:
 
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", type=device, default="cpu", help="cpu, cuda, mps… (default: %(default)s)")
+    parser.add_argument(
+        "--device",
+        type=device,
+        default="auto",
+        help="auto (a CUDA device, else the CPU), cpu, cuda, mps… (default: %(default)s)",
+    )
 
 
 def share(text: str) -> float:

@@ -8,17 +8,18 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from perception_clip.training.cli import main
+from perception_clip.training.commands.demo import PHOTOS
 from perception_clip.training.dataset.npz import load
 
 
-def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str], astronaut: np.ndarray) -> None:
+def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--out_dir", str(tmp_path), "--samples", "150", "--epochs", "2"]) == 0
     printed = capsys.readouterr().out
     assert "astronaut: 1 face, happy" in printed and "grace_hopper is nearest to:" in printed
     assert "random weights" in printed and "lead on ridge" in printed
     assert printed.count(" s\n") >= 4  # each step says how long it took
 
-    with Image.open(tmp_path / "astronaut_overlay.png") as overlay:
+    with Image.open(tmp_path / "astronaut_overlay.png") as overlay, Image.open(PHOTOS / "astronaut.jpg") as astronaut:
         changed = (np.asarray(overlay) != astronaut).any(axis=2).mean()
     assert 0.02 < changed < 0.3
     assert len(load(tmp_path / "training_data.npz")) == 150
