@@ -1,4 +1,4 @@
-"""ComfyUI's side of the pack; imported only when ComfyUI asks for the nodes."""
+"""The pack's ComfyUI nodes; imported only when ComfyUI asks for them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .train_projection import TrainProjection
 
 
 class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host ships no types
-    """Lists the pack's nodes."""
+    """The list of the pack's nodes for ComfyUI."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         host.register_folders()

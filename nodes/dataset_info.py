@@ -1,4 +1,4 @@
-"""What a dataset holds, in words and as faces."""
+"""The Dataset Info node: the contents of a dataset as text, with the mean faces of its labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = 4
 
 
 class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Describes a dataset of Dataset Writer or `python -m training build`."""
+    """Describes a dataset created by Dataset Writer or `python -m training build`."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -26,20 +26,21 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
             display_name="Dataset Info",
             category="Perception CLIP",
             description=(
-                "Shows what a dataset of Dataset Writer holds: counts per label, prompt and group, what it was made "
-                "with, what to look into before training, and the mean face of each label. Changes nothing."
+                "Shows what a dataset from Dataset Writer contains: sample counts per label, prompt and group, the "
+                "models it was created with, what to check before training, and the mean face of each label. Does not "
+                "change the dataset."
             ),
             inputs=[
-                dataset_input("read"),
-                path_input("described"),
+                dataset_input("describe"),
+                path_input("describe"),
             ],
             outputs=[
-                io.Int.Output("samples", display_name="samples", tooltip="How many samples the dataset holds."),
-                io.String.Output("text", display_name="text", tooltip="All that the node says, to read."),
+                io.Int.Output("samples", display_name="samples", tooltip="Number of samples in the dataset."),
+                io.String.Output("text", display_name="text", tooltip="The full description of the dataset."),
                 io.Image.Output(
                     "faces",
                     display_name="faces",
-                    tooltip="The mean face of each label, or of each prompt where there are no labels; of many, the "
+                    tooltip="The mean face of each label, or of each prompt if there are no labels; at most the "
                     f"{FACES} with the most samples. Drawn from landmarks.",
                 ),
             ],
@@ -49,12 +50,12 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
 
     @classmethod
     def validate_inputs(cls, dataset: str) -> bool:
-        """Let `execute` judge the name: its message has the remedy, ComfyUI's "not in list" has not."""
+        """Accept any name: `execute` checks it, and its error has a remedy, unlike ComfyUI's "not in list"."""
         return True
 
     @classmethod
     def fingerprint_inputs(cls, dataset: str | None, **_: Any) -> str:
-        """Run again when the dataset has grown."""
+        """Return a text that changes with the dataset, so that the node then runs again."""
         return host.dataset_state(dataset or "")
 
     @classmethod

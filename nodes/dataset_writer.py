@@ -1,4 +1,4 @@
-"""Perceptions with their prompts, into a growing dataset."""
+"""The Dataset Writer node: adds perceptions and their prompts to a dataset."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ QUOTED = 80  # characters of a prompt in a message
 
 
 class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Appends every perceived face, with its prompt, to a dataset on disk."""
+    """Appends every perceived face and its prompt to a dataset on disk."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -34,77 +34,79 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
             display_name="Dataset Writer",
             category="Perception CLIP",
             description=(
-                "Adds every perceived face, together with a prompt that says what it expresses, to a dataset "
-                "for training a projection. Each sample is kept once, however often the graph is queued, and nothing "
-                "is ever deleted. Shows the newest faces, drawn from their landmarks, and the counts. "
-                "Datasets lie in ComfyUI's user/__perception_clip/datasets/, which is not served over HTTP."
+                "Adds every perceived face, together with a prompt that describes its expression, to a dataset "
+                "for training a projection. Duplicates are ignored, so re-queuing the graph is safe; nothing is ever "
+                "deleted. Shows the newest faces, drawn from their landmarks, and the sample counts. "
+                "Datasets are stored in ComfyUI's user/__perception_clip/datasets/, which is not served over HTTP."
             ),
             inputs=[
                 PERCEPTION.Input(
                     "perception",
-                    tooltip="Faces from Face Perception. All are added, but not those that were filled in for pictures "
-                    "without a face (score 0).",
+                    tooltip="Faces from Face Perception. All are added except those filled in for pictures without a "
+                    "face (score 0).",
                 ),
                 io.Clip.Input(
-                    "clip", tooltip="The CLIP of a Stable Diffusion 1.5 or XL checkpoint. A dataset keeps to one."
+                    "clip",
+                    tooltip="The CLIP of a Stable Diffusion 1.5 or XL checkpoint. A dataset must always use the same "
+                    "CLIP.",
                 ),
                 io.String.Input(
                     "prompt",
                     multiline=True,
                     dynamic_prompts=True,
                     placeholder="a person laughing with an open mouth",
-                    tooltip="What the faces express, in words, as you would prompt for it; one for all, or one per "
-                    "line as chosen in prompts. Up to 75 tokens of each count.",
+                    tooltip="What the faces express, worded as you would prompt for it; one prompt for all faces, or "
+                    "one per line, as set in prompts. Only the first 75 tokens of each prompt count.",
                 ),
                 io.String.Input(
                     "dataset",
                     default="my_faces",
-                    tooltip="The dataset's name, up to 60 letters, digits, spaces, dots, dashes and underscores; "
-                    "it is made when it does not exist yet.",
+                    tooltip="Name of the dataset, up to 60 letters, digits, spaces, dots, dashes and underscores. "
+                    "The dataset is created if it does not exist.",
                 ),
                 io.String.Input(
                     "group",
                     default="",
                     optional=True,
-                    tooltip="The person or clip that the faces are from; may be empty. Training judges itself on "
-                    "groups that it has not seen.",
+                    tooltip="Optional: the person or clip the faces are from. Training is evaluated on groups it has "
+                    "not seen.",
                 ),
                 io.Combo.Input(
                     "prompts",
                     options=list(PROMPTS),
                     default=ONE,
                     optional=True,
-                    tooltip="How prompt is read. one for all faces: the whole text. one line per face: a line for each "
-                    "face, picture by picture, in the order of Face Perception. one line per picture: a line for each "
-                    "picture of a batch, with or without a face. Empty lines do not count.",
+                    tooltip="How prompt is read. one for all faces: the whole text is one prompt. one line per face: "
+                    "one line for each face, picture by picture, in the order of Face Perception. one line per "
+                    "picture: one line for each picture of a batch, with or without a face. Empty lines are ignored.",
                 ),
                 io.String.Input(
                     "label",
                     default="",
                     optional=True,
-                    tooltip="What the faces show in a word, such as happy; may be empty. Kept for counting, not "
-                    "trained on.",
+                    tooltip="Optional: one word for what the faces show, such as happy. Used for statistics, not for "
+                    "training.",
                 ),
                 io.Combo.Input(
                     "split",
                     options=[NO_SPLIT, *SPLITS],
                     default=NO_SPLIT,
                     optional=True,
-                    tooltip="Which part of the data the faces are for. none: training chooses.",
+                    tooltip="Which part of the data the faces belong to. none: training decides.",
                 ),
                 io.String.Input(
                     "source",
                     default="",
                     optional=True,
-                    tooltip="A note on where the picture is from, for yourself; may be empty.",
+                    tooltip="Optional: a note for yourself on where the picture is from.",
                 ),
             ],
             outputs=[
-                io.Int.Output("samples", display_name="samples", tooltip="How many samples the dataset holds."),
+                io.Int.Output("samples", display_name="samples", tooltip="Number of samples in the dataset."),
                 io.String.Output(
                     "path",
                     display_name="path",
-                    tooltip="The dataset's file: link it to path of Dataset Info or Train Projection.",
+                    tooltip="Path of the dataset's file; connect it to path of Dataset Info or Train Projection.",
                 ),
             ],
             is_output_node=True,
@@ -113,7 +115,7 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
 
     @classmethod
     def fingerprint_inputs(cls, **_: Any) -> float:
-        """Never equal to itself, so every queued run writes; the dataset keeps each sample once anyway."""
+        """Return a value that never equals itself, so that every queued run writes; duplicates are ignored."""
         return float("nan")
 
     @classmethod
@@ -166,13 +168,13 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
 
 
 def prompt_of_each(prompt: str, prompts: str, perception: Perceptions) -> list[str]:
-    """The prompt of each face, read as `prompts`, one of `PROMPTS`, says.
+    """Return the prompt of each face; `prompts`, one of `PROMPTS`, determines how `prompt` is read.
 
-    Raises ValueError for an empty prompt, or as many lines as there are not faces or pictures.
+    Raises ValueError if the prompt is empty, or if it does not have one line for each face or picture.
     """
     lines = [line.strip() for line in prompt.splitlines() if line.strip()]
     if not lines:
-        raise InputError("The prompt is empty: say what the face expresses, for example 'a sad old man'.")
+        raise InputError("The prompt is empty: describe what the face expresses, for example 'a sad old man'.")
     faces = len(perception)
     if prompts == ONE or not faces:
         return [prompt.strip()] * faces
@@ -180,37 +182,37 @@ def prompt_of_each(prompt: str, prompts: str, perception: Perceptions) -> list[s
     if len(lines) != number:
         filled = int((perception.scores <= 0).sum()) if prompts == PER_FACE else 0
         raise InputError(
-            f"prompt has {count(len(lines), 'line')}, and perception {count(number, what)}"
-            f"{f', {filled} of them filled in' if filled else ''}: write one line for each {what}, in their order "
-            f"(empty lines do not count), or set prompts to {ONE!r}"
+            f"prompt has {count(len(lines), 'line')}, but perception has {count(number, what)}"
+            f"{f', {filled} of them filled in' if filled else ''}: write one line for each {what}, in the same order "
+            f"(empty lines are ignored), or set prompts to {ONE!r}"
         )
     return lines if prompts == PER_FACE else [lines[frame] for frame in perception.frames.tolist()]
 
 
 def bind(store: Store, encoder: clips.ClipEncoder, perception: Perceptions) -> None:
-    """`Store.bind`; its message also says where on the graph to change what does not fit."""
+    """Call `Store.bind`; extend its error with where in the graph to fix the mismatch."""
     try:
         store.bind(
             encoder.identity, encoder.fingerprint, perception.landmarker, perception.emotion_model, encoder.space
         )
     except StoreError as error:
         raise StoreError(
-            f"{error}. In the graph: change dataset on this node, link the CLIP that it was made with, or set "
-            "landmarker, detector and emotion_model of Face Perception as they were"
+            f"{error}. In the graph, change dataset on this node, connect the CLIP the dataset was created with, or "
+            "set landmarker, detector and emotion_model of Face Perception back to their earlier values"
         ) from error
 
 
 def nothing_added(perception: Perceptions, faces: Perceptions) -> Iterable[str]:
-    """A line if no face was perceived, or if some were left out."""
+    """Yield a line if no face was perceived, or if some were skipped."""
     filled = len(perception) - len(faces)
     if not len(perception):
-        yield "no face was perceived, nothing was added"
+        yield "no face was perceived, so nothing was added"
     elif filled:
-        yield f"{count(filled, 'filled-in face')} left out: only faces that were seen are training data"
+        yield f"{count(filled, 'filled-in face')} skipped: only detected faces are used for training"
 
 
 def frequent_prompts(found: Glance) -> Iterable[str]:
-    """A line for each of the most frequent prompts."""
+    """Yield a line for each of the most frequent prompts."""
     for text, number in found.frequent:
         yield f"{number} × {quoted(text)}"
     more = found.prompts - len(found.frequent)
@@ -219,14 +221,14 @@ def frequent_prompts(found: Glance) -> Iterable[str]:
 
 
 def too_long(texts: Sequence[str], encoder: clips.ClipEncoder) -> Iterable[str]:
-    """A line if some of the prompts are longer than what counts of them."""
+    """Yield a line if some prompts are too long to be used in full."""
     cut = [text for text in dict.fromkeys(texts) if encoder.is_cut(text)]
     if cut:
         others = f" (and {len(cut) - 1} more)" if len(cut) > 1 else ""
-        yield f"longer than {clips.TOKENS} tokens, and what is beyond them is lost: {quoted(cut[0])}{others}"
+        yield f"only the first {clips.TOKENS} tokens of a prompt are used; this one is longer: {quoted(cut[0])}{others}"
 
 
 def quoted(text: str) -> str:
-    """A prompt as one line that is not too long."""
+    """Return a prompt as one line of at most `QUOTED` characters."""
     line = " ".join(text.split())
     return line if len(line) <= QUOTED else f"{line[: QUOTED - 1]}…"

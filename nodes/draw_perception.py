@@ -1,4 +1,4 @@
-"""Perceptions drawn onto their pictures."""
+"""The Draw Perception node: draws perceptions onto their pictures or their video."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .support.schema import PERCEPTION, aliases
 
 
 class DrawPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Draws faces onto the pictures or the video that they were found in."""
+    """Draws faces onto the pictures or the video they were detected in."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -31,7 +31,7 @@ class DrawPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
             display_name="Draw Perception",
             category="Perception CLIP",
             description=(
-                "Draws faces onto the pictures or the video that they were found in: landmarks, a frame and a bar for "
+                "Draws faces onto the pictures or the video they were detected in: landmarks, a box and a bar for "
                 "each emotion. Connect either image or video, and use the output of the same name."
             ),
             inputs=[
@@ -39,35 +39,38 @@ class DrawPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                     "perception", tooltip="The faces to draw, from Face Perception or Face Perception Video."
                 ),
                 io.Image.Input(
-                    "image", optional=True, tooltip="The pictures that the faces were found in. Leave video unlinked."
+                    "image",
+                    optional=True,
+                    tooltip="The pictures the faces were detected in. Leave video unconnected.",
                 ),
                 io.Video.Input(
-                    "video", optional=True, tooltip="The video that the faces were found in. Leave image unlinked."
+                    "video", optional=True, tooltip="The video the faces were detected in. Leave image unconnected."
                 ),
                 io.Boolean.Input(
                     "tracks",
                     default=True,
                     optional=True,
-                    tooltip="Write each face's track number at its frame. A face keeps its number from picture to "
+                    tooltip="Write each face's track number next to its box. A face keeps its number from picture to "
                     "picture.",
                 ),
                 io.Boolean.Input(
                     "dense_mesh",
                     default=False,
                     optional=True,
-                    tooltip="Draw all edges of the face mesh, not only the features.",
+                    tooltip="Draw all edges of the face mesh, not just the outlines of the features.",
                 ),
             ],
             outputs=[
                 io.Image.Output(
                     "drawn_image",
                     display_name="image",
-                    tooltip="The pictures with their faces drawn on. Only with image linked.",
+                    tooltip="The pictures with the faces drawn on them. Only available when image is connected.",
                 ),
                 io.Video.Output(
                     "drawn_video",
                     display_name="video",
-                    tooltip="The video with its faces drawn on, without sound. Only with video linked.",
+                    tooltip="The video with the faces drawn on it, without sound. Only available when video is "
+                    "connected.",
                 ),
             ],
             **aliases("overlay", "face overlay", "draw landmarks", "draw face mesh", "visualize faces", "annotate"),
@@ -84,9 +87,9 @@ class DrawPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
     ) -> io.NodeOutput:
         check_perceptions(perception)
         if image is not None and video is not None:
-            raise ValueError("image and video are both linked. Unlink one of them")
+            raise ValueError("image and video are both connected. Disconnect one of them")
         if image is None and video is None:
-            raise ValueError("neither image nor video is linked. Link the one that perception was made from")
+            raise ValueError("neither image nor video is connected. Connect the one the faces were detected in")
         overlay = Overlay(mesh=dense_mesh, tracks=tracks)
         progress = host.progress(perception.frame_count)
         if image is not None:
@@ -97,7 +100,7 @@ class DrawPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
 
 
 def drawn_image(image: Tensor, perceptions: Perceptions, overlay: Overlay, progress: Callable[[int], None]) -> Tensor:
-    """Pictures (B, H, W, C) with their faces drawn on them, as ComfyUI's IMAGE (B, H, W, 3) in 0…1."""
+    """Return pictures (B, H, W, C) with their faces drawn on them, as ComfyUI's IMAGE (B, H, W, 3) in 0…1."""
     drawn = torch.empty(*image.shape[:3], 3)
     for frame in draw_frames(VideoInMemory(image, BATCH_RATE), perceptions, overlay, progress):
         drawn[frame.number] = frame.picture / 255
@@ -107,10 +110,10 @@ def drawn_image(image: Tensor, perceptions: Perceptions, overlay: Overlay, progr
 def drawn_video(
     video: Video | VideoInMemory, perceptions: Perceptions, overlay: Overlay, progress: Callable[[int], None]
 ) -> TemporaryPath:
-    """The file of the video with its faces drawn on, which lasts as long as its path is referred to.
+    """Write the video with its faces drawn on it to a file, which exists as long as the returned path is referenced.
 
-    A file, so that length costs no memory. It shows people's faces: it lies with the pack's other private data, which
-    ComfyUI does not serve, and not in the system's folder for temporary files, which often is memory itself.
+    A file costs no memory, however long the video is. It shows people's faces, so it is stored with the pack's other
+    private data, which ComfyUI does not serve, and not in the system's temporary folder, which is often in memory.
     """
     path = temporary_file(host.videos_folder(), ".mp4")
     try:

@@ -1,4 +1,4 @@
-"""Perceptions with another expression."""
+"""The Edit Perception node: changes the expression of faces."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .support import host
 from .support.checks import check_perceptions
 from .support.schema import PERCEPTION, aliases, count, strongest
 
-NEUTRAL_TOOLTIP = "Toward a neutral face, −2 to 2: 1 takes every emotion away that is read from the face."
+NEUTRAL_TOOLTIP = "Toward neutral, −2 to 2; 1 removes all detected expression."
 
 
 class EditPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Moves faces along the expression model, and toward other faces."""
+    """Moves faces along the expression model and toward other faces."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -23,11 +23,12 @@ class EditPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
             display_name="Edit Perception",
             category="Perception CLIP",
             description=(
-                "Changes what faces express: seven sliders move the landmarks, and the emotions with them. Person, "
-                "pose and place stay. It can also mix the faces with those of another perception."
+                "Changes the expression of faces: seven sliders move the landmarks, and the emotions change with "
+                "them. The person, pose and position stay the same. It can also mix the faces with those of another "
+                "perception."
             ),
             inputs=[
-                PERCEPTION.Input("perception", tooltip="Faces from Face Perception; all of them are changed alike."),
+                PERCEPTION.Input("perception", tooltip="Faces from Face Perception; all are changed in the same way."),
                 *map(slider, EMOTIONS),
                 io.Float.Input(
                     "strength",
@@ -35,13 +36,13 @@ class EditPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                     min=-2.0,
                     max=2.0,
                     step=0.05,
-                    tooltip="Multiplies all sliders, −2 to 2, without unit. With 0 they change nothing.",
+                    tooltip="Multiplier for all sliders, −2 to 2, unitless. At 0 the sliders change nothing.",
                 ),
                 PERCEPTION.Input(
                     "mix_with",
                     optional=True,
-                    tooltip="Faces to mix in before the sliders act: a single one, which then serves all, or as many "
-                    "as in perception, paired in their order.",
+                    tooltip="Faces to mix in before the sliders are applied: one face (applied to all) or exactly as "
+                    "many as in perception, matched in order.",
                 ),
                 io.Float.Input(
                     "mix",
@@ -50,11 +51,11 @@ class EditPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                     max=1.0,
                     step=0.01,
                     optional=True,
-                    tooltip="The share of mix_with, 0 to 1: 0 leaves the faces as they are, 1 gives the shape and the "
-                    "emotions of the others, in the pose and place of the first. Without mix_with it does nothing.",
+                    tooltip="Share of mix_with, 0 to 1: 0 leaves the faces unchanged, 1 uses the shape and emotions of "
+                    "the faces in mix_with, in the original pose and position. Has no effect without mix_with.",
                 ),
             ],
-            outputs=[PERCEPTION.Output("edited", display_name="perception", tooltip="The same faces, changed.")],
+            outputs=[PERCEPTION.Output("edited", display_name="perception", tooltip="The edited faces.")],
             **aliases("expression editor", "smile", "emotion slider", "blend faces"),
         )
 
@@ -75,15 +76,15 @@ class EditPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
             if len(mix_with):
                 edited = edit.mix(edited, mix_with, mix, model)
             else:
-                lines.append("no face in mix_with: nothing was mixed")
+                lines.append("no face in mix_with, so nothing was mixed")
         edited = edit.edit(edited, sliders, strength, model)
         if len(edited):
-            lines[0] += f"; the first was {strongest(perception)} and is {strongest(edited)}"
+            lines[0] += f"; the first was {strongest(perception)} and is now {strongest(edited)}"
         return io.NodeOutput(edited, ui=host.note("\n".join(lines)))
 
 
 def slider(emotion: str) -> io.Float.Input:
-    """The widget of one emotion."""
+    """Return the slider of one emotion."""
     return io.Float.Input(
         emotion,
         default=0.0,
@@ -93,6 +94,6 @@ def slider(emotion: str) -> io.Float.Input:
         display_mode=io.NumberDisplay.slider,
         tooltip=NEUTRAL_TOOLTIP
         if emotion == "neutral"
-        else f"Toward {emotion}, −2 to 2: 0 leaves it, 1 is the average expression, more exaggerates, less than 0 "
-        "takes it away.",
+        else f"Toward {emotion}, −2 to 2: 0 leaves the face unchanged, 1 adds the average expression, higher values "
+        "exaggerate it, negative values reduce it.",
     )

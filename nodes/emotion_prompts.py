@@ -1,4 +1,4 @@
-"""Perceptions to CONDITIONING without training: a prompt for each emotion, mixed as the face shows them."""
+"""The Emotion Prompts node: perceptions to CONDITIONING without training, by blending a prompt for each emotion."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LISTED = 20  # faces or pictures in the text
 
 
 class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Encodes a prompt for each emotion and mixes the conditionings by a face's probabilities."""
+    """Encodes a prompt for each emotion and blends the conditionings by a face's probabilities."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -41,23 +41,24 @@ class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
             display_name="Emotion Prompts",
             category="Perception CLIP",
             description=(
-                "Lets a face's emotions steer the picture without a trained checkpoint, with any model: Stable "
-                "Diffusion 1.5, XL and 3, Flux and others. Seven prompts, one for each emotion, are mixed in the "
-                "shares in which the face shows them."
+                "Lets a face's emotions steer the image without a trained checkpoint, with any model: Stable "
+                "Diffusion 1.5, XL and 3, Flux and others. Blends seven prompts, one for each emotion, weighted by the "
+                "emotion probabilities."
             ),
             inputs=[
                 PERCEPTION.Input("perception", tooltip="Faces from Face Perception."),
-                io.Clip.Input("clip", tooltip="The CLIP, or other text encoder, of the model that samples."),
+                io.Clip.Input("clip", tooltip="The CLIP or other text encoder of the model that you sample with."),
                 io.String.Input(
                     "base_prompt",
                     default=BASE,
                     multiline=True,
                     dynamic_prompts=False,  # which would take the placeholder's braces away
-                    tooltip=f"The prompt around the emotion. {PLACEHOLDER} stands for an emotion's words below; "
-                    "without it they follow after a comma. Best at the end: what comes before is then the same in all.",
+                    tooltip=f"The prompt around the emotion. {PLACEHOLDER} is replaced with an emotion's words from "
+                    "below; without it, they are appended after a comma. Put it last, so that everything before it is "
+                    "the same in all seven prompts.",
                 ),
                 *(
-                    io.String.Input(emotion, default=words, tooltip=f"The words that say {emotion} in the prompt.")
+                    io.String.Input(emotion, default=words, tooltip=f"The words for {emotion} in the prompt.")
                     for emotion, words in WORDS.items()
                 ),
                 io.Float.Input(
@@ -66,16 +67,16 @@ class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                     min=TEMPERATURES[0],
                     max=TEMPERATURES[1],
                     step=0.05,
-                    tooltip="How evenly the emotions mix, 0.05 to 5, without unit: 1 as probable as they are, less "
-                    "sharpens toward the strongest one, more evens out.",
+                    tooltip="How evenly the emotions are blended, 0.05 to 5, unitless: 1 uses the probabilities as "
+                    "they are, lower values favor the strongest emotion, higher values even them out.",
                 ),
                 io.Int.Input(
                     "top_k",
                     default=len(EMOTIONS),
                     min=1,
                     max=len(EMOTIONS),
-                    tooltip="How many of the seven emotions mix, 1 to 7: the most probable. 7 changes smoothly from "
-                    "picture to picture; with less, an emotion comes or goes at once.",
+                    tooltip="How many of the seven emotions to blend, 1 to 7, the most probable first. 7 changes "
+                    "smoothly from picture to picture; with fewer, emotions appear and disappear abruptly.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -83,21 +84,22 @@ class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                     min=-2.0,
                     max=3.0,
                     step=0.05,
-                    tooltip="How far to go from the neutral prompt, −2 to 3, without unit: 0 is neutral, 1 the mix; "
-                    "more exaggerates, less than 0 turns the expression away.",
+                    tooltip="How far to move from the neutral prompt, −2 to 3, unitless: 0 is neutral, 1 is the "
+                    "blend, higher values exaggerate the expression, negative values push away from it.",
                 ),
                 io.Combo.Input(
                     "faces",
                     options=list(FACES),
                     default=FACES[0],
-                    tooltip="Of several faces. first: the first face of the first picture that has one. mean: the "
-                    "average of all. each: all act at once, as with Conditioning (Combine). per frame: a row for every "
-                    "picture, its first face's, for a batch of as many latents; one without a face is neutral.",
+                    tooltip="Which faces to use when there are several. first: the first face of the first picture "
+                    "that has one. mean: the average of all. each: all act together, as with Conditioning (Combine). "
+                    "per frame: one row for each picture, from its first face, for a latent batch of the same length; "
+                    "a picture without a face is neutral.",
                 ),
             ],
             outputs=[
-                io.Conditioning.Output("mixed", display_name="conditioning", tooltip="The prompts, mixed."),
-                io.String.Output("text", display_name="text", tooltip="The shares of the emotions, and all prompts."),
+                io.Conditioning.Output("mixed", display_name="conditioning", tooltip="The blended prompts."),
+                io.String.Output("text", display_name="text", tooltip="The weights of the emotions and all prompts."),
             ],
             **aliases("expression without training", "emotion to prompt", "blend prompts"),
         )
@@ -128,26 +130,26 @@ class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
 
 
 def prompt(base: str, words: str) -> str:
-    """The base prompt with an emotion's words in it."""
+    """Return the base prompt with an emotion's words in it."""
     if PLACEHOLDER in base:
         return base.replace(PLACEHOLDER, words)
     return ", ".join(part for part in (base.strip().rstrip(","), words.strip()) if part)
 
 
 def shares(probabilities: Tensor, seen: Tensor, temperature: float, top_k: int) -> Tensor:
-    """Weights (R, 7) of the emotions; where no face is seen, neutral alone."""
+    """Return the weights (R, 7) of the emotions; where no face was seen, only neutral has a weight."""
     neutral = torch.zeros(len(EMOTIONS))
     neutral[NEUTRAL] = 1
     return weights(probabilities, temperature, top_k).where(seen[:, None], neutral)
 
 
 def summary(parts: list[tuple[Tensor, Tensor]], found: int, faces: str, strength: float) -> str:
-    """What is mixed, a line for each face or picture."""
+    """Describe the blend, with a line for each face or picture."""
     if not found:
-        return "no face: the neutral prompt"
+        return "no face: using the neutral prompt"
     rows = [row for part, _ in parts for row in part]
     seen = [one for _, part in parts for one in part.tolist()]
-    lines = [mixture(row) if one else "no face: the neutral prompt" for row, one in zip(rows, seen, strict=True)]
+    lines = [mixture(row) if one else "no face: using the neutral prompt" for row, one in zip(rows, seen, strict=True)]
     if faces in ("each", "per frame"):
         what = "face" if faces == "each" else "picture"
         lines = [f"{what} {index}: {line}" for index, line in enumerate(lines)]
@@ -158,7 +160,7 @@ def summary(parts: list[tuple[Tensor, Tensor]], found: int, faces: str, strength
 
 
 def mixture(row: Tensor) -> str:
-    """`happy 82%, surprise 11%, neutral 7%`, the strongest first, without those that round to nothing."""
+    """Return a line such as `happy 82%, surprise 11%, neutral 7%`, strongest first, without those that round to 0."""
     values, order = row.sort(descending=True)
     named = zip(order.tolist(), values.tolist(), strict=True)
     return ", ".join(f"{EMOTIONS[index]} {value:.0%}" for index, value in named if value >= 0.005)

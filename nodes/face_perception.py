@@ -1,4 +1,4 @@
-"""Pictures to perceptions."""
+"""The Face Perception node: pictures to perceptions."""
 
 from __future__ import annotations
 
@@ -31,30 +31,31 @@ BATCH_RATE = 24.0  # pictures per second of a batch, which does not say its own
 
 
 def perceiving_inputs(detector: str) -> list[Any]:
-    """The widgets that say how faces are found; `perceiver` takes their values. All may be left out of a prompt.
+    """Return the widgets that control how faces are found; `perceiver` accepts their values. All are optional.
 
-    `detector` is the one that is used if not told otherwise.
+    `detector` is the default of the widget `detector`.
     """
     inputs = [
         io.Combo.Input(
             "detector",
             options=list(DETECTORS),
             default=detector,
-            tooltip="near: faces of a tenth of the picture and more, fast. far: smaller ones too. thorough: crowds, "
-            "faces from about 24 pixels on, and heads in any position; takes many times as long.",
+            tooltip="near: fast; faces at least a tenth of the picture's size. far: also smaller faces; takes about "
+            "twice as long as near in batches. thorough: crowds, faces down to about 24 px, any head orientation; much "
+            "slower.",
         ),
         io.Int.Input(
             "max_faces",
             default=10,
             min=1,
             max=100,
-            tooltip="At most this many faces per picture, 1 to 100: the first in the order below.",
+            tooltip="Maximum number of faces per picture, 1 to 100: the first ones in the order below.",
         ),
         io.Combo.Input(
             "order",
             options=list(ORDERS),
             default=ORDERS[0],
-            tooltip="Which of a picture's faces come first, and so stay if there are more than max_faces.",
+            tooltip="Order of the faces in a picture. If there are more than max_faces, the first ones are kept.",
         ),
         io.Float.Input(
             "min_confidence",
@@ -62,16 +63,16 @@ def perceiving_inputs(detector: str) -> list[Any]:
             min=0.05,
             max=1.0,
             step=0.05,
-            tooltip="Faces that the detector is less sure of are dropped, 0.05 to 1. Lower finds more "
-            "faces, and more that are none.",
+            tooltip="Faces scored below this are discarded, 0.05 to 1. Lower values find more faces but also more "
+            "false positives.",
         ),
         io.Combo.Input(
             "missing",
             options=list(MISSING),
             default="skip",
-            tooltip="A picture without a face. skip: it adds no perception, and the node says so. previous: the faces "
-            "of the picture before. interpolate: in between those before and after. neutral: a neutral face in "
-            "the middle. error: the run stops.",
+            tooltip="What to do when a picture has no face. skip: output nothing for it, and report it. previous: "
+            "reuse the previous picture's faces. interpolate: interpolate between the faces before and after it. "
+            "neutral: insert a neutral face in the middle of the picture. error: stop the run.",
         ),
         advanced(
             io.Int.Input(
@@ -79,7 +80,8 @@ def perceiving_inputs(detector: str) -> list[Any]:
                 default=ALL_FACES,
                 min=ALL_FACES,
                 max=99,
-                tooltip="Only this face of each picture, counted from 0 in the order above, up to max_faces; −1: all.",
+                tooltip="Use only this face of each picture, counted from 0 in the order above, within max_faces; −1 "
+                "uses all.",
             )
         ),
         advanced(
@@ -89,9 +91,8 @@ def perceiving_inputs(detector: str) -> list[Any]:
                 min=0.0,
                 max=1.0,
                 step=0.05,
-                tooltip="Steadies landmarks and emotions from picture to picture of a sequence, 0 (off) to 1 (most), "
-                "with little lag behind movements: the One-Euro filter. A batch counts as 24 pictures a second, a "
-                "video by its own times.",
+                tooltip="Temporal smoothing of landmarks and emotions (One-Euro filter), 0 (off) to 1 (strongest), "
+                "with little lag behind movements. Batches are treated as 24 fps; videos use their own frame times.",
             )
         ),
         advanced(
@@ -99,8 +100,8 @@ def perceiving_inputs(detector: str) -> list[Any]:
                 "landmarker",
                 options=list(LANDMARKERS),
                 default=LANDMARKERS[0],
-                tooltip="What finds the faces. bundled: part of the pack. mediapipe: Google's Face Landmarker; needs "
-                "the mediapipe wheel, and face_landmarker.task in models/mediapipe/; has no choice of detector.",
+                tooltip="What finds the faces. bundled: included in the pack. mediapipe: Google's Face Landmarker; "
+                "requires the mediapipe package and face_landmarker.task in models/mediapipe/, and ignores detector.",
             )
         ),
         advanced(
@@ -108,15 +109,14 @@ def perceiving_inputs(detector: str) -> list[Any]:
                 "emotion_model",
                 options=host.emotion_models(),
                 default=BUNDLED,
-                tooltip="What judges the emotions. bundled: by the shape of the face alone. A folder in "
-                "models/emotion/ or a Hugging Face model: an image classifier of the seven emotions; the latter is "
-                "downloaded when first used.",
+                tooltip="Emotion model. bundled: uses face shape only. Or an image classifier of the seven emotions: a "
+                "folder in models/emotion/ or a Hugging Face model (downloaded on first use).",
             )
         ),
         PERCEPTION.Input(
             "neutral",
-            tooltip="The person's own neutral face, from another Face Perception: emotions are then read relative to "
-            "it (bundled emotion model). Its first face counts.",
+            tooltip="The same person's neutral face from another Face Perception node; emotions are then measured "
+            "relative to it (bundled emotion model only). Only its first face is used.",
         ),
     ]
     for one in inputs:
@@ -125,14 +125,15 @@ def perceiving_inputs(detector: str) -> list[Any]:
 
 
 def perceiving_outputs() -> list[Any]:
+    """Return the outputs that all nodes that find faces have."""
     return [
-        PERCEPTION.Output("perception", display_name="perception", tooltip="All faces, by picture, in order."),
-        io.Int.Output("face_count", display_name="face_count", tooltip="How many faces there are in all pictures."),
+        PERCEPTION.Output("perception", display_name="perception", tooltip="All faces, picture by picture, in order."),
+        io.Int.Output("face_count", display_name="face_count", tooltip="Total number of faces in all pictures."),
     ]
 
 
 class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Finds the faces of a batch of pictures, with their landmarks and emotions."""
+    """Finds the faces in a batch of pictures, with their landmarks and emotions."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -141,17 +142,19 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
             display_name="Face Perception (1441D)",
             category="Perception CLIP",
             description=(
-                "Finds the faces in the pictures and turns each into a perception of 1441 numbers: 478 "
-                "landmarks (x, y, z) and the probabilities of 7 emotions. Nothing has to be downloaded."
+                "Finds the faces in pictures and turns each into a perception of 1441 numbers: 478 "
+                "landmarks (x, y, z) and the probabilities of 7 emotions. No download is needed."
             ),
             inputs=[
-                io.Image.Input("image", tooltip="One picture or a batch, of any size; a batch counts as a sequence."),
+                io.Image.Input(
+                    "image", tooltip="One picture or a batch, of any size; a batch is treated as a sequence."
+                ),
                 *perceiving_inputs(FOR_PICTURES),
                 FACE_LANDMARKS.Input(
                     "face_landmarks",
                     optional=True,
-                    tooltip="Faces that ComfyUI's own MediaPipe Face Landmarker has found in the same pictures; the "
-                    "landmarker, detector and min_confidence above are then not used.",
+                    tooltip="Faces that ComfyUI's own MediaPipe Face Landmarker found in the same pictures; "
+                    "landmarker, detector and min_confidence are then ignored.",
                 ),
             ],
             outputs=perceiving_outputs(),
@@ -161,7 +164,7 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
 
     @classmethod
     def validate_inputs(cls, emotion_model: str = BUNDLED) -> bool:
-        """Let `execute` judge the emotion model: any Hugging Face id may be given."""
+        """Accept any emotion model: `execute` checks it, and any Hugging Face id is allowed."""
         return True
 
     @classmethod
@@ -200,7 +203,7 @@ def perceiver(
     neutral: Perceptions | None = None,
     given: Landmarker | None = None,
 ) -> PerceptionPipeline:
-    """The pipeline that the widgets of `perceiving_inputs` ask for; a `given` landmarker goes before theirs."""
+    """Return the pipeline that the widgets of `perceiving_inputs` describe; a `given` landmarker overrides theirs."""
     check_choice("detector", detector, DETECTORS)
     check_choice("order", order, ORDERS)
     check_choice("landmarker", landmarker, LANDMARKERS)
@@ -215,30 +218,30 @@ def perceiver(
 
 
 def relative(perceptions: Perceptions, neutral: Perceptions | None) -> Perceptions:
-    """The faces, their origins changed by that of a `neutral` face that their emotions were read relative to."""
+    """Return the faces; their origins record the `neutral` face, if any, that their emotions are relative to."""
     if neutral is None or not len(perceptions):
         return perceptions
     return replace(perceptions, origins=derived("relative", perceptions.origins, neutral.origins[:1]))
 
 
 def given_landmarks(data: Any, pictures: int) -> ComfyLandmarks:
-    """ComfyUI's own face landmarks of that many pictures. Raises ValueError for anything else."""
+    """Return ComfyUI's own face landmarks of that number of pictures; raise ValueError for anything else."""
     landmarks = ComfyLandmarks(data)
     if len(landmarks) != pictures:
         raise ValueError(
-            f"face_landmarks are for {count(len(landmarks), 'picture')}, and image holds {pictures}; {SAME_PICTURES}"
+            f"face_landmarks are for {count(len(landmarks), 'picture')}, but image has {pictures}; {SAME_PICTURES}"
         )
     return landmarks
 
 
 def preview(frames: Iterable[Frame], perceptions: Perceptions, *, tracks: bool) -> dict[str, Any]:
-    """Some of the pictures that the faces were found in, with them drawn on, as a node's `ui` entry."""
+    """Return the pictures with the faces that were detected in them drawn on, as a node's `ui` entry."""
     faces, overlay = FacesOfFrames(perceptions), Overlay(tracks=tracks)
     return host.preview([overlay.draw(frame.picture, faces[frame.number]) / 255 for frame in frames])
 
 
 def summary(perceptions: Perceptions, missing: str) -> str:
-    """What was found, in some lines: how many faces, what the first shows, and what became of pictures without one."""
+    """Summarize the faces in a few lines: their number, the first one's emotion, and the pictures without a face."""
     found = perceptions.select((perceptions.scores > 0).nonzero()[:, 0].tolist())  # not those filled in
     lines = [f"{count(len(found), 'face')} in {count(found.frame_count, 'picture')}"]
     if len(found):
@@ -246,7 +249,7 @@ def summary(perceptions: Perceptions, missing: str) -> str:
     empty = found.empty_frames
     if empty and found.frame_count > 1:
         shown = ", ".join(map(str, empty[:10])) + (", …" if len(empty) > 10 else "")
-        lines.append(f"no face in {count(len(empty), 'picture')}, counted from 0: {shown}")
+        lines.append(f"no face in {count(len(empty), 'picture')} (counted from 0): {shown}")
     if empty and missing != "skip":
-        lines.append(f"filled in: {missing}" if len(perceptions) else "no face anywhere to fill in from")
+        lines.append(f"filled in: {missing}" if len(perceptions) else "there is no face to fill in from")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Videos to perceptions."""
+"""The Face Perception Video node: videos to perceptions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .support.schema import aliases
 
 
 class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Finds the faces of a video, frame by frame; the video never lies in memory as a whole."""
+    """Finds the faces in a video frame by frame, without ever loading the whole video into memory."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -27,18 +27,22 @@ class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships
             display_name="Face Perception Video",
             category="Perception CLIP",
             description=(
-                "Finds the faces in every frame of a video, follows each from frame to frame, and turns each into a "
-                "perception of 1441 numbers. Frames are read one after the other and not kept: a long video takes "
-                "no more memory than a short one, apart from its perceptions (6 KB per face and frame)."
+                "Finds the faces in every frame of a video, tracks each one from frame to frame, and turns each into a "
+                "perception of 1441 numbers. Frames are read one at a time and not kept: a long video takes no more "
+                "memory than a short one, apart from its perceptions (6 KB per face and frame)."
             ),
             inputs=[
-                io.Video.Input("video", tooltip="A video of any size, length and frame rate, from Load Video."),
+                io.Video.Input(
+                    "video", tooltip="A video of any size, length and frame rate, from a node such as Load Video."
+                ),
                 *perceiving_inputs(FOR_VIDEOS),
             ],
             outputs=[
                 *perceiving_outputs(),
-                io.Int.Output("frame_count", display_name="frame_count", tooltip="How many frames there are."),
-                io.Float.Output("frame_rate", display_name="frame_rate", tooltip="Frames per second, on average."),
+                io.Int.Output("frame_count", display_name="frame_count", tooltip="Total number of frames."),
+                io.Float.Output(
+                    "frame_rate", display_name="frame_rate", tooltip="Average number of frames per second."
+                ),
             ],
             is_output_node=True,
             **aliases("face tracking", "video landmarks", "expression video"),
@@ -46,7 +50,7 @@ class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships
 
     @classmethod
     def validate_inputs(cls, emotion_model: str = BUNDLED) -> bool:
-        """Let `execute` judge the emotion model: any Hugging Face id may be given."""
+        """Accept any emotion model: `execute` checks it, and any Hugging Face id is allowed."""
         return True
 
     @classmethod

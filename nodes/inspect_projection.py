@@ -1,4 +1,4 @@
-"""What a projection makes of faces, to read and to look at."""
+"""The Inspect Projection node: shows where a checkpoint projects faces, as text and as a picture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_FACES = 8  # in the text and the picture; a video has thousands
 
 
 class InspectProjection(UsesCheckpoint):
-    """Names the training prompts that faces project to, and what speaks against the projection."""
+    """Shows the training prompts closest to projected faces, and warnings about the checkpoint."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -27,8 +27,8 @@ class InspectProjection(UsesCheckpoint):
             display_name="Inspect Projection",
             category="Perception CLIP",
             description=(
-                "Shows where a checkpoint projects faces to: the most similar training prompts, the vectors' lengths "
-                "beside the prompt's, and whether the checkpoint fits the face, the models and the CLIP."
+                "Shows where a checkpoint projects faces: the most similar training prompts, the vector lengths "
+                "compared with the prompt's, and whether the checkpoint fits the face, the models and the CLIP."
             ),
             inputs=[
                 PERCEPTION.Input("perception", tooltip="Faces from Face Perception."),
@@ -41,12 +41,14 @@ class InspectProjection(UsesCheckpoint):
                     tooltip="How many of the most similar prompts to show, 1 to 30.",
                 ),
                 checkpoint_name_input(),
-                io.Conditioning.Input("conditioning", optional=True, tooltip="The prompt, to compare lengths with."),
+                io.Conditioning.Input(
+                    "conditioning", optional=True, tooltip="Optional: a prompt to compare the vector lengths with."
+                ),
                 clip_input(),
             ],
             outputs=[
-                io.String.Output("text", display_name="text", tooltip="All of it, to read."),
-                io.Image.Output("picture", display_name="picture", tooltip="The same as bars, an RGB picture."),
+                io.String.Output("text", display_name="text", tooltip="Everything the node shows, as text."),
+                io.Image.Output("picture", display_name="picture", tooltip="The same as an RGB picture with bars."),
             ],
             is_output_node=True,  # so that it shows itself with nothing behind it
             **aliases("debug projection", "nearest prompts"),
@@ -74,11 +76,11 @@ class InspectProjection(UsesCheckpoint):
             length, moved, typical = lengths(projection, vectors, neutral, conditioning or [])
             notes = [f"⚠ {text}" for text in warnings(projection, some, clips.fingerprint_for(projection, clip))]
             notes.append(
-                f"vectors of length {length:.1f}, {moved:.1f} away from neutral"
-                + (f"; the prompt's tokens have {typical:.1f}" if conditioning else "")
+                f"vector length {length:.1f}, distance from neutral {moved:.1f}"
+                + (f", token length of the prompt {typical:.1f}" if conditioning else "")
             )
             if len(some) < len(perception):
-                notes.append(f"the first {len(some)} of {count(len(perception), 'face')}")
+                notes.append(f"showing the first {len(some)} of {count(len(perception), 'face')}")
             headings = [f"face {index}: {strongest(some.select([index]))}" for index in range(len(some))]
             faces = list(zip(headings, nearest(projection, vectors, prompts), strict=True))
         picture = insight_picture(title, notes, faces)

@@ -1,4 +1,4 @@
-"""Perceptions one after the other."""
+"""The Join Perceptions node: puts one perception after another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .support.schema import PERCEPTION, aliases, count
 
 
 class JoinPerceptions(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Puts the pictures of one perception behind those of another."""
+    """Appends the pictures of one perception to those of another."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -21,18 +21,18 @@ class JoinPerceptions(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
             display_name="Join Perceptions",
             category="Perception CLIP",
             description=(
-                "Puts two perceptions one after the other, as if their pictures had been one batch: key faces for "
-                "Perception Schedule, or two faces for one conditioning."
+                "Joins two perceptions one after the other, as if their pictures had been one batch. Use it for the "
+                "key faces of Perception Schedule, or to apply two faces to one conditioning."
             ),
             inputs=[
                 PERCEPTION.Input("first", tooltip="Faces that come first, from any number of pictures."),
-                PERCEPTION.Input("second", tooltip="Faces that come after them, from any number of pictures."),
+                PERCEPTION.Input("second", tooltip="Faces that come second, from any number of pictures."),
             ],
             outputs=[
                 PERCEPTION.Output(
                     "joined",
                     display_name="perception",
-                    tooltip="All faces: the second's pictures are counted on from the first's, and its tracks too.",
+                    tooltip="All faces; second's frame and track numbers continue after first's.",
                 )
             ],
             **aliases("batch perceptions", "concatenate faces"),
@@ -46,5 +46,5 @@ class JoinPerceptions(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
 
 
 def held(perceptions: Perceptions) -> str:
-    """`2 faces in 3 pictures`."""
+    """Return a text such as `2 faces in 3 pictures`."""
     return f"{count(len(perceptions), 'face')} in {count(perceptions.frame_count, 'picture')}"

@@ -1,4 +1,4 @@
-"""The difference of two faces, added to a third."""
+"""The Perception Arithmetic node: adds the difference between two faces to a third."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .support import host
 from .support.checks import check_perceptions
 from .support.schema import PERCEPTION, aliases, count, strongest
 
-ONE_OR_ALL = "A single one, which then serves all of a, or as many as in a, paired in their order."
+ONE_OR_ALL = "One face (applied to all of a) or exactly as many as in a, matched in order."
 
 
 class PerceptionArithmetic(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """A + strength × (B − C), on faces."""
+    """Computes a + strength × (b − c) on faces."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -23,24 +23,24 @@ class PerceptionArithmetic(io.ComfyNode):  # type: ignore[misc]  # the host ship
             display_name="Perception Arithmetic",
             category="Perception CLIP",
             description=(
-                "a + strength × (b − c): gives faces what b has and c has not. With one person smiling in b and not "
-                "in c, everyone in a smiles like that person. Pose and place of a stay."
+                "a + strength × (b − c): adds to the faces in a whatever distinguishes b from c. If a person smiles "
+                "in b but not in c, everyone in a smiles like that person. The pose and position of a stay the same."
             ),
             inputs=[
-                PERCEPTION.Input("a", tooltip="The faces that are changed."),
-                PERCEPTION.Input("b", tooltip=f"The face that has what is added. {ONE_OR_ALL}"),
-                PERCEPTION.Input("c", tooltip=f"The face that has it not, best of the same person as b. {ONE_OR_ALL}"),
+                PERCEPTION.Input("a", tooltip="The faces to change."),
+                PERCEPTION.Input("b", tooltip=f"The face with the expression to add. {ONE_OR_ALL}"),
+                PERCEPTION.Input("c", tooltip=f"The face without it, ideally the same person as b. {ONE_OR_ALL}"),
                 io.Float.Input(
                     "strength",
                     default=1.0,
                     min=-3.0,
                     max=3.0,
                     step=0.05,
-                    tooltip="How much of the difference is added, −3 to 3, without unit: 0 leaves the faces as they "
-                    "are, 1 adds all of it, more exaggerates, less than 0 takes it away.",
+                    tooltip="How much of the difference to add, −3 to 3, unitless: 0 leaves the faces unchanged, 1 "
+                    "adds all of it, higher values exaggerate it, negative values subtract it.",
                 ),
             ],
-            outputs=[PERCEPTION.Output("sum", display_name="perception", tooltip="The faces of a, changed.")],
+            outputs=[PERCEPTION.Output("sum", display_name="perception", tooltip="The changed faces.")],
             **aliases("add expression", "transfer expression", "difference of faces"),
         )
 
@@ -51,7 +51,7 @@ class PerceptionArithmetic(io.ComfyNode):  # type: ignore[misc]  # the host ship
             check_perceptions(perceptions, name)
         missing = [name for name, perceptions in faces.items() if len(perceptions) == 0]
         if missing:
-            return io.NodeOutput(a, ui=host.note(f"no face in {' and '.join(missing)}: nothing was added"))
+            return io.NodeOutput(a, ui=host.note(f"no face in {' and '.join(missing)}, so nothing was added"))
         changed = add_difference(a, b, c, strength, host.expression_model())
-        text = f"{count(len(a), 'face')}; the first was {strongest(a)} and is {strongest(changed)}"
+        text = f"{count(len(a), 'face')}; the first was {strongest(a)} and is now {strongest(changed)}"
         return io.NodeOutput(changed, ui=host.note(text))

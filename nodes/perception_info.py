@@ -1,4 +1,4 @@
-"""What a perception says, in words and as numbers for other nodes."""
+"""The Perception Info node: the contents of a perception as text, and as numbers for other nodes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from .support.schema import PERCEPTION, aliases, count
 MISSING = ("zeros", "error")
 MAX_LISTED = 20  # faces in the list below the table; a video has thousands
 POSE_TOOLTIPS = {
-    "yaw": "Head turn in degrees, −180 to 180: above 0 the nose points to the picture's right.",
-    "pitch": "Head nod in degrees, −90 to 90: above 0 the face looks up.",
-    "roll": "Head tilt in degrees, −180 to 180: above 0 the head is turned clockwise in the picture.",
+    "yaw": "Head turn in degrees, −180 to 180; positive when the nose points to the right of the picture.",
+    "pitch": "Head nod in degrees, −90 to 90; positive when the face looks up.",
+    "roll": "Head tilt in degrees, −180 to 180; positive when the head is rotated clockwise in the picture.",
 }
 BOX_TOOLTIPS = {
-    "x": "Left edge of the face's box, in pixels, inside the picture.",
-    "y": "Top edge of the face's box, in pixels, inside the picture.",
-    "width": "Width of the face's box, in pixels: fits Image Crop.",
-    "height": "Height of the face's box, in pixels: fits Image Crop.",
+    "x": "Left edge of the face's box in pixels, always inside the picture.",
+    "y": "Top edge of the face's box in pixels, always inside the picture.",
+    "width": "Width of the face's box in pixels; suitable for Image Crop.",
+    "height": "Height of the face's box in pixels; suitable for Image Crop.",
 }
 
 
 class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Shows one face's numbers and puts them out, so that a face can drive any other node."""
+    """Shows one face's numbers and outputs them, so that a face can drive any other node."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -39,7 +39,7 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
             display_name="Perception Info",
             category="Perception CLIP",
             description=(
-                "Shows what was read from a face, and puts out its emotions, head pose and box as numbers, so that a "
+                "Shows what was measured on a face and outputs its emotions, head pose and box as numbers, so that a "
                 "face can drive any other node."
             ),
             inputs=[
@@ -49,20 +49,20 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                     default=0,
                     min=0,
                     max=1_000_000,
-                    tooltip="Which face, counted from 0 through all pictures, in the order of Face Perception.",
+                    tooltip="Number of the face, counted from 0 across all pictures, in the order of Face Perception.",
                 ),
                 io.Combo.Input(
                     "missing",
                     options=list(MISSING),
                     default="zeros",
-                    tooltip="When there is no such face. zeros: every number is 0, and the node says so; face_count "
-                    "tells how many faces there are. error: the run stops.",
+                    tooltip="What to do when there is no such face. zeros: output 0 for every number, and report it; "
+                    "face_count shows how many faces there are. error: stop the run.",
                 ),
             ],
             outputs=[
-                io.String.Output("text", display_name="text", tooltip="All of this as a table to read."),
+                io.String.Output("text", display_name="text", tooltip="All of these values as a table."),
                 *(
-                    io.Float.Output(name, display_name=name, tooltip=f"Probability of {name}, 0 to 1.")
+                    io.Float.Output(name, display_name=name, tooltip=f"Probability of “{name}”, 0 to 1.")
                     for name in EMOTIONS
                 ),
                 *(io.Float.Output(name, display_name=name, tooltip=tip) for name, tip in POSE_TOOLTIPS.items()),
@@ -70,13 +70,17 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                 io.Float.Output(
                     "score",
                     display_name="score",
-                    tooltip="How sure the detector is, above 0 to 1; 0 for a face that was filled in.",
+                    tooltip="Detector confidence, above 0 and up to 1; 0 for a face that was filled in.",
                 ),
-                io.Int.Output("frame", display_name="frame", tooltip="Which picture of the batch, from 0."),
                 io.Int.Output(
-                    "track", display_name="track", tooltip="The same number for the same face through a sequence."
+                    "frame", display_name="frame", tooltip="Number of the picture in the batch, counted from 0."
                 ),
-                io.Int.Output("face_count", display_name="face_count", tooltip="How many faces there are in all."),
+                io.Int.Output(
+                    "track",
+                    display_name="track",
+                    tooltip="Track number; a face keeps its number throughout a sequence.",
+                ),
+                io.Int.Output("face_count", display_name="face_count", tooltip="Total number of faces."),
             ],
             is_output_node=True,  # so that it shows its table with nothing behind it
             **aliases("head pose", "yaw pitch roll", "emotion values", "face box"),
@@ -90,7 +94,7 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         if not 0 <= face < total:
             text = f"there is no face {face}: {count(total, 'face')} in {count(perception.frame_count, 'picture')}"
             if missing == "error":
-                raise InputError(f"{text}, and faces are counted from 0. Choose another, or set missing to zeros.")
+                raise InputError(f"{text}. Faces are counted from 0; choose another one, or set missing to zeros.")
             text += "; every number is 0"
             return io.NodeOutput(text, *[0.0] * 10, *[0] * 4, 0.0, 0, 0, total, ui=host.note(text))
         poses = head_pose(perception.landmarks, perception.image_sizes, host.expression_model().template)
@@ -105,7 +109,7 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
 
 
 def inside(face: Perception) -> tuple[int, int, int, int]:
-    """The part of a face's box that lies in the picture, in whole pixels: x, y, width, height, the last two ≥ 1."""
+    """Return the part of a face's box inside the picture in whole pixels: x, y, width, height; the last two are ≥ 1."""
     height, width = face.image_size
     left, top, right, bottom = (round(edge) for edge in face.box)
     x, y = min(max(left, 0), width - 1), min(max(top, 0), height - 1)
@@ -113,13 +117,13 @@ def inside(face: Perception) -> tuple[int, int, int, int]:
 
 
 def table(index: int, total: int, face: Perception, pose: Sequence[float], box: Sequence[int]) -> str:
-    """One face, a line for each thing."""
+    """Return one face as a table with a line for each value."""
     emotions = [f"{name:<9}{value:7.1%}" for name, value in zip(EMOTIONS, face.emotions.tolist(), strict=True)]
     x, y, width, height = box
     lines = [
-        f"face {index} of {total} (from 0), picture {face.frame}, track {face.track}",
-        f"score    {face.score:.2f}" + ("" if face.score > 0 else " (filled in, not seen)"),
-        f"box      {width} × {height} pixels at ({x}, {y}) of {face.image_size[1]} × {face.image_size[0]}",
+        f"face {index} of {total} (counted from 0), picture {face.frame}, track {face.track}",
+        f"score    {face.score:.2f}" + ("" if face.score > 0 else " (filled in, not detected)"),
+        f"box      {width} × {height} pixels at ({x}, {y}) in a picture of {face.image_size[1]} × {face.image_size[0]}",
         *(f"{axis:<9}{degrees:+.1f}°" for axis, degrees in zip(AXES, pose, strict=True)),
         *emotions,
     ]
@@ -127,7 +131,7 @@ def table(index: int, total: int, face: Perception, pose: Sequence[float], box: 
 
 
 def overview(perceptions: Perceptions, poses: Tensor) -> str:
-    """A line for each face; of many, the first `MAX_LISTED`."""
+    """Return a line for each face, at most the first `MAX_LISTED`."""
     lines = []
     for index in range(min(len(perceptions), MAX_LISTED)):
         face = perceptions[index]

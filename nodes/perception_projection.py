@@ -1,4 +1,4 @@
-"""Perceptions to CONDITIONING."""
+"""The Perception→CLIP Projection node: perceptions to CONDITIONING."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from .support.schema import PERCEPTION, advanced, aliases, count
 
 SHOWN_PROMPTS, SHOWN_FACES = 3, 4  # on the node
 MODE_TOOLTIP = (
-    "What the face does. steer: shifts every word of the prompt by strength × (face − neutral face). blend: moves the "
-    "end of the text and the padding behind it toward the face; the words stay. replace: moves every word toward the "
-    "face; at strength 1 only the face is left of the prompt. append: keeps the prompt and adds as many tokens of the "
-    "face."
+    "How the face is applied. steer: shifts every token of the prompt by strength × (face − neutral face). blend: "
+    "moves only the end-of-text and padding tokens toward the face; the words stay. replace: moves every token toward "
+    "the face; at strength 1 only the face is left. append: keeps the prompt and adds the same number of face tokens."
 )
 FACES_TOOLTIP = (
-    "Of several faces. first: the first face of the first picture that has one. mean: the average of all. each: a "
-    "conditioning for each, acting together as with Conditioning (Combine); sampling takes so many times as long. per "
-    "frame: a row for each picture, with its first face, for a latent batch of the same length; a picture without a "
-    "face gets the prompt as it is."
+    "Which faces to use when there are several. first: the first face of the first picture that has one. mean: the "
+    "average of all. each: one conditioning for each face, all acting together as with Conditioning (Combine); "
+    "sampling time grows with the number of faces. per frame: one row for each picture, from its first face, for a "
+    "latent batch of the same length; a picture without a face keeps the prompt unchanged."
 )
 
 
@@ -35,17 +34,17 @@ class UsesCheckpoint(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
 
     @classmethod
     def validate_inputs(cls, checkpoint: str) -> bool:
-        """Let `execute` judge the checkpoint: its message has the remedy, ComfyUI's "not in list" has not."""
+        """Accept any checkpoint: `execute` checks it, and its error has a remedy, unlike ComfyUI's "not in list"."""
         return True
 
     @classmethod
     def fingerprint_inputs(cls, checkpoint: str | None, **others: Any) -> str:
-        """Run again when the checkpoint's file has changed; of a linked name, the node before takes care."""
+        """Return a text that changes with the checkpoint's file; for a connected name, the node before does this."""
         return "linked" if "checkpoint_name" in others else checkpoints.state(checkpoint or "")
 
 
 class PerceptionProjection(UsesCheckpoint):
-    """Projects faces into CLIP's text space and lets them act on a prompt's conditioning."""
+    """Projects faces into CLIP's text space and applies them to a prompt's conditioning."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -54,12 +53,12 @@ class PerceptionProjection(UsesCheckpoint):
             display_name="Perception→CLIP Projection",
             category="Perception CLIP",
             description=(
-                "Projects perceived faces into Stable Diffusion's text space with a trained checkpoint and lets them "
-                "act on the prompt. Without a face the conditioning passes unchanged."
+                "Projects perceived faces into Stable Diffusion's text space with a trained checkpoint and applies "
+                "them to the prompt. Without a face, the conditioning passes through unchanged."
             ),
             inputs=[
                 PERCEPTION.Input("perception", tooltip="Faces from Face Perception."),
-                io.Conditioning.Input("conditioning", tooltip="The prompt that the face acts on."),
+                io.Conditioning.Input("conditioning", tooltip="The prompt to apply the face to."),
                 checkpoint_input(),
                 io.Combo.Input("mode", options=list(MODES), default="steer", tooltip=MODE_TOOLTIP),
                 io.Float.Input(
@@ -68,8 +67,8 @@ class PerceptionProjection(UsesCheckpoint):
                     min=-2.0,
                     max=3.0,
                     step=0.05,
-                    tooltip="How strongly the face acts, −2 to 3, without unit. 0 leaves the conditioning as it "
-                    "is; negative values turn the expression away.",
+                    tooltip="How strongly the face is applied, −2 to 3, unitless. 0 leaves the conditioning "
+                    "unchanged; negative values push away from the expression.",
                 ),
                 io.Float.Input(
                     "start_percent",
@@ -77,7 +76,7 @@ class PerceptionProjection(UsesCheckpoint):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="From when the face acts, as a share of the sampling, 0 (start) to 1 (end).",
+                    tooltip="When the face starts to act, as a fraction of the sampling, 0 (start) to 1 (end).",
                 ),
                 io.Float.Input(
                     "end_percent",
@@ -85,7 +84,8 @@ class PerceptionProjection(UsesCheckpoint):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Until when the face acts, as a share of the sampling, 0 to 1; not before start_percent.",
+                    tooltip="When the face stops acting, as a fraction of the sampling, 0 to 1; must not be less than "
+                    "start_percent.",
                 ),
                 io.Combo.Input("faces", options=list(FACES), default="first", tooltip=FACES_TOOLTIP),
                 checkpoint_name_input(),
@@ -94,8 +94,8 @@ class PerceptionProjection(UsesCheckpoint):
                         "normalise",
                         default=False,
                         optional=True,
-                        tooltip="Bring the face's vector to the length of the prompt's tokens. For a checkpoint whose "
-                        "vectors are much shorter or longer; the node shows both lengths.",
+                        tooltip="Scale the face's vector to the length of the prompt's tokens. Use it with a "
+                        "checkpoint whose vectors are much shorter or longer; the node shows both lengths.",
                     )
                 ),
                 advanced(
@@ -103,9 +103,9 @@ class PerceptionProjection(UsesCheckpoint):
                         "clip_l_only",
                         default=False,
                         optional=True,
-                        tooltip="Let a Stable Diffusion 1.5 checkpoint act on a Stable Diffusion XL prompt: on the "
-                        "CLIP-L part of its tokens, 768 of 2048 numbers. Those are scaled otherwise: turn normalise "
-                        "on, too.",
+                        tooltip="Apply a Stable Diffusion 1.5 checkpoint to a Stable Diffusion XL prompt: it changes "
+                        "only the CLIP-L part of the tokens, 768 of 2048 numbers. SDXL tokens have a different scale, "
+                        "so turn on normalise as well.",
                     )
                 ),
                 clip_input(),
@@ -140,7 +140,7 @@ class PerceptionProjection(UsesCheckpoint):
         name = checkpoint if checkpoint_name is None else checkpoint_name
         projection = checkpoints.opened(name)
         if len(perception) == 0:
-            return io.NodeOutput(conditioning, ui=host.note("no face: the conditioning passes unchanged"))
+            return io.NodeOutput(conditioning, ui=host.note("no face: the conditioning passes through unchanged"))
         vectors, neutral = checkpoints.projected(projection, perception)
         steered: list[list[Any]] = []
         parts = choose(torch.cat([vectors, neutral], dim=1), perception, faces)
@@ -165,41 +165,42 @@ class PerceptionProjection(UsesCheckpoint):
         lines.append(f"{name}, trained with {projection.metadata.encoder}")
         length, moved, typical = lengths(projection, own, unmoved, conditioning)
         added = abs(strength) * (moved if mode == "steer" else length)
-        effect = "adds a vector of length" if mode == "steer" else "brings in a vector of length"
+        effect = "adds a vector of length" if mode == "steer" else "applies a vector of length"
         acts = f"{faces} of {count(len(perception), 'face')}" + (" (mean lengths)" if len(own) > 1 else "")
         lines.append(
-            f"{acts}: {effect} {added:.1f} to tokens of length {typical:.1f}" + " before normalising" * normalise
+            f"{acts}: {effect} {added:.1f} to tokens of length {typical:.1f}" + " before normalizing" * normalise
         )
         for prompts in nearest(projection, own[:SHOWN_FACES], SHOWN_PROMPTS):
-            lines += ["near to " + ", ".join(f"“{text}” {value:.2f}" for text, value in prompts)] if prompts else []
+            lines += ["closest to " + ", ".join(f"“{text}” {value:.2f}" for text, value in prompts)] if prompts else []
         return io.NodeOutput(steered, ui=host.note("\n".join(lines)))
 
 
 def checkpoint_input() -> io.Combo.Input:
-    """The drop-down of projection checkpoints."""
+    """Return the drop-down of projection checkpoints."""
     return io.Combo.Input(
         "checkpoint",
         options=list(checkpoints.listed()) or [checkpoints.NONE_YET],
-        tooltip="A trained projection, from the pack's projection/checkpoints/ or ComfyUI's models/perception_clip/. A "
-        "new or retrained file is used without a restart (press R to refresh the list).",
+        tooltip="A trained projection from the pack's projection/checkpoints/ or ComfyUI's models/perception_clip/. "
+        "New and retrained files are used without a restart (press R to refresh the list).",
     )
 
 
 def checkpoint_name_input() -> io.String.Input:
-    """The link that counts instead of the drop-down."""
+    """Return the input that overrides the drop-down when it is connected."""
     return io.String.Input(
         "checkpoint_name",
         optional=True,
         force_input=True,
-        tooltip="Link the checkpoint output of Train Projection or Starter Projection: what they have made is used, "
-        "and checkpoint above is not.",
+        tooltip="Connect the checkpoint output of Train Projection or Starter Projection; it overrides the checkpoint "
+        "widget.",
     )
 
 
 def clip_input() -> io.Clip.Input:
+    """Return the input of the CLIP that the checkpoint is compared with."""
     return io.Clip.Input(
         "clip",
         optional=True,
-        tooltip="Link the CLIP that encoded the prompt, if you like: the node then says whether the checkpoint was "
-        "trained with another one.",
+        tooltip="Optional: the CLIP that encoded the prompt. The node then warns if the checkpoint was trained with a "
+        "different one.",
     )

@@ -1,4 +1,4 @@
-"""Few perceptions over many frames."""
+"""The Perception Schedule node: interpolates a few perceptions over many frames."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .support.schema import PERCEPTION, aliases, count
 
 
 class PerceptionSchedule(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Spreads key faces over the frames of an animation, one face per frame."""
+    """Interpolates key faces over the frames of an animation, one face per frame."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -21,33 +21,33 @@ class PerceptionSchedule(io.ComfyNode):  # type: ignore[misc]  # the host ships 
             display_name="Perception Schedule",
             category="Perception CLIP",
             description=(
-                "Spreads few faces over many frames: from one expression to the next, one face per frame, for an "
-                "animation or a batch of as many pictures."
+                "Interpolates between a few key faces to fill many frames, one face per frame, for an animation or a "
+                "batch of the same number of images."
             ),
             inputs=[
                 PERCEPTION.Input(
                     "perception",
-                    tooltip="The key faces: the first face of each picture that has one, in the pictures' order. "
-                    "Several pictures come from a batch, or one after the other from Join Perceptions.",
+                    tooltip="The key faces: the first face of each picture that has one, in the order of the pictures. "
+                    "Use a batch of pictures, or join several perceptions with Join Perceptions.",
                 ),
                 io.Int.Input(
                     "frames",
                     default=16,
                     min=1,
                     max=100_000,
-                    tooltip="How many frames to fill, 1 to 100000: as many as the latent batch or the video has.",
+                    tooltip="Number of frames to fill, 1 to 100000: use that of the latent batch or the video.",
                 ),
                 io.Combo.Input(
                     "easing",
                     options=list(EASINGS),
                     default="linear",
-                    tooltip="From key to key. linear: evenly. ease: starting and stopping gently at each. hold: at "
-                    "once; each key keeps an equal share of the frames.",
+                    tooltip="How to move from one key face to the next. linear: at a steady pace. ease: starts and "
+                    "stops gently at each key. hold: jumps at once; each key gets an equal share of the frames.",
                 ),
             ],
             outputs=[
                 PERCEPTION.Output(
-                    "scheduled", display_name="perception", tooltip="One face per frame; none if there was none."
+                    "scheduled", display_name="perception", tooltip="One face per frame; empty if there is no face."
                 )
             ],
             **aliases("expression animation", "keyframes", "interpolate faces"),
@@ -60,9 +60,9 @@ class PerceptionSchedule(io.ComfyNode):  # type: ignore[misc]  # the host ships 
         keys = len(first_faces(perception))
         lines = [f"{count(keys, 'key face')} over {count(frames, 'frame')}: {easing}"]
         if keys == 0:
-            lines = [f"no face: {count(frames, 'frame')} without one"]
+            lines = [f"no face: {count(frames, 'frame')} left empty"]
         if keys > frames:
-            lines.append("more key faces than frames: some of them are passed over")
+            lines.append("more key faces than frames: some are skipped")
         if len(perception) > keys:
-            lines.append(f"{count(len(perception) - keys, 'further face')} in the same pictures left out")
+            lines.append(f"{count(len(perception) - keys, 'other face')} in the same pictures ignored")
         return io.NodeOutput(spread(perception, frames, easing), ui=host.note("\n".join(lines)))

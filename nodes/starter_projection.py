@@ -1,4 +1,4 @@
-"""A CLIP to a first checkpoint, without data of one's own."""
+"""The Starter Projection node: trains a first checkpoint for a CLIP, without any data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .train_projection import checkpoint_inputs, checkpoint_outputs
 
 
 class StarterProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Trains a projection on sampled faces, with prompts to match, encoded by the graph's own CLIP."""
+    """Trains a projection on synthetic faces and matching prompts, encoded by the graph's own CLIP."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -22,9 +22,9 @@ class StarterProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships n
             display_name="Starter Projection",
             category="Perception CLIP",
             description=(
-                "Makes a first checkpoint for your CLIP in about a minute, without data of your own: faces are sampled "
-                "from the bundled expression model, prompts that say what they show are encoded with the CLIP, and a "
-                "projection is trained on them. Improve it with real faces: choose it as init in Train Projection."
+                "Trains a first checkpoint for your CLIP in about a minute, without any data of your own: it samples "
+                "synthetic faces from the bundled expression model, encodes prompts that describe them with the CLIP, "
+                "and trains a projection on both. To improve it with real faces, choose it as init in Train Projection."
             ),
             inputs=[
                 io.Clip.Input("clip", tooltip="The CLIP of a Stable Diffusion 1.5 or XL checkpoint."),
@@ -34,7 +34,7 @@ class StarterProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships n
                     default=STARTER_SAMPLES,
                     min=100,
                     max=100_000,
-                    tooltip="How many faces to sample, 100 to 100,000. More take longer and add little.",
+                    tooltip="Number of synthetic faces to sample, 100 to 100,000. More take longer and add little.",
                 ),
             ],
             outputs=checkpoint_outputs(),
@@ -44,7 +44,7 @@ class StarterProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships n
 
     @classmethod
     def fingerprint_inputs(cls, name: str | None, **_: Any) -> int:
-        """Run again when the checkpoint was removed or replaced by others."""
+        """Return a number that changes when something else removes or replaces the checkpoint."""
         return checkpoints.changes(name or "")
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Perceptions to and from files."""
+"""The Save Perception and Load Perception nodes: perceptions to and from files."""
 
 from __future__ import annotations
 
@@ -25,26 +25,28 @@ class SavePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
             display_name="Save Perception",
             category="Perception CLIP",
             description=(
-                "Saves perceived faces, without the pictures, for Load Perception. Files lie in ComfyUI's "
+                "Saves perceived faces, without the pictures, for Load Perception. Files are stored in ComfyUI's "
                 "user/__perception_clip/perceptions/, which is not served over HTTP."
             ),
             inputs=[
-                PERCEPTION.Input("perception", tooltip="Faces to save, also none; all go into one file."),
+                PERCEPTION.Input("perception", tooltip="Faces to save (may be empty); all go into one file."),
                 io.String.Input(
                     "name",
                     default="my_face",
-                    tooltip="What to call the file, up to 50 letters, digits, spaces, dots, dashes and underscores.",
+                    tooltip="Name of the file, up to 50 letters, digits, spaces, dots, dashes and underscores.",
                 ),
                 io.Boolean.Input(
                     "overwrite",
                     default=False,
-                    tooltip="When the name is taken. Off: a number is added to it (my_face_00001), and no file is ever "
-                    "lost. On: the old file is replaced.",
+                    tooltip="What to do when the name is taken. Off: add a number to it (my_face_00001), so that no "
+                    "file is ever lost. On: replace the old file.",
                 ),
             ],
             outputs=[
-                io.String.Output("saved_as", display_name="name", tooltip="The name that Load Perception lists."),
-                io.String.Output("path", display_name="path", tooltip="The file."),
+                io.String.Output(
+                    "saved_as", display_name="name", tooltip="The name under which Load Perception lists the file."
+                ),
+                io.String.Output("path", display_name="path", tooltip="Path of the file."),
             ],
             is_output_node=True,
             **aliases("save face", "store landmarks"),
@@ -63,7 +65,7 @@ class SavePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
 
 
 class LoadPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Reads perceptions from a file of Save Perception."""
+    """Reads perceptions from a file that Save Perception wrote."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -71,30 +73,30 @@ class LoadPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
             node_id="PerceptionClip_LoadPerception",
             display_name="Load Perception",
             category="Perception CLIP",
-            description="Reads faces that Save Perception wrote, exactly as they were.",
+            description="Loads faces saved by Save Perception, exactly as they were.",
             inputs=[
                 io.Combo.Input(
                     "name",
                     options=list(storage.find(host.perceptions_folder())) or [NOTHING_SAVED],
-                    tooltip="The saved faces in ComfyUI's user/__perception_clip/perceptions/. A new or changed file "
-                    "is used without a restart (press R to refresh the list).",
+                    tooltip="Saved faces in ComfyUI's user/__perception_clip/perceptions/. New and changed files are "
+                    "used without a restart (press R to refresh the list).",
                 )
             ],
             outputs=[
-                PERCEPTION.Output("perception", display_name="perception", tooltip="The faces, as they were saved."),
-                io.Int.Output("face_count", display_name="face_count", tooltip="How many faces there are."),
+                PERCEPTION.Output("perception", display_name="perception", tooltip="The faces as they were saved."),
+                io.Int.Output("face_count", display_name="face_count", tooltip="Total number of faces."),
             ],
             **aliases("load face", "open landmarks"),
         )
 
     @classmethod
     def validate_inputs(cls, name: str) -> bool:
-        """Let `execute` judge the name: its message has the remedy, ComfyUI's "not in list" has not."""
+        """Accept any name: `execute` checks it, and its error has a remedy, unlike ComfyUI's "not in list"."""
         return True
 
     @classmethod
     def fingerprint_inputs(cls, name: str | None, **_: Any) -> str:
-        """Run again when the file has changed."""
+        """Return a text that changes with the file, so that the node then runs again."""
         return host.file_state(storage.find(host.perceptions_folder()).get(name or ""))
 
     @classmethod
@@ -104,10 +106,10 @@ class LoadPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         if not isinstance(name, str) or name not in saved:
             raise storage.PerceptionFileError(
                 folder,
-                f"there are no saved faces named {name!r}. Make some with Save Perception, or put a file of another "
-                "machine's into this folder; then press R in ComfyUI to refresh the list and choose it in this node",
+                f"there are no saved faces named {name!r}. Save some with Save Perception, or copy a file from another "
+                "machine into this folder; then press R in ComfyUI to refresh the list and choose it in this node",
             )
         perceptions = storage.load(saved[name])
         text = f"{count(len(perceptions), 'face')} in {count(perceptions.frame_count, 'picture')}"
-        made_with = f"made with {perceptions.landmarker} and {perceptions.emotion_model}"
+        made_with = f"created with {perceptions.landmarker} and {perceptions.emotion_model}"
         return io.NodeOutput(perceptions, len(perceptions), ui=host.note(f"{text}\n{made_with}"))

@@ -1,4 +1,4 @@
-"""A dataset to a trained, judged checkpoint."""
+"""The Train Projection node: trains and evaluates a checkpoint on a dataset."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LARGEST_SEED = 2**32 - 1
 
 
 class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Trains a projection on a dataset and judges it on people or clips that it has not seen."""
+    """Trains a projection on a dataset and evaluates it on people or clips that it has not seen."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -26,27 +26,27 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
             display_name="Train Projection",
             category="Perception CLIP",
             description=(
-                "Trains a projection on a dataset of Dataset Writer, judges it on people or clips that training never "
-                "saw, beside simple rules that it has to beat, and says in words whether it is ready to use. The "
-                "checkpoint goes to ComfyUI's models/perception_clip/, where Perception→CLIP Projection finds it. "
-                "Shows the learning curves while it runs; cancelling leaves nothing behind."
+                "Trains a projection on a dataset from Dataset Writer, evaluates it on held-out people or clips "
+                "against simple baselines, and reports whether it is ready to use. The checkpoint is saved in "
+                "ComfyUI's models/perception_clip/, where Perception→CLIP Projection finds it. Shows the learning "
+                "curves while it runs; canceling leaves nothing behind."
             ),
             inputs=[
-                dataset_input("trained on"),
+                dataset_input("train on"),
                 io.Combo.Input(
                     "size",
                     options=list(SIZES),
                     default="base",
-                    tooltip="The network's size. base suits hundreds to hundreds of thousands of samples; small trains "
-                    "faster, large may be better with very many.",
+                    tooltip="Size of the network. base suits hundreds to hundreds of thousands of samples; small "
+                    "trains faster; large may be better for very large datasets.",
                 ),
                 io.Int.Input(
                     "epochs",
                     default=100,
                     min=1,
                     max=10_000,
-                    tooltip="How often training goes through the data, 1 to 10,000, at most: it ends earlier when "
-                    "nothing has become better for 20 epochs.",
+                    tooltip="Maximum number of epochs, 1 to 10,000; training stops early after 20 epochs without "
+                    "improvement.",
                 ),
                 *checkpoint_inputs("best_model"),
                 io.Combo.Input(
@@ -54,10 +54,10 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
                     options=[NO_INIT, *checkpoints.listed()],
                     default=NO_INIT,
                     optional=True,
-                    tooltip="A checkpoint to continue from, such as that of Starter Projection; its size is kept, and "
-                    "the verdict says what this dataset has added. none: training starts anew.",
+                    tooltip="A checkpoint to initialize from, such as one from Starter Projection. Its size is kept, "
+                    "and the verdict reports what this dataset added. none: train from scratch.",
                 ),
-                path_input("trained on"),
+                path_input("train on"),
                 advanced(
                     io.Float.Input(
                         "val_split",
@@ -66,8 +66,8 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
                         max=0.5,
                         step=0.05,
                         optional=True,
-                        tooltip="The share of the people or clips that is held out, 0.05 to 0.5: half of them choose "
-                        "when to stop, the other half judge the result.",
+                        tooltip="Share of the people or clips to hold out, 0.05 to 0.5: one half decides when to stop, "
+                        "the other half is used to evaluate the result.",
                     )
                 ),
             ],
@@ -78,14 +78,14 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
 
     @classmethod
     def validate_inputs(cls, dataset: str, init: str = NO_INIT) -> bool:
-        """Let `execute` judge the names: its messages have the remedy, ComfyUI's "not in list" has not."""
+        """Accept any names: `execute` checks them, and its errors have a remedy, unlike ComfyUI's "not in list"."""
         return True
 
     @classmethod
     def fingerprint_inputs(
         cls, dataset: str | None, name: str | None = None, init: str | None = NO_INIT, **_: Any
     ) -> str:
-        """Run again when the dataset or `init` has changed, or the checkpoint was removed or replaced by others."""
+        """Return a text that changes with the dataset and `init`, and if something else changes the checkpoint."""
         state = f"{host.dataset_state(dataset or '')} {checkpoints.changes(name or '')}"
         return state if init == NO_INIT else f"{state} {checkpoints.state(init or '')}"
 
@@ -117,13 +117,13 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
 
 
 def checkpoint_inputs(default: str) -> list[Any]:
-    """What a node that trains asks of the checkpoint."""
+    """Return the inputs for the checkpoint's name and the random seed of a node that trains."""
     return [
         io.String.Input(
             "name",
             default=default,
-            tooltip="What to call the checkpoint, up to 60 letters, digits, spaces, dots, dashes and underscores. One "
-            "of that name is replaced.",
+            tooltip="Name of the checkpoint, up to 60 letters, digits, spaces, dots, dashes and underscores. An "
+            "existing checkpoint of that name is replaced.",
         ),
         io.Int.Input(
             "seed",
@@ -131,23 +131,23 @@ def checkpoint_inputs(default: str) -> list[Any]:
             min=0,
             max=LARGEST_SEED,
             control_after_generate=False,  # or it would change at each run, and train again
-            tooltip="Decides what is drawn by chance, 0 to 2³² − 1: the same seed and data give the same checkpoint.",
+            tooltip="Random seed, 0 to 2³² − 1; the same seed and data give the same checkpoint.",
         ),
     ]
 
 
 def checkpoint_outputs() -> list[Any]:
-    """What a node that trains puts out, as training_run.outcome gives it."""
+    """Return the outputs of a node that trains; `support.training.reported` fills them."""
     return [
         io.String.Output(
             "checkpoint",
             display_name="checkpoint",
-            tooltip="The checkpoint's name: link it to checkpoint_name of Perception→CLIP Projection.",
+            tooltip="The checkpoint's name; connect it to checkpoint_name of Perception→CLIP Projection.",
         ),
         io.Image.Output(
             "report",
             display_name="report",
-            tooltip="The verdict, how good the projection is beside simple rules, and the learning curves.",
+            tooltip="The verdict, the projection compared with the baselines, and the learning curves.",
         ),
-        io.String.Output("text", display_name="text", tooltip="The verdict and all numbers, to read."),
+        io.String.Output("text", display_name="text", tooltip="The verdict and all numbers."),
     ]

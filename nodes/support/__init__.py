@@ -1,1 +1,1 @@
-"""What the nodes share: the host, its models, inputs and checks. Each node has a file of its own one folder up."""
+"""Code that the nodes share: the host, models, inputs and checks. Each node has its own file one folder up."""

@@ -1,4 +1,4 @@
-"""The projection checkpoints that nodes choose from, use and write."""
+"""The projection checkpoints that nodes list, load and write."""
 
 from __future__ import annotations
 
@@ -25,45 +25,45 @@ log = logging.getLogger(__name__)
 
 
 def listed() -> dict[str, Path]:
-    """The projection checkpoints by name, `best_model` first: the pack's own folder, then ComfyUI's models."""
+    """Return the projection checkpoints by name, `best_model` first: the pack's folder, then ComfyUI's models."""
     folders = [DEFAULT_FOLDER, *host.model_folders()]
     return find(folders)
 
 
 def state(name: str) -> str:
-    """Changes whenever the checkpoint's file does; equal for equal files."""
+    """Return a text that changes whenever the checkpoint's file does; it is equal for equal files."""
     return host.file_state(listed().get(name))
 
 
 def new_path(name: str) -> Path:
-    """Where a node writes the checkpoint `name` (name.safetensors); one that is there already is meant to be replaced.
+    """Return the path for the checkpoint `name` (name.safetensors); an existing file there is to be replaced.
 
-    Raises CheckpointError for a name that is no file name, or that another folder's checkpoint has, which is listed
-    first and would go on being used.
+    Raises CheckpointError if the name is not a valid file name, or if a checkpoint in another folder has the same name:
+    that one is listed first and would continue to be used.
     """
     plain = name.strip().removesuffix(".safetensors")
     if not is_name(plain, LONGEST_NAME):
         raise CheckpointError(
-            f"{name!r} cannot be a checkpoint's name. Use up to {LONGEST_NAME} letters, digits, spaces, dots, dashes "
-            "and underscores, beginning with a letter and not ending with a dot or a space: 'my_projection'"
+            f"{name!r} is not a valid checkpoint name. Use up to {LONGEST_NAME} letters, digits, spaces, dots, dashes "
+            "and underscores, starting with a letter and not ending with a dot or a space, such as 'my_projection'"
         )
     path = host.model_folders()[0] / f"{plain}.safetensors"
     there = listed().get(path.name, path)
     if there != path:
         raise CheckpointError(
-            f"There is a checkpoint {path.name} in {there.parent} already, and it would be used instead of one in "
-            f"{path.parent}. Give another name, or move that file there"
+            f"A checkpoint named {path.name} already exists in {there.parent} and would be used instead of one in "
+            f"{path.parent}. Choose another name, or move that file there"
         )
     return path
 
 
 def written(name: str) -> None:
-    """Remember the checkpoint of that name as a node has just written it; see `changes`."""
+    """Record the checkpoint of that name as a node has just written it; see `changes`."""
     _written[name] = state(name)
 
 
 def changes(name: str) -> int:
-    """How often the checkpoint that a node wrote was changed or removed by others: then the node has to run again."""
+    """Return how often something else changed or removed the checkpoint that a node wrote; the node then runs again."""
     plain = name.strip().removesuffix(".safetensors") + ".safetensors"
     if plain in _written and _written[plain] != state(plain):
         del _written[plain]
@@ -76,31 +76,31 @@ _changes: Counter[str] = Counter()
 
 
 def opened(name: str) -> Projection:
-    """The projection of that name, on the CPU, read once for each version of its file.
+    """Return the projection of that name, on the CPU; each version of its file is read once.
 
-    Raises CheckpointError, with the remedy, when there is none of that name or it cannot be used.
+    Raises CheckpointError, with a remedy, if there is no checkpoint of that name or if it cannot be used.
     """
     found = listed()
     if not isinstance(name, str) or name not in found:
-        others = f"Choose one of these: {', '.join(found)}. Or make" if found else "Make"
+        others = f"Choose one of these: {', '.join(found)}. Or train" if found else "Train"
         raise CheckpointError(
             f"There is no projection checkpoint named {name!r}. {others} a first one from your Stable Diffusion "
             "1.5 checkpoint, without any data of your own: queue Starter Projection with its CLIP, or open a terminal "
             f"in {DEFAULT_FOLDER.parents[1]} and run, with ComfyUI's Python,\n"
             "python -m training starter --text-encoder PATH/TO/YOUR_SD15.safetensors\n"
-            f"or put a .safetensors or .pth checkpoint into {host.model_folders()[0]}. Then press R in ComfyUI to "
-            "refresh the list and choose it in this node."
+            f"or copy a .safetensors or .pth checkpoint into {host.model_folders()[0]}. Then press R in ComfyUI to "
+            "refresh the list and choose the checkpoint in this node."
         )
     return _opened(found[name], state(name))
 
 
 def own(name: str) -> Checkpoint:
-    """The checkpoint of that name, if this pack's training made it; raises CheckpointError otherwise."""
+    """Return the checkpoint of that name if it was trained by this pack; raise CheckpointError otherwise."""
     found = opened(name)
     if not isinstance(found, Checkpoint):
         raise CheckpointError(
-            f"{name} is of another script, and its network is not this pack's: training cannot begin from it. Set init "
-            "to another checkpoint, or to none"
+            f"{name} was not trained by this pack, so it cannot be used as a starting point. Set init to another "
+            "checkpoint, or to none"
         )
     return found
 
@@ -114,15 +114,15 @@ def _opened(path: Path, state: str) -> Projection:
 
 
 def projected(projection: Projection, perceptions: Perceptions) -> tuple[Tensor, Tensor]:
-    """What N faces project to, and what they would if they were neutral: (N, W) float32 each, on the CPU.
+    """Return what N faces project to, and what they would if they were neutral: (N, W) float32 each, on the CPU.
 
-    Raises ValueError for numbers that are not finite: the landmarks are then no face's.
+    Raises ValueError if any of the numbers is not finite: the landmarks then do not form a valid face.
     """
     vectors = projection.project(perceptions.vectors, perceptions.image_sizes)
     neutral = projection.neutral_of(perceptions)
     bad = (~(vectors.isfinite() & neutral.isfinite()).all(dim=1)).nonzero()[:, 0].tolist()
     if bad:
         raise InputError(
-            f"face {bad[0]} (counted from 0) cannot be projected: its landmarks are no face's. Leave it out"
+            f"face {bad[0]} (counted from 0) cannot be projected: its landmarks do not form a valid face. Exclude it"
         )
     return vectors, neutral

@@ -1,4 +1,4 @@
-"""What ComfyUI leaves to the nodes: drop-downs (0.3.64 does not check those of V3 nodes), literals for links."""
+"""Checks that ComfyUI leaves to the nodes: drop-downs (0.3.64 does not check those of V3 nodes) and input types."""
 
 from __future__ import annotations
 
@@ -17,23 +17,27 @@ def check_choice(widget: str, value: object, choices: Collection[str]) -> None:
 
 
 def check_perceptions(value: object, name: str = "perception") -> None:
-    """Raise TypeError, naming the input, unless `value` is what Face Perception puts out."""
+    """Raise ValueError, naming the input, unless `value` is a perception, as Face Perception outputs it."""
     if not isinstance(value, Perceptions):
-        raise InputError(f"{name} is a {_kind(value)}; link it to the perception output of Face Perception")
+        raise InputError(
+            f"{name} must be a PERCEPTION, got {_kind(value)}; connect the perception output of Face Perception"
+        )
 
 
 def check_image(value: object) -> None:
-    """Raise TypeError unless `value` is a batch of pictures."""
+    """Raise ValueError unless `value` is a batch of pictures."""
     if not isinstance(value, Tensor):
-        raise InputError(f"image is a {_kind(value)}; link it to the image output of another node, as Load Image")
+        raise InputError(
+            f"image must be an IMAGE, got {_kind(value)}; connect the IMAGE output of a node such as Load Image"
+        )
 
 
 def check_conditioning(value: object) -> None:
-    """Raise TypeError unless `value` is a list of tokens with their options."""
+    """Raise ValueError unless `value` is a list of tokens with their options."""
     if not (isinstance(value, list) and all(map(_is_conditioned, value))):
         raise InputError(
-            f"conditioning is a {_kind(value)}; link it to the output of CLIP Text Encode or another node that "
-            "makes conditionings"
+            f"conditioning must be a CONDITIONING, got {_kind(value)}; connect the CONDITIONING output of a node such "
+            "as CLIP Text Encode"
         )
 
 

@@ -1,6 +1,6 @@
-"""A graph's CLIP: its text vectors for training, its conditionings for sampling, each text encoded once.
+"""A graph's CLIP: its text vectors for training and its conditionings for sampling; each text is encoded once.
 
-Text vectors are those of Stable Diffusion 1.5's and XL's text encoders; training/encoders/base.py says which.
+Text vectors come from the text encoders of Stable Diffusion 1.5 and XL; training/encoders/base.py defines which.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from ...training.encoders import base
 from . import host
 
 END = 49407  # CLIP's token for the end of the text
-PROMPTS_AT_ONCE = 16  # encoded before a cancelled run can stop
+PROMPTS_AT_ONCE = 16  # encoded before a canceled run can stop
 KNOWN_PROMPTS = 4096  # whose vectors are kept, of each CLIP, 3 kB each, 16 kB of SDXL
 KNOWN_CONDITIONINGS = 64  # kept of each CLIP: 0.2 MB each for Stable Diffusion 1.5, about 4 MB for a T5
-TOKENS = 75  # of a prompt that its text vector tells of, beside the start and the end
+TOKENS = 75  # of a prompt that its text vector covers, without the start and the end
 SPACE_OF = {
     frozenset("l"): SD15.name,
     frozenset("lg"): SDXL.name,
@@ -46,22 +46,25 @@ class ClipEncoder:
 
     @property
     def identity(self) -> str:
-        """Names the weights as far as they can be told apart: by what they make of the probe sentence."""
+        """An id of the CLIP's weights, derived from how they encode the probe sentence."""
         digest = hashlib.sha256(self.fingerprint.numpy().tobytes()).hexdigest()
         return f"comfyui-clip:{digest[:16]}"
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
-        """Prompts → (N, 768) float32 on the CPU: CLIP-L's end-of-text state after the final layer norm."""
+        """Return CLIP-L's end-of-text state of N prompts after the final layer norm: (N, 768) float32 on the CPU."""
         return self._vectors(prompts)[:, :EMBEDDING]
 
     def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """Prompts → the further vectors of the space, by name as in `EXTRAS`; float32 on the CPU."""
+        """Return the other vectors of the space for N prompts, by name as in `EXTRAS`; float32 on the CPU."""
         further = EXTRAS[self.space]
         parts = self._vectors(prompts).split([EMBEDDING, *further.values()], dim=1)[1:]
         return dict(zip(further, parts, strict=True))
 
     def _vectors(self, prompts: Sequence[str]) -> Tensor:
-        """Prompts → (N, W) float32 on the CPU: all vectors of the space, side by side; each prompt encoded once."""
+        """Return all vectors of the space for N prompts, concatenated: (N, W) float32 on the CPU.
+
+        Each prompt is encoded once.
+        """
         known = _known.setdefault(self.clip, {})
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
         update = host.progress(len(new)) if self.shows_progress and new else None
@@ -76,18 +79,18 @@ class ClipEncoder:
         return torch.stack(vectors)
 
     def showing_progress(self) -> ClipEncoder:
-        """The same; encoding then shows a progress bar on the running node, and stops when the run is cancelled."""
+        """Return the same encoder with a progress bar on the running node; canceling the run stops it."""
         return replace(self, shows_progress=True)
 
     def is_cut(self, prompt: str) -> bool:
-        """Whether the prompt is longer than `TOKENS`: ComfyUI encodes it in parts, and the first is its vector."""
+        """Return whether a prompt has more than `TOKENS`: ComfyUI splits it, and only its first part has a vector."""
         return len(self.clip.tokenize(prompt)["l"]) > 1
 
 
 def encoder(clip: Any) -> ClipEncoder:
-    """Wrap a graph's CLIP; the probe sentence is encoded once for each CLIP object.
+    """Return a graph's CLIP as a text encoder; the probe sentence is encoded once for each CLIP object.
 
-    Raises ValueError for a CLIP of another family than Stable Diffusion 1.5's or XL's.
+    Raises ValueError for a CLIP of a model family other than Stable Diffusion 1.5 and XL.
     """
     _check(clip, "encode_from_tokens")
     space = _space(clip)
@@ -98,30 +101,31 @@ def encoder(clip: Any) -> ClipEncoder:
 
 
 OTHER_FAMILY = (
-    "This CLIP is neither Stable Diffusion 1.5's nor XL's, so its text vectors are of another kind. Connect the CLIP "
-    "of a Stable Diffusion 1.5 or XL checkpoint (CheckpointLoaderSimple), or CLIP ViT-L/14 loaded with CLIPLoader"
+    "This CLIP does not belong to Stable Diffusion 1.5 or XL, so its text vectors cannot be used. Connect the CLIP of "
+    "a Stable Diffusion 1.5 or XL checkpoint (CheckpointLoaderSimple), or CLIP ViT-L/14 loaded with CLIPLoader"
 )
 
 _known: WeakKeyDictionary[Any, dict[str, Tensor]] = WeakKeyDictionary()  # of each CLIP, prompt → (W,)
 
 
 def _space(clip: Any) -> str | None:
-    """The text space of a graph's CLIP; None for one of another family."""
+    """Return the text space of a graph's CLIP; None for another model family."""
     return SPACE_OF.get(frozenset(clip.tokenize("")))
 
 
 def _text_vectors(clip: Any, space: str, prompts: Sequence[str]) -> Tensor:
-    """Prompts → (N, W) float32 on the CPU: all vectors of the space, side by side."""
+    """Return all vectors of the space for N prompts, concatenated: (N, W) float32 on the CPU."""
     tokens = [clip.tokenize(prompt) for prompt in prompts]
     parts = {name: [of_prompt[name][0] for of_prompt in tokens] for name in tokens[0]}  # beyond 77 tokens, the first
     return _sd15_vectors(clip, parts["l"]) if space == SD15.name else _sdxl_vectors(clip, parts["l"], parts["g"])
 
 
 def _sd15_vectors(clip: Any, parts: Sequence[Part]) -> Tensor:
-    """The tokens of N prompts → (N, 768), encoded together as if they were the parts of one long prompt.
+    """Return the vectors (N, 768) of N prompts, encoded together as if they were the parts of one long prompt.
 
-    Of parts, ComfyUI gives the vector of the first and the states of all. The others' vectors are their states at the
-    end of the text, if that is so of the first; it is not with CLIP Set Last Layer, and then each is encoded alone.
+    For parts, ComfyUI returns the vector of the first and the states of all. The vectors of the others are their states
+    at the end of the text, provided that this holds for the first; with CLIP Set Last Layer it does not, and then each
+    prompt is encoded alone.
     """
     states, pooled = clip.encode_from_tokens({"l": parts}, return_pooled="unprojected")
     if pooled is None or pooled.shape != (1, EMBEDDING):
@@ -137,10 +141,10 @@ def _sd15_vectors(clip: Any, parts: Sequence[Part]) -> Tensor:
 
 
 def _sdxl_vectors(clip: Any, parts_l: Sequence[Part], parts_g: Sequence[Part]) -> Tensor:
-    """The tokens of N prompts for both text encoders → (N, 768 + 2048 + 1280).
+    """Return the vectors (N, 768 + 2048 + 1280) of N prompts from their tokens for both text encoders.
 
-    ComfyUI gives of a CLIP for SDXL neither CLIP-L's vector nor the pooled output of several prompts, so both text
-    encoders are asked themselves, as its encode_from_tokens asks them.
+    For SDXL's CLIP, ComfyUI returns neither CLIP-L's vector nor the pooled output of several prompts, so both text
+    encoders are called directly, as its encode_from_tokens calls them.
     """
     clip.load_model()
     model = clip.cond_stage_model
@@ -158,17 +162,17 @@ def _sdxl_vectors(clip: Any, parts_l: Sequence[Part], parts_g: Sequence[Part]) -
 
 
 def _end(part: Part) -> int:
-    """Where the text ends in a prompt's tokens; some may be vectors, of embeddings that the user has loaded."""
+    """Return where the text ends in a prompt's tokens; some tokens may be vectors of embeddings the user loaded."""
     return next(place for place, (token, *_) in enumerate(part) if isinstance(token, int) and token == END)
 
 
 def conditionings(clip: Any, prompts: Sequence[str]) -> list[Conditioning]:
-    """Prompts as the graph's CLIP, of any model family, conditions on them; each text is encoded once for each CLIP.
+    """Return the conditionings of prompts from the graph's CLIP, of any model family.
 
-    What has to be encoded shows a progress bar on the running node, and stops when the run is cancelled. Nobody may
-    change what comes back: it is kept.
+    Each text is encoded once for each CLIP. Encoding shows a progress bar on the running node and stops when the run is
+    canceled. The conditionings are cached, so callers must not change them.
 
-    Raises ValueError for a CLIP that is none.
+    Raises ValueError if `clip` is not a text encoder.
     """
     _check(clip, "encode_from_tokens_scheduled")
     known = _conditionings.setdefault(clip, {})
@@ -190,7 +194,7 @@ _conditionings: WeakKeyDictionary[Any, dict[str, Conditioning]] = WeakKeyDiction
 
 
 def fingerprint_for(projection: Projection, clip: Any) -> Tensor | None:
-    """The fingerprint of a graph's CLIP, if it can be compared with what the projection was trained with."""
+    """Return the fingerprint of a graph's CLIP if it can be compared with the projection's; otherwise None."""
     if clip is not None:
         _check(clip, "tokenize")
     comparable = clip is not None and _space(clip) == projection.space.name
@@ -198,9 +202,9 @@ def fingerprint_for(projection: Projection, clip: Any) -> Tensor | None:
 
 
 def _check(clip: Any, method: str) -> None:
-    """Raise ValueError unless a graph's CLIP is one, with the method that is called of it."""
+    """Raise ValueError unless a graph's CLIP is a text encoder with the method that will be called."""
     if not hasattr(clip, method):
         raise InputError(
-            "clip holds no text encoder: the checkpoint may come without one. Load it with Load CLIP (DualCLIPLoader "
-            "for SDXL and Flux, TripleCLIPLoader for SD3), and link that to clip"
+            "clip contains no text encoder: the checkpoint file may not include one. Load it with Load CLIP "
+            "(DualCLIPLoader for SDXL and Flux, TripleCLIPLoader for SD3) and connect that to clip"
         )

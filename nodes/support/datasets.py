@@ -1,4 +1,4 @@
-"""Datasets as nodes name them: the inputs that choose one, and the file that was chosen."""
+"""The inputs with which nodes choose a dataset, and the file of the chosen one."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from . import host
 NO_DATASET = "no dataset yet"
 
 
-def dataset_input(done: str) -> Any:
-    """The input `dataset`; `done` says what is done with it, as in "read"."""
+def dataset_input(purpose: str) -> Any:
+    """Return the input `dataset`; `purpose` is what the node does with it, such as "train on"."""
     return io.Combo.Input(
         "dataset",
         options=list(host.datasets()) or [NO_DATASET],
-        tooltip=f"A dataset in ComfyUI's user/__perception_clip/datasets/. A new or grown one is {done} without a "
-        "restart (press R to refresh the list).",
+        tooltip=f"The dataset to {purpose}, from ComfyUI's user/__perception_clip/datasets/. New and updated datasets "
+        "are used without a restart (press R to refresh the list).",
     )
 
 
-def path_input(done: str) -> Any:
-    """The input `path`, which goes before `dataset`; see `file_of`."""
+def path_input(purpose: str) -> Any:
+    """Return the input `path`, which overrides `dataset`; see `file_of`."""
     return io.String.Input(
         "path",
         optional=True,
         force_input=True,
-        tooltip=f"Link the path output of Dataset Writer: its dataset is {done}, each time after it was written, and "
-        "dataset above is not used.",
+        tooltip=f"Connect the path output of Dataset Writer to {purpose} its dataset each time it has been written; it "
+        "overrides the dataset widget.",
     )
 
 
 def adding(progress: Callable[[int], None]) -> Callable[[int], None]:
-    """The same progress, called with what was done since the last time."""
+    """Return the same progress, to be called with the amount done since the last call."""
     done = 0
 
     def add(more: int) -> None:
@@ -48,16 +48,16 @@ def adding(progress: Callable[[int], None]) -> Callable[[int], None]:
 
 
 def file_of(dataset: str, path: str | None) -> Path:
-    """The file of the linked path, or else of the dataset of that name.
+    """Return the dataset's file: that of the connected path, or else the one of that name.
 
-    Raises StoreError, with the remedy, for any that is not in the folder of the datasets.
+    Raises StoreError, with a remedy, if the file is not in the datasets folder.
     """
     listed = host.datasets()  # only what is listed is opened: a name can lead nowhere else
     found = listed.get(str(dataset)) if path is None else next((f for f in listed.values() if str(f) == path), None)
     if found is None:
         raise StoreError(
-            f"{host.datasets_folder()}: there is no dataset {(dataset if path is None else path)!r}. Make one with "
-            "Dataset Writer, or put the .db file of another machine into this folder; then press R in ComfyUI to "
-            "refresh the list and choose it in this node, or link the path output of Dataset Writer"
+            f"{host.datasets_folder()}: there is no dataset {(dataset if path is None else path)!r}. Create one with "
+            "Dataset Writer, or copy a .db file from another machine into this folder; then press R in ComfyUI to "
+            "refresh the list and choose it in this node, or connect the path output of Dataset Writer"
         )
     return found

@@ -1,4 +1,4 @@
-"""What nodes that train do: imported when one of them runs, as it takes a while."""
+"""The work of the nodes that train; imported when one of them runs, because the import takes a while."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from comfy_api.latest import io
 from PIL import Image
 
-from ...common.words import counted
 from ...projection.checkpoint import Checkpoint
 from ...training.dataset.npz import Dataset
 from ...training.evaluation.text import table
@@ -21,7 +20,7 @@ from . import checkpoints, host
 def train_to(
     target: Path, dataset: Dataset, settings: Settings, *, made_by: str = "train", init: Checkpoint | None = None
 ) -> Fitted:
-    """Train in `host.training`, with progress on the node, and write `target`; nothing is left of a cancelled run."""
+    """Train in `host.training`, with progress on the node, and write `target`; a canceled run leaves nothing behind."""
     history: list[Epoch] = []
     update = host.progress(settings.epochs, lambda: curve_picture(history))
 
@@ -45,19 +44,27 @@ def train_to(
     return fitted
 
 
-def outcome(fitted: Fitted, *notes: str) -> io.NodeOutput:
-    """A trained checkpoint's name, its picture, and what there is to say of it."""
+def outcome(fitted: Fitted, *notes: str, on_node: str | None = None) -> io.NodeOutput:
+    """Return the output of a node that has trained; see `reported`."""
     assert fitted.evaluation is not None and fitted.verdict is not None  # it is None for stopped runs, which raise here
     picture = result_picture(fitted.history, fitted.evaluation, fitted.verdict)
-    made = f"{fitted.path.name}: the best of {counted(len(fitted.history), 'epoch')} was {fitted.best_epoch}"
-    return reported(fitted.path, fitted.verdict.sentences, picture, [made, *notes], table(fitted.evaluation))
+    made = f"{fitted.path.name}: best epoch {fitted.best_epoch} of {len(fitted.history):,}"
+    return reported(fitted.path, fitted.verdict.sentences, picture, [made, *notes], table(fitted.evaluation), on_node)
 
 
 def reported(
-    path: Path, sentences: list[str], picture: Image.Image, notes: list[str], table: str = ""
+    path: Path,
+    sentences: list[str],
+    picture: Image.Image,
+    notes: list[str],
+    table: str = "",
+    on_node: str | None = None,
 ) -> io.NodeOutput:
-    """The output of a node that trains: a checkpoint's name, the picture (1, H, W, 3) and all that is said."""
+    """Return the output of a node that trains: the checkpoint's name, the picture (1, H, W, 3) and the full text.
+
+    The node shows `on_node`, or else the sentences, notes and path.
+    """
     report = host.as_image(picture)
     said = [*sentences, *notes, str(path)]
     text = "\n".join([*said, *(["", table] if table else [])])
-    return io.NodeOutput(path.name, report, text, ui={**host.preview(report), **host.note("\n".join(said))})
+    return io.NodeOutput(path.name, report, text, ui={**host.preview(report), **host.note("\n".join(said), on_node)})

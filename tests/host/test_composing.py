@@ -73,7 +73,7 @@ def test_a_smile_is_carried_from_one_photo_to_another(host: Host, photos: dict[s
     for axis in ("yaw", "pitch", "roll"):
         assert felt[1][axis] == pytest.approx(before[axis], abs=0.2)
     text = host.run(told(add(sober, **inputs))).text("composed")
-    assert text.startswith("1 face; the first was neutral (") and " and is happy (" in text
+    assert text.startswith("1 face; the first was neutral (") and " and is now happy (" in text
 
 
 def test_one_difference_serves_all_and_unequal_numbers_are_refused(host: Host, photos: dict[str, str]) -> None:
@@ -86,17 +86,17 @@ def test_one_difference_serves_all_and_unequal_numbers_are_refused(host: Host, p
 def test_no_face_passes_with_a_word(host: Host, photos: dict[str, str]) -> None:
     graph = perceive(photo(photos["astronaut"])) | second(photos["no_face"])
     before = values(host, told(graph, "perception"))
-    assert host.run(told(add(graph))).text("composed") == "no face in b: nothing was added"
+    assert host.run(told(add(graph))).text("composed") == "no face in b, so nothing was added"
     assert values(host, told(add(graph))) == before
     nobody = add(graph, a=["other", 0], b=["perception", 0])
-    assert host.run(told(nobody)).text("composed") == "no face in a: nothing was added"
-    assert host.run(told(schedule(graph, "other"))).text("composed") == "no face: 16 frames without one"
+    assert host.run(told(nobody)).text("composed") == "no face in a, so nothing was added"
+    assert host.run(told(schedule(graph, "other"))).text("composed") == "no face: 16 frames left empty"
     assert values(host, told(schedule(graph, "other")))["face_count"] == 0
     joined = host.run(told(join(graph), "joined"))
     assert joined.text("joined") == "1 face in 1 picture, then no face in 1 picture"
     crowded = schedule(perceive(repeated(photos["astronaut"], 3)), "perception", frames=2)
     text = host.run(told(crowded)).text("composed")
-    assert text.endswith("\nmore key faces than frames: some of them are passed over")
+    assert text.endswith("\nmore key faces than frames: some are skipped")
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,17 @@ def test_no_face_passes_with_a_word(host: Host, photos: dict[str, str]) -> None:
     [
         ("PerceptionSchedule", {"perception": ["perception", 0], "frames": 0, "easing": "ease"}, "frames"),
         ("PerceptionSchedule", {"perception": ["perception", 0], "frames": 9, "easing": "bounce"}, "easing"),
-        ("PerceptionSchedule", {"perception": 5, "frames": 9, "easing": "ease"}, "perception is a int"),
-        ("JoinPerceptions", {"first": 5, "second": ["perception", 0]}, "first is a int"),
-        ("JoinPerceptions", {"first": ["perception", 0], "second": 5}, "second is a int"),
+        (
+            "PerceptionSchedule",
+            {"perception": 5, "frames": 9, "easing": "ease"},
+            "perception must be a PERCEPTION, got int",
+        ),
+        ("JoinPerceptions", {"first": 5, "second": ["perception", 0]}, "first must be a PERCEPTION, got int"),
+        ("JoinPerceptions", {"first": ["perception", 0], "second": 5}, "second must be a PERCEPTION, got int"),
         ("PerceptionArithmetic", {"strength": 3.5}, "strength"),
         ("PerceptionArithmetic", {"strength": float("nan")}, "the strength is nan"),
-        ("PerceptionArithmetic", {"b": 5}, "b is a int"),
-        ("PerceptionArithmetic", {"c": 5}, "c is a int"),
+        ("PerceptionArithmetic", {"b": 5}, "b must be a PERCEPTION, got int"),
+        ("PerceptionArithmetic", {"c": 5}, "c must be a PERCEPTION, got int"),
     ],
 )
 def test_wrong_inputs_are_refused_by_name(

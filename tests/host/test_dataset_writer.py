@@ -62,7 +62,7 @@ def test_no_face_adds_nothing_and_says_so(host: Host, collect: Collect) -> None:
     for prompts in ("one for all faces", "one line per face", "one line per picture"):
         result = host.run(collect("no_face", dataset="nobody", prompts=prompts))
         path = host.datasets / "nobody.db"
-        assert result.text("writer") == f"no face was perceived, nothing was added\nno sample (0 new) in {path}"
+        assert result.text("writer") == f"no face was perceived, so nothing was added\nno sample (0 new) in {path}"
         assert result.output("writer")["images"] == []
 
 
@@ -93,12 +93,16 @@ def test_each_picture_gets_its_line(host: Host, collect: Collect, photos: dict[s
 @pytest.mark.parametrize(
     ("prompts", "prompt", "said"),
     [
-        ("one line per face", "a\nb\nc", "prompt has 3 lines, and perception 2 faces: write one line for each face"),
-        ("one line per face", "a", "prompt has 1 line, and perception 2 faces"),
+        (
+            "one line per face",
+            "a\nb\nc",
+            "prompt has 3 lines, but perception has 2 faces: write one line for each face",
+        ),
+        ("one line per face", "a", "prompt has 1 line, but perception has 2 faces"),
         (
             "one line per picture",
             "a\nb",
-            "prompt has 2 lines, and perception 1 picture: write one line for each picture",
+            "prompt has 2 lines, but perception has 1 picture: write one line for each picture",
         ),
         (
             "two for each",
@@ -115,10 +119,10 @@ def test_lines_that_do_not_fit_are_refused(host: Host, pair: Collect, prompts: s
 def test_faces_that_were_filled_in_are_left_out(host: Host, collect: Collect, photos: dict[str, str]) -> None:
     graph = collect(dataset="seen") | perceive(with_gap(photos), missing="neutral")
     text = host.run(graph).text("writer")
-    assert text.startswith("1 filled-in face left out: only faces that were seen are training data\n1 sample (1 new)")
+    assert text.startswith("1 filled-in face skipped: only detected faces are used for training\n1 sample (1 new)")
     assert strongest(held(host, "seen")) == ["happy"]  # the same picture twice
     graph["writer"]["inputs"] |= {"prompts": "one line per face", "prompt": "a\nb"}
-    assert "prompt has 2 lines, and perception 3 faces, 1 of them filled in" in host.run(graph).message
+    assert "prompt has 2 lines, but perception has 3 faces, 1 of them filled in" in host.run(graph).message
 
 
 def test_what_else_is_known_is_stored_and_exported(host: Host, pair: Collect) -> None:
@@ -154,9 +158,9 @@ def test_counts_name_the_most_frequent_prompts(host: Host, collect: Collect) -> 
 
 def test_long_prompts_are_named(host: Host, collect: Collect) -> None:
     text = host.run(collect(dataset="long", prompt="cat " * 75)).text("writer")
-    assert "longer than" not in text
+    assert "tokens of a prompt are used" not in text
     text = host.run(collect(dataset="long", prompt="cat " * 76)).text("writer")
-    assert "\nlonger than 75 tokens, and what is beyond them is lost: cat cat" in text
+    assert "\nonly the first 75 tokens of a prompt are used; this one is longer: cat cat" in text
     first, second = held(host, "long").embeddings
     assert np.allclose(first, second, atol=1e-4)  # what is behind the 75th token is indeed lost
 
@@ -215,7 +219,7 @@ def test_a_dataset_made_with_something_else_is_refused_with_the_way_out(host: Ho
     message = host.run(collect(dataset="other")).message
     assert "its samples were made with the text encoder 'another encoder', not 'comfyui-clip:" in message
     assert "landmarker 'another landmarker', not '" in message
-    assert "change dataset on this node, link the CLIP that it was made with, or set landmarker" in message
+    assert "change dataset on this node, connect the CLIP the dataset was created with, or set landmarker" in message
     assert len(held(host, "other")) == 1
 
 
@@ -249,7 +253,7 @@ def test_clip_of_another_family_is_refused(host: Host, collect: Collect, weights
         graph["clip"] = {"class_type": "CLIPLoader", "inputs": inputs}
         said[family] = host.run(graph)
     assert said["stable_diffusion"].text("writer").startswith("1 sample (1 new)")
-    assert "This CLIP is neither Stable Diffusion 1.5's nor XL's" in said["sd3"].message
+    assert "This CLIP does not belong to Stable Diffusion 1.5 or XL" in said["sd3"].message
 
 
 def test_datasets_are_not_served(host: Host, collect: Collect) -> None:

@@ -91,9 +91,9 @@ def test_one_of_image_and_video_is_linked(host: Host, photos: dict[str, str], cl
     graph = perceive(photo(photos["astronaut"]))
     alone = drawn_image(graph)
     del alone["draw"]["inputs"]["image"]
-    assert "neither image nor video is linked" in host.run(alone).message
+    assert "neither image nor video is connected" in host.run(alone).message
     both = drawn_image(graph | {"video": perceive_video(clip)["video"]}, video=["video", 0])
-    assert "image and video are both linked" in host.run(both).message
+    assert "image and video are both connected" in host.run(both).message
 
 
 def test_the_other_output_says_which_to_use(host: Host, photos: dict[str, str], clip: str) -> None:
@@ -101,10 +101,10 @@ def test_the_other_output_says_which_to_use(host: Host, photos: dict[str, str], 
     saving = {"video": ["draw", 1], "filename_prefix": "drawn", "format": "auto", "codec": "auto"}
     graph = drawing(perceive(photo(photos["astronaut"])), image=["picture", 0])
     said = told(host, graph | {"save": {"class_type": "SaveVideo", "inputs": saving}})
-    assert "Draw Perception has no video: its image input is linked. Link its image output" in said
+    assert "Draw Perception has no video because its image input is connected. Use its image output" in said
     graph = drawing(perceive_video(clip), video=["video", 0])
     said = told(host, graph | {"show": {"class_type": "PreviewImage", "inputs": {"images": ["draw", 0]}}})
-    assert "Draw Perception has no image: its video input is linked. Link its video output" in said
+    assert "Draw Perception has no image because its video input is connected. Use its video output" in said
 
 
 def told(host: Host, graph: Graph) -> str:

@@ -42,7 +42,7 @@ def test_every_slider_raises_its_emotion(host: Host, photos: dict[str, str], emo
 def test_the_node_says_what_became_of_the_face(host: Host, photos: dict[str, str]) -> None:
     text = host.run(edit(perceive(photo(photos["astronaut"])), surprise=2)).text("edit")
     assert text.startswith("1 face; the first was happy (8")
-    assert " and is surprise (" in text
+    assert " and is now surprise (" in text
 
 
 def test_strength_scales_and_turns_the_sliders(host: Host, photos: dict[str, str]) -> None:
@@ -87,7 +87,7 @@ def test_no_face_passes_with_a_word(host: Host, photos: dict[str, str]) -> None:
     assert nobody.text("edit") == "no face"
     graph = perceive(photo(photos["astronaut"])) | second(photos["no_face"])
     alone = edit(graph, mix_with=["other", 0], mix=1)
-    assert "no face in mix_with: nothing was mixed" in host.run(alone).text("edit")
+    assert "no face in mix_with, so nothing was mixed" in host.run(alone).text("edit")
     assert values(host, alone) == values(host, inform(graph))
 
 

@@ -122,7 +122,7 @@ def test_strength_zero_and_no_face_are_the_neutral_prompt(
     for faces in ("first", "mean", "each", "per frame"):
         nobody = prompting("no_face", strength=3, faces=faces)
         assert equal(saved(host, nobody), neutral)
-    assert host.run(nobody).text("text").startswith("no face: the neutral prompt\n\n")
+    assert host.run(nobody).text("text").startswith("no face: using the neutral prompt\n\n")
 
 
 def test_each_prompt_is_encoded_once(host: Host, prompting: Prompting) -> None:
@@ -148,7 +148,7 @@ def test_every_picture_has_its_row(host: Host, prompting: Prompting, photos: dic
     assert (tokens[0] - tokens[2]).abs().max() > 0.01
     lines = host.run(graph).text("text").splitlines()
     assert lines[0].startswith("picture 0: happy 8")
-    assert lines[1] == "picture 1: no face: the neutral prompt"
+    assert lines[1] == "picture 1: no face: using the neutral prompt"
     assert lines[2].startswith("picture 2: neutral")
     each = saved(host, three_photos(prompting(faces="each"), photos))
     assert len(each) == 2
@@ -196,7 +196,7 @@ def test_the_words_are_of_one_length(host: Host, defaults: dict[str, Any]) -> No
         ({"strength": 4}, "strength"),
         ({"strength": float("nan")}, "strength"),
         ({"perception": 5}, "perception"),
-        ({"clip": 5}, "clip holds no text encoder"),
+        ({"clip": 5}, "clip contains no text encoder"),
     ],
 )
 def test_wrong_inputs_are_refused_by_name(host: Host, prompting: Prompting, inputs: dict[str, Any], word: str) -> None:

@@ -227,13 +227,13 @@ def test_every_way_to_treat_missing_faces(host: Host, photos: dict[str, str], mi
         assert "no face in 1 of 3 pictures (counted from 0: 1)" in result.message
     else:
         assert result.text("count") == str(faces)
-        assert "no face in 1 picture, counted from 0: 1" in result.text("perception")
+        assert "no face in 1 picture (counted from 0): 1" in result.text("perception")
         assert (f"filled in: {missing}" in result.text("perception")) == (missing != "skip")
 
 
 def test_nothing_to_fill_in_from_is_said(host: Host, photos: dict[str, str]) -> None:
     result = host.run(perceive(photo(photos["no_face"]), missing="previous"))
-    assert result.text("perception") == "no face in 1 picture\nno face anywhere to fill in from"
+    assert result.text("perception") == "no face in 1 picture\nthere is no face to fill in from"
 
 
 def test_one_picture_has_nothing_to_smooth(host: Host, photos: dict[str, str]) -> None:
@@ -251,7 +251,7 @@ def test_a_neutral_face_is_a_reference(host: Host, photos: dict[str, str]) -> No
     graph["wall"] = {"class_type": "Probe_Pictures", "inputs": {"count": 1, "size": 64, "channels": 3, "value": "0.5"}}
     graph["nobody"] = copy_of(graph["perception"], image=["wall", 0])
     graph["relative"] = copy_of(graph["perception"], neutral=["nobody", 0])
-    assert "neutral holds no face" in host.run(graph).message
+    assert "neutral contains no face" in host.run(graph).message
 
 
 def copy_of(node: dict[str, Any], **inputs: Any) -> dict[str, Any]:
@@ -309,7 +309,7 @@ def test_emotion_models(host: Host, photos: dict[str, str], emotion_classifier: 
         assert "is neither a folder in" in message
     refused = perceive(photo(photos["astronaut"]), emotion_model=emotion_classifier, neutral=["other", 0])
     refused["other"] = perceive(photo(photos["astronaut"]))["perception"]
-    assert "neutral goes with the bundled emotion model only" in host.run(refused).message
+    assert "neutral works only with the bundled emotion model" in host.run(refused).message
 
 
 def test_frames_of_a_long_batch(host: Host) -> None:

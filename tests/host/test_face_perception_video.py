@@ -49,7 +49,7 @@ def numbers(graph: Graph, *outputs: int) -> Graph:
 def test_faces_are_followed_counted_and_shown(host: Host, clip: str) -> None:
     result = host.run(numbers(perceive(clip), 1, 2, 3))
     assert result.text("perception").splitlines()[0].startswith("8 faces in 10 pictures; the first looks happy")
-    assert "no face in 2 pictures, counted from 0: 4, 5" in result.text("perception")
+    assert "no face in 2 pictures (counted from 0): 4, 5" in result.text("perception")
     assert [result.text(f"out{i}") for i in (1, 2)] == ["8", "10"] and float(result.text("out3")) == RATE
     assert len(result.output("perception")["images"]) == 10
     for index, frame in enumerate(Video(host.base / "input" / clip).frames()):
@@ -71,7 +71,7 @@ def test_every_way_to_treat_missing_faces(host: Host, clip: str, missing: str, f
         assert "no face in 2 of 10 pictures (counted from 0: 4, 5)" in result.message
     else:
         assert result.text("out1") == str(faces)
-        assert "no face in 2 pictures, counted from 0: 4, 5" in result.text("perception")
+        assert "no face in 2 pictures (counted from 0): 4, 5" in result.text("perception")
         assert (f"filled in: {missing}" in result.text("perception")) == (missing != "skip")
 
 

@@ -99,7 +99,7 @@ def test_faces_differ(host: Host, photos: dict[str, str], checkpoint: str) -> No
 
 def test_no_face_passes_unchanged_with_a_word(host: Host, photos: dict[str, str], checkpoint: str) -> None:
     result = host.run(steering(photos["no_face"], checkpoint, "none"))
-    assert "no face: the conditioning passes unchanged" in result.text("projection")
+    assert "no face: the conditioning passes through unchanged" in result.text("projection")
     assert torch.equal(conditioning(host, "none")[0][0], prompt_tokens())
 
 

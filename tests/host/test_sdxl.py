@@ -98,7 +98,7 @@ def test_a_starter_steers_its_own_clip(host: Host, photos: dict[str, str]) -> No
         assert (tokens - before)[..., part].abs().mean() > 1e-3
     assert torch.equal(tokens[:, 0], before[:, 0])
     assert (options["pooled_output"] - pooled["pooled_output"]).abs().mean() > 1e-3
-    assert "used again" in host.run(graph | {"other": {**graph["starter"]}}).text("other")
+    assert "reused" in host.run(graph | {"other": {**graph["starter"]}}).text("other")
     assert "trained with another text encoder, comfyui-clip:" in host.run(steered("xl", seed=3)).text("projection")
 
 

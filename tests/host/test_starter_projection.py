@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ def test_a_clip_becomes_a_checkpoint(host: Host, start: Start) -> None:
     assert made.metadata.made_by.startswith("starter: 300 faces sampled from expression-model-bundled/")
     assert made.metadata.metrics["training_rows"] == 240 and made.metadata.dataset["samples"] == 300
     assert all(sentence in result.text("text") for sentence in made.metadata.metrics["verdict"])
+    line = r"(Ready|Not ready): picks the right prompt for \d+% of unseen synthetic faces; guessing would be [\d.]+%\."
+    assert re.match(line, result.output("starter")["note"][0])
     assert result.picture("starter").shape[1] == 1024
     assert "'made.safetensors'" in str(host.get("/object_info/PerceptionClip_Projection"))
 
@@ -53,7 +56,7 @@ def test_it_is_made_once(host: Host, start: Start) -> None:
     host.run(start("once", seed=1))
     first = written(path)
     assert host.run(start("once", seed=1)).succeeded and written(path) == first  # nothing has run
-    assert "used again" not in host.run(start("once")).text("text") and written(path) > first
+    assert "reused" not in host.run(start("once")).text("text") and written(path) > first
     made = written(path)
     path.unlink()
     path.with_suffix(".pth").unlink()
@@ -99,6 +102,6 @@ def test_it_is_used_again_after_a_restart(host: Host, start: Start) -> None:
     first = written(path)
     host.post("/free", {"unload_models": False, "free_memory": True})  # ComfyUI forgets all results, and the CLIP
     again = host.run(start("kept"))
-    assert "used again" in again.text("text") and written(path) == first
+    assert "reused" in again.text("text") and written(path) == first
     assert all(sentence in again.text("text") for sentence in load(path).metadata.metrics["verdict"])
     assert again.picture("starter").shape[1] == 1024

@@ -171,7 +171,7 @@ def test_sdxl_tokens_and_pooled_output_are_steered(host: Host, photos: dict[str,
     shift = (tokens - before)[0, 1:]
     assert shift[0].norm() > 1 and torch.allclose(shift, shift[:1].expand_as(shift), atol=1e-4)
     assert (options["pooled_output"] - before[:, 0, :1280]).norm() > 1
-    assert "near to “" in result.text("projection")
+    assert "closest to “" in result.text("projection")
     message = host.run(steering(photos["astronaut"], sdxl, "never")).message
     assert "Stable Diffusion XL's, but the conditioning has 768: it is of Stable Diffusion 1.5" in message
 
