@@ -53,7 +53,7 @@ def test_the_mesh_is_a_disc_with_three_holes() -> None:
     assert 468 - len(counts) + len(triangles) == 1 - 3  # Euler: a disc is 1, and each hole takes 1
 
     border = [edge for edge, count in counts.items() if count == 1]
-    rims = (topology.FACE_OVAL, topology.RIGHT_EYE, topology.LEFT_EYE, topology.INNER_LIPS)
+    rims = (topology.FACE_OVAL, topology.RIGHT_EYE_OUTLINE, topology.LEFT_EYE_OUTLINE, topology.INNER_LIPS)
     assert set(border) == {frozenset(pair) for rim in rims for pair in zip(rim, (*rim[1:], rim[0]), strict=True)}
 
 
@@ -62,7 +62,7 @@ def test_triangles_turn_the_same_way_and_do_not_overlap(points: NDArray[np.float
     doubled = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
     signs = np.sign(doubled[np.abs(doubled) > 1e-7])
     assert abs(signs.mean()) > 0.95  # but where the nose hides its own side
-    holes = (topology.RIGHT_EYE, topology.LEFT_EYE, topology.INNER_LIPS)
+    holes = (topology.RIGHT_EYE_OUTLINE, topology.LEFT_EYE_OUTLINE, topology.INNER_LIPS)
     expected = area(points[list(topology.FACE_OVAL)]) - sum(area(points[list(hole)]) for hole in holes)
     assert abs(doubled.sum()) / 2 == pytest.approx(expected, rel=1e-6)
 

@@ -87,7 +87,7 @@ def test_a_face_that_fills_the_picture_keeps_its_features(landmarks: Tensor) -> 
     face = perception(close_up, (512, 512))
     picture = np.full((512, 512, 3), 128, dtype=np.uint8)
     bare = draw(picture, [face])
-    eyes = (close_up[[*topology.LEFT_EYE, *topology.RIGHT_EYE], :2] * 511).round().long()
+    eyes = (close_up[[*topology.LEFT_EYE_OUTLINE, *topology.RIGHT_EYE_OUTLINE], :2] * 511).round().long()
     dark = torch.tensor(panels.BACKGROUND[:3]).float() * 0.8 + 128 * 0.2
     for x, y in eyes.tolist():
         assert (bare[y, x].float() - dark).abs().max() > 10  # no panel over the eyes

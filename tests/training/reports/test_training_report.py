@@ -158,7 +158,7 @@ def test_a_picture_that_fails_leaves_the_former_report(
     case: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "report.html").write_text("former")
-    monkeypatch.setattr(training_report.training_plots, "scores", lambda evaluation: None)
+    monkeypatch.setattr(training_report.plots, "scores", lambda evaluation: None)
     with pytest.raises(AttributeError):
         write(tmp_path, case)
     assert not list(tmp_path.rglob("*.png"))

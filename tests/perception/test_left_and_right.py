@@ -14,7 +14,7 @@ from perception_clip.perception.landmarks.detectors import load
 from perception_clip.perception.weight_files import FOLDER
 
 PAIRS = {
-    "the contour of the eyes": (topology.LEFT_EYE, topology.RIGHT_EYE),
+    "the outlines of the eyes": (topology.LEFT_EYE_OUTLINE, topology.RIGHT_EYE_OUTLINE),
     "the brows": (topology.LEFT_BROW, topology.RIGHT_BROW),
     "the regions of the eyes": (topology.LEFT_EYE, topology.RIGHT_EYE),
     "the corners of the eyes": (topology.LEFT_EYE_CORNERS, topology.RIGHT_EYE_CORNERS),
@@ -40,14 +40,14 @@ def test_the_persons_left_is_the_pictures_right(faces: torch.Tensor, name: str) 
 
 
 def test_one_eye_has_one_name() -> None:
-    for lids, region, iris in (
-        (topology.LEFT_EYE, topology.LEFT_EYE, topology.LEFT_IRIS),
-        (topology.RIGHT_EYE, topology.RIGHT_EYE, topology.RIGHT_IRIS),
+    for outline, region, iris in (
+        (topology.LEFT_EYE_OUTLINE, topology.LEFT_EYE, topology.LEFT_IRIS),
+        (topology.RIGHT_EYE_OUTLINE, topology.RIGHT_EYE, topology.RIGHT_IRIS),
     ):
-        assert set(lids) == set(region[: topology.EYE_CONTOUR])
+        assert set(outline) == set(region[: topology.EYE_CONTOUR])
         assert (iris[0], iris[1:]) in topology.IRISES
-    assert set(topology.LEFT_EYE_CORNERS) < set(topology.LEFT_EYE)
-    assert set(topology.RIGHT_EYE_CORNERS) < set(topology.RIGHT_EYE)
+    assert set(topology.LEFT_EYE_CORNERS) < set(topology.LEFT_EYE_OUTLINE)
+    assert set(topology.RIGHT_EYE_CORNERS) < set(topology.RIGHT_EYE_OUTLINE)
 
 
 def test_the_detectors_key_points_are_called_the_same(photos: list[torch.Tensor]) -> None:
