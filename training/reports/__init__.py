@@ -1,1 +1,1 @@
-"""Reports of training and of datasets, in pictures."""
+"""Reports on training runs and datasets, with pictures."""

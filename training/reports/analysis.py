@@ -1,5 +1,5 @@
-"""What the training report shows: prompts taken for each other, the map of the text space, which parts of the face
-matter, and the held-out samples that a projection gets most wrong.
+"""What the training report shows: confused prompts, the map of the text space, which parts of the face matter, and the
+held-out samples with the worst predictions.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from .numbers import OTHERS, Doubles, drawn, principal
 MOST_CONFUSED = 24  # prompts with a row of their own
 OTHER_PROMPTS = "all other prompts"
 
-COLOURED = 8  # prompts that have a colour of their own
+COLOURED = 8  # prompts that have a color of their own
 PROMPTS = 500  # that are drawn, at most …
 MAP_ROWS = 2000  # … and predictions
 FEWEST = 3  # prompts that have a plane of their own
-REGION_ROWS = 256  # held-out rows at most that are looked at
+REGION_ROWS = 256  # held-out rows at most that are examined
 EYE = 32  # landmarks at the start of an eye's list in perception/regions.py: the lids' edges, and a ring around them
 NOSE = (  # the landmarks inside the outline of the template's nose, seen from the front
     *(1, 2, 3, 4, 5, 6, 19, 20, 44, 45, 48, 49, 51, 59, 60, 64, 75, 79, 94, 97, 98, 99, 102, 115, 122, 125, 126, 129),
@@ -50,21 +50,21 @@ _NAMED: dict[str, tuple[int, ...]] = {
 }
 _TAKEN = {landmark for landmarks in _NAMED.values() for landmark in landmarks}
 REGIONS = {**_NAMED, "cheeks and forehead": tuple(i for i in range(LANDMARKS) if i not in _TAKEN)}  # name → landmarks
-PARTS = ("shape of the face", "pose of the head", "emotion probabilities")
+PARTS = ("face shape", "head pose", "emotion probabilities")
 MOST_WORST = 12
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """K prompts, the most frequent first; the last is `OTHERS` where there are more of them."""
+    """K prompts, the most frequent first; the last is `OTHER_PROMPTS` if there are more."""
 
     names: list[str]  # (K,)
     counts: Numbers  # (K,) held-out rows
-    shares: Doubles  # (K, K), 0…1: of the rows whose own prompt is i, how many are nearest to j; rows of 0 without any
+    shares: Doubles  # (K, K), 0…1: of the rows with prompt i, how many are closest to j; a row of 0 if none
 
 
 def confusion(evaluation: Evaluation, most: int = MOST_CONFUSED) -> Confusion:
-    """Count which prompt each held-out row has and which it is nearest to; all but `most` prompts become one."""
+    """Count the held-out rows by their own prompt and by the closest one; all but `most` prompts become one."""
     own, chosen = evaluation.member.cpu().numpy(), evaluation.chosen.cpu().numpy()
     frequent = by_frequency(own, len(evaluation.names))[:most]
     place = np.full(len(evaluation.names), len(frequent))
@@ -79,7 +79,7 @@ def confusion(evaluation: Evaluation, most: int = MOST_CONFUSED) -> Confusion:
 
 
 def by_frequency(member: Numbers, count: int) -> Numbers:
-    """The numbers below `count` that occur, the most frequent first, and of equal ones the lower."""
+    """Return the numbers below `count` that occur, the most frequent first; ties in ascending order."""
     numbers = np.bincount(member, minlength=count)
     order = np.argsort(-numbers, kind="stable")
     return order[numbers[order] > 0]
@@ -93,16 +93,16 @@ class PromptMap:
     target_ranks: Numbers  # (p,) which of `names`, or OTHERS
     predictions: Doubles  # (t, 2) held-out rows
     ranks: Numbers  # (t,) which of `names` is the row's own prompt, or OTHERS
-    names: list[str]  # the prompts of the most held-out rows
+    names: list[str]  # the prompts with the most held-out rows
     shares: Doubles  # (2,) of the prompts' variance that each component explains, 0…1
-    prompts: int  # how many there are, drawn or not
-    rows: int  # how many held-out rows there are, drawn or not
+    prompts: int  # total number, drawn or not
+    rows: int  # total number of held-out rows, drawn or not
 
 
 def prompt_map(evaluation: Evaluation, coloured: int = COLOURED) -> PromptMap:
-    """Lay the prompts and the predictions (up to 500 and 2,000, drawn at random) onto one plane.
+    """Place the prompts and the predictions (up to 500 and 2,000, chosen at random) on one plane.
 
-    The plane is that of the prompts. With fewer than three, which have none, it is that of prompts and predictions.
+    The plane is fitted to the prompts, or to prompts and predictions if there are fewer than three prompts.
     """
     member = evaluation.member.cpu().numpy()
     frequent = by_frequency(member, len(evaluation.names))[:coloured]
@@ -117,7 +117,7 @@ def prompt_map(evaluation: Evaluation, coloured: int = COLOURED) -> PromptMap:
     centre = basis.mean(axis=0)
     frame = np.linalg.qr((basis - centre).T)[0]  # (D, min(p, D)) orthonormal: few prompts span few directions
     places, shares = principal((basis - centre) @ frame)
-    # The axes themselves (D, 2), from the places that they gave: axis = rowsᵀ · place / |place|².
+    # The axes themselves (D, 2), recovered from the places: axis = rowsᵀ · place / |place|².
     axes = (basis - centre).T @ places / np.maximum(np.square(places).sum(axis=0), 1e-12)
     return PromptMap(
         targets=(targets - centre) @ axes,
@@ -133,25 +133,25 @@ def prompt_map(evaluation: Evaluation, coloured: int = COLOURED) -> PromptMap:
 
 @dataclass(frozen=True)
 class Importance:
-    """What a projection goes by. A response is a standard deviation of the centred cosine with the own target."""
+    """What a projection depends on. A response is a standard deviation of the centered cosine with the own target."""
 
     landmarks: Tensor  # (478,) float32 ≥ 0: the response to each landmark
-    regions: dict[str, float]  # of `REGIONS`: its response, as a share of all regions'; they sum to 1
+    regions: dict[str, float]  # of `REGIONS`: each one's share of the total response; they sum to 1
     parts: dict[str, float]  # of `PARTS`, likewise
-    rows: int  # held-out rows that were looked at
+    rows: int  # held-out rows that were examined
 
 
 def importance(
     checkpoint: Checkpoint, data: TrainingData, evaluation: Evaluation, most: int = REGION_ROWS
 ) -> Importance:
-    """Measure on up to `most` held-out rows, drawn at random and always the same, what the projection goes by.
+    """Measure what the projection depends on, on up to `most` held-out rows (a fixed random sample).
 
-    The gradient of each row's centred cosine with its own target says how the projection answers to every landmark
-    (saliency: Simonyan et al. 2014, "Deep inside convolutional networks"). It is multiplied by what landmarks really
-    do: the response to a part of the face is how much the cosine would vary, to first order, if that part alone moved
-    as it differs from row to row. Landmarks count without pose, place and size, in the template's frame; the head's
-    pose counts as its three angles, emotions as log-probabilities. Rows whose gradient is not finite are left out. If
-    nothing changes anything, all is 0.
+    The gradient of each row's centered cosine with its own target is its sensitivity to every landmark (saliency:
+    Simonyan et al. 2014, "Deep inside convolutional networks"). It is multiplied by how landmarks really move: the
+    response to a part of the face is how much the cosine would vary, to first order, if that part alone moved as it
+    differs from row to row. Landmarks are taken without pose, position and size, in the template's frame; the head
+    pose as its three angles, emotions as log-probabilities. Rows whose gradient is not finite are excluded. If nothing
+    has an effect, all values are 0.
     """
     chosen = torch.from_numpy(drawn(len(evaluation.rows), most))
     rows, device = evaluation.rows[chosen], checkpoint.neutral.device
@@ -191,7 +191,7 @@ def _shares(responses: dict[str, float]) -> dict[str, float]:
 
 
 def _response(gradients: Tensor, moves: Tensor) -> float:
-    """Gradients and moves (n, K) → the standard deviation, over moves, of gradient · move; its mean over gradients."""
+    """Return the standard deviation over moves (n, K) of gradient · move, averaged over gradients (n, K)."""
     return float((gradients @ moves.T).square().mean(dim=1).sqrt().mean().nan_to_num())
 
 
@@ -200,10 +200,10 @@ class Wrong:
     """One held-out sample."""
 
     row: int  # of the dataset, from 0
-    source: str  # where it is from, "" where that is not known
-    cosine: float  # centred, of the prediction and the own target
+    source: str  # "" if unknown
+    cosine: float  # centered, of the prediction and the own target
     own: str  # its prompt
-    chosen: str  # the prompt that the prediction is nearest to
+    chosen: str  # the prompt closest to the prediction
     emotion: str  # the most probable one
     probability: float
     face: Floats  # (478, 2) x and y in true proportions, y down
@@ -212,9 +212,9 @@ class Wrong:
 def most_wrong(
     evaluation: Evaluation, data: TrainingData, sources: Sequence[str] | None = None, most: int = MOST_WORST
 ) -> list[Wrong]:
-    """The `most` held-out rows whose predictions have the lowest centred cosine with their own targets, worst first.
+    """Return the `most` held-out rows with the lowest centered cosine of prediction and own target, worst first.
 
-    `sources` (N,) say where the dataset's rows are from.
+    `sources` (N,) are the sources of the dataset's rows.
     """
     own = evaluation.candidates[evaluation.member]
     cosines = centred_cosine(evaluation.predicted, own, evaluation.centre).cpu()

@@ -1,5 +1,5 @@
-"""Pictures of training drawn with Pillow alone, for ComfyUI, where matplotlib is not: the curves as they grow, and how
-good the projection became beside the simple rules.
+"""Pictures of training for ComfyUI, drawn with Pillow alone as matplotlib may be missing: the learning curves, and the
+scores of the projection compared with those of the baselines.
 """
 
 from __future__ import annotations
@@ -25,23 +25,26 @@ Scores = Mapping[str, Mapping[str, Interval]]
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 GRID = (52, 58, 70)
-# Colours for a dark ground that colour-blind people can tell apart too, after Okabe and Ito (2008).
+# Colors for a dark background that color-blind people can tell apart too, after Okabe and Ito (2008).
 ORANGE, BLUE, GREEN = (240, 160, 50), (96, 185, 240), (60, 200, 150)
-CURVES: dict[str, tuple[str, Colour]] = {"centred_cosine": ("centred cosine", BLUE), "recall_at_1": ("recall@1", GREEN)}
+CURVES: dict[str, tuple[str, Colour]] = {
+    "centred_cosine": ("centered cosine", BLUE),
+    "recall_at_1": ("recall@1", GREEN),
+}
 OWN = "projection"
 
 SMALL, NORMAL, LARGE = 13, 17, 26  # height of the letters, pixels
-LINE, ROW = 24, 28  # pixels from a line of words, and from a row of the table, to the next
+LINE, ROW = 24, 28  # pixels from one line of text, and from one row of the table, to the next
 MARGIN, GAP = 24, 18
 WIDTH = 1024
 CURVES_HEIGHT = 300
-TICKS = 5  # numbers on an axis, about
+TICKS = 5  # approximate count of numbers on an axis
 LONGEST = 6  # digits of a number on an axis
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a plot; values that are not finite are left out."""
+    """One line of a plot; values that are not finite are skipped."""
 
     name: str
     colour: Colour
@@ -49,9 +52,9 @@ class Curve:
 
 
 def curve_picture(history: Sequence[Epoch], width: int = 480, height: int = 360) -> Image.Image:
-    """The loss and the validation by epoch, with the best epoch marked; RGB of that size, at least 320 × 200.
+    """Return an RGB image of that size, at least 320 × 200: loss and validation by epoch, with the best epoch marked.
 
-    One plot above the other, or side by side in a picture that is at least twice as wide as high.
+    One plot is above the other, or next to it if the picture is at least twice as wide as high.
     """
     canvas = Canvas(width, height)
     _curves(canvas, history, (0, 0, width, height))
@@ -59,9 +62,9 @@ def curve_picture(history: Sequence[Epoch], width: int = 480, height: int = 360)
 
 
 def result_picture(history: Sequence[Epoch], evaluation: Evaluation, verdict: Verdict) -> Image.Image:
-    """The verdict in words, every method's headline metrics as a dot in its interval, and the curves; RGB.
+    """Return an RGB image of the verdict, every method's headline metrics with intervals, and the learning curves.
 
-    1024 pixels wide, and as high as what it says takes: about 768.
+    It is 1024 pixels wide and about 768 high, depending on the length of the verdict.
     """
     return _result(
         verdict.ready,
@@ -74,7 +77,7 @@ def result_picture(history: Sequence[Epoch], evaluation: Evaluation, verdict: Ve
 
 
 def stored_result_picture(metrics: Mapping[str, Any]) -> Image.Image:
-    """The same of a checkpoint's `Metadata.metrics`, where no history is kept and so no curves are drawn.
+    """Return the same image, without curves, from the metrics that a checkpoint stores in its metadata.
 
     Raises KeyError, TypeError or ValueError for metrics that training did not write.
     """
@@ -116,11 +119,11 @@ def _result(
 
 
 def _table(canvas: Canvas, scores: Scores, prompts: int, top: int) -> None:
-    """A row for each method, a column for each headline metric, with its axis below the rows."""
+    """Draw a row for each method and a column for each headline metric, with an axis below the rows."""
     names, numbers = 190, 150  # pixels for a method's name, and for a value with its interval
     column = (WIDTH - 2 * MARGIN - names) // 2
     bottom = top + LINE + ROW * len(scores)
-    titles = {"centred_cosine": "mean-centred cosine", "recall_at_1": f"recall@1 of {counted(prompts, 'prompt')}"}
+    titles = {"centred_cosine": "mean-centered cosine", "recall_at_1": f"recall@1 of {counted(prompts, 'prompt')}"}
     for row, method in enumerate(scores):
         y, colour = top + LINE + ROW * row + ROW // 2, BRIGHT if method == OWN else DIM
         canvas.write(MARGIN, y, cut(method, NORMAL, names - GAP), NORMAL, colour)
@@ -140,14 +143,12 @@ def _table(canvas: Canvas, scores: Scores, prompts: int, top: int) -> None:
             ends = [(_scaled(end, low, high, left, right), y) for end in (interval.low, interval.high)]
             canvas.line(ends, colour, 3)
             canvas.dot(_scaled(interval.value, low, high, left, right), y, 6 if own else 5, colour)
-            said = f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-            canvas.write(right + GAP, y, said, SMALL, BRIGHT if own else DIM)
+            text = f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+            canvas.write(right + GAP, y, text, SMALL, BRIGHT if own else DIM)
 
 
 def _note(rows: int, groups: int) -> str:
-    return (
-        f"dot: mean, line: 95 % bootstrap interval, over {counted(rows, 'held-out row')} of {counted(groups, 'group')}"
-    )
+    return f"dot: mean; line: 95% bootstrap interval; {counted(rows, 'held-out row')} from {counted(groups, 'group')}"
 
 
 # --- curves ------------------------------------------------------------------------------------------------------
@@ -173,7 +174,7 @@ def _curves(canvas: Canvas, history: Sequence[Epoch], box: Box) -> None:
 
 
 def _plot(canvas: Canvas, box: Box, curves: Sequence[Curve], best: int | None) -> None:
-    """Curves by epoch, their names above them, and at the best epoch a line with its number."""
+    """Draw curves by epoch with their names above, and a line at the best epoch."""
     left, top, right, bottom = box[0] + 58, box[1] + 34, box[2] - 16, box[3] - 28
     x = box[0] + 16
     for curve in curves:
@@ -183,7 +184,7 @@ def _plot(canvas: Canvas, box: Box, curves: Sequence[Curve], best: int | None) -
     drawn = [[point for point in curve.points if math.isfinite(point[1])] for curve in curves]
     values = [value for points in drawn for _, value in points]
     if not values:
-        canvas.write((left + right) / 2, (top + bottom) / 2, "no epoch yet", SMALL, DIM, align=0.5)
+        canvas.write((left + right) / 2, (top + bottom) / 2, "no epochs yet", SMALL, DIM, align=0.5)
         return
     epochs = [epoch for points in drawn for epoch, _ in points]
     first, last = min(epochs), max(max(epochs), min(epochs) + 1)
@@ -213,7 +214,7 @@ def _plot(canvas: Canvas, box: Box, curves: Sequence[Curve], best: int | None) -
 
 
 def ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
-    """Round numbers, about `TICKS` of them, from `low` to `high`, evenly apart: by 1, 2 or 5 times a power of 10."""
+    """Return about `TICKS` round numbers from `low` to `high`, 1, 2 or 5 times a power of 10 apart."""
     rough = (high - low) / TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
@@ -223,7 +224,7 @@ def ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
 
 
 def number(value: float, span: float) -> str:
-    """A number of an axis that spans so much, with no more digits than tell its ticks apart."""
+    """Return a number as text for an axis of that span, with just enough digits to tell its ticks apart."""
     if not 1e-3 <= span < 1e5:
         digits = 2 if value == 0 else max(2, math.ceil(math.log10(abs(value) / (span / TICKS))) + 1)
         return f"{value + 0.0:.{min(digits, LONGEST)}g}"
@@ -231,12 +232,12 @@ def number(value: float, span: float) -> str:
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
-    """A little more than from the least to the greatest."""
+    """Return the smallest and the largest value, with some room on both sides."""
     low, high = min(values), max(values)
     room = 0.06 * (high - low) or 0.1 * abs(low) or 0.1
     return low - room, high + room
 
 
 def _scaled(value: float, low: float, high: float, start: float, end: float) -> float:
-    """Where a value lies between the pixels `start` and `end`."""
+    """Return the position of a value between the pixels `start` and `end`."""
     return start + (value - low) / (high - low) * (end - start)

@@ -18,9 +18,9 @@ from ..dataset.samples import Floats
 from ..inspection.outliers import FaceSpace
 from ..inspection.survey import Column, Numbers, Survey
 
-DRAWN = 20_000  # samples at most that a map or a histogram of poses is made of
-EXAGGERATION = 2.0  # of what sets a mean face apart: as it is, the eye would miss most of it
-OTHERS = -1  # the rank of what has no colour of its own
+DRAWN = 20_000  # samples at most in a map or a histogram of poses
+EXAGGERATION = 2.0  # of the differences between mean faces, which are hard to see otherwise
+OTHERS = -1  # the rank of what has no color of its own
 
 Doubles = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ class Means:
 
     kind: str  # "label" or "prompt"
     names: list[str]
-    hidden: int  # how many more there are
+    hidden: int  # number of further ones
     counts: list[int]
     faces: Floats  # (K, 478, 3): mean faces without pose, their differences from `face` EXAGGERATION times as large
     emotions: Floats  # (K, 7): mean probabilities
@@ -48,16 +48,16 @@ class Points:
     ranks: Numbers  # (n,) which of `names`, or OTHERS
     names: list[str]  # the most frequent labels (or prompts)
     counts: Numbers  # (n,) samples behind each point
-    of: int  # how many things there are, drawn or not
+    of: int  # total number of things, drawn or not
 
 
 def naming(seen: Survey) -> tuple[Column, str]:
-    """What samples are told apart by: labels, or prompts where there are none."""
+    """Return the column that names samples, and its kind: labels, or prompts if there are no labels."""
     return (seen.labels, "label") if seen.labels.counts() else (seen.prompts, "prompt")
 
 
 def means_of(seen: Survey, most: int) -> Means:
-    """The means of up to `most` labels (or prompts), those of the most samples first."""
+    """Return the means of up to `most` labels (or prompts), the most frequent first."""
     column, kind = naming(seen)
     counts = column.counts() or {"": len(seen)}
     names = list(counts)[:most]
@@ -80,7 +80,7 @@ def means_of(seen: Survey, most: int) -> Means:
 
 
 def map_of_faces(seen: Survey, colours: int, most: int = DRAWN) -> Points:
-    """Faces without pose, and their emotions; both count the same. The `colours` most frequent names have a rank."""
+    """Map faces without pose and their emotions, weighted equally. The `colours` most frequent names have a rank."""
     column, _ = naming(seen)
     chosen = drawn(len(seen), most)
     parts = [_centred(seen.components[chosen]), _centred(seen.emotions[chosen])]
@@ -90,7 +90,7 @@ def map_of_faces(seen: Survey, colours: int, most: int = DRAWN) -> Points:
 
 
 def map_of_prompts(seen: Survey, colours: int) -> Points:
-    """The text vectors of the distinct prompts, each ranked by the label that most of its samples have."""
+    """Map the text vectors of the distinct prompts, each ranked by the label of most of its samples."""
     column, _ = naming(seen)
     count = len(seen.vectors)
     places, shares = principal(seen.vectors)
@@ -104,9 +104,9 @@ def map_of_prompts(seen: Survey, colours: int) -> Points:
 
 
 def principal(rows: NDArray[np.floating]) -> tuple[Doubles, Doubles]:
-    """n rows (n, K), K ≥ 2 → their first two principal components (n, 2), and the share of the variance in each (2,).
+    """Return the first two principal components (n, 2) of rows (n, K), K ≥ 2, and their shares of the variance (2,).
 
-    The largest weight of a component is above 0, so that the same rows always give the same picture.
+    The largest weight of a component is positive, so that the same rows always produce the same picture.
     """
     centred = _centred(rows)
     variances, axes = np.linalg.eigh(centred.T @ centred)  # ascending
@@ -117,14 +117,14 @@ def principal(rows: NDArray[np.floating]) -> tuple[Doubles, Doubles]:
 
 
 def drawn(count: int, most: int = DRAWN) -> Numbers:
-    """Up to `most` of the numbers below `count`, drawn at random, in order; always the same."""
+    """Return up to `most` of the numbers below `count` in order: a fixed random sample."""
     if count <= most:
         return np.arange(count)
     return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
 
 
 def head_poses(path: Path, most: int = DRAWN) -> Floats:
-    """Yaw and pitch in degrees, (n, 2), of the dataset's faces, or of `most` of them drawn at random."""
+    """Return yaw and pitch (n, 2) in degrees of the dataset's faces, or of a random sample of `most`."""
     template = FaceSpace().model.template
     found, start = [np.empty((0, 2), np.float32)], 0
     with open_rows(path) as rows:
@@ -140,12 +140,12 @@ def head_poses(path: Path, most: int = DRAWN) -> Floats:
 
 
 def largest(counts: Mapping[str, int], most: int) -> tuple[dict[str, int], int]:
-    """The first `most` of them, and how many others there are."""
+    """Return the first `most` counts and the number of others."""
     return dict(list(counts.items())[:most]), max(0, len(counts) - most)
 
 
 def _ranks(column: Column, colours: int) -> tuple[list[str], Numbers]:
-    """The most frequent texts of a column, and for each of its codes which of them it is, or OTHERS."""
+    """Return the most frequent texts of a column, and for each of its codes the rank among them, or OTHERS."""
     names = list(column.counts())[:colours]
     ranks = np.full(len(column.texts), OTHERS)
     for rank, name in enumerate(names):

@@ -1,17 +1,10 @@
-"""Pictures of the training report: how training went, the faces and the text space, how good the projection is."""
+"""Pictures of the training report: learning curves, scores, prompts and emotions, the text space, and faces."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from ..learning.run import Epoch, best_epoch
-from .style import BLUE, COLOURS, DARK, FAINT, GREY, SMALL, WIDTH, new_figure, nothing, title
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 from math import isfinite
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,15 +12,37 @@ from ...common.words import counted
 from ...perception.emotions.expression import ExpressionModel
 from ..evaluation.evaluation import PROJECTION, Evaluation, Score
 from ..evaluation.metrics import Interval
+from ..learning.run import Epoch, best_epoch
 from .analysis import Importance, PromptMap, Wrong, confusion
 from .numbers import OTHERS
-from .style import MARKERS, NORMAL, draw_face, fitted, map_axes, name_rows
+from .style import (
+    BLUE,
+    COLOURS,
+    DARK,
+    FAINT,
+    GREY,
+    MARKERS,
+    NORMAL,
+    SMALL,
+    WIDTH,
+    draw_face,
+    fitted,
+    map_axes,
+    name_rows,
+    new_figure,
+    nothing,
+    title,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ORANGE = COLOURS[1]
 FEW = 30  # epochs: each has a mark of its own
 
 ACROSS = 4  # faces in a row
-HEADLINES = {"centred_cosine": "centred cosine", "recall_at_1": "recall@1"}  # metric → its name
+HEADLINES = {"centred_cosine": "centered cosine", "recall_at_1": "recall@1"}  # metric → its name
 SHOWN = 20  # prompts of one column
 ROW = 27  # pixels from a row to the next
 CELL = 0.005  # shares below this are left blank
@@ -35,20 +50,20 @@ DARK_CELL = 0.6  # shares above this have white letters
 
 
 def learning_curves(history: Sequence[Epoch]) -> Figure:
-    """Loss, validation metrics and learning rate of each epoch; a line marks the epoch that was kept.
+    """Draw loss, validation metrics and learning rate by epoch, with a line at the epoch that was kept.
 
-    It is drawn without a display, for a report as well as for a node's preview. No epochs give a picture that says so.
+    Without any epochs, the picture says so.
     """
     figure = new_figure(width=WIDTH, height=360)
     if not history:
-        nothing(figure.subplots(), "no epochs: nothing was trained")
+        nothing(figure.subplots(), "no epochs were trained")
         return figure
     loss, cosine, recall, rate = figure.subplots(1, 4, width_ratios=[1, 1, 1, 0.8])
     numbers = [epoch.number for epoch in history]
     kept = best_epoch(history)
     _line(loss, numbers, [epoch.loss for epoch in history], "Training loss", GREY, kept)
     for axes, metric, heading in (
-        (cosine, "centred_cosine", "Validation: centred cosine"),
+        (cosine, "centred_cosine", "Validation: centered cosine"),
         (recall, "recall_at_1", "Validation: recall@1"),
     ):
         values = [epoch.validation.get(metric, float("nan")) for epoch in history]
@@ -74,7 +89,7 @@ def _line(
         axes.axvline(kept.number, color=ORANGE, linewidth=1.2, linestyle="--", zorder=0)
         here = [value for number, value in zip(numbers, values, strict=True) if number == kept.number][-1]
         axes.plot([kept.number], [here], color=ORANGE, marker="D", markersize=7, linestyle="")
-        heading += f"\nepoch {kept.number} was kept: {here:.3f}" if named else ""
+        heading += f"\nepoch {kept.number} (kept): {here:.3f}" if named else ""
     title(axes, heading)
     if len(numbers) == 1:  # alone, it would be at the edge of a scale of fractions
         axes.set_xlim(numbers[0] - 1, numbers[0] + 1)
@@ -90,7 +105,7 @@ def _line(
 
 
 def prompt_map(places: PromptMap) -> Figure:
-    """Predictions as small marks in the colour of their own prompt, prompts as large ones."""
+    """Draw predictions as small marks in the color of their own prompt, and prompts as large ones."""
     figure = new_figure(width=WIDTH, height=780)
     axes = figure.subplots()
     size = float(np.clip(20_000 / max(len(places.predictions), 1), 10, 45))
@@ -109,15 +124,15 @@ def prompt_map(places: PromptMap) -> Figure:
     map_axes(axes, places.shares, SMALL)
     title(
         axes,
-        f"{_some(len(places.targets), places.prompts, 'prompt')} (large, black edge) and where "
-        f"{_some(len(places.predictions), places.rows, 'held-out face')} {_are(len(places.predictions))} put (small)",
+        f"{_some(len(places.targets), places.prompts, 'prompt')} (large, black outline) and the predictions for "
+        f"{_some(len(places.predictions), places.rows, 'held-out face')} (small)",
     )
     _legend(figure, axes, places)
     return figure
 
 
 def worst(samples: Sequence[Wrong]) -> Figure:
-    """The faces that the projection gets most wrong, each as in its picture."""
+    """Draw the faces with the worst predictions, each as in its picture."""
     if not samples:
         figure = new_figure(width=WIDTH, height=160)
         nothing(figure.subplots(), "no held-out samples")
@@ -135,9 +150,9 @@ def worst(samples: Sequence[Wrong]) -> Figure:
             axes,
             "\n".join(
                 (
-                    fitted(f"is: {sample.own}", width, SMALL, 2),
-                    fitted(f"taken for: {sample.chosen}", width, SMALL, 2),
-                    f"cosine {_minus(sample.cosine)} · looks {sample.emotion} ({sample.probability:.0%})",
+                    fitted(f"prompt: {sample.own}", width, SMALL, 2),
+                    fitted(f"closest: {sample.chosen}", width, SMALL, 2),
+                    f"cosine {_minus(sample.cosine)} · {sample.emotion} ({sample.probability:.0%})",
                     _from_the_end(f"row {sample.row:,}", of, width),
                 )
             ),
@@ -148,10 +163,10 @@ def worst(samples: Sequence[Wrong]) -> Figure:
 
 
 def regions(found: Importance) -> Figure:
-    """Landmarks on the template face, the darker and larger the more they matter, and bars of the regions' shares."""
+    """Draw the template face with landmarks darker and larger the more they matter, and bars of the shares."""
     figure = new_figure(width=WIDTH, height=620 if any(found.regions.values()) else 160)
     if not any(found.regions.values()):
-        nothing(figure.subplots(), "no landmark changes the answer")
+        nothing(figure.subplots(), "no landmark affects the result")
         return figure
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
     face = ExpressionModel.load().template.numpy()
@@ -163,22 +178,22 @@ def regions(found: Importance) -> Figure:
         linewidths=0, zorder=3,
     )  # fmt: skip
     left.axis("off")
-    title(left, "What each landmark does to the answer, from face to face")
+    title(left, "Effect of each landmark on the result")
     bar = figure.colorbar(points, ax=left, orientation="horizontal", shrink=0.7, aspect=32, pad=0.02)
-    bar.set_ticks([0, 0.5, 1], labels=["nothing", "half of the most", "the most"], fontsize=SMALL, color=DARK)
+    bar.set_ticks([0, 0.5, 1], labels=["none", "half of the largest", "largest"], fontsize=SMALL, color=DARK)
     bar.outline.set_visible(False)
     _shares(right, found)
     return figure
 
 
 def _shares(axes: Axes, found: Importance) -> None:
-    """Bars of what counts at all, and below them those of the shape's regions; the largest first."""
+    """Draw bars for the parts and, below them, for the regions of the face shape, the largest first."""
     groups = [sorted(shares.items(), key=lambda item: -item[1]) for shares in (found.parts, found.regions)]
     rows = [item for group in groups for item in group]
     places = [place + (place >= len(groups[0])) for place in range(len(rows))]
     axes.barh(places, [value for _, value in rows], color=[GREY] * len(groups[0]) + [BLUE] * len(groups[1]), height=0.7)
     for place, (_, value) in zip(places, rows, strict=True):
-        axes.text(value, place, f" {100 * value:.0f} %", va="center", fontsize=SMALL, color=DARK)
+        axes.text(value, place, f" {100 * value:.0f}%", va="center", fontsize=SMALL, color=DARK)
     name_rows(axes, [name for name, _ in rows], width=190)
     axes.set_yticks(places, [name for name, _ in rows])  # with a gap between the groups
     axes.set_ylim(places[-1] + 0.6, -0.6)
@@ -186,7 +201,7 @@ def _shares(axes: Axes, found: Importance) -> None:
     axes.set_xticks([])
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.spines["left"].set_color(GREY)
-    title(axes, "Shares of what counts (grey), and of the regions within the shape (blue)")
+    title(axes, "Share by part (gray) and by region of the face shape (blue)")
 
 
 def _legend(figure: Figure, axes: Axes, places: PromptMap) -> None:
@@ -197,7 +212,7 @@ def _legend(figure: Figure, axes: Axes, places: PromptMap) -> None:
     names = [fitted(name, 520, NORMAL) for name in places.names]
     if (places.target_ranks == OTHERS).any():
         handles.append(axes.scatter([], [], 34, color="white", marker="o", edgecolors="black", linewidths=1.4))
-        names.append("all other prompts (their faces in grey)")
+        names.append("all other prompts (their faces in gray)")
     legend = figure.legend(
         handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=NORMAL, labelcolor=DARK
     )
@@ -210,7 +225,7 @@ def _minus(number: float) -> str:
 
 
 def _from_the_end(start: str, rest: str, width: float) -> str:
-    """A text in which of a long `rest`, such as a file's path, the end is kept."""
+    """Return both texts in one line; of a `rest` that is too long, such as a file's path, only the end is kept."""
     whole = start + rest
     while len(rest) > 4 and fitted(whole, width, SMALL).endswith("…"):
         rest = f" · …{rest.removeprefix(' · ').removeprefix('…')[1:]}"
@@ -222,12 +237,8 @@ def _some(drawn: int, of: int, what: str) -> str:
     return counted(of, what) if drawn == of else f"{drawn:,} of {counted(of, what)}"
 
 
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
-
-
 def scores(evaluation: Evaluation) -> Figure:
-    """Every method's centred cosine and recall@1, as a dot with its interval."""
+    """Draw every method's centered cosine and recall@1 as a dot with its interval."""
     methods = list(evaluation.scores)
     figure = new_figure(width=WIDTH, height=ROW * max(len(methods), 5) + 110)
     for axes, (metric, name) in zip(figure.subplots(1, 2, sharey=True), HEADLINES.items(), strict=True):
@@ -235,12 +246,12 @@ def scores(evaluation: Evaluation) -> Figure:
         _dots(
             axes, methods, intervals, width=200, strong={methods.index(PROJECTION)} if PROJECTION in methods else set()
         )
-        title(axes, f"{name[0].upper()}{name[1:]}: further right is better")
+        title(axes, f"{name[0].upper()}{name[1:]} (higher is better)")
     return figure
 
 
 def prompts(evaluation: Evaluation, shown: int = SHOWN) -> Figure:
-    """Recall@1 of each prompt with held-out rows: of many, the `shown` worst and the `shown` best."""
+    """Draw recall@1 of each prompt with held-out rows; if there are many, the `shown` worst and `shown` best."""
     worst, best = extremes(evaluation.per_prompt, shown)
     if not worst:
         figure = new_figure(width=WIDTH, height=160)
@@ -255,12 +266,12 @@ def prompts(evaluation: Evaluation, shown: int = SHOWN) -> Figure:
         which = (
             f"The {len(part)} {'worst' if part is worst else 'best'} of {counted(len(evaluation.per_prompt), 'prompt')}"
         )
-        title(axes, which if best else "All prompts, the worst first")
+        title(axes, which if best else "All prompts, worst first")
     return figure
 
 
 def emotions(evaluation: Evaluation) -> Figure:
-    """Centred cosine and recall@1 of the faces of each emotion."""
+    """Draw centered cosine and recall@1 by emotion."""
     part = evaluation.per_emotion
     figure = new_figure(width=WIDTH, height=ROW * 8 + 110)
     if not part:
@@ -269,12 +280,12 @@ def emotions(evaluation: Evaluation) -> Figure:
     names = [f"{score.name} ({score.rows:,})" for score in part]
     for axes, (metric, name) in zip(figure.subplots(1, 2, sharey=True), HEADLINES.items(), strict=True):
         _bars(axes, names, part, metric, width=200)
-        title(axes, f"{name[0].upper()}{name[1:]} by the face's most probable emotion")
+        title(axes, f"{name[0].upper()}{name[1:]} by most probable emotion")
     return figure
 
 
 def confusions(evaluation: Evaluation) -> Figure:
-    """For each frequent prompt, which prompts its held-out faces were taken for, in %."""
+    """Draw, for each frequent prompt, which prompts the predictions for its held-out faces are closest to, in %."""
     from matplotlib.patches import Rectangle
 
     table = confusion(evaluation)
@@ -303,16 +314,16 @@ def confusions(evaluation: Evaluation) -> Figure:
     edges = np.arange(count + 1) - 0.5
     axes.hlines(edges, -0.5, count - 0.5, color=FAINT, linewidth=0.6)
     axes.vlines(edges, -0.5, count - 0.5, color=FAINT, linewidth=0.6)
-    axes.set_xlabel("nearest prompt, by its number at the left", fontsize=SMALL, color=DARK, loc="left")
+    axes.set_xlabel("closest prompt, numbered like the rows", fontsize=SMALL, color=DARK, loc="left")
     axes.spines[:].set_visible(False)
-    figure.suptitle("Of the faces of each prompt (row), how many % are nearest to which", fontsize=NORMAL, color=DARK)
+    figure.suptitle("Percentage of each prompt's faces (row) by closest prompt (column)", fontsize=NORMAL, color=DARK)
     return figure
 
 
 def extremes(per_prompt: Sequence[Score], shown: int = SHOWN) -> tuple[list[Score], list[Score]]:
-    """The `shown` prompts of the lowest recall@1, worst first, and as many of the highest, best last.
+    """Return the `shown` prompts with the lowest recall@1, worst first, and as many with the highest, best last.
 
-    Of equal recall, that of the lower centred cosine counts as the worse. Up to twice as many prompts are halved.
+    Equal recall is ordered by centered cosine. Up to twice `shown` prompts are split in half.
     """
     order = sorted(
         per_prompt, key=lambda score: [score.metrics[metric].value for metric in ("recall_at_1", *HEADLINES)]
@@ -338,7 +349,7 @@ def _dots(axes: Axes, names: Sequence[str], intervals: Sequence[Interval], width
 
 
 def _bars(axes: Axes, names: Sequence[str], part: Sequence[Score], metric: str, width: float) -> None:
-    """A bar for each, and a line for its interval, which is not known of a single row."""
+    """Draw a bar for each score, and a line for its interval."""
     intervals = [score.metrics[metric] for score in part]
     axes.barh(range(len(part)), [interval.value for interval in intervals], color="#9ecae1", height=0.72)
     for place, interval in enumerate(intervals):

@@ -1,6 +1,6 @@
-"""How a report's pictures look: size, colours, text that always fits, bars and histograms.
+"""The look of a report's pictures: size, colors, text that always fits, bars and histograms.
 
-Colours are those of Okabe and Ito (2008), "Color universal design", which colour-blind people can tell apart too.
+The colors are those of Okabe and Ito (2008), "Color universal design", which color-blind people can tell apart too.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-MARKERS = ("o", "^", "s", "D", "v", "P", "X", "p")  # one for each colour
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "p")  # one for each color
 BLUE, GREY, FAINT, DARK = COLOURS[0], "#AAAAAA", "#DDDDDD", "#333333"
 FACE_LINES = (*((*line, line[0]) for line in CLOSED_LINES), *OPEN_LINES, *((*rim, rim[0]) for _, rim in IRISES))
 WIDTH = 1240  # pixels of a picture in a report
 DPI = 100
 SMALL, NORMAL = 9, 11  # points
-MISSING = "\u25a1"  # for characters that the font does not have
+MISSING = "\u25a1"  # replaces characters that the font does not have
 
 
 def has_matplotlib() -> bool:
-    """Whether pictures can be drawn."""
+    """Return whether pictures can be drawn."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -38,7 +38,7 @@ def has_matplotlib() -> bool:
 
 
 def new_figure(width: int, height: float) -> Figure:
-    """An empty figure of a width and a height in pixels. It is drawn without a display or a window."""
+    """Return an empty figure of a width and a height in pixels, drawn without a display or a window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -50,9 +50,9 @@ def new_figure(width: int, height: float) -> Figure:
 
 
 def fitted(text: str, width: float, size: float, lines: int = 1) -> str:
-    """A text on up to so many lines of a width in pixels, in letters of a size in points.
+    """Return a text on at most `lines` lines of a width in pixels, for letters of a size in points.
 
-    What does not fit is cut off. What the font does not have is shown as a box, and line breaks and the like as blanks.
+    What does not fit is cut off. Characters missing from the font become boxes, line breaks and the like spaces.
     """
     plain = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
     rest = "".join(mark if _advance(mark) is not None else MISSING for mark in plain) or "(empty)"
@@ -72,14 +72,14 @@ def fitted(text: str, width: float, size: float, lines: int = 1) -> str:
 
 
 def _fits(text: str, limit: float) -> int:
-    """How many of its characters, at least one, fit into a width in letter heights."""
+    """Return how many of its characters, at least one, fit into a width in letter heights."""
     ends = np.cumsum([_advance(mark) or 0.0 for mark in text])
     return max(1, int(np.searchsorted(ends, limit, side="right")))
 
 
 @lru_cache(maxsize=4096)
 def _advance(mark: str) -> float | None:
-    """A character's width in letter heights; None if the font does not have it."""
+    """Return a character's width in letter heights, or None if the font does not have it."""
     font = _font()
     if ord(mark) not in font.get_charmap():
         return None
@@ -88,7 +88,7 @@ def _advance(mark: str) -> float | None:
 
 @lru_cache(maxsize=1)
 def _font() -> Any:
-    """The font that matplotlib writes with, opened once more, as its size is set here."""
+    """Return a copy of matplotlib's font, as its size is set here."""
     from matplotlib import font_manager
     from matplotlib.ft2font import FT2Font
 
@@ -98,12 +98,12 @@ def _font() -> Any:
 
 
 def title(axes: Axes, text: str) -> None:
-    """A heading for one part of a figure; `$` is a dollar."""
+    """Set the heading of one part of a figure; `$` is a dollar sign."""
     axes.set_title(text, fontsize=NORMAL, color=DARK, parse_math=False)
 
 
 def name_rows(axes: Axes, names: Sequence[str], width: float, lines: int = 1) -> None:
-    """Names of rows at 0, 1, … from the top, each within a width in pixels."""
+    """Label the rows at 0, 1, … from the top, each within a width in pixels."""
     axes.set_yticks(np.arange(len(names)), [fitted(name, width, SMALL, lines) for name in names], fontsize=SMALL)
     for text in axes.get_yticklabels():
         text.set_parse_math(False)
@@ -112,7 +112,7 @@ def name_rows(axes: Axes, names: Sequence[str], width: float, lines: int = 1) ->
 
 
 def bars(axes: Axes, names: Sequence[str], counts: Sequence[int], width: float, greyed: int = 0) -> None:
-    """A bar with its number for each name, the first on top, the last `greyed` in grey."""
+    """Draw a bar with its number for each name, the first on top, the last `greyed` in gray."""
     places, colours = range(len(names)), [BLUE] * (len(names) - greyed) + [GREY] * greyed
     axes.barh(places, counts, color=colours, height=0.7)
     for place, number in zip(places, counts, strict=True):
@@ -124,7 +124,7 @@ def bars(axes: Axes, names: Sequence[str], counts: Sequence[int], width: float, 
 
 
 def histogram(axes: Axes, numbers: Sequence[int], edges: Sequence[float], label: str) -> None:
-    """How many of something lie between each two of the edges; `label` says of what."""
+    """Draw how many values lie between each two edges; `label` names the values."""
     from matplotlib.ticker import MaxNLocator
 
     axes.stairs(numbers, edges, fill=True, color=BLUE, linewidth=0)
@@ -140,17 +140,17 @@ def histogram(axes: Axes, numbers: Sequence[int], edges: Sequence[float], label:
 
 
 def draw_face(axes: Axes, face: NDArray[np.floating], colour: str, width: float) -> None:
-    """The lines of a face (478, 2 or more), y down, in any unit."""
+    """Draw the lines of a face (478, 2 or more), y down, in any unit."""
     for line in FACE_LINES:
         axes.plot(face[list(line), 0], -face[list(line), 1], color=colour, linewidth=width, solid_capstyle="round")
     axes.set_aspect("equal")
 
 
 def map_axes(axes: Axes, shares: NDArray[np.floating], size: float) -> None:
-    """Axes of a map on two principal components, with the share of the variance (2,) in each."""
+    """Label the axes of a map on two principal components with each one's share of the variance (2,)."""
     for axis, which, share in zip((axes.xaxis, axes.yaxis), ("first", "second"), shares.tolist(), strict=True):
         axis.set_ticks([])
-        axis.set_label_text(f"{which} principal component: {100 * share:.0f} % of the variance", fontsize=size)
+        axis.set_label_text(f"{which} principal component: {100 * share:.0f}% of the variance", fontsize=size)
         axis.label.set_color(DARK)
     axes.margins(0.06)
     axes.set_aspect("equal", adjustable="datalim")
@@ -158,7 +158,7 @@ def map_axes(axes: Axes, shares: NDArray[np.floating], size: float) -> None:
 
 
 def nothing(axes: Axes, text: str) -> None:
-    """A part of a figure that has nothing to show."""
+    """Show a text in place of a part of a figure that has nothing to show."""
     axes.axis("off")
     axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=NORMAL, color=GREY, transform=axes.transAxes)
 

@@ -13,14 +13,14 @@ from perception_clip.perception.vector import EMOTIONS, LANDMARKS, pack, split
 from perception_clip.training.learning.data import training_data
 from perception_clip.training.reports.analysis import PARTS, REGIONS, importance
 
-from .judged_faces import FEATURES, MODEL, WIDTH, Judged, LinearProjection, checkpoint_of, judged
+from .evaluated_faces import FEATURES, MODEL, WIDTH, Evaluated, LinearProjection, checkpoint_of, evaluated
 
 SHAPE, POSE, MOOD = PARTS
 
 
 @pytest.fixture(scope="module")
-def case() -> Judged:
-    return judged()
+def case() -> Evaluated:
+    return evaluated()
 
 
 class Reading(nn.Module):
@@ -45,7 +45,7 @@ def test_every_landmark_is_in_one_region() -> None:
         assert {mirror[landmark] for landmark in region} == set(region)
 
 
-def test_shares_sum_to_one(case: Judged) -> None:
+def test_shares_sum_to_one(case: Evaluated) -> None:
     found = importance(case.checkpoint, case.data, case.evaluation)
     assert sum(found.regions.values()) == pytest.approx(1)
     assert sum(found.parts.values()) == pytest.approx(1)
@@ -56,7 +56,7 @@ def test_shares_sum_to_one(case: Judged) -> None:
 
 
 @pytest.mark.parametrize("region", ["lips", "irises", "brows"])
-def test_a_network_that_reads_one_region_goes_by_that_region(case: Judged, region: str) -> None:
+def test_a_network_that_reads_one_region_goes_by_that_region(case: Evaluated, region: str) -> None:
     checkpoint = checkpoint_of(Reading(torch.tensor(REGIONS[region]), landmarks=True))
     found = importance(checkpoint, case.data, case.evaluation)
     assert found.regions[region] == pytest.approx(1)
@@ -67,14 +67,14 @@ def test_a_network_that_reads_one_region_goes_by_that_region(case: Judged, regio
     assert (found.landmarks[inside] > 0).all() and (found.landmarks[~inside] == 0).all()
 
 
-def test_a_network_that_reads_emotions_goes_by_emotions(case: Judged) -> None:
+def test_a_network_that_reads_emotions_goes_by_emotions(case: Evaluated) -> None:
     checkpoint = checkpoint_of(Reading(torch.tensor([0]), landmarks=False))
     found = importance(checkpoint, case.data, case.evaluation)
     assert found.parts == {SHAPE: 0, POSE: 0, MOOD: 1}
     assert set(found.regions.values()) == {0} and not found.landmarks.any()
 
 
-def test_what_never_moves_does_not_matter(case: Judged) -> None:
+def test_what_never_moves_does_not_matter(case: Evaluated) -> None:
     """The network reads every landmark alike, but from face to face only the lips move."""
     generator = torch.Generator().manual_seed(0)
     count, lips = len(case.data), list(REGIONS["lips"])
@@ -89,7 +89,7 @@ def test_what_never_moves_does_not_matter(case: Judged) -> None:
     assert found.parts[SHAPE] == pytest.approx(1, abs=1e-3)
 
 
-def test_pictures_count_as_square_for_a_projection_that_was_trained_so(case: Judged) -> None:
+def test_pictures_count_as_square_for_a_projection_that_was_trained_so(case: Evaluated) -> None:
     wide = replace(case.data, image_sizes=case.data.image_sizes * torch.tensor([1, 3], dtype=torch.int32))
     square = replace(case.checkpoint, metadata=replace(case.checkpoint.metadata, uses_image_sizes=False))
     expected = importance(case.checkpoint, case.data, case.evaluation, most=20).regions
@@ -97,7 +97,7 @@ def test_pictures_count_as_square_for_a_projection_that_was_trained_so(case: Jud
     assert importance(case.checkpoint, wide, case.evaluation, most=20).regions != pytest.approx(expected, abs=1e-4)
 
 
-def test_a_face_without_a_gradient_is_left_out(case: Judged) -> None:
+def test_a_face_without_a_gradient_is_left_out(case: Evaluated) -> None:
     vectors = case.data.vectors.clone()
     vectors[case.evaluation.rows[3], : LANDMARKS * 3] = 0.5  # all in one point: it has no pose
     with torch.no_grad():

@@ -16,7 +16,7 @@ from perception_clip.training.reports import plots
 from perception_clip.training.reports.analysis import OTHER_PROMPTS, confusion, importance, most_wrong, prompt_map
 from perception_clip.training.reports.numbers import OTHERS as OTHER_RANK
 
-from .judged_faces import Judged, judged
+from .evaluated_faces import Evaluated, evaluated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,21 +25,21 @@ LONG = "портрет 😀 日本語 $x_1^{2}$ a_b " + "very_long_" * 20
 
 
 @pytest.fixture(scope="module")
-def case() -> Judged:
-    return judged()
+def case() -> Evaluated:
+    return evaluated()
 
 
 @pytest.fixture(scope="module")
-def single() -> Judged:
-    return judged(rows=60, prompts=1, held=20)
+def single() -> Evaluated:
+    return evaluated(rows=60, prompts=1, held=20)
 
 
 @pytest.fixture(scope="module")
-def many() -> Judged:
-    return judged(rows=500, prompts=140, held=200, name=lambda number: f"{number} {LONG}")
+def many() -> Evaluated:
+    return evaluated(rows=500, prompts=140, held=200, name=lambda number: f"{number} {LONG}")
 
 
-def test_confusion_counts_what_is_taken_for_what(case: Judged) -> None:
+def test_confusion_counts_what_is_taken_for_what(case: Evaluated) -> None:
     table, judged_on = confusion(case.evaluation), case.evaluation
     assert len(table.names) == 21 and OTHER_PROMPTS not in table.names
     np.testing.assert_allclose(table.shares.sum(axis=1), 1)
@@ -52,7 +52,7 @@ def test_confusion_counts_what_is_taken_for_what(case: Judged) -> None:
     assert table.shares[0, 1] == pytest.approx(float((judged_on.chosen[own] == second).double().mean()))
 
 
-def test_rare_prompts_are_merged(case: Judged) -> None:
+def test_rare_prompts_are_merged(case: Evaluated) -> None:
     table = confusion(case.evaluation, most=5)
     whole = confusion(case.evaluation)
     assert table.names == [*whole.names[:5], OTHER_PROMPTS]
@@ -61,7 +61,7 @@ def test_rare_prompts_are_merged(case: Judged) -> None:
     np.testing.assert_allclose(table.shares.sum(axis=1), 1)
 
 
-def test_the_map_shows_the_plane_in_which_the_prompts_differ_most(case: Judged) -> None:
+def test_the_map_shows_the_plane_in_which_the_prompts_differ_most(case: Evaluated) -> None:
     places, evaluation = prompt_map(case.evaluation), case.evaluation
     assert places.targets.shape == (21, 2) and places.predictions.shape == (140, 2)
     centred = (evaluation.candidates - evaluation.candidates.mean(dim=0)).double()
@@ -75,7 +75,7 @@ def test_the_map_shows_the_plane_in_which_the_prompts_differ_most(case: Judged) 
     assert np.bincount(places.ranks[places.ranks >= 0]).tolist() == confusion(evaluation).counts[:8].tolist()
 
 
-def test_the_worst_are_the_worst(case: Judged) -> None:
+def test_the_worst_are_the_worst(case: Evaluated) -> None:
     found, evaluation = most_wrong(case.evaluation, case.data, case.sources), case.evaluation
     own = evaluation.candidates[evaluation.member] - evaluation.centre
     cosines = torch.cosine_similarity(evaluation.predicted - evaluation.centre, own)
@@ -88,7 +88,7 @@ def test_the_worst_are_the_worst(case: Judged) -> None:
     assert most_wrong(case.evaluation, case.data)[0].source == ""
 
 
-def test_many_prompts_are_shown_by_their_extremes(many: Judged) -> None:
+def test_many_prompts_are_shown_by_their_extremes(many: Evaluated) -> None:
     scores = many.evaluation.per_prompt
     worst, best = plots.extremes(scores, shown=20)
     recalls = sorted(score.metrics["recall_at_1"].value for score in scores)
@@ -99,20 +99,20 @@ def test_many_prompts_are_shown_by_their_extremes(many: Judged) -> None:
     assert [len(half) for half in plots.extremes(scores[:20], shown=20)] == [20, 0]
 
 
-def test_the_kept_epoch_is_the_last_best_one(case: Judged) -> None:
+def test_the_kept_epoch_is_the_last_best_one(case: Evaluated) -> None:
     kept = plots.best_epoch(case.history)
     assert kept is not None and kept.number == 22
     assert plots.best_epoch([replace(epoch, best=False) for epoch in case.history]) is None
     figure = plots.learning_curves(case.history)
     assert [axes.get_title().split("\n")[0] for axes in figure.axes] == [
-        "Training loss", "Validation: centred cosine", "Validation: recall@1", "Learning rate",
+        "Training loss", "Validation: centered cosine", "Validation: recall@1", "Learning rate",
     ]  # fmt: skip
     assert figure.axes[1].get_lines()[0].get_ydata()[21] == kept.validation["centred_cosine"]
     assert figure.axes[1].get_lines()[1].get_xdata()[0] == 22
-    assert "nothing was trained" in plots.learning_curves([]).axes[0].texts[0].get_text()
+    assert "no epochs were trained" in plots.learning_curves([]).axes[0].texts[0].get_text()
 
 
-def test_scores_are_drawn_where_they_are(case: Judged) -> None:
+def test_scores_are_drawn_where_they_are(case: Evaluated) -> None:
     left, right = plots.scores(case.evaluation).axes
     names = [text.get_text() for text in left.get_yticklabels()]
     assert names == list(case.evaluation.scores)
@@ -122,7 +122,7 @@ def test_scores_are_drawn_where_they_are(case: Judged) -> None:
         assert list(drawn[2 * place]) == [interval.low, interval.high] and drawn[2 * place + 1][0] == interval.value
 
 
-def test_regions_are_named_at_their_own_bars(case: Judged) -> None:
+def test_regions_are_named_at_their_own_bars(case: Evaluated) -> None:
     found = importance(case.checkpoint, case.data, case.evaluation)
     axes = plots.regions(found).axes[1]
     expected = {**found.parts, **found.regions}
@@ -131,7 +131,7 @@ def test_regions_are_named_at_their_own_bars(case: Judged) -> None:
     assert shown == pytest.approx(expected)
 
 
-FIGURES: dict[str, Callable[[Judged], Figure]] = {
+FIGURES: dict[str, Callable[[Evaluated], Figure]] = {
     "scores": lambda case: plots.scores(case.evaluation),
     "prompts": lambda case: plots.prompts(case.evaluation),
     "emotions": lambda case: plots.emotions(case.evaluation),
@@ -166,7 +166,7 @@ def test_texts_do_not_overlap_or_leave_the_picture(name: str, kind: str, request
         assert box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y0 >= 0 and box.y1 <= figure.bbox.height
 
 
-def test_a_value_without_an_interval_is_drawn(case: Judged) -> None:
+def test_a_value_without_an_interval_is_drawn(case: Evaluated) -> None:
     unknown = {"centred_cosine": Interval(0.5, float("nan"), float("nan")), "recall_at_1": Interval(0.2, 0.2, 0.2)}
     evaluation = replace(case.evaluation, scores={"projection": unknown})
     figure = plots.scores(evaluation)

@@ -21,25 +21,25 @@ from perception_clip.training.reports import training_report
 from perception_clip.training.reports.page import escaped, interval
 from perception_clip.training.reports.training_report import PICTURES, state, write_training_report
 
-from .judged_faces import Judged, judged
+from .evaluated_faces import Evaluated, evaluated
 
 HOSTILE = "<script>alert('x')</script> & \"$x_1$\" \x00\ud800 портрет"
 
 
 @pytest.fixture(scope="module")
-def case() -> Judged:
-    return judged(rows=300, prompts=14, held=100, before=True)
+def case() -> Evaluated:
+    return evaluated(rows=300, prompts=14, held=100, before=True)
 
 
 @pytest.fixture(scope="module")
-def folder(case: Judged, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(case: Evaluated, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report, written once for several tests."""
     folder = tmp_path_factory.mktemp("report") / "new"
     write(folder, case)
     return folder
 
 
-def write(folder: Path, case: Judged, **kwargs: object) -> str:
+def write(folder: Path, case: Evaluated, **kwargs: object) -> str:
     given = {"title": "Training report", "facts": {"dataset": "faces.npz", "groups": 150}, "sources": case.sources}
     said = verdict(case.evaluation)
     path = write_training_report(
@@ -84,7 +84,7 @@ def test_one_file_holds_everything(folder: Path) -> None:
     ]  # fmt: skip
 
 
-def test_the_numbers_are_those_of_the_evaluation(case: Judged, folder: Path) -> None:
+def test_the_numbers_are_those_of_the_evaluation(case: Evaluated, folder: Path) -> None:
     said = words((folder / "report.html").read_text(encoding="utf-8"))
     for method, metrics in case.evaluation.scores.items():
         cosine = metrics["centred_cosine"]
@@ -100,7 +100,7 @@ def test_the_numbers_are_those_of_the_evaluation(case: Judged, folder: Path) -> 
 
 
 def test_texts_of_the_dataset_are_no_markup(tmp_path: Path) -> None:
-    hostile = judged(rows=200, prompts=7, held=60, name=lambda number: f"{number} {HOSTILE}")
+    hostile = evaluated(rows=200, prompts=7, held=60, name=lambda number: f"{number} {HOSTILE}")
     checkpoint = replace(hostile.checkpoint, metadata=replace(hostile.checkpoint.metadata, encoder=HOSTILE))
     page = write(
         tmp_path,
@@ -119,7 +119,7 @@ def test_texts_of_the_dataset_are_no_markup(tmp_path: Path) -> None:
 
 
 def test_without_matplotlib_the_page_names_the_extra(
-    case: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
@@ -135,7 +135,7 @@ def test_without_matplotlib_the_page_names_the_extra(
         assert part in said
 
 
-def test_the_state_is_more_than_a_colour(case: Judged, folder: Path) -> None:
+def test_the_state_is_more_than_a_colour(case: Evaluated, folder: Path) -> None:
     mean = case.evaluation.lead["mean"]
     assert mean["centred_cosine"].low > 0
     guessing = replace(case.evaluation, lead={"mean": {metric: Interval(0, -0.1, 0.1) for metric in mean}})
@@ -147,7 +147,7 @@ def test_the_state_is_more_than_a_colour(case: Judged, folder: Path) -> None:
 
 
 def test_one_prompt_and_no_training_have_a_report(tmp_path: Path) -> None:
-    single = judged(rows=60, prompts=1, held=20)
+    single = evaluated(rows=60, prompts=1, held=20)
     said = words(write(tmp_path, replace(single, history=[]), sources=None))
     assert "No epochs were trained" in said and "Not ready" in said
     assert "Recall chooses from 1 prompt." in said
@@ -155,7 +155,7 @@ def test_one_prompt_and_no_training_have_a_report(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_fails_leaves_the_former_report(
-    case: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "report.html").write_text("former")
     monkeypatch.setattr(training_report.plots, "scores", lambda evaluation: None)

@@ -44,7 +44,7 @@ class LinearProjection(nn.Module):
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluated:
     """All that `write_training_report` is given."""
 
     checkpoint: Checkpoint
@@ -73,9 +73,9 @@ def named(number: int) -> str:
 
 
 @cache
-def judged(
+def evaluated(
     rows: int = 420, prompts: int = 21, held: int = 140, name: Callable[[int], str] = named, before: bool = False
-) -> Judged:
+) -> Evaluated:
     """Faces whose prompt is their emotion and how strong it is; a ridge learns from all but the last `held` of them."""
     generator = torch.Generator().manual_seed(0)
     vectors, sizes, strengths = sampled(rows, generator)
@@ -107,7 +107,7 @@ def judged(
         )
         for number in range(1, 41)
     ]
-    return Judged(checkpoint, data, evaluation, history, [f"folder/{row}.jpg" for row in range(rows)])
+    return Evaluated(checkpoint, data, evaluation, history, [f"folder/{row}.jpg" for row in range(rows)])
 
 
 def _ridge(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
