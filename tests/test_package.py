@@ -81,6 +81,7 @@ def test_plain_install(copy: Path, tmp_path: Path) -> None:
         names = archive.namelist()
     assert "perception_clip/perception/weights/face_mesh.safetensors" in names
     assert "perception_clip/training/commands/train.py" in names
+    assert "perception_clip/training/reports/training_report.html.j2" in names
     assert not [name for name in names if "tests/" in name or "tools/" in name]
 
     site = tmp_path / "site"

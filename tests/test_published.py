@@ -34,6 +34,8 @@ NEEDED = {
     "training/prompts/templates.json",
     "training/photos/astronaut.jpg",
     "training/photos/grace_hopper.jpg",
+    "training/reports/dataset_report.html.j2",
+    "training/reports/training_report.html.j2",
     "perception/weights/face_mesh.safetensors",
     "projection/checkpoints/README.md",
     "workflows/face_to_expression.json",

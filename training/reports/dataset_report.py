@@ -1,17 +1,22 @@
-"""A folder with pictures of a dataset, drawn by matplotlib, and a page that shows them with what inspection found."""
+"""The report of a dataset: a folder with pictures drawn by matplotlib, and a page with them and the inspection."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...common.errors import InputError, MissingLibraryError
+from ...common.files import atomic_path
 from ...common.words import counted
 from ...perception.vector import EMOTIONS
 from ..dataset.samples import SPLITS, Floats
+from ..inspection.checks import Inspection
 from ..inspection.survey import Column, Survey
 from ..inspection.text import describe
-from .numbers import EXAGGERATION, OTHERS, Points, largest, map_of_faces, map_of_prompts, means_of, naming
+from .numbers import EXAGGERATION, OTHERS, Points, head_poses, largest, map_of_faces, map_of_prompts, means_of, naming
+from .page import write_page
 from .style import (
     BLUE,
     COLOURS,
@@ -23,6 +28,7 @@ from .style import (
     bars,
     draw_face,
     fitted,
+    has_matplotlib,
     histogram,
     map_axes,
     name_rows,
@@ -35,20 +41,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure
-import html
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from ...common.errors import InputError, MissingLibraryError
-from ...common.files import atomic_path
-from ..inspection.checks import Inspection
-from .numbers import head_poses
-from .style import has_matplotlib
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 FACES, ROWS, BARS = 12, 20, 12  # mean faces, rows of emotions, bars of one kind
 SCORE_BINS, GROUP_BINS = 25, 20
@@ -60,34 +52,20 @@ PICTURES = {  # file name → heading
     "counts.png": "Counts",
     "mean_faces.png": "Mean faces",
     "emotions.png": "Emotions",
-    "map.png": "Maps of the faces and of the prompts",
+    "map.png": "Maps of faces and prompts",
 }
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<title>{title}</title>
-<style>
-body {{ font-family: sans-serif; max-width: 1640px; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }}
-pre {{ overflow-x: auto; line-height: 1.35 }}
-img {{ max-width: 100%; height: auto }}
-</style>
-<h1>{title}</h1>
-<pre>{text}</pre>
-{pictures}
-</html>
-"""
 
 
 def mean_faces(seen: Survey) -> Figure:
-    """The mean face of each of the most frequent labels (or prompts), over that of all samples, in grey."""
+    """Draw the mean face of each of the most frequent labels (or prompts) over that of all samples, in gray."""
     means = means_of(seen, FACES)
     count = len(means.names)
     across = count if count <= 4 else 3 if count <= 6 else 4
     down = -(-count // across)
     figure = new_figure(width=1240, height=360 * down + 70)
     figure.suptitle(
-        f"Mean face of {_each(means.kind, count, means.hidden)}, without pose, over that of all samples (grey). "
-        f"Differences are drawn {EXAGGERATION:g} times as large.",
+        f"Mean face of {_each(means.kind, count, means.hidden)}, pose removed, over the mean of all samples (gray). "
+        f"Differences are exaggerated {EXAGGERATION:g}×.",
         fontsize=NORMAL,
         color=DARK,
     )
@@ -102,7 +80,7 @@ def mean_faces(seen: Survey) -> Figure:
 
 
 def emotions(seen: Survey) -> Figure:
-    """What the emotion model sees in each label (or prompt): mean probabilities, as a table in shades."""
+    """Draw the mean emotion probabilities of each label (or prompt) as a shaded table."""
     means = means_of(seen, ROWS)
     shares = np.vstack([means.emotions, means.emotion])
     names = [f"{fitted(name, 340, SMALL)} ({count:,})" for name, count in zip(means.names, means.counts, strict=True)]
@@ -122,7 +100,7 @@ def emotions(seen: Survey) -> Figure:
     for edge in range(1, len(EMOTIONS)):
         axes.axvline(edge - 0.5, color="white", linewidth=1)
     figure.suptitle(
-        f"Emotions seen in the faces of {_each(means.kind, len(means.names), means.hidden)}: mean probability in %",
+        f"Mean emotion probabilities of {_each(means.kind, len(means.names), means.hidden)}, in %",
         fontsize=NORMAL,
         color=DARK,
     )
@@ -130,19 +108,17 @@ def emotions(seen: Survey) -> Figure:
 
 
 def maps(seen: Survey) -> Figure:
-    """Two maps, of the faces and of the prompts, in the colours of the most frequent labels (or prompts)."""
+    """Draw a map of the faces and one of the prompts, in the colors of the most frequent labels (or prompts)."""
     faces, prompts = (make(seen, len(COLOURS)) for make in (map_of_faces, map_of_prompts))
     others = any((points.ranks == OTHERS).any() for points in (faces, prompts))
     figure = new_figure(width=1640, height=840)
     left, right = figure.subplots(1, 2)
     size = float(np.clip(40_000 / len(faces.places), 6, 50))
     _scatter(left, faces, np.full(len(faces.places), size))
-    title(left, f"{_some(faces, 'face', how=' drawn at random')}: shape without pose, and emotions")
+    title(left, f"{_some(faces, 'face', how=' chosen at random')}: face shape without pose, plus emotions")
     biggest = float(np.clip(20_000 / len(prompts.places), 60, 400))
     _scatter(right, prompts, np.maximum(biggest * prompts.counts / prompts.counts.max(), 8))
-    title(
-        right, f"{_some(prompts, 'prompt', how=', those that came first')}: text vectors; areas are numbers of samples"
-    )
+    title(right, f"{_some(prompts, 'prompt', how=', the first')}: text vectors; area shows the number of samples")
     handles = [_legend_entry(left, rank) for rank in [*range(len(faces.names)), *([OTHERS] if others else [])]]
     texts = [*(fitted(name, 330, NORMAL) for name in faces.names), *(["others"] if others else [])]
     legend = figure.legend(
@@ -155,7 +131,7 @@ def maps(seen: Survey) -> Figure:
 
 
 def counts(seen: Survey, poses: Floats) -> Figure:
-    """How many samples each label, group and split has, their scores, and `poses`: yaw and pitch (n, 2)."""
+    """Draw the number of samples per label, group and split, detector scores, and `poses`: yaw and pitch (n, 2)."""
     figure = new_figure(width=1640, height=900)
     (names, groups, splits), (scores, yaw, pitch) = figure.subplots(2, 3, height_ratios=[1.25, 1])
     column, kind = naming(seen)
@@ -163,16 +139,16 @@ def counts(seen: Survey, poses: Floats) -> Figure:
     _groups(groups, seen.groups)
     _bars(splits, seen.splits, "split", order=SPLITS)
     _scores(scores, seen.scores)
-    _pose(yaw, poses[:, 0], "Head yaw", "degrees; above 0: to the picture's right")
-    _pose(pitch, poses[:, 1], "Head pitch", "degrees; above 0: up")
-    part = "" if len(poses) == len(seen) else f" ({len(poses):,} of {len(seen):,}, drawn at random)"
+    _pose(yaw, poses[:, 0], "Head yaw", "degrees; positive: toward the right of the picture")
+    _pose(pitch, poses[:, 1], "Head pitch", "degrees; positive: up")
+    part = "" if len(poses) == len(seen) else f" ({len(poses):,} of {len(seen):,}, chosen at random)"
     for axes, label in ((scores, "samples"), (yaw, f"samples{part}"), (pitch, f"samples{part}")):
         axes.set_ylabel(label, fontsize=SMALL, color=DARK)
     return figure
 
 
 def _scatter(axes: Axes, points: Points, sizes: Floats) -> None:
-    """Points with areas in square points; the rarest labels lie on top."""
+    """Draw points with areas in square points, the rarest labels on top."""
     for rank in (OTHERS, *range(len(points.names))):
         chosen = points.ranks == rank
         if chosen.any():
@@ -193,7 +169,7 @@ def _legend_entry(axes: Axes, rank: int) -> PathCollection:
 
 
 def _bars(axes: Axes, column: Column, kind: str, order: tuple[str, ...] = ()) -> None:
-    """The number of samples of each of the most frequent texts, or of those in `order`; those without one in grey."""
+    """Draw the number of samples of the most frequent texts, or of those in `order`; samples without one in gray."""
     counts = column.counts()
     if not counts:
         nothing(axes, f"no {kind}s")
@@ -202,39 +178,37 @@ def _bars(axes: Axes, column: Column, kind: str, order: tuple[str, ...] = ()) ->
     without = int(column.empty.sum())
     extra = {f"(no {kind})": without} if without else {}
     bars(axes, [*shown, *extra], [*shown.values(), *extra.values()], width=170, greyed=len(extra))
-    title(axes, f"Samples per {kind}" + (f" (the {len(shown)} largest of {len(counts):,})" if hidden else ""))
+    title(axes, f"Samples per {kind}" + (f" (the {len(shown)} most frequent of {len(counts):,})" if hidden else ""))
 
 
 def _groups(axes: Axes, column: Column) -> None:
-    """Bars for a few groups, a histogram of their sizes for many."""
+    """Draw bars for a few groups, a histogram of their sizes for many."""
     sizes = np.array(list(column.counts().values()))
     if len(sizes) <= BARS:
         _bars(axes, column, "group")
         return
     step = -(-int(sizes.max()) // GROUP_BINS)
     edges = np.arange(0.5, sizes.max() + step + 0.5, step)
-    histogram(axes, np.histogram(sizes, edges)[0].tolist(), edges.tolist(), "samples in a group")
+    histogram(axes, np.histogram(sizes, edges)[0].tolist(), edges.tolist(), "samples per group")
     axes.set_ylabel("groups", fontsize=SMALL, color=DARK)
     without = int(column.empty.sum())
-    title(
-        axes,
-        f"Sizes of {counted(len(sizes), 'group')}" + (f" ({counted(without, 'sample')} without)" if without else ""),
-    )
+    ungrouped = f" ({counted(without, 'sample')} without a group)" if without else ""
+    title(axes, f"Sizes of {counted(len(sizes), 'group')}{ungrouped}")
 
 
 def _scores(axes: Axes, scores: Floats) -> None:
     known = scores[~np.isnan(scores)]
     if not len(known):
-        nothing(axes, "detector's scores unknown")
+        nothing(axes, "detector scores unknown")
         return
     edges = np.linspace(0, 1, SCORE_BINS + 1)
-    histogram(axes, np.histogram(known, edges)[0].tolist(), edges.tolist(), "detector's score")
+    histogram(axes, np.histogram(known, edges)[0].tolist(), edges.tolist(), "detector score")
     missing = len(scores) - len(known)
-    title(axes, "Detector's scores" + (f" (unknown for {missing:,})" if missing else ""))
+    title(axes, "Detector scores" + (f" (unknown for {missing:,})" if missing else ""))
 
 
 def _pose(axes: Axes, angles: Floats, heading: str, label: str) -> None:
-    """A histogram that is symmetric around 0."""
+    """Draw a histogram that is symmetric around 0."""
     reach = max(30, int(np.ceil(np.abs(angles).max() / DEGREES)) * DEGREES)
     edges = np.arange(-reach, reach + DEGREES, DEGREES)
     histogram(axes, np.histogram(angles, edges)[0].tolist(), edges.tolist(), label)
@@ -247,7 +221,7 @@ def _whole(number: float) -> int:
 
 
 def _each(kind: str, shown: int, hidden: int) -> str:
-    return f"each of the {shown} largest of {shown + hidden:,} {kind}s" if hidden else f"each {kind}"
+    return f"each of the {shown} most frequent of {shown + hidden:,} {kind}s" if hidden else f"each {kind}"
 
 
 def _some(points: Points, what: str, how: str) -> str:
@@ -256,38 +230,30 @@ def _some(points: Points, what: str, how: str) -> str:
 
 
 def require_matplotlib() -> None:
-    """Raise MissingLibraryError, naming the extra, if the pictures cannot be drawn."""
+    """Raise MissingLibraryError, which names the extra to install, if pictures cannot be drawn."""
     if not has_matplotlib():
         raise MissingLibraryError(
-            'the report\'s pictures need matplotlib: pip install "perception-clip[train]" or matplotlib'
+            'a report needs matplotlib: run pip install "perception-clip[train]" or pip install matplotlib'
         )
 
 
 def write_report(inspection: Inspection, seen: Survey, folder: Path) -> Path:
-    """Draw the pictures of a dataset of N ≥ 1 samples into `folder`, which is made, and return the page's path.
+    """Draw the pictures of a dataset with at least one sample into `folder`, which is created. Return the page's path.
 
-    The dataset itself is read once more, for the heads' poses. Each file is written whole or not at all, the page
-    last. Raises ImportError without matplotlib, ValueError for a dataset without samples.
+    The dataset is read once more, for the head poses. Each file is written whole or not at all, the page last. Raises
+    MissingLibraryError without matplotlib, InputError for a dataset without samples.
     """
     require_matplotlib()
     if not len(seen):
-        raise InputError(f"{inspection.path}: it holds no samples, so there is nothing to draw")
-    draw: dict[str, Callable[[], Figure]] = {
-        "counts.png": lambda: counts(seen, head_poses(Path(inspection.path))),
-        "mean_faces.png": lambda: mean_faces(seen),
-        "emotions.png": lambda: emotions(seen),
-        "map.png": lambda: maps(seen),
-    }
-    for name in PICTURES:
+        raise InputError(f"{inspection.path} contains no samples, so there is nothing to draw")
+    figures = (counts(seen, head_poses(Path(inspection.path))), mean_faces(seen), emotions(seen), maps(seen))
+    for name, figure in zip(PICTURES, figures, strict=True):
         with atomic_path(folder / name) as temporary:
-            draw[name]().savefig(temporary, format="png")
-    page = _PAGE.format(
-        title=html.escape(Path(inspection.path).name),
-        text=html.escape(describe(inspection)),
-        pictures="\n".join(
-            f'<h2>{heading}</h2>\n<p><img src="{name}" alt="{heading}"></p>' for name, heading in PICTURES.items()
-        ),
+            figure.savefig(temporary, format="png")
+    return write_page(
+        folder / INDEX,
+        "dataset_report.html.j2",
+        title=Path(inspection.path).name,
+        text=describe(inspection),
+        pictures=PICTURES,
     )
-    with atomic_path(folder / INDEX) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return folder / INDEX

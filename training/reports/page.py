@@ -1,111 +1,51 @@
-"""The building blocks of a report's page: one file of HTML, without scripts, that needs nothing from elsewhere."""
+"""Report pages: the jinja2 templates next to this module, filled in and written to a file."""
 
 from __future__ import annotations
 
-import html
-from binascii import b2a_base64
-from collections.abc import Mapping, Sequence
 from math import isfinite
+from pathlib import Path
 
-from ..evaluation.metrics import Interval
+from jinja2 import Environment, FileSystemLoader, StrictUndefined  # torch brings jinja2
+from markupsafe import Markup
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8"/>
-<meta name="viewport" content="width=device-width, initial-scale=1"/>
-<title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 1240px; margin: 2em auto; padding: 0 1em; color: #222;
-  background: #fff }}
-h1 {{ font-size: 1.7em; overflow-wrap: anywhere }}
-h2 {{ margin-top: 2.2em; border-bottom: 1px solid #ddd }}
-p, li {{ max-width: 80ch; overflow-wrap: anywhere }}
-figure {{ margin: 1em 0 }}
-img {{ max-width: 100%; height: auto }}
-.wide {{ overflow-x: auto }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
-th, td {{ padding: .3em .7em; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top }}
-th:first-child, td:first-child {{ text-align: left }}
-tbody th {{ min-width: 10em; max-width: 32em; overflow-wrap: anywhere; font-weight: normal }}
-thead th {{ border-bottom: 2px solid #999 }}
-tr.own, tr.own th {{ background: #e8f1f8; font-weight: bold }}
-td small {{ display: block; color: #555; font-weight: normal; white-space: nowrap }}
-.texts th, .texts td {{ text-align: left; overflow-wrap: anywhere }}
-.facts th {{ color: #555 }}
-.verdict {{ border: 2px solid; border-left-width: 14px; border-radius: 6px; padding: .4em 1.2em }}
-.verdict strong {{ font-size: 1.3em }}
-.ready {{ border-color: #0a7d4f; background: #eef8f3 }}
-.caution {{ border-color: #b97700; background: #fff7e6 }}
-.refused {{ border-color: #b3261e; background: #fdeeed }}
-.note {{ color: #555; font-style: italic }}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+from ...common.files import atomic_path
+from ...common.words import counted
 
 
-def page(title: str, parts: Sequence[str]) -> str:
-    """A whole page of parts that are HTML already."""
-    return _PAGE.format(title=escaped(title), body="\n".join([f"<h1>{escaped(title)}</h1>", *parts]))
+def write_page(path: Path, template: str, **values: object) -> Path:
+    """Fill in a template of this folder and write it to `path`, whole or not at all. Return the path.
 
-
-def escaped(text: object) -> str:
-    """Any text as HTML that shows it; what cannot be printed becomes a blank."""
-    return html.escape("".join(mark if mark.isprintable() else " " for mark in str(text)))
-
-
-def section(heading: str, *parts: str) -> str:
-    return "\n".join([f"<section>\n<h2>{escaped(heading)}</h2>", *(part for part in parts if part), "</section>"])
-
-
-def paragraph(text: str, kind: str = "") -> str:
-    return f'<p class="{kind}">{escaped(text)}</p>' if kind else f"<p>{escaped(text)}</p>"
-
-
-def picture(png: bytes, alt: str) -> str:
-    """A PNG inside the page, with a text for who cannot see it."""
-    source = f"data:image/png;base64,{b2a_base64(png, newline=False).decode('ascii')}"
-    return f'<figure><img src="{source}" alt="{escaped(alt)}"/></figure>'
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], strong: int | None = None, kind: str = "numbers") -> str:
-    """Rows of cells that are HTML already; the first of a row names it. `strong` is a row to point out.
-
-    `kind` is "numbers" or "texts".
+    Values are escaped. Characters that cannot be printed become spaces.
     """
-    top = "".join(f'<th scope="col">{escaped(name)}</th>' for name in head)
-    lines = [
-        ('<tr class="own">' if number == strong else "<tr>")
-        + f'<th scope="row">{first}</th>'
-        + "".join(f"<td>{cell}</td>" for cell in cells)
-        + "</tr>"
-        for number, (first, *cells) in enumerate(rows)
-    ]
-    body = "\n".join([f"<thead><tr>{top}</tr></thead>", "<tbody>", *lines, "</tbody>"])
-    return f'<div class="wide"><table class="{kind}">\n{body}\n</table></div>'
+    text = _TEMPLATES.get_template(template).render(values)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
 
 
-def fact_table(values: Mapping[str, object]) -> str:
-    """Names and values, one below the other."""
-    lines = [
-        f'<tr><th scope="row">{escaped(name)}</th><td>{escaped(value)}</td></tr>' for name, value in values.items()
-    ]
-    return '<div class="wide"><table class="texts facts"><tbody>\n' + "\n".join(lines) + "\n</tbody></table></div>"
+def number(value: float, sign: str = "") -> str:
+    """Return a number with three decimals and a true minus sign, or a dash if it is not finite.
+
+    A `sign` of "+" marks positive numbers too.
+    """
+    return f"{value:{sign}.3f}".replace("-", "−") if isfinite(value) else "–"
 
 
-def details(summary: str, content: str) -> str:
-    """Something that is folded away until it is asked for."""
-    return f"<details><summary>{escaped(summary)}</summary>\n{content}\n</details>"
+def printable(value: object) -> object:
+    """Return a value as text without control characters other than line breaks. HTML is returned as it is."""
+    if isinstance(value, Markup):
+        return value
+    text = str(value)
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
-def interval(value: Interval, signed: bool = False) -> str:
-    """A number with its 95 % interval, small."""
-    show = "{:+.3f}" if signed else "{:.3f}"
-    number, low, high = (
-        show.format(part).replace("-", "−") if isfinite(part) else "–" for part in (value.value, value.low, value.high)
-    )
-    return f"{number} <small>[{low}, {high}]</small>"
+_TEMPLATES = Environment(
+    autoescape=True,
+    undefined=StrictUndefined,
+    loader=FileSystemLoader(Path(__file__).parent),
+    finalize=printable,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_TEMPLATES.filters |= {"counted": counted, "number": number}

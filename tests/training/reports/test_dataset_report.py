@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
+import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,7 +162,7 @@ CASES = {
     "labelled": ({"sad": 10, "happy": 3}, True, None),
     "one sample": ({"happy": 1}, False, ["a face"]),
     "an empty prompt": ({"sad": 3}, True, [""] * 3),
-    "one prompt": ({"happy": 6, "sad": 6}, True, ["a face"] * 12),
+    "one prompt": ({"happy": 6, "sad": 6}, True, ["<script>alert('x')</script> & a face"] * 12),
     "many long prompts": ({"happy": 320}, False, [f"{row % 300} {LONG}" for row in range(320)]),
 }
 
@@ -169,7 +170,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_every_dataset_has_its_report(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     counts, known, prompts = CASES[case]
-    path = make(tmp_path / "a.db", counts, known=known, prompts=prompts).path
+    path = make(tmp_path / "a & b's.db", counts, known=known, prompts=prompts).path
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # such as of letters that a font does not have
         assert main(["info", str(path), "--report", str(tmp_path / "new" / "report")]) == 0
@@ -177,7 +178,10 @@ def test_every_dataset_has_its_report(case: str, tmp_path: Path, capsys: pytest.
     assert str(folder / "index.html") in capsys.readouterr().out
     assert {file.name for file in folder.iterdir()} == {*dataset_report.PICTURES, dataset_report.INDEX}
     page = (folder / dataset_report.INDEX).read_text(encoding="utf-8")
+    tree = ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>\n"))  # raises if a tag is not closed
+    assert [heading.text for heading in tree.iter("h1")] == ["a & b's.db"]
     assert "verdict" in page and "<script" not in page
+    assert (prompts or ["a sad face"])[0][:30] in "".join(tree.itertext())
     for name in dataset_report.PICTURES:
         assert f'src="{name}"' in page
         with Image.open(folder / name) as picture:
@@ -219,10 +223,10 @@ def test_titles_and_names_do_not_overlap(tmp_path: Path) -> None:
 
 def test_pictures_say_when_only_some_samples_are_drawn(labelled: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset_report, "map_of_faces", lambda seen, colours: numbers.map_of_faces(seen, colours, 40))
-    assert "40 of 95 faces drawn at random" in dataset_report.maps(labelled.seen).axes[0].get_title()
+    assert "40 of 95 faces chosen at random" in dataset_report.maps(labelled.seen).axes[0].get_title()
     poses = numbers.head_poses(labelled.path, most=40)
     labels = [axes.get_ylabel() for axes in dataset_report.counts(labelled.seen, poses).axes]
-    assert labels[3:] == ["samples", *["samples (40 of 95, drawn at random)"] * 2]
+    assert labels[3:] == ["samples", *["samples (40 of 95, chosen at random)"] * 2]
 
 
 def test_samples_without_a_label_or_split_are_counted_apart(tmp_path: Path) -> None:
@@ -246,7 +250,7 @@ def test_samples_without_a_label_or_split_are_counted_apart(tmp_path: Path) -> N
 
 def test_a_dataset_without_samples_has_nothing_to_draw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     looked = make(tmp_path / "a.db", {})
-    with pytest.raises(ValueError, match="a.db: it holds no samples"):
+    with pytest.raises(ValueError, match="a.db contains no samples"):
         dataset_report.write_report(looked.inspection, looked.seen, tmp_path / "report")
     assert main(["info", str(looked.path), "--report", str(tmp_path / "report")]) == 1
     assert "no samples" in capsys.readouterr().err

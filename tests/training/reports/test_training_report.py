@@ -1,4 +1,4 @@
-"""The page: what it says, that it is one well-formed file, and that nothing of the dataset gets through as markup."""
+"""The page: what it shows, that it is one well-formed file, and that no text of the dataset becomes markup."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 from PIL import Image
 
 from perception_clip.training.evaluation.metrics import Interval
-from perception_clip.training.evaluation.verdict import Verdict, verdict
+from perception_clip.training.evaluation.verdict import BEFORE, Verdict, verdict
 from perception_clip.training.reports import training_report
-from perception_clip.training.reports.page import escaped, interval
-from perception_clip.training.reports.training_report import PICTURES, state, write_training_report
+from perception_clip.training.reports.page import number, printable
+from perception_clip.training.reports.training_report import BASELINES, state, write_training_report
 
 from .evaluated_faces import Evaluated, evaluated
 
+PICTURES = {
+    *("scores.png", "learning_curves.png", "prompts.png", "emotions.png", "confusion.png", "map.png", "worst.png"),
+    "regions.png",
+}
 HOSTILE = "<script>alert('x')</script> & \"$x_1$\" \x00\ud800 портрет"
 
 
@@ -62,7 +67,7 @@ def test_one_file_holds_everything(folder: Path) -> None:
     page = (folder / "report.html").read_text(encoding="utf-8")
     tree = parsed(page)
     assert {file.name for file in folder.iterdir()} == {"report.html", "report"}
-    assert {file.name for file in (folder / "report").iterdir()} == set(PICTURES)
+    assert {file.name for file in (folder / "report").iterdir()} == PICTURES
     pictures = [image.attrib["src"] for image in tree.iter("img")]
     assert len(pictures) == len(PICTURES)
     for source in pictures:
@@ -78,9 +83,9 @@ def test_one_file_holds_everything(folder: Path) -> None:
     assert all(image.attrib["alt"] for image in tree.iter("img"))
     headings = [heading.text for heading in tree.iter("h2")]
     assert headings == [
-        "How good it is", "What the real data added", "How training went", "Prompt by prompt", "Emotion by emotion",
-        "What is taken for what", "Map of prompts and predictions", "The most wrong samples",
-        "Which parts of the face matter", "Settings and origins",
+        "Evaluation", "What the real data added", "Training progress", "Results by prompt", "Results by emotion",
+        "Confusion matrix", "Map of prompts and predictions", "Worst predictions", "Which parts of the face matter",
+        "Settings and origins",
     ]  # fmt: skip
 
 
@@ -93,10 +98,12 @@ def test_the_numbers_are_those_of_the_evaluation(case: Evaluated, folder: Path) 
         assert " ".join(sentence.split()) in said
     gain = case.evaluation.lead["before"]["centred_cosine"]
     assert f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]".replace("-", "−") in said
-    assert "The real data raised centred cosine from" in said
+    assert "The real data raised centered cosine from" in said
     assert "the weights of epoch 22 were kept" in said
     assert "dataset faces.npz groups 150" in said and "a text encoder" in said
-    assert "centred cosine recall@1 recall@5 reciprocal rank R² raw cosine" in said  # what flatters comes last
+    assert "centered cosine recall@1 recall@5 reciprocal rank R² raw cosine" in said  # what flatters comes last
+    for method in case.evaluation.scores.keys() - {"projection", BEFORE}:
+        assert f"{method}: {BASELINES[method]}" in said
 
 
 def test_texts_of_the_dataset_are_no_markup(tmp_path: Path) -> None:
@@ -128,10 +135,10 @@ def test_without_matplotlib_the_page_names_the_extra(
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
     said = words(page)
     assert 'pip install "perception-clip[train]"' in said
-    assert "<img" not in page and "What is taken for what" not in said
+    assert "<img" not in page and "Confusion matrix" not in said
     for score in case.evaluation.per_prompt:
         assert score.name in said
-    for part in ("lips", "emotion probabilities", "taken for"):
+    for part in ("lips", "emotion probabilities", "closest prompt"):
         assert part in said
 
 
@@ -143,15 +150,15 @@ def test_the_state_is_more_than_a_colour(case: Evaluated, folder: Path) -> None:
     assert state(case.evaluation, Verdict(False, [])) == "caution"
     assert state(guessing, Verdict(False, [])) == "refused"
     box = parsed((folder / "report.html").read_text(encoding="utf-8")).find(".//div[@class]/p/strong")
-    assert box is not None and box.text == "⚠ Usable with care"  # no better than its own ridge
+    assert box is not None and box.text == "⚠ Use with caution"  # no better than its own ridge
 
 
 def test_one_prompt_and_no_training_have_a_report(tmp_path: Path) -> None:
     single = evaluated(rows=60, prompts=1, held=20)
     said = words(write(tmp_path, replace(single, history=[]), sources=None))
     assert "No epochs were trained" in said and "Not ready" in said
-    assert "Recall chooses from 1 prompt." in said
-    assert {file.name for file in (tmp_path / "report").iterdir()} == set(PICTURES)
+    assert "among the k closest of 1 prompt." in said
+    assert {file.name for file in (tmp_path / "report").iterdir()} == PICTURES
 
 
 def test_a_picture_that_fails_leaves_the_former_report(
@@ -166,6 +173,17 @@ def test_a_picture_that_fails_leaves_the_former_report(
 
 
 def test_numbers_and_texts() -> None:
-    assert interval(Interval(-0.1234, -0.2, 0.3)) == "−0.123 <small>[−0.200, 0.300]</small>"
-    assert interval(Interval(0.1, float("nan"), 0.3), signed=True) == "+0.100 <small>[–, +0.300]</small>"
-    assert escaped("a\n<b>\x07&'") == "a &lt;b&gt; &amp;&#x27;"
+    assert [number(value) for value in (-0.1234, float("nan"), 0.3)] == ["−0.123", "–", "0.300"]
+    assert [number(value, "+") for value in (-0.2, float("inf"), 0.1)] == ["−0.200", "–", "+0.100"]
+    assert printable("a\n\x07\ud800é") == "a\n  é" and printable(1.5) == "1.5"
+    assert printable(Markup("<b>\t</b>")) == Markup("<b>\t</b>")
+
+
+def test_intervals_are_small_and_signed(folder: Path, case: Evaluated) -> None:
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for value, sign in (
+        (case.evaluation.scores["projection"]["cosine"], ""),
+        (case.evaluation.lead["mean"]["recall_at_1"], "+"),
+    ):
+        ends = f"[{number(value.low, sign)}, {number(value.high, sign)}]"
+        assert f"<td>{number(value.value, sign)} <small>{ends}</small>" in page
