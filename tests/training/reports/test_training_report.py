@@ -135,7 +135,7 @@ def test_without_matplotlib_the_page_names_the_extra(
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
     said = words(page)
     assert 'pip install "perception-clip[train]"' in said
-    assert "<img" not in page and "Confusion matrix" not in said
+    assert "<img" not in page and "Confusion matrix" not in said and "in parentheses" not in said
     for score in case.evaluation.per_prompt:
         assert score.name in said
     for part in ("lips", "emotion probabilities", "closest prompt"):
