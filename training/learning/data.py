@@ -22,7 +22,6 @@ from ...projection.spaces import EXTRAS, SD15, SPACES
 from ..dataset.npz import Dataset
 
 CHUNK = 4096  # rows copied from the disk in one step
-
 HELD_FEATURES = 1 << 30  # bytes of features in memory; more lie in a temporary file, mapped …
 HELD_TARGETS = 256 << 20  # … and of distinct targets; more are read from the dataset's file, batch by batch
 CUDA_SHARE = 0.5  # of the free memory of a CUDA device
