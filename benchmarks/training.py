@@ -268,10 +268,10 @@ def measure_memory(data: TrainingData, folder: Path, gigabytes: float, own_targe
     metrics = json.loads((folder / "out" / "metrics.json").read_text())
     print("| `fit`, one epoch, with report | MB |\n|---|---|")
     for name, what in (
-        ("VmHWM", "**peak of memory (VmHWM)**"),
-        ("RssAnon", "… of its own"),
-        ("RssFile", "… mapped from the disk, libraries among it"),
-        ("RssShmem", "… shared"),
+        ("RssAnon", "**peak of its own memory (RssAnon)**"),
+        ("RssFile", "mapped from the disk, which is the system's cache, and libraries"),
+        ("RssShmem", "shared"),
+        ("VmHWM", "all of these at once (VmHWM)"),
     ):
         print(f"| {what} | {peaks[name] / 1000:.0f} |")
     print(f"\n{time.perf_counter() - started:.0f} s; {metrics['judged_rows']} rows judged\n", flush=True)

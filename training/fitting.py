@@ -102,7 +102,7 @@ def fit(
     _check_writable(out_dir)
     data, rows = prepared(dataset, settings, init)
     made_of = {
-        "sha256": content_hash(dataset, data.release),
+        "sha256": content_hash(dataset),
         "samples": len(data),
         "seed": settings.seed,
         "val_split": settings.val_split,
@@ -246,9 +246,9 @@ def _frequent(data: TrainingData, rows: Split) -> Tensor:
 def _neutral(network: ProjectionNetwork, data: TrainingData, rows: Split) -> Tensor:
     """Where neutral faces project to (768,): the mean over the probably neutral ones, else over the most neutral."""
     some = sample(rows.train, NEUTRAL_ROWS)
-    probability = torch.cat([split(data.pick(data.vectors, part))[1][:, NEUTRAL] for part in some.split(CHUNK)])
+    probability = torch.cat([split(data.vectors[part])[1][:, NEUTRAL] for part in some.split(CHUNK)])
     chosen = some[probability >= min(NEUTRAL_FACES, float(probability.max()))]
     total = torch.zeros(data.targets.shape[1])
     for part in chosen.split(CHUNK):
-        total += network(data.pick(data.vectors, part), data.image_sizes[part]).sum(dim=0)
+        total += network(data.vectors[part], data.image_sizes[part]).sum(dim=0)
     return total / len(chosen)

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     checkpoints = {str(path): load_checkpoint(path) for path in paths}
     dataset = opened(options.data, drop_bad_rows=options.drop_bad_rows)
     data = of_dataset(dataset, _space_of(checkpoints))
-    seed, val_split = _split_of(checkpoints, content_hash(dataset, data.release))
+    seed, val_split = _split_of(checkpoints, content_hash(dataset))
     rows = held_out(dataset, seed, val_split, data.member)
     (_, checkpoint), *others = checkpoints.items()
     evaluation = evaluate(checkpoint, data, rows, dict(others))

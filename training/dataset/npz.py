@@ -19,8 +19,9 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,32 +30,36 @@ import torch
 from numpy.typing import NDArray
 
 from ...common.files import atomic_path
-from ...perception.vector import DIM
+from ...common.words import counted
+from ...perception.vector import DIM, EMOTIONS, LANDMARK_VALUES, SUM_TOLERANCE
 from ...projection.spaces import EMBEDDING, EXTRAS, SD15, SDXL
 from .copying import BATCH, copy_samples
-from .gathered import Arrays, Gathered
-from .npz_arrays import (
-    Texts,
-    read_extras,
-    read_image_sizes,
-    read_meta,
-    read_perceptions,
-    read_scores,
-    read_texts,
-    read_vectors,
-)
-from .npz_file import DatasetError, Member, Reader, write
-from .samples import UNKNOWN, Binding, Floats, Samples
+from .npz_file import ArrayError, DatasetError, Layout, Member, array_error, read, write
+from .samples import SPLITS, UNKNOWN, Binding, Floats, Samples
 from .snapshot import Snapshot
 from .store import Store
 
 __all__ = ["Dataset", "DatasetError", "content_hash", "export", "gather", "import_npz", "load", "save"]
 
-ROWS = 4096  # hashed in one step
 FORMAT_VERSION = 1
 SPACE = SD15.name  # whose text space the targets are in
+BLOCK = 1 << 20  # bytes of an array checked in one step
+NAMED_ROWS = 5  # so many bad rows are named in an error
+LAST_CHARACTER, SURROGATES = 0x10FFFF, (0xD800, 0xDFFF)  # of Unicode; surrogates are no characters
+LARGEST = float(np.finfo(np.float32).max)
 TEXTS = ("prompts", "groups", "sources", "labels", "splits", "origins")
 ALWAYS = ("prompts", "groups", "sources")  # exported even where all are empty
+LAYOUTS = {
+    "perception_embeddings": Layout("f", ("N", DIM), required=True),
+    "clip_embeddings": Layout("f", ("N", EMBEDDING), required=True),
+    **{name: Layout("f", ("N", width)) for name, width in EXTRAS[SDXL.name].items()},
+    "image_sizes": Layout("iu", ("N", 2)),
+    "scores": Layout("f", ("N",)),
+    **{name: Layout("US", ("N",)) for name in TEXTS},
+    "meta": Layout("US", ()),
+}
+
+Texts = NDArray[np.str_]
 
 
 @dataclass(frozen=True)
@@ -127,15 +132,14 @@ class Dataset:
 
 
 def load(path: Path, *, allow_bad_rows: bool = False) -> Dataset:
-    """Read and check a training_data.npz; floats of other precisions become float32.
+    """The dataset in a training_data.npz, read and checked; floats of other precisions become float32.
 
-    Arrays that lie in the file as they do in memory, as `export` and `save` write them, are mapped from the disk:
-    they take memory only where they are used (npz_file.Reader.read). Raises DatasetError, saying which array or rows
-    are wrong and what to do, for anything that could not be trained on; with `allow_bad_rows`, rows whose numbers are
+    Arrays that lie in the file as they do in memory, as `export` and `save` write them, are mapped from the disk: what
+    they take is the system's cache, not the process's own memory. Raises DatasetError, saying which array or rows are
+    wrong and what to do, for anything that could not be trained on; with `allow_bad_rows`, rows whose numbers are
     wrong are listed in `bad_rows` instead. No code in the file is ever run.
     """
-    with Reader(Path(path)) as file:
-        return _read(file, allow_bad_rows)
+    return _checked(Path(path), read(Path(path), LAYOUTS), allow_bad_rows)
 
 
 def gather(store: Store, *, allow_bad_rows: bool = False) -> Dataset:
@@ -144,30 +148,8 @@ def gather(store: Store, *, allow_bad_rows: bool = False) -> Dataset:
     Raises DatasetError as `load` does, and if there are no samples.
     """
     with store.snapshot() as snapshot:
-        return _read(Gathered(store.path, _members(snapshot, _binding(snapshot, store))), allow_bad_rows)
-
-
-def _read(file: Arrays, allow_bad_rows: bool) -> Dataset:
-    bad: set[int] | None = set() if allow_bad_rows else None
-    for name in ("perception_embeddings", "clip_embeddings"):
-        if name not in file.names:
-            held = ", ".join(sorted(file.names)) or "nothing"
-            raise file.error(name, f"is missing (the file holds {held})", "make it as docs/training.md shows")
-    perceptions = read_perceptions(file, bad)
-    count = len(perceptions)
-    if count == 0:
-        raise file.error("perception_embeddings", "holds no rows", "add samples first")
-    meta = read_meta(file)
-    found = Dataset(
-        perceptions=perceptions,
-        clip_embeddings=read_vectors(file, count, "clip_embeddings", EMBEDDING, bad=bad),
-        image_sizes=read_image_sizes(file, count, bad),
-        meta=meta,
-        scores=read_scores(file, count),
-        extras=read_extras(file, count, meta),
-        **{name: read_texts(file, count, name) for name in TEXTS},  # type: ignore[arg-type]
-    )
-    return replace(found, bad_rows=np.array(sorted(bad), dtype=np.int64)) if bad else found
+        arrays = {member.name: member.gathered() for member in _members(snapshot, _binding(snapshot, store))}
+    return _checked(store.path, arrays, allow_bad_rows)
 
 
 def save(dataset: Dataset, path: Path) -> None:
@@ -211,24 +193,23 @@ def import_npz(path: Path, store: Store) -> int:
     return copy_samples(load(path), store)
 
 
-def content_hash(dataset: Dataset, release: Callable[[], None] = lambda: None) -> str:
+def content_hash(dataset: Dataset) -> str:
     """SHA-256, in hexadecimal, of all that training learns from.
 
     That is perceptions, targets, sizes, prompts and groups; split hints and further targets where there are any.
-    `release` is called after every few rows.
     """
     digest = hashlib.sha256()
     for array in (dataset.perceptions, dataset.clip_embeddings, dataset.image_sizes):
         digest.update(b"none" if array is None else f"{array.dtype.str}{array.shape}".encode())
         if array is not None:
-            _update(digest, array, release)
+            _update(digest, array)
     for texts in (dataset.prompts, dataset.groups):
         digest.update(json.dumps(None if texts is None else texts.tolist()).encode())
     if dataset.splits is not None and dataset.splits.astype(np.bool_).any():
         digest.update(json.dumps({"splits": dataset.splits.tolist()}).encode())
     for name, array in dataset.extras.items():
         digest.update(name.encode())
-        _update(digest, array, release)
+        _update(digest, array)
     return digest.hexdigest()
 
 
@@ -275,10 +256,9 @@ def _texts(snapshot: Snapshot, name: str, dtype: np.dtype[Any]) -> Iterator[NDAr
         yield np.array(texts, dtype=dtype)
 
 
-def _update(digest: hashlib._Hash, array: NDArray[Any], release: Callable[[], None]) -> None:
-    for start in range(0, len(array), ROWS):
-        digest.update(np.ascontiguousarray(array[start : start + ROWS]).data)
-        release()
+def _update(digest: hashlib._Hash, array: NDArray[Any]) -> None:
+    for _, rows in _blocks(array):
+        digest.update(np.ascontiguousarray(rows).data)
 
 
 def _list(texts: Texts | None, rows: slice, count: int) -> list[str]:
@@ -288,3 +268,121 @@ def _list(texts: Texts | None, rows: slice, count: int) -> list[str]:
 def _name_of(vectors: Sequence[Floats]) -> str:
     """A prompt for the vectors of one whose text is not known."""
     return f"#{hashlib.sha256(b''.join(vector.tobytes() for vector in vectors)).hexdigest()[:16]}"
+
+
+def _checked(path: Path, arrays: dict[str, NDArray[Any]], allow_bad_rows: bool) -> Dataset:
+    """The dataset that arrays of LAYOUTS make. Raises DatasetError for what could not be trained on."""
+    error = partial(array_error, path)
+    count = len(arrays["perception_embeddings"])
+    if count == 0:
+        raise error("perception_embeddings", "holds no rows", "add samples first")
+    for name, array in arrays.items():
+        if array.ndim and len(array) != count:
+            wrong = f"has {counted(len(array), 'row')}, but perception_embeddings has {count}"
+            raise error(name, wrong, "row i of every array must belong to the same sample: make the file again")
+    texts = {name: _decoded(array, partial(error, name)) for name, array in arrays.items() if array.dtype.kind in "US"}
+    strange = set(np.unique(texts.get("splits", "")).tolist()) - {"", *SPLITS}
+    if strange:
+        remedy = f"use {', '.join(SPLITS)}, or nothing to let training choose"
+        raise error("splits", f"holds {min(strange)!r}", remedy)
+    meta = _read_meta(str(texts.pop("meta", "{}")), arrays.keys(), partial(error, "meta"))
+    is_xl = SDXL.name in meta.get("spaces", ()) or any(name in arrays for name in EXTRAS[SDXL.name])
+    extras = EXTRAS[SDXL.name] if is_xl else {}
+    for name in extras:
+        if name not in arrays:
+            raise error(name, "is missing, though the file is of the space sdxl", "export the file again")
+    numbers = {name: array for name, array in arrays.items() if array.dtype.kind not in "US"}
+    bad = [_bad_rows(name, array, partial(error, name), allow_bad_rows) for name, array in numbers.items()]
+    return Dataset(
+        perceptions=numbers["perception_embeddings"],
+        clip_embeddings=numbers["clip_embeddings"],
+        image_sizes=numbers["image_sizes"].astype(np.int32, copy=False) if "image_sizes" in numbers else None,
+        meta=meta,
+        scores=numbers.get("scores"),
+        extras={name: numbers[name] for name in extras},
+        bad_rows=np.unique(np.concatenate(bad)),
+        **texts,  # type: ignore[arg-type]
+    )
+
+
+def _bad_rows(name: str, array: NDArray[Any], error: ArrayError, allowed: bool) -> NDArray[np.int64]:
+    """The numbers of rows that hold wrong numbers. Raises DatasetError, naming the first few, if none is allowed."""
+    found: dict[str, list[NDArray[np.int64]]] = {}
+    for start, rows in _blocks(array):
+        for wrong, is_bad in _faults(name, rows).items():
+            found.setdefault(wrong, []).append(start + np.flatnonzero(is_bad))
+    bad = {wrong: np.concatenate(parts) for wrong, parts in found.items()}
+    for wrong, rows in bad.items():
+        if len(rows) and not allowed:
+            first, more = ", ".join(map(str, rows[:NAMED_ROWS])), len(rows) - NAMED_ROWS
+            raise error(
+                f"has {len(rows)} of {counted(len(array), 'row')} that {wrong}: "
+                f"{first}{f' and {more} more' if more > 0 else ''} (counted from 0)",
+                "leave those rows out of every array, or make them again; `train --drop-bad-rows` goes on without them",
+            )
+    return np.concatenate(list(bad.values()))
+
+
+def _faults(name: str, rows: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
+    """What can be wrong with rows (n, …) of the array, in words, and which of them it is true of, (n,)."""
+    if name == "image_sizes":
+        return {"hold sizes below 1 pixel": (rows.min(axis=1) < 1) | (rows.max(axis=1) >= 2**31)}
+    if name == "scores":
+        return {"are no scores of a detector, which lie in 0…1 or are NaN": (rows < 0) | (rows > 1)}
+    faults = {"hold NaN or infinite values": ~np.isfinite(rows).all(axis=1)}
+    if name == "perception_embeddings":
+        emotions = rows[:, LANDMARK_VALUES:]
+        wrong = f"have emotion probabilities (the last {len(EMOTIONS)} numbers) that are negative or do not sum to 1"
+        with np.errstate(invalid="ignore"):  # infinities are the matter of the line above
+            faults[wrong] = (emotions.min(axis=1) < 0) | (np.abs(emotions.sum(axis=1) - 1) > SUM_TOLERANCE)
+    return faults
+
+
+def _blocks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
+    """About a megabyte of rows at a time, and the number of the first."""
+    step = max(1, BLOCK // array[:1].nbytes)
+    for start in range(0, len(array), step):
+        yield start, array[start : start + step]
+
+
+def _decoded(array: NDArray[Any], error: ArrayError) -> Texts:
+    """Text as Unicode; bytes are taken as UTF-8. Raises DatasetError for what stands for no characters."""
+    try:
+        texts: Texts = np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
+        for _, rows in _blocks(np.atleast_1d(texts)):
+            codes = rows.view(np.uint32)  # any number of 32 bits, for all that NumPy knows
+            if ((codes > LAST_CHARACTER) | ((codes >= SURROGATES[0]) & (codes <= SURROGATES[1]))).any():
+                raise UnicodeError("numbers that are no characters")
+    except UnicodeError as broken:
+        raise error(f"holds broken text ({broken})", "save it as Unicode text") from broken
+    return texts
+
+
+def _read_meta(text: str, names: Set[str], error: ArrayError) -> dict[str, Any]:
+    """The meta of a file with arrays of these names. Raises DatasetError if what others rely on is not there."""
+    remedy = "export the file again, or leave meta out"
+    try:
+        meta = json.loads(text)
+    except (ValueError, RecursionError) as broken:
+        raise error(f"is not JSON ({broken})", remedy) from broken
+    if not isinstance(meta, dict):
+        raise error("is not a JSON object", remedy)
+    for key in ("encoder", "landmarker", "emotion_model", "space"):
+        if not isinstance(meta.get(key, ""), str):
+            raise error(f"names no {key} in words", remedy)
+    if meta.get("space", SPACE) != SPACE:
+        raise error(f"says that the targets are in the space {meta['space']!r}", f"this needs {SPACE!r}")
+    spaces = meta.get("spaces", [SD15.name])
+    if spaces not in ([SD15.name], [SD15.name, SDXL.name]):
+        raise error(f"says that the file is of the spaces {spaces!r}", f"this knows {SD15.name} and {SDXL.name}")
+    space = SDXL if names >= EXTRAS[SDXL.name].keys() else SD15
+    probe, width = meta.get("fingerprint"), sum(space.fingerprint)
+    is_probe = isinstance(probe, list) and len(probe) == width and all(map(_is_finite, probe))
+    if probe is not None and not is_probe:
+        raise error(f"has a fingerprint that is not {width} finite numbers", remedy)
+    return meta
+
+
+def _is_finite(value: object) -> bool:
+    """Whether it is a number, and one that float32 can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST

@@ -98,13 +98,13 @@ def rivals(
 
 def emotions(data: TrainingData, rows: Tensor) -> Tensor:
     """The emotion probabilities (n, 7) of row numbers (n,)."""
-    return data.pick(data.vectors[:, LANDMARK_VALUES:], rows)
+    return data.vectors[:, LANDMARK_VALUES:][rows]
 
 
 def _ridge(data: TrainingData, rows: Split, asked: Tensor, features: Callable[[Tensor], Tensor]) -> Tensor:
     train, validation = sample(rows.train, RIDGE_ROWS), sample(rows.validation, VALIDATED)
     known, held = features(train), features(validation)
-    weight, bias = best_ridge(known, data.pick(data.targets, train), held, data.pick(data.targets, validation))
+    weight, bias = best_ridge(known, data.targets[train], held, data.targets[validation])
     return asked @ weight.T + bias
 
 

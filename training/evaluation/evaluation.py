@@ -151,7 +151,7 @@ def _features(checkpoint: Checkpoint, data: TrainingData) -> Callable[[Tensor], 
         for part in rows.split(CHUNK):
             with torch.inference_mode():
                 found = checkpoint.network.features(
-                    data.pick(data.vectors, part).to(device), checkpoint.sizes(data.image_sizes[part]).to(device)
+                    data.vectors[part].to(device), checkpoint.sizes(data.image_sizes[part]).to(device)
                 )
             parts.append(found.cpu())
         return torch.cat(parts)
@@ -162,7 +162,7 @@ def _features(checkpoint: Checkpoint, data: TrainingData) -> Callable[[Tensor], 
 def _predictions(name: str, checkpoint: Checkpoint, data: TrainingData, rows: Tensor) -> Tensor:
     """Where a checkpoint projects the rows (n,) to: (n, 768) float32."""
     predicted = torch.cat(
-        [checkpoint.project(data.pick(data.vectors, part), data.image_sizes[part]) for part in rows.split(CHUNK)]
+        [checkpoint.project(data.vectors[part], data.image_sizes[part]) for part in rows.split(CHUNK)]
     )
     if predicted.shape[1] != data.targets.shape[1]:
         raise InputError(

@@ -44,6 +44,6 @@ def _faces(model: ExpressionModel, data: TrainingData, rows: Tensor) -> Iterator
     `SAME_PICTURE` was measured with; unlike that, it also tells landmarks apart that are no faces.
     """
     for part in rows.split(CHUNK):
-        landmarks, _ = split(data.pick(data.vectors, part))
+        landmarks, _ = split(data.vectors[part])
         points = model.align(landmarks, data.image_sizes[part]).points - model.mean
         yield points.flatten(1) / LANDMARKS**0.5

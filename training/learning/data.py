@@ -8,8 +8,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,20 +19,13 @@ from ...common.errors import InputError
 from ...projection.checkpoint import SQUARE
 from ...projection.network import ProjectionNetwork
 from ...projection.spaces import EXTRAS, SD15, SPACES
-from ..dataset.mapped import forget
 from ..dataset.npz import Dataset
 
-CHUNK = 4096  # rows copied from the disk in one step …
-PICKED = 128  # … and rows from here and there: the system may map a megabyte around each
-
+CHUNK = 4096  # rows copied from the disk in one step
 HELD_FEATURES = 1 << 30  # bytes of features in memory; more lie in a temporary file, mapped …
 HELD_TARGETS = 256 << 20  # … and of distinct targets; more are read from the dataset's file, batch by batch
 CUDA_SHARE = 0.5  # of the free memory of a CUDA device
 NO_DIRECTION = 1e-6  # a centred prediction shorter than this points nowhere
-
-
-def _nothing() -> None:
-    pass
 
 
 @dataclass(frozen=True)
@@ -45,23 +38,13 @@ class TrainingData:
     member: Tensor  # (N,) int64: which of the P distinct targets a row has
     first: Tensor  # (P,) int64: the first row with each distinct target, ascending
     prompts: list[str]  # (P,) the text of each, "prompt 3" where it is not known
-    release: Callable[[], None] = field(default=_nothing, compare=False)  # lets go of memory that the file takes
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def candidates(self, numbers: Tensor) -> Tensor:
         """The distinct targets of these numbers (n,), as (n, 768)."""
-        return self.pick(self.targets, self.first[numbers])
-
-    def pick(self, tensor: Tensor, rows: Tensor) -> Tensor:
-        """`tensor[rows]` of one of the large tensors, a few rows at a time, each of which is then released."""
-        picked = tensor.new_empty(len(rows), *tensor.shape[1:])
-        for start in range(0, len(rows), PICKED):
-            part = slice(start, start + PICKED)
-            torch.index_select(tensor, 0, rows[part], out=picked[part])
-            self.release()
-        return picked
+        return self.targets[self.first[numbers]]
 
 
 def training_data(
@@ -69,7 +52,6 @@ def training_data(
     image_sizes: Tensor,
     targets: Tensor,
     prompts: Sequence[str] | None = None,
-    release: Callable[[], None] = _nothing,
 ) -> TrainingData:
     """Find out which rows share a target; `prompts` (N,) are the rows' texts, "" for unknown."""
     numbers: dict[bytes, int] = {}
@@ -81,7 +63,6 @@ def training_data(
             if number == len(first):
                 first.append(row)
             member[row] = number
-        release()
     texts = ["" if prompts is None else str(prompts[row]) for row in first]
     return TrainingData(
         vectors=vectors,
@@ -90,7 +71,6 @@ def training_data(
         member=torch.from_numpy(member),
         first=torch.tensor(first, dtype=torch.int64),
         prompts=[text or f"prompt {number}" for number, text in enumerate(texts, 1)],
-        release=release,
     )
 
 
@@ -108,7 +88,6 @@ def of_dataset(dataset: Dataset, space: str = SD15.name) -> TrainingData:
         torch.from_numpy(np.ascontiguousarray(sizes)),
         _targets(dataset, space),
         None if dataset.prompts is None else dataset.prompts.tolist(),
-        release=lambda: forget(dataset.perceptions),  # one map holds the whole file
     )
 
 
@@ -177,7 +156,7 @@ def make_table(network: ProjectionNetwork, data: TrainingData, rows: Tensor) -> 
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
         with torch.no_grad():
-            vectors = data.pick(data.vectors, part)
+            vectors = data.vectors[part]
             found = measure(vectors, data.image_sizes[part])
         bad = part[(~found.isfinite().all(dim=1)).nonzero()[:, 0]].tolist()
         if bad:

@@ -40,7 +40,7 @@ def new_network(
         network.restandardise(mean, scale)
         return network
     some = sample(rows.train, MEASURED)
-    features = FaceFeatures.fit(data.pick(data.vectors, some), data.image_sizes[some], template)
+    features = FaceFeatures.fit(data.vectors[some], data.image_sizes[some], template)
     size = SIZES[settings.size]
     architecture = Architecture(features.shape_basis.shape[1], size.width, size.depth, data.targets.shape[1])
     with torch.random.fork_rng(devices=[]):  # its layers draw, on the CPU, weights that are replaced below

@@ -156,7 +156,7 @@ def importance(
     chosen = torch.from_numpy(drawn(len(evaluation.rows), most))
     rows, device = evaluation.rows[chosen], checkpoint.neutral.device
     sizes = checkpoint.sizes(data.image_sizes[rows].cpu())
-    landmarks, emotions = split(data.pick(data.vectors, rows).cpu())
+    landmarks, emotions = split(data.vectors[rows].cpu())
     laid = align(true_proportions(landmarks, sizes), ExpressionModel.load().template)
     scale = torch.where(laid.scale > 0, laid.scale, 1)[:, None, None]
     with torch.enable_grad():
@@ -220,7 +220,7 @@ def most_wrong(
     cosines = centred_cosine(evaluation.predicted, own, evaluation.centre).cpu()
     worst = cosines.argsort(stable=True)[:most]
     rows = evaluation.rows.cpu()[worst]
-    landmarks, emotions = split(data.pick(data.vectors, rows).cpu())
+    landmarks, emotions = split(data.vectors[rows].cpu())
     faces = true_proportions(landmarks, data.image_sizes[rows].cpu())[..., :2].numpy()
     probability, likeliest = emotions.max(dim=1)
     return [

@@ -316,6 +316,15 @@ def test_bad_arrays_are_named(tmp_path: Path, arrays: Arrays, change: Callable[[
     assert str(tmp_path / "bad.npz") in str(caught.value)
 
 
+def test_bad_rows_of_any_array_are_listed_if_they_may_be(tmp_path: Path, arrays: Arrays) -> None:
+    scores = np.array([0.5] * 9 + [1.5], "f4")
+    sdxl = {"sdxl_embeddings": np.ones((10, 2048), "f4"), "sdxl_pooled": np.ones((10, 1280), "f4")}
+    sdxl["sdxl_pooled"][2] = np.inf
+    arrays["perception_embeddings"] = with_rows(arrays["perception_embeddings"], [5, 4], np.nan)
+    np.savez(tmp_path / "a.npz", **arrays, **sdxl, scores=scores)
+    assert load(tmp_path / "a.npz", allow_bad_rows=True).bad_rows.tolist() == [2, 4, 5, 9]
+
+
 class Payload:
     """Unpickled, this would create a file."""
 
@@ -346,6 +355,9 @@ def test_files_that_are_no_npz(tmp_path: Path, arrays: Arrays) -> None:
         (tmp_path / "cut.npz").write_bytes(content[:length])
         with pytest.raises(DatasetError, match=r"cut\.npz: not an NPZ file, or cut short"):
             load(tmp_path / "cut.npz")
+    np.savez(tmp_path / "empty.npz")
+    with pytest.raises(DatasetError, match=r"perception_embeddings is missing \(the file holds nothing\)"):
+        load(tmp_path / "empty.npz")
     with pytest.raises(DatasetError, match="there is no such file"):
         load(tmp_path / "missing.npz")
     with pytest.raises(DatasetError, match="not an NPZ file"):

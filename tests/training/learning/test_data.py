@@ -15,10 +15,3 @@ def test_a_sample_is_in_order_and_always_the_same() -> None:
     drawn = sample(rows, 30)
     assert len(drawn) == 30 and torch.equal(drawn, drawn.unique()) and torch.equal(drawn, sample(rows, 30))
     assert torch.equal(sample(rows, 100), rows)
-
-
-def test_picked_rows_are_those_asked_for(data: TrainingData) -> None:
-    rows = torch.randint(len(data), (2500,), generator=torch.Generator().manual_seed(0))
-    assert torch.equal(data.pick(data.vectors, rows), data.vectors[rows])
-    assert torch.equal(data.pick(data.vectors[:, 1434:], rows), data.vectors[rows][:, 1434:])
-    assert data.pick(data.targets, rows[:0]).shape == (0, 768)
