@@ -1,6 +1,6 @@
-"""Three ways to find faces: `near` is the fastest, `far` sees smaller ones, `thorough` finds all it can.
+"""Three face detectors: `near` is the fastest, `far` finds smaller faces, `thorough` finds the most.
 
-Each takes pictures of any size, (H, W, 3) uint8 on its device, and gives `Detections` in their pixels.
+Each accepts pictures of any size, (H, W, 3) uint8 on its device, and returns `Detections` in their pixels.
 """
 
 from __future__ import annotations
