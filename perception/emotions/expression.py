@@ -61,7 +61,7 @@ class ExpressionModel:
     S counts the symmetric shape components, A the antisymmetric ones, M the modes of an emotion.
     """
 
-    template: Tensor  # (478, 3): the centred, mirror-symmetric face that every face is aligned to
+    template: Tensor  # (478, 3): the centered, mirror-symmetric face that every face is aligned to
     mean: Tensor  # (478, 3): the mean of the aligned faces
     mirror: Tensor  # (478,) int64: landmark i of a mirrored face is landmark mirror[i] of the face
     symmetric: Tensor  # (S, 478, 3) orthonormal shape components
@@ -201,7 +201,7 @@ class ExpressionModel:
     def relative_to(self, landmarks: Tensor, image_sizes: Tensor) -> RelativeExpressionModel:
         """Return an `EmotionModel` that measures every face relative to one or several neutral faces of a person.
 
-        Landmarks (478, 3) or (K, 478, 3), normalised, and (height, width) (2,) or (K, 2). Raises ValueError for
+        Landmarks (478, 3) or (K, 478, 3), normalized, and (height, width) (2,) or (K, 2). Raises ValueError for
         another shape, for NaN or infinite landmarks, or without a face.
         """
         self._person(landmarks, image_sizes)  # a bad reference is named now, not at the first picture

@@ -177,7 +177,7 @@ class MediaPipeLandmarker:
 def _depth_unit(landmarks: Tensor, height: int, width: int) -> Tensor:
     """The task's unit of depth in image widths, (F,): 1 for an upright face or a square picture.
 
-    The task measures depth in lengths along the face's own x axis, as normalised coordinates count it (MediaPipe,
+    The task measures depth in lengths along the x axis of the face, in normalized coordinates (MediaPipe,
     LandmarkProjectionCalculator). With the head on its side that axis runs down the picture: image heights.
     """
     pupils = landmarks[:, LEFT_IRIS[0], :2] - landmarks[:, RIGHT_IRIS[0], :2]  # (F, 2)

@@ -21,7 +21,7 @@ EXTREMES = 5  # number of worst and of best prompts listed
 def table(held: Evaluation) -> str:
     """Return tables of all methods, the lead over each, the emotions, the worst and best prompts, and notes."""
     titles = {
-        "centred_cosine": "mean-centred cosine",
+        "centred_cosine": "mean-centered cosine",
         "recall_at_1": f"recall@1 of {counted(len(held.names), 'prompt')}",
         "recall_at_5": "recall@5",
         "reciprocal_rank": "mean reciprocal rank",
@@ -60,7 +60,7 @@ def _block(rows: Mapping[str, Mapping[str, Interval]], columns: Mapping[str, str
 
 
 def _scores(heading: str, scores: Sequence[Score]) -> list[str]:
-    columns = {"centred_cosine": "mean-centred cosine", "recall_at_1": "recall@1"}
+    columns = {"centred_cosine": "mean-centered cosine", "recall_at_1": "recall@1"}
     lines = [f"{heading:{NAME}}{'held out':>14}{'trained':>12}" + "".join(f"{t:>{COLUMN}}" for t in columns.values())]
     for score in scores:
         numbers = f"{score.rows:>14,}{score.trained:>12,}"
