@@ -106,7 +106,7 @@ def arrange(
         panels = [Panel(shares, look.text, look.short) for shares in emotions]
         sizes = [panel.size for panel in panels]
         # A short panel between two faces could be either's: it belongs right below or above its own. One with all
-        # emotions may stand beside the face, where it hides less of the person.
+        # emotions may stand next to the face, where it hides less of the person.
         rules = Rules(around, scene.keep_clear(look.clear), centred=0.3 if look.short else 0.03, order=0.01, leash=0.06)
         spots = place_all(scene, sizes, rules, (), last, whole=look != choices[-1])
         if None not in spots:
@@ -208,7 +208,7 @@ def on_leash(place: Boxes, corner: tuple[int, int], slack: float, picture: Size)
 
 
 def around(size: Size, face: Boxes, picture: Size) -> Boxes:
-    """Where a panel could be, inside the picture: beside the face, below and above it, and along the borders."""
+    """Return candidate panel positions inside the picture: next to, below and above the face, and along the borders."""
     (width, height), (left, top, right, bottom) = size, face.tolist()
     margin = min(picture) * 0.015
     if width + 2 * margin > picture[0] or height + 2 * margin > picture[1]:
@@ -228,7 +228,7 @@ def around(size: Size, face: Boxes, picture: Size) -> Boxes:
 
 
 def corners(size: Size, face: Boxes, picture: Size) -> Boxes:
-    """Where a tag could be, inside the picture: over a corner of the face's box, below one, or within one."""
+    """Return candidate tag positions inside the picture: above a corner of the face box, below it, or inside it."""
     (width, height), (left, top, right, bottom) = size, face.tolist()
     space = 0.15 * height
     over, under = top - height - space, bottom + space

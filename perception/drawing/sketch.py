@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WHITE, DARK = (255, 255, 255), (10, 14, 20)
 # How opaque things in white are, of 255; the lines of faces that were not seen are dim.
 LINE, DIM_LINE, DOT, MESH = 235, 120, 120, 110
-SHADE = [round(0.7 * value) for value in range(256)]  # how opaque the shade is beside lines, by their blurred mask
+SHADE = [round(0.7 * value) for value in range(256)]  # opacity of the shade next to lines, by their blurred mask
 # Pixels of face height. On smaller faces the dots, the mesh, or more than a few lines, would hide it.
 DOTS_FROM, MESH_FROM, DETAIL_FROM = 110, 90, 60
 

@@ -34,7 +34,7 @@ from ..weight_files import WeightFileError
 BUNDLED = weight_files.FOLDER / "expression.safetensors"
 
 # The faces that `sample` draws: how large, how turned and how varied.
-RELATIVE = "+neutral"  # ends the identity of a model that judges relative to a neutral face
+RELATIVE = "+neutral"  # suffix of the identity of a model that works relative to a neutral face
 PICTURE = 512  # pixels; square
 FACE_FRACTION = (0.25, 0.75)  # of the picture's side, taken by the face's larger extent
 MARGIN = 0.02  # of the picture's side, kept free around the face

@@ -96,7 +96,7 @@ class Thorough:
         return self._second_look.confirm(pictures, found, min_score=min_score)
 
     def _search(self, pictures: Sequence[Tensor], indices: list[int], candidates: int) -> list[Detections]:
-        """The candidates in pictures of one shape, so many of each at most, a portion of the pictures at a time."""
+        """Return the candidates in pictures of one shape, with a maximum per picture, one batch at a time."""
         height, width = pictures[indices[0]].shape[:2]
         portion = max(1, self._pixels // (height * width))
         found = []
