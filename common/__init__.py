@@ -1,1 +1,1 @@
-"""What every part of the pack uses: threads."""
+"""Helpers used by all parts of the pack."""

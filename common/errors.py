@@ -1,14 +1,14 @@
-"""The pack's own errors: what a user can mend, told in a message that names the thing and the remedy.
+"""The errors of the pack that users can fix; each message names the problem and the remedy.
 
-Every error that the pack raises on purpose for its user is a PerceptionClipError. The command line shows those as one
-line; any other error is a bug, and keeps its traceback.
+Every error that the pack raises deliberately for its user is a PerceptionClipError. The command line shows these as one
+line; any other error is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
 
 
 class PerceptionClipError(Exception):
-    """The base of all the pack's own errors."""
+    """The base class of all errors of the pack."""
 
 
 class InputError(PerceptionClipError, ValueError):

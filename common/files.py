@@ -1,4 +1,4 @@
-"""Files that are either complete or absent, and names for them that cannot lead anywhere else."""
+"""Write files atomically, and check file names that must not lead to other folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}  # what network drives and FUSE answer that cannot sync
+NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}  # returned by network drives and FUSE that cannot sync
 
 _NAME = re.compile(r"\w([\w .-]*[\w-])?")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # Windows' device names
@@ -18,14 +18,14 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block ends well, it is synced and renamed onto `path`.
+    """Yield a temporary path next to `path`; when the block succeeds, it is synced and renamed to `path`.
 
-    If the block raises, or the process dies, `path` keeps its former content. Missing folders are made.
-    The temporary name keeps the suffix, since some writers (numpy, torch) choose the format by it.
+    If the block raises or the process dies, `path` keeps its previous content. Missing folders are created. The
+    temporary name keeps the suffix, since some writers (numpy, torch) choose the format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(8)}{path.suffix}")
-    # The system applies the umask: it cannot be read without setting it, for other threads too.
+    # The system applies the umask, which cannot be read without setting it for other threads too.
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
     try:
         yield temporary
@@ -37,7 +37,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
-    """Make a file's content durable, where the drive has a way to."""
+    """Make the content of a file durable, if the drive supports it."""
     with path.open("rb+") as file:
         try:
             os.fsync(file.fileno())
@@ -47,9 +47,9 @@ def _sync(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where that is granted. Windows cannot open a folder, and needs no such call."""
+    """Make the rename durable, if permitted. Windows cannot open a folder and needs no such call."""
     if os.name == "posix":
-        with suppress(OSError):  # network drives and FUSE refuse it; the file is whole and in its place by now
+        with suppress(OSError):  # network drives and FUSE refuse it; the file is complete and in place by now
             handle = os.open(folder, os.O_RDONLY)
             try:
                 os.fsync(handle)
@@ -58,10 +58,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def is_name(name: str, longest: int) -> bool:
-    """Whether `name` is a file name on every system, and cannot leave its folder.
+    """Return whether `name` is a valid file name on every system and cannot leave its folder.
 
-    It is if it has 1 to `longest` letters, digits, spaces, dots, dashes and underscores, begins with a letter,
-    digit or underscore, does not end with a dot or a space, has no two dots in a row and is no device name of
-    Windows.
+    It must have 1 to `longest` letters, digits, spaces, dots, dashes and underscores, start with a letter, digit or
+    underscore, not end with a dot or a space, have no two dots in a row and not be a device name of Windows.
     """
     return len(name) <= longest and ".." not in name and bool(_NAME.fullmatch(name)) and not _RESERVED.fullmatch(name)

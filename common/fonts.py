@@ -1,4 +1,4 @@
-"""Fonts for Pillow: its own, or for letters that it lacks, such as Japanese and Chinese ones, one of the system's."""
+"""Fonts for Pillow: its own, or a system font for letters that it lacks, such as Japanese and Chinese ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-# Of Linux, Windows and macOS, tried in this order; Pillow knows the folders in which a system keeps its fonts.
+# Fonts of Linux, Windows and macOS, tried in this order; Pillow searches the font folders of the system.
 SYSTEM_FONTS = (
     *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "arial.ttf", "segoeui.ttf", "Arial Unicode.ttf"),
     *("NotoSansCJK-Regular.ttc", "NotoSansCJKjp-Regular.otf", "NotoSansJP-Regular.otf", "NotoSansSC-Regular.otf"),
@@ -21,14 +21,14 @@ SYSTEM_FONTS = (
     *("Hiragino Sans GB.ttc", "PingFang.ttc", "AppleSDGothicNeo.ttc"),
     *("Nirmala.ttf", "NotoSansDevanagari-Regular.ttf", "leelawui.ttf"),
 )
-SIZE = 24  # pixels, at which fonts are asked what they have
-NO_LETTER = "\U0010fffe"  # what no font has, and draws as its box
+SIZE = 24  # pixels, the size at which fonts are checked for letters
+NO_LETTER = "\U0010fffe"  # a code point that no font has, drawn as a box
 
 
 def font_for(text: str, size: int) -> Font:
-    """Return Pillow's own font in `size` pixels, or the one of the system that has the most of the text's letters.
+    """Return Pillow's own font in `size` pixels, or the system font that has the most letters of the text.
 
-    If no font here has them all, they are drawn as boxes, and the log says so, once.
+    Letters that no font has are drawn as boxes, and a warning is logged once.
     """
     missing = frozenset(letter for letter in text if not _in_own(letter))
     name = _system_font(missing) if missing else None
@@ -36,7 +36,7 @@ def font_for(text: str, size: int) -> Font:
 
 
 def lacking(font: Font, text: Set[str] | str) -> set[str]:
-    """Return the letters of a text that a font lacks: those that it draws as it draws what no font has."""
+    """Return the letters of a text that a font lacks: those that it draws as a box."""
     box = _shape(font, NO_LETTER)
     return {letter for letter in text if letter.isprintable() and not letter.isspace() and _shape(font, letter) == box}
 
@@ -48,7 +48,7 @@ def _in_own(letter: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _system_font(letters: frozenset[str]) -> str | None:
-    """The name of the font that has the most of these letters, which Pillow's lacks; None if none has any."""
+    """Return the font that has the most of these letters, which Pillow's own lacks; None if none has any."""
     best, left = None, set(letters)
     for name in _available():
         lacks = lacking(_opened(name, SIZE), letters)
@@ -64,14 +64,14 @@ def _system_font(letters: frozenset[str]) -> str | None:
 @lru_cache(maxsize=1)  # once is enough
 def _say_so() -> None:
     log.warning(
-        "Perception CLIP: some letters of prompts are drawn as boxes, as no font on this system has them; install one, "
-        "such as Noto Sans CJK"
+        "Perception CLIP: some letters of the prompts are drawn as boxes because no font on this system has them; "
+        "install one, such as Noto Sans CJK"
     )
 
 
 @lru_cache(maxsize=1)
 def _available() -> tuple[str, ...]:
-    """Those of SYSTEM_FONTS that are installed."""
+    """Return the names of SYSTEM_FONTS that are installed."""
     found = []
     for name in SYSTEM_FONTS:
         try:

@@ -1,4 +1,4 @@
-"""Files that a graph's values point to, and that go with them."""
+"""Temporary files that are deleted together with the values that refer to them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import weakref
 from pathlib import Path
 from tempfile import mkstemp
 
-LEFT_OVER = 24 * 60 * 60  # seconds: a file so old is of a server that was killed before it could remove it
+LEFT_OVER = 24 * 60 * 60  # seconds: an older file was left by a server that was killed before it could delete it
 
 
 class TemporaryPath(str):
-    """A file's path; the file is deleted when nothing refers to this path any more, and when Python ends.
+    """The path of a file that is deleted when nothing refers to this path any more, or when Python exits.
 
-    A string, since ComfyUI's videos keep the very string that they are made with, and hand it on to the videos that
-    are cut from them.
+    It is a string, since ComfyUI's videos keep the string object that they are created with and pass it on to videos
+    cut from them.
     """
 
     _deletion: weakref.finalize[..., TemporaryPath]
@@ -26,7 +26,7 @@ class TemporaryPath(str):
 
 
 def temporary_file(folder: Path, suffix: str) -> TemporaryPath:
-    """A new empty file in `folder` that only this user can read. Others in it that were left over are deleted."""
+    """Return a new empty file in `folder` that only this user can read. Old leftover files in it are deleted."""
     folder.mkdir(parents=True, exist_ok=True)
     for other in folder.iterdir():
         _delete(other, only_before=time.time() - LEFT_OVER)
@@ -38,7 +38,7 @@ def temporary_file(folder: Path, suffix: str) -> TemporaryPath:
 
 
 def _delete(path: Path, only_before: float | None = None) -> None:
-    """Delete a file; one that is gone already, or that Windows does not let go of yet, is left alone."""
+    """Delete a file, unless it no longer exists or Windows still locks it."""
     try:
         if only_before is None or path.stat().st_mtime < only_before:
             path.unlink()

@@ -1,8 +1,8 @@
-"""Small networks on a processor: one thread inside each operation, and pictures shared out over the cores.
+"""Run small networks on the CPU: one thread per operation, with the pictures distributed over the cores.
 
 torch's threads spin while they wait for each other in every operation. A network of hundreds of small operations gains
-nothing from them, and beside other busy programs it takes many times as long. So small networks run here, on workers of
-our own in which torch uses one thread; the number of threads of every other thread in the process stays as it is.
+nothing from them and, next to other busy programs, takes many times as long. So small networks run here on separate
+workers in which torch uses one thread; the setting of every other thread in the process stays the same.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ Result = TypeVar("Result")
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
-_worker = threading.local()  # its `cores` exists on workers only: how many cores their work may use
+_worker = threading.local()  # its `cores` exists only on workers: the number of cores that their work may use
 
 
 def cores() -> int:
-    """Return how many processor cores work started here may use: as many as torch uses in this thread."""
+    """Return the number of CPU cores that work started here may use: that of torch in this thread."""
     return getattr(_worker, "cores", 0) or torch.get_num_threads()
 
 
 def parts(items: Sized) -> int:
-    """Return how many parts to share items out in: as many as there are `cores()`, or items."""
+    """Return the number of parts to divide items into: that of `cores()` or of the items."""
     return max(1, min(cores(), len(items)))
 
 
 def split(items: Sequence[Part]) -> list[Sequence[Part]]:
-    """Return the items in that many parts, of nearly equal length."""
+    """Return the items divided into `parts(items)` parts of nearly equal length."""
     count = parts(items)
     ends = [len(items) * part // count for part in range(count + 1)]
     return [items[start:end] for start, end in pairwise(ends)]
 
 
 def run(work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-    """Return `work(*args, **kwargs)`, with one thread inside each of torch's operations.
+    """Return `work(*args, **kwargs)`, computed with one thread per torch operation.
 
-    It runs on a worker, in the caller's context and modes of torch; what it raises is raised here.
+    It runs on a worker, in the caller's context and torch modes; its exceptions are raised here.
     """
     if hasattr(_worker, "cores"):
         return work(*args, **kwargs)
@@ -55,7 +55,7 @@ def run(work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Argu
 
 
 def single(work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Decorate a function so that every call of it goes through `run`."""
+    """Decorate a function so that every call goes through `run`."""
 
     @wraps(work)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
@@ -65,9 +65,9 @@ def single(work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
 
 
 def share(work: Callable[[Part], Result], shares: Sequence[Part]) -> list[Result]:
-    """Return `work(share)` of each of the shares, in order; these, at most `cores()`, are worked on side by side.
+    """Return `work(share)` for each of the shares, in order; the shares, at most `cores()`, are processed in parallel.
 
-    What the first of the shares that fail raises is raised here, when none is being worked on any more.
+    The exception of the first share that fails is raised here, after all running shares have ended.
     """
     if len(shares) == 1:
         return [run(work, shares[0])]
@@ -77,7 +77,7 @@ def share(work: Callable[[Part], Result], shares: Sequence[Part]) -> list[Result
     futures = [_submit(1, partial(work, part)) for part in others]
     available, _worker.cores = _worker.cores, 1
     try:
-        # What no worker has begun yet is done here: nobody ever waits for a worker to become free.
+        # Work that no worker has started yet is done here, so that nothing waits for a free worker.
         results = [work(first)]
         results += [work(part) if each.cancel() else each.result() for each, part in zip(futures, others, strict=True)]
         return results
@@ -87,7 +87,7 @@ def share(work: Callable[[Part], Result], shares: Sequence[Part]) -> list[Result
 
 
 def _submit(count: int, work: Callable[[], Result]) -> Future[Result]:
-    """Have a worker do it, which may use `count` cores, in the caller's context and in its modes of torch."""
+    """Submit work to a worker that may use `count` cores, in the caller's context and torch modes."""
     inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
     def on_worker() -> Result:
@@ -107,10 +107,10 @@ def _workers() -> ThreadPoolExecutor:
 
 
 def _begin() -> None:
-    """Make torch use one thread in this one.
+    """Make torch use one thread in this worker.
 
-    torch keeps the number for each thread, and gives a new thread the one that was set last in any; so another thread,
-    whose own number nobody needs, puts that back.
+    torch stores the number per thread and gives a new thread the number set last in any thread; so a separate thread
+    restores that number.
     """
     default = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -120,7 +120,7 @@ def _begin() -> None:
 
 
 def _forget_workers() -> None:
-    """A forked process has the pool, and none of its threads."""
+    """Reset the pool in a forked process, which inherits the pool without its threads."""
     global _lock, _pool
     _lock, _pool = threading.Lock(), None
 

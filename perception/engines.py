@@ -1,4 +1,4 @@
-"""The interfaces of landmarkers and emotion models, and what all landmarkers share: checks, and the order of faces."""
+"""The interfaces of landmarkers and emotion models, and shared checks and the order of faces."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch import Tensor
 
 from .vector import bounding_boxes
 
-BUNDLED, MEDIAPIPE = LANDMARKERS = "bundled", "mediapipe"  # what users call them; "bundled" is an emotion model too
-PORTION = 16  # pictures to give at a time where nothing else suits better
-MIN_CONFIDENCE = 0.5  # that a face needs to count, unless told otherwise
-MOST_FACES = 100  # per picture: what landmarkers look for unless told otherwise
+BUNDLED, MEDIAPIPE = LANDMARKERS = "bundled", "mediapipe"  # names shown to users; "bundled" is an emotion model too
+PORTION = 16  # default number of pictures per call
+MIN_CONFIDENCE = 0.5  # default
+MOST_FACES = 100  # per picture, default
 
 
 @dataclass(frozen=True)
 class Faces:
     """The faces of one picture, on the CPU, the largest first."""
 
-    landmarks: Tensor  # (F, 478, 3) float32, normalised image coordinates (see perception/vector.py)
-    boxes: Tensor  # (F, 4) float32: left, top, right, bottom in pixels; upright, may reach over the border
+    landmarks: Tensor  # (F, 478, 3) float32, normalized image coordinates (see perception/vector.py)
+    boxes: Tensor  # (F, 4) float32: left, top, right, bottom in pixels; axis-aligned, may extend beyond the picture
     scores: Tensor  # (F,) float32: the detector's confidence, 0…1
 
     def __len__(self) -> int:
@@ -39,32 +39,32 @@ class Landmarker(Protocol):
 
     @property
     def portion(self) -> int:
-        """How many pictures to give at a time: enough for full speed, few enough to be cancelled soon."""
+        """The number of pictures per call: enough for full speed, few enough to cancel quickly."""
         ...
 
     def detect(self, pictures: Sequence[Tensor], *, min_confidence: float = MIN_CONFIDENCE) -> list[Faces]:
-        """Pictures, each (H, W, 3) uint8 RGB of any size, → the faces of each, in the same order.
+        """Return the faces of each picture, in the same order; pictures are (H, W, 3) uint8 RGB of any size.
 
-        A face of which the landmarker is less sure than `min_confidence` (0…1) does not count, where it can tell.
+        Faces with a confidence below `min_confidence` (0…1) are left out if the landmarker provides a confidence.
         """
         ...
 
 
 class EmotionModel(Protocol):
-    """Judges the emotion of faces that a landmarker has found."""
+    """Classifies the emotions of faces that a landmarker has found."""
 
     @property
     def identity(self) -> str:
-        """As above."""
+        """See `Landmarker.identity`."""
         ...
 
     def classify(self, pictures: Sequence[Tensor], faces: Sequence[Faces]) -> Tensor:
-        """Pictures as above and the faces of each → (total faces, 7) float32 probabilities, in face order."""
+        """Return probabilities (total faces, 7) float32, in face order, for pictures as above and the faces of each."""
         ...
 
 
 def check_pictures(pictures: Sequence[Tensor]) -> None:
-    """Raise a ValueError that names the first picture that is not (H, W, 3) uint8 or has no pixels."""
+    """Raise ValueError with the first picture that is not (H, W, 3) uint8 or has no pixels."""
     for index, picture in enumerate(pictures):
         if picture.dtype != torch.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.numel():
             raise ValueError(
@@ -73,15 +73,15 @@ def check_pictures(pictures: Sequence[Tensor]) -> None:
 
 
 def check_confidence(value: float) -> None:
-    """Raise a ValueError unless the value may be a `min_confidence`."""
+    """Raise ValueError unless the value is a valid `min_confidence`."""
     if not 0 < value <= 1:
         raise ValueError(f"min_confidence must be above 0 and at most 1, not {value}")
 
 
 def largest_first(landmarks: Tensor, scores: Tensor, image_size: tuple[int, int]) -> Faces:
-    """The faces of one picture, with the bounding boxes of their landmarks, by the area of these.
+    """Return the faces of one picture with the bounding boxes of their landmarks, sorted by area.
 
-    Landmarks (F, 478, 3) are normalised (see perception/vector.py), `scores` (F,), `image_size` (height, width).
+    Landmarks (F, 478, 3) are normalized (see perception/vector.py), `scores` (F,), `image_size` (height, width).
     """
     boxes = bounding_boxes(landmarks, torch.tensor([image_size]))
     order = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1).argsort(descending=True, stable=True)

@@ -1,16 +1,16 @@
-"""The pose of a face, and its landmarks without it: rotation, position, scale and the picture's shape removed.
+"""Measure the pose of a face, and remove rotation, position, scale and picture shape from its landmarks.
 
 The rigid fit is the least-squares similarity transform of Umeyama (1991), "Least-squares estimation of
 transformation parameters between two point patterns", IEEE TPAMI 13(4).
 
-A pose is yaw, pitch and roll in degrees, as the picture shows them, 0 for a face that looks straight out of it:
+A pose is yaw, pitch and roll in degrees, as seen in the picture, 0 for a face that looks straight out of it:
 
     yaw     above 0: the nose points to the picture's right; below: to its left       −180…180
     pitch   above 0: the face looks up; below: down                                    −90…90
     roll    above 0: the head is turned clockwise in the picture; below: counter-      −180…180
 
-A picture turned by some degrees changes the roll by as many and nothing else, and a mirrored picture changes the
-signs of yaw and roll. The zero of pitch is that of the template, the average of photos of people who look into
+Rotating the picture changes the roll by the same angle and nothing else; mirroring it changes the signs of yaw and
+roll. The zero of pitch is that of the template, the average of photos of people who look into
 the camera.
 """
 
@@ -26,15 +26,15 @@ AXES = ("yaw", "pitch", "roll")
 
 @dataclass(frozen=True)
 class Alignment:
-    """N faces laid onto a template: template-frame points = (points − centre) @ rotation × scale."""
+    """N faces aligned with a template: points in the template frame = (points − centre) @ rotation × scale."""
 
-    points: Tensor  # (N, L, 3) in the template's frame
+    points: Tensor  # (N, L, 3) in the template frame
     rotation: Tensor  # (N, 3, 3), proper: determinant 1
     scale: Tensor  # (N,)
     centre: Tensor  # (N, 1, 3)
 
     def back(self, moves: Tensor) -> Tensor:
-        """Moves of points (N or 1, L, 3) in the template's frame → the same moves where the faces are.
+        """Return displacements (N or 1, L, 3) from the template frame in the frame of each face.
 
         A face without extent does not move.
         """
@@ -44,23 +44,23 @@ class Alignment:
 
 
 def true_proportions(landmarks: Tensor, image_sizes: Tensor) -> Tensor:
-    """Normalised landmarks (N, L, 3) and (height, width) (N, 2) → the same points, all in image widths."""
+    """Return normalized landmarks (N, L, 3), of pictures (height, width) (N, 2), in units of the image width."""
     ratio = image_sizes[:, 0].to(landmarks) / image_sizes[:, 1].to(landmarks)  # (N,)
     factors = torch.stack([torch.ones_like(ratio), ratio, torch.ones_like(ratio)], dim=1)  # (N, 3)
     return landmarks * factors[:, None]
 
 
 def normalised(points: Tensor, image_sizes: Tensor) -> Tensor:
-    """The inverse of `true_proportions`: points in image widths → normalised image coordinates."""
+    """Return points given in image widths in normalized image coordinates: the inverse of `true_proportions`."""
     return true_proportions(points, image_sizes.flip(1))
 
 
 def align(points: Tensor, template: Tensor) -> Alignment:
-    """Lay points (N, L, 3), in true proportions, onto a centred template (L, 3): rotate, move and scale.
+    """Return points (N, L, 3), in true proportions, aligned with a centered template (L, 3): rotated, moved and scaled.
 
-    Both lie on the CPU: other devices have no float64 (Apple's), or take long for such small decompositions.
+    Both are on the CPU: other devices have no float64 (Apple) or are slow for such small decompositions.
 
-    Faces whose points all coincide have no scale; they come back as zeros, finite.
+    Faces whose points all coincide have no scale; they become zeros.
     """
     # Where float32 sums of squares decide a rotation, and where huge coordinates would overflow, use float64.
     wide, target = points.double(), template.double()
@@ -77,16 +77,16 @@ def align(points: Tensor, template: Tensor) -> Alignment:
 
 
 def head_pose(landmarks: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:
-    """Yaw, pitch and roll (N, 3) in degrees, float32, of N faces; see the module for the signs.
+    """Return yaw, pitch and roll (N, 3) in degrees, float32, of N faces; see the module for the signs.
 
     Args:
-        landmarks: (N, 478, 3), normalised image coordinates.
-        image_sizes: (N, 2), the pictures' (height, width).
-        template: (478, 3), a centred face that looks straight out of the picture, such as
+        landmarks: (N, 478, 3), normalized image coordinates.
+        image_sizes: (N, 2), the (height, width) of the pictures.
+        template: (478, 3), a centered face that looks straight out of the picture, such as
             `ExpressionModel.template`.
 
-    The angles are those of the rotation that best lays the template onto the face. Faces whose points all
-    coincide have no pose; they come back as some finite angles.
+    The angles are those of the rotation that best aligns the template with the face. Faces whose points all coincide
+    have no pose; their angles are arbitrary but finite.
     """
     rotation = align(true_proportions(landmarks, image_sizes), template).rotation
     pitch, yaw, roll = angles(rotation).rad2deg().unbind(dim=1)
@@ -96,7 +96,7 @@ def head_pose(landmarks: Tensor, image_sizes: Tensor, template: Tensor) -> Tenso
 
 
 def angles(rotation: Tensor) -> Tensor:
-    """Rotations (N, 3, 3) → pitch, yaw and roll (N, 3) in radians: the inverse of `expression.rotations`."""
+    """Return pitch, yaw and roll (N, 3) in radians of rotations (N, 3, 3): the inverse of `expression.rotations`."""
     pitch = rotation[:, 2, 1].clamp(-1, 1).asin()
     yaw = torch.atan2(-rotation[:, 2, 0], rotation[:, 2, 2])
     roll = torch.atan2(-rotation[:, 0, 1], rotation[:, 1, 1])

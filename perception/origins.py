@@ -1,7 +1,7 @@
-"""What a face is made from, as SHA-256: of the picture's bytes and the face's number, or of other faces' origins.
+"""Identify the origin of a face by SHA-256: of the picture bytes and the face number, or of other origins.
 
-The same picture gives the same origin whatever it is perceived with, or together with. The numbers of a perception do
-not do as a name: they are rounded differently from machine to machine and from batch to batch.
+The same picture has the same origin with any models and in any batch. The numbers of a perception cannot identify it,
+since they are rounded differently on different machines and in different batches.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ DIGEST = 32  # bytes of an origin
 
 
 def unknown(count: int) -> Tensor:
-    """(count, 32) uint8 zeros: the origins of faces of which nothing is known."""
+    """Return zeros (count, 32) uint8: the origins of faces of unknown origin."""
     return torch.zeros(count, DIGEST, dtype=torch.uint8)
 
 
 def of_picture(picture: Tensor, faces: Sequence[int]) -> Tensor:
-    """A picture (H, W, 3) uint8 and the numbers of K faces in it → their origins (K, 32) uint8."""
+    """Return the origins (K, 32) uint8 of K faces with these numbers in a picture (H, W, 3) uint8."""
     if not len(faces):
         return unknown(0)
     whole = hashlib.sha256(str(tuple(picture.shape)).encode())
@@ -30,10 +30,10 @@ def of_picture(picture: Tensor, faces: Sequence[int]) -> Tensor:
 
 
 def derived(operations: str | Sequence[str], *origins: Tensor) -> Tensor:
-    """Origins (N or 1, 32) of what N faces are made from, and the operation → theirs (N, 32) uint8.
+    """Return the origins (N, 32) uint8 of N faces derived by an operation from faces with origins (N or 1, 32).
 
-    `operations` has all that the result depends on besides the faces; a sequence has one text for each of the N. An
-    origin is unknown if any that it is made from is.
+    `operations` contains everything else that the result depends on; a sequence has one text for each of the N faces.
+    An origin is unknown if any of its sources is unknown.
     """
     count = max(map(len, origins))
     texts = [operations] * count if isinstance(operations, str) else operations
@@ -48,7 +48,7 @@ def derived(operations: str | Sequence[str], *origins: Tensor) -> Tensor:
 
 
 def as_texts(origins: Tensor) -> list[str]:
-    """Origins (N, 32) as N texts of hexadecimal digits; "" for those that are unknown."""
+    """Return origins (N, 32) as N texts of hexadecimal digits; "" if unknown."""
     return [bytes(origin).hex() if any(origin) else "" for origin in origins.tolist()]
 
 

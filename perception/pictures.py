@@ -1,4 +1,4 @@
-"""Pictures in, whatever their form: everything becomes (H, W, 3) uint8 RGB tensors."""
+"""Convert pictures of any form to (H, W, 3) uint8 RGB tensors."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ BATCH_BYTES = 256 << 20  # of pixels worked on at once: ten pictures of 4K
 
 
 class PictureError(PerceptionClipError, ValueError):
-    """A picture that cannot be used; the message names it and says why."""
+    """A picture that cannot be used; the message names it and the reason."""
 
 
 def read_picture(path: Path) -> Tensor:
-    """Read a picture file as (H, W, 3) uint8 RGB, turned upright by its EXIF tag; alpha is dropped.
+    """Return a picture file as (H, W, 3) uint8 RGB, rotated upright by its EXIF tag; alpha is dropped.
 
-    Raises PictureError, naming the file, when it is missing, corrupt, or not a picture.
+    Raises PictureError with the file name if the file is missing, corrupt or not a picture.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -45,25 +45,25 @@ def read_picture(path: Path) -> Tensor:
     except FileNotFoundError as error:
         raise PictureError(f"{path}: there is no such file") from error
     except UnidentifiedImageError as error:
-        raise PictureError(f"{path}: this is not a picture, or of a kind that Pillow cannot read") from error
+        raise PictureError(f"{path}: this is not a picture, or has a format that Pillow cannot read") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise PictureError(f"{path}: the picture cannot be read ({error})") from error
     return torch.from_numpy(pixels)
 
 
 def to_pictures(pictures: Pictures) -> list[Tensor]:
-    """One picture, a batch, or a sequence of pictures of any sizes → a list of (H, W, 3) uint8 RGB tensors.
+    """Return a list of (H, W, 3) uint8 RGB tensors from one picture, a batch, or a sequence of pictures of any size.
 
     A picture is an array or tensor (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a batch has one more dimension
     in front (ComfyUI's IMAGE is (B, H, W, 3) float). uint8 counts 0…255, uint16 0…65535, floats 0…1. A fourth
-    channel (alpha) is dropped. Raises PictureError, naming the picture, for NaN or infinite pixels, other
-    shapes or types, no pixels at all, or floats that are plainly in 0…255.
+    channel (alpha) is dropped. Raises PictureError with the picture number for NaN or infinite pixels, other
+    shapes or types, empty pictures, or floats that are clearly in 0…255.
     """
     return [to_picture(item, index) for index, item in enumerate(separate(pictures))]
 
 
 def separate(pictures: Pictures) -> list[Picture]:
-    """One picture, a batch, or a sequence of pictures → a list of pictures, neither copied nor converted."""
+    """Return a list of the pictures in one picture, a batch, or a sequence, neither copied nor converted."""
     if isinstance(pictures, (Tensor, np.ndarray)):
         single = pictures.ndim == 2 or (pictures.ndim == 3 and pictures.shape[-1] in (1, 3, 4))
         return [pictures] if single else list(pictures)
@@ -71,7 +71,7 @@ def separate(pictures: Pictures) -> list[Picture]:
 
 
 def batches(pictures: Iterable[Tensor], count: int) -> Iterator[list[Tensor]]:
-    """Return the pictures in lists of at most `count`, and of at most `BATCH_BYTES` where they hold more than one."""
+    """Yield the pictures in lists of at most `count` and, if a list has more than one, at most `BATCH_BYTES`."""
     batch: list[Tensor] = []
     size = 0
     for picture in pictures:
@@ -85,19 +85,19 @@ def batches(pictures: Iterable[Tensor], count: int) -> Iterator[list[Tensor]]:
 
 
 def to_picture(picture: Picture, index: int) -> Tensor:
-    """As `to_pictures`, of one picture; `index` is what an error calls it."""
+    """Return one picture as in `to_pictures`; `index` is its number in errors."""
     return _as_rgb(_as_tensor(picture), name=f"picture {index}")
 
 
 def _as_tensor(picture: Picture) -> Tensor:
-    """The same pixels as a tensor. Arrays that may not be written to, or run backwards, torch does not take: copied."""
+    """Return the same pixels as a tensor; read-only or reversed arrays are copied, since torch does not accept them."""
     if isinstance(picture, np.ndarray) and not (picture.flags.writeable and min(picture.strides, default=0) >= 0):
         picture = picture.copy()
     return torch.as_tensor(picture)
 
 
 def _as_rgb(picture: Tensor, name: str) -> Tensor:
-    """(H, W) or (H, W, C) of any pixel type → (H, W, 3) uint8."""
+    """Return (H, W) or (H, W, C) pixels of any type as (H, W, 3) uint8."""
     if picture.ndim == 2:
         picture = picture[..., None]
     if picture.ndim != 3 or picture.shape[-1] not in (1, 3, 4):
@@ -116,10 +116,12 @@ def _as_bytes(picture: Tensor, name: str) -> Tensor:
     if picture.dtype == torch.uint16:
         return (picture.to(torch.int32) // 257).to(torch.uint8)
     if not picture.is_floating_point():
-        raise PictureError(f"{name} has pixels of type {picture.dtype}; give uint8, uint16 or floats in 0…1")
+        raise PictureError(f"{name} has pixels of type {picture.dtype}; use uint8, uint16 or floats in 0…1")
     low, high = picture.aminmax()  # NaN in any pixel makes both NaN
     if not (low.isfinite() and high.isfinite()):
-        raise PictureError(f"{name} holds NaN or infinite pixels; check the node or code that made it")
+        raise PictureError(f"{name} contains NaN or infinite pixels; check the node or code that created it")
     if high > MAX_FLOAT:
-        raise PictureError(f"{name} reaches {high:.0f}; float pictures count from 0 to 1, divide by 255 first")
+        raise PictureError(
+            f"{name} has pixels up to {high:.0f}; float pictures range from 0 to 1, so divide by 255 first"
+        )
     return picture.float().mul(255).round_().clamp_(0, 255).to(torch.uint8)

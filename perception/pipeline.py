@@ -1,4 +1,4 @@
-"""The one public entry: pictures in, perceptions out."""
+"""Compute perceptions from pictures: the public entry point."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 class PerceptionPipeline:
     """Finds the faces in pictures, their 478 landmarks and their 7 emotion probabilities.
 
-    Models are loaded when the pipeline is made, and kept: make one and call it many times.
+    Models are loaded when the pipeline is created and kept: create one and call it many times.
 
     Args:
         landmarker: finds faces; the bundled one when None.
-        emotion_model: judges them; the bundled expression model when None.
-        device: where the bundled landmarker runs; a given one stays where it is. All behind it runs on the CPU.
-        detector: of the bundled landmarker: near, far or thorough (perception/landmarks/detectors.py).
-        min_confidence: faces that the landmarker is less sure of are dropped, 0…1.
-        selection: which faces of a picture count, and in which order; at most ten, the largest first, when None.
+        emotion_model: classifies them; the bundled expression model when None.
+        device: where the bundled landmarker runs; a landmarker that is passed in stays on its device. Everything else
+            runs on the CPU.
+        detector: the detector of the bundled landmarker: near, far or thorough (perception/landmarks/detectors.py).
+        min_confidence: faces with a lower landmarker confidence are dropped, 0…1.
+        selection: which faces of a picture are used, and in which order; the ten largest, largest first, when None.
     """
 
     def __init__(
@@ -60,16 +61,16 @@ class PerceptionPipeline:
     def __call__(
         self, pictures: Pictures | Iterator[Picture], progress: Callable[[int], None] | None = None
     ) -> Perceptions:
-        """Pictures in any form that `to_pictures` takes, or an iterator over them → the faces in them.
+        """Return the faces in pictures, given in any form that `to_pictures` accepts or as an iterator over them.
 
-        Pictures are taken from an iterator a chunk at a time, so that a long video never lies in memory. They count
-        as a sequence: a face that continues one of a picture before has the same track. `progress`, if given, is
-        called after each chunk with the number of pictures done; what it raises ends the run. Raises PictureError (a
-        ValueError) that names the first picture that cannot be used.
+        An iterator is read in chunks, so that a long video is never completely in memory. The pictures count as a
+        sequence: a face that continues one of an earlier picture has the same track. `progress`, if given, is called
+        after each chunk with the number of pictures done; an exception from it ends the run. Raises PictureError (a
+        ValueError) with the first picture that cannot be used.
         """
         items = pictures if isinstance(pictures, Iterator) else iter(separate(pictures))
         tracker = Tracker()
-        vectors = Rows(DIM)  # of a long video the only large thing, and so never held twice
+        vectors = Rows(DIM)  # the only large part of a long video, so it is never stored twice
         sizes: list[tuple[int, int]] = []
         frames: list[int] = []
         boxes: list[Tensor] = []
@@ -86,7 +87,7 @@ class PerceptionPipeline:
             found = [take(all_faces, numbers) for all_faces, numbers in zip(detected, chosen, strict=True)]
             emotions = self.emotion_model.classify(chunk, found)
             vectors.extend(pack(torch.cat([faces.landmarks for faces in found]), emotions))
-            # Of a chunk at a time: a tensor for each picture would take more memory than what is in it.
+            # One tensor per chunk: one per picture would need more memory than its content.
             boxes.append(torch.cat([faces.boxes for faces in found]))
             scores.append(torch.cat([faces.scores for faces in found]))
             made_from.append(

@@ -1,4 +1,4 @@
-"""Which of a picture's faces count, and in which order."""
+"""Select which faces of a picture are used, and in which order."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ORDERS = ("largest", "most central", "left to right", "top to bottom", "highest 
 
 @dataclass(frozen=True)
 class Selection:
-    """Faces are put in order; the first `max_faces` stay; of these, all or the one at `index`.
+    """Sorts faces and keeps the first `max_faces`; of these, all or only the one at `index`.
 
     Raises ValueError for an unknown order, max_faces below 1, or an index below 0.
     """
 
-    order: str = "largest"  # one of ORDERS; equal faces by their place, left to right, then top to bottom
+    order: str = "largest"  # one of ORDERS; ties are sorted left to right, then top to bottom
     max_faces: int = 10  # per picture
-    index: int | None = None  # from 0; a picture with fewer faces has none
+    index: int | None = None  # from 0; None: all faces
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
@@ -33,11 +33,11 @@ class Selection:
             raise InputError(f"the index of a face counts from 0, so it cannot be {self.index}")
 
     def __call__(self, faces: Faces, height: int, width: int) -> Faces:
-        """The chosen faces of one picture of that size in pixels, in order."""
+        """Return the chosen faces of one picture of this size in pixels, in order."""
         return take(faces, self.chosen(faces, height, width))
 
     def chosen(self, faces: Faces, height: int, width: int) -> Tensor:
-        """(K,) int64: their numbers, in order."""
+        """Return the numbers (K,) int64 of the chosen faces, in order."""
         left, top, right, bottom = faces.boxes.unbind(dim=1)
         if self.order == "largest":
             first = (left - right) * (bottom - top)
@@ -49,7 +49,7 @@ class Selection:
             first = top + bottom
         else:
             first = -faces.scores
-        # By the last key first: each sort keeps the order of what is equal.
+        # Sort by the last key first: each sort is stable.
         order = torch.arange(len(faces))
         for key in (top, left, first):
             order = order[key[order].argsort(stable=True)]
@@ -60,5 +60,5 @@ class Selection:
 
 
 def take(faces: Faces, index: Tensor) -> Faces:
-    """The faces at `index` (K,), in that order."""
+    """Return the faces at `index` (K,), in that order."""
     return Faces(landmarks=faces.landmarks[index], boxes=faces.boxes[index], scores=faces.scores[index])

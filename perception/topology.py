@@ -1,4 +1,4 @@
-"""Which of the 478 landmarks form which part of the face, and the lines and triangles between them.
+"""The parts of the face formed by the 478 landmarks, and the lines and triangles between them.
 
 Left and right are the person's own, here and everywhere in the pack, as in MediaPipe's names of landmarks: the left eye
 is at larger x in an upright picture. The first lists are MediaPipe's (face landmark with attention), in the order in
@@ -24,7 +24,7 @@ LIPS = (
     *(62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292, 183, 42, 41, 38, 12, 268, 271, 272, 407),
 )
 
-EYE_CONTOUR = 16  # each eye's list begins with the contour of its lids
+EYE_CONTOUR = 16  # each list of an eye starts with the contour of its lids
 
 RIGHT_EYE = (
     *(33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173),
@@ -82,9 +82,9 @@ IRISES = tuple((iris[0], iris[1:]) for iris in (RIGHT_IRIS, LEFT_IRIS))  # centr
 
 @lru_cache(maxsize=1)
 def triangles() -> NDArray[np.int64]:
-    """The (852, 3) triangles of the dense mesh over landmarks 0 to 467; eyes and mouth are holes.
+    """Return the (852, 3) triangles of the dense mesh over landmarks 0 to 467; eyes and mouth are holes.
 
-    Raises WeightFileError if the file that holds them is missing or damaged.
+    Raises WeightFileError if their file is missing or damaged.
     """
     tensors, _ = weight_files.read(TESSELATION)
     corners: NDArray[np.int64] = tensors["triangles"].long().numpy()
@@ -93,7 +93,7 @@ def triangles() -> NDArray[np.int64]:
 
 @lru_cache(maxsize=1)
 def mesh_lines() -> tuple[tuple[int, ...], ...]:
-    """All edges of `triangles`, each once, strung together into as few lines as is easy: long ones draw faster."""
+    """Return all edges of `triangles`, each once, joined into few long lines, which draw faster."""
     neighbours: dict[int, set[int]] = {}
     for first, second, third in triangles().tolist():
         for start, end in ((first, second), (second, third), (third, first)):

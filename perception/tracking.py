@@ -1,4 +1,4 @@
-"""The same number for the same face, from picture to picture of a sequence."""
+"""Track faces from picture to picture of a sequence."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torch import Tensor
 from .engines import Faces
 from .landmarks.boxes import overlap
 
-OVERLAP = 0.15  # intersection over union that the boxes of one face in two pictures must have
-PATIENCE = 25  # pictures for which a face that is not seen is remembered: about a second of video
+OVERLAP = 0.15  # minimum intersection over union of the boxes of one face in two pictures
+PATIENCE = 25  # pictures that a lost face is remembered for: about a second of video
 
 
 class Tracker:
     """Numbers faces from 0 in the order in which they first appear.
 
-    A face continues a track if its box overlaps the one where that track was last seen; of several, the one whose
-    landmarks are nearest in the mean wins, and each track takes one face. Coordinates count in longer sides of the
-    picture, so that pictures may change their size.
+    A face continues a track if its box overlaps the last box of that track; of several candidates, the one whose
+    landmarks are nearest on average wins, and each track gets one face. Coordinates are in units of the longer picture
+    side, so that the picture size may change.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Tracker:
         self._boxes = torch.zeros(0, 4)
 
     def update(self, faces: Faces, height: int, width: int) -> list[int]:
-        """The track of each of the next picture's faces."""
+        """Return the track of each face in the next picture."""
         side = max(height, width)
         points = faces.landmarks[..., :2] * torch.tensor([width / side, height / side])
         boxes = faces.boxes / side
@@ -42,7 +42,7 @@ class Tracker:
         return tracks
 
     def _match(self, points: Tensor, boxes: Tensor) -> list[int]:
-        """The track of each face, −1 for a new one."""
+        """Return the track of each face, −1 for a new one."""
         tracks = [-1] * len(boxes)
         if not tracks or not self._ids:
             return tracks
@@ -57,7 +57,7 @@ class Tracker:
         return tracks
 
     def _remember(self, tracks: list[int], points: Tensor, boxes: Tensor) -> None:
-        """Where each track is now; those that were not seen for long are forgotten."""
+        """Update the position of each track; tracks that were not seen for long are dropped."""
         here = set(tracks)
         old = [
             index

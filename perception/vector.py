@@ -1,11 +1,11 @@
-"""The 1441-number perception: its layout, its checks, and the batch of them that flows between nodes.
+"""The 1441-number perception: its layout, its checks, and the batch of perceptions passed between nodes.
 
     [0:1434]     478 landmarks × (x, y, z), row-major, in MediaPipe's order and normalised image coordinates:
                  x / image width, y / image height (y down), z depth / image width (smaller is nearer)
     [1434:1441]  P(angry, disgust, fear, happy, sad, surprise, neutral): each ≥ 0, sum 1
 
 x and y are divided by different lengths, so whatever needs true proportions also needs the picture's
-(height, width); it travels beside the vector.
+(height, width), which is stored with the vector.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ NEUTRAL = EMOTIONS.index("neutral")
 LANDMARK_VALUES = LANDMARKS * 3
 DIM = LANDMARK_VALUES + len(EMOTIONS)  # 1441
 
-SUM_TOLERANCE = 1e-3  # float32 rounding, with room for vectors that were stored as float16
+SUM_TOLERANCE = 1e-3  # float32 rounding, with a margin for vectors stored as float16
 
 
 def pack(landmarks: Tensor, emotions: Tensor) -> Tensor:
-    """Join landmarks (N, 478, 3) and emotion probabilities (N, 7) into vectors (N, 1441) float32.
+    """Return vectors (N, 1441) float32 that combine landmarks (N, 478, 3) and emotion probabilities (N, 7).
 
     Raises ValueError for other shapes, NaN or infinite values, or probabilities that do not sum to 1.
     """
@@ -44,23 +44,26 @@ def pack(landmarks: Tensor, emotions: Tensor) -> Tensor:
 
 
 def split(vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Vectors (N, 1441) → landmarks (N, 478, 3) and emotion probabilities (N, 7); views, not copies."""
+    """Return the landmarks (N, 478, 3) and emotion probabilities (N, 7) of vectors (N, 1441), as views."""
     return vectors[:, :LANDMARK_VALUES].unflatten(1, (LANDMARKS, 3)), vectors[:, LANDMARK_VALUES:]
 
 
 def bounding_boxes(landmarks: Tensor, image_sizes: Tensor) -> Tensor:
-    """Landmarks (N, 478, 3) and (height, width) (N, 2) → left, top, right, bottom in pixels (N, 4) float32."""
+    """Return left, top, right, bottom in pixels, (N, 4) float32, of landmarks (N, 478, 3).
+
+    `image_sizes` (N, 2) are the (height, width) of the pictures.
+    """
     points = landmarks[..., :2] * image_sizes.to(landmarks).flip(1)[:, None]  # (N, 478, 2)
     return torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1)
 
 
 def validate(vectors: Tensor) -> Tensor:
-    """Return `vectors` (N, 1441) as float32, or raise a ValueError that names the first bad row and why."""
+    """Return `vectors` (N, 1441) as float32, or raise ValueError with the first invalid row and the reason."""
     if vectors.ndim != 2 or vectors.shape[1] != DIM:
         raise ValueError(f"perceptions must have the shape (N, {DIM}), not {tuple(vectors.shape)}")
     vectors = vectors.to(torch.float32)
     problems = (
-        (~vectors.isfinite().all(dim=1), "holds NaN or infinite values"),
+        (~vectors.isfinite().all(dim=1), "contains NaN or infinite values"),
         ((vectors[:, LANDMARK_VALUES:] < 0).any(dim=1), "has a negative emotion probability"),
         (
             (vectors[:, LANDMARK_VALUES:].sum(dim=1) - 1).abs() > SUM_TOLERANCE,
@@ -83,17 +86,17 @@ class Perception:
     image_size: tuple[int, int]  # (height, width) of the picture, in pixels
     frame: int  # which picture of the batch, from 0
     box: tuple[float, float, float, float]  # left, top, right, bottom in pixels
-    score: float  # how sure the detector is, above 0 up to 1; 0: not seen but filled in (perception/sequences/run.py)
+    score: float  # detector confidence, above 0 up to 1; 0: not detected but filled in (perception/sequences/run.py)
     track: int  # the same number for the same face in the pictures of a sequence, from 0
 
     @property
     def landmarks(self) -> Tensor:
-        """(478, 3) normalised image coordinates."""
+        """Return the landmarks (478, 3) in normalized image coordinates."""
         return split(self.vector[None])[0][0]
 
     @property
     def emotions(self) -> Tensor:
-        """(7,) probabilities in the order of `EMOTIONS`."""
+        """Return the probabilities (7,) in the order of `EMOTIONS`."""
         return split(self.vector[None])[1][0]
 
 
@@ -101,20 +104,19 @@ class Perception:
 class Perceptions:
     """The faces of a batch of pictures, as tensors over N faces on the CPU; the node type PERCEPTION.
 
-    Faces are ordered by frame, and within a frame as the pipeline was asked to: the largest first if not told
-    otherwise.
+    Faces are ordered by frame, and within a frame by the order chosen in the pipeline, by default the largest first.
     """
 
     vectors: Tensor  # (N, 1441) float32
     image_sizes: Tensor  # (N, 2) int32: (height, width) in pixels
     frames: Tensor  # (N,) int64
     boxes: Tensor  # (N, 4) float32: left, top, right, bottom in pixels
-    scores: Tensor  # (N,) float32, 0…1; 0: not seen but filled in
+    scores: Tensor  # (N,) float32, 0…1; 0: not detected but filled in
     tracks: Tensor  # (N,) int64: the same number for the same face in the pictures of a sequence, from 0
-    origins: Tensor  # (N, 32) uint8: what each face is made from (perception/origins.py); zeros where that is unknown
+    origins: Tensor  # (N, 32) uint8: the origin of each face (perception/origins.py); zeros if unknown
     frame_count: int
-    landmarker: str  # identity of what found the landmarks
-    emotion_model: str  # identity of what judged the emotions
+    landmarker: str  # identity of the landmarker
+    emotion_model: str  # identity of the emotion model
 
     def __post_init__(self) -> None:
         count = len(self.vectors)
@@ -151,37 +153,37 @@ class Perceptions:
 
     @property
     def landmarks(self) -> Tensor:
-        """(N, 478, 3) normalised image coordinates."""
+        """Return the landmarks (N, 478, 3) in normalized image coordinates."""
         return split(self.vectors)[0]
 
     @property
     def emotions(self) -> Tensor:
-        """(N, 7) probabilities in the order of `EMOTIONS`."""
+        """Return the probabilities (N, 7) in the order of `EMOTIONS`."""
         return split(self.vectors)[1]
 
     @property
     def empty_frames(self) -> list[int]:
-        """The frames without a face."""
+        """Return the frames without a face."""
         found = set(self.frames.tolist())
         return [frame for frame in range(self.frame_count) if frame not in found]
 
     @property
     def first_of_frames(self) -> list[int]:
-        """The index of the first face of each frame that has one, in the order of the frames."""
+        """Return the index of the first face of each frame that has one, in frame order."""
         rows: dict[int, int] = {}
         for row, frame in enumerate(self.frames.tolist()):
             rows.setdefault(frame, row)
         return [rows[frame] for frame in sorted(rows)]
 
     def by_frame(self) -> list[list[Perception]]:
-        """The faces of each frame, in their order; an empty list for a frame without one."""
+        """Return the faces of each frame, in order; an empty list for a frame without faces."""
         faces: list[list[Perception]] = [[] for _ in range(self.frame_count)]
         for face in self:
             faces[face.frame].append(face)
         return faces
 
     def select(self, indices: Sequence[int]) -> Perceptions:
-        """The faces at `indices`, in that order; the number of frames stays."""
+        """Return the faces at `indices`, in that order; the number of frames stays the same."""
         index = torch.as_tensor(indices, dtype=torch.int64)
         tensors = {
             f.name: getattr(self, f.name)[index] for f in fields(self) if isinstance(getattr(self, f.name), Tensor)

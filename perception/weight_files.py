@@ -1,4 +1,4 @@
-"""The weight files that come with the pack, in the folder `weights/` beside this file."""
+"""Read the weight files bundled with the pack, in the folder `weights/` next to this file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class WeightFileError(PerceptionClipError, RuntimeError):
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], str]:
-    """A safetensors file → its tensors and the SHA-256 of its bytes, in hexadecimal. Raises WeightFileError."""
+    """Return the tensors of a safetensors file and the hexadecimal SHA-256 of its bytes. Raises WeightFileError."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 

@@ -1,1 +1,1 @@
-"""Perceptions to CLIP vectors to CONDITIONING."""
+"""Project perceptions to CLIP vectors and apply these to CONDITIONING."""

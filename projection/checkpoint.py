@@ -1,7 +1,7 @@
-"""Checkpoint files: a projection network that explains itself, and can run no code.
+"""Read and write checkpoint files: a projection network with its metadata, without any executable code.
 
-`best_model.safetensors` holds the tensors and one JSON string of metadata; `best_model.pth` holds the same
-for whoever wants torch's own format. Neither is ever unpickled.
+`best_model.safetensors` holds the tensors and one JSON string of metadata; `best_model.pth` holds the same in
+torch's own format. Neither is ever unpickled.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from .checkpoint_file import METADATA_KEY, SUFFIXES, CheckpointError, Content, r
 from .network import Architecture, ProjectionNetwork
 from .spaces import SD15, SPACES, Space
 
-FORMAT_VERSION = 3  # 1 had other features; 2 knew neither its prompts nor how far its faces reach
+FORMAT_VERSION = 3  # 1 had other features; 2 had neither prompts nor the reach of its faces
 DEFAULT_FOLDER = Path(__file__).resolve().parent / "checkpoints"
 BEST = "best_model"
 NETWORK = "network."  # prefix of the network's tensors in the file
 PROMPTS = "prompt_vectors"
-LONGEST_IDENTITY = 500  # characters of an encoder's, a landmarker's …
+LONGEST_IDENTITY = 500  # characters of the identity of an encoder, a landmarker, …
 LONGEST_REASON = 600  # characters of an error in a message
-SQUARE = (1, 1)  # the (height, width) assumed for training data that came without any
+SQUARE = (1, 1)  # the (height, width) assumed for training data without picture sizes
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a checkpoint says of itself."""
+    """The metadata of a checkpoint."""
 
-    space: str = SD15.name  # one of SPACES: whose text space it projects into
-    encoder: str = "unknown"  # identity of the text encoder that made the targets
+    space: str = SD15.name  # one of SPACES: the text space that it projects into
+    encoder: str = "unknown"  # identity of the text encoder that created the targets
     landmarker: str = "unknown"
     emotion_model: str = "unknown"
-    made_by: str = "train"  # how the training data came about
+    made_by: str = "train"  # how the training data was created
     uses_image_sizes: bool = True  # False: trained without picture sizes, so every picture counts as square
     dataset: dict[str, Any] = field(default_factory=dict)  # sha256, samples
     metrics: dict[str, Any] = field(default_factory=dict)  # on held-out groups
@@ -50,50 +50,50 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained projection, ready to use, on the CPU: its features are small, and need decompositions and float64."""
+    """A trained projection, ready to use, on the CPU: its features are small and need decompositions and float64."""
 
     network: ProjectionNetwork
     metadata: Metadata
     neutral: Tensor  # (W,) float32: where a neutral face projects to
-    fingerprint: Tensor | None = None  # (F,) the encoder's (training/encoders/base.py), of the space's widths
+    fingerprint: Tensor | None = None  # (F,) of the encoder (training/encoders/base.py), in the widths of the space
     prompt_vectors: Tensor | None = None  # (P, W) float32: the targets of `metadata.prompts`
 
     @property
     def space(self) -> Space:
-        """The text space it projects into."""
+        """Return the text space that it projects into."""
         return SPACES[self.metadata.space]
 
     @property
     def width(self) -> int:
-        """The width W of the vectors it makes: 768 in the sd15 space."""
+        """Return the width W of its output vectors: 768 in the sd15 space."""
         return self.network.architecture.output
 
     def sizes(self, image_sizes: Tensor) -> Tensor:
-        """Pictures' (height, width) (N, 2), as the network takes them: square, if it was trained without any."""
+        """Return picture sizes (N, 2), (height, width), as the network expects them: square if trained without."""
         return image_sizes if self.metadata.uses_image_sizes else torch.tensor(SQUARE).expand(len(image_sizes), 2)
 
     @threads.single
     @torch.inference_mode()
     def project(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
-        """Perceptions (N, 1441) and their (height, width) (N, 2) → CLIP vectors (N, W) float32 on the CPU.
+        """Return the CLIP vectors (N, W), float32 on the CPU, of perceptions (N, 1441) and picture sizes (N, 2).
 
-        Raises ValueError, naming the row, for invalid perceptions.
+        The sizes are (height, width). Raises ValueError with the row number for invalid perceptions.
         """
         projected: Tensor = self.network(validate(vectors), self.sizes(image_sizes))
         return projected
 
     @torch.inference_mode()
     def distance(self, perceptions: Perceptions) -> Tensor:
-        """How far faces are from the mean face of the training, (N,) on the CPU; see FaceFeatures.distance."""
+        """Return the distances (N,), on the CPU, of faces from the mean training face; see FaceFeatures.distance."""
         return self.network.features.distance(perceptions.vectors, self.sizes(perceptions.image_sizes))
 
     def neutral_of(self, perceptions: Perceptions) -> Tensor:
-        """Where the faces would project to, were they neutral: (N, W), the same for all."""
+        """Return the vectors (N, W) that the faces would project to if they were neutral: the same for all."""
         return self.neutral.expand(len(perceptions), -1)
 
 
 def save(checkpoint: Checkpoint, folder: Path, name: str = BEST) -> Path:
-    """Write `name`.safetensors and `name`.pth into `folder`, each whole or not at all; return the first."""
+    """Write `name`.safetensors and `name`.pth to `folder`, each atomically; return the path of the first."""
     from safetensors.torch import save_file
 
     tensors = {NETWORK + key: value for key, value in checkpoint.network.state_dict().items()}
@@ -116,35 +116,39 @@ def save(checkpoint: Checkpoint, folder: Path, name: str = BEST) -> Path:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint of either format, onto the CPU; no code in the file is ever run.
+    """Return the checkpoint in a file of either format, on the CPU; no code in the file is ever run.
 
-    Raises CheckpointError, naming the file and the remedy, when it is missing, not one of ours, of a newer
-    format, incomplete, holds NaN, or carries a pickle payload.
+    Raises CheckpointError with the file name and the remedy if the file is missing, was not written by this pack, has
+    a newer format, is incomplete, contains NaN or carries a pickle payload.
     """
     return assembled(path, read(path))
 
 
 def assembled(path: Path, content: Content) -> Checkpoint:
-    """The checkpoint of a file's content; see `load`."""
+    """Return the checkpoint built from the content of a file; see `load`."""
     if content.description is None:
         raise CheckpointError(
-            f"{path}: not written by this pack's training, so only its weights are known. Steer with it, but train or "
-            "judge another: make one with `python -m training train`"
+            f"{path}: this checkpoint was not trained by this pack, so only its weights are known. You can steer with "
+            "it, but not continue its training or evaluate it; train your own with `python -m training train`"
         )
     tensors, description = content.tensors, dict(content.description)
     version = description.pop("format_version", None)
     if type(version) is not int or not 0 < version < 1000:
-        raise CheckpointError(f"{path}: damaged (it does not say its format version); train it anew")
+        raise CheckpointError(
+            f"{path}: the checkpoint is damaged (its metadata has no valid format version); retrain it"
+        )
     if version > FORMAT_VERSION:
-        raise CheckpointError(f"{path}: format version {version} is newer than this pack reads; update the pack")
+        raise CheckpointError(f"{path}: format version {version} is newer than this pack supports; update the pack")
     if version < FORMAT_VERSION:
-        raise CheckpointError(f"{path}: format version {version} is of an older pack; train it anew")
+        raise CheckpointError(f"{path}: format version {version} is from an older version of this pack; retrain it")
     try:
         network = _network(Architecture(**description.pop("architecture")), tensors)
         metadata = _metadata(description)
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        reason = textwrap.shorten(str(error), LONGEST_REASON)  # of another architecture, torch lists every tensor
-        raise CheckpointError(f"{path}: damaged, or not a perception projection ({reason}); train it anew") from error
+        reason = textwrap.shorten(str(error), LONGEST_REASON)  # torch lists every tensor if the architecture differs
+        raise CheckpointError(
+            f"{path}: the checkpoint is damaged or not a perception projection ({reason}); retrain it"
+        ) from error
     _check(path, metadata, network.architecture.output, tensors)
     return Checkpoint(
         network.train(False),
@@ -156,9 +160,9 @@ def assembled(path: Path, content: Content) -> Checkpoint:
 
 
 def find(folders: Sequence[Path]) -> dict[str, Path]:
-    """The checkpoints in `folders` by name, `best_model` first; where two share a name, the earlier folder's.
+    """Return the checkpoints in `folders` by name, `best_model` first; earlier folders take precedence.
 
-    A .pth beside a .safetensors of the same name is the same checkpoint and is not listed again.
+    A .pth next to a .safetensors of the same name is the same checkpoint and is not listed again.
     """
     found: dict[str, Path] = {}
     for folder in folders:
@@ -171,26 +175,26 @@ def find(folders: Sequence[Path]) -> dict[str, Path]:
 
 
 def _metadata(description: Mapping[str, Any]) -> Metadata:
-    """What a file says of itself. Raises TypeError or ValueError, naming what is of another kind than it should be."""
+    """Return the metadata of a file. Raises TypeError or ValueError with the name of the field that is invalid."""
     metadata = Metadata(**description)
     for name, value in asdict(Metadata()).items():
         said = getattr(metadata, name)
         if type(said) is not type(value):
-            raise TypeError(f"its {name} is of another kind")
+            raise TypeError(f"{name} must be of type {type(value).__name__}")
         if isinstance(said, str) and len(said) > LONGEST_IDENTITY:
-            raise ValueError(f"its {name} has more than {LONGEST_IDENTITY} characters")
+            raise ValueError(f"{name} is longer than {LONGEST_IDENTITY} characters")
     if not all(isinstance(prompt, str) for prompt in metadata.prompts):
-        raise TypeError("one of its prompts is no text")
+        raise TypeError("one of the prompts is not text")
     return metadata
 
 
 def _check(path: Path, metadata: Metadata, width: int, tensors: Mapping[str, Tensor]) -> None:
-    """Raise CheckpointError unless what lies beside the network fits it, and all of it is finite."""
+    """Raise CheckpointError unless the other tensors fit the network and all values are finite."""
     space = SPACES.get(metadata.space)
     if space is None or space.width != width:
         raise CheckpointError(
-            f"{path}: projects into {width} dimensions of the text space {metadata.space!r}, which this pack does not "
-            f"know; train it anew, for {' or '.join(SPACES)}"
+            f"{path}: the text space {metadata.space!r} with {width} dimensions is not supported; retrain it for "
+            f"{' or '.join(SPACES)}"
         )
     known = len(metadata.prompts)
     shapes = {"neutral": (width,), "fingerprint": (sum(space.fingerprint),), PROMPTS: (known, width)}
@@ -198,13 +202,13 @@ def _check(path: Path, metadata: Metadata, width: int, tensors: Mapping[str, Ten
     for name, shape in shapes.items():
         tensor = tensors.get(name)
         if name in needed if tensor is None else tensor.shape != shape:
-            raise CheckpointError(f"{path}: its {name.replace('_', ' ')} is missing or misshaped; train it anew")
+            raise CheckpointError(f"{path}: its {name} tensor is missing or has the wrong shape; retrain it")
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
-        raise CheckpointError(f"{path}: holds NaN or infinite weights; train it anew")
+        raise CheckpointError(f"{path}: the checkpoint contains NaN or infinite weights; retrain it")
 
 
 def _network(architecture: Architecture, tensors: Mapping[str, Tensor]) -> ProjectionNetwork:
-    """The network that `architecture` describes, made of `tensors`; nothing is allocated for it."""
+    """Return the network of this architecture with `tensors` as its weights, without allocating new ones."""
     with torch.device("meta"):
         network = ProjectionNetwork(architecture)
     weights = {key.removeprefix(NETWORK): value.float() for key, value in tensors.items() if key.startswith(NETWORK)}

@@ -1,7 +1,6 @@
-"""What lies in a checkpoint file, of this pack or not: tensors, and perhaps a description.
+"""Read the content of a checkpoint file from this pack or elsewhere: tensors and optional metadata.
 
-A file is a stranger's until it is checked: no code in it is ever run, and what it claims is judged before it takes
-memory or time.
+Files are not trusted: no code in them is ever run, and their claimed sizes are checked before memory or time is spent.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from ..common.errors import PerceptionClipError
 from .pth_safety import LARGEST_TEXT, LONGEST_NAME, RefusedError, check_zip, require
 
 METADATA_KEY = "perception_clip"
-SUFFIXES = (".safetensors", ".pth")  # the first is preferred where both lie side by side
+SUFFIXES = (".safetensors", ".pth")  # the first is preferred where both exist
 WRAPPERS = ("model_state_dict", "state_dict", "model")  # keys under which training scripts keep the state_dict
 
-LARGEST = 1 << 30  # bytes of a file; a projection has some millions
+LARGEST = 1 << 30  # bytes of a file; a projection has a few million
 MOST_TENSORS = 1000
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64)
-REMEDY = "Use a file that this pack's training wrote, or a state_dict saved by torch 1.6 or newer"
-# What libraries raise on bytes that no honest program wrote; ComfyUI's interrupt is none of these.
+REMEDY = "Use a checkpoint trained by this pack, or a state_dict saved by torch 1.6 or newer"
+# What libraries raise for malformed files; ComfyUI's interrupt is not among these.
 DAMAGED = (
     *(zipfile.BadZipFile, struct.error, ArithmeticError, AssertionError, AttributeError, EOFError),
     *(LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError),
@@ -37,49 +36,50 @@ DAMAGED = (
 
 
 class CheckpointError(PerceptionClipError, ValueError):
-    """A checkpoint that cannot be used; the message names the file and says what to do."""
+    """A checkpoint that cannot be used; the message names the file and the remedy."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """A file's tensors by name, in its order."""
+    """The tensors of a file by name, in its order, and its metadata."""
 
     tensors: dict[str, Tensor]
     description: dict[str, Any] | None  # None: this pack did not write the file
 
 
 def read(path: Path) -> Content:
-    """Read a file of either format: float and int64 tensors on the CPU, together no larger than the file.
+    """Return the content of a file of either format: float and int64 tensors on the CPU, no larger than the file.
 
-    Raises CheckpointError, naming the file, if it is missing, damaged, holds other things than tensors or objects that
-    could run code, or claims more than it holds.
+    Raises CheckpointError with the file name if the file is missing or damaged, contains anything but tensors, or
+    declares more data than it contains.
     """
     if not path.is_file():
-        what = "this is no file" if path.exists() else "there is no such checkpoint"
-        raise CheckpointError(f"{path}: {what}; train one, or choose another")
+        what = "this is not a file" if path.exists() else "there is no such checkpoint"
+        raise CheckpointError(f"{path}: {what}; choose another checkpoint or train one")
     try:
         size = path.stat().st_size
-        require(size <= LARGEST, f"it has {size} bytes, and a projection has at most {LARGEST}")
+        require(size <= LARGEST, f"it has {size} bytes, but at most {LARGEST} are allowed")
         tensors, text = _read_pth(path) if path.suffix == ".pth" else _read_safetensors(path)
         _check_tensors(tensors, size)
         tensors = {name: tensor.detach().clone() for name, tensor in tensors.items()}  # the file may be replaced
     except RefusedError as error:
-        raise CheckpointError(f"{path}: refused, as {error}. {REMEDY}") from error
+        raise CheckpointError(f"{path}: refused because {error}. {REMEDY}") from error
     except DAMAGED as error:
         if path.suffix != ".pth":
-            raise CheckpointError(f"{path}: not a readable safetensors file ({error}). {REMEDY}") from error
-        # torch's own message advises to switch its safety off; it is kept as the cause, and not repeated here.
+            raise CheckpointError(f"{path}: this is not a readable safetensors file ({error}). {REMEDY}") from error
+        # torch's own message suggests disabling its safety check, so it is kept as the cause but not repeated here.
         raise CheckpointError(
-            f"{path}: refused. It is damaged, or carries objects other than tensors, which could run code. {REMEDY}"
+            f"{path}: refused because it is damaged or contains objects other than tensors, which could run code. "
+            f"{REMEDY}"
         ) from error
     if text is None:
         return Content(tensors, None)
     try:
         description = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: damaged (its metadata is not JSON); train it anew") from error
+        raise CheckpointError(f"{path}: the checkpoint is damaged (its metadata is not JSON); retrain it") from error
     if not isinstance(description, dict):
-        raise CheckpointError(f"{path}: damaged (its metadata is not an object); train it anew")
+        raise CheckpointError(f"{path}: the checkpoint is damaged (its metadata is not a JSON object); retrain it")
     return Content(tensors, description)
 
 
@@ -88,7 +88,10 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
 
     with path.open("rb") as start:
         header = int.from_bytes(start.read(8), "little")
-    require(header <= LARGEST_TEXT, f"its header has {header} bytes, of at most {LARGEST_TEXT}, or it is damaged")
+    require(
+        header <= LARGEST_TEXT,
+        f"its header has {header} bytes, but at most {LARGEST_TEXT} are allowed, or it is damaged",
+    )
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
@@ -101,7 +104,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
 def _read_pth(path: Path) -> tuple[dict[str, Tensor], Any]:
     check_zip(path)
     try:
-        # Mapped, so that nothing is read but what is used, and no number is read from beyond the file.
+        # Mapped, so that only what is used is read, and nothing is read from beyond the end of the file.
         content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever torch raises at a file, the file is to blame
         raise ValueError(str(error)) from error
@@ -112,26 +115,26 @@ def _read_pth(path: Path) -> tuple[dict[str, Tensor], Any]:
     for tensors in candidates:
         if _is_state_dict(tensors):
             return dict(tensors), text
-    raise RefusedError("there are no weights in it")
+    raise RefusedError("it contains no weights")
 
 
 def _check_names(names: Collection[str]) -> None:
-    require(0 < len(names) <= MOST_TENSORS, f"it holds {len(names)} tensors, not 1 to {MOST_TENSORS}")
-    require(all(len(name) <= LONGEST_NAME and name.isprintable() for name in names), "a tensor's name is no name")
+    require(0 < len(names) <= MOST_TENSORS, f"it contains {len(names)} tensors, not 1 to {MOST_TENSORS}")
+    require(all(len(name) <= LONGEST_NAME and name.isprintable() for name in names), "a tensor has an invalid name")
 
 
 def _check_tensors(tensors: Mapping[str, Tensor], size: int) -> None:
-    """Refuse names and kinds of tensors that no projection has, and more numbers than lie in a file of that size."""
+    """Refuse tensors with invalid names or types, and more data than a file of `size` bytes can contain."""
     _check_names(tensors.keys())
     for name, tensor in tensors.items():
         dense = tensor.layout is torch.strided and tensor.device.type == "cpu" and tensor.dtype in DTYPES
-        require(dense, f"{name} is a tensor of {tensor.dtype}, {tensor.layout}, on {tensor.device}")
+        require(dense, f"{name} has the unsupported type {tensor.dtype}, {tensor.layout}, on {tensor.device}")
     claimed = sum(math.prod(tensor.shape) * tensor.element_size() for tensor in tensors.values())
-    require(claimed <= size, f"its tensors claim {claimed} bytes, and it has {size}")
+    require(claimed <= size, f"its tensors claim {claimed} bytes, but it has only {size}")
 
 
 def _is_state_dict(value: Any) -> bool:
-    """Whether it is tensors by name, and at least one."""
+    """Return whether `value` maps names to tensors and has at least one."""
     if not (isinstance(value, Mapping) and value):
         return False
     return all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in value.items())

@@ -1,4 +1,4 @@
-"""Which of several faces act: the first, all on average, each for itself, or one in every picture."""
+"""Choose which faces are applied when there are several: the first, their mean, each one, or one per picture."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ FACES = ("first", "mean", "each", "per frame")
 
 
 def choose(values: Tensor, perceptions: Perceptions, faces: str) -> list[tuple[Tensor, Tensor]]:
-    """Of what was made of every face, the parts that act; each part becomes a conditioning entry of its own.
+    """Return the chosen parts of the values of all faces; each part becomes its own conditioning entry.
 
     first:      the first face of the first picture that has one
     mean:       the average of all faces
-    each:       as many parts as faces, in their order
-    per frame:  one row for every picture, its first face's
+    each:       one part for every face, in their order
+    per frame:  one row for every picture, that of its first face
 
     Args:
-        values: (N, W) floating point, a row for every face of `perceptions`; N ≥ 1.
+        values: (N, W) floating point, one row for every face in `perceptions`; N ≥ 1.
         faces: one of `FACES`.
 
-    Returns parts (rows (R, W), seen (R,) bool) on the values' device, R pictures "per frame" and 1 otherwise. Rows of
-    pictures without a face are zeros, with `seen` False.
+    Returns parts (rows (R, W), seen (R,) bool) on the device of the values; R is the number of pictures for "per frame"
+    and 1 otherwise. Rows of pictures without a face are zeros and have `seen` False.
 
-    Raises ValueError for an unknown choice, for no face, and for values of another number of faces.
+    Raises ValueError for an unknown choice, if there is no face, or if the number of values differs from that of faces.
     """
     if faces not in FACES:
         raise InputError(f"faces cannot be {faces!r}; choose one of {', '.join(FACES)}")
     if not len(values) == len(perceptions) >= 1:
-        raise ValueError(f"there must be a value for each of one or more faces: {len(values)} for {len(perceptions)}")
+        raise ValueError(
+            f"there must be at least one face and one value for each, not {len(values)} for {len(perceptions)}"
+        )
     if faces == "per frame":
         return [_by_frame(values, perceptions)]
     chosen = {"first": values[:1], "mean": values.mean(dim=0, keepdim=True), "each": values}[faces]

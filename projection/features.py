@@ -1,4 +1,4 @@
-"""What the network sees of a perception: the face upright and centred, and its emotions."""
+"""Compute the input features of the network: the upright, centered face and its emotions."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from ..perception.geometry import true_proportions
 from ..perception.vector import EMOTIONS, LANDMARK_VALUES, LANDMARKS, split
 
 COMPONENTS = 128  # at most; a small dataset supports fewer
-SPARE = 12  # components computed beyond them, for precision
-ITERATIONS = 4  # that make them precise
-MEASURED = 5_000  # training faces at most that the components are measured on
-SHAPE_VARIANCE = 64.0  # of all components together, as many as the emotions' 7 …
-NOISE = 1e-3  # components with less than this share of the first one's spread are the landmarker's noise
-SMALLEST = 1e-6  # spread, so that faces that are all alike divide by no zero
-REACHED = 0.99  # share of the training faces within a distance of 1
+SPARE = 12  # additional components that are computed, for precision
+ITERATIONS = 4  # of the power method, for precision
+MEASURED = 5_000  # maximum number of training faces that the components are measured on
+SHAPE_VARIANCE = 64.0  # total of all components, compared with 7 for the emotions
+NOISE = 1e-3  # components with less than this share of the first one's spread are noise of the landmarker
+SMALLEST = 1e-6  # minimum spread, so that identical faces do not cause a division by zero
+REACHED = 0.99  # share of the training faces that lie within a distance of 1
 RAREST = 1e-4  # probabilities are clamped here, so that their logarithms stay finite
 
 
 class FaceFeatures(nn.Module):
-    """Perceptions (N, 1441) and picture sizes (N, 2) → features (N, components + 7).
+    """Convert perceptions (N, 1441) and picture sizes (N, 2) to features (N, components + 7).
 
-    A face's landmarks are freed of place, size, picture shape and roll (`upright`), and expressed in the principal
-    components of the training faces. The components keep their natural proportions: how far the mouth opens or the
-    head turns is large, a quirk is small. (Whitened, the quirks would drown the expression; ablation.md.) Emotion
-    probabilities become standardised log-probabilities. `fit` measures all from training data; the numbers are
-    buffers and are saved with the network.
+    Position, size, picture shape and roll are removed from the landmarks of a face (`upright`), which are then
+    expressed in the principal components of the training faces. The components keep their natural proportions: opening
+    the mouth or turning the head has large values, small variations have small ones. (If whitened, small variations
+    would outweigh the expression; see ablation.md.) Emotion probabilities become standardized log-probabilities. `fit`
+    measures all of this from training data; the numbers are buffers and are saved with the network.
 
     Args:
         components: number of principal components.
@@ -50,7 +50,7 @@ class FaceFeatures(nn.Module):
 
     @classmethod
     def fit(cls, vectors: Tensor, image_sizes: Tensor, template: Tensor) -> FaceFeatures:
-        """Measure the features of training perceptions (N, 1441), N ≥ 1, around a template face (478, 3)."""
+        """Return the features measured from training perceptions (N, 1441), N ≥ 1, and a template face (478, 3)."""
         shapes = _shapes(vectors, image_sizes, template)
         mean = shapes.mean(dim=0)
         spread, axes = _principal(shapes - mean)
@@ -68,11 +68,14 @@ class FaceFeatures(nn.Module):
 
     @property
     def count(self) -> int:
-        """How many features there are."""
+        """Return the number of features."""
         return self.shape_basis.shape[1] + len(EMOTIONS)
 
     def distance(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
-        """How far from the mean training face the faces' shapes and poses are, (N,): most of those are within 1."""
+        """Return the distances (N,) of faces from the mean training face; 99 % of training faces are within 1.
+
+        The distance covers shape and pose.
+        """
         moved = _shapes(vectors, image_sizes, self.template) - self.shape_mean  # (N, 1434)
         distance: Tensor = torch.linalg.vector_norm(moved, dim=1) / self.reach
         return distance
@@ -85,10 +88,10 @@ class FaceFeatures(nn.Module):
 
 
 def upright(points: Tensor, template: Tensor) -> Tensor:
-    """Points (N, L, 3) in true proportions → centred, as large as the template (L, 3), and turned upright.
+    """Return points (N, L, 3) in true proportions centered, scaled to the template (L, 3) and rotated upright.
 
-    The turn is the one about the line of sight that lays a face best onto the template: the plane case of Umeyama's
-    fit (see perception/alignment.py). Yaw and pitch stay. Faces whose points all coincide come back as zeros.
+    The rotation is the one about the line of sight that best aligns a face with the template: the planar case of
+    Umeyama's fit (see perception/geometry.py). Yaw and pitch stay. Faces whose points all coincide become zeros.
     """
     points = points - points.mean(dim=1, keepdim=True)
     size = points.square().sum(dim=(1, 2)).sqrt()  # (N,)
@@ -102,11 +105,11 @@ def upright(points: Tensor, template: Tensor) -> Tensor:
 
 
 def _principal(centred: Tensor) -> tuple[Tensor, Tensor]:
-    """Centred rows (N, D) → the spreads of their first components, falling, and the components' axes (D, …).
+    """Return the spreads of the first principal components of centered rows (N, D), descending, and their axes (D, …).
 
-    Up to `COMPONENTS` of them. A randomised method: Halko et al. (2011), "Finding structure with randomness", SIAM
-    Review 53(2), algorithm 5.1 after subspace iterations (4.4). The exact one takes seconds on a busy processor. What
-    torch has of it (svd_lowrank) draws from the global random numbers; this does not.
+    There are up to `COMPONENTS` of them. The method is randomized: Halko et al. (2011), "Finding structure with
+    randomness", SIAM Review 53(2), algorithm 5.1 after subspace iterations (4.4). The exact method takes seconds on a
+    busy processor. torch's version (svd_lowrank) uses the global random number generator; this one does not.
     """
     few = len(centred) < centred.shape[1]
     tall = centred.T if few else centred
@@ -121,7 +124,7 @@ def _principal(centred: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _shapes(vectors: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:
-    """(N, 1441) → upright landmarks, (N, 1434)."""
+    """Return the upright landmarks (N, 1434) of perceptions (N, 1441)."""
     landmarks, _ = split(vectors)
     return upright(true_proportions(landmarks, image_sizes), template).flatten(1)
 

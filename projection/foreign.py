@@ -1,8 +1,8 @@
-"""Projection checkpoints of other origin: the bare `state_dict` of someone's own script, rebuilt from its shapes.
+"""Rebuild projections from checkpoints of other origin: the bare `state_dict` saved by another script.
 
-Such a file holds layers 1441 → … → 768 and nothing else: not its activation, nor what it was trained on. The layers
-may be linear, layer norms or batch norms, in the file's order; a ReLU is assumed before every linear layer but the
-first.
+Such a file contains layers 1441 → … → 768 and nothing else: neither the activation nor the training data. The layers
+may be linear layers, layer norms or batch norms, in the order of the file; a ReLU is assumed before every linear layer
+except the first.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from .checkpoint_file import CheckpointError
 from .spaces import SD15, Space
 
 BATCH_NORM = {"weight", "bias", "running_mean", "running_var"}
-COUNTER = "num_batches_tracked"  # of a batch norm; says nothing of what it does
+COUNTER = "num_batches_tracked"  # of a batch norm; has no effect on its output
 
 
 @dataclass(frozen=True)
 class ForeignCheckpoint:
-    """A projection in the sd15 space, of which only the weights are known; see checkpoint.Checkpoint."""
+    """A projection into the sd15 space of which only the weights are known; see checkpoint.Checkpoint."""
 
     network: nn.Sequential
     metadata: Metadata
@@ -43,56 +43,56 @@ class ForeignCheckpoint:
     @threads.single
     @torch.inference_mode()
     def project(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
-        """Perceptions (N, 1441) → CLIP vectors (N, 768) float32, on the CPU; the pictures' sizes are not looked at."""
+        """Return the CLIP vectors (N, 768), float32 on the CPU, of perceptions (N, 1441); picture sizes are ignored."""
         projected: Tensor = self.network(validate(vectors))
         return projected
 
     def neutral_of(self, perceptions: Perceptions) -> Tensor:
-        """Where the same faces would project to (N, 768), were they neutral.
+        """Return the vectors (N, 768) that the same faces would project to if they were neutral.
 
-        The raw numbers that such a network sees tell of place and person, too; so nothing but the expression differs.
+        The raw numbers that such a network reads also depend on position and person, so only the expression is changed.
         """
         neutral = edit(perceptions, {"neutral": 1.0}, 1.0, ExpressionModel.load())
         return self.project(neutral.vectors, neutral.image_sizes)
 
 
 def rebuild(path: Path, tensors: Mapping[str, Tensor]) -> ForeignCheckpoint:
-    """The network that a bare state_dict describes.
+    """Return the network described by a bare state_dict.
 
-    Raises CheckpointError, naming what does not fit, if it is not one chain of known layers from 1441 numbers to 768.
+    Raises CheckpointError with the reasons if it is not a chain of known layers from 1441 numbers to 768.
     """
     layers: list[nn.Module] = []
     problems, width = [], DIM
     for name, leaves in _modules(tensors):
         layer = _layer(leaves)
         if layer is None:
-            problems.append(f"{name}: {_shapes(leaves)} is no linear layer, layer norm or batch norm")
+            problems.append(f"{name}: {_shapes(leaves)} is not a linear layer, layer norm or batch norm")
             continue
         taken, given = _widths(layer)
         if taken != width:
-            problems.append(f"{name} takes {counted(taken, 'number')} where {width:,} come")
+            problems.append(f"{name} expects {counted(taken, 'number')} but receives {width:,}")
         if isinstance(layer, nn.Linear) and any(isinstance(other, nn.Linear) for other in layers):
             layers.append(nn.ReLU())
         layers.append(layer)
         width = given
     if width != SD15.width:
-        problems.append(f"it ends in {counted(width, 'number')}, not in {SD15.width}")
+        problems.append(f"its output has {counted(width, 'number')}, not {SD15.width}")
     if not any(isinstance(layer, nn.Linear) for layer in layers):
         problems.append("it has no linear layer")
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
-        problems.append("it holds NaN or infinite weights")
+        problems.append("it contains NaN or infinite weights")
     if problems:
         raise CheckpointError(
-            f"{path}: not a checkpoint of this pack, and not a chain of linear layers {DIM} → … → {SD15.width} either: "
-            f"{'; '.join(problems)}. Train one with `python -m training train`"
+            f"{path}: this is neither a checkpoint of this pack nor a chain of linear layers {DIM} → … → {SD15.width}: "
+            f"{'; '.join(problems)}. Train a checkpoint with `python -m training train`"
         )
     widths = [DIM, *(layer.out_features for layer in layers if isinstance(layer, nn.Linear))]
-    description = f"linear layers {' → '.join(map(str, widths))}, ReLU between them assumed"
+    description = f"linear layers {' → '.join(map(str, widths))}, assuming ReLU between them"
     return ForeignCheckpoint(nn.Sequential(*layers).train(False), Metadata(made_by="another script"), description)
 
 
 def _modules(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Names of modules and their tensors; of a safetensors file, which sorts by letters, numbers in their order."""
+    """Yield the names and tensors of modules; names sorted alphabetically (safetensors) are put in numeric order."""
     modules: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         name, _, leaf = key.rpartition(".")
@@ -107,7 +107,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _layer(leaves: Mapping[str, Tensor]) -> nn.Module | None:
-    """The layer with these tensors, or None."""
+    """Return the layer with these tensors, or None if they do not form one."""
     kinds = {leaf: tensor.ndim for leaf, tensor in leaves.items() if leaf != COUNTER}
     layer: nn.Module
     if kinds in ({"weight": 2, "bias": 1}, {"weight": 2}):
@@ -122,13 +122,13 @@ def _layer(leaves: Mapping[str, Tensor]) -> nn.Module | None:
     weights = {leaf: tensor if leaf == COUNTER else tensor.float() for leaf, tensor in leaves.items()}
     try:
         layer.load_state_dict(weights, assign=True)
-    except RuntimeError:  # a bias of another length, and the like
+    except RuntimeError:  # for example a bias of another length
         return None
     return layer
 
 
 def _widths(layer: nn.Module) -> tuple[int, int]:
-    """How many numbers it takes and gives."""
+    """Return the input and output widths of a layer."""
     if isinstance(layer, nn.Linear):
         return layer.in_features, layer.out_features
     [weight, *_] = layer.parameters()

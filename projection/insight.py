@@ -1,4 +1,4 @@
-"""What a projection makes of faces, in words and numbers: the prompts they are near to, what speaks against it."""
+"""Explain a projection of faces: the nearest prompts, the lengths of its vectors, and warnings."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from .foreign import ForeignCheckpoint
 from .opening import Projection
 from .spaces import SAME_VECTOR
 
-FAR = 1.4  # distance (FaceFeatures.distance) from which a face is unlike those of the training
-STAND_IN = "random-weight stand-in"  # how the identity of a text encoder that means nothing begins
-SAMPLED = "sampled from "  # how the landmarker is named of faces that come from the expression model
-UNSEEN = ("unknown", SAMPLED)  # landmarkers that saw no picture, as a checkpoint names them
+FAR = 1.4  # distance (FaceFeatures.distance) above which a face is outside the training distribution
+STAND_IN = "random-weight stand-in"  # prefix of the identity of a placeholder encoder
+SAMPLED = "sampled from "  # prefix of the landmarker of synthetic faces from the expression model
+UNSEEN = ("unknown", SAMPLED)  # prefixes, in a checkpoint, of landmarkers that used no pictures
 
-Similarity = tuple[str, float]  # a training prompt, and the mean-centred cosine −1…1 to it
+Similarity = tuple[str, float]  # a training prompt and the mean-centered cosine to it, −1…1
 
 
 def nearest(projection: Projection, vectors: Tensor, count: int) -> list[list[Similarity]]:
-    """For each projected face (F, W) the `count` training prompts most similar to it, the most similar first.
+    """Return, for each projected face (F, W), the `count` most similar training prompts, the most similar first.
 
-    Raw cosine is misleading, as CLIP's vectors share a large part: the mean training target is taken away, and what
-    several encoders put side by side is brought to one scale. A projection that knows no prompts gives empty lists.
+    The raw cosine is misleading, because all CLIP vectors share a large component: the mean training target is
+    subtracted, and the parts from several encoders are brought to the same scale. The lists are empty for a projection
+    without prompts.
     """
     if not isinstance(projection, Checkpoint) or projection.prompt_vectors is None:
         return [[] for _ in vectors]
@@ -46,8 +47,10 @@ def nearest(projection: Projection, vectors: Tensor, count: int) -> list[list[Si
 
 
 def lengths(projection: Projection, vectors: Tensor, neutral: Tensor, conditioning: Sequence[Any]) -> tuple[float, ...]:
-    """Mean lengths: of the faces' vectors (F, W) for tokens, of their differences from neutral ones (F, W), and of the
-    prompt's tokens but BOS; the last is 0 without a conditioning.
+    """Return three mean lengths: of the faces, of their differences from neutral, and of the tokens of the prompt.
+
+    Both `vectors` and `neutral` are (F, W), of which only the part for tokens counts. BOS tokens are not counted. The
+    last length is 0 if the conditioning is empty.
     """
     width, of_entries = projection.space.tokens, []
     for tokens, _ in conditioning:
@@ -58,22 +61,25 @@ def lengths(projection: Projection, vectors: Tensor, neutral: Tensor, conditioni
 
 
 def warnings(projection: Projection, perceptions: Perceptions, fingerprint: Tensor | None) -> list[str]:
-    """What speaks against the projection of these faces, a sentence each, the gravest first.
+    """Return warnings about the projection of these faces, one sentence each, the most serious first.
 
-    `fingerprint` (F,) is that of the text encoder that the prompt was encoded with, where known.
+    `fingerprint` (F,) is that of the text encoder that encoded the prompt, if known.
     """
     if isinstance(projection, ForeignCheckpoint):
-        return [f"of another script: {projection.description}; nothing is known of its training"]
+        return [f"trained by another script ({projection.description}), so nothing is known about its training data"]
     metadata, found = projection.metadata, []
     if metadata.encoder.startswith(STAND_IN):
-        found.append("STAND-IN: the picture changes, but not towards the expression. Train with your CLIP")
+        found.append(
+            "PLACEHOLDER: trained with random text vectors, so it changes the image but not its expression. Retrain "
+            "with your model's CLIP"
+        )
     if fingerprint is not None and projection.fingerprint is not None:
         widths = projection.space.fingerprint
         pairs_of = zip(fingerprint.split(widths), projection.fingerprint.split(widths), strict=True)
         alike = min(float(torch.cosine_similarity(one, other, dim=0)) for one, other in pairs_of)
         if not alike >= SAME_VECTOR:
             found.append(
-                f"trained with another text encoder, {metadata.encoder} (cosine {alike:.3f}): train with this CLIP"
+                f"trained with another text encoder, {metadata.encoder} (cosine {alike:.3f}). Retrain with this CLIP"
             )
     pairs = (
         ("landmarker", metadata.landmarker, perceptions.landmarker),
@@ -82,13 +88,15 @@ def warnings(projection: Projection, perceptions: Perceptions, fingerprint: Tens
     for what, trained, seen in pairs:
         others = [name for name in seen.split(AND) if name.removesuffix(RELATIVE) != trained.removesuffix(RELATIVE)]
         if others and not trained.startswith(UNSEEN):
-            found.append(f"trained with the {what} {trained}, but the face is from {others[0]}")
+            found.append(
+                f"trained with the {what} {trained}, but this face comes from {others[0]}. Use the same {what}"
+            )
     distance = projection.distance(perceptions)
     far = (distance > FAR).nonzero()[:, 0].tolist()
     if far:
-        several = f" (and {len(far) - 1} more)" if len(far) > 1 else ""
+        several = f" and {len(far) - 1} more lie" if len(far) > 1 else " lies"
         found.append(
-            f"face {far[0]}{several} is unlike the faces of the training: {float(distance[far[0]]):.1f} times as far "
-            "from their mean as nearly all of them"
+            f"face {far[0]}{several} outside the training distribution ({float(distance[far[0]]):.1f}× the distance "
+            "from the mean within which 99 % of the training faces lie)"
         )
     return found

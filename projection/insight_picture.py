@@ -1,4 +1,4 @@
-"""Where faces project to, as a picture: a bar for each similar prompt."""
+"""Draw where faces project to, with a bar for each similar prompt."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .insight import Similarity
 
 WIDTH, MARGIN = 1024, 24
 HEADING, TEXT = 20, 17  # height of the letters, pixels
-LINE, ROW, GAP = 26, 27, 20  # pixels from a line of words, and from a bar, to the next; between faces
+LINE, ROW, GAP = 26, 27, 20  # pixels from a text line or a bar to the next; between faces
 BAR, NUMBER = 260, 64  # pixels for the longest bar, and for its number
 TRACK, TOWARD, AWAY, WARNING = (52, 58, 70), (96, 185, 240), (240, 160, 50), (240, 160, 50)
 
 
 def insight_picture(title: str, notes: Sequence[str], faces: Sequence[tuple[str, Sequence[Similarity]]]) -> Image.Image:
-    """RGB, 1024 pixels wide and as high as what it says takes.
+    """Return an RGB picture, 1024 pixels wide and as high as its content.
 
-    Notes that begin with ⚠ stand out. Each face has a heading, and a bar for each prompt: its similarity −1…1, blue
-    from 0 to the right, orange from 0 to the left.
+    Notes that start with ⚠ are highlighted. Each face has a heading and a bar for each prompt: its similarity −1…1,
+    blue to the right of 0, orange to the left.
     """
     inside = WIDTH - 2 * MARGIN
     said = [(line, note.startswith("⚠")) for note in notes for line in wrapped(note.replace("⚠", "!"), TEXT, inside)]
@@ -38,7 +38,7 @@ def insight_picture(title: str, notes: Sequence[str], faces: Sequence[tuple[str,
         canvas.write(MARGIN, y, heading, HEADING, BRIGHT)
         y += LINE // 2
         if not similar:
-            canvas.write(MARGIN, y + ROW // 2, "the checkpoint names no prompts", TEXT, DIM)
+            canvas.write(MARGIN, y + ROW // 2, "the checkpoint contains no prompts", TEXT, DIM)
             y += ROW
         for prompt, value in similar:
             _bar(canvas, y + ROW // 2, prompt, value)

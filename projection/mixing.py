@@ -1,7 +1,7 @@
-"""Conditionings mixed by what a face expresses: pure functions, without training, for prompts of any model family.
+"""Mix conditionings by facial expression, with pure functions and without training, for any model family.
 
-A prompt is encoded for each emotion, by the graph's own CLIP, and the conditionings are added up in the shares in
-which the emotions are seen. The same is done with all that goes with the tokens, such as `pooled_output`.
+A prompt is encoded for each emotion by the graph's own CLIP, and the conditionings are summed, weighted by the emotion
+probabilities. The same is done with the tensors that accompany the tokens, such as `pooled_output`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ..common.errors import InputError
 from ..common.words import counted
 from .conditioning import Conditioning
 
-TEMPERATURES = (0.05, 5.0)  # least and greatest
+TEMPERATURES = (0.05, 5.0)  # minimum and maximum
 SUM_TOLERANCE = 1e-3
 
 
 def weights(probabilities: Tensor, temperature: float, top_k: int) -> Tensor:
-    """Probabilities (F, E), each row with sum 1 → weights (F, E) float32, each row with sum 1.
+    """Return weights (F, E) float32 for probabilities (F, E); the rows of both sum to 1.
 
-    p^(1 ÷ temperature), of which the `top_k` greatest are kept and the others are 0. A temperature below 1 sharpens,
-    one above 1 evens out; at the least one, 0.05, hardly more than the greatest is left. A row of zeros counts as one
-    of equal probabilities.
+    They are p^(1 ÷ temperature), of which the `top_k` largest are kept and the others are 0. A temperature below 1
+    sharpens, one above 1 evens out; at the minimum, 0.05, little more than the largest remains. A row of zeros counts
+    as equal probabilities.
 
     Raises ValueError for a temperature outside 0.05…5 or a `top_k` outside 1…E.
     """
@@ -41,27 +41,27 @@ def weights(probabilities: Tensor, temperature: float, top_k: int) -> Tensor:
 
 
 def mix(conditionings: Sequence[Conditioning], weights: Tensor, strength: float, origin: int) -> list[list[Any]]:
-    """Several conditionings as one, from the origin (strength 0) toward their weighted sum (strength 1) and beyond.
+    """Return a mix of conditionings, from the origin (strength 0) to their weighted sum (strength 1) and beyond.
 
         c_origin + strength × (Σ weight_e × c_e − c_origin)
 
-    Above 1 it exaggerates, below 0 it turns away. Strength 0, and weight 1 for the origin, give the origin bit for
-    bit. Sums are reckoned in float32 at least and kept within what the dtype can hold; dtype and device stay.
+    Values above 1 exaggerate, values below 0 push away. Strength 0, or weight 1 for the origin, returns the origin bit
+    for bit. Sums are computed in float32 or better and clamped to the range of the dtype; dtype and device stay.
 
-    Lists of several entries (a CLIP with scheduled hooks gives such) are mixed entry by entry. In each entry the tokens
-    are mixed, and every other floating-point tensor, such as `pooled_output`, that all have with the same shape.
-    The rest, masks included, comes from the longest prompt, since a mask has to fit the tokens. Of prompts as long it
-    is the one with the greatest weight in the first row: the closest to the mix as a whole.
+    Lists of several entries (from a CLIP with scheduled hooks, for example) are mixed entry by entry. In each entry the
+    tokens are mixed, as is every other floating-point tensor, such as `pooled_output`, that all have in the same
+    shape. The rest, masks included, comes from the longest prompt, since a mask has to fit the tokens. If several are
+    equally long, it comes from the one with the largest weight in the first row, which is closest to the whole mix.
 
-    Prompts differ in length if one takes several blocks of 77 tokens, or with a T5. A shorter one is filled by
-    repeating its last token's state: after a CLIP prompt come padding tokens, live ones, and so there are only more
-    of them. Conditionings without any share are left out, and lengthen nothing.
+    Prompts differ in length if one needs several blocks of 77 tokens, or with T5. A shorter one is filled by repeating
+    the state of its last token: a CLIP prompt ends with padding tokens, which are live, so this only adds more of them.
+    Conditionings without weight are left out and do not lengthen the result.
 
     Args:
-        conditionings: E of them, from the same CLIP.
-        weights: (R, E), each row with sum 1; a row for each row of the result.
-        strength: without unit, any finite number.
-        origin: which of the conditionings strength 0 gives.
+        conditionings: E conditionings from the same CLIP.
+        weights: (R, E), each row sums to 1; one row for each row of the result.
+        strength: any finite number, no unit.
+        origin: index of the conditioning that strength 0 returns.
 
     Raises ValueError for weights that do not fit, a strength that is not finite, lists of different lengths, and
     tokens of different widths.
@@ -75,7 +75,10 @@ def mix(conditionings: Sequence[Conditioning], weights: Tensor, strength: float,
         raise InputError(f"strength must be a finite number, not {strength}")
     counts = [len(conditioning) for conditioning in conditionings]
     if len(set(counts)) > 1:
-        raise InputError(f"conditionings of {', '.join(map(str, counts))} entries cannot be mixed entry by entry")
+        raise InputError(
+            f"conditionings with {', '.join(map(str, counts))} entries cannot be mixed; encode all prompts with the "
+            "same CLIP"
+        )
     start = torch.zeros_like(goal)
     start[:, origin] = 1
     shares = torch.lerp(start, goal, strength)  # (R, E)
@@ -85,7 +88,7 @@ def mix(conditionings: Sequence[Conditioning], weights: Tensor, strength: float,
 
 
 def _mixed(entries: Sequence[Sequence[Any]], shares: Tensor) -> list[Any]:
-    """One entry of several, in shares (R, U). Of those as long as the longest, the first gives the rest."""
+    """Return a mix of several entries with shares (R, U). The first of the longest entries provides the rest."""
     _, options = max(entries, key=lambda entry: entry[0].shape[1])
     result = dict(options)
     for name in options:
@@ -96,27 +99,26 @@ def _mixed(entries: Sequence[Sequence[Any]], shares: Tensor) -> list[Any]:
 
 
 def _are_alike(values: Sequence[Any], rows: int) -> bool:
-    """Whether these are tensors that can be mixed into so many rows."""
+    """Return whether the values are tensors that can be mixed into this number of rows."""
     if not all(isinstance(value, Tensor) and value.is_floating_point() and value.ndim for value in values):
         return False
     return len({value.shape for value in values}) == 1 and (rows == 1 or len(values[0]) in (1, rows))
 
 
 def _filled(tokens: Sequence[Tensor], rows: int) -> list[Tensor]:
-    """Tokens (B, T, width) of different T → of the greatest T, each by repeating its last."""
+    """Return tokens (B, T, width) of different T extended to the largest T by repeating the last token."""
     shapes = [tuple(one.shape) for one in tokens]
     if len({(batch, width) for batch, _, width in shapes}) > 1 or (rows > 1 and shapes[0][0] not in (1, rows)):
         raise InputError(
-            f"tokens of the shapes {', '.join(map(str, shapes))} cannot be mixed into {counted(rows, 'row')}: encode "
-            "all prompts "
-            "with the same CLIP"
+            f"tokens of the shapes {', '.join(map(str, shapes))} cannot be mixed into {counted(rows, 'row')}; encode "
+            "all prompts with the same CLIP"
         )
     longest = max(shape[1] for shape in shapes)
     return [torch.cat([one, one[:, -1:].expand(-1, longest - one.shape[1], -1)], dim=1) for one in tokens]
 
 
 def _sum(tensors: Sequence[Tensor], shares: Tensor) -> Tensor:
-    """Σ share × tensor: tensors (1 or R, …) in shares (R, U) → (R, …), dtype and device as the first's."""
+    """Return Σ share × tensor (R, …) for tensors (1 or R, …) and shares (R, U), in dtype and device of the first."""
     dtype, device = tensors[0].dtype, tensors[0].device
     exact = torch.promote_types(dtype, torch.float32)
     limit = torch.finfo(exact).max

@@ -1,4 +1,4 @@
-"""The perception projection layer: 1441 numbers of a face → a vector in Stable Diffusion's text space."""
+"""The perception projection network, from the 1441 numbers of a face to a vector in Stable Diffusion's text space."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .features import FaceFeatures
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that is needed to build the network before its weights are loaded."""
+    """Everything needed to build the network before its weights are loaded."""
 
-    components: int  # principal shape components among the features
+    components: int  # number of principal shape components in the features
     width: int = 256
     depth: int = 2  # residual blocks
-    output: int = 768  # as wide as its text space; that of CLIP ViT-L/14
+    output: int = 768  # width of its text space; 768 is that of CLIP ViT-L/14
 
     def __post_init__(self) -> None:
         for name, most in (
@@ -45,10 +45,10 @@ class ResidualBlock(nn.Module):
 
 
 class ProjectionNetwork(nn.Module):
-    """Perceptions → CLIP vectors: a small residual MLP on the features.
+    """A small residual MLP on the features that maps perceptions to CLIP vectors.
 
-    Its last layer starts at zero, so training starts from the mean target. Outputs are in the unit of the targets:
-    `target_mean` and `target_scale` undo the standardisation that training works in.
+    Its last layer is initialized to zero, so training starts from the mean target. Outputs have the scale of the
+    targets: `target_mean` and `target_scale` undo the standardization used in training.
     """
 
     target_mean: Tensor
@@ -69,7 +69,7 @@ class ProjectionNetwork(nn.Module):
 
     @torch.no_grad()
     def restandardise(self, mean: Tensor, scale: Tensor) -> None:
-        """Standardise other targets, with this mean and scale (768,) each, and change no prediction."""
+        """Change the standardization to this mean and scale, (768,) each, without changing any prediction."""
         ratio = self.target_scale / scale
         self.leave.weight.mul_(ratio[:, None])
         self.leave.bias.mul_(ratio).add_((self.target_mean - mean) / scale)
@@ -77,12 +77,12 @@ class ProjectionNetwork(nn.Module):
         self.target_scale.copy_(scale)
 
     def standardised(self, features: Tensor) -> Tensor:
-        """Features (N, F) → standardised targets (N, 768): what the loss is measured on."""
+        """Return the standardized predictions (N, 768) for features (N, F), on which the loss is computed."""
         hidden = self.enter(features)  # (N, width)
         for block in self.blocks:
             hidden = block(hidden)
         return self.leave(self.norm(hidden))  # type: ignore[no-any-return]
 
     def forward(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
-        """Perceptions (N, 1441) float32 and (height, width) (N, 2) → CLIP vectors (N, 768) float32."""
+        """Return the CLIP vectors (N, 768), float32, of perceptions (N, 1441) float32 and (height, width) (N, 2)."""
         return self.standardised(self.features(vectors, image_sizes)) * self.target_scale + self.target_mean

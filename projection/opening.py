@@ -1,4 +1,4 @@
-"""A projection from a file, whoever wrote it."""
+"""Open a projection file of any origin."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Projection = Checkpoint | ForeignCheckpoint
 
 
 def open_projection(path: Path) -> Projection:
-    """A checkpoint of this pack, or a network rebuilt from a bare state_dict, on the CPU.
+    """Return a checkpoint of this pack, or a network rebuilt from a bare state_dict, on the CPU.
 
-    No code in the file is ever run. Raises CheckpointError, naming the file and the remedy, for one that is neither.
+    No code in the file is ever run. Raises CheckpointError with the file name and the remedy if the file is neither.
     """
     content = read(path)
     if content.description is None:

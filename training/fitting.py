@@ -1,4 +1,4 @@
-"""From a dataset to a judged checkpoint on disk: what `train`, `starter`, `demo` and the nodes share."""
+"""Train and evaluate a checkpoint from a dataset, for `train`, `starter`, `demo` and the nodes."""
 
 from __future__ import annotations
 
@@ -36,33 +36,33 @@ from .reports.training_report import write_training_report
 from .starter import is_sampled
 
 METRICS_FILE = "metrics.json"
-ORIGINS = ("encoder", "landmarker", "emotion_model")  # what a checkpoint takes over from its dataset's meta
+ORIGINS = ("encoder", "landmarker", "emotion_model")  # what a checkpoint copies from the meta of its dataset
 
-NEUTRAL_FACES = 0.5  # faces at least this probably neutral make the neutral vector
-KEPT_PROMPTS = 256  # that a checkpoint knows, so that it can name what a face projects to
-NEUTRAL_ROWS = 20_000  # training rows at most that they are looked for in
+NEUTRAL_FACES = 0.5  # faces with at least this neutral probability form the neutral vector
+KEPT_PROMPTS = 256  # number of prompts in a checkpoint, for naming what a face projects to
+NEUTRAL_ROWS = 20_000  # maximum number of training rows searched for neutral faces
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a training run left behind."""
+    """The results of a training run."""
 
     checkpoint: Checkpoint
-    path: Path  # of its .safetensors
+    path: Path  # of the .safetensors
     history: list[Epoch]
-    evaluation: Evaluation | None  # None: stopped, and not judged
+    evaluation: Evaluation | None  # None: stopped and not evaluated
     verdict: Verdict | None
     report: Path | None  # report.html
 
     @property
     def best_epoch(self) -> int:
-        """Which epoch the checkpoint is of; 0 if none was better than the start."""
+        """Return the epoch of the checkpoint; 0 if none was better than the initial weights."""
         kept = best_epoch(self.history)
         return 0 if kept is None else kept.number
 
 
 def held_out(dataset: Dataset, seed: int, val_split: float = HELD_OUT, prompts: Tensor | None = None) -> Split:
-    """The split that training with `seed` makes of this dataset's good rows; `prompts` is TrainingData.member."""
+    """Return the split used by training with `seed`, over the valid rows; `prompts` is TrainingData.member."""
     good = np.setdiff1d(np.arange(len(dataset)), dataset.bad_rows)
     texts = (None if array is None else array[good].tolist() for array in (dataset.groups, dataset.splits))
     groups, splits = texts
@@ -90,14 +90,14 @@ def fit(
     progress: Callable[[Epoch], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Fitted:
-    """Train on `dataset`, judge on held-out groups, and write the checkpoint `name` and what is known of it.
+    """Train on `dataset`, evaluate on held-out groups, and write the checkpoint `name` and its report.
 
-    Into `out_dir` go `name`.safetensors and .pth, and with `report` metrics.json, report.html with its pictures and,
-    where TensorBoard is installed, its curves. While training runs a `resumable` state lies there too. See `train` for
-    `resume`, `progress` and `stop`; a stopped run leaves the best checkpoint so far, which is not judged.
+    `out_dir` receives `name`.safetensors and .pth and, with `report`, metrics.json, report.html with its pictures and,
+    if TensorBoard is installed, its curves. During training it also contains a state if `resumable`. See `train` for
+    `resume`, `progress` and `stop`; a stopped run writes the best checkpoint so far, without evaluation.
 
-    Raises ValueError for a dataset that cannot be trained on, or if training diverges; OSError, before the work, for a
-    folder that cannot be written to.
+    Raises ValueError for a dataset that cannot be used for training, if training diverges or, before training, for a
+    folder that is not writable.
     """
     _check_writable(out_dir)
     data, rows = prepared(dataset, settings, init)
@@ -128,7 +128,7 @@ def fit(
             stop=stop,
         )
     fingerprint, frequent = dataset.meta.get("fingerprint"), _frequent(data, rows)
-    known_by = sum(SPACES[settings.space].fingerprint)  # an sdxl dataset's begins with that of sd15
+    known_by = sum(SPACES[settings.space].fingerprint)  # that of an sdxl dataset starts with that of sd15
     checkpoint = Checkpoint(
         network=trained.network,
         metadata=Metadata(
@@ -148,7 +148,7 @@ def fit(
 
     evaluation = evaluate(checkpoint, data, rows, {} if init is None else {BEFORE: init})
     if stop is not None:
-        stop()  # it may raise: a run that is cancelled while it is judged leaves nothing
+        stop()  # it may raise: a run cancelled during evaluation writes nothing
     judgement = verdict(evaluation, sampled=is_sampled(dataset))
     metrics = all_metrics(evaluation, judgement)
     checkpoint = replace(checkpoint, metadata=replace(checkpoint.metadata, metrics=metrics))
@@ -173,26 +173,26 @@ def fit(
 
 
 def prepared(dataset: Dataset, settings: Settings, init: Checkpoint | None = None) -> tuple[TrainingData, Split]:
-    """The dataset as training sees it, and its split. Raises ValueError for what cannot be trained on."""
+    """Return the training data of a dataset and its split. Raises ValueError if it cannot be used for training."""
     data = of_dataset(dataset, settings.space)
     rows = held_out(dataset, settings.seed, settings.val_split, data.member)
     _check_prompts(data, rows)
     if init is not None and init.width != data.targets.shape[1]:
         raise InputError(
-            f"the checkpoint to start from projects into {init.width} dimensions, but this dataset's targets have "
-            f"{data.targets.shape[1]}; start from another checkpoint, or from none"
+            f"the initial checkpoint projects into {init.width} dimensions, but the targets of this dataset have "
+            f"{data.targets.shape[1]}; use another initial checkpoint or none"
         )
     return data, rows
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write `content` as readable JSON, whole or not at all."""
+    """Write `content` as readable JSON, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise InputError, naming the folder, if it cannot be written to: before the work, not after."""
+    """Raise InputError with the folder name if it is not writable, before any work is done."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -204,29 +204,29 @@ def _check_writable(folder: Path) -> None:
 
 
 def _check_prompts(data: TrainingData, rows: Split) -> None:
-    """Raise ValueError if there is nothing to tell apart."""
+    """Raise ValueError if there is only one target."""
     present = data.member[rows.train].unique().tolist()
     if len(present) > 1:
         return
     named = repr(data.prompts[present[0]])
     if len(data.first) == 1:
         raise InputError(
-            f"all of {counted(len(data), 'sample')} have one target, that of {named}, so there is nothing to learn; "
+            f"all {counted(len(data), 'sample')} have the same target, that of {named}, so there is nothing to learn; "
             "label the faces with at least two prompts"
         )
     raise InputError(
-        f"all samples to train on have one target, that of {named}, and the others are held out; add samples of other "
-        "prompts, from other people, or choose another --seed"
+        f"all training samples have the same target, that of {named}, and the others are held out; add samples with "
+        "other prompts from other people, or choose another --seed"
     )
 
 
 def _flat(settings: Settings) -> dict[str, Any]:
-    """What decides the result, by name."""
+    """Return the settings that determine the result, by name."""
     return {name: value for name, value in asdict(settings).items() if name != "device"}
 
 
 def _digest(init: Checkpoint | None) -> str | None:
-    """Tells checkpoints apart, for training that starts from one."""
+    """Return a digest that identifies the initial checkpoint, or None without one."""
     if init is None:
         return None
     digest = hashlib.sha256()
@@ -236,7 +236,7 @@ def _digest(init: Checkpoint | None) -> str | None:
 
 
 def _frequent(data: TrainingData, rows: Split) -> Tensor:
-    """The numbers of the prompts that most training rows have, `KEPT_PROMPTS` at most, ascending."""
+    """Return the numbers of the most frequent training prompts, `KEPT_PROMPTS` at most, ascending."""
     counts = data.member[rows.train].bincount(minlength=len(data.first))
     kept = counts.argsort(descending=True, stable=True)[: min(KEPT_PROMPTS, int((counts > 0).sum()))]
     return kept.sort().values
@@ -244,7 +244,7 @@ def _frequent(data: TrainingData, rows: Split) -> Tensor:
 
 @torch.no_grad()
 def _neutral(network: ProjectionNetwork, data: TrainingData, rows: Split) -> Tensor:
-    """Where neutral faces project to (768,): the mean over the probably neutral ones, else over the most neutral."""
+    """Return the mean projection (768,) of faces that are probably neutral, or of the most neutral if none are."""
     some = sample(rows.train, NEUTRAL_ROWS)
     probability = torch.cat([split(data.vectors[part])[1][:, NEUTRAL] for part in some.split(CHUNK)])
     chosen = some[probability >= min(NEUTRAL_FACES, float(probability.max()))]

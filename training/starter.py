@@ -1,4 +1,4 @@
-"""A dataset for someone with no data: faces sampled from the expression model, with prompts to match."""
+"""Create a synthetic dataset: faces sampled from the expression model, with matching prompts."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .prompts.strengths import STRONGEST, prompt_at
 
 
 def is_sampled(dataset: Dataset) -> bool:
-    """Whether the dataset's faces come from the expression model, not from pictures."""
+    """Return whether the faces of the dataset come from the expression model and not from pictures."""
     return str(dataset.meta.get("landmarker", "")).startswith(SAMPLED)
 
 
 def origin(made_by: str, samples: int, landmarker: str) -> str:
-    """What a checkpoint of sampled faces says of itself; `landmarker` is what its dataset names."""
+    """Return the origin of a checkpoint trained on synthetic faces; `landmarker` is that of its dataset."""
     return f"{made_by}: {counted(samples, 'face')} {landmarker}, no photos"
 
 
 def sample_dataset(encoder: TextEncoder, samples: int = STARTER_SAMPLES, seed: int = 0) -> Dataset:
-    """Sample faces over all emotions and strengths, and encode prompts for them with `encoder`.
+    """Return a dataset of synthetic faces with all emotions and strengths, and prompts encoded with `encoder`.
 
-    Emotions are drawn evenly, strengths evenly in 0…1.5; every face is a group of its own, since each is
-    another person. The faces' emotion probabilities are the expression model's own.
+    Emotions are equally frequent, strengths uniformly distributed in 0…1.5; every face is a separate group, since each
+    is a different person. The emotion probabilities of the faces come from the expression model.
     """
     expression = ExpressionModel.load()
     generator = torch.Generator().manual_seed(seed)

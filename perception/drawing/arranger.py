@@ -1,4 +1,4 @@
-"""Panels and tags that stay where they are from picture to picture, as long as they fit there."""
+"""Place panels and tags so that they keep their position from picture to picture as long as they fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAME_TEXT = 1.25  # letters are kept until others should be larger or smaller by
 
 @dataclass(frozen=True)
 class Note:
-    """What is to be written about a face."""
+    """The text to write next to a face."""
 
     track: int  # by which it is known in the next picture
     emotions: tuple[float, ...]  # 7 probabilities
@@ -25,7 +25,7 @@ class Note:
 
 
 class Arranger:
-    """Finds places for what is written about the faces of a sequence, picture after picture."""
+    """Places the notes on the faces of a sequence, picture by picture."""
 
     def __init__(self) -> None:
         self._picture = 0  # how many were arranged
@@ -40,7 +40,7 @@ class Arranger:
         self._spots: dict[tuple[type, int], tuple[int, Spot]] = {}  # of a kind of thing and a track: when, and where
 
     def arrange(self, scene: Scene, notes: Sequence[Note]) -> list[tuple[Panel | Tag, tuple[int, int]]]:
-        """Panels and tags, with their left upper corners, for the faces of a scene. None of them overlap."""
+        """Return panels and tags with their top left corners for the faces of a scene. None of them overlap."""
         self._picture += 1
         if scene.size != self._size:
             self._forget(scene.size)

@@ -1,4 +1,4 @@
-"""A dark picture to draw plots and lines of words on, with Pillow alone."""
+"""A dark picture for plots and text, drawn with Pillow only."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Canvas:
         self._words: list[tuple[float, float, str, int, Colour, float]] = []
 
     def line(self, points: Sequence[tuple[float, float]], colour: Colour, width: int) -> None:
-        """A line through points, `width` pixels wide."""
+        """Draw a line through points, `width` pixels wide."""
         self._draw.line([(x * ZOOM, y * ZOOM) for x, y in points], colour, width * ZOOM, joint="curve")
 
     def dot(self, x: float, y: float, radius: float, colour: Colour) -> None:
         self._draw.ellipse([(a * ZOOM) for a in (x - radius, y - radius, x + radius, y + radius)], colour)
 
     def write(self, x: float, y: float, words: str, text: int, colour: Colour, align: float = 0) -> None:
-        """Words around height y; x is their left end (`align` 0), middle (0.5) or right end (1)."""
+        """Write words centered at height y; x is their left end (`align` 0), middle (0.5) or right end (1)."""
         self._words.append((x, y, words, text, colour, align))
 
     def finished(self) -> Image.Image:
@@ -41,7 +41,7 @@ class Canvas:
 
 
 def wrapped(words: str, text: int, width: float) -> Iterator[str]:
-    """Lines of up to so many pixels; a word that is longer is cut, and Latin letters lose accents."""
+    """Return lines of up to this many pixels; longer words are truncated, and Latin letters lose their accents."""
     line = ""
     for word in "".join(
         mark if mark.isprintable() else " " for mark in map(_plain, unicodedata.normalize("NFC", words))
@@ -55,13 +55,13 @@ def wrapped(words: str, text: int, width: float) -> Iterator[str]:
 
 
 def _plain(letter: str) -> str:
-    """A Latin letter without its accent, which few fonts have on every letter; others as they are."""
+    """Return a Latin letter without its accent, which many fonts lack; other letters are unchanged."""
     base = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
     return base if base.isascii() else letter
 
 
 def cut(words: str, text: int, width: float) -> str:
-    """The words, or as many letters of them as fit with three dots into so many pixels."""
+    """Return the words, truncated with three dots to fit into this many pixels."""
     if text_width(words, text) <= width:
         return words
     end = len(words)

@@ -1,4 +1,4 @@
-"""Faces drawn from their numbers alone, without a picture, side by side with a caption each."""
+"""Draw faces from their landmarks, without a picture, side by side with captions."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ NOTHING = "no face"
 
 
 def contact_sheet(vectors: Tensor, image_sizes: Tensor, captions: Sequence[str], columns: int = 3) -> Tensor:
-    """Draw faces in rows: each with its landmarks as large as fits, its strongest emotion and its caption.
+    """Return a sheet of faces in rows, each with its landmarks, strongest emotion and caption.
 
     Args:
-        vectors: (N, 1441) perceptions. Without any, the sheet says so.
-        image_sizes: (N, 2) height and width of their pictures in pixels; zeros where they are unknown, and then
-            the picture counts as square.
-        captions: N texts; what does not fit on `LINES` lines is cut off.
-        columns: at most this many faces in a row.
+        vectors: (N, 1441) perceptions. If there are none, the sheet has a note.
+        image_sizes: (N, 2) height and width of their pictures in pixels; zeros if unknown, and then the picture
+            counts as square.
+        captions: N texts; they are truncated after `LINES` lines.
+        columns: maximum number of faces in a row.
 
-    Returns (H, W, 3) uint8. Raises ValueError for perceptions that are not valid, or another number of captions.
+    Returns (H, W, 3) uint8. Raises ValueError for invalid perceptions or another number of captions.
     """
     faces = validate(vectors)
     if len(captions) != len(faces):
         raise ValueError(
-            f"{counted(len(faces), 'face')} came with {counted(len(captions), 'caption')}; give one for each"
+            f"there are {counted(len(captions), 'caption')} for {counted(len(faces), 'face')}; use one caption per face"
         )
     if not len(faces):
         return _nothing()
@@ -76,7 +76,7 @@ def contact_sheet(vectors: Tensor, image_sizes: Tensor, captions: Sequence[str],
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """A text as up to `LINES` lines of `width` pixels; words longer than a line are broken."""
+    """Return a text as up to `LINES` lines of `width` pixels; words longer than a line are broken."""
     lines: list[str] = []
     rest = " ".join(_plain(text[:LONGEST]).split())
     while rest:
@@ -91,7 +91,7 @@ def wrap(text: str, width: int) -> list[str]:
 
 
 def shorten(text: str, width: int) -> str:
-    """The text, or as much of it as fits into `width` pixels together with three dots."""
+    """Return the text, truncated with three dots to fit into `width` pixels."""
     if panels.text_width(text, TEXT) <= width:
         return text
     end = len(text)
@@ -101,12 +101,12 @@ def shorten(text: str, width: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """Letters without their accents, which the font has not."""
+    """Return letters without their accents, which the font lacks."""
     return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
 
 
 def _sketch(points: NDArray[np.float64], emotions: tuple[float, ...]) -> Sketch:
-    """Points (478, 2) in any unit → a face in the middle of a square of `SIDE` pixels."""
+    """Return a face with points (478, 2), in any unit, centered in a square of `SIDE` pixels."""
     low, high = points.min(axis=0), points.max(axis=0)
     scale = FILLED * SIDE / max(float((high - low).max()), 1e-9)
     placed = (points - (low + high) / 2) * scale + SIDE / 2
@@ -123,7 +123,7 @@ def _nothing() -> Tensor:
 
 
 def _write(sheet: Pixels, words: str, left: int, top: int) -> None:
-    """Words onto the sheet, as far as they are inside it."""
+    """Write words onto the sheet, clipped to its area."""
     mask = np.asarray(panels.letters(words, TEXT))
     part = sheet[top : top + mask.shape[0], left : left + mask.shape[1]]
     opacity = mask[: part.shape[0], : part.shape[1], None] / np.float32(255)

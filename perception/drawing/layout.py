@@ -1,4 +1,4 @@
-"""Where to put the panels and tags of an overlay, so that all can be read and no face is hidden.
+"""Place the panels and tags of an overlay so that all are legible and no face is hidden.
 
 Boxes are (left, top, right, bottom) in pixels.
 """
@@ -26,7 +26,7 @@ STAYS = 0.5  # cost: how much worse its last place may be than the best for a th
 
 @dataclass(frozen=True)
 class Spot:
-    """Where a thing of one face lies."""
+    """The position of a panel or tag of one face."""
 
     number: int  # of the place, among the choices around a face
     corner: tuple[int, int]  # left and upper edge
@@ -38,7 +38,7 @@ Placed = tuple[Thing, Spot] | None
 
 @dataclass(frozen=True)
 class Look:
-    """What all panels of a picture have in common."""
+    """The common style of all panels of a picture."""
 
     text: int  # height of the letters
     short: bool  # the strongest emotion only
@@ -47,7 +47,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Scene:
-    """What things are put around: the faces of one picture, the most important first."""
+    """The faces of one picture, the most important first, around which panels and tags are placed."""
 
     size: Size
     faces: Boxes  # (N, 4)
@@ -62,22 +62,22 @@ class Scene:
 
     @property
     def middle_height(self) -> float:
-        """The median height of the faces."""
+        """Return the median height of the faces."""
         return float(np.median(self.faces[:, 3] - self.faces[:, 1]))
 
     @property
     def text(self) -> int:
-        """The height of letters that suits the faces and the picture."""
+        """Return the text height that suits the faces and the picture."""
         smallest = max(SMALLEST_TEXT, round(min(self.size) / 80))
         largest = max(smallest, round(min(self.size) / 32))
         return min(max(round(self.middle_height / 10), smallest), largest)
 
 
 def looks(scene: Scene, text: int) -> list[Look]:
-    """What panels may look like, the best first; `text` is the height of letters that is wanted.
+    """Return possible panel styles, the best first; `text` is the desired text height.
 
-    With all emotions if there is room beside the faces (in smaller letters if that helps) or over a face's rim, else
-    with the strongest emotion only, which leaves room for larger letters again.
+    Panels show all emotions if there is room next to the faces (with smaller text if that helps) or over the edge of a
+    face, otherwise only the strongest emotion, which leaves room for larger text.
     """
     smallest = max(SMALLEST_TEXT, round(min(scene.size) / 80))
     heights = sorted({text, round((text + smallest) / 2), smallest}, reverse=True)
@@ -97,16 +97,16 @@ def arrange(
     choices: Sequence[Look],
     last: Sequence[Spot | None] | None = None,
 ) -> tuple[list[Placed[Panel]], Look]:
-    """A panel for each face, in the first look that leaves room for all; and that look.
+    """Return a panel for each face in the first style that has room for all, and that style.
 
-    No two panels overlap, and none hides another face if that can be helped. In the last look, a face for whose panel
-    there is no room at all gets None. `last` are the spots in the picture before.
+    No two panels overlap, and none hides another face if that can be avoided. In the last style, a face gets None if
+    there is no room for its panel. `last` are the positions in the previous picture.
     """
     for look in choices:
         panels = [Panel(shares, look.text, look.short) for shares in emotions]
         sizes = [panel.size for panel in panels]
         # A short panel between two faces could be either's: it belongs right below or above its own. One with all
-        # emotions may stand beside the face, where it hides less of the person.
+        # emotions may stand next to the face, where it hides less of the person.
         rules = Rules(around, scene.keep_clear(look.clear), centred=0.3 if look.short else 0.03, order=0.01, leash=0.06)
         spots = place_all(scene, sizes, rules, (), last, whole=look != choices[-1])
         if None not in spots:
@@ -120,7 +120,7 @@ def arrange_tags(
     panels: Sequence[Placed[Panel]] = (),
     last: Sequence[Spot | None] | None = None,
 ) -> list[Placed[Tag]]:
-    """A corner of its face's box, free of panels, for each tag; None where there is no tag, or no room for it."""
+    """Return a corner of the face box, free of panels, for each tag; None if there is no tag or no room."""
     taken = [box_of(panel.size, spot.corner) for panel, spot in filter(None, panels)]
     rules = Rules(corners, scene.features, centred=0.0, order=0.1, leash=0.02)
     spots = place_all(scene, [None if tag is None else tag.size for tag in tags], rules, taken, last)
@@ -129,7 +129,7 @@ def arrange_tags(
 
 @dataclass(frozen=True)
 class Rules:
-    """What makes a place good."""
+    """The rules for evaluating positions."""
 
     choices: Callable[[Size, Boxes, Size], Boxes]  # a thing's size, its face and the picture's size → places
     keep_clear: Boxes | None  # (N, 4): what of each face its own thing leaves free; None: all below are wishes only
@@ -178,7 +178,7 @@ def place_all(
 
 
 def costs(scene: Scene, index: int, places: Boxes, rules: Rules) -> Boxes:
-    """How bad places (P, 4) for a face's thing are, (P,): infinite where one breaks a rule."""
+    """Return the costs (P,) of positions (P, 4) for a panel or tag: infinite if a position breaks a rule."""
     face, others = scene.faces[index], np.delete(scene.faces, index, axis=0)
     height = max(face[3] - face[1], 1.0)
     hidden = (overlaps(places, others) / areas(others)).max(axis=1, initial=0.0)
@@ -208,7 +208,7 @@ def on_leash(place: Boxes, corner: tuple[int, int], slack: float, picture: Size)
 
 
 def around(size: Size, face: Boxes, picture: Size) -> Boxes:
-    """Where a panel could be, inside the picture: beside the face, below and above it, and along the borders."""
+    """Return candidate panel positions inside the picture: next to, below and above the face, and along the borders."""
     (width, height), (left, top, right, bottom) = size, face.tolist()
     margin = min(picture) * 0.015
     if width + 2 * margin > picture[0] or height + 2 * margin > picture[1]:
@@ -228,7 +228,7 @@ def around(size: Size, face: Boxes, picture: Size) -> Boxes:
 
 
 def corners(size: Size, face: Boxes, picture: Size) -> Boxes:
-    """Where a tag could be, inside the picture: over a corner of the face's box, below one, or within one."""
+    """Return candidate tag positions inside the picture: above a corner of the face box, below it, or inside it."""
     (width, height), (left, top, right, bottom) = size, face.tolist()
     space = 0.15 * height
     over, under = top - height - space, bottom + space

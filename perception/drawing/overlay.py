@@ -1,6 +1,6 @@
-"""Perceptions drawn onto their pictures: landmarks, a frame around each face, and a bar for each emotion.
+"""Draw perceptions onto their pictures: landmarks, a frame around each face, and a bar for each emotion.
 
-Everything is sized by the picture and its faces, so that it reads well on 128 pixels and on 4K.
+Everything scales with the picture and its faces, so that it is legible on 128 pixels and on 4K.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ FILLED_IN = "filled in"
 def draw_batch(
     pictures: Pictures, perceptions: Perceptions, *, mesh: bool = False, tracks: bool = False
 ) -> list[Tensor]:
-    """Draw each face onto its picture; those without a face say so. → (H, W, 3) uint8 tensors.
+    """Return (H, W, 3) uint8 tensors of the pictures with their faces drawn on, or a note if there is no face.
 
-    `pictures` come in any form that `to_pictures` takes, and are not changed; `perceptions` are theirs. For `mesh` and
-    `tracks` see `Overlay`. Raises ValueError if the numbers of pictures differ, or PictureError for pictures that
+    `pictures` may have any form that `to_pictures` accepts and are not changed; `perceptions` are theirs. For `mesh`
+    and `tracks` see `Overlay`. Raises ValueError if the numbers of pictures differ, or PictureError for pictures that
     cannot be used.
     """
     checked = to_pictures(pictures)
     if len(checked) != perceptions.frame_count:
         raise ValueError(
-            f"{counted(len(checked), 'picture')} came with perceptions of {perceptions.frame_count}: "
-            "give the pictures that they were made from"
+            f"{counted(len(checked), 'picture')} cannot be drawn with perceptions of {perceptions.frame_count}; "
+            "use the pictures that these were created from"
         )
     overlay = Overlay(mesh=mesh, tracks=tracks)
     return [overlay.draw(picture, found) for picture, found in zip(checked, perceptions.by_frame(), strict=True)]
 
 
 def draw(picture: Picture, faces: Sequence[Perception], *, mesh: bool = False, tracks: bool = False) -> Tensor:
-    """Draw the faces of one picture, as `Overlay.draw`."""
+    """Return one picture with its faces drawn on; see `Overlay.draw`."""
     return Overlay(mesh=mesh, tracks=tracks).draw(picture, faces)
 
 
 class Overlay:
-    """Draws faces onto pictures that follow one another: the panels of a track stay in place while they fit there.
+    """Draws faces onto consecutive pictures: the panels of a track keep their position as long as they fit there.
 
     Args:
         mesh: also draw the triangles between all landmarks, on faces that are large enough.
-        tracks: write each face's track at a corner of its frame.
+        tracks: write the track of each face at a corner of its frame.
     """
 
     def __init__(self, *, mesh: bool = False, tracks: bool = False) -> None:
@@ -66,11 +66,11 @@ class Overlay:
         self._arranger = Arranger()
 
     def draw(self, picture: Picture, faces: Sequence[Perception]) -> Tensor:
-        """Draw faces, in any order, onto a copy of one picture. → (H, W, 3) uint8.
+        """Return a copy of one picture, (H, W, 3) uint8, with faces in any order drawn on.
 
-        Faces that were not seen but filled in (score 0) get dim lines, a dashed frame and the words "filled in".
-        `picture` comes in any form that `to_pictures` takes, and may have another size than the one that the faces
-        were found in. Raises PictureError if it cannot be used.
+        Faces that were not detected but filled in (score 0) get dim lines, a dashed frame and the words "filled in".
+        `picture` may have any form that `to_pictures` accepts, and another size than the one that the faces were
+        found in. Raises PictureError if it cannot be used.
         """
         result = to_pictures(picture)[0].clone()
         pixels = result.numpy()
@@ -98,13 +98,13 @@ class Overlay:
 
 
 def _importance(face: Perception) -> tuple[object, ...]:
-    """For sorting: the largest first, and what else it takes to be independent of the order of the faces."""
+    """Return a sort key: the largest face first, with ties independent of the order of the faces."""
     left, top, right, bottom = face.box
     return -(right - left) * (bottom - top), face.box, face.track, face.score, face.vector.numpy().tobytes()
 
 
 def _say_nothing_found(pixels: NDArray[np.uint8]) -> None:
-    """A line at the bottom; on pictures too small for letters, nothing."""
+    """Write a line at the bottom, or nothing on pictures too small for text."""
     height, width = pixels.shape[:2]
     wanted = max(panels.SMALLEST_TEXT, round(min(height, width) / 22))
     for text in sorted({wanted, panels.SMALLEST_TEXT}, reverse=True):

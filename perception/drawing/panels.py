@@ -1,4 +1,4 @@
-"""What an overlay writes: a panel with a bar per emotion, a tag with the number of a track, a line of words."""
+"""Draw the texts of an overlay: a panel with a bar per emotion, a tag with a track number, a line of text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SMALLEST_TEXT = 9  # pixels; smaller letters cannot be read
 
 @dataclass(frozen=True)
 class Panel:
-    """What to draw for one face: the bars of all emotions, or of the strongest only (`short`)."""
+    """The panel of one face: the bars of all emotions, or only of the strongest (`short`)."""
 
     emotions: tuple[float, ...]  # 7 probabilities
     text: int  # height of the letters, pixels
@@ -98,7 +98,7 @@ class Tag:
 
 @lru_cache(maxsize=256)
 def plate(width: int, height: int, text: int) -> Image.Image:
-    """A rounded dark plate to write on, RGBA."""
+    """Return a rounded dark plate as a text background, RGBA."""
     zoom = enlargement(text)
     picture = Image.new("RGBA", (width * zoom, height * zoom), (*BACKGROUND[:3], 0))
     border = (0, 0, width * zoom - 1, height * zoom - 1)
@@ -108,7 +108,7 @@ def plate(width: int, height: int, text: int) -> Image.Image:
 
 @lru_cache(maxsize=64)
 def empty_panel(text: int, width: int, height: int, strongest: int) -> Image.Image:
-    """A panel with the emotions' names and empty bars, RGBA."""
+    """Return a panel with the names of the emotions and empty bars, RGBA."""
     picture = plate(width, height, text).copy()
     for row, name in enumerate(EMOTIONS):
         colour = BRIGHT if row == strongest else DIM
@@ -127,7 +127,7 @@ def bar_ends(text: int, width: int) -> tuple[int, int]:
 
 
 def draw_bar(picture: Image.Image, left: int, right: int, y: int, share: float, colour: Colour, half: float) -> None:
-    """The part, 0…1 but never less than a dot, of a lying bar around height y; `half` is half of how high it is."""
+    """Draw a horizontal bar filled to `share`, 0…1, at least a dot, centered at y; `half` is half its height."""
     half = max(1.0, half)
     mask = bar(round(4 * max(share * (right - left), 2 * half)), round(4 * half))
     picture.paste((*colour, 255), (left, y - mask.height // 2), mask)
@@ -144,7 +144,7 @@ def bar(length: int, half: int) -> Image.Image:
 
 
 def write(picture: Image.Image, x: float, y: float, words: str, text: int, colour: Colour, align: float) -> None:
-    """Words on an RGBA picture, around height y; x is their left end (`align` 0), middle (0.5) or right end (1)."""
+    """Write words on an RGBA picture, centered at y; x is their left end (`align` 0), middle (0.5) or right end (1)."""
     mask = letters(words, text)
     corner = round(x - align * text_width(words, text)) - 1, round(y - mask.height / 2)
     picture.paste((*colour, 255), corner, mask)
@@ -152,7 +152,7 @@ def write(picture: Image.Image, x: float, y: float, words: str, text: int, colou
 
 @lru_cache(maxsize=1024)
 def letters(words: str, text: int) -> Image.Image:
-    """Words as a mask. Drawn enlarged and then reduced, so that small letters keep their spacing."""
+    """Return words as a mask, drawn enlarged and then reduced, so that small letters keep their spacing."""
     zoom = enlargement(text)
     width, height = round(text_width(words, text)) + 3, 2 * round(0.75 * text)
     layer = Image.new("L", (width * zoom, height * zoom))
@@ -170,5 +170,5 @@ def label_width(text: int) -> float:
 
 @lru_cache(maxsize=1024)
 def text_width(words: str, text: int) -> float:
-    """In pixels, at letters of `text` pixels; measured large, where it is not rounded."""
+    """Return the width in pixels at a text height of `text` pixels, measured at a large size to avoid rounding."""
     return float(font_for(words, 100).getlength(words)) * text / 100

@@ -1,4 +1,4 @@
-"""The drawing of one face: its contours, irises and frame, and its dots or mesh."""
+"""Draw one face: its contours, irises and frame, and its dots or mesh."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WHITE, DARK = (255, 255, 255), (10, 14, 20)
 # How opaque things in white are, of 255; the lines of faces that were not seen are dim.
 LINE, DIM_LINE, DOT, MESH = 235, 120, 120, 110
-SHADE = [round(0.7 * value) for value in range(256)]  # how opaque the shade is beside lines, by their blurred mask
+SHADE = [round(0.7 * value) for value in range(256)]  # opacity of the shade next to lines, by their blurred mask
 # Pixels of face height. On smaller faces the dots, the mesh, or more than a few lines, would hide it.
 DOTS_FROM, MESH_FROM, DETAIL_FROM = 110, 90, 60
 
@@ -58,23 +58,23 @@ class Sketch:
 
     @property
     def accent(self) -> tuple[int, int, int]:
-        """The colour of the strongest emotion."""
+        """Return the color of the strongest emotion."""
         return COLOURS[EMOTIONS[max(range(len(EMOTIONS)), key=self.emotions.__getitem__)]]
 
     @property
     def in_view(self) -> bool:
-        """Whether any of the face's box is inside the picture."""
+        """Return whether any part of the face box is inside the picture."""
         left, top, right, bottom = self.box.tolist()
         return bool(left < self.size[0] and right > 0 and top < self.size[1] and bottom > 0)
 
     @property
     def visible(self) -> Floats:
-        """The part of the box, (4,), that is inside the picture."""
+        """Return the part of the box, (4,), that is inside the picture."""
         return self.box.clip(0, np.array([*self.size, *self.size]))
 
     @property
     def features(self) -> Floats:
-        """The box, (4,), around brows, eyes and mouth, as far as it is inside the picture."""
+        """Return the box, (4,), around brows, eyes and mouth, clipped to the picture."""
         points = self.points[list(FEATURES)]
         around = np.concatenate([points.min(axis=0), points.max(axis=0)])
         return around.clip(0, np.array([*self.size, *self.size]))
@@ -114,7 +114,7 @@ class Sketch:
         strokes.paint(part, ((np.asarray(shade), DARK), (white, WHITE), (accent, self.accent)))
 
     def _surroundings(self, pad: float) -> tuple[int, int, int, int] | None:
-        """The pixels to draw on: left, top, right, bottom; None if all of them are outside the picture."""
+        """Return the pixels to draw on: left, top, right, bottom; None if all are outside the picture."""
         low = np.minimum(self.points.min(axis=0), self.box[:2]) - pad
         high = np.maximum(self.points.max(axis=0), self.box[2:]) + pad
         left, top = low.clip(0, self.size).astype(int).tolist()
@@ -123,7 +123,7 @@ class Sketch:
 
 
 def stamp(pixels: Pixels, layer: Image.Image, corner: tuple[int, int]) -> None:
-    """Lay an RGBA picture over a part of another, (H, W, 3) uint8, that holds it wholly."""
+    """Blend an RGBA picture onto a part of another, (H, W, 3) uint8, that contains it completely."""
     part = pixels[corner[1] : corner[1] + layer.height, corner[0] : corner[0] + layer.width]
     canvas = Image.fromarray(part)
     canvas.paste(layer, mask=layer)

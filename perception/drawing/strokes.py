@@ -1,7 +1,7 @@
 """Smooth masks of lines, dots, rings and frames: how much of each pixel they cover.
 
-A mask is (H, W) uint8, 255 where a pixel is covered wholly. Coordinates count pixels from the mask's left upper corner;
-whole numbers lie between pixels. What reaches over the border is cut off. Each shape covers by the larger value, so
+A mask is (H, W) uint8, 255 where a pixel is fully covered. Coordinates are in pixels from the top left corner of the
+mask; whole numbers lie between pixels. Shapes are clipped at the border. Each shape covers by the larger value, so
 overlapping shapes of one mask do not add up.
 """
 
@@ -24,7 +24,7 @@ ENLARGED = ((400_000, 4), (16_000_000, 2))
 
 
 def lines(size: tuple[int, int], polylines: Sequence[Points], width: float, opacity: int = 255) -> Mask:
-    """The mask, of (width, height) `size`, of lines through points. Drawn enlarged, and then reduced."""
+    """Return the mask, of (width, height) `size`, of lines through points, drawn enlarged and then reduced."""
     zoom = next((times for pixels, times in ENLARGED if size[0] * size[1] <= pixels), 1)
     layer = Image.new("L", (size[0] * zoom, size[1] * zoom))
     pen = ImageDraw.Draw(layer)
@@ -37,7 +37,7 @@ def lines(size: tuple[int, int], polylines: Sequence[Points], width: float, opac
 
 
 def paint(pixels: NDArray[np.uint8], layers: Sequence[tuple[Mask, tuple[int, int, int]]]) -> None:
-    """Lay masks over a picture (H, W, 3), each in its own colour, one after another. Touches masked pixels only."""
+    """Lay masks over a picture (H, W, 3), each in its own color, one after another. Touches masked pixels only."""
     used = layers[0][0]
     for mask, _ in layers[1:]:
         used = used | mask

@@ -1,1 +1,1 @@
-"""Perceptions edited, blended and scheduled."""
+"""Edit, mix and schedule perceptions."""

@@ -1,4 +1,4 @@
-"""What makes two faces differ, added to a third."""
+"""Add the difference between two faces to a third."""
 
 from __future__ import annotations
 
@@ -17,27 +17,26 @@ from ..vector import Perceptions
 from .edit import FLOOR, changed
 from .join import both
 
-FARTHEST = 1e30  # picture widths that a landmark may move: in pixels, too, float32 holds as much
+FARTHEST = 1e30  # maximum move of a landmark, in picture widths: float32 can hold it in pixels too
 
 
 def add_difference(
     a: Perceptions, b: Perceptions, c: Perceptions, strength: float, model: ExpressionModel
 ) -> Perceptions:
-    """A + strength × (B − C): of one person smiling (B) and not (C), the smile is added to another (A).
+    """Return A + strength × (B − C): with one person smiling (B) and not smiling (C), A gets the smile.
 
-    The rigid fit to the model's template takes pose, place and size out of all three. What is left differs between B
-    and C by their expressions, and by their persons if they are two; it moves A's landmarks, turned and scaled back
-    to where A is. A's pose, place and size stay, and boxes follow the landmarks.
+    The rigid fit to the template of the model removes pose, position and size from all three. The remaining difference
+    between B and C is that of their expressions, and of their identities if they are two people; it is rotated and
+    scaled back to A and moves A's landmarks. A's pose, position and size stay, and boxes follow the landmarks.
 
-    The emotions are multiplied by as much as those of B and C differ: p ∝ p_A × (p_B ÷ p_C)^strength, with sum 1.
-    Each is reckoned from `FLOOR` upward, so that what was 0 can grow and nothing is divided by 0; where B's and C's
-    are the same, A's stay exactly.
+    The emotions are multiplied by the ratio of those of B and C: p ∝ p_A × (p_B ÷ p_C)^strength, with sum 1. Each is
+    at least `FLOOR`, so that zeros can grow and nothing is divided by 0; if B's and C's are the same, A's stay exactly.
 
-    One face of B or C serves all of A; otherwise they are paired in their order. Pictures, frames, scores and tracks
-    are A's. A strength of 0 gives `a` itself, and so does an `a` without faces.
+    A single face in B or C is used for all of A; otherwise they are paired in order. Pictures, frames, scores and
+    tracks are A's. If strength is 0 or `a` has no faces, `a` itself is returned.
 
     Raises ValueError for a strength that is not finite or moves landmarks beyond all bounds (1e30 picture widths),
-    and if the faces of B or C are neither one nor as many as A's.
+    and if the number of faces in B or C is neither 1 nor that of A.
     """
     if not math.isfinite(strength):
         raise InputError(f"the strength is {strength}; use a finite number")
@@ -47,8 +46,7 @@ def add_difference(
         if len(faces) not in (1, len(a)):
             raise InputError(
                 f"{counted(len(a), 'face')} in a cannot be paired with {len(faces)} in {name}: faces are paired in "
-                "their order, "
-                "so use as many, or a single one, which then serves all"
+                "order, so use the same number, or a single face for all"
             )
     pose, start, end = (model.align(faces.landmarks, faces.image_sizes) for faces in (a, c, b))
     way = pose.back(end.points - start.points)  # (N, 478, 3)
@@ -65,10 +63,10 @@ def add_difference(
 
 
 def _shifted(a: Tensor, b: Tensor, c: Tensor, strength: float) -> Tensor:
-    """Probabilities p ∝ a (b ÷ c)^strength of (N, 7), (N or 1, 7) and (N or 1, 7): (N, 7)."""
+    """Return probabilities p ∝ a (b ÷ c)^strength, (N, 7), of a (N, 7), b (N or 1, 7) and c (N or 1, 7)."""
     from_a, to_b, from_c = (p.double().clamp_min(FLOOR).log() for p in (a, b, c))
     evidence = to_b - from_c
-    # Probabilities do not mind a shift of all logarithms: with the most favoured one's at 0, none grows without bound.
+    # Shifting all logarithms leaves probabilities unchanged: with the largest at 0, none grows without bound.
     favoured = evidence.amax(dim=1, keepdim=True) if strength > 0 else evidence.amin(dim=1, keepdim=True)
     shifted = (from_a + strength * (evidence - favoured)).softmax(dim=1).to(a)
     return torch.where((evidence != 0).any(dim=1, keepdim=True), shifted, a)

@@ -1,4 +1,4 @@
-"""Perceptions with another expression, and perceptions between two faces."""
+"""Edit the expression of perceptions, and mix the perceptions of two faces."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from ..origins import derived
 from ..vector import EMOTIONS, Perceptions, bounding_boxes, pack
 from .join import both
 
-FLOOR = 1e-4  # the least probability that a change is reckoned from: what was 0 can grow, too
+FLOOR = 1e-4  # minimum probability, so that zeros can grow too
 
 
 def edit(
     perceptions: Perceptions, sliders: Mapping[str, float], strength: float, model: ExpressionModel
 ) -> Perceptions:
-    """Change what the faces express; pose, place and identity stay, and boxes follow the landmarks.
+    """Return perceptions with another expression; pose, position and identity stay, and boxes follow the landmarks.
 
-    `sliders` gives an amount for each emotion to change, by its name in `EMOTIONS`: 1 adds the average
-    expression, more exaggerates, less than 0 takes it away. Toward neutral, 1 takes away what the model sees of
-    every emotion. All are multiplied by `strength`; where nothing is left to do, the perceptions come back as
-    they are. Raises ValueError for an unknown emotion and for amounts that are not finite.
+    `sliders` has an amount for each emotion to change, by its name in `EMOTIONS`: 1 adds the average expression,
+    larger values exaggerate, negative values remove it. For neutral, 1 removes every emotion that the model detects.
+    All are multiplied by `strength`; if nothing changes, the same perceptions are returned. Raises ValueError for an
+    unknown emotion and for amounts that are not finite.
 
-    With a_e = strength × slider, d_e the way to an emotion (`ExpressionModel.edit`) and p_e what the model reads
-    from the unchanged landmarks, the landmarks move by
+    With a_e = strength × slider, d_e the displacement toward an emotion (`ExpressionModel.edit`) and p_e the emotion
+    probabilities that the model computes for the unchanged landmarks, the landmarks move by
 
         Σ a_e d_e − max(0, a_1 … a_6) Σ p_e max(0, 1 − |a_e|) d_e        (neutral only in the first sum)
 
-    The second part lets what a face shows give way to what is asked for, as far as the highest slider is up. It
-    spares emotions that are asked for themselves. Without it a smile stays below the anger, and a smiling face
-    that is made fearful even reads as less so: what the mean faces of fear and joy share makes the smile broader.
+    The second sum removes the existing expression in proportion to the highest slider, except for emotions that have a
+    slider themselves. Without it a smile would remain underneath added anger, and a smiling face made fearful would
+    even be classified as less fearful: what the mean faces of fear and joy have in common makes the smile broader.
 
-    The emotions change by what the model makes of the change: p × q_after ÷ q_before, with sum 1, where q is its
-    reading of the landmarks. If the model itself had judged the faces, this is what it reads now. The judgement
-    of another emotion model is moved by the same evidence, not thrown away.
+    The emotions become p × q_after ÷ q_before, with sum 1, where q is the output of the model for the landmarks. If the
+    model itself classified the faces, this equals its new output. The output of another emotion model is changed by
+    the same factor, not discarded.
     """
     unknown = [name for name in sliders if name not in EMOTIONS]
     if unknown:
-        raise InputError(f"unknown emotion {unknown[0]!r}: choose from {', '.join(EMOTIONS)}")
+        raise InputError(f"unknown emotion {unknown[0]!r}; choose from {', '.join(EMOTIONS)}")
     amounts = {name: strength * slider for name, slider in sliders.items()}
     for name, amount in amounts.items():
         if not math.isfinite(amount):
@@ -64,14 +64,14 @@ def edit(
 
 
 def mix(first: Perceptions, second: Perceptions, share: float, model: ExpressionModel) -> Perceptions:
-    """Faces between two: the `first`'s pose, place and size, and a shape between both; boxes follow.
+    """Return faces between two: with the pose, position and size of `first`, and a shape between both.
 
-    `share` 0 is exactly `first`; 1 is the shape of the `second`, the person's as well as the expression's, laid
-    onto the first's pose by the rigid fit of both to the model's template. Emotions are mixed linearly. One
-    second face serves all first ones; otherwise they are paired in their order. Pictures, frames, scores and
-    tracks are the first's.
+    `share` 0 returns exactly `first`; 1 has the shape of `second`, both person and expression, aligned with the pose of
+    the first by the rigid fit of both to the template of the model. Boxes follow, and emotions are mixed linearly. A
+    single second face is used for all first ones; otherwise they are paired in order. Pictures, frames, scores and
+    tracks are those of the first.
 
-    Raises ValueError for a share outside 0…1, or if the second faces are neither one nor as many as the first.
+    Raises ValueError for a share outside 0…1, or if the number of second faces is neither 1 nor that of the first.
     """
     if not 0 <= share <= 1:
         raise InputError(f"the share is {share}; use a number from 0 to 1")
@@ -79,9 +79,8 @@ def mix(first: Perceptions, second: Perceptions, share: float, model: Expression
         return first
     if len(second) not in (1, len(first)):
         raise InputError(
-            f"{counted(len(first), 'face')} cannot be mixed with {len(second)}: faces are paired in their order, so "
-            "mix with "
-            "as many, or with a single one, which then serves all"
+            f"{counted(len(first), 'face')} cannot be mixed with {len(second)}: faces are paired in order, so use the "
+            "same number, or a single face for all"
         )
     if len(second) < len(first):
         second = second.select([0] * len(first))
@@ -100,7 +99,7 @@ def mix(first: Perceptions, second: Perceptions, share: float, model: Expression
 def _move(
     landmarks: Tensor, sizes: Tensor, amounts: Mapping[str, float], before: Tensor, model: ExpressionModel
 ) -> Tensor:
-    """How far the landmarks move, (N, 478, 3); the formula is in `edit`."""
+    """Return the displacement of the landmarks, (N, 478, 3); the formula is in `edit`."""
     giving_way = max([0.0, *(amount for name, amount in amounts.items() if name != "neutral")])
     total = torch.zeros_like(landmarks)
     for index, name in enumerate(EMOTIONS):
@@ -113,10 +112,10 @@ def _move(
 
 
 def changed(perceptions: Perceptions, landmarks: Tensor, emotions: Tensor) -> Perceptions:
-    """The perceptions with other landmarks (N, 478, 3), normalised, and emotion probabilities (N, 7).
+    """Return the perceptions with other landmarks (N, 478, 3), normalized, and emotion probabilities (N, 7).
 
-    Origins are for the caller to change.
-    Each edge of a box moves as the outermost landmarks do. Raises ValueError for NaN or infinite values.
+    The caller must change the origins. Each edge of a box moves with the outermost landmarks. Raises
+    ValueError for NaN or infinite values.
     """
     sizes = perceptions.image_sizes
     shift = bounding_boxes(landmarks, sizes) - bounding_boxes(perceptions.landmarks, sizes)

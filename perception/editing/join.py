@@ -1,4 +1,4 @@
-"""Two batches of perceptions one after the other."""
+"""Concatenate two batches of perceptions."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 from ..vector import Perceptions
 
-AND = " + "  # between the identities of models that made something together
+AND = " + "  # separates the identities of combined models
 
 
 def join(first: Perceptions, second: Perceptions) -> Perceptions:
-    """The `second`'s frames after the `first`'s, those without a face too: frame_count is the sum of both.
+    """Return the frames of `first` followed by those of `second`, including frames without a face.
 
-    The second's frames are counted on from the first's. Its tracks go on beyond the first's highest, so that a face
-    of one and a face of the other never count as the same. All else stays as it is.
+    The frame numbers of the second continue after those of the first; frame_count is the sum of both. Its tracks
+    continue after the highest of the first, so that faces of the two never count as the same. All else is unchanged.
     """
     beyond = int(first.tracks.max()) + 1 if len(first) else 0
     later = replace(second, frames=second.frames + first.frame_count, tracks=second.tracks + beyond)
@@ -35,5 +35,5 @@ def join(first: Perceptions, second: Perceptions) -> Perceptions:
 
 
 def both(first: str, second: str) -> str:
-    """The identity of what two models made together; each is named once, in the order in which they come."""
+    """Return the combined identity of two models; each is named once, in order."""
     return AND.join(dict.fromkeys([*first.split(AND), *second.split(AND)]))

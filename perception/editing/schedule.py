@@ -1,4 +1,4 @@
-"""Few perceptions spread over many frames: key faces, and the faces between them."""
+"""Spread a few key faces over many frames, with interpolation between them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ WIDTH_HEIGHT_WIDTH = [1, 0, 1]  # of a (height, width): what x, y and z are divi
 
 
 def spread(perceptions: Perceptions, frames: int, easing: str) -> Perceptions:
-    """One face on each of `frames` frames, all on track 0: the key faces (`first_faces`) and what lies between them.
+    """Return one face on each of `frames` frames, all on track 0, interpolated between key faces (`first_faces`).
 
     linear and ease put the first key on the first frame, the last on the last, and the others at equal distances.
-    linear moves evenly from key to key; ease starts and stops gently at each: of the way t it has gone t²(3 − 2t)
-    (smoothstep). hold goes from key to key at once: each keeps an equal share of the frames. A frame that falls on a
-    key is that key, bit for bit. A single key fills all frames. Of more keys than frames, linear and ease show those
-    that lie at equal distances, the first and the last among them (one frame: the first), and hold every n-th.
+    linear moves evenly from key to key; ease starts and stops gently at each: at time t it has moved by t²(3 − 2t)
+    (smoothstep). hold jumps from key to key: each keeps an equal share of the frames. A frame at the position of a key
+    is that key, bit for bit. A single key fills all frames. If there are more keys than frames, linear and ease show
+    keys at equal distances, including the first and the last (one frame: the first), and hold shows every n-th.
 
-    In between, landmarks and boxes go straight in pixels, so that keys may come from pictures of different sizes; the
-    picture's size is in between too, in whole pixels. Emotions, which stay probabilities, and scores are mixed
-    linearly. Without a face, the frames have none either.
+    Landmarks and boxes are interpolated linearly in pixels, so that keys may come from pictures of different sizes; the
+    picture size is interpolated too, in whole pixels. Emotions, which stay probabilities, and scores are mixed
+    linearly. If there is no key face, the frames have no faces either.
 
     Raises ValueError for an easing that is not in `EASINGS`, and for fewer frames than 1.
     """
@@ -65,14 +65,14 @@ def spread(perceptions: Perceptions, frames: int, easing: str) -> Perceptions:
 
 
 def first_faces(perceptions: Perceptions) -> Perceptions:
-    """The first face of each frame that has one, in the order of the frames."""
+    """Return the first face of each frame that has one, in frame order."""
     return perceptions.select(perceptions.first_of_frames)
 
 
 def _places(keys: int, frames: int, easing: str) -> tuple[Tensor, Tensor]:
-    """For each frame the key before it, (frames,) int64, and the share of the next one, (frames,) float64, 0…<1.
+    """Return, for each frame, the previous key (frames,) int64 and the share of the next one (frames,) float64, 0…<1.
 
-    In whole numbers, so that a frame that falls on a key does so exactly.
+    They are computed in whole numbers, so that a frame at the position of a key is exact.
     """
     numbers = torch.arange(frames)
     if easing == "hold":
@@ -83,5 +83,5 @@ def _places(keys: int, frames: int, easing: str) -> tuple[Tensor, Tensor]:
 
 
 def _between(values: Tensor, before: Tensor, after: Tensor, share: Tensor) -> Tensor:
-    """From the keys' values (K, …) those of all frames (frames, …)."""
+    """Return the values of all frames (frames, …), interpolated from those of the keys (K, …)."""
     return torch.lerp(values[before], values[after], share.to(values))

@@ -1,7 +1,6 @@
-"""Any seven-emotion image classifier of transformers as an emotion model: it looks at the face itself.
+"""Use any seven-emotion image classifier of transformers as an emotion model: it sees the picture of the face.
 
-The bundled expression model (perception/emotions/expression.py) knows the shape of the face alone and needs no
-download.
+The bundled expression model (perception/emotions/expression.py) uses only the shape of the face and needs no download.
 """
 
 from __future__ import annotations
@@ -47,24 +46,24 @@ _Parts = tuple[list[int], bool, Any, Any]  # see _parts
 
 
 class EmotionModelError(PerceptionClipError, ValueError):
-    """An emotion classifier that cannot be had or used; the message names it, the reason and the remedy."""
+    """An emotion classifier that is unavailable or unusable; the message names it, the reason and the remedy."""
 
 
 class EmotionNetworks(nn.ModuleList):
-    """All that a classifier keeps on its device, under a name that a host's log can show."""
+    """All networks that a classifier keeps on its device, under a class name shown in the log of the host."""
 
 
 class TransformersEmotions:
-    """Judges faces with an image classifier. Implements `engines.EmotionModel`.
+    """Classifies faces with an image classifier. Implements `engines.EmotionModel`.
 
-    Each face is cut out upright, by its eyes, and prepared as the model's own preprocessor_config.json says.
+    Each face is cropped upright, by its eyes, and prepared according to the preprocessor_config.json of the model.
 
     Args:
         source: a folder with the model's config.json, preprocessor_config.json and safetensors weights, or its id
-            on the Hugging Face hub, from where it is fetched unless the hub's cache on this machine holds it.
+            on the Hugging Face hub, from which it is downloaded unless it is in the cache of this machine.
         device: where the network runs.
 
-    Weights are read from safetensors only, and no code that comes with a model is run. Raises EmotionModelError.
+    Weights are read only from safetensors, and no code of a model is run. Raises EmotionModelError.
     """
 
     def __init__(self, source: str | Path = DEFAULT, *, device: str | torch.device = "cpu") -> None:
@@ -78,8 +77,9 @@ class TransformersEmotions:
 
     @torch.no_grad()
     def classify(self, pictures: Sequence[Tensor], faces: Sequence[Faces]) -> Tensor:
-        """Pictures, each (H, W, 3) uint8 RGB on any device, and the faces of each → (total faces, 7) float32
-        probabilities in the order of `EMOTIONS`, on the CPU, in face order.
+        """Return probabilities (total faces, 7), float32 on the CPU, in face order and in the order of `EMOTIONS`.
+
+        Pictures are (H, W, 3) uint8 RGB on any device; `faces` are the faces of each.
         """
         crops = [
             crop
@@ -90,29 +90,29 @@ class TransformersEmotions:
         return torch.cat([torch.empty(0, len(EMOTIONS)), *batches])
 
     def _judge(self, crops: Sequence[Tensor]) -> Tensor:
-        """Crops, each (S, S, 3) uint8, → (N, 7)."""
+        """Return the probabilities (N, 7) of crops, each (S, S, 3) uint8."""
         images = [(_to_grey(crop) if self._grey else crop).numpy() for crop in crops]
         inputs = self._processor(images, return_tensors="pt", input_data_format="channels_last")
         logits: Tensor = self._network(inputs["pixel_values"].to(self._network.device)).logits
         return logits.cpu().softmax(dim=1)[:, self._columns]
 
     def _try(self, name: str) -> None:
-        """Judge a grey picture: whatever in the model's files does not go together shows now and not on a face."""
+        """Classify a gray picture, so that inconsistent model files are detected now and not on a face."""
         try:
             judgement = self._judge([torch.full((64, 64, 3), 128, dtype=torch.uint8)])
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise EmotionModelError(
-                f"the emotion model {name} cannot judge a picture: its network and its preprocessor_config.json do "
-                f"not go together ({error})"
+                f"the emotion model {name} cannot classify a picture: its network and its preprocessor_config.json "
+                f"do not match ({error})"
             ) from error
         if not judgement.isfinite().all():
-            raise EmotionModelError(f"the emotion model {name} is damaged: it answers with NaN")
+            raise EmotionModelError(f"the emotion model {name} is damaged: its output is NaN")
 
 
 def order_of_labels(id2label: Mapping[int, str], name: str) -> list[int]:
-    """A model's labels, {index: label}, → for each of `EMOTIONS` the index of its label, whatever it is called.
+    """Return, for each of `EMOTIONS`, the index of its label, including synonyms, in {index: label}.
 
-    Raises EmotionModelError, with the labels, when they are not exactly these seven.
+    Raises EmotionModelError with the labels if they are not exactly these seven.
     """
     labels = [str(id2label[index]) for index in sorted(id2label)]
     meanings = [MEANING.get(label.strip().lower()) for label in labels]
@@ -124,9 +124,9 @@ def order_of_labels(id2label: Mapping[int, str], name: str) -> list[int]:
     faults = [("unknown", unknown), ("missing", missing), ("more than once", twice)]
     hint = ""
     if any(re.fullmatch(r"LABEL_\d+", label) for label in labels):
-        hint = '. Its labels have no names: write them into "id2label" of its config.json if you know their order'
+        hint = '. Its labels have no names: add them to "id2label" in its config.json if you know their order'
     raise EmotionModelError(
-        f"the emotion model {name} does not tell exactly these seven emotions apart: {', '.join(EMOTIONS)}. It has "
+        f"the emotion model {name} does not classify exactly these seven emotions: {', '.join(EMOTIONS)}. It has "
         f"{counted(len(labels), 'label')}: {_listed(labels)} ("
         + "; ".join(f"{fault}: {_listed(words)}" for fault, words in faults if words)
         + f"){hint}"
@@ -134,14 +134,14 @@ def order_of_labels(id2label: Mapping[int, str], name: str) -> list[int]:
 
 
 def _listed(words: Sequence[str]) -> str:
-    """The words, or of many (an ImageNet model has a thousand labels) the first."""
+    """Return the words, or only the first if there are many (an ImageNet model has a thousand labels)."""
     return ", ".join([*words[:12], "…"] if len(words) > 12 else words)
 
 
 def face_crops(picture: Tensor, landmarks: Tensor) -> list[Tensor]:
-    """Each face of a picture (H, W, 3) uint8, cut out upright and square at its own size: (S, S, 3) uint8, CPU.
+    """Return an upright square crop, (S, S, 3) uint8 on the CPU, of each face of a picture (H, W, 3) uint8.
 
-    `landmarks` (F, 478, 3) are normalised. Beyond the picture's border its last pixels are repeated.
+    Crops keep the size of the face. `landmarks` (F, 478, 3) are normalized. Outside the picture, border pixels repeat.
     """
     if not len(landmarks):
         return []
@@ -156,7 +156,7 @@ def face_crops(picture: Tensor, landmarks: Tensor) -> list[Tensor]:
 
 
 def _squares(landmarks: Tensor, height: int, width: int) -> Squares:
-    """The square around each face, turned until the line between its eyes is level."""
+    """Return the square around each face, rotated so that the line between its eyes is level."""
     points = landmarks[..., :2] * landmarks.new_tensor([width, height])  # (F, 478, 2) pixels
     eyes = points[:, LEFT_EYE_CORNERS].mean(dim=1) - points[:, RIGHT_EYE_CORNERS].mean(dim=1)
     angles = torch.atan2(eyes[:, 1], eyes[:, 0])
@@ -171,7 +171,7 @@ def _squares(landmarks: Tensor, height: int, width: int) -> Squares:
 
 
 def _load(source: str | Path) -> tuple[str, _Parts]:
-    """A folder or an id on the hub → the model's name and its parts. Raises EmotionModelError."""
+    """Return the name and the parts of a model in a folder or on the hub. Raises EmotionModelError."""
     folder, name = Path(source), str(source)
     if name and folder.is_dir():  # an empty name would be the current folder
         try:
@@ -179,12 +179,13 @@ def _load(source: str | Path) -> tuple[str, _Parts]:
             return folder.resolve().name, _parts(str(folder.resolve()), name, local=True)
         except OSError as error:
             raise EmotionModelError(
-                f"the folder {folder} does not hold an emotion model ({_first_line(error)}). It needs a config.json, a "
-                "preprocessor_config.json and weights in safetensors files; others are not read, as they may run code"
+                f"the folder {folder} does not contain an emotion model ({_first_line(error)}). It needs a "
+                "config.json, a preprocessor_config.json and weights in safetensors files; other formats are not read "
+                "because they may run code"
             ) from error
     if not HUB_ID.fullmatch(name):
         raise EmotionModelError(
-            f"there is no folder {name} with an emotion model; give a folder, or an id on the hub, as {DEFAULT}"
+            f"there is no folder {name} with an emotion model; use a folder or a Hugging Face id such as {DEFAULT}"
         )
     with contextlib.suppress(OSError):  # not on this machine, or not all of it
         return name, _parts(name, name, local=True)
@@ -194,7 +195,7 @@ def _load(source: str | Path) -> tuple[str, _Parts]:
         raise EmotionModelError(
             f"the emotion model {name} is not on this machine, and downloading it from the Hugging Face hub failed "
             f"({_first_line(error)}). Connect this machine to the internet once, or put the model's config.json, "
-            "preprocessor_config.json and model.safetensors into a folder and give that folder instead"
+            "preprocessor_config.json and model.safetensors into a folder and use that folder instead"
         ) from error
 
 
@@ -205,9 +206,9 @@ def _require_safetensors(folder: Path) -> None:
 
 
 def _parts(place: str, name: str, *, local: bool) -> _Parts:
-    """The order of the labels, whether the network wants grey pictures, the image processor and the network.
+    """Return the order of the labels, whether the network needs gray pictures, the image processor and the network.
 
-    Raises OSError when a file is not to be had, and EmotionModelError.
+    Raises OSError if a file is unavailable, and EmotionModelError.
     """
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
@@ -227,23 +228,23 @@ def _parts(place: str, name: str, *, local: bool) -> _Parts:
         raise EmotionModelError(f"the emotion model {name} cannot be loaded ({error})") from error
     if report["missing_keys"]:
         raise EmotionModelError(
-            f"the emotion model {name} is not whole: its weights lack {', '.join(sorted(report['missing_keys'])[:3])}"
+            f"the emotion model {name} is incomplete: its weights lack {', '.join(sorted(report['missing_keys'])[:3])}"
         )
     return columns, getattr(config, "num_channels", 3) == 1, processor, network
 
 
 def _digest(network: Any, columns: Sequence[int]) -> str:
-    """SHA-256 of the weights, whatever this version of transformers calls them, and of what the outputs mean."""
+    """Return the SHA-256 of the weights, independent of their names in this version, and of the label order."""
     tensors = (parameter.detach().contiguous().flatten().numpy() for parameter in network.parameters())
     digests = sorted(hashlib.sha256(tensor).digest() for tensor in tensors)
     return hashlib.sha256(b"".join(digests) + bytes(columns)).hexdigest()
 
 
 def _to_grey(crop: Tensor) -> Tensor:
-    """(S, S, 3) uint8 → (S, S, 1) uint8, by ITU-R BT.601."""
+    """Return a crop (S, S, 3) uint8 as gray (S, S, 1) uint8, by ITU-R BT.601."""
     return (crop.float() @ torch.tensor([0.299, 0.587, 0.114])).round().to(torch.uint8)[..., None]
 
 
 def _first_line(error: Exception) -> str:
-    """What transformers says first; advice on its own settings follows."""
+    """Return the first line of an error of transformers; advice about its own settings follows."""
     return str(error).partition("\n")[0].rstrip(".")

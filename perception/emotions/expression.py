@@ -1,6 +1,6 @@
 """The bundled expression model: one small statistical face-shape model that classifies, edits and samples.
 
-A face's landmarks, freed of rotation, position, scale and picture shape (perception/alignment.py), are a mean
+The landmarks of a face, without rotation, position, scale and picture shape (perception/geometry.py), are a mean
 face plus a sum of shape components, as in Cootes et al. (1995), "Active shape models", CVIU 61(1). Half of
 the components are mirror-symmetric and carry the expression; the others are antisymmetric and carry what is
 left: crooked smiles, a glance aside. In the symmetric components each emotion has a mean: a difference of two
@@ -8,9 +8,9 @@ means turns one expression into another, and a Gaussian draw around one is a new
 has several modes (what ordinary photos show, the posed expression, photos of other kinds), and all modes share one
 covariance: a mixture discriminant (Hastie and Tibshirani, 1996, JRSS B 58(1)), which gives the seven probabilities.
 
-With a neutral face of the same person beside it, a face is judged by how it differs from that one.
+With a neutral face of the same person as a reference, a face is classified by its difference from that face.
 
-The weights are made by tools/train_expression_model.py; weights/README.md says from what.
+The weights are created by tools/train_expression_model.py; weights/README.md lists the data.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ..weight_files import WeightFileError
 BUNDLED = weight_files.FOLDER / "expression.safetensors"
 
 # The faces that `sample` draws: how large, how turned and how varied.
-RELATIVE = "+neutral"  # ends the identity of a model that judges relative to a neutral face
+RELATIVE = "+neutral"  # suffix of the identity of a model that works relative to a neutral face
 PICTURE = 512  # pixels; square
 FACE_FRACTION = (0.25, 0.75)  # of the picture's side, taken by the face's larger extent
 MARGIN = 0.02  # of the picture's side, kept free around the face
@@ -61,7 +61,7 @@ class ExpressionModel:
     S counts the symmetric shape components, A the antisymmetric ones, M the modes of an emotion.
     """
 
-    template: Tensor  # (478, 3): the centred, mirror-symmetric face that every face is aligned to
+    template: Tensor  # (478, 3): the centered, mirror-symmetric face that every face is aligned to
     mean: Tensor  # (478, 3): the mean of the aligned faces
     mirror: Tensor  # (478,) int64: landmark i of a mirrored face is landmark mirror[i] of the face
     symmetric: Tensor  # (S, 478, 3) orthonormal shape components
@@ -77,7 +77,7 @@ class ExpressionModel:
 
     @classmethod
     def load(cls, path: Path = BUNDLED) -> ExpressionModel:
-        """Read a model, onto the CPU. Raises WeightFileError, which names the file and the remedy, if it is damaged."""
+        """Return a model read to the CPU. Raises WeightFileError with the file and the remedy if it is damaged."""
         tensors, digest = weight_files.read(path)
         s, a = (len(tensors.get(name, ())) for name in ("symmetric", "antisymmetric"))
         m = tensors["modes"].shape[1] if tensors.get("modes", torch.tensor(0)).ndim == 3 else 0
@@ -126,7 +126,7 @@ class ExpressionModel:
         return root.to(self.means), telling.to(self.means)
 
     def align(self, landmarks: Tensor, image_sizes: Tensor) -> Alignment:
-        """Landmarks (N, 478, 3), normalised, and (height, width) (N, 2) → laid onto the template.
+        """Return landmarks (N, 478, 3), normalized, of pictures (height, width) (N, 2), aligned with the template.
 
         Raises ValueError for another shape, or for NaN or infinite landmarks.
         """
@@ -137,15 +137,15 @@ class ExpressionModel:
         points = true_proportions(landmarks.to(self.template), image_sizes.cpu())
         bad = (~points.isfinite().flatten(1).all(dim=1)).nonzero()[:, 0].tolist()
         if bad:
-            raise ValueError(f"the landmarks of face {bad[0]} hold NaN or infinite values")
+            raise ValueError(f"the landmarks of face {bad[0]} contain NaN or infinite values")
         return align(points, self.template)
 
     def components(self, landmarks: Tensor, image_sizes: Tensor) -> Tensor:
-        """Landmarks (N, 478, 3), normalised, and (height, width) (N, 2) → symmetric components (N, S)."""
+        """Return symmetric components (N, S) of landmarks (N, 478, 3), normalized, and (height, width) (N, 2)."""
         return (self.align(landmarks, image_sizes).points - self.mean).flatten(1) @ self.symmetric.flatten(1).T
 
     def component_scores(self, components: Tensor) -> Tensor:
-        """Symmetric components (N, S) → scores (N, 7) at temperature 1: log-likelihoods up to a constant per face."""
+        """Return scores (N, 7) of components (N, S) at temperature 1: log-likelihoods up to a constant per face."""
         directions, offsets = self.discriminant
         modes: Tensor = (components @ directions + offsets).unflatten(1, self.shares.shape)  # (N, 7, M)
         return modes.logsumexp(dim=2)
@@ -170,18 +170,18 @@ class ExpressionModel:
         if landmarks.ndim == 2:
             landmarks, image_sizes = landmarks[None], image_sizes.reshape(1, -1)
         if not len(landmarks):
-            raise InputError("the neutral reference holds no face: give at least one")
+            raise InputError("the neutral reference contains no face; use at least one")
         mean = self.components(landmarks, image_sizes).mean(dim=0)
         personal = len(landmarks) * PERSONAL / (1 + (len(landmarks) - 1) * PERSONAL)
         return mean - self.means[NEUTRAL], personal
 
     def probabilities(self, landmarks: Tensor, image_sizes: Tensor, neutral: NeutralFace | None = None) -> Tensor:
-        """Landmarks (N, 478, 3), normalised, and (height, width) (N, 2) → (N, 7) float32, each ≥ 0, sum 1.
+        """Return probabilities (N, 7) float32, each ≥ 0, sum 1, of landmarks (N, 478, 3) and (height, width) (N, 2).
 
         `neutral`, if given, is a neutral face of the person whom all N faces show, or several: landmarks (478, 3)
-        or (K, 478, 3) and (height, width) (2,) or (K, 2). Expressions are then measured from it.
+        or (K, 478, 3) and (height, width) (2,) or (K, 2). Expressions are then measured relative to it.
 
-        The order is that of `EMOTIONS`; the result lies on the CPU.
+        Landmarks are normalized. The order is that of `EMOTIONS`; the result is on the CPU.
         Raises ValueError for another shape, for NaN or infinite landmarks, or a reference without a face.
         """
         sure = self.scores(landmarks, image_sizes, neutral).softmax(dim=1)
@@ -191,7 +191,7 @@ class ExpressionModel:
     def classify(
         self, pictures: Sequence[Tensor], faces: Sequence[Faces], neutral: NeutralFace | None = None
     ) -> Tensor:
-        """The `EmotionModel` interface: of the pictures (H, W, 3) only the sizes are used."""
+        """Implement `EmotionModel.classify`; only the sizes of the pictures (H, W, 3) are used."""
         if not sum(map(len, faces)):
             return torch.zeros(0, len(EMOTIONS))
         sizes = [picture.shape[:2] for picture, found in zip(pictures, faces, strict=True) for _ in range(len(found))]
@@ -199,23 +199,23 @@ class ExpressionModel:
         return threads.run(self.probabilities, landmarks, torch.tensor(sizes), neutral)
 
     def relative_to(self, landmarks: Tensor, image_sizes: Tensor) -> RelativeExpressionModel:
-        """An `EmotionModel` that measures every face from one person's neutral face, or several of that person.
+        """Return an `EmotionModel` that measures every face relative to one or several neutral faces of a person.
 
-        Landmarks (478, 3) or (K, 478, 3), normalised, and (height, width) (2,) or (K, 2). Raises ValueError for
+        Landmarks (478, 3) or (K, 478, 3), normalized, and (height, width) (2,) or (K, 2). Raises ValueError for
         another shape, for NaN or infinite landmarks, or without a face.
         """
         self._person(landmarks, image_sizes)  # a bad reference is named now, not at the first picture
         return RelativeExpressionModel(self, (landmarks, image_sizes))
 
     def edit(self, landmarks: Tensor, image_sizes: Tensor, emotion: str, strength: float) -> Tensor:
-        """Move faces (N, 478, 3) toward an emotion; pose, position and identity stay. → (N, 478, 3).
+        """Return faces (N, 478, 3) moved toward an emotion; pose, position and identity stay.
 
         The faces move by `strength` × the difference between the means of the emotion and of neutral: 0 changes
-        nothing, 1 is the average expression, more exaggerates, less than 0 does the opposite. Toward neutral,
-        1 takes away what the model sees of every emotion. Raises ValueError for an unknown emotion.
+        nothing, 1 is the average expression, larger values exaggerate, negative values do the opposite. For
+        neutral, 1 removes every emotion that the model detects. Raises ValueError for an unknown emotion.
         """
         if emotion not in EMOTIONS:
-            raise InputError(f"unknown emotion {emotion!r}: choose from {', '.join(EMOTIONS)}")
+            raise InputError(f"unknown emotion {emotion!r}; choose from {', '.join(EMOTIONS)}")
         pose = self.align(landmarks, image_sizes)
         target = self.means[EMOTIONS.index(emotion)]
         start = self.means[NEUTRAL]
@@ -228,11 +228,11 @@ class ExpressionModel:
     def sample(
         self, emotions: Tensor, strengths: Tensor, generator: torch.Generator, variety: float = 1.0
     ) -> tuple[Tensor, Tensor]:
-        """Draw new faces → normalised landmarks (N, 478, 3) float32, and (height, width) (N, 2) int32.
+        """Return random faces: normalized landmarks (N, 478, 3) float32, and (height, width) (N, 2) int32.
 
         `emotions` (N,) are indices into `EMOTIONS`; `strengths` (N,) are 0 for neutral, 1 for the emotion's mean,
         up to about 1.5. `variety` scales the differences between faces of one emotion and strength: 0 for none.
-        Faces lie wholly inside a square picture, in varied sizes, places and mild poses. The same generator
+        Faces are completely inside a square picture, with varied sizes, positions and mild poses. The same generator
         state gives the same faces.
         """
         count = len(emotions)
@@ -269,14 +269,14 @@ class ExpressionModel:
 
 @dataclass(frozen=True, eq=False)
 class RelativeExpressionModel:
-    """An expression model that knows the person: see `ExpressionModel.relative_to`."""
+    """An expression model for one person; see `ExpressionModel.relative_to`."""
 
     model: ExpressionModel
     neutral: NeutralFace
 
     @property
     def identity(self) -> str:
-        """As the model's own, marked."""
+        """Return the identity of the model with a suffix."""
         return f"{self.model.identity}{RELATIVE}"
 
     def classify(self, pictures: Sequence[Tensor], faces: Sequence[Faces]) -> Tensor:
@@ -285,7 +285,7 @@ class RelativeExpressionModel:
 
 
 def rotations(angles: Tensor) -> Tensor:
-    """Pitch, yaw and roll (N, 3), in radians → rotations (N, 3, 3): roll after pitch after yaw."""
+    """Return rotations (N, 3, 3), yaw first, then pitch, then roll, from pitch, yaw and roll (N, 3) in radians."""
     sin, cos = angles.sin(), angles.cos()
     zero, one = torch.zeros_like(sin[:, 0]), torch.ones_like(sin[:, 0])
 

@@ -1,4 +1,4 @@
-"""BlazeFace, short range: a picture → 14 candidate faces per 16×16 pixels, each a box, six key points and a score.
+"""BlazeFace, short range: 14 candidate faces per 16×16 pixels, each with a box, six key points and a score.
 
 Architecture: Bazarevsky et al. (2019), "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs",
 arXiv:1907.05047, as found in `face_detection_short_range.tflite`.
@@ -34,14 +34,14 @@ def _block(channels_in: int, channels_out: int, stride: int = 1) -> Block:
 @lru_cache(maxsize=64)  # the sizes of pictures are few
 @torch.inference_mode(False)  # an ordinary tensor, usable wherever it is used next
 def cell_centres(height: int, width: int, per_cell: int, stride: int, device: torch.device) -> Tensor:
-    """The centre (height · width · per_cell, 2) of each candidate's cell, row by row, in pixels of the input."""
+    """Return the cell center (height · width · per_cell, 2) of each candidate, row by row, in pixels of the input."""
     x, y = ((torch.arange(cells, device=device) + 0.5) * stride for cells in (width, height))
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).view(-1, 2)
     return grid.repeat_interleave(per_cell, dim=0)
 
 
 def relative_to(anchors: Tensor, points: Tensor) -> Tensor:
-    """A head's points (N, K, 8, 2) → the same in pixels of the input: all but the size count from the anchor."""
+    """Return points (N, K, 8, 2) of a head in pixels of the input; all but the size are relative to the anchor."""
     centre, size, key_points = points.split([1, 1, POINTS - 2], dim=2)
     anchors = anchors[:, None]
     return torch.cat([centre + anchors, size, key_points + anchors], dim=2)

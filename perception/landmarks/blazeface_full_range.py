@@ -1,4 +1,4 @@
-"""BlazeFace, full range: a picture → one candidate face per 4×4 pixels, each with a box, six key points and a score.
+"""BlazeFace, full range: one candidate face per 4×4 pixels, each with a box, six key points and a score.
 
 Architecture as found in `face_detection_full_range_sparse.tflite`: a network that narrows and widens again (a
 feature pyramid, Lin et al. 2017, arXiv:1612.03144), built from blocks with two depthwise convolutions each (the
@@ -67,7 +67,7 @@ def _pointwise(channels_in: int, channels_out: int) -> Part:
 
 
 def _stage(channels_in: int, channels: int, inside: int, count: int) -> Part:
-    """Half the height and width, then `count` − 1 blocks that keep them."""
+    """Return a block that halves height and width, followed by `count` − 1 blocks that keep them."""
     same = (_Block(channels, inside, channels) for _ in range(count - 1))
     return Part(_Block(channels_in, inside, channels, stride=2), *same)
 

@@ -1,4 +1,4 @@
-"""The convolution block that both of MediaPipe's face networks are built from."""
+"""The convolution block used in both of MediaPipe's face networks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .side_by_side import Layer, Separable, side_by_side
 class Block(nn.Module):
     """Depthwise 3×3 → pointwise 1×1 → add the input → activation (the "BlazeBlock" of arXiv:1907.05047).
 
-    With stride 2 the added input is max-pooled; new channels get nothing added. Height and width must then be
+    With stride 2 the added input is max-pooled; nothing is added to new channels. Height and width must then be
     even: (N, in, H, W) → (N, out, H / stride, W / stride).
     """
 
@@ -63,12 +63,12 @@ class Block(nn.Module):
 
 
 def halve(x: Tensor) -> Tensor:
-    """2×2 max pooling; in the channels-last layout on a processor three times as fast as torch's own."""
+    """Return 2×2 max pooling, three times as fast as torch's own on a CPU in the channels-last layout."""
     x = torch.maximum(x[:, :, ::2], x[:, :, 1::2])
     return torch.maximum(x[..., ::2], x[..., 1::2])
 
 
 def pad_for_stride_2(x: Tensor, *, kernel: int) -> Tensor:
-    """TensorFlow's SAME padding for an even picture at stride 2: the odd row and column go right and below."""
+    """Return TensorFlow's SAME padding for an even picture at stride 2: one row below and one column on the right."""
     before, after = (kernel - 2) // 2, (kernel - 1) // 2
     return F.pad(x, (before, after, before, after))

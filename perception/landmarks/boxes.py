@@ -1,4 +1,4 @@
-"""Around a face detector: its input made from any picture, and its candidates merged into faces.
+"""Prepare pictures as input of a face detector, and merge its candidates into faces.
 
 Both follow MediaPipe 0.10's face detection graphs.
 """
@@ -18,9 +18,9 @@ SAME = 0.5  # so are landmarks whose boxes share more than this part of the smal
 
 
 def letterbox(pictures: Sequence[Tensor], size: int) -> Tensor:
-    """Fit whole pictures, each (H, W, 3) uint8, into squares: (N, 3, size, size) float32 in −1…1, bilinear.
+    """Return whole pictures, each (H, W, 3) uint8, fitted into squares: (N, 3, size, size) float32 in −1…1, bilinear.
 
-    Each is centred and its surroundings are black.
+    Each is centered on black.
     """
     if pictures[0].device.type == "cpu":  # its caches prefer one picture after the other
         return torch.cat([_letterbox([picture], size) for picture in pictures])
@@ -31,7 +31,7 @@ def letterbox(pictures: Sequence[Tensor], size: int) -> Tensor:
 
 
 def by_shape(pictures: Sequence[Tensor]) -> list[list[int]]:
-    """Where the pictures of each shape are: what can be worked on at once."""
+    """Return the indices of the pictures of each shape, which can be processed together."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, picture in enumerate(pictures):
         groups.setdefault(tuple(picture.shape), []).append(index)
@@ -39,7 +39,7 @@ def by_shape(pictures: Sequence[Tensor]) -> list[list[int]]:
 
 
 def _letterbox(pictures: Sequence[Tensor], size: int) -> Tensor:
-    """As `letterbox`, of pictures of one shape."""
+    """Return the squares of `letterbox` for pictures of one shape."""
     height, width = pictures[0].shape[:2]
     rows, outside, grid = _letterbox_grid(height, width, size, pictures[0].device)
     taken = torch.stack([picture.index_select(0, rows) for picture in pictures])
@@ -53,10 +53,10 @@ def _letterbox(pictures: Sequence[Tensor], size: int) -> Tensor:
 @lru_cache(maxsize=32)  # pictures of one size follow each other
 @torch.inference_mode(False)  # ordinary tensors, usable wherever they are used next
 def _letterbox_grid(height: int, width: int, size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Of a large picture few rows matter, and only these are converted: the two around each sample.
+    """Return the rows (2 · size,) needed for sampling, those of them outside the picture, and the sampling grid.
 
-    Returns which they are (2 · size,), those of them that lie outside the picture, and where to sample them, as
-    grid_sample counts (1, size, size, 2).
+    Only the two rows around each sample of a large picture are converted. The grid (1, size, size, 2) is in the
+    coordinates of grid_sample.
     """
     side = max(height, width)
     steps = torch.arange(size, device=device) * (side / size)
@@ -71,7 +71,7 @@ def _letterbox_grid(height: int, width: int, size: int, device: torch.device) ->
 
 
 def from_letterbox(points: Tensor, image_sizes: Tensor, size: int) -> Tensor:
-    """Points (N, K, 8, 2) in pixels of the letterbox → of the pictures, whose (height, width) is given (N, 2)."""
+    """Return points (N, K, 8, 2), in pixels of the letterbox, in pixels of pictures of (height, width) (N, 2)."""
     image_sizes = image_sizes.to(points)
     sides = image_sizes.amax(dim=1)  # (N,)
     corners = (image_sizes.flip(1) - sides[:, None]) / 2  # (N, 2): the letterbox's upper left on the picture
@@ -79,7 +79,7 @@ def from_letterbox(points: Tensor, image_sizes: Tensor, size: int) -> Tensor:
 
 
 def move(points: Tensor, *, scale: Tensor | float, offset: Tensor) -> Tensor:
-    """Points (…, 8, 2) to another picture's pixels: scaled, then shifted; the box's size is scaled only."""
+    """Return points (…, 8, 2) in the pixels of another picture: scaled, then shifted; box sizes are only scaled."""
     points = points * scale
     centre, size, key_points = points.split([1, 1, points.shape[-2] - 2], dim=-2)
     return torch.cat([centre + offset, size, key_points + offset], dim=-2)
@@ -87,19 +87,19 @@ def move(points: Tensor, *, scale: Tensor | float, offset: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Detections:
-    """F faces in N pictures, by picture, within one the surest first."""
+    """F faces in N pictures, sorted by picture, then by descending score."""
 
     frames: Tensor  # (F,) int64: which picture
     points: Tensor  # (F, 8, 2) pixels: box centre, box size, six key points, as BlazeFace gives them
     scores: Tensor  # (F,) 0…1
 
     def take(self, which: Tensor) -> Detections:
-        """Some of them: indices or a mask."""
+        """Return the detections selected by indices or a mask."""
         return Detections(frames=self.frames[which], points=self.points[which], scores=self.scores[which])
 
 
 def join(parts: Sequence[Detections]) -> Detections:
-    """Detections in different pictures, by picture."""
+    """Return detections in different pictures as one, sorted by picture."""
     whole = Detections(
         frames=torch.cat([part.frames for part in parts]),
         points=torch.cat([part.points for part in parts]),
@@ -109,9 +109,9 @@ def join(parts: Sequence[Detections]) -> Detections:
 
 
 def distinct(low: Tensor, high: Tensor, scores: Tensor) -> Tensor:
-    """Of boxes on one picture, two corners (F, 2) each, those that show another face than any surer one: indices.
+    """Return the indices of boxes, two corners (F, 2) each, that show another face than all boxes with higher scores.
 
-    Two boxes show the same face when they share more than half of the smaller one. The surest comes first.
+    Two boxes show the same face if they share more than half of the smaller one. Boxes are sorted by score.
     """
     order = scores.argsort(descending=True, stable=True)
     low, high = low[order], high[order]
@@ -129,10 +129,10 @@ def distinct(low: Tensor, high: Tensor, scores: Tensor) -> Tensor:
 def weighted_nms(
     points: Tensor, scores: Tensor, *, min_score: float, max_faces: int, kinds: Tensor | None = None
 ) -> Detections:
-    """Candidates, points (N, K, 8, 2) and scores (N, K), → at most `max_faces` faces in each of N pictures.
+    """Return up to `max_faces` faces in each of N pictures from candidates: points (N, K, 8, 2) and scores (N, K).
 
-    Again and again the surest candidate takes all that overlap it, and they are averaged, weighted by score.
-    All pictures take a step at once. With `kinds` (K,) only candidates of the surest one's kind are averaged.
+    Repeatedly, the candidate with the highest score and all that overlap it are averaged, weighted by score, in all
+    pictures in parallel. With `kinds` (K,), only candidates of the same kind as the highest are averaged.
     """
     likely = (scores >= min_score).any(dim=0)  # (K,): mostly few
     points, scores = points[:, likely], scores[:, likely]
@@ -163,17 +163,17 @@ def weighted_nms(
 
 
 def corners(points: Tensor) -> tuple[Tensor, Tensor]:
-    """The lower and upper corner of the boxes (…, 2) that points (…, 8, 2) begin with."""
+    """Return the lower and upper corners (…, 2) of the boxes at the start of points (…, 8, 2)."""
     return points[..., 0, :] - points[..., 1, :] / 2, points[..., 0, :] + points[..., 1, :] / 2
 
 
 def overlap(low: Tensor, high: Tensor, other_low: Tensor, other_high: Tensor) -> Tensor:
-    """Intersection over union of boxes given by two corners (…, 2)."""
+    """Return the intersection over union of boxes given by two corners (…, 2)."""
     shared = shared_area(low, high, other_low, other_high)
     union = (high - low).prod(dim=-1) + (other_high - other_low).prod(dim=-1) - shared
     return shared / union.clamp_min(torch.finfo(union.dtype).tiny)
 
 
 def shared_area(low: Tensor, high: Tensor, other_low: Tensor, other_high: Tensor) -> Tensor:
-    """The area that boxes given by two corners (…, 2) have in common."""
+    """Return the shared area of boxes given by two corners (…, 2)."""
     return (torch.minimum(high, other_high) - torch.maximum(low, other_low)).clamp_min(0).prod(dim=-1)

@@ -1,6 +1,6 @@
-"""The bundled landmarker: BlazeFace finds the faces, the face mesh their 478 landmarks. Needs nothing but torch.
+"""The bundled landmarker: BlazeFace finds the faces, the face mesh their 478 landmarks. It needs only torch.
 
-With the detector `near` the steps are those of MediaPipe 0.10's face landmark graph, without tracking between frames.
+With the detector `near` the steps are those of the face landmark graph of MediaPipe 0.10, without tracking.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ ALLOCATOR_LESSON = 31 * 2**20  # bytes
 
 
 class FaceLandmarkNetworks(nn.ModuleList):
-    """All that a landmarker keeps on its device, under a name that a host's log can show."""
+    """All networks that a landmarker keeps on its device, under a class name shown in the log of the host."""
 
 
 class BundledLandmarker:
     """Finds faces and their landmarks in pictures of any size. Implements `engines.Landmarker`.
 
-    `detector` says how faces are looked for (see detectors.py): `near`, `far` or `thorough`. Of each picture's faces
-    its surest `max_faces` are kept. Boxes are the bounding boxes of the landmarks. The result for a picture does not
-    depend on which pictures come with it, up to rounding.
+    `detector` is `near`, `far` or `thorough` (see detectors.py). The `max_faces` faces with the highest confidence are
+    kept in each picture. Boxes are the bounding boxes of the landmarks. The result for a picture does not depend on
+    the other pictures of the batch, except for rounding.
 
-    All detectors share one identity: the landmarks are the face mesh's, and where exactly a detector lets it look moves
-    them less than a slightly different photo would (benchmarks/README.md).
+    All detectors share one identity: the landmarks come from the face mesh, and differences in the crop move them less
+    than a slightly different photo would (benchmarks/README.md).
 
     The networks are loaded here, once. Raises weight_files.WeightFileError.
     """
@@ -71,10 +71,10 @@ class BundledLandmarker:
         self.identity = f"mediapipe-face-mesh-bundled/1:{hashlib.sha256(digests.encode()).hexdigest()[:8]}"
 
     def detect(self, pictures: Sequence[Tensor], *, min_confidence: float = MIN_CONFIDENCE) -> list[Faces]:
-        """Pictures, each (H, W, 3) uint8 RGB of any size, → the faces of each, on the CPU, the largest first.
+        """Return the faces of each picture, (H, W, 3) uint8 RGB of any size, on the CPU, the largest first.
 
-        Faces count if the detector gives them at least `min_confidence` (above 0, to 1) and the face mesh agrees that
-        they are faces. A processor's cores share the pictures out, with one thread each.
+        A face needs a detector confidence of at least `min_confidence` (above 0, up to 1) and confirmation by the face
+        mesh. On a CPU, the pictures are distributed over the cores, with one thread each.
         Raises ValueError for a picture of another shape or type.
         """
         check_pictures(pictures)
@@ -112,7 +112,7 @@ class BundledLandmarker:
 
 
 def _teach_allocator() -> None:
-    """Let the C library keep the networks' buffers between passes: up to twice as fast.
+    """Make the C library keep the buffers of the networks between passes, which is up to twice as fast.
 
     glibc asks the system for each block as large as the largest one freed so far, and the system hands it over
     page by page. Freeing one block that is larger than any of the networks' ends that (mallopt(3),

@@ -1,14 +1,14 @@
-"""ComfyUI's own face landmarks as a landmarker: what its MediaPipe Face Landmarker node found, in our terms.
+"""A landmarker that converts the output of ComfyUI's own MediaPipe Face Landmarker node.
 
-ComfyUI (0.23 and later) hands them on as FACE_LANDMARKS: {"frames": [[face, …] per picture], "image_size":
-(height, width), …}. Of a face, three entries matter here:
+ComfyUI (0.23 and later) outputs FACE_LANDMARKS: {"frames": [[face, …] per picture], "image_size": (height, width), …}.
+Three entries of a face are used here:
 
     landmarks_xy  (478, 2) in pixels of the picture
     landmarks_3d  (478, 3) in pixels of the network's own picture of the face, 192 × 192
     score         the detector's confidence, 0…1
 
-The network's picture is a rectangle of the whole one, turned with the head and squeezed into a square. It is not
-handed on, but both sets of landmarks are the same points, so an affine map fitted between them is that rectangle.
+The picture of the network is a rectangle of the whole picture, rotated with the head and resized to a square. It is
+not included, but both sets of landmarks are the same points, so an affine map fitted between them gives the rectangle.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ SAME_PICTURES = "connect the same pictures to ComfyUI's face landmarker and to t
 
 
 class ComfyLandmarks:
-    """Gives the faces that ComfyUI found in a batch of pictures. Implements `engines.Landmarker`, for one pass.
+    """Returns the faces that ComfyUI found in a batch of pictures. Implements `engines.Landmarker`, for one pass.
 
-    `detect` is to be called with the same pictures in the same order, as many at a time as one likes; `len()`
-    tells how many they are. All faces are given: ComfyUI neither drops those that its network takes for no face,
-    nor marks those that it copied or interpolated into pictures without one.
+    `detect` must be called with the same pictures in the same order, any number at a time; `len()` is their total. All
+    faces are returned: ComfyUI neither drops those that its network does not consider a face, nor marks those that it
+    copied or interpolated into pictures without one.
 
-    Raises ValueError, which names the face and says what is wrong, when `data` is not FACE_LANDMARKS as above.
+    Raises ValueError with the face and the problem if `data` is not FACE_LANDMARKS as above.
     """
 
     identity = "comfyui-face-landmarks/1"
@@ -44,7 +44,7 @@ class ComfyLandmarks:
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         if not isinstance(data, Mapping):
-            raise InputError(f"face landmarks must be a dictionary as ComfyUI makes it, not {type(data).__name__}")
+            raise InputError(f"face landmarks must be a dictionary created by ComfyUI, not {type(data).__name__}")
         self._image_size = _image_size(_entry(data, "image_size", "the face landmarks"))
         frames = _list(_entry(data, "frames", "the face landmarks"), '"frames" of the face landmarks')
         self._faces = [_read_frame(faces, frame, self._image_size) for frame, faces in enumerate(frames)]
@@ -54,15 +54,15 @@ class ComfyLandmarks:
         return len(self._faces)
 
     def detect(self, pictures: Sequence[Tensor], *, min_confidence: float = 0.0) -> list[Faces]:
-        """The next pictures, each (H, W, 3) uint8 RGB, → the faces of each, the largest first, however sure.
+        """Return the faces of each of the next pictures, (H, W, 3) uint8 RGB, the largest first, at any confidence.
 
-        Raises ValueError when the pictures are more, or of another size, than those that the landmarks are for.
+        Raises ValueError if there are more pictures than the landmarks are for, or if their size differs.
         """
         check_pictures(pictures)
         start, self._next = self._next, self._next + len(pictures)
         if self._next > len(self):
             raise InputError(
-                f"the face landmarks are for {counted(len(self), 'picture')}, and there are more; {SAME_PICTURES}"
+                f"the face landmarks are for {counted(len(self), 'picture')}, but there are more; {SAME_PICTURES}"
             )
         for index, picture in enumerate(pictures, start):
             size = tuple(picture.shape[:2])
@@ -75,7 +75,7 @@ class ComfyLandmarks:
 
 
 def _read_frame(faces: Any, frame: int, image_size: tuple[int, int]) -> Faces:
-    """ComfyUI's faces of one picture, checked, → ours."""
+    """Return the faces of one picture, checked and converted from ComfyUI's."""
     rows = _list(faces, f'picture {frame} in "frames" of the face landmarks')
     if not rows:
         return largest_first(torch.empty(0, LANDMARKS, 3), torch.empty(0), image_size)
@@ -90,10 +90,10 @@ def _read_frame(faces: Any, frame: int, image_size: tuple[int, int]) -> Faces:
 
 
 def _pixel_width(crop: Tensor, pixels: Tensor, frame: int) -> Tensor:
-    """How wide a pixel of the crop is, in pixels of the picture, (F,): the region's width ÷ 192.
+    """Return the width (F,) of a pixel of the crop in pixels of the picture: the width of the region ÷ 192.
 
-    The crop's height may be squeezed more or less than its width. Depth goes with the width: MediaPipe scales it
-    by that, and the length of one step along the crop's x axis is it, however the crop is turned.
+    The height of the crop may be scaled differently. MediaPipe scales depth by the width, which is the length of one
+    step along the x axis of the crop, however it is rotated.
     """
     crop = crop - crop.mean(dim=1, keepdim=True)
     pixels = pixels - pixels.mean(dim=1, keepdim=True)
@@ -102,15 +102,15 @@ def _pixel_width(crop: Tensor, pixels: Tensor, frame: int) -> Tensor:
     wrong = (~(misfit <= MISFIT)).nonzero()[:, 0].tolist()  # NaN where all points are one
     if wrong:
         raise InputError(
-            f"face {wrong[0]} of picture {frame}: landmarks_xy and landmarks_3d are not the same face's, "
-            "or have no extent"
+            f"face {wrong[0]} of picture {frame}: landmarks_xy and landmarks_3d are not from the same face, "
+            "or all points coincide"
         )
     widths: Tensor = steps[:, 0].norm(dim=1)
     return widths
 
 
 def _points(face: Any, key: str, columns: int, name: str) -> Tensor:
-    """One of a face's arrays: (478, columns) float64, finite."""
+    """Return one of the arrays of a face, (478, columns) float64, finite."""
     if not isinstance(face, Mapping):
         raise InputError(f"{name} must be a dictionary, not {type(face).__name__}")
     value = _entry(face, key, name)
@@ -121,7 +121,7 @@ def _points(face: Any, key: str, columns: int, name: str) -> Tensor:
     if points.shape != (LANDMARKS, columns):
         raise InputError(f"{key} of {name} must have the shape ({LANDMARKS}, {columns}), not {tuple(points.shape)}")
     if not points.isfinite().all():
-        raise InputError(f"{key} of {name} holds NaN or infinite values")
+        raise InputError(f"{key} of {name} contains NaN or infinite values")
     return points
 
 
@@ -132,7 +132,7 @@ def _score(face: Mapping[str, Any], name: str) -> float:
     except (TypeError, ValueError) as error:
         raise InputError(f"score of {name} is not a number ({error})") from error
     if not 0 <= score <= 1:
-        raise InputError(f"score of {name} must lie in 0…1, not {score}")
+        raise InputError(f"score of {name} must be between 0 and 1, not {score}")
     return max(score, LEAST_SCORE)
 
 
@@ -145,7 +145,7 @@ def _image_size(value: Any) -> tuple[int, int]:
 
 def _entry(values: Mapping[str, Any], key: str, name: str) -> Any:
     if key not in values:
-        raise InputError(f'{name}: there is no "{key}"; only what ComfyUI\'s MediaPipe Face Landmarker makes will do')
+        raise InputError(f'{name}: there is no "{key}"; connect the output of ComfyUI\'s MediaPipe Face Landmarker')
     return values[key]
 
 

@@ -1,4 +1,4 @@
-"""Rotated square crops: where a detected face lies, the crop cut from its picture, landmarks projected back."""
+"""Compute rotated square crops of detected faces, and map landmarks back to the picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FACE_MARGIN = 1.5  # the crop's side in units of the detection box's longer side
 
 @dataclass(frozen=True)
 class Squares:
-    """F squares on pictures, turned so that the face inside stands upright."""
+    """F squares on pictures, rotated so that the face inside is upright."""
 
     centres: Tensor  # (F, 2) x, y in pixels; a pixel's centre is at whole numbers
     sides: Tensor  # (F,) pixels
@@ -34,7 +34,7 @@ class Squares:
         return Squares(centres=self.centres[indices], sides=self.sides[indices], angles=self.angles[indices])
 
     def locate(self, points: Tensor) -> Tensor:
-        """Points (F or 1, P, 2) in −½…½ of the square → (F, P, 2) pixels of the picture."""
+        """Return points (F or 1, P, 2), in −½…½ of the square, in pixels of the picture (F, P, 2)."""
         return points @ self.axes.transpose(1, 2) + self.centres[:, None]
 
 
@@ -49,9 +49,9 @@ def squares_around(points: Tensor) -> Squares:
 
 
 def cut(pictures: Sequence[Tensor], frames: Tensor, squares: Squares, size: int) -> Tensor:
-    """Cut each square from its picture: (F, 3, size, size) float32 in 0…1, bilinear, the border replicated.
+    """Return the crop of each square, (F, 3, size, size) float32 in 0…1, bilinear, with the border replicated.
 
-    `pictures` are (H, W, 3) uint8; `frames` (F,), ascending, says which of them each square lies on.
+    `pictures` are (H, W, 3) uint8; `frames` (F,), ascending, is the picture number of each square.
     """
     axes, centres = squares.axes, squares.centres
     last = torch.tensor([picture.shape[1::-1] for picture in pictures]).to(axes) - 1  # (N, 2)
@@ -81,7 +81,7 @@ def cut(pictures: Sequence[Tensor], frames: Tensor, squares: Squares, size: int)
 
 
 def normalise(landmarks: Tensor, squares: Squares, image_sizes: Tensor, size: int) -> Tensor:
-    """Landmarks (F, 478, 3) in crop pixels → normalised image coordinates (see perception/vector.py)."""
+    """Return landmarks (F, 478, 3), in crop pixels, in normalized image coordinates (see perception/vector.py)."""
     height, width = image_sizes.to(landmarks).unbind(dim=1)
     xy = squares.locate(landmarks[..., :2] / size - 0.5) / torch.stack([width, height], dim=1)[:, None]
     z = landmarks[..., 2:] / size * (squares.sides / width)[:, None, None]

@@ -1,6 +1,6 @@
-"""Three ways to find faces: `near` is the fastest, `far` sees smaller ones, `thorough` finds all it can.
+"""Three face detectors: `near` is the fastest, `far` finds smaller faces, `thorough` finds the most.
 
-Each takes pictures of any size, (H, W, 3) uint8 on its device, and gives `Detections` in their pixels.
+Each accepts pictures of any size, (H, W, 3) uint8 on its device, and returns `Detections` in their pixels.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ class Detector(Protocol):
     networks: list[nn.Module]  # that it keeps on its device
 
     def find(self, pictures: Sequence[Tensor], *, min_score: float, max_faces: int) -> Detections:
-        """Those that may have a score of `min_score` or more, at least the surest `max_faces` of each picture."""
+        """Return faces that may reach `min_score`, at least the `max_faces` with the highest scores in each picture."""
         ...
 
     def judge(self, found: Detections, landmarks: Tensor, flags: Tensor) -> Tensor:
-        """The final scores (F,), now that the face mesh has spoken: landmarks (F, 478, 2), in pixels, and the
-        probability that it sees a face (F,)."""
+        """Return the final scores (F,) after the face mesh: from its landmarks (F, 478, 2), in pixels, and its
+        face probability (F,)."""
         ...
 
 
 class Near:
-    """BlazeFace, short range, on the whole picture: faces of a tenth of its longer side and more, nearly upright."""
+    """BlazeFace, short range, on the whole picture: nearly upright faces of at least a tenth of its longer side."""
 
     def __init__(self, device: torch.device, weights: Path) -> None:
         self._network = load(BlazeFace(), "blazeface", device, weights)
@@ -61,7 +61,7 @@ class Near:
 
 
 class Far:
-    """Both ranges of BlazeFace on the whole picture, then a second look at each face that is not plain to see."""
+    """Both ranges of BlazeFace on the whole picture, then a second look at each face that is not clearly visible."""
 
     def __init__(self, device: torch.device, weights: Path) -> None:
         self._short, self._full = load_both(device, weights)
@@ -81,7 +81,7 @@ class Far:
 
 
 class Thorough:
-    """BlazeFace, short range, on every part of the picture at several sizes and turns, then a second look."""
+    """BlazeFace, short range, on all parts of the picture at several sizes and rotations, then a second look."""
 
     def __init__(self, device: torch.device, weights: Path) -> None:
         self._short, full = load_both(device, weights)
@@ -96,7 +96,7 @@ class Thorough:
         return self._second_look.confirm(pictures, found, min_score=min_score)
 
     def _search(self, pictures: Sequence[Tensor], indices: list[int], candidates: int) -> list[Detections]:
-        """The candidates in pictures of one shape, so many of each at most, a portion of the pictures at a time."""
+        """Return the candidates in pictures of one shape, with a maximum per picture, one batch at a time."""
         height, width = pictures[indices[0]].shape[:2]
         portion = max(1, self._pixels // (height * width))
         found = []
@@ -123,7 +123,7 @@ def load_both(device: torch.device, weights: Path) -> tuple[BlazeFace, BlazeFace
 
 
 def _plain(found: Detections, pictures: Sequence[Tensor]) -> Tensor:
-    """Which of the faces (F,) are as a second look would show them: sure, large and nearly upright."""
+    """Return which faces (F,) need no second look: those with a high score that are large and nearly upright."""
     longest = torch.tensor([max(picture.shape[:2]) for picture in pictures]).to(found.points)
     large = found.points[:, 1].amax(dim=1) >= PLAIN_SIZE * longest[found.frames]
     upright = squares_around(found.points).angles.cos() >= PLAIN_COS

@@ -1,8 +1,8 @@
-"""MediaPipe's face mesh with attention: an upright face crop → 478 landmarks and how surely it is a face.
+"""MediaPipe's face mesh with attention: 478 landmarks and a face score for an upright face crop.
 
 Architecture: Grishchenko et al. (2020), "Attention Mesh: High-fidelity Face Mesh Prediction in Real-time",
 arXiv:2006.10962, as found in `face_landmark_with_attention.tflite`. A trunk predicts 468 points; the lips and
-both eyes are then cropped from its early features, each upright and at the same size, and predicted anew.
+both eyes are then cropped from its early features, each upright and at the same size, and predicted again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _block(channels_in: int, channels_out: int, stride: int = 1) -> Block:
 
 
 def _stage(channels_in: int, channels_out: int) -> list[nn.Module]:
-    """Halve the size, then two blocks at the new one."""
+    """Return layers that halve the size, followed by two blocks at the new size."""
     return [
         _block(channels_in, channels_out, 2),
         _block(channels_out, channels_out),
@@ -42,14 +42,14 @@ def _stage(channels_in: int, channels_out: int) -> list[nn.Module]:
 
 
 def _squeeze(channels: int) -> list[nn.Module]:
-    """Down to the 32 channels that every output layer reads."""
+    """Return a layer that reduces to the 32 channels read by every output layer."""
     return [nn.Conv2d(channels, 32, 1), nn.PReLU(32), _block(32, 32)]
 
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)  # an ordinary tensor, usable wherever it is used next
 def _pixel_centres(device: torch.device) -> Tensor:
-    """Of a region's crop (2, 256), x and y, row by row."""
+    """Return the pixel centers of a region crop (2, 256), x and y, row by row."""
     steps = torch.arange(REGION_SIZE, device=device) + 0.5
     return torch.stack(torch.meshgrid(steps, steps, indexing="xy")).flatten(1)
 
@@ -63,7 +63,7 @@ class FeatureCrop:
 
     @classmethod
     def around(cls, points: Tensor, left: Tensor, right: Tensor) -> FeatureCrop:
-        """The crop whose x axis runs from `left` to `right`, both (N, 2), around `points` (N, P, 2)."""
+        """Return the crop around `points` (N, P, 2) whose x axis runs from `left` to `right`, both (N, 2)."""
         direction = right - left
         cos, sin = (direction / direction.norm(dim=1, keepdim=True).clamp_min(1e-12)).unbind(dim=1)
         rotation = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)  # crop → features
@@ -74,7 +74,7 @@ class FeatureCrop:
         return cls(axes=axes, origin=centre - axes.sum(dim=2) * (REGION_SIZE / 2))
 
     def cut(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, C, 16, 16), bilinear; whatever lies outside the features is 0."""
+        """Return the crop (N, C, 16, 16) of (N, C, H, W), bilinear; everything outside the features is 0."""
         size = self.origin.new_tensor(features.shape[:1:-1])  # width, height
         scale = (2 / size)[:, None]  # −1…1 from border to border
         places = (self.axes @ _pixel_centres(size.device) + self.origin[..., None]) * scale - 1  # (N, 2, 256)
@@ -82,7 +82,7 @@ class FeatureCrop:
         return sample(features, places.view(-1, 2, REGION_SIZE, REGION_SIZE)) * inside
 
     def project(self, points: Tensor) -> Tensor:
-        """Points (N, P, 2) in crop pixels → feature pixels."""
+        """Return points (N, P, 2), in crop pixels, in feature pixels."""
         return points @ self.axes.transpose(1, 2) + self.origin[:, None]
 
 
@@ -113,7 +113,7 @@ class _Region(nn.Module):
         self.decoders = nn.ModuleDict({name: _Decoder(count) for name, count in decoders.items()})
 
     def forward(self, features: Tensor, mesh: Tensor) -> list[Tensor]:
-        """Features (N, 32, 48, 48) and the trunk's points (N, 468, 2) → points (N, P, 2) of each decoder."""
+        """Return the points (N, P, 2) of each decoder for features (N, 32, 48, 48) and trunk points (N, 468, 2)."""
         mesh = mesh / FEATURE_STRIDE
         left, right = mesh[:, self.corners].unbind(dim=1)
         crop = FeatureCrop.around(mesh[:, self.points], left, right)
@@ -123,7 +123,7 @@ class _Region(nn.Module):
 
 
 class _RegionsTogether:
-    """All regions of one face at once: what each of their decoders gives, in the regions' order."""
+    """Computes all regions of one face together; returns the output of each decoder, in the order of the regions."""
 
     def __init__(self, regions: Sequence[_Region]) -> None:
         self._encode = side_by_side(*(region.encoder for region in regions))
@@ -197,7 +197,7 @@ class FaceMesh(Network):
         self.register_buffer("contours", torch.tensor(contours), persistent=False)  # (2, 16)
 
     def prepare(self) -> None:
-        """Take over the weights for one crop at a time on a processor, on which all regions then go side by side."""
+        """Prepare the weights for one crop at a time on a CPU, where all regions are then computed together."""
         super().prepare()
         self._together = _RegionsTogether([self.lips, self.left_eye, self.right_eye])
 

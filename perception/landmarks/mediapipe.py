@@ -1,7 +1,7 @@
-"""MediaPipe's own Face Landmarker as a landmarker: for who wants its very numbers. Needs the `mediapipe` wheel.
+"""A landmarker that uses MediaPipe's own Face Landmarker, for its exact numbers. It needs the `mediapipe` wheel.
 
 The bundled landmarker (perception/landmarks/bundled.py) needs neither the wheel nor a file and runs on any device; the
-two agree within some two hundredths of the distance between the pupils, as MediaPipe's own two face meshes do.
+two agree within about two hundredths of the distance between the pupils, as MediaPipe's own two face meshes do.
 """
 
 from __future__ import annotations
@@ -51,31 +51,31 @@ class MediaPipeMissingError(MissingLibraryError):
 
 
 class TaskFileError(PerceptionClipError, ValueError):
-    """The .task file is missing or not a Face Landmarker bundle; the message says where to get it."""
+    """The .task file is missing or not a Face Landmarker bundle; the message states where to download it."""
 
     def __init__(self, problem: str, folder: Path | None) -> None:
         super().__init__(
             f"{problem}. Download {TASK_NAME} ({TASK_BYTES:,} bytes, SHA-256 {TASK_SHA256}) from\n{TASK_ADDRESS}\n"
-            f"and {'give its path' if folder is None else f'put it into {folder}'}. {BUNDLED_NEEDS_NOTHING}"
+            f"and {'pass its path' if folder is None else f'put it into {folder}'}. {BUNDLED_NEEDS_NOTHING}"
         )
 
 
 def find_task(folders: Sequence[Path]) -> Path:
-    """The first `face_landmarker.task` in `folders`. Raises TaskFileError, which tells where to put it, if none."""
+    """Return the first `face_landmarker.task` in `folders`. Raises TaskFileError with instructions if there is none."""
     for folder in folders:
         if (folder / TASK_NAME).is_file():
             return folder / TASK_NAME
-    looked = f"It is not in {', '.join(map(str, folders))}" if folders else "No folder was given to look in"
+    looked = f"It is not in {', '.join(map(str, folders))}" if folders else "No folder to search was given"
     raise TaskFileError(
         f"MediaPipe's Face Landmarker needs the file {TASK_NAME}. {looked}", folders[0] if folders else None
     )
 
 
 def open_landmarker(model: Path, *, max_faces: int = MOST_FACES) -> MediaPipeLandmarker:
-    """The landmarker with these options, made when first asked for and then kept.
+    """Return the landmarker with these options, created on first use and then kept.
 
-    One that a changed file replaces is closed, and so is the one not asked for longest when more than `KEPT` are
-    open: ask again rather than keep one. Raises as MediaPipeLandmarker does.
+    It is closed if its file changes, or if it is the least recently used and more than `KEPT` are open: call this again
+    rather than keep the result. Raises the errors of MediaPipeLandmarker.
     """
     key = (model.resolve(), max_faces)
     found = _open.pop(key, None)
@@ -89,13 +89,13 @@ def open_landmarker(model: Path, *, max_faces: int = MOST_FACES) -> MediaPipeLan
 
 
 class MediaPipeLandmarker:
-    """Finds faces and their landmarks with the Face Landmarker task, picture by picture on the processor.
+    """Finds faces and their landmarks with the Face Landmarker task, picture by picture on the CPU.
 
-    Implements `engines.Landmarker`. Of each picture's faces the detector's surest `max_faces` are kept. The task does
-    not tell how sure it is of a face, only that it is as sure as it was asked to be: that is what `scores` hold.
+    Implements `engines.Landmarker`. The `max_faces` faces with the highest confidence are kept in each picture. The
+    task does not report the confidence of a face, only that it reaches the minimum: `scores` contain that minimum.
 
-    The task is loaded here, and again when another `min_confidence` is asked for: it takes that when it is made.
-    `close()` frees it. Raises MediaPipeMissingError and TaskFileError.
+    The task is loaded here, and again for another `min_confidence`, which it accepts only on creation. `close()` frees
+    it. Raises MediaPipeMissingError and TaskFileError.
     """
 
     portion = PORTION
@@ -140,10 +140,10 @@ class MediaPipeLandmarker:
         self._version = mediapipe.__version__
 
     def detect(self, pictures: Sequence[Tensor], *, min_confidence: float = MIN_CONFIDENCE) -> list[Faces]:
-        """Pictures, each (H, W, 3) uint8 RGB of any size, → the faces of each, on the CPU, the largest first.
+        """Return the faces of each picture, (H, W, 3) uint8 RGB of any size, on the CPU, the largest first.
 
-        Raises ValueError for a picture of another shape or type, RuntimeError after `close()`, and TaskFileError
-        when the networks in the file turn out not to be the Face Landmarker's.
+        Raises ValueError for a picture of another shape or type, RuntimeError after `close()`, and TaskFileError if
+        the networks in the file are not those of the Face Landmarker.
         """
         if not self._close.alive:
             raise RuntimeError("this MediaPipe landmarker has been closed; open another one")
@@ -155,7 +155,7 @@ class MediaPipeLandmarker:
         return [self._find(picture) for picture in pictures]
 
     def close(self) -> None:
-        """Free the task's memory and threads, as happens when the landmarker is no longer used; twice does no harm."""
+        """Free the memory and threads of the task. This also happens automatically; calling it twice is harmless."""
         self._close()
 
     def _find(self, picture: Tensor) -> Faces:
@@ -167,7 +167,7 @@ class MediaPipeLandmarker:
             raise _not_a_task(self._model, error) from error
         points = [[(point.x, point.y, point.z) for point in face] for face in found]
         if any(len(face) != LANDMARKS for face in points):
-            raise _not_a_task(self._model, f"it gives {len(points[0])} landmarks, not {LANDMARKS}")
+            raise _not_a_task(self._model, f"it returns {len(points[0])} landmarks, not {LANDMARKS}")
         landmarks = torch.tensor(points, dtype=torch.float32).view(-1, LANDMARKS, 3)
         landmarks[..., 2] /= _depth_unit(landmarks, height, width)[:, None]
         scores = torch.full((len(landmarks),), self._min_confidence)
@@ -177,7 +177,7 @@ class MediaPipeLandmarker:
 def _depth_unit(landmarks: Tensor, height: int, width: int) -> Tensor:
     """The task's unit of depth in image widths, (F,): 1 for an upright face or a square picture.
 
-    The task measures depth in lengths along the face's own x axis, as normalised coordinates count it (MediaPipe,
+    The task measures depth in lengths along the x axis of the face, in normalized coordinates (MediaPipe,
     LandmarkProjectionCalculator). With the head on its side that axis runs down the picture: image heights.
     """
     pupils = landmarks[:, LEFT_IRIS[0], :2] - landmarks[:, RIGHT_IRIS[0], :2]  # (F, 2)
@@ -197,7 +197,7 @@ def _close(task: Any) -> None:
 
 
 def _file_state(model: Path) -> tuple[int, int]:
-    """Changes when the file does; (0, 0) for none."""
+    """Return a value that changes with the file; (0, 0) if there is none."""
     if not model.is_file():
         return 0, 0
     status = model.stat()
@@ -205,7 +205,7 @@ def _file_state(model: Path) -> tuple[int, int]:
 
 
 def _read_task(model: Path) -> bytes:
-    """The file's bytes, once it is plain that they are a whole Face Landmarker bundle. Raises TaskFileError."""
+    """Return the bytes of a complete Face Landmarker bundle. Raises TaskFileError."""
     if not model.exists():
         raise TaskFileError(f"There is no file {model}", model.parent)
     try:
@@ -219,7 +219,7 @@ def _read_task(model: Path) -> bytes:
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
         raise _not_a_task(model, error) from error
     if missing:
-        raise _not_a_task(model, f"it holds no {' and no '.join(sorted(missing))}")
+        raise _not_a_task(model, f"it contains no {' and no '.join(sorted(missing))}")
     if damaged is not None:
         raise _not_a_task(model, f"its part {damaged} is damaged")
     return content

@@ -1,4 +1,4 @@
-"""The bundled networks: loaded from their files, and run on any device."""
+"""Load the bundled networks from their files and run them on any device."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GPU_BATCH = 64  # … and what keeps an accelerator busy
 
 
 def load(network: Loaded, name: str, device: torch.device, weights: Path) -> Loaded:
-    """Fill a network from the folder of weights, ready to run on `device`. Raises weight_files.WeightFileError."""
+    """Return a network filled from the weights folder, ready on `device`. Raises weight_files.WeightFileError."""
     weight_files.fill(network, weights / f"{name}.safetensors")
     network.to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on processors
@@ -33,7 +33,7 @@ def load(network: Loaded, name: str, device: torch.device, weights: Path) -> Loa
 def run(network: nn.Module, inputs: Tensor) -> tuple[Tensor, ...]:
     """Return the network's tensors (N, …) for inputs (N, 3, H, W), a batch at a time.
 
-    A processor's cores share the inputs out; few of them go through one by one, for which the networks are prepared.
+    On a CPU, inputs are distributed over the cores; a few inputs run one by one, for which the networks are prepared.
     """
     if not len(inputs):
         results: tuple[Tensor, ...] = network(inputs)
@@ -54,7 +54,7 @@ def _by_batch(network: nn.Module, inputs: Tensor, batch: int) -> list[tuple[Tens
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Keep an NVIDIA card from rounding convolutions to TF32, so that it gives the landmarks that a processor gives."""
+    """Prevent NVIDIA GPUs from rounding convolutions to TF32, so that landmarks are the same as on a CPU."""
     cudnn = torch.backends.cudnn
     if device.type != "cuda":
         yield

@@ -1,7 +1,7 @@
-"""Faces of any size and turn: the short-range detector slid over the whole picture, at several sizes and turns.
+"""Find faces of any size and rotation: the short-range detector runs over the whole picture, scaled and rotated.
 
-BlazeFace is fully convolutional: run on a picture larger than it was trained on, it gives for every place what it would
-give for a tile around that place, without computing anything twice where tiles would overlap.
+BlazeFace is fully convolutional: on a picture larger than its training size, it returns for every position the result
+of a tile around that position, without computing overlapping areas twice.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from .networks import run
 
 SMALL = 640  # pixels: a picture whose longer side is shorter than this is enlarged, twofold, too
 PART = 1024  # pixels: larger ones are worked on in parts, which bounds the memory …
-SHARED = 192  # … and share this much with their neighbours; what is larger is found at a coarser size
+SHARED = 192  # … and share this much with their neighbors; larger faces are found at a coarser size
 TURNS = 4  # quarter turns …
 TURNED = 1280  # … the last three of them where the longer side is no longer: heads on their side are rarely small
 
 
 def search(detector: BlazeFace, pictures: Tensor, *, min_score: float, max_faces: int) -> Detections:
-    """The faces in pictures of one shape, (N, H, W, 3) uint8, each up to `max_faces`, whichever way they are turned.
+    """Return up to `max_faces` faces, in any rotation, in each of the pictures of one shape, (N, H, W, 3) uint8.
 
-    In a picture longer than 1280 pixels heads that lie on their side or upside down are looked for at half its size or
-    less, where they must be 24 pixels high; in small ones not in the enlarged size. Candidates of all sizes and turns
-    compete; those of one turn are averaged.
-    Memory: 25 bytes per pixel of the pictures, 60 where they are enlarged, and 300 MB.
+    In pictures longer than 1280 pixels, heads lying sideways or upside down are searched at half size or less, where
+    they must be 24 pixels high; in small pictures they are not searched in the enlarged size. Candidates of all sizes
+    and rotations compete; those of the same rotation are averaged. It needs 25 bytes of memory per pixel, 60 if
+    enlarged, plus 300 MB.
     """
     points, scores, turns = [], [], []
     for level, scale in _sizes(pictures):
@@ -52,7 +52,7 @@ def search(detector: BlazeFace, pictures: Tensor, *, min_score: float, max_faces
 
 
 def _sizes(pictures: Tensor) -> Iterator[tuple[Tensor, float]]:
-    """The pictures as (N, 3, h, w) float32 in −1…1 and their scale: halved until the detector sees them whole."""
+    """Yield the pictures as (N, 3, h, w) float32 in −1…1 and their scale, halved until they fit the detector."""
     level = pictures.permute(0, 3, 1, 2) / 127.5 - 1
     scale = 1.0
     if max(level.shape[2:]) < SMALL:
@@ -65,7 +65,7 @@ def _sizes(pictures: Tensor) -> Iterator[tuple[Tensor, float]]:
 
 
 def _parts(level: Tensor) -> Iterator[tuple[tuple[int, int], Tensor]]:
-    """Parts of pictures (N, 3, h, w) and where on them each begins (x, y), filled up with black."""
+    """Yield parts of pictures (N, 3, h, w), padded with black, and the position (x, y) of each."""
     height, width = level.shape[2:]
     for top in _starts(height):
         for left in _starts(width):
@@ -79,7 +79,7 @@ def _starts(length: int) -> range:
 
 
 def _candidates(detector: BlazeFace, part: Tensor, min_score: float) -> tuple[Tensor, Tensor]:
-    """The likely ones: points (N, K, 8, 2) in pixels of the part and scores (N, K), some below `min_score`."""
+    """Return likely candidates: points (N, K, 8, 2) in pixels of the part and scores (N, K), some below `min_score`."""
     points, logits = run(detector, part)
     scores = logits.sigmoid()
     most = int((scores >= min_score).sum(dim=1).amax())
@@ -88,7 +88,7 @@ def _candidates(detector: BlazeFace, part: Tensor, min_score: float) -> tuple[Te
 
 
 def _turn_back(points: Tensor, turn: int, shape: Sequence[int]) -> Tensor:
-    """Points on a picture of `shape` after `turn` clockwise quarter turns → points on it before."""
+    """Return points on a picture of `shape`, rotated by `turn` clockwise quarter turns, on the original picture."""
     height, width = shape
     x, y = points.unbind(dim=-1)
     if turn == 1:

@@ -1,4 +1,4 @@
-"""A second look at each face that a detector may have seen: alone, upright, and in the size that it knows best."""
+"""Check each face that a detector may have found again: alone, upright, and at the best size for the detector."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ CPU_VIEWS, GPU_VIEWS = 32, 256  # per pass
 
 
 class SecondLook:
-    """Looks at faces with both ranges of BlazeFace.
+    """Checks faces with both ranges of BlazeFace.
 
-    A face is clearer when it is alone, upright and large enough, and what only looked like one is not. The score is the
-    mean of both ranges', less what turned heads, tiny ones, and networks that see different things must make up for.
+    A real face scores higher when it is alone, upright and large enough; a false positive does not. The score is the
+    mean of both ranges, minus penalties for rotated heads, tiny faces, and disagreement of the networks.
     All constants were chosen on group pictures and on pictures without a face (benchmarks/README.md).
     """
 
@@ -41,7 +41,7 @@ class SecondLook:
         self._full = full
 
     def confirm(self, pictures: Sequence[Tensor], found: Detections, *, min_score: float) -> Detections:
-        """Faces that may have been seen → those that still are, where the surer range sees them now."""
+        """Return the candidate faces that are confirmed, at the position from the range with the higher score."""
         points, short = look(self._short, pictures, found, size=VIEW, share=SHARE)
         seen = short >= SEEN
         found, short = replace(found, points=points).take(seen), short[seen]
@@ -64,10 +64,10 @@ class SecondLook:
 def look(
     network: nn.Module, pictures: Sequence[Tensor], found: Detections, *, size: int, share: float
 ) -> tuple[Tensor, Tensor]:
-    """Run a detector on a view of each of F faces: what it sees there, points (F, 8, 2) in pixels, and scores (F,).
+    """Return the points (F, 8, 2), in pixels, and scores (F,) of a detector on a view of each of F faces.
 
-    A view is a square of `size` pixels, turned so that the eyes are level, in which the face's box takes up `share` of
-    the side. Where nothing is seen in the middle of it, the score is 0 and the points are as they were.
+    A view is a square of `size` pixels, rotated so that the eyes are level, in which the box of the face takes `share`
+    of the side. If nothing is detected in its middle, the score is 0 and the points are unchanged.
     """
     if not len(found.frames):
         return found.points, found.scores
@@ -85,7 +85,7 @@ def look(
 
 
 def _middle(points: Tensor, logits: Tensor, *, size: int, face: float) -> tuple[Tensor, Tensor]:
-    """Candidates (F, K, …) of views → the face amid each view: points (F, 8, 2), and scores (F,), 0 where none is."""
+    """Return the face in the middle of each view from candidates (F, K, …): points (F, 8, 2), scores (F,) or 0."""
     off_centre = (points[:, :, 0] - size / 2).abs().amax(dim=2) / face
     relative = points[:, :, 1].amax(dim=2) / face
     fits = (off_centre < NEAR_CENTRE) & (relative > SIZES[0]) & (relative < SIZES[1])

@@ -1,4 +1,4 @@
-"""What stands in for a face in the pictures of a sequence that have none."""
+"""Fill in faces for the pictures of a sequence that have none."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from ..origins import derived, unknown
 from ..vector import EMOTIONS, NEUTRAL, Perceptions, bounding_boxes, pack
 
 MISSING = ("skip", "previous", "interpolate", "neutral", "error")
-NEUTRAL_HEIGHT = 0.5  # of the picture's shorter side: the height of the face that stands in for none
+NEUTRAL_HEIGHT = 0.5  # height of a neutral filled-in face, relative to the shorter side of the picture
 
 
 class NoFaceError(PerceptionClipError, ValueError):
-    """A picture without a face where there must be one."""
+    """A picture has no face although one is required."""
 
 
 def fill(perceptions: Perceptions, missing: str, image_size: tuple[int, int]) -> Perceptions:
-    """Give every picture without a face what `missing` says; what is filled in has the score 0.
+    """Return perceptions with pictures without a face filled according to `missing`; filled-in faces have score 0.
 
     skip: nothing. previous: the faces of the last picture that has some; before the first such picture, its faces.
-    interpolate: each face that is there on both sides of the gap, in between in landmarks, box and emotions; at the
-    ends of the sequence, and where no face is on both sides, the nearest picture's faces. neutral: the template
+    interpolate: each face that exists on both sides of the gap, with interpolated landmarks, box and emotions; at the
+    ends of the sequence, and if no face exists on both sides, the faces of the nearest picture. neutral: the template
     face, upright in the middle of a picture of `image_size` (height, width) in pixels, with a neutral emotion.
-    error: raises NoFaceError with the pictures' numbers. Where no picture has a face, previous and interpolate have
-    nothing to go by and change nothing. Raises ValueError for any other word.
+    error: raises NoFaceError with the picture numbers. If no picture has a face, previous and interpolate change
+    nothing. Raises ValueError for any other value.
     """
     if missing not in MISSING:
         raise InputError(f"missing cannot be {missing!r}; choose one of {', '.join(MISSING)}")
@@ -44,8 +44,7 @@ def fill(perceptions: Perceptions, missing: str, image_size: tuple[int, int]) ->
         shown = ", ".join(map(str, empty[:10])) + (", …" if len(empty) > 10 else "")
         raise NoFaceError(
             f"no face in {len(empty)} of {counted(perceptions.frame_count, 'picture')} (counted from 0: {shown}). Use "
-            "pictures "
-            "with a visible face, another detector or a lower min_confidence, or set missing to something else"
+            "pictures with a visible face, another detector or a lower min_confidence, or set missing to another option"
         )
     if missing == "neutral":
         return _join([perceptions, _neutral_faces(perceptions, empty, image_size)])
@@ -68,7 +67,7 @@ def fill(perceptions: Perceptions, missing: str, image_size: tuple[int, int]) ->
 
 
 def _between(perceptions: Perceptions, before: list[int], after: list[int], frame: int) -> Perceptions:
-    """The faces at `frame`, between the rows of the two nearest pictures that have faces."""
+    """Return the faces at `frame`, between the rows of the two nearest pictures that have faces."""
     tracks = perceptions.tracks.tolist()
     later = {tracks[row]: row for row in after}
     pairs = [(row, later[tracks[row]]) for row in before if tracks[row] in later]
@@ -89,7 +88,7 @@ def _between(perceptions: Perceptions, before: list[int], after: list[int], fram
 
 
 def _neutral_faces(perceptions: Perceptions, frames: list[int], image_size: tuple[int, int]) -> Perceptions:
-    """The template face on each of the frames, on a track of its own."""
+    """Return the template face on each of the frames, on a separate track."""
     size = torch.tensor([image_size], dtype=torch.int32)  # (1, 2)
     points = template()
     extent = float(points[:, 1].amax() - points[:, 1].amin())
@@ -113,12 +112,12 @@ def _neutral_faces(perceptions: Perceptions, frames: list[int], image_size: tupl
 
 @lru_cache(maxsize=1)
 def template() -> Tensor:
-    """(478, 3): the bundled expression model's template face, upright and centred, in inter-ocular distances."""
+    """Return the template face (478, 3) of the bundled model, upright and centered, in inter-ocular distances."""
     return ExpressionModel.load().template
 
 
 def _at(perceptions: Perceptions, frame: int) -> Perceptions:
-    """The same faces, filled in at another frame."""
+    """Return the same faces, filled in at another frame."""
     return replace(
         perceptions,
         frames=torch.full_like(perceptions.frames, frame),
@@ -127,7 +126,7 @@ def _at(perceptions: Perceptions, frame: int) -> Perceptions:
 
 
 def _join(parts: list[Perceptions]) -> Perceptions:
-    """The faces of all parts, by frame; within a frame in their order."""
+    """Return the faces of all parts, sorted by frame, and within a frame in their order."""
     tensors = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Perceptions)}
     joined = {name: torch.cat(values) for name, values in tensors.items() if isinstance(values[0], Tensor)}
     order = joined["frames"].argsort(stable=True)

@@ -1,4 +1,4 @@
-"""Rows of numbers that come a few at a time."""
+"""Collect rows of numbers that arrive a few at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ BLOCK = 1024  # rows: large enough a piece of memory that the system gets it bac
 
 
 class Rows:
-    """Collects rows of `width` float32 numbers, and makes one tensor of them without holding them twice."""
+    """Collects rows of `width` float32 numbers and joins them into one tensor without storing them twice."""
 
     def __init__(self, width: int) -> None:
         self._blocks: list[Tensor] = []
@@ -28,7 +28,7 @@ class Rows:
             rows = rows[len(taken) :]
 
     def take(self) -> Tensor:
-        """All rows (N, width), once: each block is dropped when it has been copied, and none are left."""
+        """Return all rows (N, width) and remove them: each block is freed after it is copied."""
         joined = torch.empty(self._count, self._width)  # memory that is used as it is written to
         for start in range(0, self._count, BLOCK):
             block = self._blocks.pop(0)

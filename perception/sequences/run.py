@@ -1,4 +1,4 @@
-"""Videos through the pipeline: perceived in one reading, drawn on in another, without ever being loaded whole."""
+"""Run videos through the pipeline: perceive in one pass and draw in another, without loading the whole video."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def perceive_video(
     progress: Callable[[int], None] | None = None,
     watch: Callable[[Frame], None] | None = None,
 ) -> Perceptions:
-    """The faces of every frame, filled in (missing.fill) and smoothed (smoothing.smooth) if asked.
+    """Return the faces of every frame, optionally filled in (missing.fill) and smoothed (smoothing.smooth).
 
-    `watch`, if given, is shown each frame as it passes. Frames that cannot be read are left out; `video.problem` then
-    says so. Raises VideoError if none can be.
+    `watch`, if given, is called with each frame. Frames that cannot be read are left out and reported in
+    `video.problem`. Raises VideoError if no frame can be read.
     """
     times: list[float] = []
     size = (0, 0)
@@ -52,9 +52,9 @@ def draw_frames(
 ) -> Iterator[Frame]:
     """Yield each frame of the video with its faces drawn on, while it is read.
 
-    `progress`, if given, is called after each frame with the number of frames done; what it raises ends the run.
-    Raises ValueError as soon as it shows that the perceptions are of other pictures: another number of frames, or a
-    face that was found in a picture of another size.
+    `progress`, if given, is called after each frame with the number of frames done; an exception from it ends the run.
+    Raises ValueError as soon as the perceptions turn out to be from other pictures: another number of frames, or a face
+    that was found in a picture of another size.
     """
     if isinstance(video, VideoInMemory):
         _check_number(perceptions, video.frame_count)
@@ -73,7 +73,7 @@ def draw_frames(
 
 
 class FacesOfFrames:
-    """Perceptions by frame, without a list of all: `faces[frame]` is a list of the faces of that frame."""
+    """Perceptions by frame, without building one large list: `faces[frame]` is a list of the faces of that frame."""
 
     def __init__(self, perceptions: Perceptions) -> None:
         self._perceptions = perceptions
@@ -86,23 +86,23 @@ class FacesOfFrames:
 
 
 def check_sizes(frame: Frame, faces: list[Perception]) -> None:
-    """Raise ValueError for a face that was found in a picture of another size; one that was filled in has none."""
+    """Raise ValueError for a face that was found in a picture of another size; filled-in faces are not checked."""
     height, width = frame.picture.shape[:2]
     for face in faces:
         if face.score > 0 and face.image_size != (height, width):
             found_height, found_width = face.image_size
             raise ValueError(
                 f"picture {frame.number} is {width} × {height} pixels, but its face was found in a picture of "
-                f"{found_width} × {found_height}. Connect the pictures or the video that perception was made from"
+                f"{found_width} × {found_height}. Connect the pictures or the video that perception was created from"
             )
 
 
 def _check_number(perceptions: Perceptions, number: int, more: bool = False) -> None:
-    """Raise ValueError unless the perceptions are of that many pictures; `more` if there may be more of them."""
+    """Raise ValueError unless the perceptions have this number of pictures; `more` if there may be more."""
     if number != perceptions.frame_count:
         of = f"{perceptions.frame_count} picture{'' if perceptions.frame_count == 1 else 's'}"
         there = f"there {'is' if number == 1 else 'are'} {number}{' or more' if more else ''}"
         raise ValueError(
             f"perception is of {of}, but {there} to draw on. Connect the pictures or the video that perception was "
-            "made from"
+            "created from"
         )

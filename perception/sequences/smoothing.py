@@ -1,8 +1,8 @@
-"""Landmarks and emotions steadied from picture to picture: the One-Euro filter.
+"""Smooth landmarks and emotions over time with the One-Euro filter.
 
 Casiez, Roussel and Vogel (2012), "1 € filter: a simple speed-based low-pass filter for noisy input in interactive
-systems", CHI 2012: a low-pass filter whose cutoff rises with speed, so that what rests does not tremble and what
-moves does not lag.
+systems", CHI 2012: a low-pass filter whose cutoff increases with speed, so that still faces do not jitter and moving
+faces do not lag.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ LANDMARK_BETA, EMOTION_BETA = 5.0, 2.0
 
 
 def smooth(perceptions: Perceptions, amount: float, times: Sequence[float]) -> Perceptions:
-    """Smooth every track; `times` are the seconds at which the pictures (frame_count) were taken, ascending.
+    """Return perceptions with every track smoothed; `times` (frame_count,) of the pictures are ascending, in seconds.
 
-    `amount` is 0 (nothing changes) to 1: the cutoff for a face at rest falls from 10 Hz to 0.1 Hz, and is 1 Hz, the
-    paper's, at 0.5. Emotions stay probabilities. Boxes follow the landmarks. Raises ValueError for another amount.
+    `amount` is 0 (no change) to 1: the cutoff for a face at rest falls from 10 Hz to 0.1 Hz, and is 1 Hz, as in the
+    paper, at 0.5. Emotions stay probabilities. Boxes follow the landmarks. Raises ValueError for another amount.
     """
     if not 0 <= amount <= 1:
-        raise InputError(f"smoothing must lie between 0 and 1, not {amount}")
+        raise InputError(f"smoothing must be between 0 and 1, not {amount}")
     if len(times) != perceptions.frame_count:
         raise ValueError(
-            f"there must be a time for each of {counted(perceptions.frame_count, 'picture')}, not {len(times)}"
+            f"there must be one time for each of {counted(perceptions.frame_count, 'picture')}, not {len(times)}"
         )
     if amount == 0 or len(perceptions) == 0:
         return perceptions
@@ -67,16 +67,16 @@ def smooth(perceptions: Perceptions, amount: float, times: Sequence[float]) -> P
 
 
 def _origins(origins: Tensor, amount: float, times: Sequence[float]) -> Tensor:
-    """Those of a track (T, 32), smoothed: each depends on all faces of the track, and on its place among them."""
+    """Return the origins (T, 32) of a smoothed track: each depends on all faces of the track and its position."""
     whole = hashlib.sha256(f"{amount!r} {list(times)}".encode() + origins.numpy().tobytes()).hexdigest()
     return derived([f"smooth {place} {whole}" for place in range(len(origins))], origins)
 
 
 def one_euro(values: Tensor, times: Sequence[float], *, cutoff: float, beta: float, unit: Tensor) -> Tensor:
-    """Filter each number of `values` (T, …), taken at `times` (T,) in seconds, on its own.
+    """Return `values` (T, …), measured at `times` (T,) in seconds, with each number filtered separately.
 
-    `cutoff` is in hertz at rest; `beta` is what it rises by, in hertz, for each `unit` (broadcast to …) per second.
-    A value at the same time as the one before replaces it.
+    `cutoff` is the cutoff in hertz at rest; it rises by `beta` hertz for each `unit` (broadcast to …) per second. A
+    value at the same time as the previous one replaces it.
     """
     filtered = values.clone()
     speed = torch.zeros_like(values[0])
@@ -92,5 +92,5 @@ def one_euro(values: Tensor, times: Sequence[float], *, cutoff: float, beta: flo
 
 
 def _share(cutoff: Tensor, elapsed: float) -> Tensor:
-    """How much of the new value enters: 1 / (1 + τ / elapsed), τ = 1 / (2 π cutoff)."""
+    """Return the weight of the new value: 1 / (1 + τ / elapsed), τ = 1 / (2 π cutoff)."""
     return 1 / (1 + 1 / (2 * math.pi * cutoff * elapsed))

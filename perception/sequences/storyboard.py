@@ -1,4 +1,4 @@
-"""A few frames of a video, to look at."""
+"""Keep a few frames of a video for a preview."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SIDE = 640  # pixels: a frame's longer side is reduced to this
 
 
 class Storyboard:
-    """Keeps up to `limit` frames, evenly spread over those that it is shown, whatever their number: constant memory.
+    """Keeps up to `limit` frames, evenly spread over any number of frames, in constant memory.
 
     The frames are the first, and every n-th after it; `frames` has them in order, reduced to `SIDE`.
     """
@@ -22,7 +22,7 @@ class Storyboard:
         self._every = 1
 
     def watch(self, frame: Frame) -> None:
-        """Look at the next frame, with the number that follows the one before."""
+        """Process the next frame, whose number must follow the previous one."""
         if frame.number % self._every:
             return
         if len(self.frames) == self.limit:
@@ -34,7 +34,7 @@ class Storyboard:
 
 
 def reduced(picture: Tensor) -> Tensor:
-    """A picture (H, W, 3) uint8 with a longer side of `SIDE` pixels; a smaller one as a copy."""
+    """Return a picture (H, W, 3) uint8 reduced to a longer side of `SIDE` pixels; smaller ones are copied."""
     height, width = picture.shape[:2]
     share = SIDE / max(height, width)
     if share >= 1:

@@ -1,4 +1,4 @@
-"""Videos, frame by frame: decoded upright, as far as they can be read, and written again."""
+"""Read and write videos frame by frame: decoded upright, as far as they are readable."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
 
-FRAMES_PER_SECOND = 2.0  # how many `sparsely` asks for: neighbouring frames teach next to nothing
+FRAMES_PER_SECOND = 2.0  # used by `sparsely`: adjacent frames add hardly any information
 USUAL_RATE = 25.0  # frames per second, for a video that does not state its own
 CLOCK = 90_000  # ticks per second of written videos: fine enough for every usual and any variable rate
 
 
 class VideoError(PerceptionClipError, ValueError):
-    """A video of which nothing can be read; the message names it and says why."""
+    """A video that cannot be read; the message names it and the reason."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Frame:
 
 @dataclass
 class VideoInMemory:
-    """A video whose pictures all lie in memory, (B, H, W, 3) floats in 0…1, as ComfyUI's IMAGE; see `Video`."""
+    """A video whose pictures are all in memory, (B, H, W, 3) floats in 0…1, like ComfyUI's IMAGE; see `Video`."""
 
     pictures: Tensor
     rate: float
@@ -57,11 +57,10 @@ class VideoInMemory:
 
 
 class Video:
-    """A video file, or one in memory. It can be read any number of times; a frame is decoded when it is asked for.
+    """A video file, or one in memory. It can be read any number of times; frames are decoded on demand.
 
-    Frames that are damaged are left out. After a reading to the end, `problem` says in words what could not be
-    read, and is empty if all was well. `start` and `duration`, in seconds, choose a part; a duration of 0 goes on to
-    the end.
+    Damaged frames are left out. After reading to the end, `problem` describes what could not be read, or is empty.
+    `start` and `duration`, in seconds, choose a part; a duration of 0 extends to the end.
     """
 
     def __init__(self, source: Path | BytesIO, *, start: float = 0.0, duration: float = 0.0) -> None:
@@ -78,12 +77,12 @@ class Video:
         self.frame_count = max(round((min(length, self.end) - start) * self.rate), 0)
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
-        """Every `every`-th frame, from the first; a damaged one does not count.
+        """Yield every `every`-th frame, starting with the first; damaged frames do not count.
 
-        Frames are turned upright by the video's display matrix. Raises VideoError if not one frame can be read.
+        Frames are rotated upright by the display matrix of the video. Raises VideoError if no frame can be read.
         """
         if every < 1:
-            raise VideoError(f"every {every}-th frame of {self.name} cannot be taken; give 1 or more")
+            raise VideoError(f"{self.name}: the frame step is {every}; use 1 or more")
         self.problem = ""
         number, damaged, decodable, reason = 0, 0, 0, ""
         with self._open() as container:
@@ -110,14 +109,14 @@ class Video:
                 f"{decodable} of {counted(self._promised, 'frame')}" if self._promised else counted(decodable, "frame")
             )
             because = f" ({reason})" if reason else ""
-            self.problem = f"{frames} could be read, the rest is damaged or missing{because}"
+            self.problem = f"only {frames} could be read; the rest is damaged or missing{because}"
 
     def sparsely(self) -> int:
-        """The `every` of `frames` that takes about two frames per second."""
+        """Return the `every` of `frames` that yields about two frames per second."""
         return max(1, round(self.rate / FRAMES_PER_SECOND))
 
     def _open(self) -> InputContainer:
-        """The file, opened at its start. Raises VideoError if it is missing, no video, or has no pictures in it."""
+        """Return the file opened at its start. Raises VideoError if it is missing, not a video or has no pictures."""
         import av
 
         if isinstance(self.source, BytesIO):
@@ -133,7 +132,7 @@ class Video:
 
 
 def _decode(container: InputContainer) -> Iterator[VideoFrame | str]:
-    """The frames of the first video stream; for a part that cannot be decoded, the reason."""
+    """Yield the frames of the first video stream, or the reason for a part that cannot be decoded."""
     import av
 
     stream = container.streams.video[0]
@@ -152,17 +151,17 @@ def _decode(container: InputContainer) -> Iterator[VideoFrame | str]:
 
 
 def _upright(frame: VideoFrame) -> Tensor:
-    """(H, W, 3) uint8, turned by the quarter turns (counter-clockwise) that the file asks for."""
+    """Return the frame (H, W, 3) uint8, rotated by the quarter turns (counter-clockwise) specified in the file."""
     pixels = np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90))
     return torch.from_numpy(np.ascontiguousarray(pixels))
 
 
 def write_video(path: Path, frames: Iterable[Frame], rate: float) -> None:
-    """Encode frames into a file, as H.264 in MP4, while they come. Each keeps its time; `rate` is the number of frames
-    per second, about.
+    """Encode frames into a file, as H.264 in MP4, as they arrive.
 
-    An odd last row or column is left out, which the format cannot hold; frames of another size than the first are
-    resized to it. Raises VideoError for no frames at all. What a failed run leaves is the caller's to remove.
+    Each frame keeps its time; `rate` is the approximate number of frames per second. An odd last row or column is cut
+    off, since the format does not support it; frames of another size than the first are resized to it. Raises
+    VideoError if there are no frames. The caller must remove what a failed run leaves.
     """
     import av
 
@@ -172,7 +171,7 @@ def write_video(path: Path, frames: Iterable[Frame], rate: float) -> None:
             height, width = (max(side // 2, 1) * 2 for side in frame.picture.shape[:2])
             if stream is None:
                 stream = container.add_stream("h264", rate=Fraction(rate).limit_denominator(1001))
-                # Three times as fast as x264's usual preset, and fine enough for thin lines.
+                # Three times as fast as the default preset of x264, and good enough for thin lines.
                 stream.options = {"preset": "veryfast", "crf": "18"}
                 stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
                 stream.codec_context.time_base = Fraction(1, CLOCK)

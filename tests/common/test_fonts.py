@@ -13,7 +13,7 @@ from perception_clip.common.fonts import font_for, lacking
 from perception_clip.perception.drawing.panels import letters
 
 JAPANESE, CHINESE = "笑顔の人", "一个微笑的人"
-BOXES = "some letters of prompts are drawn as boxes, as no font on this system has them; install one"
+BOXES = "some letters of the prompts are drawn as boxes because no font on this system has them; install one"
 
 
 @pytest.fixture(autouse=True)

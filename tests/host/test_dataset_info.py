@@ -91,7 +91,7 @@ def test_a_dataset_is_listed_and_read_again_when_it_has_grown(host: Host, collec
 def test_an_empty_dataset_is_no_error(host: Host, whole: Collect) -> None:
     result = host.run(whole("no_face", dataset="empty"))
     assert result.text("samples") == "0"
-    assert "this cannot be trained on yet" in result.text("info")
+    assert "not ready for training" in result.text("info")
     assert result.picture("faces").max() == 255  # it says so
 
 

@@ -79,12 +79,12 @@ def test_no_face_passes_with_a_word(host: Host, photos: dict[str, str], picture:
 def test_no_face_is_an_error_if_asked(host: Host, photos: dict[str, str]) -> None:
     result = host.run(perceive(photo(photos["no_face"]), missing="error"))
     assert "no face in 1 of 1 picture (counted from 0: 0)" in result.message
-    assert "set missing to something else" in result.message
+    assert "set missing to another option" in result.message
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_broken_pixels_are_named(host: Host, value: str) -> None:
-    assert "picture 0 holds NaN or infinite pixels" in host.run(perceive(pictures(value=value))).message
+    assert "picture 0 contains NaN or infinite pixels" in host.run(perceive(pictures(value=value))).message
 
 
 @pytest.mark.parametrize("channels", [1, 4])

@@ -129,7 +129,7 @@ def test_damaged_and_empty_videos(host: Host, clip: str) -> None:
     damaged = bytearray(content)
     damaged[len(content) // 2 : len(content) // 2 + 4000] = np.random.default_rng(0).bytes(4000)
     (host.base / "input" / "damaged.mp4").write_bytes(damaged)
-    assert "frames could be read, the rest is damaged or missing" in host.run(perceive("damaged.mp4")).text(
+    assert "frames could be read; the rest is damaged or missing" in host.run(perceive("damaged.mp4")).text(
         "perception"
     )
 

@@ -105,7 +105,7 @@ def test_no_face_passes_unchanged_with_a_word(host: Host, photos: dict[str, str]
 
 def test_random_stand_in_is_named(host: Host, photos: dict[str, str], checkpoint: str) -> None:
     text = host.run(steering(photos["astronaut"], checkpoint, "named", strength=0.5)).text("projection")
-    assert "STAND-IN" in text
+    assert "PLACEHOLDER" in text
     assert f"{checkpoint}, trained with random-weight stand-in" in text
     assert "first of 1 face: adds a vector" in text
 

@@ -92,7 +92,7 @@ def test_a_linked_dataset_that_is_too_small_is_named(host: Host, collect: Callab
     graph = collect(dataset="too few")
     train = {"dataset": "", "size": "small", "epochs": 2, "name": "never", "seed": 0, "path": ["writer", 1]}
     graph["train"] = {"class_type": "PerceptionClip_TrainProjection", "inputs": train}
-    assert "the dataset has 1 sample;" in host.run(graph).message
+    assert "the dataset has only 1 sample;" in host.run(graph).message
     assert not (host.models / "never.safetensors").exists()
 
 

@@ -173,7 +173,7 @@ def test_sdxl_tokens_and_pooled_output_are_steered(host: Host, photos: dict[str,
     assert (options["pooled_output"] - before[:, 0, :1280]).norm() > 1
     assert "closest to “" in result.text("projection")
     message = host.run(steering(photos["astronaut"], sdxl, "never")).message
-    assert "Stable Diffusion XL's, but the conditioning has 768: it is of Stable Diffusion 1.5" in message
+    assert "Stable Diffusion XL (2048 dimensions), but the conditioning has 768 (Stable Diffusion 1.5)" in message
 
 
 def test_an_sd15_checkpoint_acts_on_sdxl_when_asked(host: Host, photos: dict[str, str], checkpoint: str) -> None:
@@ -214,6 +214,6 @@ def test_inspect_projection_says_and_shows_it(host: Host, steer: Steer, checkpoi
     result = host.run(graph)
     text = result.text("text")
     assert text.startswith(f"{checkpoint}, for Stable Diffusion 1.5, trained with random-weight stand-in")
-    assert "⚠ STAND-IN" in text and "⚠ trained with another text encoder" in text
+    assert "⚠ PLACEHOLDER" in text and "⚠ trained with another text encoder" in text
     assert "the first 8 of 16 faces" in text and text.count("\nface ") == 8
     assert result.picture("inspect").shape[1] == 1024

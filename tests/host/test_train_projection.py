@@ -118,7 +118,7 @@ def test_a_grown_dataset_is_trained_on_again(host: Host) -> None:
 def test_training_continues_from_a_checkpoint_and_says_what_was_added(host: Host, dataset: str) -> None:
     host.run(train(dataset, "start", epochs=1))
     result = host.run(train(dataset, "further", init="start.safetensors", size="large"))
-    assert "before" in result.text("text") and "the checkpoint that training began from" in result.text("text")
+    assert "before" in result.text("text") and "the initial checkpoint" in result.text("text")
     made, start = (load(host.models / f"{name}.safetensors") for name in ("further", "start"))
     assert made.network.architecture == start.network.architecture
     assert "before" in made.metadata.metrics["scores"]

@@ -45,9 +45,9 @@ def test_overexposed_floats_are_clipped() -> None:
 @pytest.mark.parametrize(
     ("picture", "message"),
     [
-        (np.full((4, 4, 3), np.nan), "picture 1 holds NaN"),
-        (np.full((4, 4, 3), np.inf), "picture 1 holds NaN or infinite"),
-        (np.full((4, 4, 3), 200.0), "picture 1 reaches 200.*divide by 255"),
+        (np.full((4, 4, 3), np.nan), "picture 1 contains NaN"),
+        (np.full((4, 4, 3), np.inf), "picture 1 contains NaN or infinite"),
+        (np.full((4, 4, 3), 200.0), "picture 1 has pixels up to 200.*divide by 255"),
         (np.zeros((4, 4, 2), np.uint8), r"picture 1 must have the shape .*not \(4, 4, 2\)"),
         (np.zeros((0, 4, 3), np.uint8), "picture 1 has no pixels"),
         (np.zeros((4, 4, 3), np.int64), "picture 1 has pixels of type torch.int64"),

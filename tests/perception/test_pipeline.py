@@ -63,7 +63,7 @@ def test_what_lies_behind_the_landmarks_stays_on_the_cpu(pipeline: PerceptionPip
 
 
 def test_bad_pictures_are_named(pipeline: PerceptionPipeline, astronaut: np.ndarray) -> None:
-    with pytest.raises(PictureError, match="picture 1 holds NaN"):
+    with pytest.raises(PictureError, match="picture 1 contains NaN"):
         pipeline([astronaut, np.full((8, 8, 3), np.nan)])
 
 

@@ -153,12 +153,12 @@ def test_a_changed_byte_is_refused_or_still_a_perception(
 
 def test_another_kind_of_file_is_named(path: Path) -> None:
     save_file({"weight": torch.zeros(3)}, path)
-    assert "holds no perceptions; choose a file that Save Perception wrote" in refusal(path)
+    assert "the file contains no perceptions; choose a file written by Save Perception" in refusal(path)
 
 
 def test_a_newer_version_comes_with_the_remedy(path: Path) -> None:
     rewritten(path, lambda _, words: words.update(format_version=2))
-    assert "format version 2 is newer than this pack reads (1); update the pack" in refusal(path)
+    assert "format version 2 is newer than this pack supports (1); update the pack" in refusal(path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", "{}", "[" * 100_000, '{"format_version": true}'])
@@ -175,11 +175,11 @@ def test_metadata_that_is_none_is_refused(path: Path, text: str) -> None:
         ({"frame_count": 2.0}, "number of frames is 2.0"),
         ({"frame_count": True}, "number of frames is True"),
         ({"frame_count": None}, "number of frames is None"),
-        ({"frame_count": 2}, "a face's frame is not one of the 2"),
-        ({"landmarker": 5}, "the landmarker's identity is no line"),
-        ({"landmarker": "x" * 501}, "the landmarker's identity is no line"),
-        ({"emotion_model": "a\nb"}, "the emotion_model's identity is no line"),
-        ({"emotion_model": "\ud800"}, "the emotion_model's identity is no line"),
+        ({"frame_count": 2}, "the frame of a face is not one of the 2"),
+        ({"landmarker": 5}, "the identity of the landmarker is not one line"),
+        ({"landmarker": "x" * 501}, "the identity of the landmarker is not one line"),
+        ({"emotion_model": "a\nb"}, "the identity of the emotion_model is not one line"),
+        ({"emotion_model": "\ud800"}, "the identity of the emotion_model is not one line"),
         ({"extra": 1}, "its metadata is incomplete"),
     ],
 )
@@ -197,20 +197,20 @@ def put(name: str, row: int, column: int | None, value: float) -> Callable[[Tens
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (put("vectors", 1, 3, float("nan")), "perception row 1 holds NaN"),
+        (put("vectors", 1, 3, float("nan")), "perception row 1 contains NaN"),
         (put("vectors", 0, 1440, -1.0), "negative emotion probability"),
         (put("vectors", 0, 1440, 2.0), "do not sum to 1"),
         (put("image_sizes", 0, 1, 0), "height or width is below 1"),
-        (put("frames", 1, None, -1), "frame is not one of the 4"),
-        (put("frames", 1, None, 4), "frame is not one of the 4"),
+        (put("frames", 1, None, -1), "the frame of a face is not one of the 4"),
+        (put("frames", 1, None, 4), "the frame of a face is not one of the 4"),
         (put("frames", 0, None, 3), "not ordered by frame"),
-        (put("boxes", 1, 2, float("inf")), "a box holds NaN"),
-        (put("boxes", 1, 0, 1e6), "lies before its left"),
-        (put("scores", 1, None, 1.5), "a score is not from 0 to 1"),
-        (put("scores", 1, None, float("nan")), "a score is not from 0 to 1"),
+        (put("boxes", 1, 2, float("inf")), "a box contains NaN"),
+        (put("boxes", 1, 0, 1e6), "edge before its left"),
+        (put("scores", 1, None, 1.5), "a score is not between 0 and 1"),
+        (put("scores", 1, None, float("nan")), "a score is not between 0 and 1"),
         (put("tracks", 1, None, -1), "a track is below 0"),
-        (lambda tensors, _: tensors.pop("tracks"), "holds other tensors than vectors, image_sizes"),
-        (lambda tensors, _: tensors.update(more=torch.zeros(1)), "holds other tensors"),
+        (lambda tensors, _: tensors.pop("tracks"), "its tensors are not vectors, image_sizes"),
+        (lambda tensors, _: tensors.update(more=torch.zeros(1)), "its tensors are not vectors"),
         (lambda tensors, _: tensors.update(scores=torch.zeros(3)), "scores is ('F32', [3]), not ('F32', [2])"),
         (lambda tensors, _: tensors.update(scores=torch.zeros(2).half()), "scores is ('F16', [2])"),
         (lambda tensors, _: tensors.update(vectors=torch.zeros(2, 1440)), "vectors is ('F32', [2, 1440])"),
@@ -235,7 +235,7 @@ def test_absurd_sizes_are_refused_by_the_header_alone(path: Path) -> None:
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         file.truncate(8 + len(text) + end)
-    assert "holds 1,000,001 faces, and at most 1000000 are read" in refusal(path)
+    assert "the file contains 1,000,001 faces, but at most 1000000 are allowed" in refusal(path)
 
 
 def _metadata(path: Path) -> dict[str, Any]:
@@ -254,7 +254,7 @@ def test_nothing_is_saved_that_could_not_be_loaded(faces: Perceptions, path: Pat
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(faces: Perceptions, path: Path) -> None:
-    with pytest.raises(PerceptionFileError, match="cannot be written .* has room"):
+    with pytest.raises(PerceptionFileError, match="cannot be written .* has free space"):
         save(faces, path / "below a file.safetensors")
 
 

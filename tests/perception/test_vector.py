@@ -48,8 +48,8 @@ def test_layout() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: v[2].fill_(float("nan")), "row 2 holds NaN"),
-        (lambda v: v[1, 5:6].fill_(float("inf")), "row 1 holds NaN or infinite"),
+        (lambda v: v[2].fill_(float("nan")), "row 2 contains NaN"),
+        (lambda v: v[1, 5:6].fill_(float("inf")), "row 1 contains NaN or infinite"),
         (lambda v: v[3, 1440:].fill_(0.9), "row 3 has emotion probabilities that do not sum to 1"),
         (lambda v: v[0, 1434:1436].copy_(torch.tensor([-0.5, 0.5])), "row 0 has a negative emotion"),
         (lambda v: v[1:, 0].fill_(float("nan")), r"row 1 .*\(and 2 more rows\)"),

@@ -69,13 +69,13 @@ def test_missing_and_foreign_files(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         load(tmp_path / "best_model.safetensors")
     (tmp_path / "noise.safetensors").write_bytes(b"\x00" * 100)
-    with pytest.raises(CheckpointError, match=r"noise.safetensors: not a readable safetensors"):
+    with pytest.raises(CheckpointError, match=r"noise.safetensors: this is not a readable safetensors"):
         load(tmp_path / "noise.safetensors")
     save_file({"a": torch.zeros(3)}, tmp_path / "lora.safetensors")
-    with pytest.raises(CheckpointError, match="not written by this pack's training"):
+    with pytest.raises(CheckpointError, match="not trained by this pack"):
         load(tmp_path / "lora.safetensors")
     torch.save({"a": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match="not written by this pack's training"):
+    with pytest.raises(CheckpointError, match="not trained by this pack"):
         load(tmp_path / "other.pth")
     (tmp_path / "empty.pth").touch()
     with pytest.raises(CheckpointError, match=r"empty.pth: refused"):
@@ -90,7 +90,7 @@ def test_newer_format(tmp_path: Path, checkpoint: Checkpoint) -> None:
 
 def test_older_format(tmp_path: Path, checkpoint: Checkpoint) -> None:
     path = rewrite(save(checkpoint, tmp_path), format_version=1)
-    with pytest.raises(CheckpointError, match="version 1 is of an older pack; train it anew"):
+    with pytest.raises(CheckpointError, match="version 1 is from an older version of this pack; retrain it"):
         load(path)
 
 
@@ -106,16 +106,18 @@ def test_damage_is_named(tmp_path: Path, checkpoint: Checkpoint) -> None:
 
     attempt("leave.bias", {key: value for key, value in tensors.items() if key != bias})
     attempt("size mismatch for leave.bias", {**tensors, bias: torch.zeros(5)})
-    attempt("its neutral is missing", {key: value for key, value in tensors.items() if key != "neutral"})
+    attempt("its neutral tensor is missing", {key: value for key, value in tensors.items() if key != "neutral"})
     attempt("NaN", {**tensors, bias: torch.full((768,), float("nan"))})
     attempt("depth must be 1 to 64", architecture={"components": 5, "depth": 10**9})
     attempt("damaged", architecture=None)
     attempt("surprise", surprise=1)
-    attempt("fingerprint is missing or misshaped", {**tensors, "fingerprint": torch.zeros(5)})
-    attempt("prompt vectors is missing", prompts=["a face"])
-    attempt("prompt vectors is missing", {**tensors, "prompt_vectors": torch.zeros(2, 768)}, prompts=["a face"])
-    attempt("768 dimensions of the text space 'sdxl'", space="sdxl")
-    attempt("768 dimensions of the text space 'sd3', which this pack does not know", space="sd3")
+    attempt("fingerprint tensor is missing or has the wrong shape", {**tensors, "fingerprint": torch.zeros(5)})
+    attempt("its prompt_vectors tensor is missing", prompts=["a face"])
+    attempt(
+        "its prompt_vectors tensor is missing", {**tensors, "prompt_vectors": torch.zeros(2, 768)}, prompts=["a face"]
+    )
+    attempt("the text space 'sdxl' with 768 dimensions is not supported; retrain it", space="sdxl")
+    attempt("the text space 'sd3' with 768 dimensions is not supported", space="sd3")
 
 
 def test_find(tmp_path: Path, checkpoint: Checkpoint) -> None:

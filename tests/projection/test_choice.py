@@ -69,7 +69,7 @@ def test_a_single_face_is_the_same_by_every_choice(faces: Perceptions) -> None:
 def test_what_cannot_be_chosen_from_is_named(faces: Perceptions) -> None:
     with pytest.raises(ValueError, match="faces cannot be 'last'; choose one of first, mean, each, per frame"):
         choose(VALUES, faces, "last")
-    with pytest.raises(ValueError, match="one or more faces: 2 for 3"):
+    with pytest.raises(ValueError, match="at least one face and one value for each, not 2 for 3"):
         choose(VALUES[:2], faces, "first")
-    with pytest.raises(ValueError, match="one or more faces: 0 for 0"):
+    with pytest.raises(ValueError, match="at least one face and one value for each, not 0 for 0"):
         choose(VALUES[:0], faces.select([]), "mean")

@@ -257,7 +257,7 @@ def test_sdxl_without_a_pooled_output() -> None:
 
 
 def test_the_clip_l_part_of_sdxl_alone() -> None:
-    with pytest.raises(ValueError, match="but the conditioning has 2048: it is of Stable Diffusion XL.*clip_l_only"):
+    with pytest.raises(ValueError, match=r"but the conditioning has 2048 \(Stable Diffusion XL\).*clip_l_only"):
         pushed(WIDE)
     for mode in MODES:
         changed = pushed(WIDE, mode=mode, clip_l_only=True)
@@ -325,9 +325,9 @@ def test_bad_requests() -> None:
         ValueError, match="start_percent is 0.8 and end_percent is 0.2; set both .* start_percent no higher"
     ):
         pushed(start_percent=0.8, end_percent=0.2)
-    with pytest.raises(ValueError, match="the conditioning has 4096: it is of another model family.*Emotion Prompts"):
+    with pytest.raises(ValueError, match=r"the conditioning has 4096 \(another model family\).*Emotion Prompts"):
         pushed(torch.zeros(1, 77, 4096))
-    with pytest.raises(ValueError, match="2048 dimensions, Stable Diffusion XL's, but the conditioning has 768"):
+    with pytest.raises(ValueError, match=r"Stable Diffusion XL \(2048 dimensions\), but the conditioning has 768"):
         inject([entry()], WIDE_VECTOR, WIDE_NEUTRAL[0], space=SDXL)
     with pytest.raises(ValueError, match=r"must have the shape \(B, T, width\)"):
         pushed(torch.zeros(77, 768))

@@ -105,25 +105,31 @@ def test_neutral_is_the_same_face_without_its_expression(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (sequential(1434, 768).state_dict(), "0 takes 1,434 numbers where 1,441 come"),
-        (sequential(1441, 512).state_dict(), "it ends in 512 numbers, not in 768"),
-        ({**sequential(1441, 64).state_dict(), "2.weight": torch.zeros(768, 65)}, "2 takes 65 numbers where 64 come"),
-        ({**sequential(1441, 768).state_dict(), "pe": torch.zeros(1, 9, 768)}, r"pe \(1, 9, 768\) is no linear layer"),
-        ({"conv.weight": torch.zeros(768, 1441, 3)}, r"conv: weight \(768, 1441, 3\) is no linear layer"),
-        ({"0.weight": torch.zeros(768, 1441), "0.bias": torch.zeros(7)}, r"bias \(7,\) is no linear layer"),
-        ({"0.weight": torch.full((768, 1441), torch.nan)}, "it holds NaN or infinite weights"),
+        (sequential(1434, 768).state_dict(), "0 expects 1,434 numbers but receives 1,441"),
+        (sequential(1441, 512).state_dict(), "its output has 512 numbers, not 768"),
+        (
+            {**sequential(1441, 64).state_dict(), "2.weight": torch.zeros(768, 65)},
+            "2 expects 65 numbers but receives 64",
+        ),
+        (
+            {**sequential(1441, 768).state_dict(), "pe": torch.zeros(1, 9, 768)},
+            r"pe \(1, 9, 768\) is not a linear layer",
+        ),
+        ({"conv.weight": torch.zeros(768, 1441, 3)}, r"conv: weight \(768, 1441, 3\) is not a linear layer"),
+        ({"0.weight": torch.zeros(768, 1441), "0.bias": torch.zeros(7)}, r"bias \(7,\) is not a linear layer"),
+        ({"0.weight": torch.full((768, 1441), torch.nan)}, "it contains NaN or infinite weights"),
         ({"norm.weight": torch.ones(1441), "norm.bias": torch.ones(1441)}, "it has no linear layer"),
     ],
 )
 def test_others_are_refused_with_what_did_not_fit(tmp_path: Path, content: dict[str, Tensor], said: str) -> None:
     path = wrote(tmp_path / "theirs.pth", content)
-    with pytest.raises(CheckpointError, match=f"{path}: not a checkpoint of this pack.*{said}"):
+    with pytest.raises(CheckpointError, match=f"{path}: this is neither a checkpoint of this pack.*{said}"):
         open_projection(path)
 
 
 def test_training_cannot_begin_from_one(tmp_path: Path) -> None:
     path = wrote(tmp_path / "theirs.pth", sequential(1441, 768).state_dict())
-    with pytest.raises(CheckpointError, match="not written by this pack's training.*Steer with it"):
+    with pytest.raises(CheckpointError, match="not trained by this pack.*You can steer with it"):
         checkpoint.load(path)
 
 

@@ -95,14 +95,14 @@ def test_what_differs_is_named(checkpoint: Checkpoint, vectors: Tensor) -> None:
     ]
     assert "test encoder (cosine -1.000)" in said[0] and "mesh/2" in said[1] and "vit/1" in said[2]
     stand_in = replace(checkpoint, metadata=replace(checkpoint.metadata, encoder="random-weight stand-in (…)/1"))
-    assert "STAND-IN" in warnings(stand_in, perceived(vectors[:1]), None)[0]
+    assert "PLACEHOLDER" in warnings(stand_in, perceived(vectors[:1]), None)[0]
 
 
 def test_faces_unlike_those_of_the_training_are_named(checkpoint: Checkpoint, vectors: Tensor) -> None:
     strange = vectors[:3].clone()
     strange[1:, :1434] = torch.rand(2, 1434, generator=torch.Generator().manual_seed(5))
     [said] = warnings(checkpoint, perceived(strange), None)
-    assert said.startswith("face 1 (and 1 more) is unlike the faces of the training")
+    assert said.startswith("face 1 and 1 more lie outside the training distribution")
 
 
 def test_warnings_follow_the_projection_that_acts(checkpoint: Checkpoint, vectors: Tensor) -> None:

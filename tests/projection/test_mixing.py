@@ -258,7 +258,7 @@ def test_what_does_not_fit_is_named() -> None:
             mix(seven, row, 1.0, NEUTRAL)
     with pytest.raises(ValueError, match="strength must be a finite number, not nan"):
         mix(seven, PROBABILITIES, float("nan"), NEUTRAL)
-    with pytest.raises(ValueError, match="conditionings of 2, 1, 1, 1, 1, 1, 1 entries cannot be mixed"):
+    with pytest.raises(ValueError, match="conditionings with 2, 1, 1, 1, 1, 1, 1 entries cannot be mixed"):
         mix([seven[0] * 2, *seven[1:]], PROBABILITIES, 1.0, NEUTRAL)
     with pytest.raises(ValueError, match="encode all prompts with the same CLIP"):
         mix([prompts(width=8)[0], *seven[1:]], PROBABILITIES, 1.0, NEUTRAL)

@@ -1,1 +1,1 @@
-"""How good a projection is on faces that it was not trained on."""
+"""Evaluate a projection on faces that it was not trained on."""

@@ -1,4 +1,4 @@
-"""The baselines that a projection has to beat, ridge regression in closed form among them."""
+"""The baselines that a projection has to beat, including ridge regression in closed form."""
 
 from __future__ import annotations
 
@@ -12,39 +12,44 @@ from ...perception.vector import EMOTIONS, LANDMARK_VALUES
 from ..learning.data import CHUNK, TrainingData, sample
 from ..learning.split import Split
 
-PENALTIES = tuple(10.0 ** (step / 4) for step in range(-32, 13))  # in mean squared features summed over the rows
-ROWS_AT_ONCE = 8192  # rows that are made float64 in one step
-SMALLEST = 1e-100  # mean strength, so that features without any variance divide by no zero
+PENALTIES = tuple(
+    10.0 ** (step / 4) for step in range(-32, 13)
+)  # in units of the mean variance of the features, summed over the rows
+ROWS_AT_ONCE = 8192  # rows converted to float64 in one step
+SMALLEST = 1e-100  # minimum mean strength, so that features without variance cause no division by zero
 
-NEIGHBOURS = 20_000  # training rows at most that the nearest neighbour is sought among
-RIDGE_ROWS = 100_000  # training rows at most that ridge is fitted to
-VALIDATED = 20_000  # validation rows at most that choose its penalty
-DISTANCES = 1 << 22  # calculated in one step
+NEIGHBOURS = 20_000  # maximum number of training rows searched for the nearest neighbor
+RIDGE_ROWS = 100_000  # maximum number of training rows that ridge is fitted to
+VALIDATED = 20_000  # maximum number of validation rows that choose its penalty
+DISTANCES = 1 << 22  # computed in one step
 
 
 def best_ridge(features: Tensor, targets: Tensor, held_features: Tensor, held_targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Fit targets (N, D) to features (N, F): weights (D, F) and bias (D,) of a linear layer, like the targets.
+    """Return the weights (D, F) and bias (D,) of a linear layer fitted from features (N, F) to targets (N, D).
 
-    Minimises the squared error plus a penalty times the squared weights; the bias is free (Hoerl & Kennard 1970,
-    "Ridge regression", Technometrics 12(1)). Of `PENALTIES`, times the features' mean variance × N, it is the one
-    with the least squared error on the held-out rows (H, F) and (H, D). Calculates in float64, on the processor.
+    It minimizes the squared error plus a penalty times the squared weights; the bias is not penalized (Hoerl & Kennard
+    1970, "Ridge regression", Technometrics 12(1)). The penalty is the one of `PENALTIES`, times the mean variance of
+    the features × N, with the smallest squared error on the held-out rows (H, F) and (H, D). It is computed in float64
+    on the CPU; the result has the dtype and device of the targets.
     """
     centre, middle = (rows.mean(dim=0).cpu().double() for rows in (features, targets))
     gram, product = _moments(features, targets, centre, middle)  # (F, F), (F, D)
     held_gram, held_product = _moments(held_features, held_targets, centre, middle)
-    strengths, axes = torch.linalg.eigh(gram)  # (F,), (F, F): with these, every penalty costs next to nothing
+    strengths, axes = torch.linalg.eigh(gram)  # (F,), (F, F): with these, every penalty is cheap
     unit = strengths.mean().clamp_min(SMALLEST)
     shrink = 1 / (strengths.clamp_min(0) + unit * torch.tensor(PENALTIES, dtype=torch.float64)[:, None])  # (A, F)
     product = axes.T @ product  # weights are axes @ (shrink × product)
     linear = (product * (axes.T @ held_product)).sum(dim=1)  # (F,)
     square = (product @ product.T) * (axes.T @ held_gram @ axes)  # (F, F)
-    errors = ((shrink @ square) * shrink).sum(dim=1) - 2 * shrink @ linear  # (A,) but for the targets' own square
+    errors = ((shrink @ square) * shrink).sum(
+        dim=1
+    ) - 2 * shrink @ linear  # (A,) except for the constant square of the targets
     weights = (axes @ (shrink[errors.argmin()][:, None] * product)).T  # (D, F)
     return weights.to(targets), (middle - weights @ centre).to(targets)
 
 
 def _moments(features: Tensor, targets: Tensor, centre: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
-    """Of features x (N, F) and targets y (N, D) around the points given: xᵀx (F, F) and xᵀy (F, D) in float64."""
+    """Return xᵀx (F, F) and xᵀy (F, D), float64, of features x (N, F) and targets y (N, D) around the given points."""
     gram, product = centre.new_zeros(len(centre), len(centre)), centre.new_zeros(len(centre), len(middle))
     for x, y in zip(features.split(ROWS_AT_ONCE), targets.split(ROWS_AT_ONCE), strict=True):
         x, y = x.cpu().double() - centre, y.cpu().double() - middle
@@ -55,20 +60,20 @@ def _moments(features: Tensor, targets: Tensor, centre: Tensor, middle: Tensor) 
 
 @dataclass(frozen=True)
 class Averages:
-    """What the training targets are on average."""
+    """Averages of the training targets."""
 
     mean: Tensor  # (D,) float32
-    of_emotion: Tensor  # (7, D) float32: weighted by P(emotion); the mean for an emotion that no row has
+    of_emotion: Tensor  # (7, D) float32: weighted by P(emotion); the mean if no row has the emotion
 
 
 def averages(data: TrainingData, train: Tensor) -> Averages:
-    """The averages over the training rows (n,); reads each distinct target once."""
+    """Return the averages over the training rows (n,); each distinct target is read once."""
     weights = torch.zeros(len(data.first), 1 + len(EMOTIONS), dtype=torch.float64)
     for part in train.split(CHUNK):
         shares = torch.nn.functional.pad(emotions(data, part).double(), (1, 0), value=1.0)  # (n, 8): 1 for the mean
         weights.index_add_(0, data.member[part], shares)
     sums = torch.zeros(weights.shape[1], data.targets.shape[1], dtype=torch.float64)
-    for numbers in weights[:, 0].nonzero()[:, 0].split(CHUNK):  # a target of no row may be anything
+    for numbers in weights[:, 0].nonzero()[:, 0].split(CHUNK):  # targets that no row uses may have any value
         sums += weights[numbers].T @ data.candidates(numbers).double()
     totals = weights.sum(dim=0)[:, None]  # (8, 1)
     mean, of_emotion = sums[0] / len(train), sums[1:] / totals[1:]
@@ -78,16 +83,16 @@ def averages(data: TrainingData, train: Tensor) -> Averages:
 def rivals(
     data: TrainingData, rows: Split, judged: Tensor, features: Callable[[Tensor], Tensor], average: Averages
 ) -> Iterator[tuple[str, Tensor]]:
-    """Each rule's name, and what it predicts for the judged rows (T,): (T, D) float32.
+    """Yield the name of each baseline and its predictions (T, D), float32, for the evaluated rows (T,).
 
-    ridge: linear in the features, with the penalty that suits the validation rows best.
+    ridge: linear in the features, with the penalty that fits the validation rows best.
     nearest neighbour: the target of the training row with the nearest features.
-    emotion mix: the average target of each emotion, mixed by the face's probabilities; nothing is trained.
-    mean: the average target, whatever the face.
+    emotion mix: the average target of each emotion, weighted by the probabilities of the face; nothing is trained.
+    mean: the average target, independent of the face.
 
-    `features` gives those of row numbers (n,) as (n, F) on the processor: the projection's own, so that a rule is no
-    worse off. Where there are very many training rows, ridge and the nearest neighbour see some, drawn by chance.
-    The predictions are made one after the other, since each can be large.
+    `features` returns the features (n, F) of row numbers (n,), on the CPU. They are those of the projection, so that
+    the comparison is fair. If there are very many training rows, ridge and nearest neighbour use a random sample.
+    The predictions are computed one after another, since each can be large.
     """
     asked = features(judged)
     yield "ridge", _ridge(data, rows, asked, features)
@@ -97,7 +102,7 @@ def rivals(
 
 
 def emotions(data: TrainingData, rows: Tensor) -> Tensor:
-    """The emotion probabilities (n, 7) of row numbers (n,)."""
+    """Return the emotion probabilities (n, 7) of row numbers (n,)."""
     return data.vectors[:, LANDMARK_VALUES:][rows]
 
 

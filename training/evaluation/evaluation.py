@@ -1,4 +1,4 @@
-"""Judge a projection beside the simple rules that it has to beat."""
+"""Evaluate a projection and compare it with the baselines that it has to beat."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .baselines import averages, emotions, rivals
 from .leakage import all_alike, near_copies
 from .metrics import METRICS, Interval, Judged, bootstrap, judge
 
-MOST = 20_000  # held-out rows judged, and distinct prompts that recall chooses from
+MOST = 20_000  # maximum number of held-out rows evaluated, and of distinct prompts that recall chooses from
 LISTED = 200  # prompts in metrics.json, those with the most held-out rows
 PROJECTION = "projection"
 PART_METRICS = ("centred_cosine", "recall_at_1", "recall_at_5")
@@ -27,40 +27,42 @@ PART_METRICS = ("centred_cosine", "recall_at_1", "recall_at_5")
 
 @dataclass(frozen=True)
 class Score:
-    """The projection on a part of the held-out rows."""
+    """The metrics of the projection on a part of the held-out rows."""
 
     name: str  # prompt text or emotion
-    rows: int  # held-out rows of it
-    trained: int  # training rows of it
+    rows: int  # its held-out rows
+    trained: int  # its training rows
     metrics: dict[str, Interval]  # centred_cosine, recall_at_1, recall_at_5
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How good a projection is on T rows that training never saw, beside the rules that it has to beat."""
+    """The metrics of a projection on T rows that were not used in training, compared with those of the baselines."""
 
-    scores: dict[str, dict[str, Interval]]  # method → metric; the projection first, then others, then simple rules
-    lead: dict[str, dict[str, Interval]]  # method but the projection → metric → projection minus it, paired
-    per_prompt: list[Score]  # of those with held-out rows, most rows first
-    per_emotion: list[Score]  # by the face's most probable emotion, in the order of EMOTIONS; those that occur
+    scores: dict[str, dict[str, Interval]]  # method → metric; the projection first, then others, then baselines
+    lead: dict[str, dict[str, Interval]]  # other method → metric → projection minus the method, paired
+    per_prompt: list[Score]  # of prompts with held-out rows, most rows first
+    per_emotion: list[
+        Score
+    ]  # by the most probable emotion of the face, in the order of EMOTIONS; only those that occur
     names: list[str]  # (P,) the distinct prompts that recall chooses from
     candidates: Tensor  # (P, 768) their vectors
-    rows: Tensor  # (T,) int64: row numbers of the dataset that were judged
+    rows: Tensor  # (T,) int64: the evaluated row numbers of the dataset
     predicted: Tensor  # (T, 768) the projection's predictions
-    member: Tensor  # (T,) int64: which candidate is each row's own
-    chosen: Tensor  # (T,) int64: which candidate is nearest to the prediction
+    member: Tensor  # (T,) int64: the index of each row's own candidate
+    chosen: Tensor  # (T,) int64: the index of the candidate nearest to the prediction
     centre: Tensor  # (768,) mean training target
     trained: int  # training rows
     trained_of: Tensor  # (P,) int64: training rows of each candidate
-    groups: int  # that the judged rows are from
-    held_out: int  # rows held out for judging, of which at most `MOST` were judged
-    prompts: int  # distinct ones of all rows that are used
-    by_group: bool  # False: too few groups to hold any out, so this flatters
-    near_copies: float  # 0…1: share of the judged rows whose face is nearly that of a training row
-    alike: bool  # the training faces do not differ
+    groups: int  # that the evaluated rows come from
+    held_out: int  # rows held out for evaluation, of which at most `MOST` were evaluated
+    prompts: int  # distinct prompts of all rows that are used
+    by_group: bool  # False: too few groups to hold any out, so the metrics are too optimistic
+    near_copies: float  # 0…1: share of the evaluated rows that are near-duplicates of a training row
+    alike: bool  # all training faces are the same
 
     def as_dict(self) -> dict[str, Any]:
-        """For metrics.json and the checkpoint's metadata. Intervals are [value, low, high]."""
+        """Return the content for metrics.json and the checkpoint's metadata. Intervals are [value, low, high]."""
         return {
             "held_out_rows": self.held_out,
             "judged_rows": len(self.rows),
@@ -79,11 +81,12 @@ class Evaluation:
 def evaluate(
     checkpoint: Checkpoint, data: TrainingData, rows: Split, others: Mapping[str, Checkpoint] | None = None
 ) -> Evaluation:
-    """Judge on the split's test rows, beside `others` by name and the rivals, which learn from its training rows.
+    """Return the evaluation on the test rows, compared with `others` by name and with the baselines.
 
-    Of more than `MOST` test rows so many are judged, in whole groups drawn by chance; of more than `MOST` distinct
-    prompts, recall chooses from those of the judged rows. Reads the dataset's file in pieces. Raises ValueError for a
-    checkpoint that projects into another width or onto numbers that are not finite.
+    The baselines learn from the training rows. If there are more than `MOST` test rows, a random selection of whole
+    groups with up to `MOST` rows is evaluated; if there are more than `MOST` distinct prompts, recall chooses from
+    those of the evaluated rows. The dataset's file is read in chunks. Raises ValueError if a checkpoint projects
+    into another width or onto numbers that are not finite.
     """
     judged = _judged(rows)
     groups = [rows.groups[row] for row in judged.tolist()]
@@ -133,7 +136,7 @@ def evaluate(
 
 
 def _judged(rows: Split) -> Tensor:
-    """The test rows, or as many whole groups of them as make up to `MOST` rows; of one huge group, some rows."""
+    """Return the test rows, or randomly chosen whole groups with up to `MOST` rows; part of a group if it is huge."""
     if len(rows.test) <= MOST:
         return rows.test
     names, member = np.unique([rows.groups[row] for row in rows.test.tolist()], return_inverse=True)
@@ -143,7 +146,7 @@ def _judged(rows: Split) -> Tensor:
 
 
 def _features(checkpoint: Checkpoint, data: TrainingData) -> Callable[[Tensor], Tensor]:
-    """Row numbers (n,) → the projection's features of them (n, F) float32, on the processor."""
+    """Return a function from row numbers (n,) to the projection's features of these rows, (n, F) float32 on the CPU."""
     device = checkpoint.neutral.device
 
     def features(rows: Tensor) -> Tensor:
@@ -160,26 +163,26 @@ def _features(checkpoint: Checkpoint, data: TrainingData) -> Callable[[Tensor], 
 
 
 def _predictions(name: str, checkpoint: Checkpoint, data: TrainingData, rows: Tensor) -> Tensor:
-    """Where a checkpoint projects the rows (n,) to: (n, 768) float32."""
+    """Return the vectors (n, 768), float32, that a checkpoint projects the rows (n,) to."""
     predicted = torch.cat(
         [checkpoint.project(data.vectors[part], data.image_sizes[part]) for part in rows.split(CHUNK)]
     )
     if predicted.shape[1] != data.targets.shape[1]:
         raise InputError(
             f"{name} projects into {predicted.shape[1]} dimensions, but the dataset's targets have "
-            f"{data.targets.shape[1]}; judge it on a dataset of its own space"
+            f"{data.targets.shape[1]}; evaluate it on a dataset for its text space"
         )
     bad = (~predicted.isfinite().all(dim=1)).nonzero()[:, 0]
     if len(bad):
         raise InputError(
-            f"{name} projects row {int(rows[bad[0]])} (counted from 0), and {len(bad) - 1} more, onto numbers that are "
-            "not finite; train it anew with a lower learning rate (--lr)"
+            f"{name} projects row {int(rows[bad[0]])} (counted from 0) and {len(bad) - 1} more onto numbers that are "
+            "not finite; retrain it with a lower learning rate (--lr)"
         )
     return predicted
 
 
 def _intervals(values: Mapping[str, Tensor], weights: Tensor, groups: list[str]) -> dict[str, dict[str, Interval]]:
-    """Per method, each metric of its values (T, 6) with its interval."""
+    """Return each metric of the values (T, 6) of each method, with its interval."""
     every = bootstrap(torch.cat(list(values.values()), dim=1), weights.repeat(1, len(values)), groups)
     starts = range(0, len(every), len(METRICS))
     return {name: dict(zip(METRICS, every[start:], strict=False)) for name, start in zip(values, starts, strict=True)}
@@ -188,7 +191,7 @@ def _intervals(values: Mapping[str, Tensor], weights: Tensor, groups: list[str])
 def _parts(
     judged: Judged, groups: list[str], part_of: Tensor, names: list[str] | tuple[str, ...], trained: Tensor
 ) -> list[Score]:
-    """The projection on each part (its number for each row: (T,)) that has rows, in the order of `names`."""
+    """Return the score of each part that has rows, in the order of `names`; `part_of` (T,) has the part of each row."""
     columns = [METRICS.index(metric) for metric in PART_METRICS]
     order = part_of.argsort(stable=True)
     numbers, counts = part_of[order].unique_consecutive(return_counts=True)

@@ -1,4 +1,4 @@
-"""How alike the faces of training and of judging are: too alike, and judging says nothing."""
+"""Measure how similar the training and evaluation faces are: if too similar, the evaluation is meaningless."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ...perception.vector import LANDMARKS, split
 from ..inspection.duplicates import SAME_PICTURE
 from ..learning.data import TrainingData, sample
 
-LOOKED_AT = 20_000  # training faces at most, drawn by chance
-ASKED = 1_000  # judged faces at most, drawn by chance
+LOOKED_AT = 20_000  # maximum number of training faces, chosen at random
+ASKED = 1_000  # maximum number of evaluated faces, chosen at random
 CHUNK = 2048  # faces measured in one step
 
 
 def near_copies(data: TrainingData, train: Tensor, judged: Tensor) -> float:
-    """The share (0…1) of judged rows (T,) whose face is nearly that of a training row (n,): the same picture again.
+    """Return the share (0…1) of evaluated rows (T,) that are near-duplicates of a training row (n,).
 
-    Both are numbers of rows. Where more than `LOOKED_AT` or `ASKED` are given, some of them stand for all, so that
-    the share is the least that there can be.
+    Both are row numbers. If there are more than `LOOKED_AT` or `ASKED`, a sample is used, and the share is a lower
+    bound.
     """
     model = ExpressionModel.load()
     faces = torch.cat(list(_faces(model, data, sample(judged, ASKED))))  # (A, 1434)
@@ -32,16 +32,16 @@ def near_copies(data: TrainingData, train: Tensor, judged: Tensor) -> float:
 
 
 def all_alike(data: TrainingData, train: Tensor) -> bool:
-    """Whether the faces of the training rows (n,) do not differ more than two pictures of one face."""
+    """Return whether the faces of the training rows (n,) differ no more than copies of one picture do."""
     faces = torch.cat(list(_faces(ExpressionModel.load(), data, sample(train, ASKED))))
     return len(faces) > 1 and bool(((faces - faces[0]).norm(dim=1) < SAME_PICTURE).all())
 
 
 def _faces(model: ExpressionModel, data: TrainingData, rows: Tensor) -> Iterator[Tensor]:
-    """Pose-free faces (n, 1434), whose distance is the root mean square over landmarks, in distances of the eyes.
+    """Yield pose-free faces (n, 1434); their distance is the root mean square over landmarks, in eye distances.
 
-    Between faces this is, but for the landmarker's noise, the distance of training/inspection/outliers.py, which
-    `SAME_PICTURE` was measured with; unlike that, it also tells landmarks apart that are no faces.
+    Except for noise of the landmarker, this is the distance of training/inspection/outliers.py that `SAME_PICTURE` was
+    measured with; unlike that one, it also distinguishes landmarks that do not form a valid face.
     """
     for part in rows.split(CHUNK):
         landmarks, _ = split(data.vectors[part])

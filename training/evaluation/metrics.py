@@ -1,7 +1,7 @@
-"""How good predictions are, row by row, and bootstrap intervals of it over whole groups.
+"""Metrics of predictions, row by row, and their bootstrap intervals over whole groups.
 
-Real CLIP vectors share a large common part, so that the raw cosine of any two is high. All metrics but `cosine` are
-therefore measured around the mean training target, the centre.
+Real CLIP vectors share a large common component, so the raw cosine of any two is high. All metrics except `cosine` are
+therefore measured relative to the mean training target, the center.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from ..learning.data import NO_DIRECTION, centred_cosine
 
 METRICS = ("centred_cosine", "recall_at_1", "recall_at_5", "reciprocal_rank", "r_squared", "cosine")
 RESAMPLES = 1000
-DRAWN = 1 << 22  # numbers drawn in one step of the bootstrap
-SCORES = 1 << 22  # cosines of predictions and candidates in one step
-TIED = 1e-6  # cosines closer than this are equal but for rounding
+DRAWN = 1 << 22  # random numbers drawn in one step of the bootstrap
+SCORES = 1 << 22  # cosines of predictions and candidates computed in one step
+TIED = 1e-6  # cosines closer than this are equal except for rounding
 
 
 @dataclass(frozen=True)
@@ -38,20 +38,20 @@ class Interval:
 
 @dataclass(frozen=True)
 class Judged:
-    """T predictions judged. A metric over some of the rows is the sum of their values over that of their weights."""
+    """T evaluated predictions. A metric over some rows is the sum of their values ÷ the sum of their weights."""
 
     values: Tensor  # (T, 6) float64, in the order of METRICS
-    weights: Tensor  # (T, 6) float64: 1, but for R² the squared distance of target and centre
-    chosen: Tensor  # (T,) int64: the candidate nearest to the prediction, by centred cosine
+    weights: Tensor  # (T, 6) float64: 1, but for R² the squared distance between target and center
+    chosen: Tensor  # (T,) int64: the candidate nearest to the prediction, by centered cosine
 
 
 def judge(predicted: Tensor, truth: Tensor, candidates: Tensor, member: Tensor, centre: Tensor) -> Judged:
-    """Judge predictions (T, D) of the targets (T, D), where row t's own among the candidates (P, D) is member[t].
+    """Return the metrics of predictions (T, D) of targets (T, D); member[t] is the index of row t's candidate (P, D).
 
-    Candidates are ranked by their centred cosine with the prediction. Where some are tied with the row's own, its
-    ranks among them are equally likely, and expected values are taken: a prediction without direction, such as the
-    mean itself, ties all, so its recall at k is k/P, and its reciprocal rank (1 + 1/2 + … + 1/P)/P. R² is one minus
-    the squared error over that of the centre; 0 where all targets are the centre.
+    Candidates are ranked by their centered cosine with the prediction. If some are tied with the row's own, all ranks
+    among them are equally likely and expected values are used: a prediction without direction, such as the mean itself,
+    ties all, so its recall at k is k/P and its reciprocal rank is (1 + 1/2 + … + 1/P)/P. R² is one minus the ratio of
+    the squared error to that of the center; it is 0 if all targets equal the center.
     """
     better, tied, chosen = _ranks(predicted - centre, normalize(candidates - centre, dim=1), member)
     spread = (truth - centre).double().square().sum(dim=1)  # (T,)
@@ -72,9 +72,10 @@ def judge(predicted: Tensor, truth: Tensor, candidates: Tensor, member: Tensor, 
 
 
 def _ranks(offsets: Tensor, directions: Tensor, member: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Centred predictions (T, D), centred candidates of length 1 (P, D) and the rows' own (T,), in int64 →
+    """Return how many candidates are nearer than the row's own, how many are tied with it, and the nearest, each (T,).
 
-    how many candidates lie nearer than the row's own (T,), how many as near, itself included (T,), the nearest (T,).
+    The ties include the row's own candidate. `offsets` are centered predictions (T, D), `directions` centered
+    candidates of length 1 (P, D), `member` the indices of the rows' own candidates (T,); all results are int64.
     """
     aimed = torch.where(offsets.norm(dim=1, keepdim=True) < NO_DIRECTION, 0.0, normalize(offsets, dim=1))
     parts = []
@@ -89,11 +90,11 @@ def _ranks(offsets: Tensor, directions: Tensor, member: Tensor) -> tuple[Tensor,
 
 
 def bootstrap(values: Tensor, weights: Tensor, groups: Sequence[str], seed: int = 0) -> list[Interval]:
-    """Each column of values (T, M): its sum over that of weights (T, M), and the 95 % percentile interval.
+    """Return, for each column, the sum of values (T, M) ÷ the sum of weights (T, M) and its 95 % percentile interval.
 
-    Whole groups are resampled, the same ones for all columns, so that an interval of differences is a paired one
-    (Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapters 8 and 13). Of a single group nothing can be
-    resampled but its rows: such an interval is too narrow. Columns whose weights are all 0 count as 0.
+    Whole groups are resampled, the same ones for all columns, so that the interval of a difference is paired (Efron &
+    Tibshirani 1993, "An Introduction to the Bootstrap", chapters 8 and 13). If there is only one group, its rows are
+    resampled instead, and the interval is too narrow. Columns whose weights are all 0 count as 0.
     """
     names, member = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) == 1:
@@ -111,7 +112,7 @@ def bootstrap(values: Tensor, weights: Tensor, groups: Sequence[str], seed: int 
 
 
 def _by_group(values: Tensor, member: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Rows (T, M) → their sums in each group (G, M)."""
+    """Return the sums (G, M) of rows (T, M) in each group."""
     return np.stack([np.bincount(member, weights=column) for column in values.double().cpu().numpy().T], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""An evaluation as text: tables for a terminal of 120 columns."""
+"""Format an evaluation as text tables for a terminal of 120 columns."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ NAME = 36  # columns for a method's or a prompt's name
 COLUMN = 26
 HEADLINES = ("centred_cosine", "recall_at_1", "recall_at_5")
 FURTHER = ("reciprocal_rank", "r_squared", "cosine")
-EXTREMES = 5  # prompts listed at either end
+EXTREMES = 5  # number of worst and of best prompts listed
 
 
 def table(held: Evaluation) -> str:
-    """All methods and how far the projection leads them, each emotion, the worst and best prompts, and a last note."""
+    """Return tables of all methods, the lead over each, the emotions, the worst and best prompts, and notes."""
     titles = {
-        "centred_cosine": "mean-centred cosine",
+        "centred_cosine": "mean-centered cosine",
         "recall_at_1": f"recall@1 of {counted(len(held.names), 'prompt')}",
         "recall_at_5": "recall@5",
         "reciprocal_rank": "mean reciprocal rank",
@@ -29,12 +29,12 @@ def table(held: Evaluation) -> str:
         "cosine": "raw cosine (misleading *)",
     }
     scores = {_tail(method): metrics for method, metrics in held.scores.items()}
-    leads = {f"lead on {_tail(method)}": metrics for method, metrics in held.lead.items()}
+    leads = {f"lead over {_tail(method)}": metrics for method, metrics in held.lead.items()}
     blocks = [
         _block(scores, {metric: titles[metric] for metric in HEADLINES}),
         _block(leads, {metric: titles[metric] for metric in HEADLINES})[1:],
         _block(scores, {metric: titles[metric] for metric in FURTHER}),
-        _scores("faces that look", held.per_emotion),
+        _scores("dominant emotion of the face", held.per_emotion),
         *_extremes(held.per_prompt),
         _notes(held),
     ]
@@ -42,13 +42,13 @@ def table(held: Evaluation) -> str:
 
 
 def shortened(text: str, most: int = NAME - 2) -> str:
-    """`text` on one line of at most `most` characters."""
+    """Return `text` on one line of at most `most` characters."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def _tail(name: str, most: int = NAME - 10) -> str:
-    """The end of a long name: of a path, that is what tells it apart."""
+    """Return the end of a long name, which is the distinctive part of a path."""
     return name if len(name) <= most else "…" + name[1 - most :]
 
 
@@ -60,7 +60,7 @@ def _block(rows: Mapping[str, Mapping[str, Interval]], columns: Mapping[str, str
 
 
 def _scores(heading: str, scores: Sequence[Score]) -> list[str]:
-    columns = {"centred_cosine": "mean-centred cosine", "recall_at_1": "recall@1"}
+    columns = {"centred_cosine": "mean-centered cosine", "recall_at_1": "recall@1"}
     lines = [f"{heading:{NAME}}{'held out':>14}{'trained':>12}" + "".join(f"{t:>{COLUMN}}" for t in columns.values())]
     for score in scores:
         numbers = f"{score.rows:>14,}{score.trained:>12,}"
@@ -70,7 +70,7 @@ def _scores(heading: str, scores: Sequence[Score]) -> list[str]:
 
 
 def _extremes(scores: Sequence[Score]) -> list[list[str]]:
-    """The worst and the best prompts, or all where they are few."""
+    """Return the worst and the best prompts, or all prompts if there are few."""
     ranked = sorted(scores, key=lambda score: score.metrics["centred_cosine"].value)
     if len(ranked) <= 2 * EXTREMES:
         return [_scores("prompts, worst first", ranked)]
@@ -82,15 +82,15 @@ def _notes(held: Evaluation) -> list[str]:
     rows = (
         counted(judged, "row") if judged == held.held_out else f"{judged:,} of {counted(held.held_out, 'held-out row')}"
     )
-    kind = f"of {counted(held.groups, 'group')} that training never saw"
+    kind = f"from {counted(held.groups, 'group')} not used in training"
     if not held.by_group:
-        kind = "BUT too few groups to hold any out: similar faces were in training, so this flatters"
+        kind = "BUT there are too few groups to hold any out: similar faces were in training, so this is too optimistic"
     elif held.groups == 1:
-        kind = "of one group, so the intervals are over its rows and too narrow"
+        kind = "from a single group, so the intervals are too narrow"
     fewer = ""
     if len(held.names) < held.prompts:
-        fewer = f"; recall chooses from the {counted(len(held.names), 'prompt')} of these rows, of {held.prompts:,}"
+        fewer = f"; recall uses the {counted(len(held.names), 'prompt')} of these rows, out of {held.prompts:,}"
     return [
-        "* Any two CLIP vectors are alike, so that even the mean has a high raw cosine.",
+        "* All CLIP vectors are similar, so even the mean baseline has a high raw cosine.",
         f"(95 % bootstrap intervals over {rows} {kind}{fewer})",
     ]

@@ -1,4 +1,4 @@
-"""What an evaluation comes to, in plain words: whether a projection is ready to use, and if not, what to do."""
+"""Summarize an evaluation in words: whether a projection is ready to use, and if not, what to do."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from .evaluation import Evaluation
 from .metrics import Interval
 from .text import shortened
 
-BEFORE = "before"  # the name, among the others of an evaluation, of the checkpoint that training started from
-FEWEST_ROWS, FEWEST_GROUPS = 20, 5  # held out; from fewer, nothing can be told
-FEWEST_TRAINED = 20  # rows of a prompt that it takes to learn it
-LEAK = 0.05  # share of judged rows with a near-copy in training; of different people's photos it is below 0.004
-NAMED = 5  # prompts
+BEFORE = "before"  # name of the initial checkpoint among the other methods of an evaluation
+FEWEST_ROWS, FEWEST_GROUPS = 20, 5  # minimum number held out for a meaningful evaluation
+FEWEST_TRAINED = 20  # minimum number of rows needed to learn a prompt
+LEAK = 0.05  # share of evaluated rows with a near-duplicate in training; below 0.004 for photos of different people
+NAMED = 5  # prompts that are named
 COLUMNS = 120  # of the terminal
 
 LINEAR = "ridge"
-# The simple rules, from the simplest, and what it means to be no better than one.
+# The baselines, the simplest first, and what it means to be no better than each.
 RULES = {
-    "mean": "the mean target, which looks at no face: nothing that was learnt tells the prompts apart. See that the "
-    "faces have the right prompts, and add samples",
-    "emotion mix": "mixing the emotions' mean targets, which takes no training: add faces whose prompts say more than "
-    "the emotion, or use the Emotion Prompts node",
-    "nearest neighbour": "taking the prompt of the most similar training face: train longer (--epochs), or add samples",
-    "ridge": "ridge regression, a linear rule: add samples, above all other people, or try another --size",
+    "mean": "always predicts the mean target, so the training did not learn to distinguish the prompts. Check "
+    "that the faces have the right prompts, and add samples",
+    "emotion mix": "mixes the mean targets of the emotions and needs no training. Add faces whose prompts describe "
+    "more than the emotion, or use the Emotion Prompts node",
+    "nearest neighbour": "copies the target of the most similar training face. Train longer (--epochs) or add samples",
+    "ridge": "is linear ridge regression. Add samples, preferably of other people, or try another --size",
 }
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a projection is better than every simple rule on rows that can tell, and why it is believed."""
+    """Whether a projection beats every baseline in a meaningful evaluation, and the reasons."""
 
     ready: bool
-    sentences: list[str]  # the first says the most important thing
+    sentences: list[str]  # the most important one first
 
     def __str__(self) -> str:
         return "\n".join(textwrap.fill(sentence, width=COLUMNS) for sentence in self.sentences)
 
 
 def verdict(evaluation: Evaluation, *, sampled: bool = False) -> Verdict:
-    """Judge an evaluation; of one with `BEFORE` among its others also what training added to that.
+    """Return the verdict on an evaluation; with `BEFORE` among its methods it also covers the change from that.
 
-    `sampled` faces come from a linear model: there, a linear rule need not be beaten.
+    `sampled` faces come from a linear model, so the linear baseline need not be beaten.
 
-    A projection is ready if it beats every simple rule (`beats`), no worse than what it started from, on at least
-    `FEWEST_ROWS` rows of `FEWEST_GROUPS` groups that are not in training, and if the training faces differ. What
-    merely could be better, such as prompts with few samples, is said but does not count.
+    A projection is ready if it beats every baseline (`beats`) and is no worse than its initial checkpoint, on at least
+    `FEWEST_ROWS` rows of `FEWEST_GROUPS` groups that are not in training, and if the training faces differ. Possible
+    improvements, such as more samples for some prompts, are mentioned but do not count.
     """
     if len(evaluation.names) == 1:
-        return Verdict(False, [f"Nothing to tell apart: every row has the one prompt {_quoted(evaluation, [0])}."
-                               " Add faces with other prompts."])  # fmt: skip
+        return Verdict(False, [f"All rows have the same prompt, {_quoted(evaluation, [0])}, so there is nothing to"
+                               " learn. Add faces with other prompts."])  # fmt: skip
     obstacles = [*_alike(evaluation), *_leaks(evaluation)]
     too_few = _too_few_held_out(evaluation)
     obstacles += too_few or [*_start(evaluation), *_rules(evaluation, sampled)]
@@ -66,33 +66,32 @@ def verdict(evaluation: Evaluation, *, sampled: bool = False) -> Verdict:
 
 
 def all_metrics(evaluation: Evaluation, judgement: Verdict) -> dict[str, Any]:
-    """For metrics.json and a checkpoint's metadata."""
+    """Return the content for metrics.json and the metadata of a checkpoint."""
     return {**evaluation.as_dict(), "ready": judgement.ready, "verdict": judgement.sentences}
 
 
 def beats(lead: dict[str, Interval]) -> bool:
-    """Whether the lead's 95 % interval is above 0 in centred cosine or recall@1, and not below 0 in the other."""
+    """Return whether the lead's 95 % interval is above 0 in centered cosine or recall@1, and in neither below 0."""
     cosine, recall = lead["centred_cosine"], lead["recall_at_1"]
     return max(cosine.low, recall.low) > 0 and min(cosine.high, recall.high) >= 0
 
 
 def falls_behind(lead: dict[str, Interval]) -> bool:
-    """Whether the lead's interval is below 0 in one of them, and not above 0 in the other."""
+    """Return whether the 95 % interval of the lead is below 0 in one of these metrics and not above 0 in the other."""
     return beats({metric: Interval(-i.value, -i.high, -i.low) for metric, i in lead.items()})
 
 
 def _ready(held: Evaluation) -> str:
     own, rivals = held.scores["projection"], [name for name in RULES if name in held.lead and beats(held.lead[name])]
     others = [name for name in RULES if name in held.lead and name not in rivals]
-    but = f" but {others[0]}, as sampled faces come from a linear model" if others else ""
+    but = f" except {others[0]}, which synthetic faces favor, since they come from a linear model" if others else ""
     best = max(rivals, key=lambda name: held.scores[name]["centred_cosine"].value)
     recall = own["recall_at_1"]
     return (
-        f"Ready: of {counted(len(held.rows), 'held-out face')} of {counted(held.groups, 'group')}, {recall.value:.0%} "
-        f"({recall.low:.0%} to {recall.high:.0%}) are projected nearest to their own of "
-        f"{counted(len(held.names), 'prompt')}, "
-        f"where guessing finds {1 / len(held.names):.1%}. It is better than every simple rule{but}; than the best of "
-        f"them, {best}, by {_lead(held.lead[best])}."
+        f"Ready: of {counted(len(held.rows), 'held-out face')} from {counted(held.groups, 'group')}, "
+        f"{recall.value:.0%} ({recall.low:.0%} to {recall.high:.0%}) are closest to their own prompt among "
+        f"{counted(len(held.names), 'prompt')}; guessing would reach {1 / len(held.names):.1%}. The projection beats "
+        f"every baseline{but}. Its lead over {best}, the strongest baseline it beats, is {_lead(held.lead[best])}."
     )
 
 
@@ -100,9 +99,8 @@ def _alike(held: Evaluation) -> list[str]:
     if not held.alike:
         return []
     return [
-        f"All faces are alike: the landmarks of the {counted(held.trained, 'training row')} are one face, so that "
-        "only the "
-        "emotion probabilities can tell prompts apart. Add pictures of other faces and expressions."
+        f"All faces look the same: the landmarks of the {counted(held.trained, 'training row')} are nearly identical, "
+        "so only the emotion probabilities can distinguish prompts. Add pictures of other faces and expressions."
     ]
 
 
@@ -110,14 +108,14 @@ def _leaks(held: Evaluation) -> list[str]:
     found = []
     if not held.by_group:
         found.append(
-            "Validation leaks: there are fewer than 3 groups, so that rows of one person or clip were both learnt from "
-            "and judged by, and the numbers flatter. Add other people or clips, each with a group of its own."
+            "Validation leaks: there are fewer than 3 groups, so the same person or clip is used for training and "
+            "evaluation, and the results are too optimistic. Add other people or clips, each as a separate group."
         )
     if held.near_copies > LEAK and held.near_copies * len(held.rows) >= 2:
         found.append(
-            f"Validation leaks: {held.near_copies:.0%} of the held-out faces are nearly the same as one in training, "
-            "such as copies of a photo or frames of a clip, and the numbers flatter. Give what belongs together one "
-            "group, or leave copies out with `filter --drop-duplicates`."
+            f"Validation leaks: {held.near_copies:.0%} of the held-out faces are near-duplicates of a training face, "
+            "such as copies of a photo or frames of a clip, so the results are too optimistic. Put related pictures in "
+            "one group, or remove near-duplicates with `filter --drop-duplicates`."
         )
     return found
 
@@ -127,9 +125,9 @@ def _too_few_held_out(held: Evaluation) -> list[str]:
     if rows >= FEWEST_ROWS and held.groups >= FEWEST_GROUPS:
         return []
     return [
-        f"Too few samples for judging: {counted(rows, 'held-out row')} of "
-        f"{counted(held.groups, 'group')} cannot tell how good it is; {FEWEST_ROWS} rows of {FEWEST_GROUPS} groups are "
-        "the least. Add other people, or hold out more (--val-split)."
+        f"Too few held-out samples to evaluate: only {counted(rows, 'held-out row')} from "
+        f"{counted(held.groups, 'group')}, but at least {FEWEST_ROWS} rows from {FEWEST_GROUPS} groups are needed. Add "
+        "other people, or hold out more (--val-split)."
     ]
 
 
@@ -138,8 +136,8 @@ def _start(held: Evaluation) -> list[str]:
     if lead is None or not falls_behind(lead):
         return []
     return [
-        f"Worse than where it started: it differs from the checkpoint that training began from by {_lead(lead)}. Keep "
-        "that one; add samples, or train with a lower learning rate (--lr)."
+        f"Worse than the initial checkpoint: its lead over that is {_lead(lead)}. Keep the initial checkpoint, and add "
+        "samples or train with a lower learning rate (--lr)."
     ]
 
 
@@ -148,12 +146,12 @@ def _added(held: Evaluation) -> list[str]:
     if lead is None or falls_behind(lead):
         return []
     if beats(lead):
-        return [f"This data added {_lead(lead)} to the checkpoint that training began from."]
-    return [f"This data added nothing sure to the checkpoint that training began from: {_lead(lead)}."]
+        return [f"Improvement over the initial checkpoint: {_lead(lead)}."]
+    return [f"No statistically clear change from the initial checkpoint: {_lead(lead)}."]
 
 
 def _rules(held: Evaluation, sampled: bool) -> list[str]:
-    """Of the simple rules that are not beaten, the simplest: who is no better than that need not hear of the others."""
+    """Return a sentence about the simplest baseline that is not beaten; the others are then irrelevant."""
     for name, meaning in RULES.items():
         lead = held.lead.get(name)
         if lead is None or beats(lead) or (sampled and name == LINEAR and not falls_behind(lead)):
@@ -167,8 +165,8 @@ def _rules(held: Evaluation, sampled: bool) -> list[str]:
             else ""
         )
         return [
-            f"{how} {name}: after training on {counted(held.trained, 'row')}, its lead is {_lead(lead)}.{unsure} "
-            f"That rule is {meaning}."
+            f"{how} the baseline {name}: after training on {counted(held.trained, 'row')}, the lead is {_lead(lead)}."
+            f"{unsure} This baseline {meaning}."
         ]
     return []
 
@@ -181,17 +179,17 @@ def _few_samples(held: Evaluation) -> list[str]:
         return []
     return [
         f"Too few samples for {len(numbers):,} of {counted(len(held.names), 'prompt')}, such as "
-        f"{_quoted(held, numbers)}: fewer "
-        f"than {FEWEST_TRAINED} training rows, or none held out. Add faces for them."
+        f"{_quoted(held, numbers)}: they have fewer than {FEWEST_TRAINED} training rows, or none held out. Add faces "
+        "for them."
     ]
 
 
 def _lead(lead: dict[str, Interval]) -> str:
-    """Such as "0.031 [0.012, 0.050] in mean-centred cosine and …"."""
+    """Return a text such as "+0.031 [+0.012, +0.050] in mean-centered cosine and …"."""
     cosine, recall = (
         f"{i.value:+.3f} [{i.low:+.3f}, {i.high:+.3f}]" for i in (lead["centred_cosine"], lead["recall_at_1"])
     )
-    return f"{cosine} in mean-centred cosine and {recall} in recall@1"
+    return f"{cosine} in mean-centered cosine and {recall} in recall@1"
 
 
 def _quoted(held: Evaluation, numbers: list[int]) -> str:

@@ -1,6 +1,6 @@
-"""What a dataset holds and whether it can be trusted: counts, balance, duplicates, outliers, leakage.
+"""Inspect the contents and quality of a dataset: counts, balance, duplicates, outliers, leakage.
 
-`findings_of` says in words what stands in the way of training, or should be looked at first.
+`findings_of` describes in words what prevents training or should be checked before it.
 """
 
 from __future__ import annotations
@@ -30,26 +30,29 @@ from .outliers import outlier_limit
 from .survey import Numbers, Survey, survey
 
 ENOUGH_SAMPLES, ENOUGH_PROMPTS = 300, 20
-UNBALANCED = 5  # times as many samples
+UNBALANCED = 5  # ratio of samples
 
 Mask = NDArray[np.bool_]
-ALIKE = 0.99  # cosine from which the vectors of two prompts are hardly two targets
-EXAMPLES = 10  # pairs and outliers that are named
+ALIKE = 0.99  # cosine above which the vectors of two prompts are practically the same target
+EXAMPLES = 10  # number of pairs and outliers that are named
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to know before training."""
+    """A finding to know before training."""
 
-    stops: bool  # training is impossible or pointless until this is mended
+    stops: bool  # training is impossible or pointless until this is fixed
     text: str
 
 
 def findings_of(inspection: Inspection | None) -> list[Finding]:
-    """All that can be said against a dataset; of None, one without samples."""
+    """Return all problems of a dataset; None is a dataset without samples."""
     if inspection is None or inspection.origin is None:
         return [
-            Finding(True, "it holds no samples: add some with `python -m training build` or the Dataset Writer node")
+            Finding(
+                True,
+                "the dataset contains no samples: add some with `python -m training build` or the Dataset Writer node",
+            )
         ]
     stops = [Finding(True, text) for text in (*_amount(inspection),)]
     looks = (
@@ -63,43 +66,48 @@ def findings_of(inspection: Inspection | None) -> list[Finding]:
 
 
 def times(ratio: float) -> str:
-    """`9 times` or `1.5 times`."""
+    """Return a ratio as text, such as `9 times` or `1.5 times`."""
     return f"{ratio:.1f} times" if ratio < 3 else f"{ratio:.0f} times"
 
 
 def near_copies(count: int) -> str:
-    return counted(count, "sample has a near-copy", "samples have near-copies")
+    return counted(count, "sample has a near-duplicate", "samples have near-duplicates")
 
 
 def _amount(held: Inspection) -> list[str]:
     found = []
     if held.samples < FEWEST:
-        found.append(f"it has {counted(held.samples, 'sample')}; {FEWEST} are the least, a few hundred are enough")
+        found.append(
+            f"the dataset has only {counted(held.samples, 'sample')}; at least {FEWEST} are needed, and a few hundred "
+            "are recommended"
+        )
     if len(held.prompts) < 2:
-        found.append("all samples have one prompt, so there is nothing to tell apart: add faces with other prompts")
+        found.append("all samples have the same prompt, so there is nothing to learn: add faces with other prompts")
     return found
 
 
 def _variety(held: Inspection) -> list[str]:
     found = []
     if FEWEST <= held.samples < ENOUGH_SAMPLES:
-        found.append(f"it has only {counted(held.samples, 'sample')}; a few hundred are enough")
+        found.append(f"the dataset has only {counted(held.samples, 'sample')}; a few hundred are recommended")
     if 1 < len(held.prompts) < ENOUGH_PROMPTS:
         found.append(
-            f"it has only {counted(len(held.prompts), 'prompt')}, so that all faces map onto as many points: make "
-            "more with "
-            "`relabel --templates` or `build --prompts-per-picture`"
+            f"the dataset has only {counted(len(held.prompts), 'prompt')}, so all faces map to the same number of "
+            "points: add more with `relabel --templates` or `build --prompts-per-picture`"
         )
     if held.balance is not None and held.balance.ratio >= UNBALANCED and held.labels:
         (most, many), (least, few) = held.balance.most, held.balance.least
         found.append(
-            f"{most!r} has {times(held.balance.ratio)} as many samples as {least!r} ({many:,} and {few:,}): add some, "
-            "or `filter` others out"
+            f"{most!r} has {times(held.balance.ratio)} as many samples as {least!r} ({many:,} and {few:,}): add "
+            "samples of the latter, or reduce the former with `filter`"
         )
     if held.alike_prompts:
         one, other = held.alike_prompts[0]
         pairs = counted(len(held.alike_prompts), "prompt has", "prompts have")
-        found.append(f"{pairs} nearly the vector of another, such as {other!r} that of {one!r}: they are one target")
+        found.append(
+            f"{pairs} nearly the same vector as another prompt, such as {other!r} and {one!r}: use wordings that "
+            "differ more"
+        )
     return found
 
 
@@ -109,14 +117,16 @@ def _groups(held: Inspection) -> list[str]:
     if sum(held.splits.values()) == held.samples:  # the source has split it
         return []
     if not named:
-        return ["no sample has a group, so that faces of one person may be learnt from and judged by: name groups"]
+        return ["no sample has a group, so the same person may be used for training and evaluation: set groups"]
     if len(held.groups) + alone < FEWEST:
         return [
-            f"it has fewer than {FEWEST} groups ({len(held.groups)}), so samples are split one by one, and similar "
-            "faces lie on both sides: add other people or clips"
+            f"the dataset has fewer than {FEWEST} groups ({len(held.groups)}), so single samples are held out and "
+            "similar faces are in both training and evaluation: add other people or clips"
         ]
     return (
-        [f"{counted(alone, 'sample has', 'samples have')} no group, and each counts as one of its own"] if alone else []
+        [f"{counted(alone, 'sample has', 'samples have')} no group, and each counts as a separate group"]
+        if alone
+        else []
     )
 
 
@@ -124,26 +134,30 @@ def _origin(held: Inspection) -> list[str]:
     found = []
     assert held.origin is not None
     if "stand-in" in held.origin.encoder:
-        found.append("its text vectors are of a stand-in with random weights, which mean nothing to Stable Diffusion")
+        found.append(
+            "its text vectors are from a placeholder encoder with random weights and mean nothing to Stable Diffusion"
+        )
     elif held.origin.encoder == UNKNOWN or not held.origin.has_fingerprint:
-        found.append("it does not say which text encoder made its vectors, so a mismatch cannot be noticed later")
+        found.append("the text encoder of its vectors is unknown, so a mismatch cannot be detected later")
     if held.sizes is None:
-        found.append("its pictures' sizes are unknown, so they count as square; of others, faces look stretched")
+        found.append(
+            "the sizes of its pictures are unknown, so they count as square; faces in other pictures look stretched"
+        )
     return found
 
 
 def _faces(held: Inspection) -> list[str]:
     found = []
     if held.outliers is not None and held.outliers.count:
-        name = held.outliers.strangest[0][0] or "one without source"
+        name = held.outliers.strangest[0][0] or "one without a source"
         found.append(
-            f"{counted(held.outliers.count, 'face looks', 'faces look')} like no face, such as {name!r}: "
-            "see what is there, or leave out such faces with `filter --drop-outliers`"
+            f"{counted(held.outliers.count, 'face looks', 'faces look')} invalid, such as {name!r}: "
+            "check the source, or remove such faces with `filter --drop-outliers`"
         )
     if held.scores is not None and held.scores.filled_in:
         found.append(
-            f"{counted(held.scores.filled_in, 'face was', 'faces were')} not seen but filled in between others: "
-            "leave them out with `filter --min-score 0.01`"
+            f"{counted(held.scores.filled_in, 'face was', 'faces were')} not detected but filled in from adjacent "
+            "pictures: remove them with `filter --min-score 0.01`"
         )
     return found
 
@@ -155,13 +169,13 @@ def _twins(held: Inspection) -> list[str]:
         return found
     if twins.straddling:
         found.append(
-            f"{near_copies(twins.straddling)} in another group or split, so that training is judged by what it has "
-            f"seen{_such_as(twins.leaks)}: `filter --drop-duplicates`"
+            f"{near_copies(twins.straddling)} in another group or split, so the evaluation uses faces from training"
+            f"{_such_as(twins.leaks)}: remove them with `filter --drop-duplicates`"
         )
     if twins.contradicting:
         found.append(
-            f"{counted(twins.contradicting, 'sample looks', 'samples look')} nearly the same as others with another "
-            f"label{_such_as(twins.contradictions)}: see which one is right"
+            f"{counted(twins.contradicting, 'sample is a near-duplicate', 'samples are near-duplicates')} with "
+            f"different labels{_such_as(twins.contradictions)}: check which label is right"
         )
     return found
 
@@ -173,19 +187,19 @@ def _such_as(pairs: list[tuple[str, str]]) -> str:
 
 @dataclass(frozen=True)
 class Origin:
-    """What the samples were made with."""
+    """The models and libraries that created the samples."""
 
     encoder: str
     has_fingerprint: bool
     space: str
     landmarker: str
     emotion_model: str
-    versions: dict[str, str]  # of the file's format, and of the libraries that wrote it as far as it says
+    versions: dict[str, str]  # of the file format, and of the libraries that wrote it, if recorded
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The pictures' heights and widths in pixels."""
+    """The sizes of the pictures, (height, width) in pixels."""
 
     known: int
     smallest: tuple[int, int]  # of the picture with the fewest pixels
@@ -194,17 +208,17 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Scores:
-    """How sure the detector was."""
+    """The confidence scores of the detector."""
 
     known: int
-    filled_in: int  # faces with the score 0: not seen, but made from the pictures before and after
+    filled_in: int  # faces with score 0: not detected, but filled in from adjacent pictures
     lowest: float | None
     median: float | None
 
 
 @dataclass(frozen=True)
 class Balance:
-    """The most and the least frequent label (or prompt, where there are no labels)."""
+    """The most and the least frequent label (or prompt if there are no labels)."""
 
     most: tuple[str, int]
     least: tuple[str, int]
@@ -216,29 +230,29 @@ class Balance:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Faces that are in the dataset more than once. Alike faces form a cluster, around its first sample."""
+    """Faces that occur more than once in the dataset. Near-duplicates form a cluster around its first sample."""
 
-    perceptions: int  # how many different ones there are
-    repeated: int  # samples whose very perception came before, with another prompt
-    near: int  # perceptions that are nearly the same as one before: copies of a photo, neighbouring video frames
-    contradicting: int  # samples in clusters whose samples have different labels
-    straddling: int  # samples in clusters that training's split can tear apart
-    contradictions: list[tuple[str, str]]  # sources of two samples, some of each kind
+    perceptions: int  # number of distinct perceptions
+    repeated: int  # samples that repeat an earlier perception exactly, with another prompt
+    near: int  # near-duplicates of an earlier perception: copies of a photo, adjacent video frames
+    contradicting: int  # samples in clusters with different labels
+    straddling: int  # samples in clusters that the training split can separate
+    contradictions: list[tuple[str, str]]  # pairs of sources, some of each kind
     leaks: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Outliers:
-    """Faces that no face looks like."""
+    """Faces that look invalid."""
 
     count: int
-    limit: float  # strangeness, in that of a usual photo, from which a face counts as one
+    limit: float  # strangeness above which a face is an outlier; a typical photo has 1
     strangest: list[tuple[str, float]]  # source and strangeness of some
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `inspect_file` found. Counts are by text, the most frequent first; `str()` says it in words."""
+    """The result of `inspect_file`. Counts are by text, the most frequent first."""
 
     path: str
     file_bytes: int
@@ -254,18 +268,18 @@ class Inspection:
     duplicates: Duplicates | None = None
     outliers: Outliers | None = None
     alike_prompts: list[tuple[str, str]] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)  # what stands in the way of training, or should be looked at
+    findings: list[Finding] = field(default_factory=list)  # what prevents training or should be checked
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the content for JSON."""
         return asdict(self)
 
 
 def inspect_file(path: Path, progress: Callable[[int], object] | None = None) -> Inspection:
-    """Inspect a .db, as it is at this moment, or an .npz; memory holds some 350 bytes per sample and the texts.
+    """Return the inspection of a .db, in its current state, or an .npz.
 
-    `progress`, if given, is called with the number of samples just looked at. Raises StoreError or
-    DatasetError for what is no dataset.
+    It needs about 350 bytes of memory per sample, plus the texts. `progress`, if given, is called with the number of
+    samples just read. Raises StoreError or DatasetError if the file is not a dataset.
     """
     path = Path(path)
     with open_rows(path) as rows:
@@ -275,7 +289,7 @@ def inspect_file(path: Path, progress: Callable[[int], object] | None = None) ->
 
 
 def inspect_survey(seen: Survey, path: Path, versions: dict[str, str]) -> Inspection:
-    """Inspect what a survey of the file `path` has seen; `versions` are what the file says of its writers."""
+    """Return the inspection of a survey of the file `path`; `versions` are those recorded in the file."""
     size = path.stat().st_size
     if seen.binding is None or not len(seen):
         return Inspection(str(path), size, 0, None, findings=findings_of(None))
@@ -304,17 +318,17 @@ def inspect_survey(seen: Survey, path: Path, versions: dict[str, str]) -> Inspec
         alike_prompts=_alike(seen.prompts.texts, seen.vectors),
     )
     inspection.findings.extend([*findings_of(inspection), *_splitting(seen)])
-    inspection.findings.sort(key=lambda finding: not finding.stops)  # what stops training comes first
+    inspection.findings.sort(key=lambda finding: not finding.stops)  # what prevents training comes first
     return inspection
 
 
 def clusters_of(seen: Survey, among: Mask | None = None) -> Numbers:
-    """(N,) for each sample the first sample of its cluster: the very same, or nearly the same, perception.
+    """Return, for each sample (N,), the first sample of its cluster: an identical or near-duplicate perception.
 
-    With `among` (N,), only those samples are looked at; the others are left alone, each with its own number.
+    With `among` (N,), only those samples are clustered; each of the others keeps its own number.
     """
     held = np.arange(len(seen)) if among is None else np.flatnonzero(among)
-    first = np.full(len(seen), len(seen))  # by the first sample with a perception: the first that is held
+    first = np.full(len(seen), len(seen))  # by the first sample with a perception: the first one in `among`
     np.minimum.at(first, seen.first[held], held)
     earliest = first[seen.first[held]]  # (H,)
     distinct = held[earliest == held]
@@ -326,9 +340,9 @@ def clusters_of(seen: Survey, among: Mask | None = None) -> Numbers:
 
 
 def _splitting(seen: Survey) -> list[Finding]:
-    """What training says of the split that it would make."""
+    """Return the error of the split that training would create, if any."""
     if len(seen) < FEWEST:
-        return []  # said already
+        return []  # reported already
     groups, splits = ([column.texts[code] for code in column.codes.tolist()] for column in (seen.groups, seen.splits))
     try:
         split_rows(groups, len(seen), splits=splits)
@@ -366,7 +380,7 @@ def _duplicates(seen: Survey) -> Duplicates:
     distinct = seen.first == rows
     labels = np.where(seen.labels.empty, -1, seen.labels.codes)
     contradicting = _varied(cluster, labels, counted=labels >= 0)
-    # Training keeps a group together; a sample without one is a group of its own, and the source's split goes first.
+    # Training keeps a group together; a sample without one is its own group. The split of the source takes precedence.
     groups = np.where(seen.groups.empty, -1 - rows, seen.groups.codes)
     unsplit = np.zeros(len(seen), dtype=np.bool_)
     unsplit[cluster[seen.splits.empty]] = True
@@ -384,7 +398,7 @@ def _duplicates(seen: Survey) -> Duplicates:
 
 
 def _varied(cluster: Numbers, values: Numbers, counted: Mask) -> Mask:
-    """(N,) bool: whether the samples of a sample's cluster, those that are counted, have different values."""
+    """Return (N,) bool: whether the counted samples in each sample's cluster have different values."""
     low, high = np.full(len(cluster), np.iinfo(np.int64).max), np.full(len(cluster), np.iinfo(np.int64).min)
     np.minimum.at(low, cluster[counted], values[counted])
     np.maximum.at(high, cluster[counted], values[counted])
@@ -393,7 +407,7 @@ def _varied(cluster: Numbers, values: Numbers, counted: Mask) -> Mask:
 
 
 def _pairs(seen: Survey, cluster: Numbers, values: Numbers, where: Mask) -> list[tuple[str, str]]:
-    """Sources of two samples of a cluster with different values, for some clusters."""
+    """Return the sources of two samples with different values, for some clusters."""
     pairs: dict[int, tuple[str, str]] = {}
     for row in np.flatnonzero(where).tolist():
         first = int(cluster[row])
@@ -416,7 +430,7 @@ def _outliers(seen: Survey) -> Outliers:
 
 
 def _alike(prompts: list[str], vectors: Floats) -> list[tuple[str, str]]:
-    """Pairs of different prompts, each with the first that its vector is hardly different from."""
+    """Return pairs of prompts with practically the same vector."""
     units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     pairs = []
     for row in range(1, len(units)):

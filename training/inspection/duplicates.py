@@ -1,4 +1,4 @@
-"""Perceptions that are nearly the same: the same photo saved again, or neighbouring frames of a video."""
+"""Find near-duplicate perceptions: re-saved copies of a photo, or adjacent frames of a video."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ from numpy.typing import NDArray
 
 from ..dataset.samples import Floats
 
-# The distance, in the units of training/inspection/outliers.py, below which two faces are one picture. Measured on 23
-# photos: five in six of their copies, saved as JPEG of quality 50 to 95 or resized, lie below it, and six in ten of
-# those cut by a twentieth; no two photos of different people or moments do. Of 13,635 photos of different people, 1 in
-# 280 has a neighbour there, some of them copies too; of a talking face's frames, four in five have one 1/24 s before,
-# one in six half a second before, and one in fifty a second before.
+# The distance, in the units of training/inspection/outliers.py, below which two faces are the same picture. Measured on
+# 23 photos: five in six of their copies, saved as JPEG of quality 50 to 95 or resized, are below it, and six in ten of
+# those cropped by a twentieth; no two photos of different people or moments are. Of 13,635 photos of different people,
+# 1 in 280 has a neighbor that close, some of which are copies too. Of the frames of a talking face, four in five have
+# one 1/24 s earlier, one in six half a second earlier, and one in fifty a second earlier.
 SAME_PICTURE = 0.014
 
-BLOCK = 2048  # faces looked at in one step
-PAIRS = 1 << 16  # pairs looked at closely in one step
-FIRST_LOOK = 12  # components that most pairs of faces are told apart by; the others are looked at only if they fail
+BLOCK = 2048  # faces processed in one step
+PAIRS = 1 << 16  # pairs compared in all components in one step
+FIRST_LOOK = 12  # components that suffice to separate most pairs of faces; all are compared only if they do not
 
 _Cell = tuple[int, int]
 
 
 def near_duplicates(components: Floats, distance: float = SAME_PICTURE) -> NDArray[np.int64]:
-    """Faces as components (N, K), K ≥ 2 → for each the first kept face that is closer than `distance`, (N,).
+    """Return, for each face, the first kept face that is closer than `distance`, (N,).
 
-    Faces are gone through in their order: one without such a neighbour among those kept is kept, and its own number
-    is in the result. So of a slow movement, some faces are kept, and no two of these are closer than `distance`.
+    `components` (N, K), K ≥ 2, describe the faces. They are processed in order: one without such a neighbor
+    among the kept faces is kept, and the result has its own number. So some faces of a slow movement
+    are kept, and no two of these are closer than `distance`.
     """
     result = np.arange(len(components))
     if not len(components):
         return result
     low, high = np.quantile(components[:: max(1, len(components) // BLOCK)], (0.1, 0.9), axis=0)
     ordered = np.ascontiguousarray(components[:, np.argsort(low - high)])  # those that vary most come first
-    cells = np.floor(ordered[:, :2] / distance).astype(np.int64)  # (N, 2): near faces lie in cells that touch
+    cells = np.floor(ordered[:, :2] / distance).astype(np.int64)  # (N, 2): near faces are in adjacent cells
     kept: dict[_Cell, NDArray[np.int64]] = {}
     for start in range(0, len(components), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(components)))
@@ -57,9 +58,9 @@ def near_duplicates(components: Floats, distance: float = SAME_PICTURE) -> NDArr
 def _near_pairs(
     components: Floats, rows: NDArray[np.int64], others: NDArray[np.int64], distance: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All pairs of a row and another that are closer than `distance`: (P,) and (P,), ordered by row."""
+    """Return all pairs of a row and another that are closer than `distance`, (P,) and (P,), ordered by row."""
     mine, theirs = components[rows, :FIRST_LOOK], components[others, :FIRST_LOOK]
-    squares = mine @ (-2 * theirs.T)  # |a|² + |b|² − 2ab, of which |a|² is on the other side below
+    squares = mine @ (-2 * theirs.T)  # |a|² + |b|² − 2ab, with |a|² moved to the other side below
     squares += np.square(theirs).sum(axis=1)
     a, b = (squares < distance**2 - np.square(mine).sum(axis=1, keepdims=True)).nonzero()
     one, other = rows[a], others[b]
@@ -71,7 +72,7 @@ def _near_pairs(
 
 
 def _by_cell(cells: NDArray[np.int64], rows: NDArray[np.int64]) -> Iterator[tuple[_Cell, NDArray[np.int64]]]:
-    """The rows of each cell."""
+    """Yield each cell and its rows."""
     names, owner = np.unique(cells[rows], axis=0, return_inverse=True)
     for number, members in zip(*_runs(*_sorted(owner.reshape(-1), rows)), strict=True):
         right, down = names[number].tolist()
@@ -79,7 +80,7 @@ def _by_cell(cells: NDArray[np.int64], rows: NDArray[np.int64]) -> Iterator[tupl
 
 
 def _around(kept: dict[_Cell, NDArray[np.int64]], cell: _Cell) -> list[NDArray[np.int64]]:
-    """The kept faces of a cell and of those that touch it."""
+    """Return the kept faces of a cell and of the adjacent cells."""
     near = ((cell[0] + right, cell[1] + down) for right, down in product((-1, 0, 1), repeat=2))
     return [kept[name] for name in near if name in kept]
 
@@ -90,6 +91,6 @@ def _sorted(keys: NDArray[np.int64], values: NDArray[np.int64]) -> tuple[NDArray
 
 
 def _runs(keys: NDArray[np.int64], values: NDArray[np.int64]) -> tuple[list[int], list[NDArray[np.int64]]]:
-    """Sorted keys and what belongs to them → each key once, and what belongs to it."""
+    """Return each distinct key of sorted keys, and its values."""
     distinct, starts = np.unique(keys, return_index=True)
     return distinct.tolist(), np.split(values, starts[1:]) if len(keys) else []

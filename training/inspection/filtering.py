@@ -1,4 +1,4 @@
-"""Which samples of a dataset to keep: by score, pose, texts, and by what inspecting it finds."""
+"""Choose which samples of a dataset to keep, by score, pose, texts, outliers and duplicates."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Conditions:
-    """What samples must be like; None and () ask for nothing. Of several texts, any will do."""
+    """Conditions for samples to meet; None and () mean no condition. Any one of several texts suffices."""
 
-    min_score: float | None = None  # of the detector, 0…1; an unknown score does not reach it
+    min_score: float | None = None  # of the detector, 0…1; an unknown score counts as lower
     max_angles: tuple[float | None, float | None, float | None] = (None, None, None)  # yaw, pitch, roll; degrees
     prompts: tuple[str, ...] = ()
-    prompt_parts: tuple[str, ...] = ()  # in upper or lower case
-    labels: tuple[str, ...] = ()  # here and below, "" is for samples without one
+    prompt_parts: tuple[str, ...] = ()  # case-insensitive
+    labels: tuple[str, ...] = ()  # here and below, "" matches samples without one
     groups: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
     drop_outliers: bool = False
-    drop_duplicates: bool = False  # of faces that are nearly the same, only one stays, with all of its prompts
-    invert: bool = False  # keep those that fail any condition, and drop the others
+    drop_duplicates: bool = False  # of near-duplicate faces, only one is kept, with all of its prompts
+    invert: bool = False  # keep the samples that fail any condition and drop the others
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,18 @@ class Judged:
     """Which of N samples to keep."""
 
     kept: Mask  # (N,)
-    failed: dict[str, int]  # condition, in words → samples that do not meet it; some fail several
-    unknown_sizes: int  # samples whose pose was measured as that of a square picture
+    failed: dict[str, int]  # condition, in words → number of samples that fail it; some fail several
+    unknown_sizes: int  # samples whose pose was measured as if the picture were square
 
 
 def judge(rows: Rows, conditions: Conditions, progress: Callable[[int], object] | None = None) -> Judged:
-    """Hold every sample against the conditions, in one pass over `rows`; in two for outliers and duplicates.
+    """Check every sample against the conditions, in one pass over `rows`, or two for outliers and duplicates.
 
-    Of duplicates, the first that meets all other conditions stays. `progress`, if given, is called with the number of
-    samples just looked at.
+    Of duplicates, the first that meets all other conditions is kept. `progress`, if given, is called with the number of
+    samples just read.
     """
     template = ExpressionModel.load().template
-    parts: dict[str, list[Mask]] = {}  # condition → who meets it, batch by batch
+    parts: dict[str, list[Mask]] = {}  # condition → the samples that meet it, batch by batch
     unknown_sizes = 0
     for samples in rows.samples():
         pose = _by_pose(samples, conditions, template)
@@ -68,9 +68,9 @@ def judge(rows: Rows, conditions: Conditions, progress: Callable[[int], object] 
     if conditions.drop_outliers or conditions.drop_duplicates:
         seen = survey(rows, progress)
         if conditions.drop_outliers:
-            masks["looks like no face"] = seen.strangeness <= outlier_limit(seen.strangeness)
+            masks["face looks invalid"] = seen.strangeness <= outlier_limit(seen.strangeness)
         if conditions.drop_duplicates:
-            masks["nearly the same as one that is kept"] = _by_twins(seen, among=_all(masks, len(rows)))
+            masks["near-duplicate of a kept sample"] = _by_twins(seen, among=_all(masks, len(rows)))
     kept = _all(masks, len(rows))
     return Judged(
         kept=~kept if conditions.invert else kept,
@@ -85,7 +85,7 @@ def _all(masks: dict[str, Mask], count: int) -> Mask:
 
 
 def _by_twins(seen: Survey, among: Mask) -> Mask:
-    """All but those of `among` that are nearly, but not the very same as, the first of their cluster."""
+    """Return a mask without those of `among` that are near, but not identical, duplicates of their cluster's first."""
     met = ~among
     met[among] = seen.first[clusters_of(seen, among)[among]] == seen.first[among]
     return met
@@ -97,7 +97,7 @@ def _by_score(samples: Samples, conditions: Conditions) -> dict[str, Mask]:
         return {}
     return {
         f"score below {least:g}": ~(samples.scores < least),
-        "score unknown, which counts as too low": ~np.isnan(samples.scores),
+        "unknown score, which counts as too low": ~np.isnan(samples.scores),
     }
 
 

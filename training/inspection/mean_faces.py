@@ -1,4 +1,4 @@
-"""The mean face of each label of a dataset, or of each prompt where there are no labels."""
+"""Compute the mean face of each label of a dataset, or of each prompt if there are no labels."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ..dataset.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class MeanFaces:
-    """K mean faces, that of the most samples first."""
+    """K mean faces, the one with the most samples first."""
 
     names: list[str]  # labels or prompts
-    counts: list[int]  # how many samples each is the mean of
+    counts: list[int]  # number of samples averaged in each
     vectors: Tensor  # (K, 1441) float32: landmarks in the template's frame and units, and the mean probabilities
 
 
 def mean_faces(
     snapshot: Snapshot, template: Tensor, most: int, progress: Callable[[int], None] | None = None
 ) -> MeanFaces:
-    """The mean faces of up to `most` labels or prompts, those of the most samples; in constant memory.
+    """Return the mean faces of up to `most` labels or prompts, those with the most samples, in constant memory.
 
-    `template` (478, 3) is the face that all are laid onto before they are averaged, so that pose, place and size do
-    not blur them. `progress`, if given, is called with the number of samples just read; what it raises ends the run.
+    `template` (478, 3) is the face that all are aligned with before averaging, so that pose, position and size do not
+    blur them. `progress`, if given, is called with the number of samples just read; an exception from it ends the run.
     """
     column = "labels"
     counted = _count(snapshot, column)
@@ -57,7 +57,7 @@ def mean_faces(
 
 
 def _count(snapshot: Snapshot, column: str) -> Counter[str]:
-    """How many samples have which text, where they have one."""
+    """Return the number of samples of each text that is not empty."""
     counted: Counter[str] = Counter()
     for texts in snapshot.texts(column):
         counted.update(text for text in texts if text)

@@ -1,14 +1,14 @@
-"""How far a face is from what faces look like: what finds landmarks that are mirrored, stretched, shuffled or torn.
+"""Measure how unusual a face is, to find landmarks that are mirrored, stretched, shuffled or torn.
 
-A face's landmarks, freed of pose, place and size, are held against the expression model's face space
-(perception/emotions/expression.py). The parts inside are measured in standard deviations, and what lies outside in
-lengths, each in units of what is usual; the larger of the two is the face's *strangeness*: about 1 for a usual photo.
+The landmarks of a face, without pose, position and size, are compared with the face space of the expression model
+(perception/emotions/expression.py). The part inside that space is measured in standard deviations and the part outside
+in lengths, each relative to its typical value; the larger of the two is the *strangeness*: about 1 for a typical photo.
 
-The constants were measured on the 13,635 faces of an expression photo set, those that the model was made of: at the
-limit of 4, 10 of them are called outliers. Of 656 other photos and video frames it is one, a cut-off face; a head in
-profile can be another. Of 1,000 faces whose landmarks were mirrored, shuffled, flattened, doubled in width or depth or
-mixed with another's, or of which three landmarks were moved far, all are. Of those stretched by half, it is eight in
-ten in width and hardly any in height: a long face is no strange face.
+The constants were measured on the 13,635 faces of an expression photo set, from which the model was built: at the
+limit of 4, 10 of them are outliers. Of 656 other photos and video frames, one is: a cut-off face; a head in profile can
+be another. Of 1,000 faces whose landmarks were mirrored, shuffled, flattened, doubled in width or depth or mixed with
+those of another, or of which three landmarks were moved far, all are outliers. Of those stretched by half, eight in ten
+are when stretched in width and hardly any in height, because long faces are common.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from ...perception.vector import LANDMARKS, split
 from ...projection.checkpoint import SQUARE
 from ..dataset.samples import Floats
 
-SYMMETRIC, ANTISYMMETRIC = 44, 20  # components that describe a face; the others are mostly the landmarker's noise
+SYMMETRIC, ANTISYMMETRIC = 44, 20  # components that describe a face; the others are mostly noise of the landmarker
 COMPONENTS = SYMMETRIC + ANTISYMMETRIC
 USUAL_WITHIN, USUAL_OUTSIDE = 0.705, 0.00162  # medians: standard deviations, and lengths per landmark
 USUAL = 1.1  # median strangeness
-LIMIT = 4.0  # strangeness beyond which a face is an outlier …
-LENIENCE = 2.0  # … or up to so many times that, in a dataset whose faces are all a little strange
+LIMIT = 4.0  # strangeness above which a face is an outlier …
+LENIENCE = 2.0  # … or up to this factor higher in a dataset whose faces are all slightly unusual
 
 
 class FaceSpace:
-    """Measures faces. Lengths are in distances between the eyes, as a root mean square over the landmarks."""
+    """Measures faces. Lengths are root mean squares over the landmarks, in units of the distance between the eyes."""
 
     def __init__(self, model: ExpressionModel | None = None) -> None:
         self.model = model = model or ExpressionModel.load()
         self._basis = torch.cat([model.symmetric, model.antisymmetric]).flatten(1)  # (S + A, 1434), orthonormal
-        centre = model.means.mean(dim=0)  # (S,): every emotion counts the same, so that no rare one is strange
+        centre = model.means.mean(dim=0)  # (S,): every emotion has the same weight, so that rare ones are not outliers
         between = (model.modes.flatten(0, 1) - centre).square().mean(dim=0)
         self._centre = torch.cat([centre, torch.zeros_like(model.asymmetry)])
         self._spread = torch.cat([(model.covariance.diagonal() + between).sqrt(), model.asymmetry])
@@ -45,9 +45,9 @@ class FaceSpace:
         self._kept = torch.cat([symmetric, len(model.symmetric) + torch.arange(ANTISYMMETRIC)])
 
     def measure(self, perceptions: Floats, image_sizes: NDArray[np.int32]) -> tuple[Floats, Floats]:
-        """Perceptions (N, 1441) and picture sizes (N, 2) → components (N, 64) and strangeness (N,).
+        """Return components (N, 64) and strangeness (N,) of perceptions (N, 1441) with picture sizes (N, 2).
 
-        The distance between two faces' components is that between the faces. Sizes of 0 are unknown: such pictures
+        The distance between the components of two faces is the distance between the faces. Pictures of unknown size, 0,
         count as square, as in training.
         """
         sizes = np.where(image_sizes > 0, image_sizes, np.array(SQUARE, dtype=np.int32))
@@ -61,16 +61,16 @@ class FaceSpace:
         return (components[:, self._kept] / LANDMARKS**0.5).numpy(), strangeness.numpy()
 
     def face(self, components: Floats) -> Floats:
-        """Components (64,) → the face (478, 3) that they describe, in the template's frame."""
+        """Return the face (478, 3) described by components (64,), in the frame of the template."""
         weights: Tensor = torch.from_numpy(np.asarray(components, dtype=np.float32)) * LANDMARKS**0.5
         face: Floats = (self.model.mean + (weights @ self._basis[self._kept]).unflatten(0, (LANDMARKS, 3))).numpy()
         return face
 
 
 def outlier_limit(strangeness: Floats) -> float:
-    """The strangeness (N,) beyond which a face of this dataset is an outlier.
+    """Return the limit above which a face of a dataset with these strangenesses (N,) is an outlier.
 
-    It grows with the dataset's median: another landmarker or other heads may make every face a little strange.
+    It increases with the median: with another landmarker or other heads, every face may be slightly unusual.
     """
     median = float(np.median(strangeness)) if len(strangeness) else USUAL
     return LIMIT * min(max(median / USUAL, 1.0), LENIENCE)

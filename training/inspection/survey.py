@@ -1,4 +1,4 @@
-"""One pass over a dataset that keeps of every sample the little that inspecting takes: 350 bytes and its source."""
+"""Read a dataset once and keep what the inspection needs: 350 bytes per sample and its source."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from ..dataset.copying import BATCH, Rows
 from ..dataset.samples import Binding, Floats
 from .outliers import COMPONENTS, FaceSpace
 
-MOST_PROMPTS = 4096  # whose vectors are kept: 12 MB
+MOST_PROMPTS = 4096  # number of prompts whose vectors are kept: 12 MB
 
 Numbers = NDArray[np.int64]
 
 
 @dataclass
 class Column:
-    """One text per sample, as numbers of the distinct ones."""
+    """One text per sample, stored as indices of the distinct texts."""
 
-    texts: list[str] = field(default_factory=list)  # the distinct ones, in the order they came
-    codes: Numbers = field(default_factory=lambda: np.empty(0, np.int64))  # (N,) which of `texts`
+    texts: list[str] = field(default_factory=list)  # the distinct texts, in order of appearance
+    codes: Numbers = field(default_factory=lambda: np.empty(0, np.int64))  # (N,) indices into `texts`
 
     def counts(self) -> dict[str, int]:
-        """Every text but the empty one with its number of samples, the most frequent first."""
+        """Return every text except the empty one with its number of samples, the most frequent first."""
         numbers = np.bincount(self.codes, minlength=len(self.texts)).tolist()
         order = sorted(range(len(self.texts)), key=lambda code: -numbers[code])
         return {self.texts[code]: numbers[code] for code in order if self.texts[code]}
 
     @property
     def empty(self) -> NDArray[np.bool_]:
-        """(N,) where there is no text."""
+        """Return a mask (N,) of the samples without a text."""
         code = self.texts.index("") if "" in self.texts else -1
         empty: NDArray[np.bool_] = self.codes == code
         return empty
@@ -42,7 +42,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known of N samples."""
+    """The data kept about N samples."""
 
     binding: Binding | None
     components: Floats  # (N, 64): the pose-free face (training/inspection/outliers.py)
@@ -50,7 +50,7 @@ class Survey:
     emotions: Floats  # (N, 7) probabilities
     scores: Floats  # (N,); NaN where unknown
     image_sizes: NDArray[np.int32]  # (N, 2); zeros where unknown
-    first: Numbers  # (N,) the first sample with the very same perception
+    first: Numbers  # (N,) the first sample with the identical perception
     prompts: Column
     labels: Column
     groups: Column
@@ -63,7 +63,7 @@ class Survey:
 
 
 def survey(rows: Rows, progress: Callable[[int], object] | None = None) -> Survey:
-    """Look at every sample once. `progress`, if given, is called with the number of samples just looked at."""
+    """Return the survey of all samples. `progress`, if given, is called with the number of samples just read."""
     count, space = len(rows), FaceSpace()
     components, emotions = np.empty((count, COMPONENTS), np.float32), np.empty((count, len(EMOTIONS)), np.float32)
     strangeness, scores = np.empty(count, np.float32), np.empty(count, np.float32)
@@ -102,7 +102,7 @@ def survey(rows: Rows, progress: Callable[[int], object] | None = None) -> Surve
 
 
 class _Codes:
-    """Numbers texts as they come."""
+    """Assigns indices to texts in order of appearance."""
 
     def __init__(self, count: int) -> None:
         self.codes = np.empty(count, np.int64)

@@ -1,4 +1,4 @@
-"""An inspection in words, in lines of up to 100 columns."""
+"""Format an inspection as text, in lines of up to 100 columns."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from .checks import Inspection
 
 COLUMNS = 100
-NAMES, MOST_LABELS, MOST_OTHERS = 64, 30, 10  # columns of a name at most; lines of counts
-LEAST = 22  # columns of names at least, so that tables of short ones stand alike
-FIELD = 17  # columns of the words on the left
-FILLER = "\0"  # in no text of a dataset
+NAMES, MOST_LABELS, MOST_OTHERS = 64, 30, 10  # maximum columns of a name; maximum lines of counts
+LEAST = 22  # minimum columns of names, so that tables of short names align
+FIELD = 17  # columns of the labels on the left
+FILLER = "\0"  # does not occur in the texts of a dataset
 
 
 def describe(held: Inspection) -> str:
-    """All of an inspection, ending with a verdict."""
+    """Return the whole inspection as text, ending with the verdict."""
     lines = [f"{held.path}: {counted(held.samples, 'sample')}, {_bytes(held.file_bytes)}", ""]
     if held.origin is not None:
         lines += [*_made_with(held), ""]
@@ -34,24 +34,24 @@ def describe(held: Inspection) -> str:
             lines += [*_counts(title, counts, most, held.samples), ""]
         lines += [*_checks(held), ""]
     if held.findings:
-        lines.append("to look into:")
+        lines.append("findings:")
         lines += [line for finding in held.findings for line in _wrapped("  - ", finding.text)]
         lines.append("")
     return "\n".join([*lines, f"verdict: {verdict(held)}"])
 
 
 def verdict(held: Inspection) -> str:
-    """One sentence."""
+    """Return the verdict in one sentence."""
     stops = sum(finding.stops for finding in held.findings)
     if stops:
-        return "this cannot be trained on yet; what is missing stands first above"
+        return f"not ready for training; see the first {'item' if stops == 1 else f'{stops} items'} above"
     if held.findings:
-        return f"this can be trained on; {counted(len(held.findings), 'thing')} to look into first"
-    return "this can be trained on; nothing speaks against it"
+        return f"ready for training; check {counted(len(held.findings), 'finding')} above first"
+    return "ready for training; no problems found"
 
 
 def shown(text: str, width: int = NAMES) -> str:
-    """A text in one line of up to `width` columns: cut where it is longer, blank where a character prints nothing."""
+    """Return a text on one line of up to `width` columns: truncated, with spaces for unprintable characters."""
     plain = "".join(mark if mark.isprintable() else " " for mark in " ".join(text.split()))
     if columns(plain) <= width:
         return plain
@@ -61,7 +61,7 @@ def shown(text: str, width: int = NAMES) -> str:
 
 
 def columns(text: str) -> int:
-    """How many columns a terminal takes for it."""
+    """Return the number of terminal columns that a text occupies."""
     wide = sum(unicodedata.east_asian_width(mark) in "WF" for mark in text)
     return len(text) + wide - sum(bool(unicodedata.combining(mark)) for mark in text)
 
@@ -101,7 +101,7 @@ def _counts(title: str, counts: Mapping[str, int], most: int, samples: int) -> l
     if rest:
         rows.append((f"(no {title})", rest))
     head = f"{title + 's'}: {len(counts):,}"
-    width = max(LEAST, *(columns(name) for name, _ in rows))  # no wider than it has to be: nodes are narrow
+    width = max(LEAST, *(columns(name) for name, _ in rows))  # as narrow as possible, since nodes are narrow
     lines = [f"{head:{width + 2}}{'samples':>9}{'share':>8}"]
     for name, count in rows:
         lines.append(f"  {name}{' ' * (width - columns(name))}{count:>9,}{_share(count, samples):>8}")
@@ -112,7 +112,7 @@ def _checks(held: Inspection) -> list[str]:
     fields = {}
     if held.balance is not None:
         (most, many), (least, few) = held.balance.most, held.balance.least
-        ratio = "as many" if many == few else f"{times(held.balance.ratio)} as many"
+        ratio = "the same number of" if many == few else f"{times(held.balance.ratio)} as many"
         fields["balance"] = (
             f"{shown(most, 40)} has {ratio} samples as {shown(least, 40)} "
             f"({_share(many, held.samples)} and {_share(few, held.samples)})"
@@ -124,25 +124,25 @@ def _checks(held: Inspection) -> list[str]:
             parts.append(
                 f"{counted(twins.repeated, 'sample repeats', 'samples repeat')} one of them with another prompt"
             )
-        parts.append(f"{twins.near:,} {'is' if twins.near == 1 else 'are'} nearly the same as one before")
+        parts.append(f"{twins.near:,} {'is a near-duplicate' if twins.near == 1 else 'are near-duplicates'} of another")
         fields["duplicates"] = "; ".join(parts)
         fields["leakage"] = (
             f"{near_copies(twins.straddling)} in another group or split"
             if twins.straddling
-            else "none: no near-copies in different groups or splits"
+            else "none: no near-duplicates in different groups or splits"
         )
     if held.outliers is not None:
         fields["outliers"] = (
-            f"{held.outliers.count:,} of {counted(held.samples, 'face')} more than {held.outliers.limit:g} times as "
-            "far from the usual as usual faces are"
+            f"{held.outliers.count:,} of {counted(held.samples, 'face')} with a deviation more than "
+            f"{held.outliers.limit:g} times the typical one"
         )
         for name, strangeness in held.outliers.strangest[:3]:
-            fields["outliers"] += f"; {strangeness:g}: {shown(name, 60) or 'without source'}"
+            fields["outliers"] += f"; {strangeness:g}: {shown(name, 60) or 'no source'}"
     return [line for name, value in fields.items() for line in _wrapped(f"{name:{FIELD}}", value)]
 
 
 def _wrapped(head: str, text: str) -> list[str]:
-    # textwrap counts characters: behind a wide one stands a filler, so that it counts as two.
+    # textwrap counts characters: a filler after each wide one makes it count as two.
     filled = "".join(mark + FILLER if columns(mark) == 2 else mark for mark in text)
     lines = textwrap.wrap(
         filled, COLUMNS, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=True

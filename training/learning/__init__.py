@@ -1,1 +1,1 @@
-"""A dataset → a trained network."""
+"""Train a network on a dataset."""

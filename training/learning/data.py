@@ -1,6 +1,6 @@
-"""A dataset as training sees it: tensors over the mapped file, targets that rows share, features ready to be picked.
+"""The data for training: tensors over the mapped file, targets shared by rows, and precomputed features.
 
-The cosine between CLIP vectors means something around their mean, which all of them share.
+The cosine between CLIP vectors is meaningful only relative to their mean, which all of them share.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from ...projection.network import ProjectionNetwork
 from ...projection.spaces import EXTRAS, SD15, SPACES
 from ..dataset.npz import Dataset
 
-CHUNK = 4096  # rows copied from the disk in one step
-HELD_FEATURES = 1 << 30  # bytes of features in memory; more lie in a temporary file, mapped …
-HELD_TARGETS = 256 << 20  # … and of distinct targets; more are read from the dataset's file, batch by batch
+CHUNK = 4096  # rows read from disk in one step
+HELD_FEATURES = 1 << 30  # bytes of features kept in memory; larger ones are in a mapped temporary file …
+HELD_TARGETS = 256 << 20  # … and of distinct targets; larger ones are read from the dataset file, batch by batch
 CUDA_SHARE = 0.5  # of the free memory of a CUDA device
-NO_DIRECTION = 1e-6  # a centred prediction shorter than this points nowhere
+NO_DIRECTION = 1e-6  # a centered prediction shorter than this has no direction
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """N samples. The large tensors lie in the mapped file: index them for the rows you need, never as a whole."""
+    """N samples. The large tensors are in the mapped file: index only the rows you need, never the whole tensor."""
 
     vectors: Tensor  # (N, 1441) float32 perceptions
     image_sizes: Tensor  # (N, 2) int32: height, width
-    targets: Tensor  # (N, 768) float32, or as wide as another space
-    member: Tensor  # (N,) int64: which of the P distinct targets a row has
+    targets: Tensor  # (N, 768) float32, or the width of another space
+    member: Tensor  # (N,) int64: index of the row's target among the P distinct ones
     first: Tensor  # (P,) int64: the first row with each distinct target, ascending
-    prompts: list[str]  # (P,) the text of each, "prompt 3" where it is not known
+    prompts: list[str]  # (P,) the text of each, such as "prompt 3" if unknown
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def candidates(self, numbers: Tensor) -> Tensor:
-        """The distinct targets of these numbers (n,), as (n, 768)."""
+        """Return the distinct targets (n, 768) with these numbers (n,)."""
         return self.targets[self.first[numbers]]
 
 
@@ -53,7 +53,7 @@ def training_data(
     targets: Tensor,
     prompts: Sequence[str] | None = None,
 ) -> TrainingData:
-    """Find out which rows share a target; `prompts` (N,) are the rows' texts, "" for unknown."""
+    """Return the training data with the rows that share a target; `prompts` (N,) are texts, "" if unknown."""
     numbers: dict[bytes, int] = {}
     first: list[int] = []
     member = np.empty(len(targets), dtype=np.int64)
@@ -75,10 +75,10 @@ def training_data(
 
 
 def of_dataset(dataset: Dataset, space: str = SD15.name) -> TrainingData:
-    """The dataset's arrays, not copied; pictures of unknown size count as square.
+    """Return the arrays of the dataset without copying them; pictures of unknown size count as square.
 
-    The targets of the sdxl space are put together in memory, 13 kB for each sample. Raises ValueError for a dataset
-    that has none.
+    The targets of the sdxl space are concatenated in memory, 13 kB per sample. Raises ValueError for a dataset without
+    targets of that space.
     """
     sizes = dataset.image_sizes
     if sizes is None:
@@ -92,19 +92,19 @@ def of_dataset(dataset: Dataset, space: str = SD15.name) -> TrainingData:
 
 
 def _targets(dataset: Dataset, space: str) -> Tensor:
-    """(N, W) float32 of one of SPACES."""
+    """Return the targets (N, W), float32, of one of SPACES."""
     if space == SD15.name:
         return torch.from_numpy(np.ascontiguousarray(dataset.clip_embeddings))
     if dataset.space != space:
         raise InputError(
-            f"this dataset has no targets for {SPACES[space].title}; encode its prompts for it, with "
-            f"build --space {space}, or relabel --re-encode --space {space}"
+            f"this dataset has no targets for {SPACES[space].title}; encode its prompts for it with "
+            f"build --space {space} or relabel --re-encode --space {space}"
         )
     return torch.cat([torch.from_numpy(np.ascontiguousarray(dataset.extras[name])) for name in EXTRAS[space]], dim=1)
 
 
 def sample(rows: Tensor, most: int) -> Tensor:
-    """All of these row numbers (n,), or `most` of them drawn at random, in order; always the same."""
+    """Return these row numbers (n,), or a random selection of `most` of them, in order; it is always the same."""
     if len(rows) <= most:
         return rows
     drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:most]
@@ -113,14 +113,14 @@ def sample(rows: Tensor, most: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Table:
-    """n rows. What fits lies on the device; the rest is brought there batch by batch."""
+    """n rows. What fits is on the device; the rest is transferred batch by batch."""
 
     features: Tensor  # (n, F) float32
-    member: Tensor  # (n,) int64: which distinct target
-    targets: Tensor | None  # (P, 768) float32, standardised, on the device; None: too many, read from `data`
-    rows: Tensor  # (n,) int64: the dataset's numbers of the rows
+    member: Tensor  # (n,) int64: number of the distinct target
+    targets: Tensor | None  # (P, 768) float32, standardized, on the device; None: too many, read from `data`
+    rows: Tensor  # (n,) int64: row numbers in the dataset
     data: TrainingData
-    mean: Tensor  # (768,), as the network's target_mean …
+    mean: Tensor  # (768,), the network's target_mean …
     scale: Tensor  # (768,) … and target_scale
     device: torch.device
 
@@ -128,17 +128,17 @@ class Table:
         return len(self.member)
 
     def features_of(self, index: Tensor) -> Tensor:
-        """(b, F) on the device, of rows 0 … n − 1."""
+        """Return the features (b, F) of rows 0 … n − 1, on the device."""
         picked = self.features.index_select(0, index.to(self.features.device))  # several times faster than [index]
-        # Other devices than CUDA may read a temporary after it is gone.
+        # Devices other than CUDA may read a temporary tensor after it is freed.
         return picked.to(self.device, non_blocking=self.device.type == "cuda")
 
     def targets_of(self, index: Tensor) -> Tensor:
-        """(b, 768) standardised, on the device."""
+        """Return the standardized targets (b, 768) of rows, on the device."""
         return self.distinct(self.member[index])
 
     def distinct(self, numbers: Tensor) -> Tensor:
-        """The distinct targets (n, 768) of these numbers, standardised, on the device."""
+        """Return the distinct targets (n, 768) with these numbers, standardized, on the device."""
         if self.targets is not None:
             return self.targets.index_select(0, numbers)
         picked = self.data.candidates(numbers.cpu()).to(self.device)
@@ -146,9 +146,9 @@ class Table:
 
 
 def make_table(network: ProjectionNetwork, data: TrainingData, rows: Tensor) -> Table:
-    """Compute the features of `rows` (n,) on the CPU, chunk by chunk; they are kept for the network's device.
+    """Return the table of `rows` (n,), with features computed on the CPU in chunks and kept for the network's device.
 
-    Raises ValueError, naming the rows, for features that are not finite.
+    Raises ValueError with the row numbers if features are not finite.
     """
     device = network.target_mean.device
     measure = copy.deepcopy(network.features).cpu()
@@ -160,7 +160,7 @@ def make_table(network: ProjectionNetwork, data: TrainingData, rows: Tensor) -> 
             found = measure(vectors, data.image_sizes[part])
         bad = part[(~found.isfinite().all(dim=1)).nonzero()[:, 0]].tolist()
         if bad:
-            raise InputError(f"the perceptions of rows {_named(bad)} (counted from 0) hold NaN or infinite values")
+            raise InputError(f"the perceptions of rows {_named(bad)} (counted from 0) contain NaN or infinite values")
         features[start : start + CHUNK] = found
     return Table(
         features=features,
@@ -180,18 +180,20 @@ def _named(rows: list[int], most: int = 5) -> str:
 
 
 def _room(count: int, width: int, device: torch.device) -> Tensor:
-    """An empty tensor (count, width): on the device, in memory, or in a temporary file, as it fits."""
+    """Return an empty tensor (count, width) on the device, in memory or in a temporary file, wherever it fits."""
     size = count * width * 4
     if device.type == "cuda" and size < torch.cuda.mem_get_info(device)[0] * CUDA_SHARE:
         return torch.empty(count, width, device=device)
     if size <= HELD_FEATURES:
         return torch.empty(count, width)
-    with tempfile.TemporaryFile(prefix="perception-clip-") as file:  # it lives while it is mapped, on Windows too
+    with tempfile.TemporaryFile(
+        prefix="perception-clip-"
+    ) as file:  # it exists as long as it is mapped, also on Windows
         return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=(count, width)))
 
 
 def _held_targets(network: ProjectionNetwork, data: TrainingData, device: torch.device) -> Tensor | None:
-    """All distinct targets, standardised, or None if they are too many."""
+    """Return all distinct targets, standardized, or None if there are too many."""
     count = len(data.first)
     if count * data.targets.shape[1] * 4 > HELD_TARGETS:
         return None
@@ -199,5 +201,5 @@ def _held_targets(network: ProjectionNetwork, data: TrainingData, device: torch.
 
 
 def centred_cosine(predicted: Tensor, targets: Tensor, centre: Tensor) -> Tensor:
-    """Row-wise cosine (N,) of predictions and targets (N, D) around `centre` (D,); 0 at the centre itself."""
+    """Return the row-wise cosine (N,) of predictions and targets (N, D) around `centre` (D,); 0 at the center."""
     return torch.cosine_similarity(predicted - centre, targets - centre, dim=1, eps=NO_DIRECTION)

@@ -1,4 +1,4 @@
-"""A training run as it stands: the network, its moving average, the optimizer, and the best so far."""
+"""The state of a training run: the network, its moving average, the optimizer, and the best weights so far."""
 
 from __future__ import annotations
 
@@ -17,46 +17,48 @@ from .cores import share_rows
 from .data import CHUNK, Table, centred_cosine
 
 WEIGHT_DECAY = 0.01
-AVERAGING = 0.99  # how much of the average stays at each step …
-AVERAGED_FROM = 9  # … but less in the first steps, or the start would stay too long
-COUNTERS = ("done", "steps", "epoch", "best_score", "best_epoch")  # of a run's state
+AVERAGING = 0.99  # weight of the previous average at each step …
+AVERAGED_FROM = 9  # … but less in the first steps, so that the initial weights fade quickly
+COUNTERS = ("done", "steps", "epoch", "best_score", "best_epoch")  # in the state of a run
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to."""
+    """The results of one epoch."""
 
     number: int  # from 1
-    loss: float  # mean over the epoch's rows
+    loss: float  # mean over the rows of the epoch
     validation: dict[str, float]  # "centred_cosine" and "recall_at_1" on the validation rows
     best: bool  # whether it is the best so far
-    learning_rate: float  # at its end
-    seconds: float  # of training so far
+    learning_rate: float  # at the end of the epoch
+    seconds: float  # training time so far
 
 
 def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
-    """The epoch whose weights were kept: the last that was the best so far. None if none was."""
+    """Return the epoch whose weights were kept: the last one that was the best so far, or None."""
     return next((epoch for epoch in reversed(history) if epoch.best), None)
 
 
 class Run:
-    """What changes while training. The moving average of the weights is what is validated and kept."""
+    """The changing state of training. The moving average of the weights is validated and kept."""
 
     def __init__(self, network: ProjectionNetwork) -> None:
         self.network = network.train()
         self.average = AveragedModel(network, avg_fn=_moved)
         self.average.train(False)
-        self.average.n_averaged.fill_(1)  # the network as it starts
+        self.average.n_averaged.fill_(1)  # the initial network
         self.parameters: list[Tensor] = list(network.parameters())
         device = self.parameters[0].device
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=0.0, weight_decay=WEIGHT_DECAY, fused=device.type in ("cpu", "cuda")
         )
-        self.done = 0  # steps, of all epochs
-        self.total = torch.zeros((), device=device)  # loss of this epoch's steps
-        self.first_bad = torch.full((), -1, dtype=torch.int64, device=device)  # its first step with a loss not finite
-        self.steps = 0  # of this epoch
-        self.epoch = 0  # how many are done
+        self.done = 0  # steps in all epochs
+        self.total = torch.zeros((), device=device)  # total loss of the steps in this epoch
+        self.first_bad = torch.full(
+            (), -1, dtype=torch.int64, device=device
+        )  # first step of this epoch with a non-finite loss
+        self.steps = 0  # in this epoch
+        self.epoch = 0  # number of finished epochs
         self.history: list[Epoch] = []
         self.best = copy.deepcopy(self.averaged.state_dict())
         self.best_score, self.best_epoch = -torch.inf, 0
@@ -64,7 +66,7 @@ class Run:
         self._seconds_before = 0.0
 
     def step(self, rate: float, loss: Tensor) -> None:
-        """One step along the gradients that lie in the parameters. Nothing here waits for the device."""
+        """Take one step along the gradients stored in the parameters. Nothing here waits for the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -76,7 +78,7 @@ class Run:
         self.done += 1
 
     def keep_if_best(self, validation: dict[str, float]) -> bool:
-        """Keep the average if it is validated as the best so far, and say whether it is."""
+        """Keep the average if its validation is the best so far; return whether it is."""
         better = sum(validation.values()) > self.best_score
         if better:
             self.best_score, self.best_epoch = sum(validation.values()), self.epoch
@@ -84,7 +86,7 @@ class Run:
         return better
 
     def end_epoch(self, validation: dict[str, float], rate: float) -> Epoch:
-        """Take stock after an epoch's last step."""
+        """Return the results of an epoch after its last step, and start the next."""
         loss, self.steps = float(self.total) / self.steps, 0
         self.total.zero_()
         self.epoch += 1
@@ -94,17 +96,17 @@ class Run:
 
     @property
     def averaged(self) -> ProjectionNetwork:
-        """The network with the moving average of the weights."""
+        """Return the network with the moving average of the weights."""
         return cast(ProjectionNetwork, self.average.module)
 
     @property
     def seconds(self) -> float:
-        """How long the run has taken, breaks not counted."""
+        """Return the duration of the run in seconds, without interruptions."""
         return self._seconds_before + time.monotonic() - self._started
 
     @property
     def unsaved(self) -> float:
-        """Seconds since the state was last asked for."""
+        """Return the seconds since the state was last requested."""
         return time.monotonic() - self._saved
 
     def state_dict(self) -> dict[str, Any]:
@@ -134,19 +136,19 @@ class Run:
             setattr(self, name, state[name])
 
     def best_network(self) -> ProjectionNetwork:
-        """The network as it was at its best, on the CPU."""
+        """Return the network with its best weights, on the CPU."""
         self.averaged.load_state_dict(self.best)
         return self.averaged.cpu()
 
 
 def _moved(average: Tensor, weight: Tensor, steps: Tensor | int) -> Tensor:
-    """The moving average of a weight over `steps` weights before, and this one."""
+    """Return the moving average of a weight over `steps` previous weights and this one."""
     kept = min(AVERAGING, int(steps) / (int(steps) + AVERAGED_FROM))
     return average.lerp(weight, 1 - kept)
 
 
 def validate(network: ProjectionNetwork, held: Table) -> dict[str, float]:
-    """Mean-centred cosine and recall@1 over the held-out rows; their zero is the mean training target."""
+    """Return the mean-centered cosine and recall@1 on the held-out rows; the center is the mean training target."""
     present, own = held.member.unique(return_inverse=True)
     directions = torch.nn.functional.normalize(held.distinct(present), dim=1)  # (P, 768)
 

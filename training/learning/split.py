@@ -1,4 +1,4 @@
-"""Held-out rows: people and clips never straddle the splits."""
+"""Split rows into training, validation and test, so that no person or clip is in more than one part."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from ...common.errors import InputError
 from ...common.words import counted
 from ..dataset.samples import SPLITS
 
-HELD_OUT = 0.2  # share of the groups: half of them choose when to stop, half judge the result
-FREE = -1  # a group without a hint
-FEWEST = 3  # rows, and groups for a split by group: one for each part
+HELD_OUT = 0.2  # share of the groups: half for early stopping, half for the evaluation
+FREE = -1  # part number of a group without a hint
+FEWEST = 3  # minimum number of rows, and of groups for a split by group: one for each part
 
 Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of the three parts, each (n,) int64 and ascending."""
+    """The row numbers of the three parts, each (n,) int64 and ascending."""
 
     train: Tensor
-    validation: Tensor  # chooses when to stop
-    test: Tensor  # judges the result; training never sees it
-    groups: list[str]  # each row's group; rows without one, and all if `by_group` is False, have one of their own
-    by_group: bool  # False: too few groups, so rows were split and similar faces lie on both sides
+    validation: Tensor  # for early stopping
+    test: Tensor  # for the evaluation; not used in training
+    groups: list[
+        str
+    ]  # the group of each row; rows without one, and all rows if `by_group` is False, are separate groups
+    by_group: bool  # False: too few groups, so single rows were split and similar faces may be in several parts
 
 
 def split_rows(
@@ -41,28 +43,27 @@ def split_rows(
     prompts: Sequence[int] | None = None,
     share: float = HELD_OUT,
 ) -> Split:
-    """Split `count` rows into train, validation and test, keeping the rows of a group together.
+    """Return a split of `count` rows into train, validation and test that keeps the rows of a group together.
 
-    Validation and test get half of `share` each. Rows with an empty group name, and all rows where `groups` is None,
-    are a group of their own each. With fewer than three groups the rows are split instead, and `by_group` is False.
-    `prompts` are numbers that say which rows have the same prompt: each prompt's groups then go to the parts in
-    proportion. A group counts as one of the prompt that most of its rows have.
+    Validation and test each get half of `share`. Rows with an empty group name, and all rows if `groups` is None, are
+    separate groups. With fewer than three groups, single rows are split instead and `by_group` is False. `prompts` are
+    numbers that identify the prompt of each row: the groups of each prompt are then distributed over the parts in
+    proportion. A group belongs to the most frequent prompt of its rows.
 
-    `splits` holds a hint for each row, the part that it belongs to, "" for none. A group goes where the hint of any
-    of its rows says; the groups without a hint are split as ever, except that a part which the hints have filled
-    need not get one of them.
+    `splits` contains a hint for each row, the part that it belongs to, or "" for none. A group is put into the part
+    that any of its rows hints at; groups without a hint are split as usual, except that a part with hinted groups may
+    get none of them.
 
-    Raises ValueError for fewer than three rows, for a group whose rows have different hints, and if the hints
-    leave a part empty.
+    Raises ValueError for fewer than three rows, for a group whose rows have different hints, and if a part is empty.
     """
     if count < FEWEST:
         raise InputError(
-            f"the dataset has {counted(count, 'sample')}; {FEWEST} are the least, a few hundred are enough. "
-            "Add samples with `python -m training build` or the Dataset Writer node"
+            f"the dataset has only {counted(count, 'sample')}; at least {FEWEST} are needed, and a few hundred are "
+            "recommended. Add samples with `python -m training build` or the Dataset Writer node"
         )
     if not 0 <= share <= 1:
-        raise InputError(f"the share that is held out (val_split) is {share}; use a number from 0.05 to 0.5")
-    own = [f"\0row {row}" for row in range(count)]  # no name that a user gave begins like this
+        raise InputError(f"the held-out share (val_split) is {share}; use a number from 0.05 to 0.5")
+    own = [f"\0row {row}" for row in range(count)]  # no name given by a user starts like this
     names = own if groups is None else [str(name) or own[row] for row, name in enumerate(groups)]
     hints = {} if splits is None else _hints(names, splits)
     by_group = len(set(names)) >= FEWEST
@@ -91,12 +92,12 @@ def split_rows(
 
 def _empty(part: str, hinted: bool) -> str:
     if hinted:
-        return f"the dataset's split hints leave nothing for {part}; give some rows this hint, or none"
-    return f"so large a share is held out that nothing is left for {part}; choose a smaller one (--val-split)"
+        return f"the split hints of the dataset leave nothing for {part}; give some rows this hint, or no hint"
+    return f"the held-out share is so large that nothing is left for {part}; choose a smaller one (--val-split)"
 
 
 def _by_prompt(groups: Numbers, members: Numbers, prompts: Sequence[int] | None, rng: np.random.Generator) -> Numbers:
-    """Group numbers in random order, but those of one prompt one after another."""
+    """Return group numbers in random order, but with those of one prompt next to each other."""
     order = rng.permutation(groups)
     if prompts is None:
         return order
@@ -105,12 +106,12 @@ def _by_prompt(groups: Numbers, members: Numbers, prompts: Sequence[int] | None,
     for index in np.argsort(rows, kind="stable").tolist():  # the most frequent comes last and stays
         prompt_of[pairs[0, index]] = pairs[1, index]
     common = np.bincount(prompt_of[groups], minlength=prompt_of.max() + 1) > 1
-    key = np.where(common[prompt_of], prompt_of, -1)  # prompts of a single group stay mixed
+    key = np.where(common[prompt_of], prompt_of, -1)  # prompts with a single group stay mixed
     return order[np.argsort(key[order], kind="stable")]
 
 
 def _evenly(order: Numbers, count: int, rng: np.random.Generator) -> Numbers:
-    """`count` of these, one from each of as many equal stretches, at a random place that is the same in all."""
+    """Return `count` of these, one from each of `count` equal sections, at the same random position in each."""
     if count == 0:
         return order[:0]
     chosen: Numbers = order[((np.arange(count) + rng.random()) * len(order) / count).astype(np.int64)]
@@ -118,12 +119,12 @@ def _evenly(order: Numbers, count: int, rng: np.random.Generator) -> Numbers:
 
 
 def _hints(names: Sequence[str], splits: Sequence[str]) -> dict[str, str]:
-    """The parts of the groups that have one."""
+    """Return the parts of the groups that have a hint."""
     hints: dict[str, str] = {}
     for name, split in zip(names, splits, strict=True):
         if split and hints.setdefault(name, split) != split:
             raise InputError(
-                f"the rows of the group {name!r} are hinted at both {hints[name]} and {split}, but similar faces must "
-                "not lie on both sides: give the group one split, or its rows several groups"
+                f"the rows of the group {name!r} have different splits, {hints[name]} and {split}, but similar faces "
+                "must be in the same part: give the group one split, or divide its rows into several groups"
             )
     return hints

@@ -1,4 +1,4 @@
-"""Where training stands, in a file, so that it can go on after it was stopped or killed."""
+"""Save the state of training to a file, so that it can resume after it was stopped or killed."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ STATE_FILE = "training_state.pt"
 
 @dataclass(frozen=True)
 class StateFile:
-    """The state of one training run. `identity` says which: data, split and settings, name → value."""
+    """The state of one training run. `identity` has its data, split and settings, name → value."""
 
     path: Path
     identity: dict[str, Any]
 
     def write(self, state: dict[str, Any]) -> None:
-        """Replace the state, whole or not at all."""
+        """Replace the state atomically."""
         with atomic_path(self.path) as temporary:
             torch.save({"identity": self.identity, "state": state}, temporary)
 
     def read(self) -> dict[str, Any] | None:
-        """The state, or None if there is none. No code in the file is ever run.
+        """Return the state, or None if there is none. No code in the file is ever run.
 
-        Raises ValueError if the file is damaged, or of a run with other data or settings.
+        Raises ValueError if the file is damaged or belongs to a run with other data or settings.
         """
         if not self.path.is_file():
             return None
-        remedy = "start anew, without --resume"
-        damaged = f"{self.path}: damaged, or not the state of a training run; {remedy}"
+        remedy = "restart without --resume"
+        damaged = f"{self.path}: the file is damaged or not the state of a training run; {remedy}"
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever torch raises at a file, the file is to blame
@@ -45,8 +45,8 @@ class StateFile:
         for name, value in self.identity.items():
             if identity.get(name) != value:
                 raise InputError(
-                    f"{self.path}: the training that stopped had another {name} ({identity.get(name)}, now {value}); "
-                    f"give the same again, or {remedy}"
+                    f"{self.path}: the interrupted training had another {name} ({identity.get(name)}, now {value}); "
+                    f"use the same {name}, or {remedy}"
                 )
         return state
 

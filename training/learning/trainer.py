@@ -1,4 +1,4 @@
-"""Train the projection network, from its first weights on: one page, top to bottom."""
+"""Train the projection network."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from .state import StateFile
 SMALLEST = 1e-6
 
 WARM_UP = 0.02  # share of the steps in which the learning rate rises
-LONGEST_STEP = 1.0  # norm of a gradient that is not shortened
-VALIDATED = 20_000  # validation rows at most
+LONGEST_STEP = 1.0  # maximum norm of a gradient
+VALIDATED = 20_000  # maximum number of validation rows
 SAVE_EVERY = 10.0  # seconds
 
 
 def new_network(
     data: TrainingData, rows: Split, template: Tensor, settings: Settings, init: ProjectionNetwork | None
 ) -> ProjectionNetwork:
-    """A network that predicts the mean target, or what `init` does; the same for the same seed."""
+    """Return a new network that predicts the mean target, or the same as `init`; it is determined by the seed."""
     mean, scale = _targets(data, rows.train)
     if init is not None:
         network = copy.deepcopy(init)
@@ -43,7 +43,7 @@ def new_network(
     features = FaceFeatures.fit(data.vectors[some], data.image_sizes[some], template)
     size = SIZES[settings.size]
     architecture = Architecture(features.shape_basis.shape[1], size.width, size.depth, data.targets.shape[1])
-    with torch.random.fork_rng(devices=[]):  # its layers draw, on the CPU, weights that are replaced below
+    with torch.random.fork_rng(devices=[]):  # its layers draw random weights on the CPU, which are replaced below
         network = ProjectionNetwork(architecture)
     _draw_weights(network, torch.Generator().manual_seed(settings.seed))
     network.features = features
@@ -54,7 +54,7 @@ def new_network(
 
 @torch.no_grad()
 def _draw_weights(network: ProjectionNetwork, generator: torch.Generator) -> None:
-    """Give linear layers torch's usual random weights, but for the last, which stays zero."""
+    """Set torch's usual random weights in all linear layers except the last, which stays zero."""
     for layer in network.modules():
         if isinstance(layer, nn.Linear) and layer is not network.leave:
             most = layer.in_features**-0.5
@@ -63,8 +63,9 @@ def _draw_weights(network: ProjectionNetwork, generator: torch.Generator) -> Non
 
 
 def _targets(data: TrainingData, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The training targets' mean (W,) and scale (W,): for each part that an encoder made (Space.parts), the root mean
-    square of what is left without the mean.
+    """Return the mean (W,) and the scale (W,) of the training targets.
+
+    The scale is, for each part from one encoder (Space.parts), the root mean square after the mean is subtracted.
     """
     counts = data.member[rows].bincount(minlength=len(data.first)).double()  # (P,)
     present = counts.nonzero()[:, 0]
@@ -81,7 +82,7 @@ def _targets(data: TrainingData, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def seed_of(*numbers: int) -> int:
-    """One seed for several numbers."""
+    """Return one seed derived from several numbers."""
     import numpy as np
 
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
@@ -89,11 +90,11 @@ def seed_of(*numbers: int) -> int:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network as it was at its best on the validation rows, on the CPU."""
+    """A network with its best weights on the validation rows, on the CPU."""
 
     network: ProjectionNetwork
     history: list[Epoch]
-    finished: bool  # False: `stop` asked for the end, and a state is left to resume from
+    finished: bool  # False: `stop` ended the training, and a state is kept to resume from
 
 
 @threads.single
@@ -109,22 +110,22 @@ def train(
     progress: Callable[[Epoch], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Trained:
-    """Fit a projection to the training rows, and return it as it was at its best on the validation rows.
+    """Return a projection fitted to the training rows, with its best weights on the validation rows.
 
-    It starts from random weights, or from those of `init`. With `state` the run is saved now and then; with `resume` it
-    goes on from there, to the same weights as without a break (on one processor, bit by bit). `progress` is called
-    after each epoch, `stop` after each step: if it says True, the state is saved and training ends. Either may raise,
-    which ends training at once.
+    Training starts from random weights or from those of `init`. With `state`, the run is saved regularly; with `resume`
+    it continues from there and reaches the same weights as without an interruption (bit for bit on one processor).
+    `progress` is called after each epoch and `stop` after each step: if `stop` returns True, the state is saved and
+    training ends. An exception from either ends training immediately.
 
-    Raises ValueError, naming the batch's rows, if the loss stops being finite.
+    Raises ValueError with the rows of the batch if the loss is no longer finite.
     """
     device, batch_size = torch.device(settings.device), settings.batch_for(len(rows.train))
-    steps = -(-len(rows.train) // batch_size)  # of an epoch
+    steps = -(-len(rows.train) // batch_size)  # per epoch
     last = steps * settings.epochs
     saved = state.read() if state is not None and resume else None
     network = new_network(data, rows, template, settings, init).to(device)
     if saved is not None:
-        network.load_state_dict(saved["network"])  # before the table: its features are made with it
+        network.load_state_dict(saved["network"])  # before the table, whose features are computed with it
     table = make_table(network, data, rows.train)
     held = make_table(network, data, sample(rows.validation, VALIDATED))
     run = Run(network)
@@ -156,10 +157,10 @@ def train(
 
 
 def _gradients(run: Run, table: Table, batch: Tensor) -> Tensor:
-    """Leave the gradients of the batch's mean loss in the parameters, and return that loss ()."""
+    """Store the gradients of the mean loss of the batch in the parameters; return that loss ()."""
 
     def part(rows: Tensor) -> list[Tensor]:
-        """The loss of some rows of the batch, and its gradients."""
+        """Return the loss of some rows of the batch, and its gradients."""
         predicted = run.network.standardised(table.features_of(rows))
         loss = losses(predicted, table.targets_of(rows)).sum() / len(batch)
         return [loss.detach(), *torch.autograd.grad(loss, run.parameters)]
@@ -175,28 +176,28 @@ def _gradients(run: Run, table: Table, batch: Tensor) -> Tensor:
 
 
 def losses(predicted: Tensor, own: Tensor) -> Tensor:
-    """The loss of each row (B,): its mean squared error, in standardised units. More did not pay (ablation.md)."""
+    """Return the mean squared error of each row (B,), in standardized units; other terms did not help (ablation.md)."""
     return (predicted - own).square().mean(dim=1)
 
 
 def _check(run: Run, table: Table, order: Tensor, batch_size: int) -> None:
-    """Raise ValueError if the loss was not finite in a step of this epoch. It waits for the device."""
+    """Raise ValueError if the loss was not finite in a step of this epoch. This waits for the device."""
     step = int(run.first_bad)
     if step >= 0:
         bad = table.rows[order.cpu()[step * batch_size : (step + 1) * batch_size]].tolist()
         raise InputError(
-            f"the loss stopped being finite in epoch {run.epoch + 1}, in the batch of the rows "
-            f"{', '.join(map(str, bad))} (counted from 0); lower the learning rate (--lr), or look at these rows"
+            f"the loss is no longer finite in epoch {run.epoch + 1}, in the batch of the rows "
+            f"{', '.join(map(str, bad))} (counted from 0); lower the learning rate (--lr) or check these rows"
         )
 
 
 def _order(count: int, seed: int, epoch: int) -> Tensor:
-    """The rows (count,) in this epoch's order: it depends on nothing else, so a resumed run has the same."""
+    """Return the row order (count,) of an epoch; it depends only on the arguments, so a resumed run has the same."""
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed_of(seed, epoch)))
 
 
 def _schedule(step: int, last: int) -> float:
-    """The learning rate at a step, as a share of the highest: a warm-up, then half a cosine down to 0."""
+    """Return the learning rate at a step, as a share of the maximum: a warm-up, then a half cosine down to 0."""
     warm_up = max(1, round(WARM_UP * last))
     if step < warm_up:
         return (step + 1) / warm_up

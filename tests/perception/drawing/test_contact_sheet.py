@@ -62,7 +62,7 @@ def test_a_face_of_no_extent_is_drawn() -> None:
 def test_no_face_is_said_and_wrong_numbers_are_refused() -> None:
     sheet = contact_sheet(torch.zeros(0, 1441), torch.zeros(0, 2), [])
     assert (sheet == 255).any() and sheet.shape[2] == 3
-    with pytest.raises(ValueError, match="1 face came with 2 captions"):
+    with pytest.raises(ValueError, match="there are 2 captions for 1 face"):
         contact_sheet(face("happy"), SIZE, ["a", "b"])
     with pytest.raises(ValueError, match="NaN"):
         contact_sheet(face("happy") * torch.nan, SIZE, ["a"])

@@ -248,7 +248,7 @@ def test_a_batch_is_drawn_picture_by_picture(astronaut: np.ndarray, grace_hopper
     assert torch.equal(drawn[0], draw(astronaut, [faces[0]]))
     assert torch.equal(drawn[1], draw(pictures[1], []))
     assert torch.equal(drawn[2], draw(grace_hopper, [faces[1]]))
-    with pytest.raises(ValueError, match="2 pictures came with perceptions of 3"):
+    with pytest.raises(ValueError, match="2 pictures cannot be drawn with perceptions of 3"):
         draw_batch(pictures[:2], perceptions)
 
 

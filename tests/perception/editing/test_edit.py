@@ -121,7 +121,7 @@ def test_another_models_judgement_is_moved_not_thrown_away(model: ExpressionMode
 
 
 def test_bad_sliders_are_named(model: ExpressionModel, faces: Perceptions) -> None:
-    with pytest.raises(ValueError, match="unknown emotion 'contempt': choose from angry"):
+    with pytest.raises(ValueError, match="unknown emotion 'contempt'; choose from angry"):
         edit(faces, {"contempt": 1.0}, 1.0, model)
     with pytest.raises(ValueError, match="the amount of sad is nan"):
         edit(faces, {"sad": float("nan")}, 1.0, model)

@@ -221,7 +221,7 @@ def test_identity_tells_weights_and_meaning_apart_but_not_the_folder(tmp_path: P
     ("labels", "reason"),
     [
         ((*SHUFFLED, "contempt"), "8 labels: .*contempt .unknown: contempt."),
-        ([f"LABEL_{i}" for i in range(7)], "7 labels: LABEL_0, .* have no names: write them into .id2label."),
+        ([f"LABEL_{i}" for i in range(7)], "7 labels: LABEL_0, .* have no names: add them to .id2label."),
         (SHUFFLED[:6], "6 labels: .*missing: surprise"),
         ((*SHUFFLED[:6], "Joyful"), "missing: surprise; more than once: happy"),
         ([f"thing {i}" for i in range(1000)], "1,000 labels: thing 0, .*thing 11, … .unknown: .*; missing: angry"),
@@ -229,7 +229,7 @@ def test_identity_tells_weights_and_meaning_apart_but_not_the_folder(tmp_path: P
     ],
 )
 def test_other_labels_are_refused_with_the_list(tmp_path: Path, labels: Sequence[str], reason: str) -> None:
-    with pytest.raises(EmotionModelError, match=f"exactly these seven emotions apart: angry, .*{reason}"):
+    with pytest.raises(EmotionModelError, match=f"exactly these seven emotions: angry, .*{reason}"):
         TransformersEmotions(save_classifier(tmp_path, labels))
 
 
@@ -249,7 +249,7 @@ def test_pickled_weights_are_not_read(tmp_path: Path, folder: Path) -> None:
     torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
     TransformersEmotions(copy)  # with both, the safe one is read
     (copy / "model.safetensors").unlink()
-    with pytest.raises(EmotionModelError, match=r"pickled does not hold an emotion model .*weights in safetensors"):
+    with pytest.raises(EmotionModelError, match=r"pickled does not contain an emotion model .*weights in safetensors"):
         TransformersEmotions(copy)
 
 
@@ -261,7 +261,7 @@ def test_missing_and_damaged_files_are_refused(tmp_path: Path, folder: Path, nam
     (copy / name).unlink()
     if content is not None:
         (copy / name).write_bytes(content)
-    with pytest.raises(EmotionModelError, match="spoilt (does not hold an emotion model|cannot be loaded)"):
+    with pytest.raises(EmotionModelError, match="spoilt (does not contain an emotion model|cannot be loaded)"):
         TransformersEmotions(copy)
 
 
@@ -271,17 +271,17 @@ def test_files_that_do_not_go_together_are_refused(tmp_path: Path, folder: Path)
     copy = tmp_path / "spoilt"
     shutil.copytree(folder, copy)
     edit(copy / "preprocessor_config.json", size={"height": 24, "width": 24})
-    with pytest.raises(EmotionModelError, match="cannot judge a picture"):
+    with pytest.raises(EmotionModelError, match="cannot classify a picture"):
         TransformersEmotions(copy)
     shutil.copy(folder / "preprocessor_config.json", copy)
     tensors = load_file(folder / "model.safetensors")
     headless = {name: tensor for name, tensor in tensors.items() if not name.startswith("classifier")}
     save_file(headless, copy / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(EmotionModelError, match=r"is not whole: its weights lack classifier\.bias"):
+    with pytest.raises(EmotionModelError, match=r"is incomplete: its weights lack classifier\.bias"):
         TransformersEmotions(copy)
     tensors["classifier.bias"] = torch.full((7,), torch.nan)
     save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(EmotionModelError, match="is damaged: it answers with NaN"):
+    with pytest.raises(EmotionModelError, match="is damaged: its output is NaN"):
         TransformersEmotions(copy)
 
 
@@ -302,7 +302,7 @@ def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path, folder: Path) -
 @pytest.mark.parametrize("source", ["/no/such/folder", "owner//name", "../models", ""])
 def test_neither_folder_nor_id(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(EmotionModelError, match="there is no folder|does not hold an emotion model"):
+    with pytest.raises(EmotionModelError, match="there is no folder|does not contain an emotion model"):
         TransformersEmotions(source)
 
 

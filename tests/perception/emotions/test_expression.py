@@ -132,7 +132,7 @@ def test_any_finite_landmarks_give_finite_probabilities(model: ExpressionModel, 
 def test_bad_landmarks_are_named(model: ExpressionModel, photos: Tensor) -> None:
     broken = photos.clone()
     broken[1, 7, 2] = torch.nan
-    with pytest.raises(ValueError, match="landmarks of face 1 hold NaN"):
+    with pytest.raises(ValueError, match="landmarks of face 1 contain NaN"):
         model.probabilities(broken, SIZES)
     with pytest.raises(ValueError, match=r"\(N, 478, 3\), not \(2, 468, 3\)"):
         model.probabilities(photos[:, :468], SIZES)
@@ -222,11 +222,11 @@ def test_relative_to_is_an_emotion_model_of_its_own(model: ExpressionModel, phot
 
 
 def test_a_bad_reference_is_named(model: ExpressionModel, photos: Tensor) -> None:
-    with pytest.raises(ValueError, match="the neutral reference holds no face"):
+    with pytest.raises(ValueError, match="the neutral reference contains no face"):
         model.relative_to(photos[:0], SIZES[:0])
     with pytest.raises(ValueError, match=r"\(N, 478, 3\), not \(1, 468, 3\)"):
         model.relative_to(photos[0, :468], SIZES[0])
-    with pytest.raises(ValueError, match="landmarks of face 0 hold NaN"):
+    with pytest.raises(ValueError, match="landmarks of face 0 contain NaN"):
         model.relative_to(torch.full((478, 3), torch.nan), SIZES[0])
 
 
@@ -273,7 +273,7 @@ def test_strength_zero_changes_nothing(model: ExpressionModel, photos: Tensor) -
 
 
 def test_an_unknown_emotion_is_refused(model: ExpressionModel, photos: Tensor) -> None:
-    with pytest.raises(ValueError, match="unknown emotion 'contempt': choose from angry, disgust"):
+    with pytest.raises(ValueError, match="unknown emotion 'contempt'; choose from angry, disgust"):
         model.edit(photos, SIZES, "contempt", 1.0)
 
 

@@ -93,7 +93,7 @@ def test_pictures_may_come_in_any_portions(faces: Faces, photo: Tensor) -> None:
     assert len(landmarks) == 7
     found = [face for count in (3, 0, 1, 3) for face in landmarks.detect([photo] * count)]
     assert [float(face.scores[0]) for face in found] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
-    with pytest.raises(ValueError, match="for 7 pictures, and there are more"):
+    with pytest.raises(ValueError, match="for 7 pictures, but there are more"):
         landmarks.detect([photo])
 
 
@@ -163,16 +163,16 @@ def with_nan(array: np.ndarray) -> np.ndarray:
             spoil("landmarks_3d", lambda xyz: xyz[:, :2]),
             r"landmarks_3d .* must have the shape \(478, 3\), not \(478, 2\)",
         ),
-        (spoil("landmarks_xy", with_nan), "landmarks_xy of face 0 of picture 2 holds NaN"),
-        (spoil("landmarks_3d", with_nan), "landmarks_3d of face 0 of picture 2 holds NaN"),
+        (spoil("landmarks_xy", with_nan), "landmarks_xy of face 0 of picture 2 contains NaN"),
+        (spoil("landmarks_3d", with_nan), "landmarks_3d of face 0 of picture 2 contains NaN"),
         (spoil("landmarks_xy", lambda _: "a"), "landmarks_xy of face 0 of picture 2 is not an array of numbers"),
         (spoil("landmarks_3d", lambda _: None), "landmarks_3d of face 0 of picture 2 is not an array of numbers"),
-        (spoil("landmarks_3d", lambda xyz: xyz[::-1].copy()), "face 0 of picture 2: .* not the same face's"),
-        (spoil("landmarks_3d", lambda xyz: xyz * 0), "face 0 of picture 2: .* have no extent"),
-        (spoil("landmarks_xy", lambda xy: xy * 0), "face 0 of picture 2: .* have no extent"),
+        (spoil("landmarks_3d", lambda xyz: xyz[::-1].copy()), "face 0 of picture 2: .* not from the same face"),
+        (spoil("landmarks_3d", lambda xyz: xyz * 0), "face 0 of picture 2: .* or all points coincide"),
+        (spoil("landmarks_xy", lambda xy: xy * 0), "face 0 of picture 2: .* or all points coincide"),
         (spoil("score", lambda _: None), "score of face 0 of picture 2 is not a number"),
-        (spoil("score", lambda _: math.nan), "score of face 0 of picture 2 must lie in 0…1"),
-        (spoil("score", lambda _: 1.5), "score of face 0 of picture 2 must lie in 0…1"),
+        (spoil("score", lambda _: math.nan), "score of face 0 of picture 2 must be between 0 and 1"),
+        (spoil("score", lambda _: 1.5), "score of face 0 of picture 2 must be between 0 and 1"),
     ],
 )
 def test_what_is_wrong_is_named(payload: dict[str, Any], change: Callable[[Any], Any], message: str) -> None:
@@ -182,5 +182,5 @@ def test_what_is_wrong_is_named(payload: dict[str, Any], change: Callable[[Any],
 
 
 def test_anything_but_a_dictionary_is_refused() -> None:
-    with pytest.raises(ValueError, match="must be a dictionary as ComfyUI makes it, not list"):
+    with pytest.raises(ValueError, match="must be a dictionary created by ComfyUI, not list"):
         ComfyLandmarks([])  # type: ignore[arg-type]

@@ -273,7 +273,7 @@ def spoil(kind: str, task: Path, path: Path) -> None:
         ("empty", "not a zip file"),
         ("random", "not a zip file"),
         ("cut", "not a zip file"),
-        ("another zip", "it holds no face_detector.tflite and no face_landmarks_detector.tflite"),
+        ("another zip", "it contains no face_detector.tflite and no face_landmarks_detector.tflite"),
         ("flipped bytes", "is damaged"),
         ("random networks", ".*"),
         ("swapped networks", ".*"),

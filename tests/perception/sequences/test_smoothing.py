@@ -115,5 +115,5 @@ def test_off_is_the_identity_and_wrong_values_are_named(face: Perceptions) -> No
     assert smooth(face, 0.0, [0.0]) is face
     with pytest.raises(ValueError, match="between 0 and 1, not 2"):
         smooth(face, 2, [0.0])
-    with pytest.raises(ValueError, match="a time for each of 1 picture, not 2"):
+    with pytest.raises(ValueError, match="one time for each of 1 picture, not 2"):
         smooth(face, 0.5, [0.0, 1.0])

@@ -66,7 +66,7 @@ def test_a_broken_middle_loses_only_what_is_broken(shared_data: Path) -> None:
     video = Video(BytesIO(bytes(content)))
     frames = list(video.frames())
     assert 440 < len(frames) < 472
-    assert video.problem.startswith(f"{len(frames)} of 472 frames could be read, the rest is damaged or missing")
+    assert video.problem.startswith(f"only {len(frames)} of 472 frames could be read; the rest is damaged or missing")
     assert [frame.number for frame in frames] == list(range(len(frames)))
     assert all(torch.equal(frame.picture, picture) for frame, picture in zip(frames[:100], whole[:100], strict=True))
     assert torch.equal(frames[-1].picture, whole[-1])
@@ -77,7 +77,7 @@ def test_a_video_that_ends_early(shared_data: Path) -> None:
     video = Video(BytesIO(content[:900_000]))
     frames = list(video.frames())
     assert 200 < len(frames) < 300
-    assert video.problem.startswith(f"{len(frames)} of 472 frames could be read")
+    assert video.problem.startswith(f"only {len(frames)} of 472 frames could be read")
 
 
 def test_videos_that_cannot_be_read(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_videos_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="the video: the video cannot be read"):
         Video(BytesIO())
     video = Video(make_video(tmp_path / "a.mp4", greys(2)))
-    with pytest.raises(VideoError, match="give 1 or more"):
+    with pytest.raises(VideoError, match="use 1 or more"):
         next(video.frames(every=0))
     with av.open(str(tmp_path / "sound.mkv"), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)

@@ -51,7 +51,7 @@ def test_a_folder(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert skipped[0] == ["path", "reason"]
     assert sorted(skipped[1:]) == [
         ["my faces/calm/wall.bmp", "no face was found in it"],
-        ["my faces/happy/corrupt.jpg", "this is not a picture, or of a kind that Pillow cannot read"],
+        ["my faces/happy/corrupt.jpg", "this is not a picture, or has a format that Pillow cannot read"],
     ]
     assert load(path).labels.tolist() == ["calm", "calm", "happy", "happy"]
 

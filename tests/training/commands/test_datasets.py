@@ -160,7 +160,7 @@ def test_of_duplicates_one_stays_that_meets_the_other_conditions(
     assert "left out: 1 (score below 0.1)" in capsys.readouterr().out
     assert run("filter", path, "--out", tmp_path / "c.db", "--drop-duplicates") == 0
     assert [source[2:-4] for source in read(tmp_path / "c.db").sources] == list("0234567")
-    assert "left out: 1 (nearly the same as one that is kept)" in capsys.readouterr().out
+    assert "left out: 1 (near-duplicate of a kept sample)" in capsys.readouterr().out
     assert run("filter", path, "--out", tmp_path / "d.db", "--drop-duplicates", "--invert") == 0
     assert read(tmp_path / "d.db").sources == ["p 1.png"]
 
@@ -173,7 +173,7 @@ def test_what_is_unknown_is_said(dataset: Path, tmp_path: Path, capsys: pytest.C
     assert run("filter", tmp_path / "bare.npz", "--out", tmp_path / "c.db", "--min-score", 0.5) == 1
     assert "no sample is left" in capsys.readouterr().err
     assert run("filter", tmp_path / "bare.npz", "--out", tmp_path / "c.db", "--min-score", 0.5, "--invert") == 0
-    assert "kept: 70 (score unknown, which counts as too low)" in capsys.readouterr().out
+    assert "kept: 70 (unknown score, which counts as too low)" in capsys.readouterr().out
 
 
 def test_prompts_that_the_dataset_has_need_no_encoder(

@@ -16,7 +16,7 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--out_dir", str(tmp_path), "--samples", "150", "--epochs", "2"]) == 0
     printed = capsys.readouterr().out
     assert "astronaut: 1 face, happy" in printed and "grace_hopper is nearest to:" in printed
-    assert "random weights" in printed and "lead on ridge" in printed
+    assert "random weights" in printed and "lead over ridge" in printed
     assert printed.count(" s\n") >= 4  # each step says how long it took
 
     with Image.open(tmp_path / "astronaut_overlay.png") as overlay, Image.open(PHOTOS / "astronaut.jpg") as astronaut:

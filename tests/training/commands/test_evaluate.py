@@ -62,7 +62,7 @@ def test_the_same_numbers_as_at_the_end_of_training(
     metrics = json.loads(out.read_text())
     assert metrics == load(folder / "a.safetensors").metadata.metrics
     assert metrics["held_out_rows"] == 56  # half of two fifths
-    assert "Note" not in text and "over 56 rows of 28 groups that training never saw" in text
+    assert "Note" not in text and "over 56 rows from 28 groups not used in training" in text
     assert metrics["verdict"][0] in text
 
 

@@ -56,4 +56,4 @@ def test_mistakes_end_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     arguments = ["build", str(tmp_path), "--out", str(tmp_path / "a.db"), "--text-encoder", "random"]
     assert main([*arguments, "--emotion-model", str(tmp_path)]) == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: the folder") and "does not hold an emotion model" in line
+    assert line.startswith("error: the folder") and "does not contain an emotion model" in line

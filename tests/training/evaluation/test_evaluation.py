@@ -135,15 +135,17 @@ def test_as_dict_is_json(found: Evaluation) -> None:
 def test_table(found: Evaluation) -> None:
     text = table(found)
     assert max(map(len, text.splitlines())) <= 120
-    assert "recall@1 of 16 prompts" in text and "lead on nearest neighbour" in text
-    assert text.endswith("(95 % bootstrap intervals over 60 rows of 15 groups that training never saw)")
-    assert text.index("raw cosine (misleading") > text.index("lead on mean")
+    assert "recall@1 of 16 prompts" in text and "lead over nearest neighbour" in text
+    assert text.endswith("(95 % bootstrap intervals over 60 rows from 15 groups not used in training)")
+    assert text.index("raw cosine (misleading") > text.index("lead over mean")
     worst, best = text.split("the worst prompts")[1].split("the best prompts")
     assert worst.count("prompt text") == 5 and best.count("prompt text") == 5
     path = f"{'folder/' * 20}before.pth"
     compared = table(replace(found, scores={path: found.scores["before"]}, lead={path: found.lead["before"]}))
     assert (
-        "lead on …" in compared and compared.count("/before.pth ") == 3 and max(map(len, compared.splitlines())) <= 120
+        "lead over …" in compared
+        and compared.count("/before.pth ") == 3
+        and max(map(len, compared.splitlines())) <= 120
     )
     long = replace(found, per_prompt=[replace(found.per_prompt[0], name="a face\n" * 40)])
     assert "prompts, worst first" in table(long) and max(map(len, table(long).splitlines())) <= 120
@@ -156,19 +158,19 @@ def test_many_rows_are_judged_by_whole_groups(data: TrainingData, rows: Split, m
     assert len(found.rows) == 8 and len(groups) == found.groups == 2  # of 4 rows each
     assert found.names == [data.prompts[number] for number in data.member[found.rows].unique().tolist()]
     assert found.scores["projection"]["recall_at_1"].value == 1
-    note = "over 8 of 60 held-out rows of 2 groups that training never saw; recall chooses from the"
-    assert f"{note} {len(found.names)} prompts of these rows, of 16)" in table(found)
+    note = "over 8 of 60 held-out rows from 2 groups not used in training; recall uses the"
+    assert f"{note} {len(found.names)} prompts of these rows, out of 16)" in table(found)
 
 
 def test_one_huge_group_is_sampled(data: TrainingData, rows: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST", 10)
     found = evaluate(checkpoint(), data, replace(rows, groups=["anna"] * ROWS))
     assert len(found.rows) == 10 and set(found.rows.tolist()) <= set(rows.test.tolist())
-    assert "of one group, so the intervals are over its rows and too narrow" in table(found)
+    assert "from a single group, so the intervals are too narrow" in table(found)
 
 
 def test_rows_split_one_by_one_flatter(data: TrainingData, rows: Split) -> None:
-    assert "this flatters" in table(evaluate(checkpoint(), data, replace(rows, by_group=False)))
+    assert "so this is too optimistic" in table(evaluate(checkpoint(), data, replace(rows, by_group=False)))
 
 
 def test_pictures_count_as_square_where_training_knew_no_sizes(data: TrainingData, rows: Split) -> None:

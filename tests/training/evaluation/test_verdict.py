@@ -62,9 +62,9 @@ def test_ready() -> None:
     found = verdict(evaluation())
     assert found.ready and len(found.sentences) == 1
     assert found.sentences[0] == (
-        "Ready: of 300 held-out faces of 80 groups, 41% (36% to 46%) are projected nearest to their own of 63 prompts, "
-        "where guessing finds 1.6%. It is better than every simple rule; than the best of them, ridge, by "
-        "+0.031 [+0.012, +0.050] in mean-centred cosine and +0.040 [-0.010, +0.090] in recall@1."
+        "Ready: of 300 held-out faces from 80 groups, 41% (36% to 46%) are closest to their own prompt among 63 "
+        "prompts; guessing would reach 1.6%. The projection beats every baseline. Its lead over ridge, the strongest "
+        "baseline it beats, is +0.031 [+0.012, +0.050] in mean-centered cosine and +0.040 [-0.010, +0.090] in recall@1."
     )
     assert max(map(len, str(found).splitlines())) <= 120
 
@@ -79,8 +79,10 @@ def test_better_and_worse(lead: dict[str, Interval], better: bool, behind: bool)
 
 def test_sampled_faces_need_not_beat_a_linear_rule() -> None:
     found = verdict(evaluation({"ridge": LEVEL}), sampled=True)
-    assert found.ready and "every simple rule but ridge, as sampled faces come from a linear model;" in str(
-        found.sentences
+    assert (
+        found.ready
+        and "every baseline except ridge, which synthetic faces favor, since they come from a linear model."
+        in str(found.sentences)
     )
     assert not verdict(evaluation({"ridge": WORSE}), sampled=True).ready
     assert not verdict(evaluation({"mean": LEVEL}), sampled=True).ready
@@ -90,17 +92,19 @@ def test_sampled_faces_need_not_beat_a_linear_rule() -> None:
 def test_no_better_than_a_rule(name: str) -> None:
     found = verdict(evaluation({name: LEVEL}))
     assert not found.ready
-    assert found.sentences[0].startswith(f"No better than {name}: after training on 2,400 rows, its lead is +0.004")
+    assert found.sentences[0].startswith(
+        f"No better than the baseline {name}: after training on 2,400 rows, the lead is +0.004"
+    )
     assert "It may be better, but 300 held-out rows are too few to show it" in found.sentences[0]
     worse = verdict(evaluation({name: WORSE}))
-    assert not worse.ready and worse.sentences[0].startswith(f"Worse than {name}:")
+    assert not worse.ready and worse.sentences[0].startswith(f"Worse than the baseline {name}:")
     assert "too few to show" not in worse.sentences[0]
-    assert verdict(evaluation({name: MIXED})).sentences[0].startswith(f"No better than {name}:")
+    assert verdict(evaluation({name: MIXED})).sentences[0].startswith(f"No better than the baseline {name}:")
 
 
 def test_the_simplest_rule_is_named() -> None:
     found = verdict(evaluation({"ridge": LEVEL, "mean": LEVEL}))
-    assert "See that the faces have the right prompts" in found.sentences[0] and "ridge" not in str(found)
+    assert "Check that the faces have the right prompts" in found.sentences[0] and "ridge" not in str(found)
 
 
 def test_too_few_samples_for_some_prompts() -> None:
@@ -109,15 +113,15 @@ def test_too_few_samples_for_some_prompts() -> None:
     found = verdict(evaluation(trained_of=trained, member=torch.arange(ROWS) % (PROMPTS - 1)))
     assert found.ready  # it can be used, but not for these
     assert found.sentences[1] == (
-        "Too few samples for 7 of 63 prompts, such as “face 2”, “face 1”, “face 6”, “face 5”, “face 4”: fewer than 20 "
-        "training rows, or none held out. Add faces for them."
+        "Too few samples for 7 of 63 prompts, such as “face 2”, “face 1”, “face 6”, “face 5”, “face 4”: they have "
+        "fewer than 20 training rows, or none held out. Add faces for them."
     )
 
 
 @pytest.mark.parametrize(
     ("rows", "groups", "message"),
-    [(19, 19, "19 held-out rows of 19 groups cannot tell"), (300, 4, "300 held-out rows of 4 groups cannot tell"),
-     (1, 1, "1 held-out row of 1 group cannot tell")],
+    [(19, 19, "only 19 held-out rows from 19 groups, but"), (300, 4, "only 300 held-out rows from 4 groups, but"),
+     (1, 1, "only 1 held-out row from 1 group, but")],
 )  # fmt: skip
 def test_too_few_held_out(rows: int, groups: int, message: str) -> None:
     member = torch.arange(rows) % PROMPTS
@@ -131,30 +135,36 @@ def test_validation_leaks() -> None:
     assert not found.ready and found.sentences[0].startswith("Validation leaks: there are fewer than 3 groups")
     found = verdict(evaluation(near_copies=0.3))
     assert not found.ready
-    assert found.sentences[0].startswith("Validation leaks: 30% of the held-out faces are nearly the same as one in")
+    assert found.sentences[0].startswith(
+        "Validation leaks: 30% of the held-out faces are near-duplicates of a training"
+    )
     assert verdict(evaluation(near_copies=0.04)).ready
 
 
 def test_all_faces_alike() -> None:
     found = verdict(evaluation(alike=True))
-    assert not found.ready and found.sentences[0].startswith("All faces are alike: the landmarks of the 2,400 training")
+    assert not found.ready and found.sentences[0].startswith(
+        "All faces look the same: the landmarks of the 2,400 training"
+    )
 
 
 def test_one_prompt() -> None:
     found = verdict(evaluation(names=["a happy face"], trained_of=torch.tensor([2400])))
     assert not found.ready and len(found.sentences) == 1
-    assert found.sentences[0].startswith("Nothing to tell apart: every row has the one prompt “a happy face”.")
+    assert found.sentences[0].startswith("All rows have the same prompt, “a happy face”, so")
 
 
 def test_where_it_started() -> None:
     worse = verdict(evaluation({"before": WORSE}))
     assert not worse.ready
-    assert worse.sentences[0].startswith("Worse than where it started: it differs from the checkpoint that training")
-    assert "-0.031 [-0.050, -0.012] in mean-centred cosine" in worse.sentences[0]
+    assert worse.sentences[0].startswith("Worse than the initial checkpoint: its lead over that is")
+    assert "-0.031 [-0.050, -0.012] in mean-centered cosine" in worse.sentences[0]
     better = verdict(evaluation({"before": BETTER}))
-    assert better.ready and better.sentences[1].startswith("This data added +0.031 [+0.012, +0.050] in mean-centred")
+    assert better.ready and better.sentences[1].startswith(
+        "Improvement over the initial checkpoint: +0.031 [+0.012, +0.050] in mean-"
+    )
     level = verdict(evaluation({"before": LEVEL}))
-    assert level.ready and level.sentences[1].startswith("This data added nothing sure to the checkpoint")
+    assert level.ready and level.sentences[1].startswith("No statistically clear change from the initial checkpoint")
 
 
 def test_others_that_are_compared_do_not_count() -> None:

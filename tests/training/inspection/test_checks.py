@@ -56,13 +56,13 @@ def test_copies_across_groups_leak_and_within_do_not(inspected: Make) -> None:
         assert twins is not None
         assert (twins.perceptions, twins.repeated, twins.near, twins.straddling) == (4, 1, 0, leaking)
     assert across.duplicates is not None and across.duplicates.leaks == [("0.png", "1.png")]
-    assert "2 samples have near-copies in another group" in said(across) and "near-cop" not in said(within)
+    assert "2 samples have near-duplicates in another group" in said(across) and "near-dup" not in said(within)
 
 
 def test_labels_that_contradict_each_other_are_named(inspected: Make) -> None:
     held = inspected([0, 0, 1, 2], ["a", "b", "c", "d"], groups=list("ppqr"), labels=["happy", "sad", "sad", ""])
     assert held.duplicates is not None and held.duplicates.contradictions == [("0.png", "1.png")]
-    assert "2 samples look nearly the same as others with another label, such as 0.png and 1.png" in said(held)
+    assert "2 samples are near-duplicates with different labels, such as 0.png and 1.png" in said(held)
     assert held.labels == {"sad": 2, "happy": 1}
     assert held.balance is not None and held.balance.ratio == 2
 
@@ -70,8 +70,8 @@ def test_labels_that_contradict_each_other_are_named(inspected: Make) -> None:
 @pytest.mark.parametrize(
     ("rows", "prompts", "texts", "stops", "message"),
     [
-        ([0, 1], ["a", "b"], {}, True, "it has 2 samples; 3 are the least"),
-        ([0, 1, 2], ["a", "a", "a"], {}, True, "all samples have one prompt"),
+        ([0, 1], ["a", "b"], {}, True, "the dataset has only 2 samples; at least 3 are needed"),
+        ([0, 1, 2], ["a", "a", "a"], {}, True, "all samples have the same prompt"),
         ([0, 1, 2], ["a", "b", "c"], {"groups": ["p", "p", "q"]}, False, "fewer than 3 groups"),
         ([0, 1, 2], ["a", "b", "c"], {}, False, "no sample has a group"),
         ([0, 1, 2, 3], ["a", "b", "c", "d"], {"splits": ["train"] * 4}, True, "leave nothing for validation"),
@@ -84,6 +84,6 @@ def test_what_is_missing_is_said(
     held = inspected(rows, prompts, **texts)
     (finding,) = [finding for finding in held.findings if message in finding.text]
     assert finding.stops == stops
-    assert ("cannot be trained on" in describe(held).splitlines()[-1]) == any(
+    assert ("not ready for training" in describe(held).splitlines()[-1]) == any(
         finding.stops for finding in held.findings
     )

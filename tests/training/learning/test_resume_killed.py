@@ -124,7 +124,7 @@ def test_asked_to_stop(
 
     server.start(*command(dataset, out, "--resume", "--seed", "1"))
     assert server.ended() == 1
-    assert "another seed (0, now 1); give the same again, or start anew, without --resume" in said.read_text()
+    assert "another seed (0, now 1); use the same seed, or restart without --resume" in said.read_text()
 
     server.start(*command(dataset, out, "--resume"))
     assert server.ended() == 0

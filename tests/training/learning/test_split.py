@@ -123,7 +123,11 @@ def test_parts_that_are_hinted_need_no_more() -> None:
 @pytest.mark.parametrize(
     ("groups", "hints", "message"),
     [
-        (["anna", "ben", "anna", "carl"], ["train", "", "test", ""], "group 'anna' are hinted at both train and test"),
+        (
+            ["anna", "ben", "anna", "carl"],
+            ["train", "", "test", ""],
+            "group 'anna' have different splits, train and test",
+        ),
         (["anna", "anna", "anna"], ["train", "validation", "test"], "group 'anna' .* several groups"),
         (None, ["train", "train", "test", "test"], "leave nothing for validation"),
         (None, ["test", "validation", "validation"], "leave nothing for train"),
