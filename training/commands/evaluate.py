@@ -54,7 +54,7 @@ def _space_of(checkpoints: Mapping[str, Checkpoint]) -> str:
     spaces = {name: checkpoint.metadata.space for name, checkpoint in checkpoints.items()}
     if len(set(spaces.values())) > 1:
         raise InputError(
-            f"checkpoints of different text spaces cannot be compared: {', '.join(map(' is of '.join, spaces.items()))}"
+            f"checkpoints of different text spaces cannot be compared: {', '.join(map(' uses '.join, spaces.items()))}"
         )
     return next(iter(spaces.values()))
 
