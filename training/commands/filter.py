@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for axis, what in (("yaw", "turned to either side"), ("pitch", "tilted up or down"), ("roll", "tilted sideways")):
         parser.add_argument(f"--max-{axis}", type=float, metavar="DEGREES", help=f"drop heads {what} by more than this")
-    texts = parser.add_argument_group("texts", "each can be repeated; a sample is kept if it matches any of the values")
+    texts = parser.add_argument_group("texts", "each can be repeated; a sample then needs only one of the values")
     texts.add_argument("--prompt", action="append", default=[], metavar="TEXT", help="keep samples with this prompt")
     texts.add_argument(
         "--prompt-contains", action="append", default=[], metavar="TEXT", help="keep prompts that contain this text"

@@ -84,7 +84,7 @@ def test_merge(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     np.testing.assert_array_equal(merged.scores, np.concatenate([first.scores, second.scores]))
     assert dataset.read_bytes() == before
     assert run("merge", dataset, other, "--out", dataset) == 1
-    assert "is the dataset that is read, which is never changed" in capsys.readouterr().err
+    assert "is an input dataset, which is never changed" in capsys.readouterr().err
 
 
 def test_datasets_made_differently_do_not_mix(
@@ -92,7 +92,7 @@ def test_datasets_made_differently_do_not_mix(
 ) -> None:
     other = write(tmp_path / "b.db", *sampled(10, seed=1), encoder=str(tiny_clip))
     assert run("merge", dataset, other, "--out", tmp_path / "all.db") == 1
-    assert "do not mix: the first was made with the text encoder" in capsys.readouterr().err
+    assert "cannot be merged: the first was made with the text encoder" in capsys.readouterr().err
     assert not (tmp_path / "all.db").exists()
 
 
