@@ -120,7 +120,7 @@ def fitted(prompt: str, width: int, given: str | None = None) -> tuple[list[str]
 
 
 def prompt_font(text: str, size: int, given: str | None = None) -> Font:
-    """Return the font file `given`, else the first font with the most of the characters: Pillow's or the system's."""
+    """Return the font file `given`, else the first font, Pillow's or the system's, that covers the most characters."""
     return font_for(text, size) if given is None else ImageFont.truetype(given, size)
 
 

@@ -74,7 +74,7 @@ def open_dataset(path: Path) -> sqlite3.Connection:
 
 
 def _prepared(path: Path, journal: str) -> sqlite3.Connection:
-    """Do the same with this journal mode for a new file, if it is supported."""
+    """Open the file as `open_dataset` does; a new file gets the journal mode `journal` if it is supported."""
     connection = connect(path)
     try:
         for pragma in ("synchronous = FULL", "fullfsync = ON", "foreign_keys = ON"):
