@@ -13,18 +13,18 @@ from typing import Protocol
 from ..common.errors import PerceptionClipError
 
 COMMANDS = {
-    "build": "pictures and videos with prompts -> a dataset",
-    "capture": "yourself at a camera, prompt by prompt -> a dataset",
-    "info": "what a dataset holds, and whether it can be trusted",
-    "merge": "several datasets -> one",
-    "filter": "some samples of a dataset -> another dataset",
-    "relabel": "a dataset with other prompts -> another dataset",
-    "export": "a dataset -> training_data.npz",
-    "import": "any training_data.npz -> a dataset that can grow",
-    "train": "training_data.npz -> best_model",
-    "evaluate": "how good a checkpoint is on a dataset",
-    "starter": "a first checkpoint without any data of your own",
-    "demo": "the whole path on two photos, without any download",
+    "build": "process pictures and videos with prompts -> dataset",
+    "capture": "record yourself with a webcam, prompt by prompt -> dataset",
+    "info": "summarize a dataset and report its problems",
+    "merge": "combine several datasets -> one dataset",
+    "filter": "select samples of a dataset -> another dataset",
+    "relabel": "change the prompts of a dataset -> another dataset",
+    "export": "write a dataset to a file -> training_data.npz",
+    "import": "convert any training_data.npz -> a dataset that can grow",
+    "train": "train a projection on training_data.npz -> best_model",
+    "evaluate": "evaluate a checkpoint on a dataset",
+    "starter": "train a first checkpoint without any data of your own",
+    "demo": "run the whole pipeline on two photos, without any download",
 }
 
 ABOUT_FILES = {
@@ -35,14 +35,14 @@ ABOUT_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the process's exit code.
+    """Run one command and return the exit code of the process.
 
-    The pack's own errors, and those of the system about files, end in one line on standard error and exit code 1. Any
-    other error is a bug, and is raised.
+    The pack's own errors, and operating system errors about files, print one line to standard error and return exit
+    code 1. Any other error is a bug and is raised.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a Windows console lacks characters that prompts and names may have
+            stream.reconfigure(errors="replace")  # a Windows console may lack characters used in prompts and names
     given = [_dashed(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
     parser = argparse.ArgumentParser(
         prog="python -m training", description="Build datasets and train the perception projection layer."
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = next((argument for argument in given if argument in COMMANDS), None)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
-        if name == chosen:  # the others' libraries need not be loaded
+        if name == chosen:  # the other commands' libraries need not be loaded
             module = _module(name)
             module.add_arguments(command)
             command.set_defaults(run=module.run)
@@ -61,14 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except PerceptionClipError as error:
         return _fail(str(error))
-    except BrokenPipeError:  # what reads the output, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at the exit
+    except BrokenPipeError:  # the program that reads the output, such as `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the rest of the output is flushed at exit
         return 1
     except OSError as error:
         if error.errno in ABOUT_FILES and error.filename is not None:
             return _fail(f"{error.filename}: {error.strerror}")
         if error.errno in ABOUT_DISKS:
-            return _fail(f"{error.strerror}; make room, or choose another disk")
+            return _fail(f"{error.strerror}; free some disk space or use another disk")
         raise
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -90,7 +90,7 @@ class _Command(Protocol):
 
 
 def _module(command: str) -> _Command:
-    """The module of one of COMMANDS, imported now."""
+    """Import and return the module of one of COMMANDS."""
     match command:
         case "build":
             from .commands import build
@@ -143,7 +143,7 @@ def _module(command: str) -> _Command:
 
 
 def _dashed(argument: str) -> str:
-    """`--out_dir=x_y` -> `--out-dir=x_y`: flags may be written with dashes or underscores."""
+    """Return a flag with dashes for underscores, `--out_dir=x_y` -> `--out-dir=x_y`; both spellings are accepted."""
     if not argument.startswith("--"):
         return argument
     flag, equals, value = argument.partition("=")

@@ -78,7 +78,7 @@ def test_a_starter_that_was_stopped_goes_on(
     common = ["starter", "--text-encoder", "random", "--samples", "60", "--epochs", "3", "--size", "small"]
     monkeypatch.setattr(starter, "stop_on_signals", lambda: nullcontext(lambda: True))  # as if Ctrl-C came at once
     assert main([*common, "--out-dir", str(tmp_path)]) == 130
-    assert "--resume to go on" in capsys.readouterr().out
+    assert "--resume to continue" in capsys.readouterr().out
     monkeypatch.undo()
     assert main([*common, "--out-dir", str(tmp_path), "--resume"]) == 0
     assert not (tmp_path / "training_state.pt").exists()
@@ -104,8 +104,8 @@ def test_mistakes(arguments: list[str], message: str, capsys: pytest.CaptureFixt
 def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
         (["fly"], "invalid choice"),
-        (["train", "--data", "x", "--epochs", "0"], "0 is not at least 1"),
-        (["train", "--data", "x", "--device", "abacus"], "this machine's torch has no device 'abacus'"),
+        (["train", "--data", "x", "--epochs", "0"], "the value must be at least 1, not 0"),
+        (["train", "--data", "x", "--device", "abacus"], "this machine's PyTorch does not support the device 'abacus'"),
     ):
         with pytest.raises(SystemExit) as stopped:
             main(arguments)
@@ -136,7 +136,7 @@ def test_what_the_system_says_of_files_is_one_line(
 
     monkeypatch.setattr(starter, "load_encoder", full)
     assert main(["starter", "--text-encoder", "random"]) == 1
-    assert capsys.readouterr().err == "error: No space left on device; make room, or choose another disk\n"
+    assert capsys.readouterr().err == "error: No space left on device; free some disk space or use another disk\n"
 
 
 def test_all_own_errors_have_one_base() -> None:

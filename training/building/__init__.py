@@ -1,1 +1,1 @@
-"""Pictures and videos with prompts into a dataset."""
+"""Building a dataset from pictures and videos with prompts."""

@@ -23,12 +23,12 @@ from ..sources.items import Item
 from .item_reader import End, ItemReader, Known, Plan, Shot
 from .parallel import Perceivers, Prefetch
 
-BATCH = 16  # pictures perceived at a time, and samples made safe at a time
+BATCH = 16  # pictures perceived at a time, and samples written at a time
 BATCH_BYTES = 64 << 20  # of pixels in a batch, after which no further picture is added
-PORTION = 64  # items: no batch has pictures of two portions, so that portions can be perceived apart (sharding.py)
+PORTION = 64  # items; no batch crosses a multiple of it, so that each such part can be a shard (ray_shards.py)
 WORKERS = min(os.cpu_count() or 1, 8)  # threads that read ahead
-PENDING = 2  # batches, in their order: one that is perceived, and one that waits for it
-AHEAD = 256 << 20  # bytes of pictures decoded ahead, at most
+PENDING = 2  # batches, in order: one being perceived, and one waiting for it
+AHEAD = 256 << 20  # maximum bytes of pictures decoded ahead
 NO_FACE = "no face was found in it"
 
 EYES = (33, 263)  # the outer corners
@@ -36,31 +36,31 @@ CHANGE = 0.03  # of the distance between them: five times what a still face move
 
 
 class BuildError(PerceptionClipError, ValueError):
-    """Nothing could be built; the message says why."""
+    """Raised if nothing could be built; the message gives the reason."""
 
 
 @dataclass
 class BuildSummary:
-    """What a build came to. Each picture, frames of videos among them, counts in one of the first six numbers."""
+    """The result of a build. Each picture, including frames of videos, counts in one of the first six numbers."""
 
-    new: int = 0  # gave new samples
-    known: int = 0  # were in the store already with all their prompts, or in a clip that was finished before
-    copies: int = 0  # the same bytes as a picture, or the same frame of the same clip, before in this build
-    faceless: int = 0  # show no face
-    unchanged: int = 0  # frames left out because the expression was that of the frame before
-    unreadable: int = 0  # could not be read; a video of which nothing can be read counts as one
+    new: int = 0  # pictures that produced new samples
+    known: int = 0  # already in the store with all their prompts, or in a clip that was finished before
+    copies: int = 0  # with the same bytes as an earlier picture, or the same frame of the same clip, in this build
+    faceless: int = 0  # without a face
+    unchanged: int = 0  # frames skipped because the expression did not change
+    unreadable: int = 0  # could not be read; a completely unreadable video counts as one
     samples: int = 0  # new in the store: one for each prompt of a picture
-    faces: int = 0  # found now
-    perceived: int = 0  # pictures looked at now
-    skipped: list[tuple[str, str]] = field(default_factory=list)  # (which, why)
+    faces: int = 0  # detected in this build
+    perceived: int = 0  # pictures processed in this build
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # (path, reason)
 
     @property
     def pictures(self) -> int:
-        """How many there were."""
+        """The total number of pictures."""
         return self.new + self.known + self.copies + self.faceless + self.unchanged + self.unreadable
 
     def check(self, count: int) -> None:
-        """Raise BuildError if in all of `count` items there is not one face."""
+        """Raise BuildError if none of the `count` items has a face."""
         if self.faces + self.known == 0:
             which, why = self.skipped[0] if self.skipped else ("the list", "it is empty")
             raise BuildError(
@@ -69,13 +69,13 @@ class BuildSummary:
             )
 
     def add(self, other: BuildSummary) -> None:
-        """Count another part of the same build."""
+        """Add the numbers of another part of the same build."""
         for name in (each.name for each in fields(self) if each.name != "skipped"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.skipped.extend(other.skipped)
 
 
-Progress = Callable[[float, BuildSummary], None]  # called with the items done, parts of items included
+Progress = Callable[[float, BuildSummary], None]  # called with the number of items done, including fractions of items
 
 
 def build(
@@ -90,16 +90,16 @@ def build(
     progress: Progress | None = None,
     summary: BuildSummary | None = None,
 ) -> BuildSummary:
-    """Perceive every item, keep the first face of each picture, and append it with its prompts to `store`.
+    """Perceive every item, append the first face of each picture with its prompts to `store`, and return a summary.
 
-    Files are read and decoded by `workers` threads while others are perceived, on all cores. Samples are safe on disk
-    after each `batch` of pictures, so a build that was stopped, or to which files were added, is simply run again: what
-    has become a sample (the same bytes with the same prompt, whatever the file is called), what shows no face and
-    videos that were finished are not looked at again. Files that cannot be read, damaged parts of videos and pictures
-    without a face are skipped and listed with the reason in the summary, which is `summary` if one is given, and is
-    then up to date whenever the build ends.
+    `workers` threads read and decode files while other pictures are perceived, on all cores. Samples are safe on disk
+    after each `batch` of pictures, so an interrupted build, or one with added files, can simply be run again: it skips
+    existing samples (the same bytes with the same prompt, whatever the file's name), pictures without a face, and
+    finished videos. Files that cannot be read, damaged parts of videos and pictures without a face are skipped and
+    listed with the reason in the summary. If `summary` is passed, it is used, and it is up to date whenever the build
+    ends.
 
-    Raises StoreError if the store's samples were made with other models.
+    Raises StoreError if the store's samples were created with other models.
     """
     store.bind(
         encoder.identity,
@@ -129,15 +129,15 @@ def build(
 
 @dataclass
 class Batch:
-    """What is perceived together, and what was read before it ended."""
+    """Pictures that are perceived together, and the other events read before the batch ended."""
 
-    met: list[Shot | Known] = field(default_factory=list)  # in their order
-    shots: list[Shot] = field(default_factory=list)  # those of them that are perceived
-    ended: list[End] = field(default_factory=list)  # items none of whose pictures are in a later batch
+    met: list[Shot | Known] = field(default_factory=list)  # in order
+    shots: list[Shot] = field(default_factory=list)  # those of `met` that are perceived
+    ended: list[End] = field(default_factory=list)  # items without pictures in later batches
 
 
 def _batches(events: Iterable[Shot | Known | End], most: int) -> Iterator[Batch]:
-    """Up to `most` pictures at a time, none of two portions of the items, with what was read between them."""
+    """Yield batches of up to `most` pictures with the other events between them; none crosses a multiple of PORTION."""
     batch = Batch()
     pixels = 0
     for event in events:
@@ -162,26 +162,26 @@ def _batches(events: Iterable[Shot | Known | End], most: int) -> Iterator[Batch]
 
 
 class _Builder:
-    """The part of a build that happens in order, in one thread."""
+    """The part of a build that runs in order, in one thread."""
 
     def __init__(self, store: Store, encoder: TextEncoder, plan: Plan, summary: BuildSummary) -> None:
         self.summary = summary
         self.items_done = 0.0
         self._store, self._encoder, self._plan = store, encoder, plan
-        self._met: set[str] = set()  # origins of the pictures and clips of this build so far
-        self._wanted: set[tuple[str, str]] = set()  # origins and prompts of the batch's samples to come
-        self._clips: dict[int, _Clip] = {}  # those being read, by the number of their item
+        self._met: set[str] = set()  # origins of all pictures and clips of this build so far
+        self._wanted: set[tuple[str, str]] = set()  # origins and prompts of the samples that the batch will add
+        self._clips: dict[int, _Clip] = {}  # clips being read, by the number of their item
         self._shapes = ExpressionModel.load() if plan.only_changes else None
 
     def take(self, batch: Batch, perceptions: Perceptions | None) -> None:
-        """Append the samples of a batch, count its pictures, and note what has ended with it.
+        """Append the samples of a batch, count its pictures, and record the items that end with it.
 
-        `perceptions` are of its shots; None if it has none.
+        `perceptions` belong to its shots; None if it has none.
         """
         first: dict[int, int] = {}  # shot → row of its first face
         for row, frame in enumerate([] if perceptions is None else perceptions.frames.tolist()):
             first.setdefault(frame, row)
-        wanted: list[tuple[int, str]] = []  # shot and prompt of each sample to come
+        wanted: list[tuple[int, str]] = []  # shot and prompt of each sample to append
         faceless: dict[str, Finished] = {}
         index = 0
         for event in batch.met:
@@ -215,7 +215,7 @@ class _Builder:
         self._end(batch.ended)
 
     def _is_new(self, origin: str, prompt: str) -> bool:
-        """Whether there is no such sample, and none to come in this batch; from then on there is."""
+        """Return whether there is no such sample, neither stored nor in this batch; from then on it is in the batch."""
         if (origin, prompt) in self._wanted or self._store.has(origin, prompt):
             return False
         self._wanted.add((origin, prompt))
@@ -227,14 +227,14 @@ class _Builder:
         self._count("faceless" if event.reason else "known", event.origin, event.pictures)
 
     def _count(self, what: str, origin: str, pictures: int = 1) -> None:
-        """Count under a number of the summary, or as copies if what is not new was met before."""
+        """Count pictures under a number of the summary, or as copies if they are not new and appeared before."""
         if what != "new" and origin in self._met:
             what = "copies"
         self._met.add(origin)
         setattr(self.summary, what, getattr(self.summary, what) + pictures)
 
     def _end(self, ended: list[End]) -> None:
-        """Note the items of which all is perceived."""
+        """Record the items that are completely perceived."""
         done = {}
         for event in ended:
             clip = self._clips.pop(event.number, None)
@@ -254,7 +254,7 @@ class _Builder:
             self.items_done = number + clip.frames / max(clip.expected, clip.frames + 1)
 
     def _clip(self, shot: Shot) -> _Clip:
-        """The clip that a shot is from, one frame further."""
+        """Return the clip of a shot, advanced by one frame."""
         if shot.number not in self._clips:
             self._clips[shot.number] = _Clip(self._shapes)
         clip = self._clips[shot.number]
@@ -265,7 +265,7 @@ class _Builder:
     def _append(
         self, shots: list[Shot], wanted: list[tuple[int, str]], perceptions: Perceptions, first: dict[int, int]
     ) -> int:
-        """Append the first face of the shots that are wanted, with those prompts; return how many samples were new."""
+        """Append the first face of the wanted shots with their prompts, and return the number of new samples."""
         if not wanted:
             return 0
         faces = perceptions.select([first[index] for index, _ in wanted])
@@ -287,7 +287,7 @@ class _Builder:
 
 
 class _Clip:
-    """What is known of a video or folder of frames while it is being read."""
+    """The state of a video or folder of frames while it is being read."""
 
     def __init__(self, shapes: ExpressionModel | None) -> None:
         self.frames = 0  # seen so far
@@ -296,12 +296,12 @@ class _Clip:
         self._changes = None if shapes is None else ExpressionChanges(shapes)
 
     def is_new(self, perceptions: Perceptions, row: int) -> bool:
-        """Whether the face is to be kept: each, or only those with another expression than the last that was."""
+        """Return whether to keep the face: always, or only if its expression differs from the last one kept."""
         return self._changes is None or self._changes.is_new(perceptions.landmarks[row], perceptions.image_sizes[row])
 
     @property
     def without_face(self) -> str:
-        """In words, in which frames there was no face; empty if there was one in each."""
+        """A text about the frames without a face; empty if every frame has one."""
         if not self.faceless:
             return ""
         return (
@@ -315,19 +315,19 @@ def _bytes_of(event: Shot | Known | End) -> int:
 
 
 class ExpressionChanges:
-    """Follows one face through the frames of one video; head movements do not count as changes.
+    """Detects changes of expression in the frames of one video; head movements do not count as changes.
 
-    Two expressions differ if their landmarks, laid onto each other, are `change` apart (root mean square, in
-    distances between the outer eye corners, without depth, which is noisy).
+    Two expressions differ if their aligned landmarks are at least `change` apart (root mean square, in units of the
+    distance between the outer eye corners, without depth, which is noisy).
     """
 
     def __init__(self, model: ExpressionModel, change: float = CHANGE) -> None:
         self._model = model
         self._change = change
-        self._last: Tensor | None = None  # (478, 2) of the face that was last told to be new
+        self._last: Tensor | None = None  # (478, 2) of the last face reported as new
 
     def is_new(self, landmarks: Tensor, image_size: Tensor) -> bool:
-        """Whether landmarks (478, 3), in a picture of (height, width) (2,), differ from the last that were new."""
+        """Return whether landmarks (478, 3), in a picture of (height, width) (2,), differ from the last new ones."""
         shape = self._model.align(landmarks[None], image_size[None]).points[0, :, :2]
         shape = shape / (shape[EYES[0]] - shape[EYES[1]]).norm().clamp_min(torch.finfo(shape.dtype).tiny)
         if self._last is not None:

@@ -1,4 +1,4 @@
-"""Items → the pictures in them that are not samples yet, decoded; safe to be called from many threads."""
+"""Reading of items: the decoded pictures that are not samples yet. It can be called from many threads."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ class Plan:
     """How items become samples; the same for every item of a build."""
 
     templates: Templates
-    prompts_per_picture: int = 1  # made from an item's label; the prompts that a source states are all taken
-    every: int | None = None  # of a sequence, every n-th frame; None: the usual ones
-    only_changes: bool = False  # of a sequence, only frames in which the expression has changed
-    finding: str = ""  # how faces are found; pictures without a face are looked at again when it changes
+    prompts_per_picture: int = 1  # generated from an item's label; the prompts that a source states are all used
+    every: int | None = None  # every n-th frame of a sequence; None: the default selection
+    only_changes: bool = False  # only frames of a sequence in which the expression has changed
+    finding: str = ""  # how faces are found; pictures without a face are processed again when it changes
 
     def prompts(self, item: Item) -> tuple[str, ...]:
-        """What the item expresses."""
+        """Return the item's own prompts, or those generated from its label."""
         return item.prompts or self.templates.prompts(item.label, item.columns, item.source, self.prompts_per_picture)
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture or frame, decoded."""
+    """One decoded picture or frame."""
 
     number: int  # of its item
     item: Item
     frame: int
-    prompts: tuple[str, ...]  # those that it is not a sample with yet
+    prompts: tuple[str, ...]  # those without a sample yet
     origin: str  # the same for the same file content and frame
-    done_key: str  # the same for the same file content, and faces found in the same way
+    done_key: str  # the same for the same file content and the same way to find faces
     picture: Tensor  # (H, W, 3) uint8
 
     @property
@@ -52,29 +52,29 @@ class Shot:
 
 @dataclass(frozen=True)
 class Known:
-    """What is not looked at again: a picture that has all its samples or no face, or all of a finished clip."""
+    """A picture or clip that is not processed again: it has all its samples, has no face, or is a finished clip."""
 
     item: Item
-    origin: str  # as a Shot's; of a clip, the same for the same content
+    origin: str  # as in Shot; for a clip, the same for the same content
     pictures: int = 1
-    reason: str = ""  # why a picture gives no sample
+    reason: str = ""  # why a picture produces no sample
 
 
 @dataclass(frozen=True)
 class End:
-    """Nothing more comes of an item."""
+    """The end of an item."""
 
     number: int
     item: Item
-    done_key: str = ""  # of a sequence that was read to its end now
+    done_key: str = ""  # of a sequence that was just read to its end
     origin: str = ""  # of such a sequence
-    pictures: int = 0  # in such a sequence, those among them that cannot be read
+    pictures: int = 0  # number in such a sequence, including unreadable ones
     unreadable: int = 0  # pictures that could not be read now
-    reason: str = ""  # why it, or a part of it, gave no pictures
+    reason: str = ""  # why the item, or a part of it, has no pictures
 
 
 class ItemReader:
-    """Reads items for a build into the dataset at `path`, which must exist."""
+    """Reads items for a build that writes to the dataset at `path`, which must exist."""
 
     def __init__(self, path: Path, plan: Plan) -> None:
         self._path = path
@@ -82,7 +82,7 @@ class ItemReader:
         self._stores = threading.local()  # a store belongs to the thread that opened it
 
     def __call__(self, numbered: tuple[int, Item]) -> Iterator[Shot | Known | End]:
-        """What an item has that is not in the dataset yet; always ends with an End."""
+        """Yield the pictures of an item that are not in the dataset yet, and finally an End."""
         number, item = numbered
         try:
             prompts, content = self._plan.prompts(item), item.media.digest()
@@ -122,7 +122,7 @@ class ItemReader:
             pictures += 1
             origin = origin_of(content, frame.number)
             missing = self._missing(prompts, origin)
-            # What has changed shows only beside the frames before, so then all are looked at.
+            # Changes only show compared with earlier frames, so with `only_changes` all frames are processed.
             if missing or plan.only_changes:
                 yield Shot(number, item, frame.number, missing, origin, done_key, frame.picture)
             else:
@@ -131,7 +131,7 @@ class ItemReader:
         yield End(number, item, done_key, whole, pictures + unreadable, unreadable, item.media.problem)
 
     def _missing(self, prompts: Sequence[str], origin: str) -> tuple[str, ...]:
-        """The prompts that the face of that origin is not a sample with yet."""
+        """Return the prompts without a sample of the face of that origin."""
         return tuple(prompt for prompt in prompts if not self._store.has(origin, prompt))
 
     @property
@@ -147,7 +147,7 @@ def _key(content: bytes, *words: str) -> str:
 
 
 def _reason(item: Item, error: Exception) -> str:
-    """What is wrong, without the file's path: its name stands beside it."""
+    """Return the message of an error without the file's path, because the item's name appears next to it."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error).removeprefix(f"{getattr(item.media, 'path', '')}: ")

@@ -1,4 +1,4 @@
-"""Work in the background: items read ahead by threads, batches perceived one after the other; results in order."""
+"""Background work with results in order: threads read items ahead, and batches are perceived one after another."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 
 class Prefetch(Generic[S, T]):
-    """The results of `work` on each of `items`, one item's after the other's, while threads run ahead.
+    """An iterator over the results of `work` on each of `items`, in the order of the items, while threads work ahead.
 
-    Memory is bounded: threads wait while results of more than `limit` bytes, as `size` tells, have not been taken;
-    only a result that is waited for is always let through. An error in `work` is raised where its results are
-    taken. Use it in a `with` block, which ends the threads, each after its present result.
+    Memory is limited: threads wait while more than `limit` bytes of results, measured by `size`, have not been
+    consumed; only the result that is needed next always passes. An error in `work` is raised where its results are
+    consumed. Use it in a `with` block, which ends each thread after its current result.
     """
 
     def __init__(
@@ -30,9 +30,9 @@ class Prefetch(Generic[S, T]):
     ) -> None:
         self._work, self._items = work, items
         self._size, self._limit = size, limit
-        self._changed = Condition()  # guards all below
-        self._next = 0  # the item that no thread has taken yet
-        self._turn = 0  # the item whose results are taken now
+        self._changed = Condition()  # guards everything below
+        self._next = 0  # the next item to work on
+        self._turn = 0  # the item whose results are consumed now
         self._results: dict[int, deque[T]] = defaultdict(deque)
         self._ended: dict[int, BaseException | None] = {}
         self._held = 0  # bytes
@@ -64,7 +64,7 @@ class Prefetch(Generic[S, T]):
                 raise error
 
     def _wait_for_result(self) -> bool:
-        """Whether the item whose turn it is has a result more; waits until that is known."""
+        """Wait until it is known whether the current item has another result, and return it."""
         with self._changed:
             self._changed.wait_for(lambda: self._results[self._turn] or self._turn in self._ended)
             return bool(self._results[self._turn])
@@ -77,7 +77,7 @@ class Prefetch(Generic[S, T]):
             return result
 
     def _is_awaited(self, number: int) -> bool:
-        """Whether nothing can go on before this item has a result."""
+        """Return whether the consumer is waiting for a result of this item."""
         return number == self._turn and not self._results[number]
 
     def _run(self) -> None:
@@ -92,14 +92,14 @@ class Prefetch(Generic[S, T]):
                 for result in self._work(self._items[number]):
                     if not self._hand_over(number, result):
                         return
-            except BaseException as raised:  # noqa: BLE001  # it is raised again where the results are taken
+            except BaseException as raised:  # noqa: BLE001  # it is raised again where the results are consumed
                 error = raised
             with self._changed:
                 self._ended[number] = error
                 self._changed.notify_all()
 
     def _hand_over(self, number: int, result: T) -> bool:
-        """Add a result once there is room for it; False if nobody wants it any more."""
+        """Add a result once there is room for it; return False if it is no longer needed."""
         size = self._size(result)
         with self._changed:
             self._changed.wait_for(
@@ -112,7 +112,7 @@ class Prefetch(Generic[S, T]):
 
 
 class Perceivers:
-    """A thread that perceives batches of pictures, shared out over the processor's cores. Use it in a `with` block."""
+    """A thread that perceives batches of pictures on all processor cores. Use it in a `with` block."""
 
     def __init__(self, pipeline: PerceptionPipeline) -> None:
         self._pipeline = pipeline
@@ -125,5 +125,5 @@ class Perceivers:
         self._thread.shutdown(cancel_futures=True)
 
     def start(self, pictures: Sequence[Tensor]) -> Future[Perceptions]:
-        """Begin to perceive a batch."""
+        """Start to perceive a batch, and return its future."""
         return self._thread.submit(self._pipeline, pictures)

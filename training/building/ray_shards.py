@@ -1,7 +1,7 @@
-"""A build spread over many processes or machines by Ray Data: portions of the items become shards, one NPZ each.
+"""A build distributed over processes or machines by Ray Data: each batch of PORTION items becomes a shard, an NPZ.
 
-Every shard is a small build of its own, so the shards, one after the other, hold what a plain build holds. A shard is
-written whole or not at all: a build that was stopped, or of which a worker died, goes on with those that are missing.
+Every shard is a small separate build, so the shards in order contain the samples of a plain build. A shard is written
+completely or not at all: after an interruption or the death of a worker, a build continues with the missing shards.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from .item_reader import Plan
 
 MISSING = (
     'Ray is not installed; --engine ray needs it: pip install "ray[data]" pyarrow (the extra `scale` of this pack), '
-    "or leave --engine out"
+    "or remove --engine"
 )
 
 PACKAGE = "perception_clip"
 NOT_INSTALLED = (
-    "Ray's processes can only import packs that are installed: run `pip install --no-deps .` in the folder of this "
-    "pack (on every machine of a cluster), or leave --engine out"
+    "Ray's processes can only import installed packages: run `pip install --no-deps .` in this pack's folder (on every "
+    "machine of a cluster), or remove --engine"
 )
 
 
 @dataclass(frozen=True)
 class Job:
-    """What every worker needs; Ray sends it to each."""
+    """Everything a worker needs; Ray sends it to each worker."""
 
     items: Sequence[Item]
     plan: Plan
-    encoded: KnownPrompts  # all that the items need, and the probe sentence
+    encoded: KnownPrompts  # all prompts of the items, and the probe sentence
     make_pipeline: Callable[[], PerceptionPipeline]
-    folder: Path  # of the shards; all machines must see it, and the items, under the same names
-    landmarker: str  # identities of what `make_pipeline` makes
+    folder: Path  # of the shards; all machines must access it, and the items, under the same names
+    landmarker: str  # identities of the models of `make_pipeline`
     emotion_model: str
     batch: int
 
@@ -56,7 +56,7 @@ class Job:
         return self.items[number * PORTION : (number + 1) * PORTION]
 
     def shard(self, number: int) -> Path:
-        """The file of a portion; its name changes with all that it depends on, but for the bytes of the files."""
+        """Return the path of a shard; its name depends on all inputs except the bytes of the files."""
         prompts = [self.plan.prompts(item) for item in self.portion(number)]
         what = repr((self.portion(number), prompts, self.plan.every, self.plan.only_changes, self.plan.finding))
         made_with = f"{self.encoded.identity} {self.landmarker} {self.emotion_model}"
@@ -65,23 +65,23 @@ class Job:
 
 
 class ShardBuilder:
-    """What runs in each of Ray's workers: the models, kept, and the shards made with them."""
+    """A Ray worker: it keeps the models and builds shards with them."""
 
     def __init__(self, job: Any) -> None:
-        """`job` refers to a Job in Ray's store."""
+        """Load the models for `job`, a reference to a Job in Ray's store."""
         import ray
 
         self._job: Job = ray.get(job)
         self._pipeline = self._job.make_pipeline()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Portions' numbers → what each came to."""
+        """Build the shards with these numbers, and return their summaries as JSON."""
         summaries = [build_shard(self._job, int(number), self._pipeline) for number in batch["portion"]]
         return {"portion": batch["portion"], "summary": [json.dumps(asdict(summary)) for summary in summaries]}
 
 
 def build_shard(job: Job, number: int, pipeline: PerceptionPipeline) -> BuildSummary:
-    """Make the shard of a portion, if it is not there yet or its files have changed; return what it came to."""
+    """Build a shard if it does not exist or if its files have changed, and return its summary."""
     shard = job.shard(number)
     note = shard.with_suffix(".json")
     content = _content(job.portion(number))
@@ -103,13 +103,13 @@ def build_shard(job: Job, number: int, pipeline: PerceptionPipeline) -> BuildSum
         )
         if summary.samples:
             export(store, shard)
-    with atomic_path(note) as temporary:  # last: it says that the shard is whole
+    with atomic_path(note) as temporary:  # last, because it marks the shard as complete
         temporary.write_text(json.dumps({"content": content, "summary": asdict(summary)}), encoding="utf-8")
     return summary
 
 
 def _content(items: Sequence[Item]) -> str:
-    """SHA-256, in hexadecimal, of the bytes of all files of these items; one that cannot be read counts as empty."""
+    """Return the SHA-256, in hexadecimal, of the contents of these items; unreadable ones count as a NUL byte."""
     digest = hashlib.sha256()
     for item in items:
         try:
@@ -122,20 +122,20 @@ def _content(items: Sequence[Item]) -> str:
 def build_shards(
     job: Job, store: Store, *, workers: int, address: str | None, progress: Progress, summary: BuildSummary
 ) -> None:
-    """Make all shards of a job that are missing, and append them, in their order, to `store`.
+    """Build all missing shards of a job, and append all shards in order to `store`.
 
     Ray is started on this machine with `workers` processes, or joined at `address`. Workers that die are replaced, and
-    what they had begun is done again. Raises MissingLibraryError if Ray is not installed, StoreError if the store's
-    samples were made with other models.
+    their unfinished work is repeated. Raises MissingLibraryError if Ray is not installed, StoreError if the store's
+    samples were created with other models.
     """
-    # Before the work: samples that do not go with the store's would be of no use.
+    # Before the work, because samples that do not fit the store would be useless.
     store.bind(
         job.encoded.identity, fingerprint(job.encoded), job.landmarker, job.emotion_model, space=job.encoded.space
     )
     numbers = range(-(-len(job.items) // PORTION))
     done: dict[int, BuildSummary] = {}
     with _ray(workers, address) as ray:
-        shared = ray.put(job)  # kept until the end: a worker that replaces another asks for it again
+        shared = ray.put(job)  # kept until the end, because a replacement worker requests it again
         dataset = ray.data.from_items([{"portion": number} for number in numbers], override_num_blocks=len(numbers))
         results = dataset.map_batches(
             ShardBuilder,
@@ -159,11 +159,11 @@ def build_shards(
 
 
 def _take(shard: Path, store: Store, part: BuildSummary, met: set[str]) -> None:
-    """Append a shard, and correct what it came to: some of its pictures may be in the store, or in a shard before.
+    """Append a shard, and correct its summary: some of its pictures may be in the store or in an earlier shard.
 
-    `met` are the origins in the shards before; this shard's are added.
+    `met` are the origins in the earlier shards; this shard's origins are added.
     """
-    pictures: dict[tuple[str, str], bool] = {}  # source and origin → whether a sample of it is new
+    pictures: dict[tuple[str, str], bool] = {}  # source and origin → whether it has a new sample
     for samples in load(shard).samples():
         for source, origin, prompt in zip(samples.sources, samples.origins, samples.prompts, strict=True):
             known = not pictures.get((source, origin), False) and store.has(origin, prompt)
@@ -179,7 +179,7 @@ def _take(shard: Path, store: Store, part: BuildSummary, met: set[str]) -> None:
 
 @contextmanager
 def _ray(workers: int, address: str | None) -> Iterator[Any]:
-    """Ray, running. Its workers import this pack by name, so it must be installed, on every machine."""
+    """Start Ray and yield it. Its workers import this pack by name, so it must be installed on every machine."""
     try:
         import ray
         import ray.data

@@ -1,1 +1,1 @@
-"""Recording one's own face at a camera."""
+"""Recording your own face with a webcam."""

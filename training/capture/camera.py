@@ -14,53 +14,54 @@ import torch
 from torch import Tensor
 
 from ...common.errors import MissingLibraryError
+from ...common.words import counted
 from ...perception.sequences.videos import Frame
 from .session import QUIT, CaptureError
 
 TITLE = "Perception CLIP: capture"
 ESCAPE = 27
 WAIT = 5  # milliseconds for a key, at each picture
-NO_WINDOW = "no window can be opened here ({}); record without one: --no-window"
+NO_WINDOW = "no window can be opened ({}); add --no-window to record without one"
 
 
 def opencv() -> ModuleType:
-    """OpenCV's module. Raises MissingLibraryError, naming the extra, if it is not installed."""
+    """Return OpenCV's module. Raises MissingLibraryError, naming the extra, if it is not installed."""
     try:
         import cv2
     except ImportError as error:
         raise MissingLibraryError(
             'cameras and windows need OpenCV: pip install "perception-clip[train]", or opencv-python alone. '
-            "A recorded --video with --no-window does without"
+            "A recorded --video with --no-window works without it"
         ) from error
     return cv2  # type: ignore[no-any-return]
 
 
 class Camera:
-    """An open camera: its number, from 0, or a file or address that OpenCV can read."""
+    """An open camera, named by its number from 0, or by a file or address that OpenCV can read."""
 
     def __init__(self, which: int | str) -> None:
         """Raises CaptureError if it cannot be opened."""
         cv2 = opencv()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what fails is said below
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # failures are reported below
         self.name = f"camera {which}"
         self._capture = cv2.VideoCapture(which)
         if not self._capture.isOpened():
             raise CaptureError(
-                f"{self.name} cannot be opened: see that it is plugged in, that no other program uses it, and that "
-                "this one may use it (the system's privacy settings; on Linux the group `video`). Other cameras have "
-                "other numbers: --camera 1, 2…; a recorded film goes with --video FILE"
+                f"{self.name} cannot be opened: check that it is plugged in, that no other program uses it, and that "
+                "this program is allowed to use it (privacy settings of the system; on Linux the group `video`). For "
+                "another camera pass --camera 1, 2…; for a recorded video pass --video FILE"
             )
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest picture, not one from before
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest picture, not an older one
 
     def frames(self) -> Iterator[Frame]:
-        """Pictures as they come, with seconds since the first. Raises CaptureError when no more come."""
+        """Yield pictures as they arrive, with seconds since the first. Raises CaptureError when the camera stops."""
         start = None
         for number in count():
             there, picture = self._capture.read()
             if not there:
                 raise CaptureError(
-                    f"{self.name} gives no pictures any more (after {number}): was it unplugged, or taken by another "
-                    "program? What was recorded until now is safe in the dataset"
+                    f"{self.name} stopped after {counted(number, 'picture')}: check that it is plugged in and that no "
+                    "other program uses it. Everything recorded so far is safe in the dataset"
                 )
             now = time.monotonic()
             start = now if start is None else start
@@ -73,9 +74,9 @@ class Camera:
 def check_window() -> None:
     """Raise CaptureError, naming --no-window, if no window can be opened on this machine.
 
-    Without a display, the Qt of OpenCV's Linux wheels ends the whole process instead of raising an error: there a
-    process of its own tries. Call this before PyAV is loaded: OpenCV then takes the system's X11 library and not
-    PyAV's copy, with which windows hang (github.com/PyAV-Org/PyAV/issues/978).
+    Without a display, Qt in OpenCV's Linux wheels ends the whole process instead of raising an error, so a separate
+    process tries it first. Call this before PyAV is loaded: OpenCV then loads the system's X11 library and not PyAV's
+    copy, with which windows hang (github.com/PyAV-Org/PyAV/issues/978).
     """
     cv2 = opencv()
     if sys.platform == "linux":
@@ -87,7 +88,7 @@ def check_window() -> None:
 
 
 class Window:
-    """A window with pictures in it; `check_window` has to be called before."""
+    """A window that shows pictures; call `check_window` first."""
 
     def __init__(self) -> None:
         """Raises CaptureError if OpenCV was built without windows."""
@@ -95,16 +96,21 @@ class Window:
         try:
             self._cv2.namedWindow(TITLE, self._cv2.WINDOW_AUTOSIZE | self._cv2.WINDOW_GUI_NORMAL)
         except self._cv2.error as error:
-            raise CaptureError(NO_WINDOW.format("OpenCV was built without windows: opencv-python-headless?")) from error
+            raise CaptureError(
+                NO_WINDOW.format("OpenCV was built without windows, such as opencv-python-headless")
+            ) from error
 
     def show(self, picture: Tensor) -> str:
-        """Show (H, W, 3) uint8. → the key that was pressed, in lower case; "" for none; q for Esc and closing."""
+        """Show a picture (H, W, 3) uint8, and return the pressed key in lower case.
+
+        It is "" for no key, and q for Esc and for closing the window.
+        """
         cv2 = self._cv2
         cv2.imshow(TITLE, np.ascontiguousarray(picture.numpy()[..., ::-1]))
         code = cv2.waitKey(WAIT)
         try:
             closed = cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
-        except cv2.error:  # how Qt says so
+        except cv2.error:  # this is how Qt reports a closed window
             closed = True
         if closed or code == ESCAPE:
             return QUIT
@@ -115,7 +121,7 @@ class Window:
 
 
 def paced(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Frames of a video at the video's own speed; slower where they are not asked for in time, as during a pause."""
+    """Yield the frames of a video at its own speed, or slower if they are requested late, as during a pause."""
     start = float("-inf")
     for frame in frames:
         now = time.monotonic()

@@ -1,7 +1,7 @@
-"""Recording yourself: which frames are good, and their way into a dataset.
+"""Recording yourself: selection of good frames and storage in a dataset.
 
-Nothing here opens a camera or a window: frames with their times go in, and what to show can be read off the
-`Session` (training/capture/view.py draws it, training/capture/camera.py has the camera and the window).
+Nothing here opens a camera or a window: the input is frames with their times, and the `Session` contains what to show
+(training/capture/view.py draws it, training/capture/camera.py has the camera and the window).
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ from .session import Session
 
 NO_FACE, TOO_SMALL, TURNED, BLURRED = "no face", "face too small", "turn toward the camera", "blurred"
 LOOKS_DOWN, LOOKS_UP = "look up a little", "look down a little"
-CROP = 96  # pixels: the side that a face is brought to before its sharpness is measured
+CROP = 96  # pixels: the side length to which a face is scaled before its sharpness is measured
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a good frame needs.
+    """The requirements of a good frame.
 
-    The least sharpness is measured on 21 photos and 12 frames of a film clip of 640 × 360, all with faces of 100
-    pixels or more: as they are they have 0.06…0.56; blurred by 2 % of the face's height (Gaussian, one sigma)
-    0.002…0.037, half of them at most 0.007. A blur of 1 % still passes in 8 of the 21 photos and in no frame.
-    Beyond some 35° the far half of a face is guessed rather than seen.
+    The minimum sharpness is based on 21 photos and 12 frames of a film clip of 640 × 360, all with faces of 100 pixels
+    or more: unchanged, their sharpness is 0.06…0.56; blurred by 2 % of the face's height (Gaussian, one sigma), it is
+    0.002…0.037, with a median of 0.007. With a blur of 1 %, 8 of the 21 photos and none of the frames still pass.
+    Beyond about 35° the far half of a face is guessed rather than seen.
     """
 
     max_yaw: float = 35.0  # degrees, to either side
     max_pitch: float = 30.0  # degrees, up or down
-    min_face: float = 100.0  # pixels: the longer side of the landmarks' box
+    min_face: float = 100.0  # pixels: the longer side of the box around the landmarks
     min_sharpness: float = 0.04  # see `sharpness`
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a frame shows."""
+    """The result of examining a frame."""
 
     faces: Perceptions  # of one picture: one face, or none
-    problem: str  # why it is not good; empty if it is
+    problem: str  # why the frame is not good; empty if it is
 
 
 def sharpness(picture: Tensor, box: tuple[float, float, float, float]) -> float:
-    """How sharp a picture (H, W, 3) uint8 is in a box: left, top, right, bottom in pixels.
+    """Return the sharpness of a picture (H, W, 3) uint8 in a box: left, top, right, bottom in pixels.
 
-    The variance of the Laplacian (Pech-Pacheco et al., Diatom autofocusing in brightfield microscopy, ICPR 2000) of
-    the grey crop at 96 × 96 pixels, in units of the crop's own variance: a face in dim light is not a blurred one.
-    0 for a box outside of the picture.
+    It is the variance of the Laplacian (Pech-Pacheco et al., Diatom autofocusing in brightfield microscopy, ICPR 2000)
+    of the gray crop at 96 × 96 pixels, divided by the crop's own variance, so that a face in dim light does not count
+    as blurred. It is 0 for a box outside of the picture.
     """
     height, width = picture.shape[:2]
     left, top = (min(max(value, 0.0), limit) for value, limit in zip(box[:2], (width, height), strict=True))
@@ -74,20 +74,20 @@ def sharpness(picture: Tensor, box: tuple[float, float, float, float]) -> float:
 
 
 class Recorder:
-    """Judges frames and appends the good ones to a dataset; each is safe on disk when `save` returns.
+    """Evaluates frames and appends the good ones to a dataset; each is safe on disk when `save` returns.
 
     Args:
-        store: gets the samples.
+        store: receives the samples.
         pipeline: finds one face in each picture.
-        encoder: encodes the prompts, once each, now.
-        prompts: those to come.
-        limits: what makes a frame good.
-        group: of all samples, the name of the session.
-        source: what the frames are from, for people to read: "camera 0".
-        content: SHA-256 of the video that the frames are from: it makes a frame with the same prompt known when it
-            comes again. None for a camera.
+        encoder: encodes each prompt once, now.
+        prompts: all prompts of the session.
+        limits: the requirements of a good frame.
+        group: the group of all samples, the name of the session.
+        source: a readable name of the frames' source: "camera 0".
+        content: SHA-256 of the video that contains the frames, by which a frame with the same prompt is recognized
+            when it is recorded again. None for a camera.
 
-    Raises StoreError if the dataset's samples were made with other models.
+    Raises StoreError if the dataset's samples were created with other models.
     """
 
     def __init__(
@@ -112,12 +112,12 @@ class Recorder:
         self._template = ExpressionModel.load().template
 
     def look(self, picture: Tensor) -> Look:
-        """Find the face in a picture (H, W, 3) uint8, and judge it."""
+        """Find the face in a picture (H, W, 3) uint8 and return it with its problem, if any."""
         faces = self.pipeline([picture])
         return Look(faces, self._problem(picture, faces) if len(faces) else NO_FACE)
 
     def save(self, frame: Frame, look: Look, prompt: str) -> bool:
-        """Append a frame's face as a sample of one of the prompts; False if it was in the dataset before."""
+        """Append a frame's face as a sample of one of the prompts; return False if the dataset already has it."""
         row = self._rows[prompt]
         new = self.store.append(
             look.faces.vectors[:1],
@@ -133,7 +133,7 @@ class Recorder:
         return new == 1
 
     def _origin(self, frame: Frame, look: Look) -> str:
-        """What the face is made from: a frame of a file, or a picture that only the camera had."""
+        """Return the origin of the face: a frame of a file, or a picture that only the camera had."""
         if self._content is not None:
             return origin_of(self._content, frame.number)
         return as_texts(look.faces.origins[:1])[0]
@@ -159,10 +159,10 @@ def record(
     *,
     live: bool = False,
 ) -> None:
-    """Take frames until the session is done or they end; what is good and due is saved at once.
+    """Read frames until the session is done or they end; good frames that are due are saved at once.
 
-    `show`, if given, gets every frame, and returns the key that was pressed, or "". `live` frames go on coming while
-    the session is paused; others wait.
+    `show`, if not None, receives every frame and returns the pressed key, or "". `live` frames continue while the
+    session is paused; others wait.
     """
     for frame in frames:
         session.advance(frame.time)

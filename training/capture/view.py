@@ -1,4 +1,4 @@
-"""What the window of `capture` shows: the picture with its overlay, the prompt, and how the recording is going."""
+"""The contents of the `capture` window: the picture with its overlay, the prompt, and the state of the recording."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from ...perception.vector import LANDMARKS, Perception, pack
 from .recorder import Look
 from .session import CaptureError, Session
 
-STAGE = 960, 540  # pixels: the picture is fitted into this
-BAND = 176  # pixels: the height of what is below it
+STAGE = 960, 540  # pixels: the picture is fitted into this area
+BAND = 176  # pixels: the height of the band below it
 MARGIN = 28
 PROMPT_SIZES = range(44, 19, -4)  # pixels, tried from the largest
-TWO_LINES = 36  # pixels: up to here a prompt may have two lines
+TWO_LINES = 36  # pixels: up to this size a prompt may have two lines
 BACKGROUND, TRACK = panels.BACKGROUND[:3], panels.TRACK
 BRIGHT, DIM = panels.BRIGHT, panels.DIM
 WAITING, RECORDING, GOOD, REFUSED = (255, 193, 79), (240, 84, 84), (126, 211, 120), (255, 160, 75)
-HELP = "space  pause      n  next prompt      r  repeat it      q or Esc  end"
+HELP = "space  pause      n  next prompt      r  repeat prompt      q or Esc  quit"
 
 
 class View:
-    """Draws the window. `mirrored` shows the picture as a mirror does; `font`, a file, is for the prompts.
+    """Draws the window. `mirrored` flips the picture like a mirror; `font` is a font file for the prompts.
 
     Raises CaptureError if the font cannot be read.
     """
@@ -42,10 +42,10 @@ class View:
             try:
                 ImageFont.truetype(font, PROMPT_SIZES[0])
             except OSError as error:
-                raise CaptureError(f"{font}: the font cannot be read; give a TrueType or OpenType file") from error
+                raise CaptureError(f"{font}: the font cannot be read; pass a TrueType or OpenType file") from error
 
     def draw(self, picture: Tensor, look: Look, session: Session) -> Tensor:
-        """(H, W, 3) uint8 of any size, and what is in it → (716, 960, 3) uint8."""
+        """Return the window (716, 960, 3) uint8 for a picture (H, W, 3) uint8 of any size and its faces."""
         width, height = STAGE
         canvas = Image.new("RGBA", (width, height + BAND), BACKGROUND)
         shown = Image.fromarray(self._stage(picture, look).numpy())
@@ -62,7 +62,7 @@ class View:
         return _pixels(canvas.convert("RGB"))
 
     def _stage(self, picture: Tensor, look: Look) -> Tensor:
-        """The picture in the size that it is shown in, with the overlay."""
+        """Return the picture at its size in the window, with the overlay."""
         image = Image.fromarray(picture.numpy())
         scale = min(STAGE[0] / image.width, STAGE[1] / image.height)
         size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
@@ -74,7 +74,7 @@ class View:
         return self._overlay.draw(_pixels(image), faces)
 
     def _band(self, canvas: Image.Image, look: Look, session: Session) -> None:
-        """The prompt, a progress bar, and what is known of the recording and of the present frame."""
+        """Draw the prompt, a progress bar, and the state of the recording and of the current frame."""
         draw = ImageDraw.Draw(canvas)
         width, top = STAGE
         left, right = MARGIN, width - MARGIN
@@ -95,7 +95,7 @@ class View:
 
 
 def mirror(face: Perception) -> Perception:
-    """A face as the mirrored picture shows it, to be drawn: landmark 33 stays the same eye."""
+    """Return a face as it appears in the mirrored picture, for drawing; landmark 33 stays the same eye."""
     flip = torch.tensor([1.0, 0.0, 0.0]).expand(LANDMARKS, 3)
     landmarks = (flip - face.landmarks) * flip + face.landmarks * (1 - flip)
     left, top, right, bottom = face.box
@@ -107,7 +107,7 @@ def mirror(face: Perception) -> Perception:
 
 @lru_cache(maxsize=16)
 def fitted(prompt: str, width: int, given: str | None = None) -> tuple[list[str], Font]:
-    """A prompt on one or two lines, in letters as large as fit into `width`; what is too long all the same is cut."""
+    """Return a prompt on one or two lines with the largest font that fits `width`; prompts that do not fit are cut."""
     for size in PROMPT_SIZES:
         font = prompt_font(prompt, size, given)
         lines = _wrapped(prompt, font, width)
@@ -120,12 +120,12 @@ def fitted(prompt: str, width: int, given: str | None = None) -> tuple[list[str]
 
 
 def prompt_font(text: str, size: int, given: str | None = None) -> Font:
-    """The given font file, else the first that has the most of the letters: Pillow's own, or one of the system's."""
+    """Return the font file `given`, else the first font, Pillow's or the system's, that covers the most characters."""
     return font_for(text, size) if given is None else ImageFont.truetype(given, size)
 
 
 def _wrapped(text: str, font: Font, width: int) -> list[str]:
-    """Lines no wider than `width`: broken between words, or within what has no spaces."""
+    """Return lines no wider than `width`, broken between words, or within words that are too long."""
     lines = [""]
     for word in text.split():
         candidate = f"{lines[-1]} {word}".strip()
@@ -142,7 +142,7 @@ def _wrapped(text: str, font: Font, width: int) -> list[str]:
 
 
 def _badge(canvas: Image.Image, words: str, colour: panels.Colour) -> None:
-    """A dot and a word in the upper left corner."""
+    """Draw a dot and a word in the upper left corner."""
     draw = ImageDraw.Draw(canvas)
     draw.rounded_rectangle((16, 16, 66 + panels.text_width(words, 22), 54), 19, BACKGROUND)
     draw.ellipse((28, 27, 44, 43), colour)
@@ -150,7 +150,7 @@ def _badge(canvas: Image.Image, words: str, colour: panels.Colour) -> None:
 
 
 def _countdown(canvas: Image.Image, seconds: int) -> None:
-    """The seconds, large, in the upper left corner."""
+    """Draw the remaining seconds in large digits in the upper left corner."""
     ImageDraw.Draw(canvas).ellipse((16, 16, 128, 128), BACKGROUND, WAITING, 5)
     panels.write(canvas, 72, 72, str(seconds), 72, WAITING, align=0.5)
 

@@ -36,7 +36,7 @@ from .options import (
     positive,
 )
 
-LISTED = 10  # skipped files named in the summary
+LISTED = 10  # the most skipped files that the summary names
 SKIPPED_FILE = "skipped.csv"
 ENGINES = ("plain", "ray")
 
@@ -46,25 +46,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         type=Path,
         metavar="SOURCE",
-        help="a folder with one subfolder per label, pictures with captions beside them, a CSV or JSONL file, RAVDESS, "
-        "FER2013, a video, a folder of frames, or a dataset that ComfyUI's node has written",
+        help="a folder with one subfolder per label, pictures with caption files, a CSV or JSONL file, RAVDESS, "
+        "FER2013, a video, a folder of frames, or a dataset written by the ComfyUI node",
     )
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
-        help="my.db, which grows when you build into it again; or my.npz, which is exported from a my.db beside it",
+        help="my.db, which grows each time you build into it; or my.npz, which is exported from a my.db next to it",
     )
-    parser.add_argument("--format", choices=FORMATS, help="what SOURCE is (default: found out from what is there)")
+    parser.add_argument("--format", choices=FORMATS, help="format of SOURCE (default: detected from its files)")
     prompts = parser.add_argument_group("prompts")
     prompts.add_argument(
         "--prompt",
         action="append",
         default=[],
         metavar="TEXT",
-        help="what all pictures express; may be given several times",
+        help="prompt for pictures that have none of their own; can be repeated",
     )
-    prompts.add_argument("--label", default="", help="what all pictures are called, as happy: prompts are made from it")
+    prompts.add_argument(
+        "--label", default="", help="label for pictures without one, such as happy; prompts are generated from it"
+    )
     prompts.add_argument(
         "--templates",
         type=Path,
@@ -76,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=1,
         metavar="N",
-        help="so many prompts are made from a label, and each is a sample (default: %(default)s)",
+        help="number of prompts generated from a label; each becomes a sample (default: %(default)s)",
     )
     add_encoder_arguments(parser)
     add_perception_arguments(parser)
@@ -86,41 +88,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--every",
         type=positive,
         metavar="N",
-        help="take every N-th frame, 1 for all (default: about two per second of a video, all of a folder)",
+        help="use every N-th frame; 1 uses all (default: about two per second of a video, all frames of a folder)",
     )
     frames.add_argument(
         "--changes",
         action="store_true",
-        help="take only frames in which the expression has changed; all are looked at, or those of --every",
+        help="keep only frames in which the expression has changed; examines all frames, or those of --every",
     )
     running = parser.add_argument_group("running")
-    running.add_argument("--batch", type=positive, default=BATCH, help="pictures per step (default: %(default)s)")
+    running.add_argument("--batch", type=positive, default=BATCH, help="pictures per batch (default: %(default)s)")
     running.add_argument(
         "--workers",
         type=positive,
         default=WORKERS,
-        help="threads that read ahead, and as many that perceive (default: %(default)s)",
+        help="threads that read files ahead; with --engine ray, worker processes (default: %(default)s)",
     )
     running.add_argument(
         "--skipped",
         type=Path,
         metavar="FILE",
-        help=f"where to list what gave no sample, and why (default: {SKIPPED_FILE} beside --out)",
+        help=f"CSV file that lists skipped files with the reason (default: {SKIPPED_FILE} in the folder of --out)",
     )
     running.add_argument(
         "--engine",
         choices=ENGINES,
         default=ENGINES[0],
-        help="ray spreads the work over --workers processes, or a cluster (the extra `scale`) (default: %(default)s)",
+        help="ray distributes the work over --workers processes or a cluster; it needs the extra `scale` (default: "
+        "%(default)s)",
     )
-    running.add_argument("--address", help="of a Ray cluster, with --engine ray (default: this machine)")
+    running.add_argument("--address", help="address of a Ray cluster, with --engine ray (default: this machine)")
 
 
 def run(options: argparse.Namespace) -> int:
     started = time.perf_counter()
     check_suffix(options.out)
     if options.address and options.engine != "ray":
-        raise InputError("--address goes with --engine ray")
+        raise InputError("--address only works with --engine ray; add --engine ray or remove --address")
     kind = options.format or detect(options.source)
     database = options.out.with_suffix(".db")
     if kind == DATASET:
@@ -135,8 +138,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> None:
-    """Perceive what `options.source` lists."""
-    # Ray's workers have a working directory of their own.
+    """Perceive the items listed in `options.source` and append them to the dataset `database`."""
+    # Each Ray worker has its own working directory.
     source = options.source.absolute() if options.engine == "ray" else options.source
     listing = find_items(source, kind, prompts=options.prompt, label=options.label)
     for note in listing.notes:
@@ -183,12 +186,12 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
     summary.check(len(listing.items))
     print(f"prompts encoded by: {encoder.identity}")
     if options.engine == "ray":
-        print(f"the shards are in {database.with_suffix('.shards')}, and can be deleted")
+        print(f"the shards are in {database.with_suffix('.shards')}; you can delete them")
 
 
 @contextmanager
 def bar(total: int) -> Iterator[Progress]:
-    """A progress bar over so many items, with the rate, faces found, skips and the time left."""
+    """Show a progress bar over `total` items with the rate, faces found, skips and time left; yield its update."""
     layout = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} files, {elapsed}<{remaining}{postfix}"
     with tqdm(total=total, desc="perceiving", bar_format=layout, smoothing=0.1) as shown:
         started = time.perf_counter()
@@ -206,11 +209,11 @@ def bar(total: int) -> Iterator[Progress]:
 
 @contextmanager
 def writing_skipped(options: argparse.Namespace, listing: Listing, summary: BuildSummary) -> Iterator[None]:
-    """Whatever ends the build, list what gave no sample until then."""
+    """Write the list of skipped files when the build ends, also when it ends with an error."""
     try:
         yield
     except BaseException:
-        with suppress(OSError):  # on a full disk, what ended the build is the better message
+        with suppress(OSError):  # on a full disk, the error that ended the build is the better message
             write_skipped([*listing.skipped, *summary.skipped], skipped_file(options))
         raise
     write_skipped([*listing.skipped, *summary.skipped], skipped_file(options))
@@ -222,7 +225,7 @@ def skipped_file(options: argparse.Namespace) -> Path:
 
 
 def write_skipped(skipped: Sequence[tuple[str, str]], path: Path) -> None:
-    """A CSV with the columns path and reason."""
+    """Write pairs of path and reason to a CSV with the columns path and reason."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("path", "reason"))
@@ -235,10 +238,10 @@ def print_summary(summary: BuildSummary, skipped: Sequence[tuple[str, str]], pat
     if len(skipped) > LISTED:
         print(f"… and {len(skipped) - LISTED} more")
     if skipped:
-        print(f"what was skipped is listed in {path}")
+        print(f"skipped files are listed in {path}")
     kinds = {
         "new": summary.new,
-        "in the dataset before": summary.known,
+        "already in the dataset": summary.known,
         "exact copies": summary.copies,
         "without a face": summary.faceless,
         "without a new expression": summary.unchanged,
@@ -249,9 +252,9 @@ def print_summary(summary: BuildSummary, skipped: Sequence[tuple[str, str]], pat
 
 
 def copy_dataset(options: argparse.Namespace, database: Path) -> None:
-    """Take over the samples of another dataset; with --text-encoder, its prompts are encoded anew."""
+    """Copy the samples of another dataset; with --text-encoder, re-encode its prompts."""
     if database.exists() and options.source.exists() and database.samefile(options.source):
-        raise InputError(f"{options.source} and --out are the same dataset; give another name, or use `export`")
+        raise InputError(f"{options.source} and --out are the same dataset; choose another name, or use `export`")
     with open_rows(options.source) as source, Store(database) as target:
         if options.text_encoder is None:
             new = copy_samples(source, target)

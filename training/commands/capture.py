@@ -28,9 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     timing, limits = Timing(), Limits()
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--camera", type=int, default=0, metavar="N", help="number of the camera (default: 0)")
-    source.add_argument("--video", type=Path, metavar="FILE", help="a recorded video in place of a camera")
+    source.add_argument("--video", type=Path, metavar="FILE", help="a recorded video instead of a camera")
     parser.add_argument(
-        "--prompts", type=Path, required=True, metavar="FILE", help="a text file: one prompt a line, # for comments"
+        "--prompts",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="a text file with one prompt per line; # starts a comment line",
     )
     parser.add_argument("--out", type=Path, required=True, help="my.db, which grows with every session")
     add_encoder_arguments(parser)
@@ -39,61 +43,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=timing.countdown,
         metavar="SECONDS",
-        help="before each prompt is recorded (default: %(default)g)",
+        help="countdown before each prompt is recorded (default: %(default)g)",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
-        "--seconds", type=float, default=timing.seconds, help="recorded of each prompt (default: %(default)g)"
+        "--seconds", type=float, default=timing.seconds, help="recording time per prompt (default: %(default)g)"
     )
-    length.add_argument("--count", type=positive, metavar="N", help="good frames of each prompt, instead of seconds")
+    length.add_argument("--count", type=positive, metavar="N", help="good frames per prompt, instead of --seconds")
     parser.add_argument(
         "--per-second",
         type=float,
         default=timing.per_second,
         metavar="N",
-        help="good frames kept of a second, at most (default: %(default)g)",
+        help="maximum number of good frames kept per second (default: %(default)g)",
     )
-    parser.add_argument("--group", default="", metavar="NAME", help="who is recorded; comes before the session's time")
+    parser.add_argument(
+        "--group", default="", metavar="NAME", help="name of the person; the group is this name and the session's time"
+    )
     add_perception_arguments(parser)
-    parser.set_defaults(detector=FOR_VIDEOS)  # whoever sits at a camera is near, and the window has to keep up
+    parser.set_defaults(detector=FOR_VIDEOS)  # people at a camera are near it, and the window must keep up
     parser.add_argument(
         "--max-yaw",
         type=float,
         default=limits.max_yaw,
         metavar="DEGREES",
-        help="how far a head may be turned to either side (default: %(default)g)",
+        help="maximum head yaw in degrees, to either side (default: %(default)g)",
     )
     parser.add_argument(
         "--max-pitch",
         type=float,
         default=limits.max_pitch,
         metavar="DEGREES",
-        help="how far it may look up or down (default: %(default)g)",
+        help="maximum head pitch in degrees, up or down (default: %(default)g)",
     )
     parser.add_argument(
         "--min-face",
         type=float,
         default=limits.min_face,
         metavar="PIXELS",
-        help="how large a face must be (default: %(default)g)",
+        help="minimum face size in pixels, the longer side (default: %(default)g)",
     )
     parser.add_argument(
         "--min-sharpness",
         type=float,
         default=limits.min_sharpness,
         metavar="NUMBER",
-        help="variance of the Laplacian of the face, 96 pixels wide, by its contrast: sharp faces have 0.06 and more, "
-        "blurred ones 0.02 and less; 0 takes all (default: %(default)g)",
+        help="minimum sharpness: variance of the Laplacian of the face scaled to 96 × 96 pixels, relative to its "
+        "contrast. Sharp faces have 0.06 or more, blurred faces 0.02 or less; 0 accepts all (default: %(default)g)",
     )
-    parser.add_argument("--no-window", action="store_true", help="show nothing, as on a machine without a display")
-    parser.add_argument("--font", metavar="FILE", help="a TrueType font that has the letters of your prompts")
+    parser.add_argument("--no-window", action="store_true", help="open no window, for machines without a display")
+    parser.add_argument("--font", metavar="FILE", help="a TrueType font with the characters of your prompts")
     add_device_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     prompts = read_prompts(options.prompts)
     if options.out.suffix != ".db":
-        raise InputError(f"--out {options.out} must end in .db; `export` makes an .npz of it")
+        raise InputError(f"--out {options.out} must end in .db; convert it to an .npz with `export` later")
     timing = Timing(options.countdown, options.seconds, options.count, options.per_second)
     limits = Limits(options.max_yaw, options.max_pitch, options.min_face, options.min_sharpness)
     session = Session(prompts, timing)
@@ -137,7 +143,7 @@ def run(options: argparse.Namespace) -> int:
         finally:
             for line in summary(session):
                 print(line)
-            print(f"{counted(session.new, 'new sample')} of {recorder.group!r}, {len(store)} in {options.out}")
+            print(f"{counted(session.new, 'new sample')} in group {recorder.group!r}; {len(store)} in {options.out}")
     if video is not None:
         _check_video(options.video, video, session)
     return 0
@@ -148,7 +154,7 @@ def _on_screen(window: Window, view: View) -> Show:
 
 
 def _in_words() -> Show:
-    """Without a window, a person at a camera is told in the terminal what comes and when."""
+    """Return a function that prints in the terminal which prompt comes when, for a camera without a window."""
     told: set[tuple[int, bool]] = set()
 
     def show(frame: Frame, look: Look, session: Session) -> str:
@@ -163,17 +169,17 @@ def _in_words() -> Show:
 
 
 def _check_video(path: Path, video: Video, session: Session) -> None:
-    """Say what of a video could not be used. Raises CaptureError if nothing could."""
+    """Print which parts of a video could not be used. Raises CaptureError if no frame could."""
     if video.problem:
         print(f"{path}: {video.problem}")
     if not session.ended:
         session.advance(video.frame_count / video.rate)
         if not session.complete:
             print(
-                f"{path} ended during prompt {session.turn + 1} of {len(session.tallies)}: shorten --seconds or "
-                "--countdown, or record a longer one"
+                f"{path} ended during prompt {session.turn + 1} of {len(session.tallies)}: reduce --seconds or "
+                "--countdown, or record a longer video"
             )
     if session.refused and not session.good:
         reason, _ = session.refused.most_common(1)[0]
         why = "no face was found" if reason == NO_FACE else f"mostly: {reason}"
-        raise CaptureError(f"{path}: none of {counted(session.refused.total(), 'frame')} due is good ({why})")
+        raise CaptureError(f"{path}: {counted(session.refused.total(), 'frame')} checked, none is good ({why})")

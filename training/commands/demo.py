@@ -1,6 +1,6 @@
-"""`demo`: the whole path on two photos, without any download.
+"""`demo`: run the whole pipeline on two photos, without any download.
 
-Perceive, sample a dataset, train, project, and make a CONDITIONING.
+It perceives faces, samples a dataset, trains, projects, and creates a CONDITIONING.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ class Photo:
 
 
 def sample_photos() -> list[Photo]:
-    """NASA's portrait of Eileen Collins and the US Navy's of Grace Hopper, both in the public domain."""
+    """Return NASA's portrait of Eileen Collins and the US Navy's of Grace Hopper, both in the public domain."""
     return [Photo(path.stem, read_picture(path)) for path in sorted(PHOTOS.glob("*.jpg"))]
 
 
 def run_demo(photos: list[Photo], encoder: TokenEncoder, out_dir: Path, samples: int, settings: Settings) -> None:
-    """Run every step, say what it came to and how long it took, and leave the files in `out_dir`."""
+    """Run every step, print its result and how long it took, and leave the files in `out_dir`."""
     names = [photo.name for photo in photos]
     if len(set(names)) < len(names):
-        raise InputError(f"two photos have one name ({', '.join(names)}), and their files would too; rename one")
+        raise InputError(f"two photos have the same name ({', '.join(names)}); rename one")
     out_dir.mkdir(parents=True, exist_ok=True)
     print(f"text encoder: {encoder.identity}\n")
 
@@ -91,7 +91,7 @@ def run_demo(photos: list[Photo], encoder: TokenEncoder, out_dir: Path, samples:
             print(f"   {name}: {shape}")
         print(f"   → {path}")
 
-    print(f"\nEverything lies in {out_dir.resolve()}")
+    print(f"\nAll files are in {out_dir.resolve()}")
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def _step(title: str) -> Iterator[None]:
 
 
 def _summary(faces: list[Perception]) -> str:
-    """Such as "1 face, happy 97%"."""
+    """Return the number of faces and their emotions, such as "1 face, happy 97%"."""
     likeliest = [face.emotions.max(dim=0) for face in faces]
     judged = [f"{EMOTIONS[best.indices]} {best.values:.0%}" for best in likeliest]
     return ", ".join([f"{len(faces)} face{'s' * (len(faces) != 1)}", *judged])
@@ -117,7 +117,7 @@ def _write_png(picture: Tensor, path: Path) -> None:
 
 
 def _print_nearest(vectors: Tensor, perceptions: Perceptions, names: list[str], dataset: Dataset) -> None:
-    """The training prompts nearest to each projected face, by mean-centred cosine."""
+    """Print the training prompts nearest to each projected face, by mean-centered cosine."""
     data = of_dataset(dataset)
     candidates, centre = data.targets[data.first], data.targets.mean(dim=0)
     for vector, face in zip(vectors, perceptions, strict=True):
@@ -136,7 +136,7 @@ def _save_conditionings(
     encoder: TokenEncoder,
     path: Path,
 ) -> dict[str, tuple[int, ...]]:
-    """The prompt's tokens as each face steers and appends to them; returns the shapes by name."""
+    """Save the prompt's tokens as each face steers and appends to them, and return the shapes by name."""
     from safetensors.torch import save_file
 
     prompt = encoder.token_states(PROMPT)
@@ -151,13 +151,16 @@ def _save_conditionings(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("photos", type=Path, nargs="*", help="photos of yours (default: two public-domain photos)")
+    parser.add_argument("photos", type=Path, nargs="*", help="your photos (default: two public-domain photos)")
     add_sd15_encoder_arguments(parser, default="random")
     parser.add_argument(
-        "--samples", type=positive, default=STARTER_SAMPLES, help="faces to sample (default: %(default)s)"
+        "--samples",
+        type=positive,
+        default=STARTER_SAMPLES,
+        help="number of synthetic faces to sample (default: %(default)s)",
     )
     add_training_arguments(parser)
-    # Never the nodes' own folder: a checkpoint of the stand-in encoder must not become their best_model.
+    # Never the nodes' own folder: a checkpoint of the placeholder encoder must not become their best_model.
     parser.set_defaults(out_dir=Path("demo_output"), epochs=STARTER_EPOCHS)
 
 
@@ -168,9 +171,9 @@ def run(options: argparse.Namespace) -> int:
     run_demo(photos, encoder, options.out_dir, options.samples, settings_of(options))
     if options.text_encoder == "random":
         print(
-            "A stand-in, and only this: the text encoder has random weights, so its vectors mean nothing to Stable\n"
-            "Diffusion. Faces, landmarks, emotions, training and projection are the real ones. For a checkpoint to\n"
-            "use: python -m training starter --text-encoder <your Stable Diffusion 1.5 .safetensors>"
+            "The demo used a placeholder text encoder with random weights, so its vectors mean nothing to Stable\n"
+            "Diffusion. Faces, landmarks, emotions, training and projection are real. To train a usable checkpoint,\n"
+            "run: python -m training starter --text-encoder <your Stable Diffusion 1.5 .safetensors>"
         )
     print(f"Done in {time.perf_counter() - started:.0f} s.")
     return 0

@@ -1,4 +1,4 @@
-"""`evaluate`: judge a checkpoint on the rows of its dataset that training never saw."""
+"""`evaluate`: evaluate a checkpoint on the held-out rows of its dataset."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from ..starter import is_sampled
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="training_data.npz, or a dataset that grows (.db)")
+    parser.add_argument("--data", type=Path, required=True, help="training_data.npz or a growing dataset (.db)")
     parser.add_argument(
         "--checkpoint", type=Path, default=DEFAULT_FOLDER / f"{BEST}.safetensors", help="default: best_model"
     )
-    parser.add_argument("--compare", type=Path, metavar="CHECKPOINT", help="another one, judged on the same rows")
+    parser.add_argument(
+        "--compare", type=Path, metavar="CHECKPOINT", help="a second checkpoint to evaluate on the same rows"
+    )
     parser.add_argument("--out", type=Path, help="also write the metrics to this JSON file")
-    parser.add_argument("--drop-bad-rows", action="store_true", help="go on without rows that hold NaN and the like")
+    parser.add_argument("--drop-bad-rows", action="store_true", help="skip rows with NaN or other invalid values")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -48,29 +50,33 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _space_of(checkpoints: Mapping[str, Checkpoint]) -> str:
-    """The text space of them all."""
+    """Return the text space that all checkpoints share. Raises InputError if they differ."""
     spaces = {name: checkpoint.metadata.space for name, checkpoint in checkpoints.items()}
     if len(set(spaces.values())) > 1:
         raise InputError(
-            f"checkpoints of different text spaces cannot be compared: {', '.join(map(' is of '.join, spaces.items()))}"
+            f"checkpoints of different text spaces cannot be compared: {', '.join(map(' uses '.join, spaces.items()))}"
         )
     return next(iter(spaces.values()))
 
 
 def _split_of(checkpoints: Mapping[str, Checkpoint], digest: str) -> tuple[int, float]:
-    """Seed and held-out share of the first that was trained on this dataset; says whom such a split may flatter."""
+    """Return the seed and held-out share of the first checkpoint trained on this dataset, else of the first one.
+
+    Prints a note for each checkpoint whose result may be too good because it was trained on some of these rows.
+    """
     own = [name for name, checkpoint in checkpoints.items() if checkpoint.metadata.dataset.get("sha256") == digest]
     splits = {name: _training_split(checkpoint) for name, checkpoint in checkpoints.items()}
     chosen = splits[own[0] if own else next(iter(splits))]
     for name, split in splits.items():
         if name not in own:
             print(
-                f"Note: {name} was trained on another dataset. It is judged on held-out groups of this one, while the "
-                "simple rules learn from the rest; if it was trained on the same faces, this flatters it."
+                f"Note: {name} was trained on another dataset. It is evaluated on held-out groups of this one, and "
+                "the baselines are fitted to the rest; if it was trained on the same faces, its result is too good."
             )
         elif split != chosen:
             print(
-                f"Note: {name} was trained on another split of this dataset and saw some of these rows: this flatters."
+                f"Note: {name} was trained on another split of this dataset that includes some of these rows, so its "
+                "result is too good."
             )
     return chosen
 

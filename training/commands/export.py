@@ -16,12 +16,14 @@ WRITERS: dict[str, Callable[[Store, Path], int]] = {".npz": export, ".parquet": 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", type=Path, metavar="DATASET", help="my.db, made by `build` or by ComfyUI's node")
+    parser.add_argument(
+        "dataset", type=Path, metavar="DATASET", help="my.db, written by `build` or by the ComfyUI node"
+    )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("training_data.npz"),
-        help="the file to write, .npz or .parquet (this needs pyarrow) (default: %(default)s)",
+        help="the file to write, .npz or .parquet; .parquet needs pyarrow (default: %(default)s)",
     )
 
 

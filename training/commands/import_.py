@@ -1,4 +1,4 @@
-"""`import`: an NPZ, made by anyone, → a dataset that can grow."""
+"""`import`: any NPZ → a dataset that can grow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..dataset.store import Store
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="an NPZ with perception_embeddings and clip_embeddings")
-    parser.add_argument("--out", type=Path, required=True, help="my.db, made if it does not exist")
+    parser.add_argument("--out", type=Path, required=True, help="my.db; created if it does not exist")
 
 
 def run(options: argparse.Namespace) -> int:

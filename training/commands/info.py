@@ -1,4 +1,4 @@
-"""`info`: what a dataset holds, and whether it can be trusted."""
+"""`info`: summarize a dataset and report its problems."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ..inspection.text import describe
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="my.db or training_data.npz")
-    parser.add_argument("--json", action="store_true", help="print it as JSON, with all counts")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON, with all counts")
     parser.add_argument(
-        "--report", type=Path, metavar="DIR", help="also draw pictures into this folder (matplotlib: the extra `train`)"
+        "--report", type=Path, metavar="DIR", help="also write plots to this folder; needs matplotlib (extra `train`)"
     )
 
 
@@ -34,5 +34,5 @@ def run(options: argparse.Namespace) -> int:
     if options.report is not None:
         index = write_report(inspection, seen, options.report)
         if not options.json:
-            print(f"pictures: {index}")
+            print(f"plots: {index}")
     return 0

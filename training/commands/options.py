@@ -1,4 +1,4 @@
-"""Flags that several commands share, those about finding faces among them, and the pipeline that these ask for."""
+"""Flags that several commands share, and the perception pipeline that they configure."""
 
 from __future__ import annotations
 
@@ -20,39 +20,42 @@ from ..learning.settings import BASE_BATCH, BATCHES, SIZES, Settings
 
 
 def positive(text: str) -> int:
-    """An argparse type: a whole number of at least 1."""
+    """Return a whole number of at least 1; an argparse type."""
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+        raise argparse.ArgumentTypeError(f"the value must be at least 1, not {value}")
     return value
 
 
 def natural(text: str) -> int:
-    """An argparse type: a whole number of at least 0."""
+    """Return a whole number of at least 0; an argparse type."""
     value = int(text)
     if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is below 0")
+        raise argparse.ArgumentTypeError(f"the value must be at least 0, not {value}")
     return value
 
 
 def above_zero(text: str) -> float:
-    """An argparse type: a finite number above 0."""
+    """Return a finite number above 0; an argparse type."""
     value = float(text)
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+        raise argparse.ArgumentTypeError(f"the value must be a number above 0, not {text}")
     return value
 
 
 def part(text: str) -> float:
-    """An argparse type: a number above 0 and below 1."""
+    """Return a number above 0 and below 1; an argparse type."""
     value = float(text)
     if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text} does not lie between 0 and 1")
+        raise argparse.ArgumentTypeError(f"the value must be above 0 and below 1, not {text}")
     return value
 
 
 def device(text: str) -> str:
-    """An argparse type: a device that this machine's torch can use; "auto" is a CUDA device, else the CPU."""
+    """Return the name of a device that this machine's torch can use; an argparse type.
+
+    "auto" is a CUDA device if there is one, else the CPU.
+    """
     import torch
 
     if text == "auto":
@@ -61,7 +64,9 @@ def device(text: str) -> str:
         torch.empty(0, device=text)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise argparse.ArgumentTypeError(f"this machine's torch has no device {text!r} ({reason})") from error
+        raise argparse.ArgumentTypeError(
+            f"this machine's PyTorch does not support the device {text!r} ({reason})"
+        ) from error
     return text
 
 
@@ -70,43 +75,44 @@ def add_device_argument(parser: argparse.ArgumentParser) -> None:
         "--device",
         type=device,
         default="auto",
-        help="auto (a CUDA device, else the CPU), cpu, cuda, mps… (default: %(default)s)",
+        help="auto (a CUDA device if available, else the CPU), cpu, cuda, mps… (default: %(default)s)",
     )
 
 
 def share(text: str) -> float:
-    """An argparse type: a number above 0 and up to 1."""
+    """Return a number above 0 and up to 1; an argparse type."""
     value = float(text)
     if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} does not lie above 0 and up to 1")
+        raise argparse.ArgumentTypeError(f"the value must be above 0 and at most 1, not {text}")
     return value
 
 
 def add_encoder_arguments(parser: argparse.ArgumentParser, required: bool = False) -> None:
-    """`--text-encoder`, `--tokenizer` and `--space`, as `load_encoder` takes them: None is the space's own default."""
+    """Add `--text-encoder`, `--tokenizer` and `--space` for `load_encoder`; None stands for the space's default."""
     defaults = ", ".join(f"{name} ({space})" for space, name in DEFAULTS.items())
     parser.add_argument(
         "--space",
         choices=tuple(DEFAULTS),
         default=SD15.name,
-        help="encode prompts for Stable Diffusion 1.5 (sd15), or for XL as well (sdxl); default: %(default)s",
+        help="text space of the prompts: sd15 for Stable Diffusion 1.5; sdxl also stores the vectors for XL "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--text-encoder",
         required=required,
-        help="a Stable Diffusion 1.5 or XL .safetensors file, a Hugging Face id or folder, or 'random' (a stand-in for "
-        "trying things out)" + ("" if required else f"; default: {defaults}"),
+        help="a Stable Diffusion 1.5 or XL .safetensors file, a folder, a Hugging Face id, or 'random' (a placeholder "
+        "for tests)" + ("" if required else f" (default: {defaults})"),
     )
     _add_tokenizer_argument(parser)
 
 
 def add_sd15_encoder_arguments(parser: argparse.ArgumentParser, default: str) -> None:
-    """For a command that keeps to the sd15 space: `--text-encoder` and `--tokenizer`."""
+    """Add `--text-encoder` and `--tokenizer` to a command that always uses the sd15 space."""
     parser.add_argument(
         "--text-encoder",
         default=default,
-        help="a Stable Diffusion 1.5 .safetensors file, a Hugging Face id or folder, or 'random' (a stand-in for "
-        "trying things out) (default: %(default)s)",
+        help="a Stable Diffusion 1.5 .safetensors file, a folder, a Hugging Face id, or 'random' (a placeholder for "
+        "tests) (default: %(default)s)",
     )
     _add_tokenizer_argument(parser)
 
@@ -116,49 +122,59 @@ def _add_tokenizer_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of every command that trains; `settings_of` reads them."""
+    """Add the flags of every command that trains; `settings_of` reads them."""
     defaults = Settings()
     parser.add_argument(
-        "--out-dir", type=Path, default=DEFAULT_FOLDER, help="where best_model and its report go (default: %(default)s)"
+        "--out-dir",
+        type=Path,
+        default=DEFAULT_FOLDER,
+        help="output folder for best_model and its report (default: %(default)s)",
     )
-    parser.add_argument("--epochs", type=positive, default=defaults.epochs, help="default: %(default)s")
+    parser.add_argument(
+        "--epochs", type=positive, default=defaults.epochs, help="maximum number of epochs (default: %(default)s)"
+    )
     smallest, largest = BATCHES
     parser.add_argument(
-        "--batch-size", type=positive, help=f"default: {smallest} to {largest}, by the number of samples"
+        "--batch-size",
+        type=positive,
+        help=f"batch size (default: {smallest} to {largest}, depending on the number of samples)",
     )
     parser.add_argument(
         "--lr",
         type=above_zero,
         default=defaults.learning_rate,
-        help=f"learning rate of a batch of {BASE_BATCH}; it grows with the batch's square root (default: %(default)s)",
+        help=f"learning rate for a batch size of {BASE_BATCH}; scales with the square root of the batch size (default: "
+        "%(default)s)",
     )
     parser.add_argument(
-        "--size", choices=tuple(SIZES), default=defaults.size, help="of the network (default: %(default)s)"
+        "--size", choices=tuple(SIZES), default=defaults.size, help="network size (default: %(default)s)"
     )
     parser.add_argument(
         "--val-split",
         type=part,
         default=defaults.val_split,
-        help="share of the people and clips to hold out: half of them choose when to stop, half judge the result "
-        "(default: %(default)s)",
+        help="share of the people and clips to hold out: one half decides when to stop, the other evaluates the "
+        "result (default: %(default)s)",
     )
     parser.add_argument(
         "--patience",
         type=positive,
         default=defaults.patience,
-        help="epochs without a better validation before training stops (default: %(default)s)",
+        help="epochs without improvement in validation before training stops (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=natural, default=defaults.seed, help="default: %(default)s")
+    parser.add_argument("--seed", type=natural, default=defaults.seed, help="random seed (default: %(default)s)")
     add_device_argument(parser)
 
 
 def add_resume_argument(parser: argparse.ArgumentParser) -> None:
-    """`--resume`, of commands that can be stopped."""
-    parser.add_argument("--resume", action="store_true", help="go on where a run with the same flags was stopped")
+    """Add `--resume`, for commands that can be stopped."""
+    parser.add_argument(
+        "--resume", action="store_true", help="resume a run with the same flags where it was interrupted"
+    )
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """What `add_training_arguments` asked for."""
+    """Return the settings from the flags of `add_training_arguments`."""
     return Settings(
         epochs=options.epochs,
         batch_size=options.batch_size,
@@ -172,48 +188,55 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
 
 def add_perception_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags that say how faces are found; `pipeline_of` reads them, and `--device`."""
+    """Add the flags that control how faces are found; `pipeline_of` reads them and `--device`."""
     parser.add_argument(
         "--detector",
         choices=list(DETECTORS),
         default=FOR_PICTURES,
-        help="of the bundled landmarker: near (faces of a tenth of the picture and more), far (smaller ones too) or "
-        "thorough (crowds, and heads in any position; slow) (default: %(default)s)",
+        help="detector of the bundled landmarker: near (fast; faces at least a tenth of the picture's size), far (also "
+        "smaller faces) or thorough (crowds and any head orientation; much slower) (default: %(default)s)",
     )
     parser.add_argument(
         "--min-confidence",
         type=share,
         default=0.5,
-        help="faces that the detector is less sure of are dropped, above 0 to 1 (default: %(default)s)",
+        help="faces with a lower detection score are discarded, above 0 to 1 (default: %(default)s)",
     )
     parser.add_argument(
-        "--face", choices=ORDERS, default=ORDERS[0], help="which face of a picture is taken (default: %(default)s)"
+        "--face",
+        choices=ORDERS,
+        default=ORDERS[0],
+        help="which face to use when a picture has several (default: %(default)s)",
     )
     parser.add_argument(
         "--landmarker",
         choices=LANDMARKERS,
         default=BUNDLED,
-        help="what finds the landmarks; mediapipe needs its wheel (the extra `mediapipe`) and --landmarker-model "
-        "(default: %(default)s)",
+        help="landmark model; mediapipe needs the extra `mediapipe` and --landmarker-model (default: %(default)s)",
     )
-    parser.add_argument("--landmarker-model", type=Path, metavar="FILE", help="MediaPipe's face_landmarker.task")
+    parser.add_argument(
+        "--landmarker-model", type=Path, metavar="FILE", help="path of MediaPipe's face_landmarker.task"
+    )
     parser.add_argument(
         "--emotion-model",
         default=BUNDLED,
-        help="what judges the emotions: bundled, or an image classifier of the seven emotions as a folder or Hugging "
-        "Face id (default: %(default)s)",
+        help="emotion model: bundled, or the folder or Hugging Face id of a seven-emotion image classifier (default: "
+        "%(default)s)",
     )
 
 
 def pipeline_of(options: argparse.Namespace) -> PerceptionPipeline:
-    """What `add_perception_arguments` asked for; of each picture it gives one face."""
+    """Return the pipeline configured by `add_perception_arguments`; it finds at most one face per picture.
+
+    Raises InputError for flags that do not go together.
+    """
     landmarker: Landmarker
     if options.landmarker == MEDIAPIPE:
         if options.landmarker_model is None:
             raise InputError("--landmarker mediapipe needs --landmarker-model FILE, MediaPipe's face_landmarker.task")
         landmarker = MediaPipeLandmarker(options.landmarker_model)
     elif options.landmarker_model is not None:
-        raise InputError("--landmarker-model goes with --landmarker mediapipe")
+        raise InputError("--landmarker-model only works with --landmarker mediapipe; add it or remove the model")
     else:
         landmarker = BundledLandmarker(device=options.device, detector=options.detector)
     emotion_model: EmotionModel | None = None
@@ -224,6 +247,6 @@ def pipeline_of(options: argparse.Namespace) -> PerceptionPipeline:
 
 
 def finding(options: argparse.Namespace) -> str:
-    """All that decides whether a face is found in a picture, in words."""
+    """Return a text of everything that decides whether a face is found in a picture."""
     model = "" if options.landmarker_model is None else options.landmarker_model.name
     return f"{options.landmarker} {model} {options.detector} {options.min_confidence}"

@@ -1,4 +1,4 @@
-"""`relabel`: a dataset with other prompts → another dataset."""
+"""`relabel`: change the prompts of a dataset → another dataset."""
 
 from __future__ import annotations
 
@@ -18,45 +18,47 @@ SHIPPED = "shipped"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="my.db or training_data.npz; it stays as it is")
+    parser.add_argument("file", type=Path, metavar="FILE", help="my.db or training_data.npz; it is not modified")
     parser.add_argument("--out", type=Path, required=True, help=OUT_HELP)
-    parser.add_argument("--map", type=Path, metavar="CSV", help="a file with the columns old and new: prompts")
+    parser.add_argument("--map", type=Path, metavar="CSV", help="a CSV with the columns old and new: prompts")
     parser.add_argument(
         "--from-label", action="append", default=[], metavar="LABEL", help="all samples with this label …"
     )
-    parser.add_argument("--to-prompt", action="append", default=[], metavar="TEXT", help="… get this prompt")
+    parser.add_argument(
+        "--to-prompt", action="append", default=[], metavar="TEXT", help="… get this prompt; both can be repeated"
+    )
     parser.add_argument(
         "--templates",
         nargs="?",
         const=SHIPPED,
         metavar="FILE",
-        help="make prompts from the labels, with your templates or, without FILE, the pack's",
+        help="generate prompts from the labels, with your templates or, without FILE, with the pack's",
     )
     parser.add_argument(
         "--prompts-per-sample",
         type=positive,
         default=1,
         metavar="N",
-        help="so many are made from a label, and each is a sample (default: %(default)s)",
+        help="number of prompts generated from a label; each becomes a sample (default: %(default)s)",
     )
     add_encoder_arguments(parser)
     parser.add_argument(
-        "--re-encode", action="store_true", help="encode all prompts anew, also with another encoder than the dataset's"
+        "--re-encode", action="store_true", help="re-encode all prompts, with the dataset's text encoder or another one"
     )
     add_device_argument(parser)
     parser.set_defaults(space=None)  # the dataset's
     parser.epilog = (
-        "Prompts that are new to the dataset need --text-encoder, with what encoded the others: there is no default. "
-        "With --re-encode it may be any, and the default is the space's."
+        "Prompts that are new to the dataset need --text-encoder with the encoder of the dataset's other prompts; it "
+        "has no default. With --re-encode, any encoder of the space works, and the default is the space's."
     )
 
 
 def run(options: argparse.Namespace) -> int:
     given = (options.map, options.from_label, options.to_prompt, options.templates)
     if not any(given) and not options.re_encode:
-        raise InputError("say what to change: --map, --from-label and --to-prompt, --templates or --re-encode")
+        raise InputError("nothing to change; add --map, --from-label and --to-prompt, --templates or --re-encode")
     if options.prompts_per_sample > 1 and not options.templates:
-        raise InputError("--prompts-per-sample goes with --templates")
+        raise InputError("--prompts-per-sample only works with --templates; add --templates")
     templates = None
     if options.templates:
         templates = Templates.load(None if options.templates == SHIPPED else Path(options.templates))
@@ -68,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     )
     with open_output(options.out, [options.file]) as target, open_rows(options.file) as source:
         if source.binding is None:
-            raise InputError(f"{options.file}: it holds no samples")
+            raise InputError(f"{options.file}: the dataset has no samples")
         load = partial(
             load_encoder,
             device=options.device,
@@ -82,8 +84,8 @@ def run(options: argparse.Namespace) -> int:
             new = relabel(source, target, relabelling, encoder)
         total = len(source)
     if relabelling.unused:
-        print(f"not in the dataset, and so not used: {', '.join(map(repr, relabelling.unused))}")
+        print(f"not used, because the dataset does not have them: {', '.join(map(repr, relabelling.unused))}")
     if relabelling.unlabelled:
-        print(f"{counted(relabelling.unlabelled, 'sample')} without a label: no prompts from templates")
-    print(f"{relabelling.changed:,} of {counted(total, 'sample')} with other prompts; {new:,} new in {options.out}")
+        print(f"{counted(relabelling.unlabelled, 'sample')} without a label: no prompts were generated from templates")
+    print(f"{relabelling.changed:,} of {counted(total, 'sample')} with changed prompts; {new:,} new in {options.out}")
     return 0

@@ -1,4 +1,4 @@
-"""`starter`: a first checkpoint without data, from sampled faces and the user's own text encoder."""
+"""`starter`: train a first checkpoint without data, on synthetic faces and the user's own text encoder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from .terminal import print_result, progress_bar, stop_on_signals
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_encoder_arguments(parser, required=True)
     parser.add_argument(
-        "--samples", type=positive, default=STARTER_SAMPLES, help="faces to sample (default: %(default)s)"
+        "--samples",
+        type=positive,
+        default=STARTER_SAMPLES,
+        help="number of synthetic faces to sample (default: %(default)s)",
     )
     add_training_arguments(parser)
     add_resume_argument(parser)

@@ -1,6 +1,6 @@
-"""What a training run shows in the terminal, and how it ends early.
+"""Terminal output of a training run, and how it is stopped early.
 
-Ctrl-C and SIGTERM are requests: training ends after the step, with everything saved.
+Ctrl-C and SIGTERM request a graceful stop: training ends after the current step, with everything saved.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def progress_bar(epochs: int) -> Iterator[Callable[[Epoch], None]]:
-    """A bar over the epochs; yields the function that moves it on."""
+    """Show a progress bar over the epochs; yield the function that updates it."""
     with tqdm(total=epochs, desc="training", unit="epoch") as bar:
 
         def show(epoch: Epoch) -> None:
@@ -36,15 +36,12 @@ def progress_bar(epochs: int) -> Iterator[Callable[[Epoch], None]]:
 
 
 def print_result(fitted: Fitted) -> int:
-    """The table, the verdict, and where everything lies; or, of a run that was stopped, how to go on.
-
-    Returns the command's exit code.
-    """
+    """Print the table, the verdict and the paths, or how to resume a stopped run; return the command's exit code."""
     if fitted.evaluation is None:
         print(
-            f"stopped after {counted(len(fitted.history), 'epoch')}. The best so far is that of epoch "
-            f"{fitted.best_epoch}: "
-            f"{fitted.path} (and .pth), not judged. Give the same command with --resume to go on"
+            f"stopped after {counted(len(fitted.history), 'epoch')}. The best checkpoint so far is from epoch "
+            f"{fitted.best_epoch}: {fitted.path} (and .pth), not evaluated. Run the same command with --resume to "
+            "continue"
         )
         return INTERRUPTED
     print(table(fitted.evaluation))
@@ -52,15 +49,15 @@ def print_result(fitted: Fitted) -> int:
     print(f"checkpoint: {fitted.path} (and .pth)")
     if fitted.report is not None:
         print(f"report: {fitted.report}, {fitted.path.parent / METRICS_FILE}")
-    print(f"targets were made by: {fitted.checkpoint.metadata.encoder}")
+    print(f"targets encoded by: {fitted.checkpoint.metadata.encoder}")
     return 0
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """A function that says whether one of the signals came; a second one raises KeyboardInterrupt at once.
+    """Yield a function that returns whether one of the signals came; a second signal raises KeyboardInterrupt at once.
 
-    For the main thread: only there Python lets signals be handled.
+    Call it in the main thread: only there can Python handle signals.
     """
     came: list[int] = []
 

@@ -1,4 +1,4 @@
-"""`train`: a dataset → best_model, judged on held-out groups, with a report."""
+"""`train`: a dataset → best_model, evaluated on held-out groups, with a report."""
 
 from __future__ import annotations
 
@@ -16,19 +16,24 @@ from .terminal import print_result, progress_bar, stop_on_signals
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="training_data.npz, or a dataset that grows (.db)")
+    parser.add_argument("--data", type=Path, required=True, help="training_data.npz or a growing dataset (.db)")
     add_training_arguments(parser)
     add_resume_argument(parser)
     parser.add_argument(
         "--space",
         choices=tuple(SPACES),
         default=SD15.name,
-        help="project into the text space of Stable Diffusion 1.5 (sd15), or of XL (sdxl), with a dataset built "
-        "for it; default: %(default)s",
+        help="target text space: Stable Diffusion 1.5 (sd15) or XL (sdxl); sdxl needs a dataset built with --space "
+        "sdxl (default: %(default)s)",
     )
-    parser.add_argument("--init", type=Path, metavar="CHECKPOINT", help="start from this checkpoint, not from nothing")
     parser.add_argument(
-        "--drop-bad-rows", action="store_true", help="go on without rows that hold NaN and the like, naming them"
+        "--init",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="initialize from this checkpoint instead of from scratch",
+    )
+    parser.add_argument(
+        "--drop-bad-rows", action="store_true", help="skip rows with NaN or other invalid values, and list them"
     )
 
 
@@ -39,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         dataset = opened(options.data, drop_bad_rows=options.drop_bad_rows)
         if len(dataset.bad_rows):
             rows = ", ".join(map(str, dataset.bad_rows.tolist()))
-            print(f"dropped {len(dataset.bad_rows)} of {counted(len(dataset), 'row')}, whose numbers are wrong: {rows}")
+            print(f"dropped {len(dataset.bad_rows)} of {counted(len(dataset), 'row')} with invalid values: {rows}")
         with progress_bar(settings.epochs) as show:
             fitted = fit(
                 dataset,

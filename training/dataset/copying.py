@@ -1,4 +1,4 @@
-"""Samples of one dataset into another, in constant memory: some of them, all, changed, or with other vectors."""
+"""Copying of samples from one dataset to another in constant memory: all or some, changed, or with other vectors."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Change = Callable[[Samples], Samples]
 
 
 class Rows(Protocol):
-    """A dataset to be read: a `training.snapshot.Snapshot` or a `training.npz.Dataset`."""
+    """A dataset to read: a `training.dataset.snapshot.Snapshot` or a `training.dataset.npz.Dataset`."""
 
     @property
     def binding(self) -> Binding | None:
-        """What the samples were made with; None while there are none."""
+        """The models that the samples were created with; None if there are no samples."""
         ...
 
     @property
@@ -37,23 +37,23 @@ class Rows(Protocol):
     def __len__(self) -> int: ...
 
     def samples(self, batch: int = BATCH) -> Iterator[Samples]:
-        """Whole samples, up to `batch` at a time, in order."""
+        """Yield complete samples in order, up to `batch` at a time."""
         ...
 
 
 def copy_samples(
     source: Rows, target: Store, *, keep: NDArray[np.bool_] | None = None, change: Change | None = None
 ) -> int:
-    """Append the samples of `source`, in their order and as they are, and return how many were new to `target`.
+    """Append the samples of `source` in order and unchanged, and return how many were new to `target`.
 
     Args:
-        source: where they come from; `Store.snapshot` makes one.
-        target: is bound to what the source was made with.
-        keep: (N,) which of the source's samples to take; None: all.
-        change: what is made of those taken; `target` is bound by then.
+        source: the dataset to copy from, such as one from `Store.snapshot`.
+        target: the dataset to copy to; it is bound to the models of the source.
+        keep: (N,) mask of the source's samples to copy; None: all.
+        change: a function applied to the samples before they are appended; `target` is already bound then.
 
-    Each batch is safe on the disk once it is appended, so a copy that was stopped is simply made again. Raises
-    StoreError if the target's samples were made with something else.
+    Each batch is safe on the disk once it is appended, so an interrupted copy can simply be repeated. Raises
+    StoreError if the target's samples were created with other models.
     """
     binding = source.binding
     if binding is None:
@@ -69,7 +69,7 @@ def copy_samples(
 
 
 def reencode(source: Rows, target: Store, encoder: TextEncoder, *, change: Change | None = None) -> int:
-    """As `copy_samples`, with the prompts' vectors made by `encoder`, each prompt once. `change` may change prompts."""
+    """Copy like `copy_samples`, but encode each prompt once with `encoder`; `change` may change prompts."""
     binding = source.binding
     if binding is None:
         return 0
@@ -82,7 +82,7 @@ def reencode(source: Rows, target: Store, encoder: TextEncoder, *, change: Chang
 
 
 def append(target: Store, samples: Samples) -> int:
-    """Append samples as they are to a store that is bound; how many were new."""
+    """Append samples unchanged to a bound store, and return how many were new."""
     if not len(samples):
         return 0
     known = bool((samples.image_sizes > 0).all())
@@ -102,7 +102,7 @@ def append(target: Store, samples: Samples) -> int:
 
 
 def take(samples: Samples, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Samples:
-    """The samples of those numbers, in that order, or those where a mask is true."""
+    """Return the samples with these numbers, in this order, or those for which a mask is true."""
     numbers = np.arange(len(samples))[rows].tolist()
     return replace(
         samples,
@@ -119,9 +119,9 @@ def take(samples: Samples, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Sampl
 
 
 def with_prompts(samples: Samples, prompts: Sequence[Sequence[str]]) -> tuple[Samples, NDArray[np.bool_]]:
-    """Each sample once for each of its new prompts, and which of them have another prompt than before.
+    """Return each sample once per new prompt, and a mask of those whose prompt differs from before.
 
-    Vectors stay those of the old prompts. Origins stay too: the faces are the same.
+    Vectors stay those of the old prompts. Origins also stay, because the faces are the same.
     """
     rows = np.repeat(np.arange(len(samples)), [len(texts) for texts in prompts])
     taken = take(samples, rows)
@@ -133,7 +133,7 @@ def with_prompts(samples: Samples, prompts: Sequence[Sequence[str]]) -> tuple[Sa
 def with_vectors(
     samples: Samples, store: Store, encoder: TextEncoder, where: NDArray[np.bool_] | None = None
 ) -> Samples:
-    """The samples, those `where` it is true (or all) with their prompts' vectors under `encoder`."""
+    """Return the samples with the vectors of their prompts from `encoder`, for those with `where` true, or all."""
     rows = np.arange(len(samples)) if where is None else where.nonzero()[0]
     if not len(rows):
         return samples
@@ -150,7 +150,7 @@ def with_vectors(
 
 
 def vectors_of(prompts: Sequence[str], store: Store, encoder: TextEncoder) -> tuple[Tensor, dict[str, Tensor]]:
-    """(N, 768) vectors of N prompts and the space's further ones: those that `store` has, others encoded now."""
+    """Return the vectors (N, 768) of N prompts and the space's further ones, from `store` or encoded now."""
     if not prompts:
         return torch.empty(0, EMBEDDING), {name: torch.empty(0, width) for name, width in EXTRAS[encoder.space].items()}
     distinct = list(dict.fromkeys(prompts))

@@ -1,4 +1,4 @@
-"""Dataset files, .db or .npz, opened to read samples in order, to train on, or to write to; and several merged."""
+"""Opening of dataset files, .db or .npz, for reading, training or writing, and merging of several."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .store import Store
 from .store_file import SCHEMA_VERSION
 
 SUFFIXES = (".db", ".npz")
-OUT_HELP = "my.db, made, or added to if it exists; or a new my.npz"
+OUT_HELP = "my.db, which is created or, if it exists, extended; or a new my.npz"
 
 
 @contextmanager
 def open_rows(path: Path) -> Iterator[Rows]:
-    """The samples of a .db, as they are at this moment, or of an .npz.
+    """Yield the samples of a .db, as they are at this moment, or of an .npz.
 
-    Raises StoreError or DatasetError for what is no dataset, InputError for another suffix.
+    Raises StoreError or DatasetError if the file is not a dataset, InputError for another suffix.
     """
     if path.suffix == ".npz":
         yield load(path)
@@ -32,11 +32,11 @@ def open_rows(path: Path) -> Iterator[Rows]:
         with Store(path, create=False) as store, store.snapshot() as snapshot:
             yield snapshot
     else:
-        raise InputError(f"{path}: a dataset's name ends in .db or .npz")
+        raise InputError(f"{path}: the name of a dataset must end in .db or .npz")
 
 
 def versions_of(rows: Rows) -> dict[str, str]:
-    """The version of the file's format, and those of what wrote it as far as the file says."""
+    """Return the version of the file's format, and those of the programs that wrote it, if the file states them."""
     if not isinstance(rows, Dataset):
         return {"dataset": str(SCHEMA_VERSION)}
     written_by = rows.meta.get("versions")
@@ -45,10 +45,10 @@ def versions_of(rows: Rows) -> dict[str, str]:
 
 
 def opened(path: Path, *, drop_bad_rows: bool = False) -> Dataset:
-    """The dataset `path`: an .npz mapped from the disk, a .db as it is at this moment, read into memory.
+    """Return the dataset `path`: an .npz mapped from the disk, or a .db as it is at this moment, read into memory.
 
-    Nothing is written: faces stay where they are. With `drop_bad_rows`, rows that could not be trained on are named
-    in `Dataset.bad_rows`; else they raise DatasetError.
+    Nothing is written to disk. With `drop_bad_rows`, rows that cannot be used for training are listed in
+    `Dataset.bad_rows`; otherwise they raise DatasetError.
     """
     if path.suffix != ".db":
         return load(path, allow_bad_rows=drop_bad_rows)
@@ -57,22 +57,22 @@ def opened(path: Path, *, drop_bad_rows: bool = False) -> Dataset:
 
 
 def check_suffix(path: Path) -> None:
-    """Raise ValueError for an --out that is neither kind of dataset."""
+    """Raise InputError for an --out that ends neither in .db nor in .npz."""
     if path.suffix not in SUFFIXES:
         raise InputError(f"--out {path} must end in {' or '.join(SUFFIXES)}")
 
 
 @contextmanager
 def open_output(path: Path, sources: Sequence[Path]) -> Iterator[Store]:
-    """The dataset `path`, to be appended to. A new one appears when the block ends well, and not if it raises.
+    """Yield the dataset `path` for appending. A new dataset appears only if the block ends without an error.
 
-    Raises ValueError if it is one of the sources, which are never changed; has another suffix; is an .npz that exists
-    already; or if nothing was appended to a new one.
+    Raises InputError if it is one of the sources, which are never changed; if it has another suffix; if it is an
+    existing .npz; or if nothing was appended to a new one.
     """
     check_suffix(path)
     for source in sources:
         if path.exists() and source.exists() and path.samefile(source):
-            raise InputError(f"--out {path} is the dataset that is read, which is never changed; give another name")
+            raise InputError(f"--out {path} is an input dataset, which is never changed; choose another name")
     if not path.exists():
         with atomic_path(path) as whole:
             if path.suffix == ".db":
@@ -88,7 +88,7 @@ def open_output(path: Path, sources: Sequence[Path]) -> Iterator[Store]:
                     _check_filled(store, path)
                     export(store, whole)
     elif path.suffix == ".npz":
-        raise InputError(f"--out {path} exists, and an .npz cannot grow; give a new name, or a .db")
+        raise InputError(f"--out {path} already exists, and an .npz cannot grow; choose a new name or a .db")
     else:
         with Store(path) as store:
             yield store
@@ -96,23 +96,23 @@ def open_output(path: Path, sources: Sequence[Path]) -> Iterator[Store]:
 
 def _check_filled(store: Store, path: Path) -> None:
     if not len(store):
-        raise InputError(f"no sample is left for {path}, so it was not written; ask for less")
+        raise InputError(f"no sample is left for {path}, so it was not written; relax the conditions")
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What one dataset gave."""
+    """The result of merging one dataset."""
 
     path: Path
     samples: int
-    new: int  # the others were there already
+    new: int  # the others were already in the target
 
 
 def merge(paths: Sequence[Path], target: Store) -> list[Merged]:
-    """Append the samples of .db and .npz files, file by file and each in its order; the files stay as they are.
+    """Append the samples of .db and .npz files in order, and return the result for each; the files are not changed.
 
-    Merging what a build was divided into gives the samples of the whole build, in its order. Raises StoreError,
-    before anything is appended, if the datasets were made with different models and do not mix.
+    Merging the parts of a build yields the samples of the whole build, in its order. Raises StoreError, before
+    anything is appended, if the datasets were created with different models.
     """
     with ExitStack() as stack:
         sources = [stack.enter_context(open_rows(path)) for path in paths]
@@ -133,7 +133,7 @@ def _check_alike(paths: Sequence[Path], sources: Sequence[Rows]) -> None:
             differences.append(f"{known}, not {unknown}" if first.has_image_sizes else f"{unknown}, not {known}")
         if differences:
             raise StoreError(
-                f"{first_path} and {path} do not mix: the first was made with the {', and the '.join(differences)}. "
-                "Merge datasets that were made alike; vectors of another text encoder can be made anew with `relabel "
-                "--re-encode`"
+                f"{first_path} and {path} cannot be merged: the first was made with the "
+                f"{', and the '.join(differences)}. Merge only datasets of the same models; for another text encoder, "
+                "re-encode one of them with `relabel --re-encode`"
             )

@@ -1,4 +1,4 @@
-"""A dataset as a Parquet file, for data tools: the columns and the meta of training_data.npz, one row per sample."""
+"""Export of a dataset as a Parquet file: the columns and meta of training_data.npz, one row per sample."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from .store import Store
 if TYPE_CHECKING:
     import pyarrow
 
-META = b"perception_clip"  # the schema's metadata holds the meta under this key, as JSON
+META = b"perception_clip"  # the schema's metadata contains the meta under this key, as JSON
 ROWS = 2048  # of a row group: 18 MB, 45 in the sdxl space
 
 
 def export_parquet(store: Store, path: Path) -> int:
-    """Write all samples of `store`, as of this moment, as a Parquet file, and return how many; in constant memory.
+    """Write all samples of `store`, as of this moment, to a Parquet file in constant memory, and return their number.
 
-    Vectors are lists of fixed size, of float32. Raises DatasetError if there are no samples, MissingLibraryError
-    without pyarrow.
+    Vectors are fixed-size lists of float32. Raises DatasetError if there are no samples, MissingLibraryError without
+    pyarrow.
     """
     try:
         from pyarrow import parquet
     except ImportError as error:
         raise MissingLibraryError(
-            'Parquet files need pyarrow: `pip install pyarrow`, or the extra: `pip install "perception-clip[scale]"`'
+            'Parquet files need pyarrow: run `pip install pyarrow`, or `pip install "perception-clip[scale]"`'
         ) from error
     with store.snapshot() as snapshot:
         if snapshot.binding is None:
-            raise DatasetError(f"{store.path}: the dataset holds no samples yet; build or record some first")
+            raise DatasetError(f"{store.path}: the dataset has no samples yet; build or record some first")
         schema = _schema(snapshot, snapshot.binding)
         texts = [name for name in schema.names if name in TEXTS]  # numbers hardly ever repeat
         with (

@@ -21,16 +21,17 @@ OLD, NEW = "old", "new"  # columns of a map
 
 
 class RelabelError(PerceptionClipError, ValueError):
-    """A dataset that cannot be relabelled as asked; the message says why."""
+    """Raised for a dataset that cannot be relabeled as requested; the message gives the reason."""
 
 
 class Relabelling:
-    """Gives samples their new prompts; by label, else from templates, else by old prompt, else the old one.
+    """Assigns new prompts to samples: by label, else from templates, else by old prompt, else the old one.
 
     Args:
         prompts: old prompt → new prompt.
-        labels: label → prompt, for all samples with it.
-        templates: make `count` prompts from each label, as `build` does; samples without a label keep theirs.
+        labels: label → prompt, for all samples with this label.
+        templates: generate `count` prompts from each label, as `build` does; samples without a label keep theirs.
+        count: the number of prompts per label.
     """
 
     def __init__(
@@ -43,11 +44,11 @@ class Relabelling:
         self._prompts, self._labels = dict(prompts or {}), dict(labels or {})
         self._templates, self._count = templates, count
         self._used: set[str] = set()
-        self.changed = 0  # samples that got other prompts
-        self.unlabelled = 0  # samples that have no label for the templates
+        self.changed = 0  # samples with changed prompts
+        self.unlabelled = 0  # samples without a label for the templates
 
     def __call__(self, samples: Samples) -> list[tuple[str, ...]]:
-        """As `prompts`, and counts what it comes to."""
+        """Return the same as `prompts`, and count the changes."""
         found = self.prompts(samples)
         self.changed += sum(new != (old,) for new, old in zip(found, samples.prompts, strict=True))
         if self._templates is not None:
@@ -55,13 +56,13 @@ class Relabelling:
         return found
 
     def prompts(self, samples: Samples) -> list[tuple[str, ...]]:
-        """N samples → the new prompts of each."""
+        """Return the new prompts of each of N samples."""
         rows = zip(samples.prompts, samples.labels, samples.sources, strict=True)
         return [self._of(prompt, label, source) for prompt, label, source in rows]
 
     @property
     def unused(self) -> list[str]:
-        """Old prompts and labels of which no sample was seen."""
+        """The old prompts and labels that no sample has."""
         return [name for name in (*self._prompts, *self._labels) if name not in self._used]
 
     def _of(self, prompt: str, label: str, source: str) -> tuple[str, ...]:
@@ -80,8 +81,8 @@ def relabel(source: Rows, target: Store, relabelling: Relabelling, encoder: Text
     """Append the samples of `source` with new prompts, and return how many were new to `target`.
 
     New prompts that `source` has with other faces keep their vectors; the others are encoded by `encoder`, which must
-    be what encoded the old ones. Samples with the same face that get the same prompt become one. Raises RelabelError,
-    before anything is appended, for another encoder, or none where one is needed.
+    be the encoder of the old ones. Samples with the same face and the same new prompt become one. Raises RelabelError,
+    before anything is appended, for another encoder, or if an encoder is needed and missing.
     """
     binding = source.binding
     if binding is None:
@@ -98,12 +99,12 @@ def relabel(source: Rows, target: Store, relabelling: Relabelling, encoder: Text
 
 
 def relabel_anew(source: Rows, target: Store, relabelling: Relabelling, encoder: TextEncoder) -> int:
-    """As `relabel`, but all prompts, new and old, are encoded by `encoder`, whichever it is."""
+    """Relabel like `relabel`, but encode all prompts, new and old, with `encoder`, which may be any."""
     return reencode(source, target, encoder, change=lambda samples: with_prompts(samples, relabelling(samples))[0])
 
 
 def _new_prompts(source: Rows, relabelling: Relabelling) -> list[str]:
-    """The distinct prompts that samples get in place of another."""
+    """Return the distinct new prompts that replace another."""
     new: dict[str, None] = {}
     for samples in source.samples():
         for old, prompts in zip(samples.prompts, relabelling.prompts(samples), strict=True):
@@ -112,7 +113,10 @@ def _new_prompts(source: Rows, relabelling: Relabelling) -> list[str]:
 
 
 def _known(source: Rows, prompts: Sequence[str], binding: Binding, encoder: TextEncoder | None) -> KnownPrompts:
-    """The prompts with their vectors: as `source` has them, or encoded now."""
+    """Return the prompts with their vectors, from `source` or encoded now.
+
+    Raises RelabelError if an encoder is needed and missing.
+    """
     wanted = set(prompts)
     known: dict[str, tuple[Tensor, dict[str, Tensor]]] = {}
     for samples in source.samples() if wanted else ():
@@ -124,7 +128,7 @@ def _known(source: Rows, prompts: Sequence[str], binding: Binding, encoder: Text
     if missing and encoder is None:
         raise RelabelError(
             f"the dataset has no vector for {len(missing)} of the new prompts, such as {missing[0]!r}: pass "
-            f"--text-encoder with what encoded the old ones, {binding.encoder!r}, or --re-encode with any other"
+            f"--text-encoder with the encoder of the old ones, {binding.encoder!r}, or --re-encode with any other"
         )
     if missing and encoder is not None:
         embeddings, further = encoder.encode(missing), encoder.extras(missing)
@@ -141,44 +145,47 @@ def _known(source: Rows, prompts: Sequence[str], binding: Binding, encoder: Text
 
 
 def read_map(path: Path) -> dict[str, str]:
-    """A CSV with the columns old and new → old prompt → new prompt. Raises RelabelError, naming the line."""
+    """Return the new prompts by old prompt from a CSV with the columns old and new.
+
+    Raises RelabelError, naming the line, for an invalid file.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             missing = {OLD, NEW} - set(reader.fieldnames or ())
             if missing:
-                raise RelabelError(f"{path}: its first line must name the columns {OLD},{NEW}")
+                raise RelabelError(f"{path}: the first line must name the columns {OLD},{NEW}")
             found: dict[str, str] = {}
             for row in reader:
                 old, new = row[OLD], row[NEW]
                 where = f"{path}, line {reader.line_num}"
                 if not old or not old.strip():
-                    raise RelabelError(f"{where}: there is no old prompt for {new!r}; give one, or leave the line out")
+                    raise RelabelError(f"{where}: there is no old prompt for {new!r}; add one or remove the line")
                 if not new or not new.strip():
-                    raise RelabelError(f"{where}: there is no new prompt for {old!r}; give one, or leave the line out")
+                    raise RelabelError(f"{where}: there is no new prompt for {old!r}; add one or remove the line")
                 if found.setdefault(old, new) != new:
                     raise RelabelError(f"{where}: {old!r} has two new prompts, {found[old]!r} and {new!r}; keep one")
     except (csv.Error, UnicodeDecodeError) as error:
         raise RelabelError(
-            f"{path}: no CSV in UTF-8 ({error}); save it as one, with the columns {OLD},{NEW}"
+            f"{path}: the file is not a CSV in UTF-8 ({error}); save it as one with the columns {OLD},{NEW}"
         ) from error
     if not found:
-        raise RelabelError(f"{path}: it maps nothing; give lines of the form old prompt,new prompt")
+        raise RelabelError(f"{path}: the file maps no prompts; add lines of the form old prompt,new prompt")
     return found
 
 
 def pair_up(labels: Sequence[str], prompts: Sequence[str]) -> dict[str, str]:
-    """Labels and their prompts, one each. Raises RelabelError for unequal numbers, or a label with two prompts."""
+    """Return the prompts by label. Raises RelabelError for unequal numbers, or a label with two prompts."""
     if len(labels) != len(prompts):
-        raise RelabelError(f"give one --to-prompt for each --from-label: there are {len(prompts)} for {len(labels)}")
+        raise RelabelError(f"pass one --to-prompt for each --from-label: there are {len(prompts)} for {len(labels)}")
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
-        raise RelabelError(f"--from-label {twice[0]!r} is given twice")
+        raise RelabelError(f"--from-label {twice[0]!r} appears twice; remove one")
     return dict(zip(labels, prompts, strict=True))
 
 
 def check_encoder(source: Rows, encoder: TextEncoder) -> None:
-    """Raise RelabelError unless `encoder` made the vectors of `source`."""
+    """Raise RelabelError unless `encoder` is the encoder of the vectors of `source`."""
     binding = source.binding
     if binding is None:
         return
@@ -188,6 +195,6 @@ def check_encoder(source: Rows, encoder: TextEncoder) -> None:
     differences = binding.differences(given)
     if differences:
         raise RelabelError(
-            f"the dataset's prompts were encoded with the {' and the '.join(differences)}: pass what encoded them, or "
-            "--re-encode to encode all prompts anew"
+            f"the dataset's prompts were encoded with the {' and the '.join(differences)}: pass their encoder, or "
+            "--re-encode to re-encode all prompts"
         )

@@ -1,4 +1,4 @@
-"""What a dataset holds: its samples, what they were made with, and the checks that keep both sound."""
+"""The contents of a dataset: its samples, the models they were created with, and the checks of both."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from ...common.words import counted
 from ...projection.spaces import EMBEDDING, EXTRAS, SAME_VECTOR, SD15, SPACES
 
 SPLITS = ("train", "validation", "test")
-UNKNOWN = "unknown"  # identity of an encoder, landmarker or emotion model that the data does not state
+UNKNOWN = "unknown"  # identity of an encoder, landmarker or emotion model that the data does not name
 
 Floats = NDArray[np.float32]
 
 
 class StoreError(PerceptionClipError, ValueError):
-    """A dataset that cannot be used as asked; the message names the file and says what to do."""
+    """Raised for a dataset that cannot be used as requested; the message names the file and the remedy."""
 
 
 @dataclass(frozen=True)
 class Binding:
-    """What a dataset's samples were made with: all of one dataset are made alike."""
+    """The models that a dataset's samples were created with; they are the same for all of its samples."""
 
     encoder: str  # identity of the text encoder
-    fingerprint: Floats | None  # (F,) what it makes of the probe sentence (encoders/base.py), where known
+    fingerprint: Floats | None  # (F,) its vector of the probe sentence (encoders/base.py); None if unknown
     landmarker: str
     emotion_model: str
-    space: str = SD15.name  # which text space the prompts' vectors are in; sdxl adds its own to those of sd15
+    space: str = SD15.name  # the text space of the prompts' vectors; sdxl adds its own to those of sd15
 
     def differences(self, other: Binding) -> list[str]:
-        """In words, in what `other` is made with something else; empty if the two go together."""
+        """Return a description of each difference from `other`; empty if the two match."""
         pairs = [
             ("landmarker", self.landmarker, other.landmarker),
             ("emotion model", self.emotion_model, other.emotion_model),
@@ -47,7 +47,7 @@ class Binding:
         return found
 
     def _same_encoder(self, other: Binding) -> bool:
-        """Encoders are compared by what they do; those of unknown origin have nothing but their names."""
+        """Return whether the encoders match, by their fingerprints; encoders without one are compared by name."""
         if self.fingerprint is None or other.fingerprint is None:
             return self.fingerprint is other.fingerprint and self.encoder == other.encoder
         return same_encoder(self.fingerprint, other.fingerprint)
@@ -59,14 +59,14 @@ class Samples:
 
     perceptions: Floats  # (N, 1441)
     embeddings: Floats  # (N, 768)
-    image_sizes: NDArray[np.int32]  # (N, 2): height, width in pixels; zeros where they are unknown
+    image_sizes: NDArray[np.int32]  # (N, 2): height, width in pixels; zeros if unknown
     prompts: list[str]
-    groups: list[str]  # the person or clip a sample is from; "" where unknown
+    groups: list[str]  # the person or clip of a sample; "" if unknown
     sources: list[str]
-    labels: list[str]  # what the source called it; "" where unknown
-    splits: list[str]  # one of SPLITS where the source says so, else ""
-    scores: Floats  # (N,) how sure the detector was, 0…1; NaN where unknown
-    origins: list[str]  # names of what the faces are made from (see Store.append); "" where that is unknown
+    labels: list[str]  # the source's label; "" if unknown
+    splits: list[str]  # one of SPLITS if the source states it, else ""
+    scores: Floats  # (N,) detection scores, 0…1; NaN if unknown
+    origins: list[str]  # identifiers of the data the faces were computed from (see Store.append); "" if unknown
     extras: dict[str, Floats] = field(default_factory=dict)  # the space's further vectors: name → (N, width)
 
     def __len__(self) -> int:
@@ -74,7 +74,7 @@ class Samples:
 
 
 def same_vector(one: Floats, other: Floats) -> bool:
-    """Whether two vectors are one, up to the rounding of another device or precision."""
+    """Return whether two vectors are the same, up to the rounding of another device or precision."""
     if np.array_equal(one, other):
         return True
     scale = float(np.linalg.norm(one) * np.linalg.norm(other))
@@ -82,7 +82,7 @@ def same_vector(one: Floats, other: Floats) -> bool:
 
 
 def same_encoder(one: Floats, other: Floats) -> bool:
-    """Whether two fingerprints are one encoder's: of one space, and alike in each of their parts."""
+    """Return whether two fingerprints are the same encoder's: of the same space, and equal in each part."""
     if one.shape != other.shape:
         return False
     parts = zip(np.split(one, [EMBEDDING]), np.split(other, [EMBEDDING]), strict=True)
@@ -90,24 +90,27 @@ def same_encoder(one: Floats, other: Floats) -> bool:
 
 
 def check_fingerprint(values: Tensor, space: str) -> Floats:
-    """An encoder's fingerprint in `space`, as little-endian float32."""
+    """Return an encoder's fingerprint (F,) in `space` as little-endian float32. Raises StoreError if it is invalid."""
     width = sum(SPACES[space].fingerprint)
     vector: Floats = _check_vectors(values[None], 1, width, "an encoder's fingerprint")[0]
     return vector
 
 
 def check_embeddings(values: Tensor, count: int) -> Floats:
-    """(N, 768) finite numbers as little-endian float32."""
+    """Return embeddings (N, 768) as little-endian float32. Raises StoreError unless all numbers are finite."""
     return _check_vectors(values, count, EMBEDDING, "embeddings", ": one text vector of an SD1.5 CLIP per sample")
 
 
 def check_extras(values: Mapping[str, Tensor] | None, count: int, space: str) -> dict[str, Floats]:
-    """The vectors that prompts have in `space` beside their sd15 ones, name → (N, width)."""
+    """Return the vectors that prompts have in `space` in addition to their sd15 ones, name → (N, width).
+
+    Raises StoreError if a vector is missing, unexpected or invalid.
+    """
     given, wanted = values or {}, EXTRAS[space]
     if set(given) != set(wanted):
         raise StoreError(
             f"the text space {space} needs {' and '.join(wanted) or 'no further vectors'}, not "
-            f"{' and '.join(given) or 'nothing'}: encode the prompts for the space that was given to bind()"
+            f"{' and '.join(given) or 'nothing'}: encode the prompts for the space that was passed to bind()"
         )
     return {name: _check_vectors(given[name], count, width, name) for name, width in wanted.items()}
 
@@ -119,24 +122,24 @@ def _check_vectors(values: Tensor, count: int, width: int, what: str, hint: str 
     bad = (~vectors.isfinite().all(dim=1)).nonzero()[:, 0].tolist()
     if bad:
         more = f" (and {counted(len(bad) - 1, 'more row')})" if len(bad) > 1 else ""
-        raise StoreError(f"{what} row {bad[0]} holds NaN or infinite values{more}")
+        raise StoreError(f"{what} row {bad[0]} contains NaN or infinite values{more}")
     array: Floats = vectors.numpy().astype("<f4")
     return array
 
 
 def check_splits(values: Sequence[str] | None, count: int) -> list[str]:
-    """N split hints; as many empty ones for None."""
+    """Return N splits; N empty ones for None. Raises StoreError for an unknown split."""
     splits = check_texts(values, count, "splits")
     for split in splits:
         if split not in ("", *SPLITS):
             raise StoreError(
-                f"a split cannot be {split!r}; give {', '.join(SPLITS)}, or nothing to let training choose"
+                f"the split {split!r} does not exist; use {', '.join(SPLITS)}, or an empty text to let training choose"
             )
     return splits
 
 
 def check_scores(values: Tensor | None, count: int) -> list[float | None]:
-    """N detector scores, None where they are unknown."""
+    """Return N detection scores, None if unknown. Raises StoreError for scores outside of 0…1."""
     if values is None:
         return [None] * count
     scores = torch.as_tensor(values, dtype=torch.float32).detach().cpu()
@@ -145,12 +148,12 @@ def check_scores(values: Tensor | None, count: int) -> list[float | None]:
     known = [None if value != value else float(value) for value in scores.tolist()]
     bad = [value for value in known if value is not None and not 0 <= value <= 1]
     if bad:
-        raise StoreError(f"a detector's score lies in 0…1, so it cannot be {bad[0]}")
+        raise StoreError(f"a detection score must be between 0 and 1, not {bad[0]}")
     return known
 
 
 def check_sizes(values: Tensor | None, count: int) -> NDArray[np.int32]:
-    """(N, 2) picture sizes as little-endian int32; zeros where they are unknown."""
+    """Return picture sizes (N, 2) as little-endian int32; zeros if unknown. Raises StoreError for invalid sizes."""
     if values is None:
         return np.zeros((count, 2), dtype="<i4")
     sizes = torch.as_tensor(values).detach().cpu()
@@ -165,19 +168,19 @@ def check_sizes(values: Tensor | None, count: int) -> NDArray[np.int32]:
 
 
 def check_texts(values: Sequence[str] | None, count: int, what: str) -> list[str]:
-    """N texts; as many empty ones for None."""
+    """Return N texts; N empty ones for None. Raises StoreError for another number of texts."""
     texts = [""] * count if values is None else [check_text(value) for value in values]
     if len(texts) != count:
-        raise StoreError(f"{counted(count, 'perception')} came with {len(texts)} {what}; give one for each")
+        raise StoreError(f"{counted(count, 'perception')} came with {len(texts)} {what}; pass one for each")
     return texts
 
 
 def check_text(value: str) -> str:
-    """The text, if it can be stored and exported as it is."""
+    """Return the text. Raises StoreError if it cannot be stored and exported unchanged."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise StoreError(f"the text {value!r} is not valid Unicode; give it without such characters") from error
+        raise StoreError(f"the text {value!r} is not valid Unicode; remove the invalid characters") from error
     if "\0" in value:
-        raise StoreError(f"the text {value!r} holds a NUL character; remove it")
+        raise StoreError(f"the text {value!r} contains a NUL character; remove it")
     return str(value)

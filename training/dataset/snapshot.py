@@ -1,4 +1,4 @@
-"""Reading a dataset file as it was at one moment, in constant memory, while others append to it."""
+"""Reading of a dataset file as it was at one moment, in constant memory, while others append to it."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _SMALL = 'prompt, height, width, score, "group", source, label, split, origin'
 
 
 class Snapshot:
-    """One moment of a dataset; `Store.snapshot` makes it. Every method reads the rows in the same order.
+    """A dataset at one moment, created by `Store.snapshot`. Every method reads the rows in the same order.
 
-    All but the perceptions and the prompts' vectors is small, but scattered over the whole file. The first method
-    that asks for such a column copies all of them to a temporary table, so that the file is not read again for each.
+    All columns except the perceptions and the prompts' vectors are small, but scattered over the whole file. The first
+    method that needs such a column copies all of them to a temporary table; the file is then not read again for each.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._has_small = False
-        self.binding = read_binding(connection)  # the first read: it fixes the moment
+        self.binding = read_binding(connection)  # the first read fixes the moment
         self._count = int(self._first("SELECT count(*) FROM samples"))
-        # A store holds sizes for all of its samples or for none.
+        # A store has image sizes for all of its samples or for none.
         self.has_image_sizes = bool(self._first("SELECT width > 0 FROM samples LIMIT 1"))
 
     def __len__(self) -> int:
@@ -45,41 +45,41 @@ class Snapshot:
 
     @property
     def has_scores(self) -> bool:
-        """Whether the score of any sample is known."""
+        """Whether any sample has a score."""
         return bool(self._first(f"SELECT count(score) FROM {self._small()}"))
 
     def perceptions(self, batch: int = 1024) -> Iterator[Floats]:
-        """(n, 1441) at a time, n ≤ `batch`."""
+        """Yield the perceptions, (n, 1441) at a time, n ≤ `batch`."""
         for (column,) in self._columns("perception", "samples", batch):
             yield _floats(column)
 
     def vectors(self, name: str = "clip_embeddings", batch: int = 1024) -> Iterator[Floats]:
-        """The prompts' vectors of that name, (n, width) at a time: clip_embeddings, or one of the space's EXTRAS."""
+        """Yield the prompts' vectors `name`, clip_embeddings or one of the space's EXTRAS, (n, width) at a time."""
         vector_of = _Vectors(self._connection, name)
         for (prompts,) in self._columns("prompt", self._small(), batch):
             yield vector_of(prompts)
 
     def image_sizes(self, batch: int = 1024) -> Iterator[NDArray[np.int32]]:
-        """(n, 2) height and width at a time."""
+        """Yield height and width of the pictures in pixels, (n, 2) at a time; zeros if unknown."""
         for heights, widths in self._columns("height, width", self._small(), batch):
             yield np.array([heights, widths], dtype=np.int32).T
 
     def scores(self, batch: int = 1024) -> Iterator[Floats]:
-        """(n,) scores at a time; NaN where they are unknown."""
+        """Yield the scores, (n,) at a time; NaN if unknown."""
         for (column,) in self._columns("score", self._small(), batch):
             yield np.array(column, dtype=np.float32)
 
     def texts(self, name: str, batch: int = 1024) -> Iterator[tuple[str, ...]]:
-        """The column `name` ("prompts", "groups", "sources", "labels", "splits" or "origins"), n at a time."""
+        """Yield the column `name` ("prompts", "groups", "sources", "labels", "splits" or "origins"), n at a time."""
         for (column,) in self._columns(_TEXTS[name], self._small(), batch):
             yield column
 
     def longest(self, name: str) -> int:
-        """Characters of the longest text in the column `name`."""
+        """Return the number of characters of the longest text in the column `name`."""
         return int(self._first(f"SELECT max(length({_TEXTS[name]})) FROM {self._small()}") or 0)
 
     def samples(self, batch: int = 1024) -> Iterator[Samples]:
-        """Whole samples, n at a time."""
+        """Yield complete samples, n at a time."""
         extras = EXTRAS[self.binding.space] if self.binding else {}
         vector_of = {name: _Vectors(self._connection, name) for name in ("clip_embeddings", *extras)}
         columns = ", ".join(["perception, prompt, height, width, score", *_TEXTS.values()])
@@ -94,7 +94,7 @@ class Snapshot:
             )
 
     def _small(self) -> str:
-        """The table of the small columns, made when it is first asked for."""
+        """Return the name of the table of the small columns, which is created on first use."""
         if not self._has_small:
             table = f"CREATE TEMP TABLE small AS SELECT id, {_SMALL} FROM samples ORDER BY id"
             self._connection.execute(table)
@@ -102,20 +102,20 @@ class Snapshot:
         return "small"
 
     def _columns(self, columns: str, table: str, batch: int) -> Iterator[list[tuple[Any, ...]]]:
-        """The named columns of up to `batch` rows at a time, each as a tuple."""
-        order = "id" if table == "samples" else "rowid"  # of the temporary table: as they were copied
+        """Yield the named columns of up to `batch` rows at a time, each as a tuple."""
+        order = "id" if table == "samples" else "rowid"  # in the temporary table, the order of copying
         cursor = self._connection.execute(f"SELECT {columns} FROM {table} ORDER BY {table}.{order}")
         while rows := cursor.fetchmany(batch):
             yield list(zip(*rows, strict=True))
 
     def _first(self, query: str) -> Any:
-        """The first value that a query finds, None for none."""
+        """Return the first value that a query finds; None if there is none."""
         row = self._connection.execute(query).fetchone()
         return None if row is None else row[0]
 
 
 class _Vectors:
-    """The vectors of prompts by their numbers. Samples that follow each other mostly share prompts: some are kept."""
+    """The vectors of prompts by number, with a cache, because consecutive samples mostly share prompts."""
 
     def __init__(self, connection: sqlite3.Connection, name: str) -> None:
         self._connection = connection
@@ -124,7 +124,7 @@ class _Vectors:
         self._bytes = 0
 
     def __call__(self, prompts: Sequence[int]) -> Floats:
-        """(n, width) the vectors of n prompts."""
+        """Return the vectors (n, width) of n prompts."""
         if self._bytes > KEPT:
             self._kept.clear()
             self._bytes = 0
@@ -143,7 +143,7 @@ class _Vectors:
 
 
 def read_binding(connection: sqlite3.Connection) -> Binding | None:
-    """What the samples behind `connection` were made with; None while there are none."""
+    """Return the models that the samples in the file of `connection` were created with; None without samples."""
     meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
     if not meta:
         return None
@@ -157,10 +157,10 @@ def read_binding(connection: sqlite3.Connection) -> Binding | None:
 
 
 def vector(stored: bytes) -> Floats:
-    """A stored vector, as an array of its own."""
+    """Return a stored vector as a new float32 array."""
     return np.frombuffer(stored, dtype="<f4").astype(np.float32)
 
 
 def _floats(stored: tuple[bytes, ...]) -> Floats:
-    """Stored vectors of one width as the rows of an array."""
+    """Return stored vectors of the same width as the rows of an array."""
     return np.frombuffer(bytearray().join(stored), dtype="<f4").reshape(len(stored), -1)

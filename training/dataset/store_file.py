@@ -1,4 +1,4 @@
-"""The SQLite file of a dataset: its tables, its versions, and how it is opened."""
+"""The SQLite file of a dataset: its tables, its version, and how to open it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from .samples import StoreError
 
 SCHEMA_VERSION = 3
-APPLICATION_ID = 0x50434C50  # "PCLP" in the file's header: this SQLite file is one of ours
+APPLICATION_ID = 0x50434C50  # "PCLP" in the file's header marks a dataset of this pack
 BUSY_SECONDS = 60.0  # how long one writer waits for the others
-LOOK_AGAIN = (0.0005, 0.0025)  # it looks again after so many seconds
-LONG = 0.05  # seconds of a transaction that others would otherwise wait for again and again
-PAGE = 4096  # bytes: the smallest file and log, and larger pages append and export no faster (benchmarks/README.md)
+LOOK_AGAIN = (0.0005, 0.0025)  # range of seconds between two tries
+LONG = 0.05  # seconds: after a longer transaction, a writer pauses so that others get their turn
+PAGE = 4096  # bytes: this gives the smallest file and log; larger pages are not faster (benchmarks/README.md)
 
-# The perception stands last: what is behind it is slow to reach.
+# The perception is the last column, because columns after it are slow to read.
 _SCHEMA = """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
     CREATE TABLE prompts (
@@ -54,16 +54,16 @@ _SCHEMA = """
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the file; transactions begin and end where they are asked to."""
+    """Return a connection to the file; transactions must be started and ended explicitly."""
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
 
 
 def open_dataset(path: Path) -> sqlite3.Connection:
-    """Open the file, make the tables of a new one, and see that it is ours.
+    """Return a connection to the file, after creating the tables of a new file and checking that it is a dataset.
 
-    A write-ahead log is used where the file system grants it: many network drives have no memory that processes
-    share. Raises StoreError for a database of another program or a dataset of another version, sqlite3.Error for no
-    database at all.
+    A write-ahead log is used if the file system supports it: many network drives have no memory that processes can
+    share. Raises StoreError for a database of another program or a dataset of another version, sqlite3.Error if the
+    file is not a database.
     """
     try:
         return _prepared(path, "WAL")
@@ -74,22 +74,22 @@ def open_dataset(path: Path) -> sqlite3.Connection:
 
 
 def _prepared(path: Path, journal: str) -> sqlite3.Connection:
-    """As above; a new file gets this journal mode, if it is granted."""
+    """Open the file as `open_dataset` does; a new file gets the journal mode `journal` if it is supported."""
     connection = connect(path)
     try:
         for pragma in ("synchronous = FULL", "fullfsync = ON", "foreign_keys = ON"):
             connection.execute(f"PRAGMA {pragma}")
         if not _is_dataset(connection, path):
             connection.execute(f"PRAGMA page_size = {PAGE}")
-            _when_free(connection, f"PRAGMA journal_mode = {journal}")  # the file keeps it
+            _when_free(connection, f"PRAGMA journal_mode = {journal}")  # stored in the file
             with transaction(connection):
-                if not _is_dataset(connection, path):  # no other process has made the tables meanwhile
+                if not _is_dataset(connection, path):  # no other process has created the tables meanwhile
                     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                     _run(connection, _SCHEMA)
         version = _pragma(connection, "user_version")
         if version != SCHEMA_VERSION:
             raise StoreError(
-                f"{path}: a dataset of version {version}, and this pack reads version {SCHEMA_VERSION}; "
+                f"{path}: the dataset has version {version}, but this pack reads version {SCHEMA_VERSION}; "
                 f"{'update the pack' if version > SCHEMA_VERSION else 'build it again under another name'}"
             )
     except BaseException:
@@ -99,9 +99,9 @@ def _prepared(path: Path, journal: str) -> sqlite3.Connection:
 
 
 def _leave_log(path: Path) -> bool:
-    """Go back from a write-ahead log, whose shared memory may be refused here, to a plain journal; False if that fails.
+    """Switch from a write-ahead log, whose shared memory may be unavailable, to a plain journal; False if that fails.
 
-    A connection that has the file for itself needs no shared memory.
+    A connection with exclusive access to the file needs no shared memory.
     """
     with closing(connect(path)) as connection:
         try:
@@ -114,7 +114,7 @@ def _leave_log(path: Path) -> bool:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All that the block does, or nothing; no other process writes in between."""
+    """Run the block as one transaction: all of it or nothing is stored, and no other process writes in between."""
     _when_free(connection, "BEGIN IMMEDIATE")
     start = time.monotonic()
     try:
@@ -125,25 +125,25 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
         raise
     if time.monotonic() - start > LONG:
-        time.sleep(LOOK_AGAIN[1])  # it would be the others' turn
+        time.sleep(LOOK_AGAIN[1])  # gives other processes their turn
 
 
 def _is_dataset(connection: sqlite3.Connection, path: Path) -> bool:
-    """True for one of ours, False for an empty file; StoreError for a database of another program."""
-    # In this order: another process may make the tables, and with them the id, between the two reads.
+    """Return True for a dataset, False for an empty file. Raises StoreError for a database of another program."""
+    # The order matters: another process may create the tables, and with them the id, between the two reads.
     has_tables = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
     if _pragma(connection, "application_id") == APPLICATION_ID:
         return True
     if has_tables:
-        raise StoreError(f"{path}: a database of another program, no dataset; choose another name")
+        raise StoreError(f"{path}: this is a database of another program, not a dataset; choose another name")
     return False
 
 
 def _when_free(connection: sqlite3.Connection, statement: str) -> None:
-    """Execute what no two processes may do at once, as soon as the others let it.
+    """Execute a statement that needs exclusive access as soon as the other processes allow it.
 
-    SQLite's own waiting soon looks no more than ten times a second, and would hardly ever find the moment between
-    two transactions of a process that writes without a pause; for the journal mode it does not wait at all.
+    SQLite itself soon retries only ten times a second, and would almost never find the moment between two
+    transactions of a process that writes continuously; for the journal mode it does not wait at all.
     """
     deadline = time.monotonic() + BUSY_SECONDS
     connection.execute("PRAGMA busy_timeout = 0")
@@ -161,7 +161,7 @@ def _when_free(connection: sqlite3.Connection, statement: str) -> None:
 
 
 def _run(connection: sqlite3.Connection, statements: str) -> None:
-    """Make the tables, in the transaction that is open."""
+    """Create the tables in the open transaction."""
     for statement in statements.split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

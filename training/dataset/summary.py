@@ -1,4 +1,4 @@
-"""A dataset at a glance: its newest samples and its most frequent prompts, without reading all of it."""
+"""A short summary of a dataset: its newest samples and its most frequent prompts, without reading all of it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .store_file import connect
 
 @dataclass(frozen=True)
 class Glance:
-    """What a dataset held at one moment."""
+    """The summary of a dataset at one moment."""
 
-    samples: int
-    prompts: int  # how many different ones
+    samples: int  # total number
+    prompts: int  # number of distinct prompts
     frequent: list[tuple[str, int]]  # prompts with their numbers of samples, the most frequent first
     newest: list[str]  # the prompts of the N newest samples, the newest first
     vectors: Tensor  # (N, 1441) float32: their perceptions
-    image_sizes: Tensor  # (N, 2) int64: height and width of their pictures in pixels; zeros where they are unknown
+    image_sizes: Tensor  # (N, 2) int64: height and width of their pictures in pixels; zeros if unknown
 
 
 def glance(store: Store, newest: int = 6, frequent: int = 3) -> Glance:
-    """Up to `newest` samples and up to `frequent` prompts of an open dataset."""
+    """Return a summary with up to `newest` samples and up to `frequent` prompts of an open dataset."""
     with closing(connect(store.path)) as connection:
         connection.execute("BEGIN")
         counts = connection.execute(

@@ -1,9 +1,8 @@
 """Text encoders: prompts → vectors in the text spaces of Stable Diffusion.
 
 In every space a prompt has its vector of the sd15 space: CLIP ViT-L/14's state at the end-of-text token after the
-final layer norm, not multiplied by `text_projection`: what transformers calls `CLIPTextModel(...).pooler_output`,
-and ComfyUI the unprojected pooled output. In the sdxl space it has further ones, named and explained in
-clip.py.
+final layer norm, not multiplied by `text_projection`. This is `CLIPTextModel(...).pooler_output` in transformers, and
+the unprojected pooled output in ComfyUI. The sdxl space adds further vectors, which clip.py describes.
 """
 
 from __future__ import annotations
@@ -20,44 +19,50 @@ PROBE = "a close-up photo of a person with a happy face"  # its vector is an enc
 
 
 class TextEncoder(Protocol):
-    """Whatever turns prompts into vectors."""
+    """An object that encodes prompts as vectors."""
 
     @property
     def identity(self) -> str:
-        """Stored with every dataset and checkpoint."""
+        """The name of the encoder and its weights, stored with every dataset and checkpoint."""
         ...
 
     @property
     def dim(self) -> int:
-        """The width of the vectors that `encode` gives."""
+        """The width of the vectors that `encode` returns."""
         ...
 
     @property
     def space(self) -> str:
-        """One of `samples.EXTRAS`: "sd15" or "sdxl"."""
+        """The text space, a key of `projection.spaces.EXTRAS`: "sd15" or "sdxl"."""
         ...
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
-        """P prompts → (P, dim) float32 on the CPU, in the sd15 space whatever `space` is."""
+        """Return the vectors (P, dim) of P prompts in the sd15 space, whatever `space` is; float32 on the CPU."""
         ...
 
     def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """P prompts → the further vectors of `space`, by name as in `samples.EXTRAS`; float32 on the CPU."""
+        """Return the further vectors of P prompts in `space`, by name as in `projection.spaces.EXTRAS`.
+
+        Each is (P, width), float32 on the CPU.
+        """
         ...
 
 
 class TokenEncoder(TextEncoder, Protocol):
-    """A text encoder that also gives what Stable Diffusion attends to: the states of all tokens."""
+    """A text encoder that also returns the states of all tokens, which Stable Diffusion attends to."""
 
     def token_states(self, prompt: str) -> Tensor:
-        """One prompt → (1, T, W) float32 on the CPU, padded to a whole block of tokens; W is 768, in sdxl 2048."""
+        """Return the states (1, T, W) of a prompt, float32 on the CPU, padded to a whole block of tokens.
+
+        W is 768, or 2048 in the sdxl space.
+        """
         ...
 
 
 class KnownPrompts:
-    """A text encoder of prompts whose vectors are at hand already; it knows no others.
+    """A text encoder for prompts whose vectors are already available; it cannot encode other prompts.
 
-    `embeddings` (P, 768) are those of `prompts`, and `extras` the further ones of the space, name → (P, width).
+    `embeddings` (P, 768) are the vectors of `prompts`, and `extras` the further ones of the space, name → (P, width).
     """
 
     dim = EMBEDDING
@@ -71,23 +76,24 @@ class KnownPrompts:
 
     @classmethod
     def encoded(cls, encoder: TextEncoder, prompts: Sequence[str]) -> KnownPrompts:
-        """The prompts, and the probe sentence, encoded once each by `encoder`."""
+        """Return the prompts and the probe sentence, each encoded once by `encoder`."""
         distinct = list(dict.fromkeys([PROBE, *prompts]))
         return cls(encoder.identity, encoder.space, distinct, encoder.encode(distinct), encoder.extras(distinct))
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
-        """P of the prompts → (P, 768)."""
+        """Return the vectors (P, 768) of P of the prompts."""
         return self._embeddings[[self._rows[prompt] for prompt in prompts]]
 
     def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """The space's further vectors of P of the prompts."""
+        """Return the space's further vectors of P of the prompts, name → (P, width)."""
         rows = [self._rows[prompt] for prompt in prompts]
         return {name: vectors[rows] for name, vectors in self._extras.items()}
 
 
 def fingerprint(encoder: TextEncoder) -> Tensor:
-    """(F,) the encoder's vector for the probe sentence, by which encoders are told apart: in the sd15 space (768), and
-    in the sdxl space with the pooled output beside it (768 + 1280).
+    """Return the encoder's vector (F,) for the probe sentence, which identifies the encoder.
+
+    F is 768 in the sd15 space, and 768 + 1280 in the sdxl space, which appends the pooled output.
     """
     pooled = encoder.extras([PROBE]).get("sdxl_pooled")
     vector = encoder.encode([PROBE])[0]

@@ -1,12 +1,12 @@
-"""CLIP's tokenizer and text models of transformers, and the text encoder of Stable Diffusion XL made of two of them.
+"""CLIP's tokenizer and text models from transformers, and the text encoders of Stable Diffusion 1.5 and XL.
 
 Stable Diffusion 1.5 and both text encoders of Stable Diffusion XL have the same tokenizer.
 
 SDXL is conditioned on two text encoders at once: CLIP ViT-L/14 (768 wide) and OpenCLIP ViT-bigG/14, "CLIP-G" (1280).
-Per token it attends to the states of both after the last layer but one, without the final layer norm, side by side
-(2048); and it gets one pooled vector: CLIP-G's end-of-text state after the final layer norm, times its text projection
-(1280). So do diffusers' StableDiffusionXLPipeline and ComfyUI (comfy/sdxl_clip.py); Podell et al. 2023,
-arXiv:2307.01952, section 2.1.
+For each token it attends to the concatenated states (2048) of both after the second-to-last layer, without the final
+layer norm. It also gets one pooled vector: CLIP-G's end-of-text state after the final layer norm, times its text
+projection (1280). diffusers' StableDiffusionXLPipeline and ComfyUI (comfy/sdxl_clip.py) do the same; see Podell et al.
+2023, arXiv:2307.01952, section 2.1.
 """
 
 from __future__ import annotations
@@ -31,36 +31,36 @@ T = TypeVar("T")
 
 CLIP_L = "openai/clip-vit-large-patch14"  # the text encoder of Stable Diffusion 1.5, on the Hugging Face hub
 SHOWN = 80  # characters of a prompt in a warning
-SPECIAL_TOKENS = 4  # begin, end, padding and unknown: a tokenizer with no more than these knows no word
-FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))  # either set makes a tokenizer
+SPECIAL_TOKENS = 4  # begin, end, padding and unknown: a tokenizer with only these has no words
+FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))  # either set is a complete tokenizer
 
 BATCH = 32
 FAMILY = "Stable Diffusion XL"
 WIDTH_G = EXTRAS[SDXL.name]["sdxl_pooled"]
-PADDING_G = 0  # what follows the end-of-text token in CLIP-G; CLIP-L repeats the end-of-text token
+PADDING_G = 0  # the token after the end-of-text token in CLIP-G; CLIP-L repeats the end-of-text token
 
 
 class EncoderError(PerceptionClipError, ValueError):
-    """A text encoder that cannot be loaded or used; the message says what to pass instead."""
+    """Raised for a text encoder that cannot be loaded or used; the message names what to pass instead."""
 
 
 class Tokenize(Protocol):
-    """Text → token ids, the begin-of-text and end-of-text tokens around them, however many there are."""
+    """A tokenizer: text → token ids between the begin-of-text and end-of-text tokens, of any length."""
 
     end: int  # the id of the end-of-text token
-    size: int  # how many ids there are
+    size: int  # number of ids
 
     def __call__(self, prompt: str) -> list[int]:
-        """The ids of one prompt."""
+        """Return the ids of one prompt."""
         ...
 
     def text(self, ids: list[int]) -> str:
-        """Roughly the words that ids stand for."""
+        """Return approximately the words of these ids."""
         ...
 
 
 class ClipTokenizer:
-    """CLIP's byte-pair tokenizer, read by transformers."""
+    """CLIP's byte-pair tokenizer from transformers."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -76,10 +76,10 @@ class ClipTokenizer:
 
 
 class PromptTokens:
-    """Prompts → token ids that a model can read: what is too long is cut, with one warning per prompt."""
+    """Prompts → token ids that a model can read; prompts that are too long are cut, with one warning each."""
 
     def __init__(self, tokenize: Tokenize, longest: int) -> None:
-        """`longest` is the number of tokens that the model reads: 77."""
+        """Prepare a tokenizer for a model that reads `longest` tokens (77)."""
         self.end = tokenize.end
         self.size = tokenize.size
         self.longest = longest
@@ -95,17 +95,17 @@ class PromptTokens:
             self._warned.add(prompt)
             lost = self._tokenize.text(ids[kept:-1])
             warnings.warn(
-                f"a prompt has {len(ids)} tokens and CLIP reads {self.longest}: its end is cut off, from "
-                f"{lost[:SHOWN]!r} on; shorten it: {prompt[:SHOWN]!r}…",
+                f"a prompt has {len(ids)} tokens, but CLIP reads only {self.longest}; it is cut off from "
+                f"{lost[:SHOWN]!r} on. Shorten it: {prompt[:SHOWN]!r}…",
                 stacklevel=2,
             )
         return [*ids[:kept], self.end]
 
 
 def find_tokenizer(folder: str | Path | None = None) -> ClipTokenizer:
-    """CLIP's tokenizer from `folder` if given, else ComfyUI's own, else the Hugging Face cache.
+    """Return CLIP's tokenizer from `folder` if given, else ComfyUI's own, else from the Hugging Face cache.
 
-    Raises EncoderError, saying what to pass, if it is in none of these.
+    Raises EncoderError, naming what to pass, if none of these has it.
     """
     if folder is not None:
         return read_tokenizer(Path(folder).expanduser())
@@ -116,33 +116,35 @@ def find_tokenizer(folder: str | Path | None = None) -> ClipTokenizer:
         return hub_tokenizer(CLIP_L, local_files_only=True)
     except OSError as error:
         raise EncoderError(
-            "CLIP's tokenizer is not at hand. Pass --tokenizer FOLDER with its vocab.json and merges.txt (ComfyUI "
+            "CLIP's tokenizer was not found. Pass --tokenizer FOLDER with its vocab.json and merges.txt (ComfyUI "
             "has them in comfy/sd1_tokenizer)"
         ) from error
 
 
 def hub_tokenizer(name: str, **options: Any) -> ClipTokenizer:
-    """The tokenizer of a model on the Hugging Face hub. Raises OSError if it cannot be had."""
+    """Return the tokenizer of a model on the Hugging Face hub. Raises OSError if it is not available."""
     from transformers import CLIPTokenizer
 
     tokenizer = ClipTokenizer(CLIPTokenizer.from_pretrained(name, **options))
-    if tokenizer.size <= SPECIAL_TOKENS:  # transformers 5 makes an empty one where the files are not to be had
+    if tokenizer.size <= SPECIAL_TOKENS:  # transformers 5 creates an empty one if the files are not available
         raise OSError(f"the tokenizer of {name} is not in the cache and could not be downloaded")
     return tokenizer
 
 
 def read_tokenizer(folder: Path) -> ClipTokenizer:
-    """The tokenizer in a local folder. Raises EncoderError if its files are missing or broken."""
+    """Return the tokenizer in a local folder. Raises EncoderError if its files are missing or damaged."""
     from transformers import CLIPTokenizer, CLIPTokenizerFast
 
     if not has_tokenizer(folder):
-        raise EncoderError(f"{folder}: no tokenizer is there; it needs vocab.json and merges.txt, or tokenizer.json")
-    # Before transformers 5, the one that ComfyUI uses does not read tokenizer.json.
+        raise EncoderError(
+            f"{folder}: the folder has no tokenizer; it must contain vocab.json and merges.txt, or tokenizer.json"
+        )
+    # Before transformers 5, the tokenizer class that ComfyUI uses does not read tokenizer.json.
     kind = CLIPTokenizer if (folder / "vocab.json").is_file() else CLIPTokenizerFast
     try:
         return ClipTokenizer(kind.from_pretrained(str(folder), local_files_only=True))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EncoderError(f"{folder}: its tokenizer cannot be read ({error}); copy its files again") from error
+        raise EncoderError(f"{folder}: the tokenizer cannot be read ({error}); copy its files again") from error
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -150,14 +152,14 @@ def has_tokenizer(folder: Path) -> bool:
 
 
 def comfyui_tokenizers() -> list[Path]:
-    """Where ComfyUI keeps the tokenizer if this pack lies, or is linked, in ComfyUI/custom_nodes/<name>."""
+    """Return the paths of ComfyUI's own tokenizer if this pack is, or is linked, in ComfyUI/custom_nodes/<name>."""
     here = Path(__file__)
     ancestors = [list(file.parents) for file in (here.absolute(), here.resolve())]
     return [above[4] / "comfy" / "sd1_tokenizer" for above in ancestors if len(above) > 4]
 
 
 def cached_or_downloaded(load: Callable[..., T], name: str) -> T:
-    """`load(name)` from the Hugging Face cache; only if it is not there, from the hub."""
+    """Return `load(name)` from the Hugging Face cache, or from the hub only if the cache does not have it."""
     try:
         return load(name, local_files_only=True)
     except OSError:
@@ -169,25 +171,26 @@ class States:
     """Two states of tokens: (P, W) of the end-of-text tokens, or (1, T, W) of all; float32 on the CPU."""
 
     final: Tensor  # after the last layer and the final layer norm
-    penultimate: Tensor  # after the last layer but one, without a norm
+    penultimate: Tensor  # after the second-to-last layer, without a norm
 
 
 class ClipTower:
-    """A CLIPTextModel or CLIPTextModelWithProjection, with the tokens that it reads."""
+    """A CLIPTextModel or CLIPTextModelWithProjection with its tokenizer."""
 
     def __init__(
         self, name: str, model: Any, tokens: PromptTokens, family: str, width: int, device: str = "cpu"
     ) -> None:
-        """Raises EncoderError if the model is not `width` wide, or the tokenizer not made for it."""
+        """Raises EncoderError if the model is not `width` wide, or if the tokenizer belongs to another model."""
         config = model.config
         if config.hidden_size != width:
             raise EncoderError(
-                f"{name} makes vectors of {config.hidden_size} numbers; {family} needs {width}: pass another model"
+                f"{name}: the model's vectors have {config.hidden_size} numbers, but {family} needs {width}; pass "
+                "another model"
             )
         if tokens.size != config.vocab_size:
             raise EncoderError(
-                f"{name} knows {config.vocab_size} tokens and the tokenizer {tokens.size}: it belongs to another "
-                "model; pass --tokenizer FOLDER with the right one"
+                f"{name}: the model has {config.vocab_size} tokens but the tokenizer {tokens.size}, so it belongs to "
+                "another model; pass --tokenizer FOLDER with the right one"
             )
         self.width = width
         self._model = model.float().train(False).requires_grad_(False).to(device)
@@ -196,13 +199,13 @@ class ClipTower:
 
     @torch.no_grad()
     def at_end(self, prompts: Sequence[str]) -> States:
-        """P prompts → the states (P, W) at their end-of-text tokens."""
+        """Return the states (P, W) of P prompts at their end-of-text tokens."""
         final, penultimate = torch.empty(2, len(prompts), self.width)
         for start in range(0, len(prompts), BATCH):
             ids = [self._tokens(prompt) for prompt in prompts[start : start + BATCH]]
             ends = torch.tensor([row.index(self._tokens.end) for row in ids])  # (P,) the first end-of-text token
             width = max(map(len, ids))
-            # Attention is causal, so what follows the end-of-text token does not change its state.
+            # Attention is causal, so the tokens after the end-of-text token do not change its state.
             states = self._run([row + [self._tokens.end] * (width - len(row)) for row in ids])
             rows = torch.arange(len(ids))
             final[start : start + len(ids)] = states.final[rows, ends]
@@ -211,14 +214,14 @@ class ClipTower:
 
     @torch.no_grad()
     def at_all(self, prompt: str, padding: int | None = None) -> States:
-        """One prompt → the states (1, 77, W) of all tokens, padded with end-of-text or the token `padding`."""
+        """Return the states (1, 77, W) of all tokens of a prompt, padded with end-of-text or the token `padding`."""
         ids = self._tokens(prompt)
         pad = self._tokens.end if padding is None else padding
         return self._run([ids + [pad] * (self._tokens.longest - len(ids))])
 
     @torch.no_grad()
     def projected(self, final: Tensor) -> Tensor:
-        """States (P, W) → (P, D) by the model's text projection, which it must have."""
+        """Return states (P, W) multiplied by the model's text projection, (P, D). The model must have one."""
         out: Tensor = self._model.text_projection(final.to(self._device))
         return out.cpu()
 
@@ -228,27 +231,29 @@ class ClipTower:
 
 
 class ClipTextEncoder:
-    """The text encoder of Stable Diffusion 1.5: a CLIP text model of transformers with its tokenizer."""
+    """The text encoder of Stable Diffusion 1.5: a CLIP text model from transformers with its tokenizer."""
 
     space = SD15.name
     dim = EMBEDDING
 
     def __init__(self, identity: str, model: CLIPTextModel, tokenize: Tokenize, device: str = "cpu") -> None:
-        """Raises EncoderError if the model is not 768 wide, or the tokenizer not made for it."""
+        """Raises EncoderError if the model is not 768 wide, or if the tokenizer belongs to another model."""
         self.identity = identity
         tokens = PromptTokens(tokenize, int(model.config.max_position_embeddings))  # 77
         self._tower = ClipTower(identity, model, tokens, "Stable Diffusion 1.5", EMBEDDING, device)
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
-        """P prompts → (P, 768) float32 on the CPU. Prompts beyond 77 tokens are cut, with a warning."""
+        """Return vectors (P, 768), float32 on the CPU; prompts beyond 77 tokens are cut, with a warning."""
         return self._tower.at_end(prompts).final
 
     def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """Nothing: the vectors of the sd15 space are all there is."""
+        """Return an empty dictionary: the sd15 space has no further vectors."""
         return {}
 
     def token_states(self, prompt: str) -> Tensor:
-        """A prompt → (1, 77, 768) float32 on the CPU: BOS, words, EOS and EOS-padding after the final layer norm.
+        """Return the states (1, 77, 768) of BOS, words, EOS and EOS padding after the final layer norm.
+
+        They are float32 on the CPU.
 
         This is the cross-attention part of ComfyUI's CONDITIONING for Stable Diffusion 1.5.
         """
@@ -256,7 +261,7 @@ class ClipTextEncoder:
 
 
 class SdxlTextEncoder:
-    """Both text encoders of Stable Diffusion XL with their tokenizer."""
+    """The two text encoders of Stable Diffusion XL with their tokenizer."""
 
     space = SDXL.name
     dim = EMBEDDING
@@ -269,7 +274,7 @@ class SdxlTextEncoder:
         tokenize: Tokenize,
         device: str = "cpu",
     ) -> None:
-        """Raises EncoderError if a model has another size than SDXL's, or the tokenizer is not made for them."""
+        """Raises EncoderError if a model's size is not SDXL's, or if the tokenizer belongs to other models."""
         self.identity = identity
         tokens = PromptTokens(tokenize, min(int(model.config.max_position_embeddings) for model in (clip_l, clip_g)))
         self._l = ClipTower(f"the CLIP-L of {identity}", clip_l, tokens, FAMILY, EMBEDDING, device)
@@ -277,16 +282,19 @@ class SdxlTextEncoder:
         projected = int(clip_g.config.projection_dim)
         if projected != WIDTH_G:
             raise EncoderError(
-                f"the CLIP-G of {identity} makes pooled vectors of {projected} numbers, not of {WIDTH_G}"
+                f"the CLIP-G of {identity}: its pooled vectors have {projected} numbers, not {WIDTH_G}; pass another "
+                "model"
             )
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
-        """P prompts → (P, 768) float32 on the CPU: CLIP-L's vector in the sd15 space."""
+        """Return CLIP-L's vectors (P, 768) of P prompts in the sd15 space, float32 on the CPU."""
         return self._l.at_end(prompts).final
 
     def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """P prompts → sdxl_embeddings (P, 2048), both penultimate states at the end-of-text token, L before G, and
-        sdxl_pooled (P, 1280); float32 on the CPU."""
+        """Return sdxl_embeddings (P, 2048) and sdxl_pooled (P, 1280) of P prompts, float32 on the CPU.
+
+        sdxl_embeddings are both penultimate states at the end-of-text token, L before G.
+        """
         clip_l, clip_g = self._l.at_end(prompts), self._g.at_end(prompts)
         return {
             "sdxl_embeddings": torch.cat([clip_l.penultimate, clip_g.penultimate], dim=1),
@@ -294,6 +302,9 @@ class SdxlTextEncoder:
         }
 
     def token_states(self, prompt: str) -> Tensor:
-        """A prompt → (1, 77, 2048) float32 on the CPU: the cross-attention part of ComfyUI's CONDITIONING for SDXL."""
+        """Return the states (1, 77, 2048) of a prompt, float32 on the CPU.
+
+        This is the cross-attention part of ComfyUI's CONDITIONING for SDXL.
+        """
         clip_l, clip_g = self._l.at_all(prompt), self._g.at_all(prompt, PADDING_G)
         return torch.cat([clip_l.penultimate, clip_g.penultimate], dim=2)

@@ -1,8 +1,7 @@
-"""CLIP's text models out of safetensors files: Stable Diffusion 1.5 and XL checkpoints, or CLIP ViT-L/14 alone.
+"""CLIP's text models from safetensors files: Stable Diffusion 1.5 and XL checkpoints, or CLIP ViT-L/14 alone.
 
-In an SDXL checkpoint CLIP ViT-L/14 is stored under transformers' names, OpenCLIP ViT-bigG/14 ("CLIP-G") under
-OpenCLIP's: its query, key and value weights are one tensor, and its projection is applied from the right
-(`x @ text_projection`).
+An SDXL checkpoint stores CLIP ViT-L/14 under transformers' names and OpenCLIP ViT-bigG/14 ("CLIP-G") under OpenCLIP's:
+its query, key and value weights are one tensor, and its projection is applied from the right (`x @ text_projection`).
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ HEAD = 64  # width of one attention head in every CLIP text tower
 
 Tower = dict[str, Tensor]  # named as in CLIPTextModel, without `text_model.`
 
-PREFIXES = (  # in front of CLIPTextModel's own names
+PREFIXES = (  # before CLIPTextModel's own names
     "cond_stage_model.transformer.text_model.",  # Stable Diffusion 1.x
     "cond_stage_model.transformer.",  # its earliest checkpoints
     "text_model.",  # CLIP ViT-L/14 alone, as in ComfyUI's models/text_encoders
 )
-OTHERS = {  # what other families have instead
+OTHERS = {  # prefixes of other model families
     "conditioner.": "a Stable Diffusion XL checkpoint, which fits --space sdxl",
     "cond_stage_model.model.": "a Stable Diffusion 2 checkpoint",
 }
 PREFIX_L = "conditioner.embedders.0.transformer.text_model."
 PREFIX_G = "conditioner.embedders.1.model."
-OPENCLIP = {  # OpenCLIP's names of what is there once
+OPENCLIP = {  # OpenCLIP's names of tensors that appear once
     "token_embedding.weight": TOKENS,
     "positional_embedding": "embeddings.position_embedding.weight",
     "ln_final.weight": "final_layer_norm.weight",
@@ -54,7 +53,7 @@ OPENCLIP = {  # OpenCLIP's names of what is there once
     "text_projection.weight": PROJECTION,  # some tools save it as a linear layer
 }
 BLOCKS = "transformer.resblocks."
-OPENCLIP_BLOCK = {  # … and in each layer, without .weight and .bias
+OPENCLIP_BLOCK = {  # … and of those in each layer, without .weight and .bias
     "ln_1": "layer_norm1",
     "ln_2": "layer_norm2",
     "attn.out_proj": "self_attn.out_proj",
@@ -64,9 +63,10 @@ OPENCLIP_BLOCK = {  # … and in each layer, without .weight and .bias
 
 
 def read_tensors(path: Path, choose: Callable[[list[str]], dict[str, str]]) -> Tower:
-    """The tensors of a `.safetensors` file that `choose` picks among the names there: name in the file → new name.
+    """Return the tensors of a `.safetensors` file that `choose` selects, under their new names.
 
-    No other tensor is read. Raises EncoderError if the file is missing or damaged.
+    `choose` maps all names in the file to a dictionary, name in the file → new name. No other tensor is read. Raises
+    EncoderError if the file is missing or damaged.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -76,13 +76,15 @@ def read_tensors(path: Path, choose: Callable[[list[str]], dict[str, str]]) -> T
         with safe_open(path, framework="pt") as file:
             return {new: file.get_tensor(name) for name, new in choose(list(file.keys())).items()}
     except (SafetensorError, OSError) as error:
-        raise EncoderError(f"{path}: not a readable safetensors file ({error}); download or copy it again") from error
+        raise EncoderError(
+            f"{path}: the file is not a readable safetensors file ({error}); download or copy it again"
+        ) from error
 
 
 def text_model(name: str, tower: Tower, width: int, family: str, hidden_act: str) -> Any:
-    """The CLIPTextModel (with a projection, if the tower has one) of the tensors' size, with these weights.
+    """Return a CLIPTextModel with these weights; its size follows the tensors, and it has a projection if they do.
 
-    Raises EncoderError, which names `name`, if tensors are missing or the tower is not `width` wide as `family`'s is.
+    Raises EncoderError, naming `name`, if tensors are missing or the tower is not `width` wide, as `family` needs.
     """
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
@@ -92,9 +94,11 @@ def text_model(name: str, tower: Tower, width: int, family: str, hidden_act: str
         positions, inner = len(tower[POSITIONS]), len(tower[FEED_FORWARD])
         projected = len(tower[PROJECTION]) if PROJECTION in tower else width
     except (KeyError, TypeError, ValueError) as error:
-        raise EncoderError(f"{name}: its text encoder is incomplete ({error}); pass another file") from error
+        raise EncoderError(f"{name}: the text encoder is incomplete ({error}); pass another file") from error
     if found != width:
-        raise EncoderError(f"{name}: its text encoder is {found} wide, not {width}, so it is not {family}'s")
+        raise EncoderError(
+            f"{name}: the text encoder is {found} wide, but {family} needs {width}; pass a {family} checkpoint"
+        )
     config = CLIPTextConfig(
         vocab_size=vocabulary,
         hidden_size=width,
@@ -113,15 +117,15 @@ def text_model(name: str, tower: Tower, width: int, family: str, hidden_act: str
 
 
 def model_without_weights(kind: Any, config: Any) -> Any:
-    """A text model of a class of transformers for `load_tower` to fill: no time is spent on random weights first."""
+    """Return a text model of a transformers class for `load_tower` to fill; no time is spent on random weights."""
     with torch.device("meta"):
         return kind(config)
 
 
 def load_tower(model: Any, tower: Tower, name: str) -> None:
-    """Put a tower's weights into a model; transformers before version 5 has `text_model.` before every name.
+    """Load a tower's weights into a model; transformers before version 5 has `text_model.` before every name.
 
-    Raises EncoderError, which names `name`, if weights are missing, surplus or of another size.
+    Raises EncoderError, naming `name`, if weights are missing, unexpected or of another size.
     """
     own: Any = model.state_dict().keys()
     prefix = "text_model." if any(key.startswith("text_model.") for key in own) else ""
@@ -130,13 +134,15 @@ def load_tower(model: Any, tower: Tower, name: str) -> None:
         model.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
-        raise EncoderError(f"{name}: its text encoder is incomplete or damaged ({reason})") from error
+        raise EncoderError(
+            f"{name}: the text encoder is incomplete or damaged ({reason}); pass another file"
+        ) from error
     embeddings = model.get_submodule(f"{prefix}embeddings")
-    embeddings.position_ids = torch.arange(embeddings.position_ids.shape[1])[None]  # a constant, no weight
+    embeddings.position_ids = torch.arange(embeddings.position_ids.shape[1])[None]  # a constant, not a weight
 
 
 def weights_hash(tower: Tower) -> str:
-    """The first 16 hexadecimal digits of a SHA-256 over names and weights, as stored."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of names and weights, as stored."""
     digest = hashlib.sha256()
     for name in sorted(tower):
         digest.update(name.encode())
@@ -145,10 +151,10 @@ def weights_hash(tower: Tower) -> str:
 
 
 def load_sd15_file(path: Path) -> tuple[str, CLIPTextModel]:
-    """The identity and the text tower of a `.safetensors` file; only the tower's tensors are read.
+    """Return the identity and the text tower of a `.safetensors` file; only the tower's tensors are read.
 
-    The identity holds a hash of the tower's weights: a fine-tuned tower is another encoder. Raises EncoderError
-    if the file is missing, damaged or of another family.
+    The identity contains a hash of the tower's weights: a fine-tuned tower is another encoder. Raises EncoderError
+    if the file is missing, damaged or of another model family.
     """
     tower = read_tensors(path, lambda names: _chosen(path, names))
     model = text_model(str(path), tower, EMBEDDING, "Stable Diffusion 1.5", hidden_act="quick_gelu")
@@ -156,7 +162,7 @@ def load_sd15_file(path: Path) -> tuple[str, CLIPTextModel]:
 
 
 def sd15_prefix(names: list[str]) -> str | None:
-    """What is in front of the tower's names in a Stable Diffusion 1.5 file; None in any other."""
+    """Return the prefix of the tower's names in a Stable Diffusion 1.5 file; None for any other file."""
     return next((prefix for prefix in PREFIXES if prefix + TOKENS in names), None)
 
 
@@ -170,15 +176,15 @@ def _chosen(path: Path, names: list[str]) -> dict[str, str]:
         }
     family = next((what for start, what in OTHERS.items() if any(n.startswith(start) for n in names)), "something else")
     raise EncoderError(
-        f"{path}: no Stable Diffusion 1.5 text encoder in it; it seems to be {family}. Pass an SD1.5 checkpoint that "
-        "has its CLIP inside"
+        f"{path}: the file has no Stable Diffusion 1.5 text encoder; it seems to be {family}. Pass an SD1.5 checkpoint "
+        "that includes its CLIP"
     )
 
 
 def load_sdxl_file(path: Path) -> tuple[str, CLIPTextModel, CLIPTextModelWithProjection]:
-    """The identity, CLIP-L and CLIP-G of a `.safetensors` file; only their tensors are read.
+    """Return the identity, CLIP-L and CLIP-G of a `.safetensors` file; only their tensors are read.
 
-    Raises EncoderError if the file is missing, damaged or of another family.
+    Raises EncoderError if the file is missing, damaged or of another model family.
     """
     tensors = read_tensors(path, lambda names: _chosen_of_both(path, names))
     digest = weights_hash(tensors)
@@ -187,7 +193,7 @@ def load_sdxl_file(path: Path) -> tuple[str, CLIPTextModel, CLIPTextModelWithPro
         {name.removeprefix(PREFIX_G): value for name, value in tensors.items() if name.startswith(PREFIX_G)}
     )
     if PROJECTION not in tower_g:
-        raise EncoderError(f"{path}: its CLIP-G is incomplete (no text_projection); pass another file")
+        raise EncoderError(f"{path}: the CLIP-G is incomplete (no text_projection); pass another file")
     return (
         f"sdxl-file:{path.name}:{digest}",
         text_model(f"{path} (CLIP-L)", tower_l, EMBEDDING, FAMILY, hidden_act="quick_gelu"),
@@ -196,9 +202,9 @@ def load_sdxl_file(path: Path) -> tuple[str, CLIPTextModel, CLIPTextModelWithPro
 
 
 def from_openclip(tensors: Tower) -> Tower:
-    """A text tower with OpenCLIP's names → with those of transformers' CLIPTextModelWithProjection.
+    """Return a text tower with OpenCLIP's names under the names of transformers' CLIPTextModelWithProjection.
 
-    What OpenCLIP does not have is kept as it is, and refused when the weights are put into a model.
+    Tensors that OpenCLIP does not have keep their names; they cause an error when the weights are loaded into a model.
     """
     tower: Tower = {}
     for name, value in tensors.items():
@@ -220,7 +226,7 @@ def from_openclip(tensors: Tower) -> Tower:
 
 def _chosen_of_both(path: Path, names: list[str]) -> dict[str, str]:
     if PREFIX_L + TOKENS in names and PREFIX_G + "token_embedding.weight" in names:
-        ignored = (PREFIX_L + "embeddings.position_ids", PREFIX_G + "logit_scale")  # no weights of the towers
+        ignored = (PREFIX_L + "embeddings.position_ids", PREFIX_G + "logit_scale")  # not weights of the towers
         return {name: name for name in names if name.startswith((PREFIX_L, PREFIX_G)) and name not in ignored}
     if sd15_prefix(names) is not None:
         family = "a Stable Diffusion 1.5 checkpoint or CLIP ViT-L/14 alone, which fits --space sd15"
@@ -231,6 +237,6 @@ def _chosen_of_both(path: Path, names: list[str]) -> dict[str, str]:
     else:
         family = "something else"
     raise EncoderError(
-        f"{path}: no Stable Diffusion XL text encoders in it; it seems to be {family}. Pass an SDXL base checkpoint "
-        "that has its CLIP inside"
+        f"{path}: the file has no Stable Diffusion XL text encoders; it seems to be {family}. Pass an SDXL base "
+        "checkpoint that includes its CLIP"
     )

@@ -1,8 +1,8 @@
-"""The text encoder that a user names: a file, a folder, or a Hugging Face id; only safetensors weights are read.
+"""Loading of text encoders from a file, a folder, or a Hugging Face id; only safetensors weights are read.
 
-The sd15 space takes a folder or repository of one CLIP text model (or a folder of Stable Diffusion 1.5 in the layout of
-diffusers), the sdxl space one in the layout of diffusers: the subfolders text_encoder (CLIP-L), text_encoder_2 (CLIP-G)
-and tokenizer.
+The sd15 space accepts a folder or repository of one CLIP text model, or a folder of Stable Diffusion 1.5 in the layout
+of diffusers. The sdxl space accepts the layout of diffusers: the subfolders text_encoder (CLIP-L), text_encoder_2
+(CLIP-G) and tokenizer.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ DEFAULTS = {SD15.name: CLIP_L, SDXL.name: SDXL_BASE}
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where a space's models and tokenizers are in a folder or repository."""
+    """The places of a space's models and tokenizers in a folder or repository."""
 
     family: str
     default: str
     models: Sequence[tuple[str, str]]  # (class of transformers, subfolder)
-    tokenizers: Sequence[str]  # subfolders, the first one with files is taken
+    tokenizers: Sequence[str]  # subfolders; the first one with files is used
     needs: str
 
 
@@ -50,7 +50,7 @@ LAYOUTS = {
         default=CLIP_L,
         models=[("CLIPTextModel", "")],
         tokenizers=[""],
-        needs="a config.json and a model.safetensors of a CLIP text model",
+        needs="the config.json and model.safetensors of a CLIP text model",
     ),
     SDXL.name: _Layout(
         family="Stable Diffusion XL",
@@ -65,22 +65,22 @@ LAYOUTS = {
 def load_encoder(
     spec: str | None, device: str = "cpu", tokenizer: str | None = None, space: str = SD15.name
 ) -> TokenEncoder:
-    """The text encoder that `spec` names.
+    """Return the text encoder that `spec` names.
 
     Args:
-        spec: "random" (a small random-weight stand-in that needs no download), a `.safetensors` checkpoint of Stable
-            Diffusion 1.5 (or of CLIP ViT-L/14 alone) or XL, or a Hugging Face id or folder: of a CLIP text model, or
-            of SDXL in diffusers' layout. None is the space's default on the hub.
-        device: where it runs.
-        tokenizer: a folder with CLIP's vocab.json and merges.txt. By default that of the model, else ComfyUI's
+        spec: "random" (a small placeholder encoder with random weights that needs no download), a `.safetensors`
+            checkpoint of Stable Diffusion 1.5 (or of CLIP ViT-L/14 alone) or XL, or a Hugging Face id or folder of a
+            CLIP text model, or of SDXL in diffusers' layout. None is the space's default on the hub.
+        device: the device that it runs on.
+        tokenizer: a folder with CLIP's vocab.json and merges.txt. The default is the model's own, else ComfyUI's
             own, else that of CLIP ViT-L/14 in the Hugging Face cache.
         space: "sd15" or "sdxl".
 
-    Raises EncoderError, saying what to pass, if there is no such encoder, it is not of the space's kind, or no
+    Raises EncoderError, naming what to pass, if there is no such encoder, if it does not fit the space, or if no
     tokenizer is found.
     """
     if space not in DEFAULTS:
-        raise EncoderError(f"there is no text space {space!r}; choose {' or '.join(DEFAULTS)}")
+        raise EncoderError(f"the text space {space!r} does not exist; choose {' or '.join(DEFAULTS)}")
     spec = DEFAULTS[space] if spec is None else spec
     if spec == "random":
         from .random_weights import random_encoder, random_sdxl_encoder
@@ -89,7 +89,7 @@ def load_encoder(
     path = Path(spec).expanduser()
     if path.suffix in (".ckpt", ".pt", ".pth", ".bin"):
         raise EncoderError(
-            f"{spec}: files of this type can run code when they are read; use the model's .safetensors file"
+            f"{spec}: files of this type can run code when they are loaded; use the model's .safetensors file"
         )
     return _load_sd15(spec, device, tokenizer) if space == SD15.name else _load_sdxl(spec, device, tokenizer)
 
@@ -117,18 +117,18 @@ def _load_sdxl(spec: str, device: str, tokenizer: str | None) -> SdxlTextEncoder
 
 
 def load_pretrained(spec: str, space: str, tokenizer: str | None) -> tuple[str, list[Any], Tokenize]:
-    """The identity of a folder or Hugging Face id, its text models in the layout's order, and the tokenizer of all.
+    """Return the identity of a folder or Hugging Face id, its text models in the layout's order, and their tokenizer.
 
-    CLIP-G's own tokenizer differs from CLIP-L's in its padding alone, which takes part in nothing that is used here.
-    Raises EncoderError, saying what to pass instead, if there is no such folder or model, or it is another space's.
+    CLIP-G's own tokenizer differs from CLIP-L's only in its padding, which is not used here. Raises EncoderError,
+    naming what to pass instead, if there is no such folder or model, or if it belongs to another space.
     """
     layout = LAYOUTS[space]
     folder = Path(spec).expanduser()
     local = folder.is_dir()
     if not local and (folder.is_absolute() or spec.startswith(".") or spec.count("/") != 1):
         raise EncoderError(
-            f"{spec}: there is no such folder. Pass 'random', a {layout.family} .safetensors file, a folder, or a "
-            f"Hugging Face id such as {layout.default}"
+            f"{spec}: there is no such folder. Pass a {layout.family} .safetensors file, a folder, a Hugging Face id "
+            f"such as {layout.default}, or 'random'"
         )
     if local:
         layout = _layout_of(folder, space)
@@ -139,8 +139,8 @@ def load_pretrained(spec: str, space: str, tokenizer: str | None) -> tuple[str, 
             model, missing = cached_or_downloaded(partial(_read_model, kind, subfolder=subfolder), name)
             if missing:
                 raise EncoderError(
-                    f"{spec}: no CLIP text model{f' in {subfolder}' if subfolder else ''}, or one saved by a newer "
-                    f"version of transformers: {len(missing)} of its weights are missing, such as {missing[0]}; pass "
+                    f"{spec}: there is no CLIP text model{f' in {subfolder}' if subfolder else ''}, or a newer version "
+                    f"of transformers saved it: {len(missing)} of its weights are missing, such as {missing[0]}; pass "
                     f"{layout.default} or a {layout.family} .safetensors file"
                 )
             models.append(model)
@@ -148,22 +148,26 @@ def load_pretrained(spec: str, space: str, tokenizer: str | None) -> tuple[str, 
     except (OSError, RuntimeError) as error:
         first = " ".join(str(error).split())[:300]
         remedy = (
-            f"it needs {layout.needs}"
+            f"the folder needs {layout.needs}"
             if local
-            else f"without the internet, pass a {layout.family} .safetensors file or a local folder instead"
+            else f"without an internet connection, pass a {layout.family} .safetensors file or a local folder instead"
         )
-        raise EncoderError(f"{spec}: no text encoder could be loaded; {remedy} ({first})") from error
+        raise EncoderError(f"{spec}: the text encoder could not be loaded; {remedy} ({first})") from error
     return f"folder:{folder.resolve().name}" if local else f"hf:{spec}", models, tokenize
 
 
 def _layout_of(folder: Path, space: str) -> _Layout:
-    """The layout of a folder, which may be all of Stable Diffusion 1.5; an error if it is another space's."""
+    """Return the layout of a folder, which may be a complete Stable Diffusion 1.5 in the layout of diffusers.
+
+    Raises EncoderError if the folder belongs to another space.
+    """
     single, both = (folder / "config.json").is_file(), (folder / "text_encoder_2").is_dir()
     if space == SD15.name and both and not single:
-        raise EncoderError(f"{folder}: it holds Stable Diffusion XL's two text encoders, which fit --space sdxl")
+        raise EncoderError(f"{folder}: the folder contains Stable Diffusion XL's two text encoders; pass --space sdxl")
     if space == SDXL.name and single and not both:
         raise EncoderError(
-            f"{folder}: it holds one model, which may fit --space sd15; --space sdxl needs {LAYOUTS[SDXL.name].needs}"
+            f"{folder}: the folder contains a single model, which may fit --space sd15; --space sdxl needs "
+            f"{LAYOUTS[SDXL.name].needs}"
         )
     if space == SD15.name and not single and (folder / "text_encoder").is_dir():
         return replace(LAYOUTS[SD15.name], models=[("CLIPTextModel", "text_encoder")], tokenizers=["tokenizer"])
@@ -171,7 +175,7 @@ def _layout_of(folder: Path, space: str) -> _Layout:
 
 
 def _tokenizer(name: str, folder: Path | None, given: str | None, subfolders: Sequence[str]) -> Tokenize:
-    """The tokenizer that was asked for, else the model's own, else the one that is found elsewhere."""
+    """Return the tokenizer in the folder `given`, else the model's own, else the one that `find_tokenizer` finds."""
     if given is not None:
         return find_tokenizer(given)
     if folder is None:
@@ -181,10 +185,10 @@ def _tokenizer(name: str, folder: Path | None, given: str | None, subfolders: Se
 
 
 def _read_model(kind: str, name: str, **options: Any) -> tuple[Any, list[str]]:
-    """A text model of the class `kind`, and the names of the weights that were not in its files (and are random now).
+    """Return a text model of the class `kind`, and the names of weights missing from its files (and now random).
 
-    transformers would merely warn of these, in a report that also lists the whole vision half of CLIP as
-    unexpected: it is muted, since the caller refuses such a model.
+    transformers would only warn about them, in a report that also lists CLIP's whole vision half as unexpected. The
+    report is muted, because the caller rejects such a model.
     """
     import transformers
 

@@ -1,8 +1,8 @@
-"""Small CLIP text towers with random weights, for demos and tests without a download.
+"""Placeholder encoders: small CLIP text towers with random weights, for demos and tests without a download.
 
-They are no trained encoders: they know words only as noise, and everything made with them says so in its identity.
-They do have the real ones' shapes: for Stable Diffusion 1.5, 768 numbers of norm about 28, and prompts that share
-words nearer to each other than those that do not.
+They are not trained: words are only noise to them, and the identity of everything created with them states this. Their
+vectors have the shapes of the real ones: for Stable Diffusion 1.5, 768 numbers with a norm of about 28, and prompts
+with common words are closer to each other than prompts without.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ INNER = 1536  # half of the real one's
 INNER_G = 640  # an eighth
 POSITIONS = 77
 SEED, SEED_G = 768, 1280
-SPREAD = {  # of the weights, by part of their name: so that words weigh as much as the fixed tokens do
+SPREAD = {  # of the weights, by part of their name, so that words have as much weight as the fixed tokens
     "token_embedding": 10.0,
     "position_embedding": 1.0,
     "out_proj": 2.0,
@@ -37,14 +37,14 @@ SPREAD = {  # of the weights, by part of their name: so that words weigh as much
 
 
 class HashTokenizer:
-    """Words and marks → numbers by their CRC-32; no vocabulary file is needed."""
+    """A tokenizer that maps words and punctuation to ids by their CRC-32; it needs no vocabulary file."""
 
     begin = VOCABULARY - 2
     end = VOCABULARY - 1
     size = VOCABULARY
 
     def __init__(self) -> None:
-        self._word_of: dict[int, str] = {}  # of the words met so far
+        self._word_of: dict[int, str] = {}  # of the words so far
 
     def __call__(self, prompt: str) -> list[int]:
         words = re.findall(r"\w+|[^\w\s]", prompt.lower())
@@ -57,12 +57,15 @@ class HashTokenizer:
 
 
 def random_encoder(device: str = "cpu") -> ClipTextEncoder:
-    """The stand-in for Stable Diffusion 1.5's: the same weights on every machine."""
+    """Return the placeholder for Stable Diffusion 1.5's encoder; its weights are the same on every machine."""
     return ClipTextEncoder(IDENTITY, _clip_l(), HashTokenizer(), device)
 
 
 def random_sdxl_encoder(device: str = "cpu") -> SdxlTextEncoder:
-    """The stand-in for SDXL's two: the same weights on every machine, and in CLIP-L the same as for SD 1.5."""
+    """Return the placeholder for SDXL's two encoders; its weights are the same on every machine.
+
+    Its CLIP-L is that of `random_encoder`.
+    """
     from transformers import CLIPTextModelWithProjection
 
     clip_g = _random(CLIPTextModelWithProjection, SEED_G, width=WIDTH_G, inner=INNER_G, hidden_act="gelu")
@@ -76,7 +79,7 @@ def _clip_l() -> Any:
 
 
 def _random(kind: Any, seed: int, *, width: int, inner: int, hidden_act: str) -> Any:
-    """A text model of the class `kind`."""
+    """Return a text model of the class `kind` with random weights."""
     from transformers import CLIPTextConfig
 
     config = CLIPTextConfig(
@@ -98,7 +101,7 @@ def _random(kind: Any, seed: int, *, width: int, inner: int, hidden_act: str) ->
 
 
 def _weights(shapes: dict[str, torch.Size], seed: int) -> dict[str, Tensor]:
-    """Fan-in scaled normal noise. NumPy's RandomState, whose numbers never change between versions, draws it."""
+    """Return fan-in scaled normal noise from NumPy's RandomState, whose numbers never change between versions."""
     random = np.random.RandomState(seed)
     weights = {}
     for name in sorted(shapes):

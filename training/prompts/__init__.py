@@ -1,1 +1,1 @@
-"""Labels into prompts."""
+"""Prompts generated from labels."""

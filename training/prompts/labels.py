@@ -1,4 +1,4 @@
-"""What data sets call the seven emotions and how strong they are."""
+"""The names that data sets use for the seven emotions and their intensities."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...perception.vector import EMOTIONS
 INTENSITIES = ("slight", "plain", "strong")
 PLAIN = INTENSITIES.index("plain")
 
-_SYNONYMS = {  # other plain forms of the emotions' names, as data sets use them
+_SYNONYMS = {  # other names of the emotions that data sets use
     "angry": ("anger", "mad"),
     "disgust": ("disgusted", "disgusting"),
     "fear": ("fearful", "afraid", "scared"),
@@ -33,7 +33,7 @@ _UNSTATED = {"", "xx", "x", "unspecified", "unknown", "none", "n/a", "na", "-"} 
 
 
 def normalise(label: str) -> str | None:
-    """The emotion that `label` names, whatever its case, digits and dashes; None if none of the seven.
+    """Return the emotion that `label` names, ignoring case, digits and dashes; None if it is not one of the seven.
 
     Synonyms count ("happiness", "Surprised", "03_fearful_faces"); calm counts as neutral.
     """
@@ -42,18 +42,18 @@ def normalise(label: str) -> str | None:
 
 
 def plain_text(label: str) -> str:
-    """A label as it appears in a prompt: dashes and underscores are spaces."""
+    """Return a label as it appears in a prompt, with spaces for dashes and underscores."""
     return re.sub(r"[\s_-]+", " ", label).strip()
 
 
 def level_of(intensity: str) -> int | None:
-    """Which of `INTENSITIES` a source's word for it means; None for a word of its own.
+    """Return the index in `INTENSITIES` of a source's word for an intensity; None for any other word.
 
-    RAVDESS counts 01 normal, 02 strong; CREMA-D says LO, MD and HI.
+    RAVDESS uses 01 for normal and 02 for strong; CREMA-D uses LO, MD and HI.
     """
     return _LEVEL_OF.get(intensity.strip().casefold())
 
 
 def is_stated(intensity: str) -> bool:
-    """Whether a source's word says how strong the emotion is; "unknown" and CREMA-D's XX do not."""
+    """Return whether a source's word states how strong the emotion is; "unknown" and CREMA-D's XX do not."""
     return intensity.strip().casefold() not in _UNSTATED

@@ -1,6 +1,6 @@
-"""Prompts for faces whose emotion and strength are known as numbers, as those of sampled faces are.
+"""Prompts for faces whose emotion and strength are known as numbers, such as sampled faces.
 
-For pictures with a label see prompts.py.
+For pictures with a label see templates.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TEMPLATES = (
     "they look {feeling}",
 )
 _NEUTRAL = ("neutral", "calm", "relaxed", "composed", "expressionless", "blank")
-FEELINGS = {  # emotion → how people say it when it is slight, plain, strong
+FEELINGS = {  # emotion → wordings for it when it is slight, plain, strong
     "angry": (
         ("slightly angry", "slightly annoyed", "mildly irritated", "somewhat cross", "faintly angry"),
         ("angry", "mad", "annoyed", "irritated", "cross", "hostile"),
@@ -54,14 +54,14 @@ FEELINGS = {  # emotion → how people say it when it is slight, plain, strong
     "neutral": (_NEUTRAL, _NEUTRAL, _NEUTRAL),
 }
 
-# Strengths count from 0, a neutral face, over 1, the plain emotion; above is exaggerated.
+# Strength 0 is a neutral face and 1 the plain emotion; higher values are exaggerated.
 NEUTRAL_BELOW = 0.15
-STRONGEST = 1.5  # the most exaggerated that faces are sampled
+STRONGEST = 1.5  # the strongest exaggeration of sampled faces
 LEVELS = ((NEUTRAL_BELOW, 0.6), (0.6, 1.2), (1.2, STRONGEST))  # slight, plain, strong: from … to below
 
 
 def wordings(emotion: str, strength: float = 1.0) -> tuple[str, ...]:
-    """All prompts for one of `EMOTIONS` at a strength ≥ 0 (1 plain, above 1.2 strong, below 0.15 neutral)."""
+    """Return all prompts for one of `EMOTIONS` at a strength ≥ 0 (1 plain, above 1.2 strong, below 0.15 neutral)."""
     if strength < NEUTRAL_BELOW:
         emotion = "neutral"
     level = _level(strength)
@@ -71,15 +71,15 @@ def wordings(emotion: str, strength: float = 1.0) -> tuple[str, ...]:
 
 
 def prompt_for(emotion: str, index: int, strength: float = 1.0) -> str:
-    """One of the `wordings` of an emotion: the same for the same index, all of them over many indices."""
+    """Return one of the `wordings` of an emotion: the same for the same index, and all of them over many indices."""
     choices = wordings(emotion, strength)
     return choices[index % len(choices)]
 
 
 def prompt_at(emotion: str, strength: float) -> str:
-    """The one prompt that says best how strong an emotion is: its feeling grows with the strength, 0…1.5.
+    """Return the prompt whose wording best fits the strength of an emotion, 0…1.5; stronger faces get stronger words.
 
-    Where the strength is known, as it is of sampled faces, a prompt drawn at random would only blur the target.
+    If the strength is known, as for sampled faces, a randomly chosen prompt would only blur the target.
     """
     if emotion == "neutral" or strength < NEUTRAL_BELOW:
         return prompt_for("neutral", 0)
@@ -87,14 +87,14 @@ def prompt_at(emotion: str, strength: float) -> str:
     choices = wordings(emotion, strength)
     feelings = len(choices) // len(TEMPLATES)
     feeling = min(int((strength - begin) / (end - begin) * feelings), feelings - 1)
-    return choices[feeling * len(TEMPLATES) + feeling % len(TEMPLATES)]  # each feeling in a template of its own
+    return choices[feeling * len(TEMPLATES) + feeling % len(TEMPLATES)]  # a different template for each feeling
 
 
 def _level(strength: float) -> int:
-    """Which of `LEVELS` a strength belongs to; beyond them, the nearest."""
+    """Return the index of the level in `LEVELS` that a strength belongs to; outside of them, the nearest."""
     return sum(strength >= begin for begin, _ in LEVELS[1:])
 
 
 def _article(text: str) -> str:
-    """`a angry` → `an angry`."""
+    """Return the text with "an" for "a" before a vowel: `a angry` → `an angry`."""
     return re.sub(r"\ba (?=[aeiou])", "an ", text)

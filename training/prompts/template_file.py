@@ -1,4 +1,4 @@
-"""Prompt templates and the files that hold them: JSON, or plain text with one template per line.
+"""Prompt templates and their files: JSON, or plain text with one template per line.
 
     {
       "templates": ["a photo of a {emotion} person", "a {age}-year-old looking {emotion}"],
@@ -8,9 +8,9 @@
                    "neutral": ["calm", "blank"]}
     }
 
-Only `templates` is required. `label_templates` are for labels that `emotions` does not list (if absent, `templates`
-are); what `intensities` and `emotions` leave out is as in the pack's own templates.json. A placeholder is a name in
-braces and nothing else: no attributes, indices or formats. `{{` and `}}` are braces in the prompt.
+Only `templates` is required. `label_templates` are for labels that `emotions` does not list; if absent, `templates`
+are used. Entries missing from `intensities` and `emotions` come from the pack's own templates.json. A placeholder is
+only a name in braces, without attributes, indices or formats. `{{` and `}}` are braces in the prompt.
 """
 
 from __future__ import annotations
@@ -33,22 +33,25 @@ KEYS = ("templates", "label_templates", "intensities", "emotions")
 _NAME = re.compile(r"[^\W\d][\w -]*")
 _ARTICLE = re.compile(r"\b([Aa])n? $")
 _AN = re.compile(r"[aeiou]|hour|hones|honou?r|heir|8|1[18](?!\d)")
-_A = re.compile(r"uni(?!n|m)|us[ei]|eu|one\b|once|ut[ei]")  # written with a vowel, spoken without
+_A = re.compile(r"uni(?!n|m)|us[ei]|eu|one\b|once|ut[ei]")  # spelled with an initial vowel, pronounced with a consonant
 
 
 class TemplateError(PerceptionClipError, ValueError):
-    """Templates that cannot be used; the message names the file, the entry and the remedy."""
+    """Raised for templates that cannot be used; the message names the file, the entry and the remedy."""
 
 
 @dataclass(frozen=True)
 class Template:
-    """Text with placeholders: each part is a literal and the placeholder after it, or None at the end."""
+    """A text with placeholders; each part is a literal and the placeholder after it, or None at the end."""
 
     parts: tuple[tuple[str, str | None], ...]
 
     @classmethod
     def parse(cls, text: str) -> Template:
-        """Raises TemplateError, without the place, for anything but text and {names}."""
+        """Return the template of a text.
+
+        Raises TemplateError, without the file and entry, for anything but text and {names}.
+        """
         parts: list[tuple[str, str | None]] = []
         try:
             for literal, name, form, conversion in Formatter().parse(text):
@@ -56,22 +59,22 @@ class Template:
                     raise TemplateError(f"{{{name}…}} has a format; write only {{{name}}}")
                 if name is not None and not _NAME.fullmatch(name):
                     raise TemplateError(
-                        f"{{{name}}} names no column; write a name between the braces, or {{{{ and }}}} for braces"
+                        f"{{{name}}} is not a column name; write a name between the braces, or {{{{ and }}}} for braces"
                     )
                 parts.append((literal, None if name is None else name.casefold()))
         except TemplateError:
             raise
         except ValueError as error:  # Formatter's, for unbalanced braces
-            raise TemplateError(f"its braces do not match ({error}); write {{{{ and }}}} for braces") from error
+            raise TemplateError(f"the braces do not match ({error}); write {{{{ and }}}} for braces") from error
         return cls(tuple(parts))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The placeholders, each once, in lower case."""
+        """The distinct placeholders, in lower case."""
         return tuple(dict.fromkeys(name for _, name in self.parts if name is not None))
 
     def fill(self, values: Mapping[str, str]) -> str:
-        """The prompt; "a" and "an" in front of a placeholder become what its value needs."""
+        """Return the prompt with these values; "a" and "an" before a placeholder are adapted to its value."""
         text = ""
         for literal, name in self.parts:
             text += literal
@@ -83,44 +86,44 @@ class Template:
 
 @dataclass(frozen=True)
 class TemplateFile:
-    """What a file of templates says."""
+    """The contents of a template file."""
 
     templates: tuple[Template, ...]
     label_templates: tuple[Template, ...] = ()
     intensities: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # one of INTENSITIES → words for it
     emotions: Mapping[str, tuple[tuple[str, ...], ...]] = field(
         default_factory=dict
-    )  # → words: alike, or per intensity
+    )  # label → its words: one list for all intensities, or one per intensity
 
 
 def read_templates(path: Path) -> TemplateFile:
-    """Read a `.json` or `.txt` file. Raises TemplateError for anything that is not as described above."""
+    """Return the contents of a `.json` or `.txt` file. Raises TemplateError unless it is as described above."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise TemplateError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from error
+        raise TemplateError(f"{path}: the file is not UTF-8 text ({error.reason}); save it as UTF-8") from error
     except OSError as error:
         raise TemplateError(
-            f"{path}: cannot be read ({error.strerror}); pass an existing .json or .txt file"
+            f"{path}: the file cannot be read ({error.strerror}); pass an existing .json or .txt file"
         ) from error
     if path.suffix.lower() == ".txt":
         lines = {f"line {number}": line.strip() for number, line in enumerate(text.split("\n"), start=1)}
         return TemplateFile(_templates({place: line for place, line in lines.items() if line}, str(path)))
     if path.suffix.lower() == ".json":
         return _from_json(text, path)
-    raise TemplateError(f"{path}: templates are read from .json or .txt files; rename it")
+    raise TemplateError(f"{path}: a template file must end in .json or .txt; rename it")
 
 
 def _from_json(text: str, path: Path) -> TemplateFile:
     try:
         content = json.loads(text, object_pairs_hook=_without_duplicates)
     except json.JSONDecodeError as error:
-        raise TemplateError(f"{path}: line {error.lineno} is not JSON ({error.msg}); mend it there") from error
+        raise TemplateError(f"{path}: line {error.lineno} is not valid JSON ({error.msg}); correct it") from error
     except (TemplateError, RecursionError, ValueError) as error:
         raise TemplateError(f"{path}: {error}") from error
     content = _object(content, f"{path}", KEYS)
     if "templates" not in content:
-        raise TemplateError(f'{path}: it has no "templates"; add "templates": ["a photo of a {{emotion}} person"]')
+        raise TemplateError(f'{path}: "templates" is missing; add "templates": ["a photo of a {{emotion}} person"]')
     sections: dict[str, tuple[Template, ...]] = {
         key: _templates(_list(content[key], f"{path}: {key}"), f"{path}: {key}")
         for key in ("templates", "label_templates")
@@ -142,12 +145,13 @@ def _emotions(content: object, place: str) -> dict[str, tuple[tuple[str, ...], .
         here = f"{place}: {label}"
         key = label_key(label)
         if not key or key in emotions:
-            raise TemplateError(f"{here}: {'it is the same label as another' if key else 'it is no label'}; rename it")
+            reason = "the label is the same as another one" if key else "the label has no text"
+            raise TemplateError(f"{here}: {reason}; rename it")
         if isinstance(words, dict):
             levels = _object(words, here, INTENSITIES)
             missing = [name for name in INTENSITIES if name not in levels]
             if missing:
-                raise TemplateError(f"{here}: {', '.join(missing)} missing; add it, or give one list of words for all")
+                raise TemplateError(f"{here}: {', '.join(missing)} missing; add it, or use one list of words for all")
             emotions[key] = tuple(_words(levels[name], f"{here}: {name}") for name in INTENSITIES)
         else:
             emotions[key] = (_words(words, here),)
@@ -155,7 +159,7 @@ def _emotions(content: object, place: str) -> dict[str, tuple[tuple[str, ...], .
 
 
 def label_key(label: str) -> str:
-    """By what a label is looked up: the emotion that it names, else its own words in lower case."""
+    """Return the key by which a label is looked up: the emotion that it names, else its own words in lower case."""
     return normalise(label) or plain_text(label).casefold()
 
 
@@ -168,7 +172,7 @@ def _templates(texts: Mapping[str, object], place: str) -> tuple[Template, ...]:
         except TemplateError as error:
             raise TemplateError(f"{place}: {where}: {checked!r}: {error}") from error
     if not templates:
-        raise TemplateError(f'{place}: no template is there; add one, such as "a photo of a {{emotion}} person"')
+        raise TemplateError(f'{place}: there is no template; add one, such as "a photo of a {{emotion}} person"')
     return tuple(templates)
 
 
@@ -181,27 +185,27 @@ def _words(content: object, place: str) -> tuple[str, ...]:
 
 def _text(value: object, place: str) -> str:
     if not isinstance(value, str):
-        raise TemplateError(f"{place}: {str(value)[:80]} is no text; put it into double quotes")
+        raise TemplateError(f"{place}: {str(value)[:80]} is not a string; put it in double quotes")
     if any(unicodedata.category(mark) in ("Cc", "Cs") for mark in value):
-        raise TemplateError(f"{place}: {value!r} holds a control or broken character; remove it")
+        raise TemplateError(f"{place}: {value!r} contains a control character or an invalid character; remove it")
     if not value.strip():
-        raise TemplateError(f"{place}: it is empty; write something or remove it")
+        raise TemplateError(f"{place}: the text is empty; fill it in or remove it")
     return value.strip()
 
 
 def _list(content: object, place: str) -> dict[str, object]:
-    """The entries of a JSON list by how they are called in messages."""
+    """Return the entries of a JSON list by their names in messages."""
     if not isinstance(content, list):
-        raise TemplateError(f'{place}: it must be a list of texts, ["…", "…"]')
+        raise TemplateError(f'{place}: this must be a list of strings, ["…", "…"]')
     return {f"entry {number}": entry for number, entry in enumerate(content, start=1)}
 
 
 def _object(content: object, place: str, keys: Sequence[str] = ()) -> dict[str, object]:
     if not isinstance(content, dict):
-        raise TemplateError(f'{place}: it must be an object, {{"{keys[0] if keys else "happy"}": …}}')
+        raise TemplateError(f'{place}: this must be an object, {{"{keys[0] if keys else "happy"}": …}}')
     unknown = [key for key in content if keys and key not in keys]
     if unknown:
-        raise TemplateError(f"{place}: {unknown[0]!r} is not known here; use {', '.join(keys)}")
+        raise TemplateError(f"{place}: {unknown[0]!r} is not a valid key; use {', '.join(keys)}")
     return content
 
 
@@ -210,12 +214,12 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in content if names.count(name) > 1)
-        raise TemplateError(f"{twice!r} is there twice; join the two")
+        raise TemplateError(f"the key {twice!r} appears twice; merge the two entries")
     return content
 
 
 def _with_article(text: str, value: str) -> str:
-    """`text`, its last word set to "a" or "an" as `value` needs it, if it is one of the two."""
+    """Return `text` with its last word, if it is "a" or "an", adapted to `value`."""
     word = value.casefold()
     n = "n" if _AN.match(word) and not _A.match(word) else ""
     return _ARTICLE.sub(rf"\g<1>{n} ", text)

@@ -1,11 +1,11 @@
-"""Prompts for labelled pictures: many wordings per emotion, so that targets do not collapse onto seven points.
+"""Prompts for labeled pictures: many wordings per emotion, so that targets do not collapse onto seven points.
 
-Which wording a picture gets is decided by its name, never by chance, so that building a dataset twice gives the
-same samples. The wordings are in templates.json beside this file, or in a file of the user's (see template_file.py).
+The name of a picture determines its wording, so building a dataset twice gives the same samples. The wordings are in
+templates.json in this folder, or in a file provided by the user (see template_file.py).
 
-A template may name {emotion}, the label in varied words as strong as the source's column `intensity` says;
-{intensity}, a word for that; {label}, the label as it is; and any other column of the source. The pack's own
-templates name nothing about the person, such as {age} or {gender}: the expression is to be learnt, not who shows it.
+A template may use {emotion}, the label in varied words that match the source's column `intensity`; {intensity}, a word
+for the intensity; {label}, the unchanged label; and any other column of the source. The pack's own templates use
+nothing about the person, such as {age} or {gender}: a projection should learn the expression, not the person.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .labels import INTENSITIES, PLAIN, is_stated, level_of, plain_text
 from .template_file import SHIPPED, Template, TemplateError, label_key, read_templates
 
 EMOTION, INTENSITY, LABEL = "emotion", "intensity", "label"
-Choices = Mapping[str, tuple[str, ...]]  # placeholder → the words that it may stand for
+Choices = Mapping[str, tuple[str, ...]]  # placeholder → the words that may replace it
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Templates:
     templates: tuple[Template, ...]
     label_templates: tuple[Template, ...]  # for labels that `emotions` does not have
     intensities: Choices  # one of INTENSITIES → words for it
-    emotions: Mapping[str, tuple[tuple[str, ...], ...]]  # label → its words: for each of INTENSITIES, or for all alike
+    emotions: Mapping[str, tuple[tuple[str, ...], ...]]  # label → its words: one list per intensity, or one for all
 
     @classmethod
     def load(cls, path: Path | None = None) -> Templates:
-        """The pack's own templates, or those of a `.json` or `.txt` file (see template_file.py).
+        """Return the pack's own templates, or those of a `.json` or `.txt` file (see template_file.py).
 
-        Words that the file does not have are the pack's. Raises TemplateError, saying where and what to change.
+        Words missing from the file are taken from the pack. Raises TemplateError, naming the place and the remedy.
         """
         shipped = read_templates(SHIPPED)
         own = shipped if path is None else read_templates(path)
@@ -50,12 +50,12 @@ class Templates:
         )
 
     def prompts(self, label: str, columns: Mapping[str, str], name: str, count: int = 1) -> tuple[str, ...]:
-        """`count` different prompts for the picture called `name`; always the same for the same arguments.
+        """Return `count` different prompts for the picture called `name`; the same for the same arguments.
 
-        Templates that name a column which `columns` does not have, or has empty, are not used. The first prompts
-        are in different templates, as far as there are enough, and the first of many are those of a smaller count.
+        Templates with a column that is missing or empty in `columns` are not used. As long as there are enough
+        templates, each prompt uses a different one. A larger `count` starts with the prompts of a smaller one.
 
-        Raises TemplateError if no template can be used, or they do not give as many prompts.
+        Raises TemplateError if no template can be used, or if the templates yield fewer prompts.
         """
         choices = self._choices(label, columns)
         templates = self.templates if label_key(label) in self.emotions else self.label_templates
@@ -63,8 +63,8 @@ class Templates:
         if not usable:
             missing = sorted({column for template in templates for column in template.names} - set(choices))
             raise TemplateError(
-                f"{self.path}: no template can be used for {name} (label {label!r}): all of them name columns that it "
-                f"does not have: {', '.join(missing)}. Add a template without them, or give the source these columns"
+                f"{self.path}: no template can be used for {name} (label {label!r}): all of them use columns that it "
+                f"does not have: {', '.join(missing)}. Add a template without them, or add these columns to the source"
             )
         prompts: dict[str, None] = {}
         for prompt in _in_order(usable, choices, name):
@@ -72,20 +72,19 @@ class Templates:
             if len(prompts) >= count:
                 return tuple(prompts)
         raise TemplateError(
-            f"{self.path}: its templates give {counted(len(prompts), 'different prompt')} for {name} (label "
-            f"{label!r}), not "
-            f"{count}; ask for fewer per picture or add templates"
+            f"{self.path}: the templates yield only {counted(len(prompts), 'different prompt')} for {name} (label "
+            f"{label!r}), not {count}; reduce the number per picture or add templates"
         )
 
     def _choices(self, label: str, columns: Mapping[str, str]) -> Choices:
-        """What each placeholder may stand for; those that nothing is known of are left out."""
+        """Return the words that may replace each placeholder; placeholders without a value are omitted."""
         texts = {column.casefold(): " ".join(value.split()) for column, value in columns.items()}
         intensity = texts.pop(INTENSITY, "")
         choices: dict[str, tuple[str, ...]] = {column: (text,) for column, text in texts.items() if text}
         level = level_of(intensity)
         if label_text := plain_text(label):
             words = self.emotions.get(label_key(label), ((label_text,),))
-            if len(words) == 1:  # neutral: as neutral as ever, however strongly it is played
+            if len(words) == 1:  # one list for all intensities, as for neutral
                 level = None if level is None else PLAIN
             choices[LABEL] = (label_text,)
             choices[EMOTION] = words[0] if len(words) == 1 else words[PLAIN if level is None else level]
@@ -95,7 +94,7 @@ class Templates:
 
 
 def _in_order(templates: Sequence[Template], choices: Choices, name: str) -> Iterator[str]:
-    """All prompts that the templates give, in an order of the name's own; every round has one of each template."""
+    """Yield all prompts of the templates in an order that depends on the name; every round uses each template once."""
     start = _number(name) % len(templates)
     sizes = [_size(template, choices) for template in templates]
     for round_ in range(max(sizes)):
@@ -106,7 +105,7 @@ def _in_order(templates: Sequence[Template], choices: Choices, name: str) -> Ite
 
 
 def _size(template: Template, choices: Choices) -> int:
-    """How many combinations of words a template has."""
+    """Return the number of word combinations of a template."""
     size = 1
     for column in template.names:
         size *= len(choices[column])
@@ -114,7 +113,7 @@ def _size(template: Template, choices: Choices) -> int:
 
 
 def _combination(template: Template, choices: Choices, number: int) -> dict[str, str]:
-    """The `number`-th combination of words."""
+    """Return the `number`-th combination of words, by placeholder."""
     values = {}
     for column in template.names:
         number, index = divmod(number, len(choices[column]))
@@ -123,5 +122,5 @@ def _combination(template: Template, choices: Choices, number: int) -> dict[str,
 
 
 def _number(text: str) -> int:
-    """A number that is as good as random, and always the same for a text."""
+    """Return a pseudorandom number that is always the same for a text."""
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "little")

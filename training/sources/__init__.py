@@ -1,7 +1,7 @@
-"""Where pictures and what they express come from.
+"""Sources of training data: pictures and videos with prompts or labels.
 
-A listing is stable: the same files give the same items in the same order, whatever else lies beside them and whatever
-the working directory is.
+A listing is stable: the same files yield the same items in the same order, regardless of other files next to them and
+of the working directory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .ravdess import list_ravdess
 from .tables import list_csv, list_jsonl
 
 FOLDER, FILE = "folder", "file"
-_LISTERS: dict[str, tuple[Callable[[Path], Listing], tuple[str, ...]]] = {  # and what each can list
+_LISTERS: dict[str, tuple[Callable[[Path], Listing], tuple[str, ...]]] = {  # with what each can list
     "labels": (list_labels, (FOLDER,)),
     "csv": (list_csv, (FILE,)),
     "jsonl": (list_jsonl, (FILE,)),
@@ -34,41 +34,41 @@ FORMATS = (*_LISTERS, DATASET)
 
 
 def find_items(source: Path, format: str | None = None, prompts: Sequence[str] = (), label: str = "") -> Listing:
-    """List what is in `source`, in one of FORMATS; the one that `detect` tells if None.
+    """Return the items of `source`, whose format is one of FORMATS; None uses the result of `detect`.
 
-    `prompts` are for the items that have none of their own; where there is a label they win over it. `label` is for
-    items without one. Items that then have neither are listed as skipped.
+    `prompts` are used for items without prompts of their own, also if they have a label. `label` is used for items
+    without a label. Items that then have neither are listed as skipped.
 
     Raises SourceError, naming the place and the remedy, if nothing can be listed.
     """
     if format is not None and format not in FORMATS:
-        raise SourceError(f"there is no format {format!r}; choose one of: {', '.join(FORMATS)}")
+        raise SourceError(f"the format {format!r} does not exist; choose one of: {', '.join(FORMATS)}")
     if not source.exists():
         raise SourceError(f"{source}: there is no such folder or file")
     name = format or detect(source)
     if name == DATASET:
-        raise SourceError(f"{source}: a dataset has no pictures; its samples can only be copied")
+        raise SourceError(f"{source}: a dataset contains no pictures; its samples can only be copied")
     lister, kinds = _LISTERS[name]
     kind = FOLDER if source.is_dir() else FILE
     if kind not in kinds or (kind == FILE and not source.is_file()):
-        raise SourceError(f"{source}: the format {name} is a {' or '.join(kinds)}, and this is not")
+        raise SourceError(f"{source}: the format {name} needs a {' or '.join(kinds)}, and this is not one")
     return _completed(source, lister(source), tuple(text.strip() for text in prompts if text.strip()), label.strip())
 
 
 def _completed(source: Path, listing: Listing, prompts: tuple[str, ...], label: str) -> Listing:
-    """The same listing, with the caller's prompts and label where there are none."""
+    """Return the listing with the caller's prompts and label for items without their own."""
     items: list[Item] = []
     skipped = list(listing.skipped)
     for item in listing.items:
         if item.prompts or prompts or item.label or label:
             items.append(replace(item, prompts=item.prompts or prompts, label=item.label or label))
         else:
-            skipped.append((item.source, "nothing says what it expresses; pass --prompt or --label for such pictures"))
+            skipped.append((item.source, "it has no prompt and no label; pass --prompt or --label for such pictures"))
     if not items:
-        raise SourceError(f"{source}: nothing says what it expresses; pass --prompt or --label")
+        raise SourceError(f"{source}: there is no prompt and no label; pass --prompt or --label")
     notes = list(listing.notes)
     if prompts and all(item.prompts for item in listing.items):
-        notes.append("the given prompts are not used: each picture comes with its own")
+        notes.append("--prompt is not used: every picture has its own prompt")
     if label and all(item.label for item in listing.items):
-        notes.append("the given label is not used: each picture comes with its own")
+        notes.append("--label is not used: every picture has its own label")
     return Listing(items, skipped, notes)

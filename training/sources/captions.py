@@ -1,4 +1,4 @@
-"""Captions beside the pictures, as kohya's trainer (sd-scripts) reads them."""
+"""Pictures with caption files, in the layout of kohya's trainer (sd-scripts)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from .files import Parts, Tree, is_media, printable, unread, walk
 from .items import Item, Listing, SourceError
 from .media import media_of
 
-SUFFIXES = (".txt", ".caption")  # the first that is there counts
+SUFFIXES = (".txt", ".caption")  # the first one that exists is used
 LONGEST = 1 << 16  # bytes
 _REPEATED = re.compile(r"[0-9]+_(.*)", re.DOTALL)
 
 
 def list_captions(root: Path) -> Listing:
-    """Pictures and videos with a `name.txt` or `name.caption` beside them, in any folder below `root`.
+    """Return the pictures and videos with a `name.txt` or `name.caption` next to them, in any folder below `root`.
 
-    Each line of a caption file is a prompt of its picture; empty lines are left out. (kohya's trainer has one caption
-    per file.) In folders called `{repeat}_{name}`, `name` is the label, and makes the prompts of a picture
-    without a caption; how often the trainer repeats a picture means nothing here: each is one sample. Each picture is
-    a group of its own. Captions without a picture, and those that cannot be read, are listed as skipped.
+    Each line of a caption file is a prompt of its picture; empty lines are ignored. (kohya's trainer reads one caption
+    per file.) In folders called `{repeat}_{name}`, `name` is the label, from which the prompts of pictures without a
+    caption are generated; the number of repeats is ignored, so each picture is one sample. Each picture is a separate
+    group. Captions without a picture, and captions that cannot be read, are listed as skipped.
 
     Raises SourceError if there are no pictures or videos.
     """
@@ -38,7 +38,7 @@ def list_captions(root: Path) -> Listing:
         used.update(beside)
         prompts = _prompts(tree.path(beside[0])) if beside else ()
         if isinstance(prompts, str):
-            listing.skipped.append((name, f"its caption {printable(beside[0][-1])} {prompts}"))
+            listing.skipped.append((name, f"the caption {printable(beside[0][-1])} {prompts}"))
             continue
         several, repeated = several or len(prompts) > 1, repeated or label is not None
         item = Item(media_of(tree.path(parts)), source=name, group=name, prompts=prompts, label=printable(label or ""))
@@ -46,20 +46,21 @@ def list_captions(root: Path) -> Listing:
     if not listing.items:
         which, why = listing.skipped[0] if listing.skipped else ("its files", "none is a picture or video")
         raise SourceError(
-            f"{root}: not one usable picture. It must hold 1.jpg and, beside it, 1.txt with the prompt. {which}: {why}"
+            f"{root}: there is no usable picture. Each picture needs a caption file next to it: 1.jpg, and 1.txt with "
+            f"the prompt. {which}: {why}"
         )
     listing.skipped.extend(_left_over(tree, captions, used))
     if several:
-        listing.notes.append("each line of a caption file is taken as a prompt of its own")
+        listing.notes.append("each line of a caption file is used as a separate prompt")
     if repeated:
         listing.notes.append(
-            "the number in a folder's name, as 10 in 10_happy, is for kohya's trainer: each picture is one sample here"
+            "the number in a folder's name, such as 10 in 10_happy, is ignored: each picture is one sample"
         )
     return listing
 
 
 def captions_of(tree: Tree) -> dict[Parts, list[Parts]]:
-    """Folder and name without suffix → the caption files of that name, the one that counts first."""
+    """Return the caption files by folder and name without suffix; the first of each list is used."""
     captions: dict[Parts, list[Parts]] = defaultdict(list)
     for parts in tree.files:
         if PurePath(parts[-1]).suffix.lower() in SUFFIXES:
@@ -74,13 +75,13 @@ def has_caption(parts: Parts, captions: dict[Parts, list[Parts]]) -> bool:
 
 
 def repeated_name(folder: str) -> str | None:
-    """`happy` of a folder called `10_happy`; None if it is not called like that."""
+    """Return `happy` for a folder called `10_happy`; None if its name does not have this form."""
     match = _REPEATED.fullmatch(folder)
     return match[1].strip() or None if match else None
 
 
 def _prompts(path: Path) -> tuple[str, ...] | str:
-    """The prompts in a caption file, or what is wrong with it."""
+    """Return the prompts in a caption file, or what is wrong with it."""
     try:
         with path.open("rb") as file:
             content = file.read(LONGEST + 1)
@@ -92,12 +93,12 @@ def _prompts(path: Path) -> tuple[str, ...] | str:
     except UnicodeDecodeError as error:
         return f"is not UTF-8 text ({error.reason})"
     if "\0" in text:
-        return "holds a NUL character"
+        return "contains a NUL character"
     return tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
 
 
 def _left_over(tree: Tree, captions: dict[Parts, list[Parts]], used: set[Parts]) -> list[tuple[str, str]]:
-    """The files that were of no use, and why."""
+    """Return the files that were not used, each with the reason."""
     skipped = []
     for parts in tree.files:
         name = PurePath(parts[-1])
@@ -107,7 +108,7 @@ def _left_over(tree: Tree, captions: dict[Parts, list[Parts]], used: set[Parts])
         if parts not in beside:
             skipped.append((tree.name(parts), unread(name)))
         elif parts not in used:
-            skipped.append((tree.name(parts), "there is no picture of this name beside it"))
+            skipped.append((tree.name(parts), "there is no picture with this name next to it"))
         elif parts != beside[0]:
             skipped.append((tree.name(parts), f"the caption {printable(beside[0][-1])} is used instead"))
     return skipped

@@ -1,4 +1,4 @@
-"""Which format a source is in, by the names of its files."""
+"""Detection of a source's format from the names of its files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .ravdess import is_take
 
 DATASETS = frozenset({".db", ".npz"})
 JSON_LINES = frozenset({".jsonl", ".ndjson"})
-LISTED = 5  # types of files named in an error
+LISTED = 5  # the most file types that an error names
 
 
 def detect(source: Path) -> str:
-    """The format of `source`, one of FORMATS, told by names alone; of a CSV also by its first line.
+    """Return the format of `source`, one of FORMATS, detected from file names alone and a CSV's first line.
 
-    Raises SourceError if there is nothing there, or if it is none of them or may be several.
+    Raises SourceError if the source does not exist, or if no format or several formats fit.
     """
     if source.is_dir():
         return _format_of_folder(source)
@@ -40,9 +40,9 @@ def _format_of_file(path: Path) -> str:
     if is_media(path):
         return "ravdess" if is_take(path.name) else "video"
     raise SourceError(
-        f"{path}: files of the type {suffix or 'without suffix'} are no source. Give a folder with one subfolder per "
-        "label, a .csv or .jsonl with the columns path, prompt (or label) and, if you know it, group, a video or a "
-        "picture"
+        f"{path}: {f'{suffix} files' if suffix else 'files without a suffix'} cannot be used as a source. Pass a "
+        "folder with one subfolder per label, a .csv or .jsonl file with the columns path, prompt (or label) and "
+        "optionally group, a video or a picture"
     )
 
 
@@ -50,34 +50,33 @@ def _format_of_folder(folder: Path) -> str:
     tree = walk(folder)
     media = tree.media()
     counts = _counts(tree, media)
-    # A format that fits every picture, and is not just any folder of folders, is what was meant.
+    # A format that fits every picture, and is not just a folder of folders, is the intended one.
     whole = [name for name, count in counts.items() if count == len(media) > 0 and name != "labels"]
     possible = whole or [name for name, count in counts.items() if count]
     if not possible:
         raise SourceError(_unknown(folder, tree))
     if len(possible) > 1:
         shows = {
-            "labels": "lie in subfolders",
-            "captions": "have a caption beside them or lie in folders like 10_happy",
-            "ravdess": "are called as RAVDESS calls them",
-            "fer2013": "lie in folders like train/happy",
-            "frames": "lie directly in it and are numbered",
+            "labels": "in subfolders",
+            "captions": "with a caption file or in folders such as 10_happy",
+            "ravdess": "with file names of RAVDESS",
+            "fer2013": "in folders such as train/happy",
+            "frames": "numbered and directly in the folder",
         }
         found = "; ".join(f"{counts[name]} {shows[name]} ({name})" for name in possible)
         raise SourceError(
-            f"{folder}: it can be read in more than one way. Of "
-            f"{counted(len(media), 'picture or video', 'pictures and videos')} {found}. Say which: "
-            f"{' or '.join(f'--format {name}' for name in possible)}"
+            f"{folder}: more than one format fits its {counted(len(media), 'picture or video', 'pictures and videos')}:"
+            f" {found}. Choose one: pass {' or '.join(f'--format {name}' for name in possible)}"
         )
     return possible[0]
 
 
 def _counts(tree: Tree, media: list[Parts]) -> dict[str, int]:
-    """Format → how many of `media`, the pictures and videos of the tree, it fits."""
+    """Return how many of `media`, the pictures and videos of the tree, each format fits."""
     captions = captions_of(tree)
     direct = [parts[0] for parts in media if len(parts) == 1]
     captioned = sum(has_caption(parts, captions) for parts in media)
-    # Alone, a number before a name tells nothing: 03_fearful may be the third label.
+    # A number before a name alone proves nothing: 03_fearful may be the third label.
     repeated = all(len(parts) == 2 and repeated_name(parts[0]) for parts in media)
     return {
         "labels": len(media) - len(direct),
@@ -89,14 +88,14 @@ def _counts(tree: Tree, media: list[Parts]) -> dict[str, int]:
 
 
 def _unknown(folder: Path, tree: Tree) -> str:
-    """What to say of a folder that fits no format."""
+    """Return the error message for a folder that fits no format."""
     types = Counter(printable(PurePath(parts[-1]).suffix.lower()) or "without suffix" for parts in tree.files)
     found = ", ".join(f"{count} {suffix}" for suffix, count in types.most_common(LISTED)) or "no files"
     tables = [parts for parts in tree.files if PurePath(parts[-1]).suffix.lower() in {".csv", *JSON_LINES}]
-    remedy = f" Or give the file {tree.name(tables[0])} itself." if tables else ""
+    remedy = f" Or pass the file {tree.name(tables[0])} itself." if tables else ""
     name = printable(tree.base.name)
     return (
-        f"{folder}: no form of source is known that looks like this (it holds {found}). It must hold one folder per "
-        f"label: {name}/happy/1.jpg, {name}/sad/2.jpg, … or captions beside the pictures: {name}/1.jpg, {name}/1.txt, "
-        f"… or the numbered frames of one clip.{remedy}"
+        f"{folder}: the folder fits no known format (it contains {found}). It must contain one folder per label: "
+        f"{name}/happy/1.jpg, {name}/sad/2.jpg, … or pictures with caption files: {name}/1.jpg, {name}/1.txt, … or the "
+        f"numbered frames of one clip.{remedy}"
     )

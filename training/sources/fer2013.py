@@ -1,4 +1,4 @@
-"""FER2013: one CSV with the pixels of 35,887 faces, or a folder per part and label.
+"""FER2013: one CSV with the pixels of 35,887 faces, or a folder per split and label.
 
 The format is that of Goodfellow et al. (2013), "Challenges in Representation Learning", arXiv:1307.0414.
 """
@@ -17,29 +17,30 @@ from .media import SIDE, PixelRow
 
 LABELS = {str(number): emotion for number, emotion in enumerate(EMOTIONS)}
 EMOTION, PIXELS, USAGE = "emotion", "pixels", "usage"
-LONGEST_ROW = 1 << 16  # bytes; the longest that FER2013 has is under 10,000
+LONGEST_ROW = 1 << 16  # bytes; FER2013's longest row is under 10,000
 
 
 def list_fer2013(source: Path) -> Listing:
-    """`fer2013.csv` (or `icml_face_data.csv`), or a folder with train/label/picture and test/… or validation/….
+    """Return the faces of `fer2013.csv` (or `icml_face_data.csv`), or of a folder with train, test or validation.
 
-    Emotion numbers 0…6 are angry, disgust, fear, happy, sad, surprise, neutral. PublicTest is the part for validation,
-    PrivateTest that for test. Pixels stay in the file until they are needed. Who is shown is unknown, so each face is
-    a group of its own. Rows that cannot be used are listed as skipped, with their line numbers.
+    A folder has the layout train/label/picture, test/… or validation/…. Emotion numbers 0…6 are angry, disgust, fear,
+    happy, sad, surprise, neutral. PublicTest is the validation split, PrivateTest the test split. Pixels stay in the
+    file until they are needed. The people are unknown, so each face is a separate group. Rows that cannot be used are
+    listed as skipped, with their line numbers.
 
-    Raises SourceError if the header is another or there is no usable row or picture.
+    Raises SourceError if the header differs, or if there is no usable row or picture.
     """
     return _list_folder(source) if source.is_dir() else _list_csv(source)
 
 
 def is_fer2013_csv(path: Path) -> bool:
-    """Whether the first line of a CSV is FER2013's."""
+    """Return whether the first line of a CSV is FER2013's."""
     with path.open("rb") as file:
         return {EMOTION, PIXELS} <= set(_header(file))
 
 
 def is_split_folder(parts: Parts) -> bool:
-    """Whether a picture lies in train/label/, test/label/ or the like."""
+    """Return whether a picture is in train/label/, test/label/ or similar."""
     return len(parts) > 2 and bool(part_of(parts[0]))
 
 
@@ -48,16 +49,16 @@ def _list_folder(root: Path) -> Listing:
     tree = Tree(whole.base, [parts for parts in whole.files if part_of(parts[0])], whole.skipped)
     listing = labelled(tree, split=True)
     listing.skipped.extend(
-        (whole.name(parts), "it lies in no folder called train, validation or test")
+        (whole.name(parts), "it is not in a folder called train, validation or test")
         for parts in whole.files
         if not part_of(parts[0])
     )
     if not listing.items:
         raise SourceError(
-            f"{root}: it must hold the folders train and test (or validation), with one folder per label in each: "
+            f"{root}: it must contain the folders train and test (or validation), with one folder per label in each: "
             f"{whole.base.name}/train/happy/1.jpg, {whole.base.name}/test/happy/2.jpg, …"
         )
-    listing.notes.append("the topmost folders say which part a picture belongs to: train, validation or test")
+    listing.notes.append("the top folders determine the split of a picture: train, validation or test")
     return listing
 
 
@@ -67,14 +68,16 @@ def _list_csv(path: Path) -> Listing:
         header = _header(file)
         if not {EMOTION, PIXELS} <= set(header):
             raise SourceError(
-                f"{path}: its first line must name the columns emotion and pixels, and perhaps Usage, not: "
+                f"{path}: the first line must name the columns emotion and pixels, and optionally Usage, not: "
                 f"{', '.join(header)[:200] or 'nothing'}"
             )
         line, start = 1, file.tell()
         while row := file.readline(LONGEST_ROW + 1):
             line += 1
             if len(row) > LONGEST_ROW:
-                raise SourceError(f"{path}: line {line} is longer than {LONGEST_ROW} bytes, so it is not FER2013's")
+                raise SourceError(
+                    f"{path}: line {line} is longer than {LONGEST_ROW} bytes, so this is not a FER2013 file"
+                )
             if row.strip():
                 name = f"{path.name} line {line}"
                 item = _item(path.absolute(), name, header, row, start)
@@ -84,35 +87,37 @@ def _list_csv(path: Path) -> Listing:
                     listing.skipped.append((name, item))
             start += len(row)
     if not listing.items:
-        which, why = listing.skipped[0] if listing.skipped else (path.name, "it has no lines below the header")
-        raise SourceError(f"{path}: not one usable line. {which}: {why}")
+        which, why = listing.skipped[0] if listing.skipped else (path.name, "there are no lines below the header")
+        raise SourceError(f"{path}: no line can be used. {which}: {why}")
     if any(item.split not in ("", "train") for item in listing.items):
-        listing.notes.append("FER2013's PublicTest is the part for validation, PrivateTest that for test")
+        listing.notes.append("FER2013's PublicTest is the validation split, PrivateTest the test split")
     return listing
 
 
 def _header(file: BinaryIO) -> list[str]:
-    """The names of the columns, in small letters."""
+    """Return the column names in lower case."""
     line = file.readline(LONGEST_ROW)
     return [name.strip(' \t\r\n"').lower() for name in line.decode("utf-8-sig", "replace").split(",")]
 
 
 def _item(path: Path, name: str, header: list[str], row: bytes, start: int) -> Item | str:
-    """The item of the row that begins at byte `start`, or why there is none."""
+    """Return the item of the row that begins at byte `start`, or the reason why the row cannot be used."""
     values = row.rstrip(b"\r\n").split(b",")
     if len(values) != len(header):
-        return f"it has {counted(len(values), 'value')} and the header {len(header)}"
+        return f"it has {counted(len(values), 'value')}, but the header has {len(header)}"
     text = {column: value.strip(b' \t"') for column, value in zip(header, values, strict=True)}
     number = text[EMOTION].decode("ascii", "replace")
     if number not in LABELS:
-        return f"its emotion is {number[:20]!r}, not a number from 0 to {len(EMOTIONS) - 1}"
+        return f"the emotion is {number[:20]!r}, not a number from 0 to {len(EMOTIONS) - 1}"
     usage = text.get(USAGE, b"").decode("ascii", "replace")
     split = part_of(usage)
     if split is None:
-        return f"its usage is {usage[:20]!r}, not Training, PublicTest or PrivateTest"
+        return f"the usage is {usage[:20]!r}, not Training, PublicTest or PrivateTest"
     pixels = text[PIXELS]
-    if pixels.count(b" ") != SIDE * SIDE - 1 and len(pixels.split()) != SIDE * SIDE:  # to split each takes long
+    if (
+        pixels.count(b" ") != SIDE * SIDE - 1 and len(pixels.split()) != SIDE * SIDE
+    ):  # splitting every row would be slow
         return f"it has {counted(len(pixels.split()), 'pixel')}, not {SIDE} × {SIDE}"
-    before = sum(len(value) + 1 for value in values[: header.index(PIXELS)])  # the values and the commas after them
+    before = sum(len(value) + 1 for value in values[: header.index(PIXELS)])  # values and the commas after them
     offset = start + row.index(pixels, before)
     return Item(PixelRow(path, offset, len(pixels), name), name, group=name, label=LABELS[number], split=split)

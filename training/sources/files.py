@@ -1,4 +1,4 @@
-"""The files of a folder, in an order that is always the same, and which of them are the frames of one clip."""
+"""The files of a folder in a stable order, and detection of the frames of one clip."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ Parts = tuple[str, ...]  # a path below a folder: its names, from the top
 
 MEDIA = PICTURES | VIDEOS
 FEWEST_FRAMES = 3
-SPARSEST = 2  # of so many numbers at most, one is there
+SPARSEST = 2  # at least one of this many consecutive numbers must exist, on average
 _NUMBERED = re.compile(r"(.*?)([0-9]+)", re.DOTALL)
 _DIGITS = re.compile(r"([0-9]+)")
 
 
 @dataclass(frozen=True)
 class Tree:
-    """What lies in a folder and the folders below it; hidden files are not in it, nor macOS's `._name`."""
+    """The files in a folder and the folders below it, without hidden files such as macOS's `._name`."""
 
     base: Path  # absolute
     files: list[Parts] = field(default_factory=list)  # sorted
-    skipped: list[tuple[str, str]] = field(default_factory=list)  # (which, why) of what could not be looked into
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # (path, reason) of what could not be read
 
     def path(self, parts: Parts) -> Path:
         return self.base.joinpath(*parts)
 
     def name(self, parts: Parts) -> str:
-        """How a file is called in the dataset: from the folder's own name on, with slashes."""
+        """Return the name of a file in the dataset: its path from the folder's own name on, with slashes."""
         return printable("/".join((self.base.name, *parts)))
 
     def media(self) -> list[Parts]:
-        """The pictures and videos among the files."""
+        """Return the pictures and videos among the files."""
         return [parts for parts in self.files if is_media(PurePath(parts[-1]))]
 
 
 def walk(root: Path) -> Tree:
-    """All files below the folder `root`.
+    """Return all files below the folder `root`; only names are read, not the files.
 
-    Links to folders are followed, after the folders themselves. No folder is looked into twice, and none around
-    `root` at all, so that links in a circle come to an end. Names are read, not the files.
+    Links to folders are followed, after the folders themselves. No folder is visited twice, and no folder above `root`
+    at all, so circular links are harmless.
     """
     tree = Tree(root.resolve())
     seen = {_identity(folder.stat()) for folder in tree.base.parents}
@@ -56,7 +56,7 @@ def walk(root: Path) -> Tree:
         try:
             identity = _identity(tree.path(parts).stat())
             if identity in seen:
-                tree.skipped.append((tree.name(parts), "it leads to a folder that is listed already, or is around it"))
+                tree.skipped.append((tree.name(parts), "it links to a folder that is already listed or contains it"))
                 continue
             seen.add(identity)
             with os.scandir(tree.path(parts)) as found:
@@ -71,13 +71,13 @@ def walk(root: Path) -> Tree:
             elif _is(entry, "file"):
                 tree.files.append(child)
             else:
-                tree.skipped.append((tree.name(child), "it is no file or folder, or a link that leads nowhere"))
+                tree.skipped.append((tree.name(child), "it is not a file or folder, or it is a broken link"))
     tree.files.sort()
     return tree
 
 
 def frame_folder(folder: Path) -> FrameFolder | None:
-    """The pictures that lie directly in `folder`, in the order of their numbers; None if there are none.
+    """Return the pictures directly in `folder`, in the order of their numbers; None if there are none.
 
     Raises OSError if the folder cannot be read.
     """
@@ -86,11 +86,10 @@ def frame_folder(folder: Path) -> FrameFolder | None:
 
 
 def are_frames(names: Sequence[str]) -> bool:
-    """Whether the pictures of a folder are the frames of one clip, as far as their names tell.
+    """Return whether the pictures of a folder are the frames of one clip, according to their names.
 
-    They are if there are three or more, all of one type, whose names differ in nothing but the number at their end,
-    and if of the numbers from the first to the last, in steps of the smallest distance between two, at least half
-    are there.
+    They are if there are at least three, all of one type, whose names differ only in the number at the end, and if at
+    least half of the numbers from the first to the last exist, counted in steps of the smallest distance between two.
     """
     if len(names) < FEWEST_FRAMES or len({PurePath(name).suffix for name in names}) > 1:
         return False
@@ -103,7 +102,7 @@ def are_frames(names: Sequence[str]) -> bool:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Names sorted as people number them: `frame_9` before `frame_10`."""
+    """Return the names in natural order: `frame_9` before `frame_10`."""
     return sorted(names, key=lambda name: ([_piece(piece) for piece in _DIGITS.split(name)], name))
 
 
@@ -116,7 +115,7 @@ def is_media(path: PurePath) -> bool:
 
 
 def is_file(path: Path) -> bool:
-    """As Path.is_file; False also for a name that no file can have: too long, or with a NUL in it."""
+    """Return Path.is_file; False also for a name that no file can have: too long, or with a NUL character."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -131,13 +130,14 @@ def is_folder(path: Path) -> bool:
 
 
 def printable(name: str) -> str:
-    """A file name as text: bytes that are no Unicode, which some systems allow, become question marks."""
+    """Return a file name as valid text: bytes that are not Unicode, which some systems allow, become question marks."""
     return name.encode("utf-8", "replace").decode()
 
 
 def unread(path: PurePath) -> str:
-    """Why a file that is neither a picture nor a video is skipped."""
-    return f"files of the type {printable(path.suffix) or 'without suffix'} are not read"
+    """Return the reason why a file that is neither a picture nor a video is skipped."""
+    kind = f"{printable(path.suffix)} files" if path.suffix else "files without a suffix"
+    return f"{kind} are not supported"
 
 
 def _is(entry: os.DirEntry[str], kind: str) -> bool:

@@ -1,8 +1,8 @@
-"""A folder per label, or a single clip or picture, which says nothing of what it expresses.
+"""Sources with a folder per label, and single clips or pictures, which have no label.
 
-Pictures and videos that lie directly in a label's folder are a group each: who is in them is unknown. A folder within
-a label's folder is one group, a person or a clip; folders of the same name within several labels' folders are the same
-group. If the pictures of such a folder are numbered frames (see `are_frames`), they are one clip.
+Pictures and videos directly in a label's folder are a separate group each, because the people are unknown. A folder
+within a label's folder is one group, a person or a clip; folders with the same name within several labels' folders are
+the same group. If the pictures of such a folder are numbered frames (see `are_frames`), they are one clip.
 """
 
 from __future__ import annotations
@@ -10,29 +10,30 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
+from ...common.words import counted
 from .files import Parts, Tree, are_frames, frame_folder, in_order, is_media, printable, unread, walk
 from .items import Item, Listing, SourceError, part_of
 from .media import FrameFolder, Media, is_picture, media_of
 
 
 def list_labels(root: Path) -> Listing:
-    """`root`/label/picture, or `root`/label/person or clip/picture.
+    """Return the items of `root`/label/picture, or `root`/label/person or clip/picture.
 
-    Files that are neither pictures nor videos, and those beside the label folders, are listed as skipped. Raises
-    SourceError if there are no pictures in subfolders.
+    Files that are neither pictures nor videos, and files next to the label folders, are listed as skipped. Raises
+    SourceError if there are no pictures or videos in subfolders.
     """
     tree = walk(root)
     listing = labelled(tree)
     if not listing.items:
         raise SourceError(
-            f"{root}: no pictures or videos found in subfolders. It must hold one folder per label: "
+            f"{root}: there are no pictures or videos in subfolders. The folder must contain one folder per label: "
             f"{tree.base.name}/happy/1.jpg, {tree.base.name}/sad/2.jpg, …"
         )
     return listing
 
 
 def labelled(tree: Tree, split: bool = False) -> Listing:
-    """The items of a tree of label folders; with `split`, these lie below folders called train, validation or test."""
+    """Return the items of a tree of label folders; with `split`, these are below folders train, validation or test."""
     above = int(split)  # folders above the label folders
     listing = Listing(skipped=list(tree.skipped))
     grouped, clips = False, 0
@@ -44,21 +45,21 @@ def labelled(tree: Tree, split: bool = False) -> Listing:
         part = part_of(parts[0]) or "" if split else ""
         listing.items.append(Item(media=media, source=name, group=group, label=label, split=part))
     if grouped:
-        listing.notes.append(
-            "a folder within a label's folder is one group (a person or clip), under whatever label it lies"
-        )
+        listing.notes.append("a folder within a label's folder is one group (a person or clip), also across labels")
     if clips:
-        listing.notes.append(f"the pictures of {clips} folders are numbered: each such folder is one clip")
+        listing.notes.append(
+            f"{counted(clips, 'folder contains', 'folders contain')} numbered pictures: each such folder is one clip"
+        )
     return listing
 
 
 def _media(tree: Tree, above: int, listing: Listing) -> dict[Parts, Media]:
-    """What pictures come out of, by where it lies; what is nothing of the kind goes to `listing.skipped`."""
+    """Return the pictures, videos and folders of frames by their paths; other files are added to `listing.skipped`."""
     media: dict[Parts, Media] = {}
     pictures: dict[Parts, list[str]] = defaultdict(list)  # folders within label folders → pictures in them
     for parts in tree.files:
         if len(parts) <= above + 1:
-            listing.skipped.append((tree.name(parts), "it lies beside the label folders, not in one"))
+            listing.skipped.append((tree.name(parts), "it is next to the label folders, not in one"))
         elif not is_media(path := tree.path(parts)):
             listing.skipped.append((tree.name(parts), unread(path)))
         else:
@@ -75,23 +76,25 @@ def _media(tree: Tree, above: int, listing: Listing) -> dict[Parts, Media]:
 
 
 def _is_within(parts: Parts, media: Media, above: int) -> bool:
-    """Whether it lies in, or is, a folder within a label's folder."""
+    """Return whether the media is in, or is, a folder within a label's folder."""
     return len(parts) > above + 2 or isinstance(media, FrameFolder)
 
 
 def list_frames(folder: Path) -> Listing:
-    """A folder that directly holds the frames of one clip. Raises SourceError if there are no pictures in it."""
+    """Return a folder whose pictures are the frames of one clip. Raises SourceError if there are no pictures in it."""
     base = folder.resolve()
     frames = frame_folder(base)
     if frames is None:
-        raise SourceError(f"{folder}: no frames lie directly in it, such as frame_0001.png, frame_0002.png, …")
+        raise SourceError(
+            f"{folder}: there are no frames directly in the folder; it must contain frame_0001.png, frame_0002.png, …"
+        )
     name = printable(base.name)
     return Listing([Item(frames, source=name, group=name)])
 
 
 def list_video(path: Path) -> Listing:
-    """One video, or one picture. Raises SourceError if it is neither."""
+    """Return one video or one picture. Raises SourceError if the file is neither."""
     if not is_media(path):
-        raise SourceError(f"{path}: {unread(path)}; give a video or a picture")
+        raise SourceError(f"{path}: {unread(path)}; pass a video or a picture")
     name = printable(path.name)
     return Listing([Item(media_of(path.absolute()), source=name, group=name)])

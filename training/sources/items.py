@@ -1,4 +1,4 @@
-"""What a source of training data lists: pictures and videos, what they express, and their part of the data."""
+"""The items of a training data source: pictures and videos with their prompts or labels and their split."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ _PART_OF = {name: part for part, names in _NAMES.items() for name in names} | {"
 
 
 class SourceError(PerceptionClipError, ValueError):
-    """A source that cannot be listed at all; the message names it and says what it should look like."""
+    """Raised for a source that cannot be listed; the message names it and describes what it must look like."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One picture, video or folder of frames, and what it expresses: its own prompts, or a label to make some from."""
+    """One picture, video or folder of frames with its prompts, or a label from which prompts are generated."""
 
     media: Media
-    source: str  # how it is called in the dataset, in reports and in skipped.csv
-    group: str  # the person or clip: rows of one group never straddle the train/validation split
+    source: str  # its name in the dataset, in reports and in skipped.csv
+    group: str  # the person or clip: a group is never divided between training and validation
     prompts: tuple[str, ...] = ()  # as the source states them
-    label: str = ""  # as the source states it; prompts are made from it where there are none
-    columns: Mapping[str, str] = field(default_factory=dict)  # what templates may name, such as intensity or age
-    split: str = ""  # one of SPLITS if the source says which part it belongs to, else ""
+    label: str = ""  # as the source states it; prompts are generated from it if there are none
+    columns: Mapping[str, str] = field(default_factory=dict)  # values for templates, such as intensity or age
+    split: str = ""  # one of SPLITS if the source states it, else ""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a source holds."""
+    """The contents of a source."""
 
     items: list[Item] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)  # (which, why) of what cannot be used
-    notes: list[str] = field(default_factory=list)  # what the user should know of how it was understood
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # (path, reason) of what cannot be used
+    notes: list[str] = field(default_factory=list)  # what the user should know about how the source was read
 
 
 def part_of(name: str) -> str | None:
-    """One of items.SPLITS for any of its usual names, in any case; "" for none given; None for anything else."""
+    """Return the split, one of SPLITS, for any of its usual names in any case; "" for ""; None for anything else."""
     return _PART_OF.get(name.strip().casefold())

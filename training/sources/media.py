@@ -1,4 +1,4 @@
-"""What pictures come out of: a picture file, a video, a folder with a video's frames, numbers in a text file."""
+"""Media that contain pictures: a picture file, a video, a folder of frames, or numbers in a text file."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff",
 VIDEOS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"})
 CHUNK = 1 << 20  # bytes of a file hashed at a time
 
-SIDE = 48  # FER2013's pictures are 48 × 48, grey
+SIDE = 48  # pixels: FER2013's pictures are 48 × 48, gray
 
 
 class Media(Protocol):
-    """Something that pictures come out of."""
+    """A file or folder that contains one or more pictures."""
 
     @property
     def is_sequence(self) -> bool:
-        """Whether its pictures follow each other in time, so that neighbours show nearly the same."""
+        """Whether its pictures are consecutive in time, so that neighbors are nearly identical."""
         ...
 
     @property
     def problem(self) -> str:
-        """In words, what could not be read the last time; empty if all was well."""
+        """A description of what could not be read the last time; empty if there was no problem."""
         ...
 
     @property
     def expected(self) -> int:
-        """About how many pictures the present reading gives; 0 if that is not known."""
+        """The approximate number of pictures in the current reading; 0 if it is unknown."""
         ...
 
     @property
     def unreadable(self) -> int:
-        """How many of its pictures could not be read the last time; 0 if that cannot be counted, as in a video."""
+        """The number of pictures that could not be read the last time; 0 if they cannot be counted, as in a video."""
         ...
 
     def digest(self) -> bytes:
-        """SHA-256 of its content, whatever it is called and wherever it lies. Raises OSError."""
+        """Return the SHA-256 of its content, independent of its name and location. Raises OSError."""
         ...
 
     def frames(self, every: int | None = None) -> Iterator[Frame]:
-        """Its pictures, one after the other; of a sequence every `every`-th, or the usual ones if None.
+        """Yield its pictures in order; of a sequence every `every`-th, or the default selection if None.
 
-        Raises PictureError, VideoError or OSError for what cannot be read.
+        Raises PictureError, VideoError or OSError if they cannot be read.
         """
         ...
 
@@ -75,7 +75,7 @@ class PictureFile:
 
 @dataclass
 class VideoFile:
-    """A video; as many frames as about two per second, if not told otherwise."""
+    """A video; the default selection is about two frames per second."""
 
     path: Path
     is_sequence = True
@@ -96,7 +96,7 @@ class VideoFile:
 
 @dataclass
 class FrameFolder:
-    """The frames of one clip, each a picture file, in their order; all of them, if not told otherwise."""
+    """The frames of one clip in order, each a picture file; the default selection is all of them."""
 
     paths: tuple[Path, ...]
     is_sequence = True
@@ -118,7 +118,7 @@ class FrameFolder:
                 bad.append(error)
                 self.unreadable += 1
         if len(bad) == len(chosen):
-            raise bad[0] if bad else PictureError("there are no frames in it")
+            raise bad[0] if bad else PictureError("the folder has no frames")
         if bad:
             self.problem = f"{len(bad)} of {counted(len(chosen), 'frame')} could not be read; the first: {bad[0]}"
 
@@ -132,12 +132,12 @@ def is_video(path: Path) -> bool:
 
 
 def media_of(path: Path) -> PictureFile | VideoFile:
-    """A picture or video file by its suffix, which `is_picture` or `is_video` knows."""
+    """Return the picture or video file at `path`, for which `is_picture` or `is_video` must be true."""
     return VideoFile(path) if is_video(path) else PictureFile(path)
 
 
 def origin_of(content: bytes, frame: int) -> str:
-    """What the first face of a frame is made from, as text: the same for the same digest of a media's content."""
+    """Return the origin of the first face of a frame as text; it is the same for the same digest of the content."""
     return hashlib.sha256(content + frame.to_bytes(8, "little")).hexdigest()
 
 
@@ -152,12 +152,12 @@ def _digest(paths: tuple[Path, ...] | list[Path]) -> bytes:
 
 @dataclass(frozen=True)
 class PixelRow:
-    """Numbers 0…255 with blanks between them, row by row, `length` bytes from byte `offset` of a file on."""
+    """A picture as numbers 0…255 separated by spaces, row by row: `length` bytes from byte `offset` of a file."""
 
     path: Path
     offset: int
     length: int
-    name: str  # what an error calls it
+    name: str  # its name in errors
     is_sequence = False
     problem = ""
     unreadable = 0
@@ -170,7 +170,7 @@ class PixelRow:
         try:
             pixels = bytearray(map(int, self._text().split()))
         except ValueError as error:
-            raise PictureError(f"{self.name}: its pixels are not all numbers from 0 to 255") from error
+            raise PictureError(f"{self.name}: the pixels are not all numbers from 0 to 255") from error
         if len(pixels) != SIDE * SIDE:
             raise PictureError(
                 f"{self.name}: it has {counted(len(pixels), 'pixel')}, not {SIDE} × {SIDE}; was the file changed?"

@@ -1,8 +1,8 @@
-"""RAVDESS, whose file names say who speaks, and how.
+"""RAVDESS, whose file names state the actor and the emotion.
 
-The names' meaning is from Livingstone & Russo (2018), "The Ryerson Audio-Visual Database of Emotional Speech and Song
-(RAVDESS)", doi:10.1371/journal.pone.0196391: modality, vocal channel, emotion, intensity, statement, repetition,
-actor, each with two digits.
+The meaning of the names is from Livingstone & Russo (2018), "The Ryerson Audio-Visual Database of Emotional Speech and
+Song (RAVDESS)", doi:10.1371/journal.pone.0196391: modality, vocal channel, emotion, intensity, statement, repetition,
+actor, with two digits each.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ EMOTIONS = {
 }
 CALM = "02"
 INTENSITIES = {"01": "normal", "02": "strong"}
-FULL, SILENT, SOUND = "01", "02", "03"  # modalities: both, only pictures, only sound
+FULL, SILENT, SOUND = "01", "02", "03"  # modalities: video with sound, video only, sound only
 _NAME = re.compile("-".join(["([0-9]{2})"] * 7))
-_FIELDS = {  # what may stand in each place
+_FIELDS = {  # the valid values of each field
     "modality": (FULL, SILENT, SOUND),
     "vocal channel": ("01", "02"),
     "emotion": tuple(EMOTIONS),
@@ -44,9 +44,9 @@ _FIELDS = {  # what may stand in each place
 
 @dataclass(frozen=True)
 class Take:
-    """What a file name says."""
+    """The fields of a file name."""
 
-    fields: tuple[str, ...]  # as `_FIELDS` names them
+    fields: tuple[str, ...]  # in the order of `_FIELDS`
 
     @property
     def modality(self) -> str:
@@ -70,10 +70,10 @@ class Take:
 
 
 def list_ravdess(source: Path) -> Listing:
-    """The videos of a folder and the folders below it, or one video: emotion as label, `Actor NN` as group.
+    """Return the videos of a folder and the folders below it, or one video: emotion as label, `Actor NN` as group.
 
     The columns are `intensity` (normal or strong), `actor` (01…24) and `gender` (male or female). `calm` counts as
-    neutral. Only sound is no use; of a take that is there with and without sound, the one with sound is taken.
+    neutral. Files with only sound are not used; if a take exists with and without sound, the one with sound is used.
     Other files are listed as skipped.
 
     Raises SourceError if there is no such video.
@@ -91,11 +91,11 @@ def list_ravdess(source: Path) -> Listing:
     for parts, take in takes.items():
         if take.modality == SILENT and take.fields[1:] in complete:
             twin = tree.name(complete[take.fields[1:]])
-            listing.skipped.append((tree.name(parts), f"it is the same take as {twin}, without the sound"))
+            listing.skipped.append((tree.name(parts), f"it is the same take as {twin}, without sound"))
         else:
             listing.items.append(_item(tree, parts, take))
     if not listing.items:
-        raise SourceError(f"{source}: no video is called as RAVDESS calls them: 01-01-03-02-01-01-12.mp4")
+        raise SourceError(f"{source}: no video has a RAVDESS file name, such as 01-01-03-02-01-01-12.mp4")
     emotions = Counter(takes[parts].emotion for parts in takes)
     if emotions[CALM]:
         listing.notes.append(f"RAVDESS's calm counts as neutral ({counted(emotions[CALM], 'file')})")
@@ -103,21 +103,21 @@ def list_ravdess(source: Path) -> Listing:
 
 
 def parse(name: str) -> Take | str:
-    """What the name of a video says, or why it is not used."""
+    """Return the fields of a video's name, or the reason why the file is not used."""
     path = PurePath(name)
     match = _NAME.fullmatch(path.stem)
     if not is_video(Path(name)):
-        return "it is only sound" if match and match[1] == SOUND else unread(path)
+        return "it contains only sound" if match and match[1] == SOUND else unread(path)
     if not match:
-        return "it is not called as RAVDESS calls its files: 01-01-03-02-01-01-12.mp4"
+        return "its name is not a RAVDESS file name, such as 01-01-03-02-01-01-12.mp4"
     for (field, allowed), value in zip(_FIELDS.items(), match.groups(), strict=True):
         if value not in allowed:
-            return f"its name says {field} {value}, which RAVDESS does not have"
-    return "it is only sound" if match[1] == SOUND else Take(match.groups())
+            return f"its name has {field} {value}, which does not exist in RAVDESS"
+    return "it contains only sound" if match[1] == SOUND else Take(match.groups())
 
 
 def is_take(name: str) -> bool:
-    """Whether a video is called as RAVDESS calls them."""
+    """Return whether a video has a RAVDESS file name."""
     return is_video(Path(name)) and bool(_NAME.fullmatch(PurePath(name).stem))
 
 

@@ -1,4 +1,4 @@
-"""Tables of pictures and what they express: CSV and JSON Lines, row by row."""
+"""Tables of pictures with prompts or labels: CSV and JSON Lines, read row by row."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .items import Item, Listing, SourceError, part_of
 from .media import Media, media_of
 
 PATH, PROMPT, LABEL, GROUP, SPLIT = "path", "prompt", "label", "group", "split"
-NAMED = (PATH, PROMPT, LABEL, GROUP, SPLIT)  # all others are columns for templates
+NAMED = (PATH, PROMPT, LABEL, GROUP, SPLIT)  # all other columns are for templates
 LONGEST_ROW = 1 << 20  # characters
 
 
 class Rows:
-    """Turns the rows of one table into items. A picture that many rows name is looked up once."""
+    """Converts the rows of one table to items. A picture in several rows is looked up only once."""
 
     def __init__(self, table: Path) -> None:
         self.table = table
@@ -29,7 +29,7 @@ class Rows:
         self._media: dict[str, Media | str] = {}
 
     def add(self, line: int, row: Mapping[str, str], prompts: Sequence[str]) -> None:
-        """`row`: column → text, without blanks around it; `prompts`: its prompts, empty ones among them."""
+        """Add the item of a row, column → text without surrounding whitespace; empty `prompts` are ignored."""
         item = self._item(row, tuple(dict.fromkeys(prompt for prompt in prompts if prompt)), row.get(LABEL, ""))
         if isinstance(item, Item):
             self.listing.items.append(item)
@@ -40,15 +40,15 @@ class Rows:
         self.listing.skipped.append((f"{self.table.name} line {line}", why))
 
     def finish(self) -> Listing:
-        """The listing. Raises SourceError if not one row can be used."""
+        """Return the listing. Raises SourceError if no row can be used."""
         if not self.listing.items:
             empty = (self.table.name, "it has no rows")
             which, why = self.listing.skipped[0] if self.listing.skipped else empty
-            raise SourceError(f"{self.table}: not one usable line. {which}: {why}")
+            raise SourceError(f"{self.table}: no line can be used. {which}: {why}")
         return self.listing
 
     def _item(self, row: Mapping[str, str], prompts: tuple[str, ...], label: str) -> Item | str:
-        """The item of one row, or why there is none."""
+        """Return the item of one row, or the reason why the row cannot be used."""
         if flaw := _flaw("\n".join((*row.keys(), *row.values(), *prompts))):
             return flaw
         if not row.get(PATH):
@@ -58,7 +58,7 @@ class Rows:
             return f"{' and '.join(columns)} {'is' if len(columns) == 1 else 'are'} empty"
         split = part_of(row.get(SPLIT, ""))
         if split is None:
-            return f"the split {row[SPLIT]!r} is none of train, validation and test"
+            return f"the split {row[SPLIT]!r} is not train, validation or test"
         source = self._existing(row[PATH])
         if source not in self._media:
             self._media[source] = self._find(source)
@@ -66,7 +66,7 @@ class Rows:
         if isinstance(media, str):
             return media
         return Item(
-            media=copy(media),  # each item its own: a reading leaves its problems there
+            media=copy(media),  # a copy for each item, because reading stores problems in it
             source=source,
             group=row.get(GROUP) or source,
             prompts=prompts,
@@ -76,7 +76,7 @@ class Rows:
         )
 
     def _existing(self, source: str) -> str:
-        """The path as it is, or with Windows' backslashes turned if there is nothing of that name."""
+        """Return the path as it is, or with slashes for Windows' backslashes if the path does not exist."""
         if "\\" in source and source not in self._media:
             path = self.folder / source
             if not is_file(path) and not is_folder(path):
@@ -84,38 +84,38 @@ class Rows:
         return Path(source).as_posix()
 
     def _find(self, source: str) -> Media | str:
-        """What pictures come out of, or why there are none."""
+        """Return the media at a path, or the reason why it cannot be used."""
         path = self.folder / source
         if is_folder(path):
             try:
-                return frame_folder(path) or f"there are no pictures in the folder {path}"
+                return frame_folder(path) or f"the folder {path} contains no pictures"
             except OSError as error:
                 return f"the folder {path} cannot be read ({error.strerror or error})"
         if not is_file(path):
-            return f"there is no file {path}"
+            return f"the file {path} does not exist"
         return media_of(path) if is_media(path) else f"{unread(path)} ({source})"
 
 
 def _flaw(text: str) -> str:
-    """Why a dataset cannot hold the text; empty if it can."""
+    """Return the reason why a dataset cannot store the text; empty if it can."""
     if "\0" in text:
-        return "it holds a NUL character"
+        return "it contains a NUL character"
     try:
         text.encode()
-    except UnicodeEncodeError:  # JSON can write such
-        return "it holds half a character (a lone surrogate)"
+    except UnicodeEncodeError:  # JSON can contain these
+        return "it contains half a character (a lone surrogate)"
     return ""
 
 
 def list_csv(path: Path) -> Listing:
-    """A CSV (UTF-8, comma-separated) with the columns `path` and `prompt` or `label`; `group` and `split` if known.
+    """Return the items of a CSV (UTF-8, comma-separated) with the columns `path` and `prompt` or `label`.
 
-    `path` is a picture, a video or a folder of frames, from the CSV's folder on. Two lines with the same path are
-    two items. An empty group is the file itself; a split is train, validation or test. All other columns, such as
-    `intensity`, are for templates. Lines whose file is missing or of another type, or that are incomplete, are
-    listed as skipped, with their numbers.
+    The columns `group` and `split` are optional. `path` is a picture, a video or a folder of frames, relative to the
+    CSV's folder. Two lines with the same path are two items. If the group is empty, the file is its own group; a split
+    is train, validation or test. All other columns, such as `intensity`, are for templates. Lines that are incomplete,
+    or whose file is missing or of another type, are listed as skipped, with their numbers.
 
-    Raises SourceError if the header lacks a column or names one twice, or the file is no CSV in UTF-8.
+    Raises SourceError if the header lacks a column or names one twice, or if the file is not a CSV in UTF-8.
     """
     rows = Rows(path)
     try:
@@ -130,26 +130,25 @@ def list_csv(path: Path) -> Listing:
                 if len(values) != len(header):
                     rows.skip(
                         reader.line_num,
-                        f"it has {counted(len(values), 'value')} and the header {len(header)}; put a prompt that "
-                        "contains commas "
-                        'into "quotes"',
+                        f"it has {counted(len(values), 'value')}, but the header has {len(header)}; put prompts that "
+                        'contain commas in "quotes"',
                     )
                     continue
                 row = {name: value.strip() for name, value in zip(header, values, strict=True)}
                 rows.add(reader.line_num, row, [row.get(PROMPT, "")])
     except UnicodeDecodeError as error:
-        raise SourceError(f"{path}: not UTF-8 text ({error.reason}); save it as CSV UTF-8") from error
+        raise SourceError(f"{path}: the file is not UTF-8 text ({error.reason}); save it as CSV UTF-8") from error
     except csv.Error as error:
-        raise SourceError(f"{path}: line {reader.line_num} is not CSV ({error})") from error
+        raise SourceError(f"{path}: line {reader.line_num} is not valid CSV ({error}); correct it") from error
     return rows.finish()
 
 
 class _Lines:
-    """The lines of a file, for csv.reader; a row that goes on and on does not fill the memory."""
+    """An iterator over the lines of a file for csv.reader that limits the memory used by one row."""
 
     def __init__(self, path: Path, file: TextIO) -> None:
         self.path, self.file = path, file
-        self.taken = 0  # characters, since it was last set to 0
+        self.taken = 0  # characters since it was last set to 0
 
     def __iter__(self) -> _Lines:
         return self
@@ -158,33 +157,35 @@ class _Lines:
         line = self.file.readline(LONGEST_ROW + 1)
         self.taken += len(line)
         if self.taken > LONGEST_ROW:
-            raise SourceError(f"{self.path}: a row is longer than {LONGEST_ROW} characters; is a quote left open?")
+            raise SourceError(
+                f"{self.path}: a row is longer than {LONGEST_ROW} characters; check for a missing closing quote"
+            )
         if not line:
             raise StopIteration
         return line
 
 
 def _checked(path: Path, header: list[str]) -> list[str]:
-    """The header, if it has what it must. Raises SourceError."""
+    """Return the header. Raises SourceError if a required column is missing or a column appears twice."""
     missing = [name for name in (PATH, PROMPT) if name not in header and (name == PATH or LABEL not in header)]
     if missing:
         raise SourceError(
-            f"{path}: its first line must name the columns path and prompt (or label), separated by commas; "
-            f"{' and '.join(missing)} not found among: {', '.join(header) or 'nothing'}"
+            f"{path}: the first line must name the columns path and prompt (or label), separated by commas; "
+            f"{' and '.join(missing)} not found in: {', '.join(header) or 'an empty line'}"
         )
     twice = [name for name in dict.fromkeys(header) if name and header.count(name) > 1]
     if twice:
-        raise SourceError(f"{path}: its first line names the column {twice[0]} more than once; rename one")
+        raise SourceError(f"{path}: the first line names the column {twice[0]} more than once; rename one")
     return header
 
 
 def list_jsonl(path: Path) -> Listing:
-    """A file with one JSON object per line, whose keys are a CSV's columns (see `list_csv`); UTF-8.
+    """Return the items of a UTF-8 file with one JSON object per line, whose keys are a CSV's columns (see `list_csv`).
 
-    `prompt` may be a list: the picture is one item with several prompts. Numbers, true and false are taken as text,
-    null as nothing. Lines that are no object, or have a value of another kind, are listed as skipped.
+    `prompt` may be a list: the picture is one item with several prompts. Numbers, true and false are read as text,
+    null as an empty text. Lines that are not an object, or have a value of another kind, are listed as skipped.
 
-    Raises SourceError if the file is no UTF-8 text or not one line can be used.
+    Raises SourceError if the file is not UTF-8 text or if no line can be used.
     """
     rows = Rows(path)
     try:
@@ -197,16 +198,16 @@ def list_jsonl(path: Path) -> Listing:
                 if line.strip():
                     _add(rows, number, line)
     except UnicodeDecodeError as error:
-        raise SourceError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from error
+        raise SourceError(f"{path}: the file is not UTF-8 text ({error.reason}); save it as UTF-8") from error
     return rows.finish()
 
 
 def _add(rows: Rows, number: int, line: str) -> None:
     try:
-        # Numbers stay as they are written: 0.50 is no 0.5, and none is too long.
+        # Numbers stay as they are written: 0.50 does not become 0.5, and no number is too long.
         values = json.loads(line, parse_int=str, parse_float=str, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        rows.skip(number, f"it is not JSON ({error})")
+        rows.skip(number, f"it is not valid JSON ({error})")
         return
     if not isinstance(values, dict):
         rows.skip(number, 'it is not a JSON object, such as {"path": "1.jpg", "prompt": "a happy face"}')
@@ -217,7 +218,9 @@ def _add(rows: Rows, number: int, line: str) -> None:
         name = key.strip().lower()
         texts = [_text(entry) for entry in (value if name == PROMPT and isinstance(value, list) else [value])]
         if None in texts or name in row:
-            rows.skip(number, f"its key {name!r} is there twice" if name in row else f"its {name!r} is no text")
+            rows.skip(
+                number, f"the key {name!r} appears twice" if name in row else f"the value of {name!r} is not text"
+            )
             return
         row[name] = texts[0] or "" if texts else ""
         if name == PROMPT:
@@ -226,7 +229,7 @@ def _add(rows: Rows, number: int, line: str) -> None:
 
 
 def _text(value: Any) -> str | None:
-    """A JSON value as text without blanks around it; None for a list or an object."""
+    """Return a JSON value as text without surrounding whitespace; None for a list or an object."""
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:
@@ -235,4 +238,4 @@ def _text(value: Any) -> str | None:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")

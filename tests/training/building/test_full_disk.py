@@ -31,7 +31,7 @@ def test_a_full_disk_loses_nothing(small_disk: list[str], tmp_path: Path) -> Non
     result = json.loads(done.stdout)
     assert result["acknowledged"] > 50 and result["kept"]
     assert result["integrity"] == [["ok"]]
-    assert "a.db: database or disk is full; make room and run it again" in result["said"]["append"]
+    assert "a.db: database or disk is full; free some disk space and run it again" in result["said"]["append"]
     assert "No space left on device" in result["said"]["export"]
     assert result["rows of the NPZ before"] == 1
     assert result["after making room"] == result["acknowledged"] + 20

@@ -50,7 +50,7 @@ def test_a_camera_that_stops(film: Path, tmp_path: Path) -> None:
     pytest.importorskip("cv2")
     camera = Camera(str(film))  # OpenCV reads a file as it reads a camera
     numbers = []
-    with pytest.raises(CaptureError, match=r"film\.mp4 gives no pictures any more \(after 32\): was it unplugged"):
+    with pytest.raises(CaptureError, match=r"film\.mp4 stopped after 32 pictures: check that it is plugged in"):
         for frame in camera.frames():
             numbers.append(frame.number)
             assert frame.picture.shape == (480, 480, 3) and frame.picture.dtype == torch.uint8
@@ -61,7 +61,7 @@ def test_a_camera_that_stops(film: Path, tmp_path: Path) -> None:
     assert numbers == list(range(32))
     with pytest.raises(CaptureError, match=r"camera 987 cannot be opened"):
         Camera(987)
-    with pytest.raises(CaptureError, match=r"cannot be opened: see that it is plugged in"):
+    with pytest.raises(CaptureError, match=r"cannot be opened: check that it is plugged in"):
         Camera(str(tmp_path / "absent.mp4"))
 
 

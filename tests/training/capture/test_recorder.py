@@ -211,11 +211,11 @@ def test_what_cannot_be_recorded(
     grey = (Frame(number, number / 8, torch.full((64, 64, 3), 90, dtype=torch.uint8)) for number in range(32))
     write_video(tmp_path / "grey.mp4", grey, 8)
     for arguments, message in (
-        (["--video", str(tmp_path / "grey.mp4")], "none of 24 frames due is good (no face was found)"),
+        (["--video", str(tmp_path / "grey.mp4")], "24 frames checked, none is good (no face was found)"),
         (["--video", str(film), "--min-face", "900"], "(mostly: face too small)"),
         (["--video", str(tmp_path / "absent.mp4")], "absent.mp4: the video cannot be read"),
         (["--video", str(film), "--out", "a.npz"], "--out a.npz must end in .db"),
-        (["--video", str(film), "--count", "0"], "0 is not at least 1"),
+        (["--video", str(film), "--count", "0"], "the value must be at least 1, not 0"),
     ):
         if "--count" in arguments:
             with pytest.raises(SystemExit):

@@ -99,7 +99,7 @@ def test_without_a_countdown() -> None:
      {"per_second": 0}, {"per_second": float("nan")}],
 )  # fmt: skip
 def test_times_that_cannot_be(timing: dict[str, float]) -> None:
-    with pytest.raises(CaptureError, match="must be above 0, and the countdown at least 0"):
+    with pytest.raises(CaptureError, match="must be above 0, and --countdown at least 0"):
         Timing(**timing)  # type: ignore[arg-type]
 
 
@@ -171,8 +171,8 @@ def test_a_file_of_prompts(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (None, "cannot be read .No such file"),
-        (b"", "no prompt in it; write one a line"),
-        (b"\n  \n# only this\n", "no prompt in it"),
+        (b"", "the file has no prompts; write one per line"),
+        (b"\n  \n# only this\n", "the file has no prompts"),
         (b"caf\xe9", "it is not UTF-8 text"),
         ("happy".encode("utf-16-le"), "NUL"),
     ],
@@ -211,5 +211,5 @@ def test_the_summary_names_what_was_begun() -> None:
     session.note("no face")
     assert summary(session) == ["1. happy: 1 good frame", "2. sad: 0 good frames; 3 refused: 2 × blurred, 1 × no face"]
     session.note("", known=True)
-    assert summary(session)[1].startswith("2. sad: 1 good frame (1 there before); 3 refused")
+    assert summary(session)[1].startswith("2. sad: 1 good frame (1 already in the dataset); 3 refused")
     assert (session.good, session.new) == (2, 1)

@@ -57,7 +57,7 @@ def test_a_folder(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
     assert build(photos, "--out", path, "--skipped", tmp_path / "elsewhere.csv") == 0
     shown = capsys.readouterr()
-    assert "6 pictures: 4 in the dataset before, 1 without a face, 1 unreadable; 0 new samples" in shown.out
+    assert "6 pictures: 4 already in the dataset, 1 without a face, 1 unreadable; 0 new samples" in shown.out
     assert sorted(rows_of(tmp_path / "elsewhere.csv")) == sorted(skipped)
 
 
@@ -141,7 +141,7 @@ def test_export_and_import(photos: Path, tmp_path: Path, capsys: pytest.CaptureF
     [
         (("build", "x", "--out", "a.csv"), "a.csv must end in .db or .npz"),
         (("build", "missing", "--out", "a.db"), "no such folder or file"),
-        (("build", ".", "--out", "a.db", "--address", "host"), "--address goes with --engine ray"),
+        (("build", ".", "--out", "a.db", "--address", "host"), "--address only works with --engine ray"),
         (("export", "missing.db"), "there is no such dataset"),
         (("export", "x.db", "--out", "x.zip"), "must end in"),
         (("import", "x.npz", "--out", "x"), "must end in .db"),

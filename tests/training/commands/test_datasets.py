@@ -84,7 +84,7 @@ def test_merge(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     np.testing.assert_array_equal(merged.scores, np.concatenate([first.scores, second.scores]))
     assert dataset.read_bytes() == before
     assert run("merge", dataset, other, "--out", dataset) == 1
-    assert "is the dataset that is read, which is never changed" in capsys.readouterr().err
+    assert "is an input dataset, which is never changed" in capsys.readouterr().err
 
 
 def test_datasets_made_differently_do_not_mix(
@@ -92,7 +92,7 @@ def test_datasets_made_differently_do_not_mix(
 ) -> None:
     other = write(tmp_path / "b.db", *sampled(10, seed=1), encoder=str(tiny_clip))
     assert run("merge", dataset, other, "--out", tmp_path / "all.db") == 1
-    assert "do not mix: the first was made with the text encoder" in capsys.readouterr().err
+    assert "cannot be merged: the first was made with the text encoder" in capsys.readouterr().err
     assert not (tmp_path / "all.db").exists()
 
 
@@ -118,7 +118,7 @@ def test_filter(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert kept.sources == [source for source, kept in zip(whole.sources, keep, strict=True) if kept], conditions
         assert f"{keep.sum()} of 70 samples kept" in capsys.readouterr().out
     assert run("filter", dataset, "--out", tmp_path / "x.db") == 1
-    assert "say which samples to keep" in capsys.readouterr().err
+    assert "no condition was passed; add one" in capsys.readouterr().err
     assert run("filter", dataset, "--out", tmp_path / "x.db", "--label", "nobody") == 1
     assert "no sample is left" in capsys.readouterr().err and not (tmp_path / "x.db").exists()
 
@@ -157,10 +157,10 @@ def test_of_duplicates_one_stays_that_meets_the_other_conditions(
     path = write(tmp_path / "a.db", vectors, sizes)
     assert run("filter", path, "--out", tmp_path / "b.db", "--min-score", 0.1, "--drop-duplicates") == 0
     assert [source[2:-4] for source in read(tmp_path / "b.db").sources] == list("1234567")
-    assert "left out: 1 (score below 0.1)" in capsys.readouterr().out
+    assert "dropped: 1 (score below 0.1)" in capsys.readouterr().out
     assert run("filter", path, "--out", tmp_path / "c.db", "--drop-duplicates") == 0
     assert [source[2:-4] for source in read(tmp_path / "c.db").sources] == list("0234567")
-    assert "left out: 1 (near-duplicate of a kept sample)" in capsys.readouterr().out
+    assert "dropped: 1 (near-duplicate of a kept sample)" in capsys.readouterr().out
     assert run("filter", path, "--out", tmp_path / "d.db", "--drop-duplicates", "--invert") == 0
     assert read(tmp_path / "d.db").sources == ["p 1.png"]
 
@@ -169,7 +169,7 @@ def test_what_is_unknown_is_said(dataset: Path, tmp_path: Path, capsys: pytest.C
     whole = read(dataset)
     np.savez(tmp_path / "bare.npz", perception_embeddings=whole.perceptions, clip_embeddings=whole.embeddings)
     assert run("filter", tmp_path / "bare.npz", "--out", tmp_path / "b.db", "--max-yaw", 10) == 0
-    assert "the sizes of 70 pictures are unknown" in capsys.readouterr().out
+    assert "the size of 70 pictures is unknown" in capsys.readouterr().out
     assert run("filter", tmp_path / "bare.npz", "--out", tmp_path / "c.db", "--min-score", 0.5) == 1
     assert "no sample is left" in capsys.readouterr().err
     assert run("filter", tmp_path / "bare.npz", "--out", tmp_path / "c.db", "--min-score", 0.5, "--invert") == 0
@@ -200,9 +200,7 @@ def test_relabel(dataset: Path, tmp_path: Path, tiny_clip: Path, capsys: pytest.
     encoder = ("--text-encoder", "random")
     assert run("relabel", dataset, "--out", tmp_path / "b.db", "--map", tmp_path / "map.csv", *encoder) == 0
     shown = capsys.readouterr().out
-    assert (
-        "10 of 70 samples with other prompts" in shown and "not in the dataset, and so not used: 'never there'" in shown
-    )
+    assert "10 of 70 samples with changed prompts" in shown and "does not have them: 'never there'" in shown
     whole, changed = read(dataset), read(tmp_path / "b.db")
     assert changed.prompts == [p.replace("a happy face", "a person, beaming") for p in whole.prompts]
     np.testing.assert_array_equal(changed.perceptions, whole.perceptions)

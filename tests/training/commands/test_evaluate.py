@@ -110,7 +110,7 @@ def test_another_space(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     paths = ["--checkpoint", str(folder / "a.pth"), "--compare", str(tmp_path / "wide.pth")]
     assert main(["evaluate", "--data", str(folder / "data.npz"), *paths]) == 1
     error = capsys.readouterr().err
-    assert "a.pth is of sd15" in error and "wide.pth is of sdxl" in error and "cannot be compared" in error
+    assert "a.pth uses sd15" in error and "wide.pth uses sdxl" in error and "cannot be compared" in error
     assert main(["evaluate", "--data", str(folder / "data.npz"), "--checkpoint", str(tmp_path / "wide.pth")]) == 1
     assert "no targets for Stable Diffusion XL" in capsys.readouterr().err
 

@@ -41,7 +41,7 @@ def test_the_mediapipe_engine(shared_data: Path) -> None:
 def test_what_does_not_go_together_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs --landmarker-model FILE"):
         pipeline_of(parse("--landmarker", "mediapipe"))
-    with pytest.raises(ValueError, match="goes with --landmarker mediapipe"):
+    with pytest.raises(ValueError, match="only works with --landmarker mediapipe"):
         pipeline_of(parse("--landmarker-model", "x.task"))
     with pytest.raises(TaskFileError, match="There is no file"):
         pipeline_of(parse("--landmarker", "mediapipe", "--landmarker-model", str(tmp_path / "x.task")))

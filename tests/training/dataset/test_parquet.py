@@ -75,7 +75,7 @@ def test_row_groups_of_constant_size(tmp_path: Path, faces: Faces) -> None:
 
 def test_whole_or_not_at_all(tmp_path: Path, faces: Faces, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.parquet").write_bytes(b"the former one")
-    with Store(tmp_path / "empty.db") as store, pytest.raises(DatasetError, match="holds no samples yet"):
+    with Store(tmp_path / "empty.db") as store, pytest.raises(DatasetError, match="has no samples yet"):
         export_parquet(store, tmp_path / "a.parquet")
     with filled(tmp_path / "a.db", faces(4)) as store:
         store._connection.execute("UPDATE samples SET perception = x'00' WHERE id = 3")  # a damaged store

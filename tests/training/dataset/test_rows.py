@@ -89,7 +89,7 @@ def test_prompts_without_text_are_named_by_their_vectors(tmp_path: Path, faces: 
 def test_what_is_no_dataset(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_text("no database at all, but some text that is long enough to look like one" * 20)
     (tmp_path / "a.npz").write_text("no zip")
-    for name, message in (("a.csv", "ends in .db or .npz"), ("a.db", "not a dataset"), ("a.npz", r"a\.npz")):
+    for name, message in (("a.csv", "must end in .db or .npz"), ("a.db", "not a dataset"), ("a.npz", r"a\.npz")):
         with pytest.raises(ValueError, match=message), open_rows(tmp_path / name):
             pass
     with pytest.raises(StoreError), open_rows(tmp_path / "missing.db"):

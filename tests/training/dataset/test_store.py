@@ -107,7 +107,7 @@ def test_a_prompt_is_stored_once_and_found_again(tmp_path: Path, faces: Faces) -
 def test_nothing_is_stored_of_an_append_that_fails(tmp_path: Path, faces: Faces) -> None:
     with bound(tmp_path / "a.db") as store:
         fill(store, faces(2))
-        with pytest.raises(StoreError, match=r"prompt 'a happy person' is stored with quite another embedding"):
+        with pytest.raises(StoreError, match=r"prompt 'a happy person' is stored with a different embedding"):
             store.append(faces(2, seed=9), SIZES.expand(2, 2), ["new", "a happy person"], embedding(5).expand(2, -1))
         assert len(store) == 2 and store.prompts() == ["a happy person"]
 
@@ -157,7 +157,7 @@ def test_a_dataset_is_bound_by_its_first_sample_not_before(tmp_path: Path, faces
 def test_image_sizes_are_known_for_all_or_for_none(tmp_path: Path, faces: Faces) -> None:
     with bound(tmp_path / "a.db") as store:
         store.append(faces(1), None, ["a happy person"], embedding(1)[None])
-        with pytest.raises(StoreError, match="have no image sizes and the new ones come with them"):
+        with pytest.raises(StoreError, match="have no image sizes, but the new ones have them"):
             fill(store, faces(1, seed=2))
         assert next(store.iterate()).image_sizes.tolist() == [[0, 0]]
 
@@ -167,7 +167,7 @@ def test_image_sizes_are_known_for_all_or_for_none(tmp_path: Path, faces: Faces)
     [
         ({"vectors": torch.full((1, 1441), torch.nan)}, "perception row 0 holds NaN"),
         ({"vectors": torch.zeros(1, 1440)}, r"shape \(N, 1441\)"),
-        ({"embeddings": torch.full((1, 768), torch.inf)}, "embeddings row 0 holds NaN or infinite"),
+        ({"embeddings": torch.full((1, 768), torch.inf)}, "embeddings row 0 contains NaN or infinite"),
         ({"embeddings": torch.zeros(1, 1280)}, r"shape \(1, 768\), not \(1, 1280\)"),
         ({"image_sizes": torch.tensor([[0, 640]])}, "1 pixel or more"),
         ({"image_sizes": torch.tensor([[480.0, 640.0]])}, "whole numbers"),
@@ -188,7 +188,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, faces: Faces) -> None:
     with bound(tmp_path / "a.db") as store:
         fill(store, faces(3))
         store._connection.execute("PRAGMA max_page_count = 40")
-        with pytest.raises(StoreError, match=r"a\.db: database or disk is full; make room"):
+        with pytest.raises(StoreError, match=r"a\.db: database or disk is full; free some disk space"):
             fill(store, faces(100, seed=1))
         assert len(store) == 3
         store._connection.execute("PRAGMA max_page_count = 100000")
@@ -203,7 +203,7 @@ def test_files_that_are_no_datasets_are_refused(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE notes (text)")
     with pytest.raises(StoreError, match="a database of another program"):
         Store(tmp_path / "other.db")
-    with pytest.raises(StoreError, match="no folder itself"):
+    with pytest.raises(StoreError, match="it is not a folder itself"):
         Store(tmp_path)
     with pytest.raises(StoreError, match="there is no such dataset"):
         Store(tmp_path / "missing.db", create=False)
@@ -213,7 +213,7 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     Store(tmp_path / "a.db").close()
     with sqlite3.connect(tmp_path / "a.db") as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    with pytest.raises(StoreError, match="version 4, and this pack reads version 3; update the pack"):
+    with pytest.raises(StoreError, match="version 4, but this pack reads version 3; update the pack"):
         Store(tmp_path / "a.db")
 
 

@@ -99,9 +99,9 @@ def test_files_of_other_kinds_are_refused(tiny_clip: Path, tmp_path: Path) -> No
     assert "incomplete or damaged" in refused(tmp_path, short, tiny_clip)
     assert "incomplete" in refused(tmp_path, {k: v for k, v in tower.items() if "position" not in k}, tiny_clip)
     narrow = {**tower, "text_model.embeddings.token_embedding.weight": torch.zeros(9, 512)}
-    assert "is 512 wide, not 768" in refused(tmp_path, narrow, tiny_clip)
+    assert "is 512 wide, but Stable Diffusion 1.5 needs 768" in refused(tmp_path, narrow, tiny_clip)
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "bad.safetensors").read_bytes()[:1000])
-    with pytest.raises(EncoderError, match="not a readable safetensors file"):
+    with pytest.raises(EncoderError, match="the file is not a readable safetensors file"):
         load_encoder(str(tmp_path / "cut.safetensors"), tokenizer=str(tiny_clip))
 
 
@@ -109,10 +109,10 @@ def test_files_of_other_kinds_are_refused(tiny_clip: Path, tmp_path: Path) -> No
     ("spec", "message"),
     [
         ("missing.safetensors", "there is no such file; pass a Stable Diffusion"),
-        ("model.ckpt", "can run code when they are read"),
-        ("/no/such/folder", "there is no such folder. Pass 'random'"),
-        ("nonsense", "there is no such folder. Pass 'random'"),
-        ("nobody/no-such-model", "without the internet, pass a Stable Diffusion 1.5"),
+        ("model.ckpt", "can run code when they are loaded"),
+        ("/no/such/folder", "there is no such folder. Pass a Stable Diffusion 1.5 .safetensors file.* or 'random'"),
+        ("nonsense", "there is no such folder. Pass a Stable Diffusion 1.5 .safetensors file.* or 'random'"),
+        ("nobody/no-such-model", "without an internet connection, pass a Stable Diffusion 1.5"),
     ],
 )
 def test_encoders_that_are_not_there(spec: str, message: str) -> None:
@@ -132,7 +132,7 @@ def test_a_folder_in_the_layout_of_diffusers(tiny_clip: Path, tmp_path: Path) ->
 
 
 def test_folders_that_are_no_clip(tiny_clip: Path, tmp_path: Path) -> None:
-    with pytest.raises(EncoderError, match=r"it needs a config\.json and a model\.safetensors"):
+    with pytest.raises(EncoderError, match=r"the folder needs the config\.json and model\.safetensors"):
         load_encoder(str(tmp_path))
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -147,7 +147,7 @@ def test_a_model_of_another_width_is_refused(tiny_clip: Path, tmp_path: Path) ->
     shape = {"hidden_size": 512, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 8}
     CLIPTextModel(CLIPTextConfig(vocab_size=100, **shape)).save_pretrained(tmp_path)
     with pytest.raises(
-        EncoderError, match=r"makes vectors of 512 numbers; Stable Diffusion 1\.5 needs 768: pass another"
+        EncoderError, match=r"vectors have 512 numbers, but Stable Diffusion 1\.5 needs 768; pass another"
     ):
         load_encoder(str(tmp_path), tokenizer=str(tiny_clip))
 
@@ -164,14 +164,14 @@ def test_the_tokenizer_is_looked_for_in_its_places(
     monkeypatch.setattr(clip, "CLIP_L", "nobody/no-such-model")
     with pytest.raises(EncoderError, match=r"Pass --tokenizer FOLDER with its vocab\.json and merges\.txt"):
         load_encoder(str(bare))
-    with pytest.raises(EncoderError, match=r"no tokenizer is there; it needs vocab\.json"):
+    with pytest.raises(EncoderError, match=r"the folder has no tokenizer; it must contain vocab\.json"):
         load_encoder(str(bare), tokenizer=str(bare))
     shutil.copytree(tiny_clip, tmp_path / "ComfyUI" / "comfy" / "sd1_tokenizer")
     torch.testing.assert_close(load_encoder(str(bare)).encode(PROMPTS), load_encoder(str(tiny_clip)).encode(PROMPTS))
 
 
 def test_a_tokenizer_of_another_model_is_refused(tiny_clip: Path, shared_data: Path) -> None:
-    with pytest.raises(EncoderError, match=r"the tokenizer 49408: it belongs to another model"):
+    with pytest.raises(EncoderError, match=r"the tokenizer 49408, so it belongs to another model"):
         load_encoder(str(tiny_clip), tokenizer=str(shared_data / "clip_tokenizer"))
 
 
@@ -188,7 +188,7 @@ def test_long_prompts_are_cut_with_a_warning(random: bool, tiny_clip: Path) -> N
     encoder = load_encoder("random" if random else str(tiny_clip))
     fits, cut = "x " * 75, "x " * 75 + "and this is not read"
     with pytest.warns(
-        UserWarning, match=r"has \d\d tokens and CLIP reads 77.*from 'and this is not read' on.*'x x"
+        UserWarning, match=r"has \d\d tokens, but CLIP reads only 77.*from 'and this is not read' on.*'x x"
     ) as seen:
         vector = encoder.encode([cut, cut])[:1]
         encoder.token_states(cut)

@@ -176,35 +176,39 @@ def test_files_of_other_kinds_are_refused(folder: Path, checkpoint: dict[str, Te
         return {key: value for key, value in checkpoint.items() if name not in key}
 
     assert "CLIP-G is incomplete (no text_projection)" in refused(path, without("text_projection"), "sdxl", tokenizer)
-    assert "(CLIP-G): its text encoder is incomplete" in refused(path, without("positional"), "sdxl", tokenizer)
+    assert "(CLIP-G): the text encoder is incomplete" in refused(path, without("positional"), "sdxl", tokenizer)
     damaged = refused(path, without("resblocks.1.attn.in_proj_bias"), "sdxl", tokenizer)
-    assert "(CLIP-G): its text encoder is incomplete or damaged" in damaged and "q_proj.bias" in damaged
-    assert "(CLIP-L): its text encoder is incomplete or damaged" in refused(
+    assert "(CLIP-G): the text encoder is incomplete or damaged" in damaged and "q_proj.bias" in damaged
+    assert "(CLIP-L): the text encoder is incomplete or damaged" in refused(
         path, without("layers.1.self_attn.k_proj.bias"), "sdxl", tokenizer
     )
     for odd in ("surplus", "transformer.resblocks.0.attn.surplus", "transformer.resblocks.x"):
         assert "incomplete or damaged" in refused(path, {**checkpoint, PREFIX_G + odd: one}, "sdxl", tokenizer)
     for name in ("transformer.resblocks.0.attn.in_proj_bias", "text_projection", "positional_embedding"):
         for value in (one, torch.tensor(1.0)):
-            assert "(CLIP-G): its text encoder is incomplete" in refused(
+            assert "(CLIP-G): the text encoder is incomplete" in refused(
                 path, {**checkpoint, PREFIX_G + name: value}, "sdxl", tokenizer
             )
     narrow = {**checkpoint, PREFIX_G + "token_embedding.weight": torch.zeros(9, 1024)}
-    assert "is 1024 wide, not 1280, so it is not Stable Diffusion XL's" in refused(path, narrow, "sdxl", tokenizer)
+    assert "is 1024 wide, but Stable Diffusion XL needs 1280" in refused(path, narrow, "sdxl", tokenizer)
 
 
 def test_folders_of_the_other_space_are_refused(folder: Path, tiny_clip: Path, tmp_path: Path) -> None:
-    with pytest.raises(EncoderError, match=r"Stable Diffusion XL's two text encoders, which fit --space sdxl"):
+    with pytest.raises(EncoderError, match=r"Stable Diffusion XL's two text encoders; pass --space sdxl"):
         load_encoder(str(folder))
-    with pytest.raises(EncoderError, match=r"one model, which may fit --space sd15; --space sdxl needs the subfolders"):
+    with pytest.raises(
+        EncoderError, match=r"a single model, which may fit --space sd15; --space sdxl needs the subfolders"
+    ):
         sdxl(tiny_clip)
-    with pytest.raises(EncoderError, match=r"it needs the subfolders text_encoder and text_encoder_2"):
+    with pytest.raises(EncoderError, match=r"the folder needs the subfolders text_encoder and text_encoder_2"):
         sdxl(tmp_path)
     with pytest.raises(EncoderError, match=r"Hugging Face id such as stabilityai/stable-diffusion-xl-base-1\.0"):
         sdxl("nonsense")
-    with pytest.raises(EncoderError, match=r"without the internet, pass a Stable Diffusion XL \.safetensors file"):
+    with pytest.raises(
+        EncoderError, match=r"without an internet connection, pass a Stable Diffusion XL \.safetensors file"
+    ):
         sdxl("nobody/no-such-model")
-    with pytest.raises(EncoderError, match=r"no text space 'sd3'; choose sd15 or sdxl"):
+    with pytest.raises(EncoderError, match=r"the text space 'sd3' does not exist; choose sd15 or sdxl"):
         load_encoder("random", space="sd3")
     shutil.copytree(folder, tmp_path / "swapped")
     shutil.rmtree(tmp_path / "swapped" / "text_encoder_2")
@@ -236,7 +240,9 @@ def test_the_default_is_the_base_model(monkeypatch: pytest.MonkeyPatch) -> None:
         try:
             assert load_encoder(None, space=space).identity == f"hf:{name}"  # where it is in the cache
         except EncoderError as error:
-            assert str(error).startswith(f"{name}: no text encoder could be loaded; without the internet")
+            assert str(error).startswith(
+                f"{name}: the text encoder could not be loaded; without an internet connection"
+            )
 
 
 def test_the_stand_in(recwarn: pytest.WarningsRecorder) -> None:
@@ -252,5 +258,5 @@ def test_the_stand_in(recwarn: pytest.WarningsRecorder) -> None:
     assert extras["sdxl_pooled"][0, :4].tolist() == pytest.approx([0.6267, -0.8926, -1.6804, 1.8052], abs=2e-3)
     encoder.extras(["word " * 100, "word " * 100])
     encoder.encode(["word " * 100])
-    assert len(recwarn) == 1 and "has 102 tokens and CLIP reads 77" in str(recwarn[0].message)
+    assert len(recwarn) == 1 and "has 102 tokens, but CLIP reads only 77" in str(recwarn[0].message)
     assert encoder.extras([])["sdxl_embeddings"].shape == (0, 2048)

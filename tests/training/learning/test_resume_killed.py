@@ -117,7 +117,9 @@ def test_asked_to_stop(
     os.kill(child, number)
     assert server.ended() == 130
     printed = said.read_bytes()[before:].decode()
-    assert f"{out / 'best_model.safetensors'} (and .pth), not judged" in printed and "--resume to go on" in printed
+    assert (
+        f"{out / 'best_model.safetensors'} (and .pth), not evaluated" in printed and "--resume to continue" in printed
+    )
     assert {path.name for path in out.iterdir() if path.is_file()} == {
         "best_model.safetensors", "best_model.pth", "training_state.pt",
     }  # fmt: skip

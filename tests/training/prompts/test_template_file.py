@@ -45,15 +45,15 @@ def test_filling(text: str, value: str, prompt: str) -> None:
     [
         ("{", "braces do not match"),
         ("a } b", "braces do not match"),
-        ("{a{b}", "braces do not match|names no column|has a format"),
-        ("{}", "names no column"),
-        ("{0}", "names no column"),
-        ("{x.__class__}", "names no column"),
-        ("{x[0]}", "names no column"),
+        ("{a{b}", "braces do not match|is not a column name|has a format"),
+        ("{}", "is not a column name"),
+        ("{0}", "is not a column name"),
+        ("{x.__class__}", "is not a column name"),
+        ("{x[0]}", "is not a column name"),
         ("{x!r}", "has a format; write only {x}"),
         ("{x:>9999999999}", "has a format; write only {x}"),
         ("{x:{y}}", "has a format"),
-        ("{ x}", "names no column"),
+        ("{ x}", "is not a column name"),
     ],
 )
 def test_what_is_no_template(text: str, message: str) -> None:
@@ -91,28 +91,34 @@ def test_parts_come_back_as_written(pieces: list[str]) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("nonsense", r"line 1 is not JSON"),
-        ("[]", r"bad\.json: it must be an object"),
-        ("{}", r'bad\.json: it has no "templates"; add "templates": \["a photo of a {emotion} person"\]'),
-        ('{"templates": []}', r"templates: no template is there; add one"),
-        ('{"templates": "a {emotion}"}', r"templates: it must be a list of texts"),
-        ('{"templates": ["ok", 3]}', r"templates: entry 2: 3 is no text; put it into double quotes"),
-        ('{"templates": ["ok", " "]}', r"templates: entry 2: it is empty"),
-        ('{"templates": ["a\\nb"]}', r"entry 1: .* holds a control or broken character"),
-        ('{"templates": ["\\ud800"]}', r"entry 1: .* holds a control or broken character"),
-        ('{"templates": ["ok", "{x.y}"]}', r"templates: entry 2: '{x\.y}': {x\.y} names no column"),
-        ('{"templates": ["ok"], "label_templates": ["{"]}', r"label_templates: entry 1: '{': its braces do not match"),
-        ('{"templates": ["ok"], "emotion": {}}', r"'emotion' is not known here; use templates, label_templates"),
-        ('{"templates": ["ok"], "templates": ["ok"]}', r"'templates' is there twice"),
-        ('{"templates": ["ok"], "intensities": {"huge": ["x"]}}', r"intensities: 'huge' is not known here; use slight"),
+        ("nonsense", r"line 1 is not valid JSON"),
+        ("[]", r"bad\.json: this must be an object"),
+        ("{}", r'bad\.json: "templates" is missing; add "templates": \["a photo of a {emotion} person"\]'),
+        ('{"templates": []}', r"templates: there is no template; add one"),
+        ('{"templates": "a {emotion}"}', r"templates: this must be a list of strings"),
+        ('{"templates": ["ok", 3]}', r"templates: entry 2: 3 is not a string; put it in double quotes"),
+        ('{"templates": ["ok", " "]}', r"templates: entry 2: the text is empty"),
+        ('{"templates": ["a\\nb"]}', r"entry 1: .* contains a control character or an invalid character"),
+        ('{"templates": ["\\ud800"]}', r"entry 1: .* contains a control character or an invalid character"),
+        ('{"templates": ["ok", "{x.y}"]}', r"templates: entry 2: '{x\.y}': {x\.y} is not a column name"),
+        ('{"templates": ["ok"], "label_templates": ["{"]}', r"label_templates: entry 1: '{': the braces do not match"),
+        ('{"templates": ["ok"], "emotion": {}}', r"'emotion' is not a valid key; use templates, label_templates"),
+        ('{"templates": ["ok"], "templates": ["ok"]}', r"the key 'templates' appears twice"),
+        (
+            '{"templates": ["ok"], "intensities": {"huge": ["x"]}}',
+            r"intensities: 'huge' is not a valid key; use slight",
+        ),
         ('{"templates": ["ok"], "intensities": {"slight": []}}', r"intensities: slight: the list is empty"),
-        ('{"templates": ["ok"], "intensities": ["x"]}', r"intensities: it must be an object"),
+        ('{"templates": ["ok"], "intensities": ["x"]}', r"intensities: this must be an object"),
         ('{"templates": ["ok"], "emotions": {"sad": {"slight": ["x"]}}}', r"emotions: sad: plain, strong missing"),
-        ('{"templates": ["ok"], "emotions": {"sad": {"faint": ["x"]}}}', r"emotions: sad: 'faint' is not known"),
-        ('{"templates": ["ok"], "emotions": {"sad": "x"}}', r"emotions: sad: it must be a list"),
-        ('{"templates": ["ok"], "emotions": {"sad": [[]]}}', r"emotions: sad: entry 1: \[\] is no text"),
-        ('{"templates": ["ok"], "emotions": {"joy": ["x"], "happy": ["y"]}}', r"happy: it is the same label"),
-        ('{"templates": ["ok"], "emotions": {"-": ["x"]}}', r"emotions: -: it is no label"),
+        ('{"templates": ["ok"], "emotions": {"sad": {"faint": ["x"]}}}', r"emotions: sad: 'faint' is not a valid key"),
+        ('{"templates": ["ok"], "emotions": {"sad": "x"}}', r"emotions: sad: this must be a list"),
+        ('{"templates": ["ok"], "emotions": {"sad": [[]]}}', r"emotions: sad: entry 1: \[\] is not a string"),
+        (
+            '{"templates": ["ok"], "emotions": {"joy": ["x"], "happy": ["y"]}}',
+            r"happy: the label is the same as another one",
+        ),
+        ('{"templates": ["ok"], "emotions": {"-": ["x"]}}', r"emotions: -: the label has no text"),
         ("[" * 100000, r"bad\.json: "),
         ('{"templates": ' + "9" * 5000 + "}", r"bad\.json: "),
     ],
@@ -126,16 +132,16 @@ def test_files_that_are_refused(content: str, message: str, tmp_path: Path) -> N
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TemplateError, match=r"no\.json: cannot be read \(No such file"):
+    with pytest.raises(TemplateError, match=r"no\.json: the file cannot be read \(No such file"):
         read_templates(tmp_path / "no.json")
     (tmp_path / "x.yaml").write_text("a: b")
-    with pytest.raises(TemplateError, match=r"read from \.json or \.txt files; rename it"):
+    with pytest.raises(TemplateError, match=r"must end in \.json or \.txt; rename it"):
         read_templates(tmp_path / "x.yaml")
     (tmp_path / "x.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(TemplateError, match=r"not UTF-8 text"):
         read_templates(tmp_path / "x.txt")
     (tmp_path / "x.txt").write_text("\n\n")
-    with pytest.raises(TemplateError, match=r"no template is there"):
+    with pytest.raises(TemplateError, match=r"there is no template"):
         read_templates(tmp_path / "x.txt")
     (tmp_path / "x.txt").write_text("fine\n\n{nope!r}\n")
     with pytest.raises(TemplateError, match=r"x\.txt: line 3: '{nope!r}'"):

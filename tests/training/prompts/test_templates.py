@@ -22,7 +22,7 @@ def all_prompts(label: str, intensity: str = "", templates: Templates = SHIPPED)
     columns = {"intensity": intensity}
     with pytest.raises(TemplateError) as caught:
         templates.prompts(label, columns, "x.png", 10**9)
-    found = re.search(r"give ([\d,]+) different prompts?", str(caught.value))
+    found = re.search(r"yield only ([\d,]+) different prompts?", str(caught.value))
     assert found is not None
     return list(templates.prompts(label, columns, "x.png", int(found[1].replace(",", ""))))
 
@@ -129,7 +129,7 @@ def test_too_few_prompts_are_refused(tmp_path: Path) -> None:
     templates = Templates.load(file_of(tmp_path, templates=["{label}", "a {label}", "{label}{x}", "{label} {x}"]))
     assert set(templates.prompts("odd", {}, "1.png", 2)) == {"odd", "an odd"}
     with pytest.raises(
-        TemplateError, match=r"give 2 different prompts for 1\.png \(label 'odd'\), not 3; ask for fewer"
+        TemplateError, match=r"yield only 2 different prompts for 1\.png \(label 'odd'\), not 3; reduce the number"
     ):
         templates.prompts("odd", {}, "1.png", 3)
 

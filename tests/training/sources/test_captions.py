@@ -33,11 +33,11 @@ def test_captions_beside_pictures(tmp_path: Path, touch: Touch, write: Write) ->
     ]
     assert dict(listing.skipped) == {
         "set/c.caption": "the caption c.txt is used instead",
-        "set/deep/a.txt": "there is no picture of this name beside it",
-        "set/latents.npz": "files of the type .npz are not read",
-        "set/lost.txt": "there is no picture of this name beside it",
+        "set/deep/a.txt": "there is no picture with this name next to it",
+        "set/latents.npz": ".npz files are not supported",
+        "set/lost.txt": "there is no picture with this name next to it",
     }
-    assert listing.notes == ["each line of a caption file is taken as a prompt of its own"]
+    assert listing.notes == ["each line of a caption file is used as a separate prompt"]
 
 
 def test_kohyas_folders(tmp_path: Path, touch: Touch, write: Write) -> None:
@@ -58,7 +58,7 @@ def test_kohyas_folders(tmp_path: Path, touch: Touch, write: Write) -> None:
         ("set/x/1.png", (), ""),
     ]
     assert listing.notes == [
-        "the number in a folder's name, as 10 in 10_happy, is for kohya's trainer: each picture is one sample here"
+        "the number in a folder's name, such as 10 in 10_happy, is ignored: each picture is one sample"
     ]
     inner = list_captions(root / "10_happy")  # the folder itself
     assert [(item.prompts, item.label) for item in inner.items] == [(("a broad smile",), "happy"), ((), "happy")]
@@ -75,9 +75,9 @@ def test_names_of_kohyas_folders(folder: str, name: str | None) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"fr\xe4ulein", "its caption a.txt is not UTF-8 text (unexpected end of data)"),
-        (b"a\0b", "its caption a.txt holds a NUL character"),
-        (b"x" * (LONGEST + 1), "its caption a.txt is longer than 65536 bytes"),
+        (b"fr\xe4ulein", "the caption a.txt is not UTF-8 text (unexpected end of data)"),
+        (b"a\0b", "the caption a.txt contains a NUL character"),
+        (b"x" * (LONGEST + 1), "the caption a.txt is longer than 65536 bytes"),
     ],
 )
 def test_captions_that_cannot_be_read(tmp_path: Path, touch: Touch, content: bytes, reason: str) -> None:
@@ -89,12 +89,12 @@ def test_captions_that_cannot_be_read(tmp_path: Path, touch: Touch, content: byt
     assert [item.prompts for item in listing.items] == [("fine",)]  # no label stands in for a broken caption
     ((which, why),) = listing.skipped
     assert which == "1_happy/a.png"
-    assert why == reason or why.startswith("its caption a.txt is not UTF-8 text (")
+    assert why == reason or why.startswith("the caption a.txt is not UTF-8 text (")
 
 
 def test_folders_without_pictures(tmp_path: Path, write: Write) -> None:
     write(tmp_path / "set" / "a.txt", "a grin")
-    with pytest.raises(SourceError, match=r"set: not one usable picture\. It must hold 1\.jpg and, beside it, 1\.txt"):
+    with pytest.raises(SourceError, match=r"set: there is no usable picture\. Each .* next to it: 1\.jpg, and 1\.txt"):
         list_captions(tmp_path / "set")
 
 

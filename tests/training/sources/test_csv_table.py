@@ -58,7 +58,7 @@ def test_labels_splits_and_columns(tmp_path: Path, touch: Touch, write: Write) -
         ("fear", "", {}),
     ]
     assert {item.group for item in listing.items} == {"a.png"}  # one picture is one group
-    assert listing.skipped == [("list.csv line 6", "the split 'holdout' is none of train, validation and test")]
+    assert listing.skipped == [("list.csv line 6", "the split 'holdout' is not train, validation or test")]
 
 
 def test_a_label_stands_in_where_the_prompt_is_empty(tmp_path: Path, touch: Touch, write: Write) -> None:
@@ -74,7 +74,7 @@ def test_a_folder_of_frames(tmp_path: Path, touch: Touch, write: Write) -> None:
     frames = FrameFolder((tmp_path / "clip" / "9.png", tmp_path / "clip" / "10.png"))
     assert [(item.media, item.source) for item in listing.items] == [(frames, "clip")] * 2
     assert listing.items[0].media is not listing.items[1].media  # each is read on its own
-    assert listing.skipped == [("l.csv line 4", f"there are no pictures in the folder {tmp_path / 'empty'}")]
+    assert listing.skipped == [("l.csv line 4", f"the folder {tmp_path / 'empty'} contains no pictures")]
 
 
 def test_windows_separators(tmp_path: Path, touch: Touch, write: Write) -> None:
@@ -118,24 +118,24 @@ def test_lines_that_cannot_be_used_are_named(tmp_path: Path, touch: Touch, write
     assert [item.prompts for item in listing.items] == [("fine",)]
     assert [which for which, _ in listing.skipped] == [f"list.csv line {number}" for number in range(3, 10)]
     reasons = [why for _, why in listing.skipped]
-    assert reasons[0] == f"there is no file {tmp_path / 'missing.png'}"
+    assert reasons[0] == f"the file {tmp_path / 'missing.png'} does not exist"
     assert reasons[1:3] == ["the prompt is empty", "the path is empty"]
-    assert reasons[3] == 'it has 3 values and the header 2; put a prompt that contains commas into "quotes"'
-    assert reasons[4] == "files of the type .txt are not read (b.txt)"
-    assert reasons[6].startswith("there is no file")
+    assert reasons[3] == 'it has 3 values, but the header has 2; put prompts that contain commas in "quotes"'
+    assert reasons[4] == ".txt files are not supported (b.txt)"
+    assert reasons[6].startswith("the file ") and reasons[6].endswith(".png does not exist")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"must name the columns path and prompt \(or label\).*path and prompt not found among: nothing"),
-        ("path,text\na.png,x\n", "prompt not found among: path, text"),
-        ("file,label\na.png,x\n", "path not found among: file, label"),
-        ("path;prompt\na.png;x\n", "separated by commas; path and prompt not found among: path;prompt"),
+        ("", r"must name the columns path and prompt \(or label\).*path and prompt not found in: an empty line"),
+        ("path,text\na.png,x\n", "prompt not found in: path, text"),
+        ("file,label\na.png,x\n", "path not found in: file, label"),
+        ("path;prompt\na.png;x\n", "separated by commas; path and prompt not found in: path;prompt"),
         ("path,prompt, Prompt\na.png,x,y\n", "names the column prompt more than once"),
-        ("path,prompt\n", "not one usable line. list.csv: it has no rows"),
-        ("path,prompt\nno.png,x\n", "not one usable line. list.csv line 2: there is no file"),
-        ('path,prompt\n"a.png"x,y\n', "line 2 is not CSV"),
+        ("path,prompt\n", "no line can be used. list.csv: it has no rows"),
+        ("path,prompt\nno.png,x\n", "no line can be used. list.csv line 2: the file .* does not exist"),
+        ('path,prompt\n"a.png"x,y\n', "line 2 is not valid CSV"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, write: Write, text: str, message: str) -> None:
@@ -152,7 +152,7 @@ def test_a_csv_that_is_no_utf8(tmp_path: Path, write: Write) -> None:
 
 @pytest.mark.parametrize("row", ["x" * (LONGEST_ROW + 1), '"a\n",' * (LONGEST_ROW // 5), '"' + "x\n" * LONGEST_ROW])
 def test_a_row_without_end_is_refused(tmp_path: Path, write: Write, row: str) -> None:
-    with pytest.raises(SourceError, match="a row is longer than 1048576 characters|line .* is not CSV"):
+    with pytest.raises(SourceError, match="a row is longer than 1048576 characters|line .* is not valid CSV"):
         list_csv(write(tmp_path / "list.csv", f"path,prompt\n{row}"))
 
 

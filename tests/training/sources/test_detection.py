@@ -68,8 +68,8 @@ def test_files(tmp_path: Path, write: Write, name: str, text: str, format: str) 
     [
         (
             "happy/1.png happy/1.txt sad/1.png",
-            r"more than one way. Of 2 pictures and videos 2 lie in subfolders \(labels\); 1 have a caption beside "
-            r"them or lie in folders like 10_happy \(captions\). Say which: --format labels or --format captions",
+            r"more than one format fits its 2 pictures and videos: 2 in subfolders \(labels\); 1 with a caption file "
+            r"or in folders such as 10_happy \(captions\)\. Choose one: pass --format labels or --format captions",
         ),
         (f"Actor_12/{TAKE} Actor_12/b.mp4", "--format labels or --format ravdess"),
         ("train/happy/1.png extra/1.png", "--format labels or --format fer2013"),
@@ -87,12 +87,12 @@ def test_folders_that_are_nothing_known(tmp_path: Path, touch: Touch) -> None:
     touch(root / "a.png", root / "b.png", root / "data" / "list.csv", root / "none")
     with pytest.raises(
         SourceError,
-        match=r"it holds 2 \.png, 1 \.csv, 1 without suffix.* one folder per label: faces/happy/1\.jpg.*"
-        r"give the file faces/data/list\.csv itself",
+        match=r"it contains 2 \.png, 1 \.csv, 1 without suffix.* one folder per label: faces/happy/1\.jpg.*"
+        r"pass the file faces/data/list\.csv itself",
     ):
         detect(root)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SourceError, match="it holds no files"):
+    with pytest.raises(SourceError, match="it contains no files"):
         detect(tmp_path / "empty")
 
 
@@ -100,7 +100,10 @@ def test_files_that_are_nothing_known(tmp_path: Path, touch: Touch) -> None:
     with pytest.raises(SourceError, match="there is no such folder or file"):
         detect(tmp_path / "missing")
     touch(tmp_path / "a.txt")
-    with pytest.raises(SourceError, match=r"\.txt are no source. Give a folder with one subfolder per label, a \.csv"):
+    with pytest.raises(
+        SourceError,
+        match=r"\.txt files cannot be used as a source\. Pass a folder with one subfolder per label, a \.csv",
+    ):
         detect(tmp_path / "a.txt")
 
 

@@ -58,7 +58,7 @@ def test_rows_become_pictures(tmp_path: Path, write: Write, face: np.ndarray, he
         assert frame.picture.dtype == torch.uint8 and frame.picture.shape == (48, 48, 3)
         assert (frame.picture.numpy() == picture[:, :, None]).all()
         assert item.media.digest() == hashlib.sha256(" ".join(map(str, picture.ravel())).encode()).digest()
-    assert listing.notes == ["FER2013's PublicTest is the part for validation, PrivateTest that for test"]
+    assert listing.notes == ["FER2013's PublicTest is the validation split, PrivateTest the test split"]
 
 
 def test_rows_that_cannot_be_used_are_named(tmp_path: Path, write: Write) -> None:
@@ -70,12 +70,12 @@ def test_rows_that_cannot_be_used_are_named(tmp_path: Path, write: Write) -> Non
     listing = list_fer2013(path)
     assert [(item.label, item.split) for item in listing.items] == [("angry", ""), ("surprise", "train")]
     assert listing.skipped == [
-        ("fer2013.csv line 3", "its emotion is '7', not a number from 0 to 6"),
-        ("fer2013.csv line 4", "its emotion is 'happy', not a number from 0 to 6"),
+        ("fer2013.csv line 3", "the emotion is '7', not a number from 0 to 6"),
+        ("fer2013.csv line 4", "the emotion is 'happy', not a number from 0 to 6"),
         ("fer2013.csv line 5", "it has 2,305 pixels, not 48 × 48"),
         ("fer2013.csv line 6", "it has 0 pixels, not 48 × 48"),
-        ("fer2013.csv line 8", "its usage is 'Other', not Training, PublicTest or PrivateTest"),
-        ("fer2013.csv line 9", "it has 2 values and the header 3"),
+        ("fer2013.csv line 8", "the usage is 'Other', not Training, PublicTest or PrivateTest"),
+        ("fer2013.csv line 9", "it has 2 values, but the header has 3"),
     ]
     assert listing.notes == []
 
@@ -91,7 +91,7 @@ def test_rows_that_cannot_be_used_are_named(tmp_path: Path, write: Write) -> Non
 )
 def test_pixels_that_are_none(tmp_path: Path, write: Write, pixels: str, message: str) -> None:
     (item,) = list_fer2013(write(tmp_path / "f.csv", f"emotion,pixels\n0,{pixels}\n")).items
-    with pytest.raises(PictureError, match=f"f.csv line 2: its pixels are {message}"):
+    with pytest.raises(PictureError, match=f"f.csv line 2: the pixels are {message}"):
         list(item.media.frames())
 
 
@@ -108,8 +108,8 @@ def test_a_file_that_was_cut_short_after_listing(tmp_path: Path, write: Write) -
     [
         ("", "must name the columns emotion and pixels.*not: nothing"),
         ("path,prompt\na.png,x\n", "not: path, prompt"),
-        ("emotion,pixels\n", "not one usable line. f.csv: it has no lines below the header"),
-        ("emotion,pixels\n0,1 2\n", "not one usable line. f.csv line 2: it has 2 pixels"),
+        ("emotion,pixels\n", "no line can be used. f.csv: there are no lines below the header"),
+        ("emotion,pixels\n0,1 2\n", "no line can be used. f.csv line 2: it has 2 pixels"),
         (f"emotion,pixels\n0,{GREY * 10}\n", "line 2 is longer than 65536 bytes"),
     ],
 )
@@ -145,11 +145,11 @@ def test_a_folder_per_part_and_label(tmp_path: Path, touch: Touch) -> None:
     ]
     assert listing.items[1].media == PictureFile(root / "train" / "happy" / "1.jpg")
     assert dict(listing.skipped) == {
-        "fer/readme.txt": "it lies in no folder called train, validation or test",
-        "fer/extra/happy/4.jpg": "it lies in no folder called train, validation or test",
-        "fer/train/5.jpg": "it lies beside the label folders, not in one",
+        "fer/readme.txt": "it is not in a folder called train, validation or test",
+        "fer/extra/happy/4.jpg": "it is not in a folder called train, validation or test",
+        "fer/train/5.jpg": "it is next to the label folders, not in one",
     }
-    assert "the topmost folders say which part a picture belongs to: train, validation or test" in listing.notes
+    assert "the top folders determine the split of a picture: train, validation or test" in listing.notes
 
 
 def test_a_folder_without_parts(tmp_path: Path, touch: Touch) -> None:

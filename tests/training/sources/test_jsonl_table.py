@@ -41,19 +41,19 @@ def test_jsonl(tmp_path: Path, touch: Touch, write: Write) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("{", "it is not JSON"),
-        ('{"path": "a.png", "prompt": NaN}', r"it is not JSON \(NaN is no JSON number\)"),
-        ("[" * 100_000, "it is not JSON"),
+        ("{", "it is not valid JSON"),
+        ('{"path": "a.png", "prompt": NaN}', r"it is not valid JSON \(NaN is not a JSON number\)"),
+        ("[" * 100_000, "it is not valid JSON"),
         ('["a.png", "x"]', "it is not a JSON object"),
-        ('{"path": ["a.png"], "prompt": "x"}', "its 'path' is no text"),
-        ('{"path": "a.png", "prompt": {"en": "x"}}', "its 'prompt' is no text"),
-        ('{"path": "a.png", "prompt": ["x", ["y"]]}', "its 'prompt' is no text"),
-        ('{"path": "a.png", "prompt": "x", "Prompt": "y"}', "its key 'prompt' is there twice"),
+        ('{"path": ["a.png"], "prompt": "x"}', "the value of 'path' is not text"),
+        ('{"path": "a.png", "prompt": {"en": "x"}}', "the value of 'prompt' is not text"),
+        ('{"path": "a.png", "prompt": ["x", ["y"]]}', "the value of 'prompt' is not text"),
+        ('{"path": "a.png", "prompt": "x", "Prompt": "y"}', "the key 'prompt' appears twice"),
         ('{"path": "a.png", "prompt": []}', "the prompt is empty"),
         ('{"path": "a.png"}', "the prompt is empty"),
         ('{"prompt": "x"}', "the path is empty"),
-        ('{"path": "a.png", "prompt": "\\ud800"}', r"it holds half a character"),
-        ('{"path": "a\\u0000.png", "prompt": "x"}', "it holds a NUL character"),
+        ('{"path": "a.png", "prompt": "\\ud800"}', r"it contains half a character"),
+        ('{"path": "a\\u0000.png", "prompt": "x"}', "it contains a NUL character"),
     ],
 )
 def test_lines_that_cannot_be_used_are_named(
@@ -68,9 +68,9 @@ def test_lines_that_cannot_be_used_are_named(
 
 
 def test_files_that_cannot_be_used(tmp_path: Path, write: Write) -> None:
-    with pytest.raises(SourceError, match="not one usable line. a.jsonl line 1: it is not a JSON object"):
+    with pytest.raises(SourceError, match="no line can be used. a.jsonl line 1: it is not a JSON object"):
         list_jsonl(write(tmp_path / "a.jsonl", '[{"path": "a.png", "prompt": "x"}]'))
-    with pytest.raises(SourceError, match="not one usable line. a.jsonl: it has no rows"):
+    with pytest.raises(SourceError, match="no line can be used. a.jsonl: it has no rows"):
         list_jsonl(write(tmp_path / "a.jsonl", "\n\n"))
     with pytest.raises(SourceError, match="not UTF-8 text"):
         list_jsonl(write(tmp_path / "a.jsonl", '{"path": "ä.png"}', encoding="latin-1"))

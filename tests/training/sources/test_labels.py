@@ -39,9 +39,9 @@ def test_a_folder_per_label(tmp_path: Path, touch: Touch) -> None:
     assert groups.pop("faces/happy/deep/a.png") == "faces/deep"
     assert all(group == source for source, group in groups.items())  # who is in it is not known
     assert dict(listing.skipped) == {
-        "faces/happy/notes.txt": "files of the type .txt are not read",
-        "faces/happy/none": "files of the type without suffix are not read",
-        "faces/stray.png": "it lies beside the label folders, not in one",
+        "faces/happy/notes.txt": ".txt files are not supported",
+        "faces/happy/none": "files without a suffix are not supported",
+        "faces/stray.png": "it is next to the label folders, not in one",
     }
 
 
@@ -59,8 +59,8 @@ def test_numbered_pictures_in_a_subfolder_are_one_clip(tmp_path: Path, grace_hop
     assert [int(frame.picture[0, 0, 0]) for frame in anna.media.frames()] == [8, 9, 10, 11]
     assert grace.group == grace.source == "faces/happy/grace.png"
     assert listing.notes == [
-        "a folder within a label's folder is one group (a person or clip), under whatever label it lies",
-        "the pictures of 1 folders are numbered: each such folder is one clip",
+        "a folder within a label's folder is one group (a person or clip), also across labels",
+        "1 folder contains numbered pictures: each such folder is one clip",
     ]
 
 
@@ -96,7 +96,7 @@ def test_a_listing_does_not_depend_on_other_files_or_the_working_directory(
 
 def test_folders_without_pictures_in_subfolders(tmp_path: Path, touch: Touch) -> None:
     touch(tmp_path / "faces" / "a.png")
-    with pytest.raises(SourceError, match=r"It must hold one folder per label: faces/happy/1\.jpg"):
+    with pytest.raises(SourceError, match=r"The folder must contain one folder per label: faces/happy/1\.jpg"):
         list_labels(tmp_path / "faces")
 
 

@@ -42,12 +42,12 @@ def test_names_say_who_shows_what(tmp_path: Path, touch: Touch) -> None:
         Item(VideoFile(paths[2]), names[2], "Actor 12", label="angry", columns={"intensity": "normal", **woman}),
     ]
     assert dict(listing.skipped) == {
-        "RAVDESS/Actor_12/02-01-06-02-01-02-12.mp4": f"it is the same take as {names[1]}, without the sound",
-        "RAVDESS/Actor_12/03-01-06-02-01-02-12.wav": "it is only sound",
-        "RAVDESS/Actor_12/03-01-06-02-01-02-12.mp4": "it is only sound",
-        "RAVDESS/Actor_01/01-01-09-01-01-01-01.mp4": "its name says emotion 09, which RAVDESS does not have",
-        "RAVDESS/Actor_01/holiday.mp4": "it is not called as RAVDESS calls its files: 01-01-03-02-01-01-12.mp4",
-        "RAVDESS/readme.txt": "files of the type .txt are not read",
+        "RAVDESS/Actor_12/02-01-06-02-01-02-12.mp4": f"it is the same take as {names[1]}, without sound",
+        "RAVDESS/Actor_12/03-01-06-02-01-02-12.wav": "it contains only sound",
+        "RAVDESS/Actor_12/03-01-06-02-01-02-12.mp4": "it contains only sound",
+        "RAVDESS/Actor_01/01-01-09-01-01-01-01.mp4": "its name has emotion 09, which does not exist in RAVDESS",
+        "RAVDESS/Actor_01/holiday.mp4": "its name is not a RAVDESS file name, such as 01-01-03-02-01-01-12.mp4",
+        "RAVDESS/readme.txt": ".txt files are not supported",
     }
     assert listing.notes == ["RAVDESS's calm counts as neutral (1 file)"]
 
@@ -68,7 +68,7 @@ def test_one_file(tmp_path: Path, touch: Touch) -> None:
 
 def test_nothing_of_ravdess(tmp_path: Path, touch: Touch) -> None:
     touch(tmp_path / "a.mp4")
-    with pytest.raises(SourceError, match="no video is called as RAVDESS calls them"):
+    with pytest.raises(SourceError, match="no video has a RAVDESS file name"):
         list_ravdess(tmp_path)
 
 

@@ -29,7 +29,9 @@ def test_a_folder_of_frames(tmp_path: Path, astronaut: np.ndarray) -> None:
 
 def test_a_folder_without_frames(tmp_path: Path, touch: Touch) -> None:
     touch(tmp_path / "deep" / "1.png")
-    with pytest.raises(SourceError, match=r"no frames lie directly in it, such as frame_0001\.png"):
+    with pytest.raises(
+        SourceError, match=r"there are no frames directly in the folder; it must contain frame_0001\.png"
+    ):
         list_frames(tmp_path)
 
 
@@ -38,5 +40,5 @@ def test_one_file(tmp_path: Path, touch: Touch, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     assert list_video(Path("a.mov")).items == [Item(VideoFile(tmp_path / "a.mov"), "a.mov", "a.mov")]
     assert list_video(tmp_path / "b.png").items == [Item(PictureFile(tmp_path / "b.png"), "b.png", "b.png")]
-    with pytest.raises(SourceError, match="c.txt: files of the type .txt are not read; give a video or a picture"):
+    with pytest.raises(SourceError, match="c.txt: .txt files are not supported; pass a video or a picture"):
         list_video(tmp_path / "c.txt")

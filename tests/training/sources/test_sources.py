@@ -26,21 +26,21 @@ def test_given_prompts_win_over_labels_but_not_over_a_sources_own(tmp_path: Path
     touch(root / "happy" / "1.png", root / "a.png")
     listing = find_items(root, prompts=["a grin", " ", "a smile "], label="unused")
     assert [(item.prompts, item.label) for item in listing.items] == [(("a grin", "a smile"), "happy")]
-    assert listing.notes == ["the given label is not used: each picture comes with its own"]
+    assert listing.notes == ["--label is not used: every picture has its own label"]
     table = write(root / "l.csv", "path,prompt,label\na.png,its own,\na.png,,happy\n")
     listing = find_items(table, prompts=["given"], label="given")
     assert [(item.prompts, item.label) for item in listing.items] == [(("its own",), "given"), (("given",), "happy")]
     assert listing.notes == []
     listing = find_items(write(root / "l.csv", "path,prompt\na.png,its own\n"), prompts=["given"])
     assert listing.items[0].prompts == ("its own",)
-    assert listing.notes == ["the given prompts are not used: each picture comes with its own"]
+    assert listing.notes == ["--prompt is not used: every picture has its own prompt"]
 
 
 def test_clips_and_pictures_need_a_prompt_or_a_label(tmp_path: Path, astronaut: np.ndarray) -> None:
     for number in range(3):
         Image.fromarray(astronaut).save(tmp_path / f"{number}.png")
     for source in (tmp_path, tmp_path / "1.png"):
-        with pytest.raises(SourceError, match="nothing says what it expresses; pass --prompt or --label"):
+        with pytest.raises(SourceError, match="there is no prompt and no label; pass --prompt or --label"):
             find_items(source)
         (item,) = find_items(source, label=" happy ").items
         assert (item.label, item.prompts) == ("happy", ())
@@ -54,7 +54,7 @@ def test_pictures_without_a_caption(tmp_path: Path, touch: Touch, write: Write) 
     listing = find_items(tmp_path / "set")
     assert [item.prompts for item in listing.items] == [("a grin",)]
     assert listing.skipped == [
-        ("set/b.png", "nothing says what it expresses; pass --prompt or --label for such pictures")
+        ("set/b.png", "it has no prompt and no label; pass --prompt or --label for such pictures")
     ]
     listing = find_items(tmp_path / "set", label="happy")
     assert [(item.prompts, item.label) for item in listing.items] == [(("a grin",), "happy"), ((), "happy")]
@@ -63,17 +63,17 @@ def test_pictures_without_a_caption(tmp_path: Path, touch: Touch, write: Write) 
 def test_datasets_have_no_pictures(tmp_path: Path, touch: Touch) -> None:
     for name in ("a.db", "a.npz"):
         touch(tmp_path / name)
-        with pytest.raises(SourceError, match=f"{name}: a dataset has no pictures"):
+        with pytest.raises(SourceError, match=f"{name}: a dataset contains no pictures"):
             find_items(tmp_path / name)
 
 
 def test_sources_that_are_not_what_the_format_needs(tmp_path: Path, touch: Touch) -> None:
     touch(tmp_path / "happy" / "1.png")
-    with pytest.raises(SourceError, match=f"no format 'zip'; choose one of: {', '.join(FORMATS)}"):
+    with pytest.raises(SourceError, match=f"the format 'zip' does not exist; choose one of: {', '.join(FORMATS)}"):
         find_items(tmp_path, format="zip")
-    with pytest.raises(SourceError, match="the format csv is a file, and this is not"):
+    with pytest.raises(SourceError, match="the format csv needs a file, and this is not one"):
         find_items(tmp_path, format="csv")
-    with pytest.raises(SourceError, match="the format labels is a folder, and this is not"):
+    with pytest.raises(SourceError, match="the format labels needs a folder, and this is not one"):
         find_items(tmp_path / "happy" / "1.png", format="labels")
     with pytest.raises(SourceError, match="there is no such folder or file"):
         find_items(tmp_path / "missing", format="csv")
