@@ -45,7 +45,8 @@ def new_path(name: str) -> Path:
     if not is_name(plain, LONGEST_NAME):
         raise CheckpointError(
             f"{name!r} is not a valid checkpoint name. Use up to {LONGEST_NAME} letters, digits, spaces, dots, dashes "
-            "and underscores, starting with a letter and not ending with a dot or a space, such as 'my_projection'"
+            "and underscores, starting with a letter, digit or underscore and not ending with a dot or a space, such "
+            "as 'my_projection'"
         )
     path = host.model_folders()[0] / f"{plain}.safetensors"
     there = listed().get(path.name, path)

@@ -64,9 +64,10 @@ def assert_equal_rows(one: Samples, other: Samples) -> None:
     for name in ("prompts", "groups", "sources", "labels", "splits", "origins"):
         assert getattr(one, name) == getattr(other, name), name
     np.testing.assert_array_equal(one.image_sizes, other.image_sizes)
-    # The number of threads, and of prompts encoded together, may differ, and with them the order of sums.
+    # The pictures perceived together, threads, and prompts encoded together may differ, and so the order of sums:
+    # 1e-4 of a picture's width is a fiftieth of a pixel here, and far less than what tells two faces apart.
     for name in ("perceptions", "embeddings", "scores"):
-        np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-5)
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-4)
 
 
 def test_two_workers_make_the_same_rows(
