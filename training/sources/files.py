@@ -136,7 +136,7 @@ def printable(name: str) -> str:
 
 def unread(path: PurePath) -> str:
     """Return the reason why a file that is neither a picture nor a video is skipped."""
-    kind = f"{printable(path.suffix)} files" if path.suffix else "files without a suffix"
+    kind = f"files ending in {printable(path.suffix)}" if path.suffix else "files without a suffix"
     return f"{kind} are not supported"
 
 

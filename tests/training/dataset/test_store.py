@@ -165,7 +165,7 @@ def test_image_sizes_are_known_for_all_or_for_none(tmp_path: Path, faces: Faces)
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"vectors": torch.full((1, 1441), torch.nan)}, "perception row 0 holds NaN"),
+        ({"vectors": torch.full((1, 1441), torch.nan)}, "perception row 0 contains NaN"),
         ({"vectors": torch.zeros(1, 1440)}, r"shape \(N, 1441\)"),
         ({"embeddings": torch.full((1, 768), torch.inf)}, "embeddings row 0 contains NaN or infinite"),
         ({"embeddings": torch.zeros(1, 1280)}, r"shape \(1, 768\), not \(1, 1280\)"),

@@ -39,14 +39,14 @@ def test_another_run_is_refused_by_name(written: StateFile, name: str, value: ob
 @pytest.mark.parametrize("keep", [0, 1, 100, -1])
 def test_a_damaged_file_is_refused(written: StateFile, keep: int) -> None:
     written.path.write_bytes(written.path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match="training_state.pt: damaged, or not the state .*without --resume"):
+    with pytest.raises(ValueError, match="training_state.pt: the file is damaged or not the state .*without --resume"):
         written.read()
 
 
 @pytest.mark.parametrize("content", [torch.arange(3), {"identity": IDENTITY}, [1, 2], {"identity": 3, "state": {}}])
 def test_another_file_of_torch_is_refused(written: StateFile, content: object) -> None:
     torch.save(content, written.path)
-    with pytest.raises(ValueError, match="damaged, or not the state"):
+    with pytest.raises(ValueError, match="the file is damaged or not the state"):
         written.read()
 
 
@@ -65,7 +65,7 @@ def test_code_in_the_file_does_not_run(written: StateFile, tmp_path: Path) -> No
     content = {"identity": IDENTITY, "state": Payload(run)}
     for write in (torch.save, lambda content, path: path.write_bytes(pickle.dumps(content, protocol=2))):
         write(content, written.path)
-        with pytest.raises(ValueError, match="damaged, or not the state"):
+        with pytest.raises(ValueError, match="the file is damaged or not the state"):
             written.read()
         assert not run.exists()
     pickle.loads(written.path.read_bytes())  # noqa: S301

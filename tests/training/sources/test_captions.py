@@ -34,7 +34,7 @@ def test_captions_beside_pictures(tmp_path: Path, touch: Touch, write: Write) ->
     assert dict(listing.skipped) == {
         "set/c.caption": "the caption c.txt is used instead",
         "set/deep/a.txt": "there is no picture with this name next to it",
-        "set/latents.npz": ".npz files are not supported",
+        "set/latents.npz": "files ending in .npz are not supported",
         "set/lost.txt": "there is no picture with this name next to it",
     }
     assert listing.notes == ["each line of a caption file is used as a separate prompt"]

@@ -121,7 +121,7 @@ def test_lines_that_cannot_be_used_are_named(tmp_path: Path, touch: Touch, write
     assert reasons[0] == f"the file {tmp_path / 'missing.png'} does not exist"
     assert reasons[1:3] == ["the prompt is empty", "the path is empty"]
     assert reasons[3] == 'it has 3 values, but the header has 2; put prompts that contain commas in "quotes"'
-    assert reasons[4] == ".txt files are not supported (b.txt)"
+    assert reasons[4] == "files ending in .txt are not supported (b.txt)"
     assert reasons[6].startswith("the file ") and reasons[6].endswith(".png does not exist")
 
 

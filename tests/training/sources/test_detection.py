@@ -102,7 +102,7 @@ def test_files_that_are_nothing_known(tmp_path: Path, touch: Touch) -> None:
     touch(tmp_path / "a.txt")
     with pytest.raises(
         SourceError,
-        match=r"\.txt files cannot be used as a source\. Pass a folder with one subfolder per label, a \.csv",
+        match=r"files ending in \.txt cannot be used as a source\. Pass a folder with one subfolder per label, a \.csv",
     ):
         detect(tmp_path / "a.txt")
 

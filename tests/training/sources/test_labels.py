@@ -39,7 +39,7 @@ def test_a_folder_per_label(tmp_path: Path, touch: Touch) -> None:
     assert groups.pop("faces/happy/deep/a.png") == "faces/deep"
     assert all(group == source for source, group in groups.items())  # who is in it is not known
     assert dict(listing.skipped) == {
-        "faces/happy/notes.txt": ".txt files are not supported",
+        "faces/happy/notes.txt": "files ending in .txt are not supported",
         "faces/happy/none": "files without a suffix are not supported",
         "faces/stray.png": "it is next to the label folders, not in one",
     }

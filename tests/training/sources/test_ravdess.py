@@ -47,7 +47,7 @@ def test_names_say_who_shows_what(tmp_path: Path, touch: Touch) -> None:
         "RAVDESS/Actor_12/03-01-06-02-01-02-12.mp4": "it contains only sound",
         "RAVDESS/Actor_01/01-01-09-01-01-01-01.mp4": "its name has emotion 09, which does not exist in RAVDESS",
         "RAVDESS/Actor_01/holiday.mp4": "its name is not a RAVDESS file name, such as 01-01-03-02-01-01-12.mp4",
-        "RAVDESS/readme.txt": ".txt files are not supported",
+        "RAVDESS/readme.txt": "files ending in .txt are not supported",
     }
     assert listing.notes == ["RAVDESS's calm counts as neutral (1 file)"]
 

@@ -40,5 +40,5 @@ def test_one_file(tmp_path: Path, touch: Touch, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     assert list_video(Path("a.mov")).items == [Item(VideoFile(tmp_path / "a.mov"), "a.mov", "a.mov")]
     assert list_video(tmp_path / "b.png").items == [Item(PictureFile(tmp_path / "b.png"), "b.png", "b.png")]
-    with pytest.raises(SourceError, match="c.txt: .txt files are not supported; pass a video or a picture"):
+    with pytest.raises(SourceError, match="c.txt: files ending in .txt are not supported; pass a video or a picture"):
         list_video(tmp_path / "c.txt")
