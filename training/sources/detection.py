@@ -40,8 +40,8 @@ def _format_of_file(path: Path) -> str:
     if is_media(path):
         return "ravdess" if is_take(path.name) else "video"
     raise SourceError(
-        f"{path}: {f'files ending in {suffix}' if suffix else 'files without a suffix'} cannot be used as a source. "
-        "Pass a folder with one subfolder per label, a .csv or .jsonl file with the columns path, prompt (or label) and "
+        f"{path}: {f'files ending in {suffix}' if suffix else 'files without a suffix'} cannot be used as a "
+        "source. Pass a folder with one subfolder per label, a .csv or .jsonl file with the columns path, prompt (or label) and "
         "optionally group, a video or a picture"
     )
 
