@@ -39,10 +39,10 @@ def _format_of_file(path: Path) -> str:
         return "fer2013" if is_fer2013_csv(path) else "csv"
     if is_media(path):
         return "ravdess" if is_take(path.name) else "video"
+    kind = f"files ending in {suffix}" if suffix else "files without a suffix"
     raise SourceError(
-        f"{path}: {f'files ending in {suffix}' if suffix else 'files without a suffix'} cannot be used as a "
-        "source. Pass a folder with one subfolder per label, a .csv or .jsonl file with the columns path, prompt (or label) and "
-        "optionally group, a video or a picture"
+        f"{path}: {kind} cannot be used as a source. Pass a folder with one subfolder per label, a .csv or .jsonl file "
+        "with the columns path, prompt (or label) and optionally group, a video or a picture"
     )
 
 
