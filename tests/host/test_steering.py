@@ -196,7 +196,10 @@ def test_a_bare_state_dict_steers(host: Host, photos: dict[str, str]) -> None:
     [[tokens, _]] = conditioning(host, "theirs")
     assert (tokens - prompt_tokens())[0, 1].norm() > 1e-3
     torch.save({"weight": torch.zeros(768, 12)}, host.models / "theirs.pth")
-    assert "takes 12 numbers where 1,441 come" in host.run(steering(photos["astronaut"], "theirs.pth", "never")).message
+    assert (
+        "expects 12 numbers but receives 1,441"
+        in host.run(steering(photos["astronaut"], "theirs.pth", "never")).message
+    )
 
 
 def test_the_clip_tells_whether_the_checkpoint_is_its_own(host: Host, steer: Steer) -> None:

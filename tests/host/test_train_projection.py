@@ -190,7 +190,7 @@ def test_a_missing_init_is_named(host: Host, dataset: str, nothing_left: None) -
     assert "'absent.safetensors'" in host.run(train(dataset, "never", init="absent.safetensors")).message
 
 
-@pytest.mark.parametrize(("samples", "prompts", "word"), [(1, 7, "1 sample;"), (70, 1, "one target")])
+@pytest.mark.parametrize(("samples", "prompts", "word"), [(1, 7, "1 sample;"), (70, 1, "have the same target")])
 def test_what_cannot_be_trained_on_is_refused(host: Host, samples: int, prompts: int, word: str) -> None:
     name = collect(host, f"only {samples} of {prompts}", samples, prompts)
     before = files(host)
