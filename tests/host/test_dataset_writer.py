@@ -141,7 +141,7 @@ def test_what_else_is_known_is_stored_and_exported(host: Host, pair: Collect) ->
         for name in ("groups", "labels", "splits", "sources"):
             assert data[name].tolist() == getattr(samples, name), name
         assert np.array_equal(data["scores"], samples.scores)
-    assert "the split 'both' does not exist" in host.run(pair(dataset="known", split="both")).message
+    assert "split cannot be 'both'" in host.run(pair(dataset="known", split="both")).message
 
 
 def test_counts_name_the_most_frequent_prompts(host: Host, collect: Collect) -> None:
