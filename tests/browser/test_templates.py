@@ -127,7 +127,9 @@ def test_the_first_picture_needs_three_steps_and_no_training_of_ones_own(
     assert does.startswith("first of 1 face: adds a vector of length ")
     if screenshots is not None:
         front_end.screenshot(screenshots / "face_to_expression_run.png")
-    assert [text.split(":")[0] for text in front_end.cut_off()] == ["Ready"]  # the verdict is long: it can be scrolled
+    starter = front_end.said()["PerceptionClip_StarterProjection"]
+    assert starter.startswith("Ready: picks the right prompt for ") and len(starter.splitlines()) == 1
+    assert front_end.cut_off() == []
 
 
 def test_a_photo_becomes_a_picture_without_training(

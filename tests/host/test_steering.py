@@ -189,6 +189,7 @@ def test_an_sd15_checkpoint_acts_on_sdxl_when_asked(host: Host, photos: dict[str
 def test_a_bare_state_dict_steers(host: Host, photos: dict[str, str]) -> None:
     torch.manual_seed(0)
     theirs = nn.Sequential(nn.Linear(1441, 64), nn.ReLU(), nn.Linear(64, 768))
+    host.models.mkdir(parents=True, exist_ok=True)
     torch.save(theirs.state_dict(), host.models / "theirs.pth")
     result = host.run(steering(photos["astronaut"], "theirs.pth", "theirs"))
     said = result.text("projection")
