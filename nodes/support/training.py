@@ -57,7 +57,7 @@ def reported(
     sentences: list[str],
     picture: Image.Image,
     notes: list[str],
-    table: str = "",
+    details: str = "",
     on_node: str | None = None,
 ) -> io.NodeOutput:
     """Return the output of a node that trains: the checkpoint's name, the picture (1, H, W, 3) and the full text.
@@ -66,5 +66,5 @@ def reported(
     """
     report = host.as_image(picture)
     said = [*sentences, *notes, str(path)]
-    text = "\n".join([*said, *(["", table] if table else [])])
+    text = "\n".join([*said, *(["", details] if details else [])])
     return io.NodeOutput(path.name, report, text, ui={**host.preview(report), **host.note("\n".join(said), on_node)})

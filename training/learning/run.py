@@ -44,7 +44,7 @@ class Run:
 
     def __init__(self, network: ProjectionNetwork) -> None:
         self.network = network.train()
-        self.average = AveragedModel(network, avg_fn=_moved)
+        self.average = AveragedModel(network, avg_fn=self._moved)
         self.average.train(False)
         self.average.n_averaged.fill_(1)  # the initial network
         self.parameters: list[Tensor] = list(network.parameters())
@@ -94,6 +94,14 @@ class Run:
         self.history.append(Epoch(self.epoch, loss, validation, better, rate, self.seconds))
         return self.history[-1]
 
+    def _moved(self, average: Tensor, weight: Tensor, _: Tensor | int) -> Tensor:
+        """Return a weight's moving average after this step.
+
+        The steps are counted here: torch's count is on the weight's device, and reading it would wait for that.
+        """
+        kept = min(AVERAGING, (self.done + 1) / (self.done + 1 + AVERAGED_FROM))
+        return average.lerp(weight, 1 - kept)
+
     @property
     def averaged(self) -> ProjectionNetwork:
         """Return the network with the moving average of the weights."""
@@ -139,12 +147,6 @@ class Run:
         """Return the network with its best weights, on the CPU."""
         self.averaged.load_state_dict(self.best)
         return self.averaged.cpu()
-
-
-def _moved(average: Tensor, weight: Tensor, steps: Tensor | int) -> Tensor:
-    """Return the moving average of a weight over `steps` previous weights and this one."""
-    kept = min(AVERAGING, int(steps) / (int(steps) + AVERAGED_FROM))
-    return average.lerp(weight, 1 - kept)
 
 
 def validate(network: ProjectionNetwork, held: Table) -> dict[str, float]:
