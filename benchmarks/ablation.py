@@ -129,8 +129,8 @@ class LinearBeside(ProjectionNetwork):
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
-    def standardised(self, features: Tensor) -> Tensor:
-        return super().standardised(features) + self.linear(features)
+    def standardized(self, features: Tensor) -> Tensor:
+        return super().standardized(features) + self.linear(features)
 
 
 def from_ridge(data: TrainingData, rows: Split, *more: object) -> ProjectionNetwork:
@@ -222,8 +222,8 @@ def rotated(data: TrainingData, rows: Split) -> tuple[TrainingData, Split]:
     turn = torch.randn(len(points), 3, generator=torch.Generator().manual_seed(0)) * 3 * torch.pi / 180
     x, y, z, none = *turn.unbind(dim=1), torch.zeros(len(points))
     cross = torch.stack([none, -z, y, z, none, -x, -y, x, none], dim=1).view(-1, 3, 3)
-    centre = points.mean(dim=1, keepdim=True)
-    moved = (points - centre) @ torch.linalg.matrix_exp(cross) + centre
+    center = points.mean(dim=1, keepdim=True)
+    moved = (points - center) @ torch.linalg.matrix_exp(cross) + center
     return more_rows(data, rows, torch.cat([normalised(moved, sizes).flatten(1), emotions], dim=1))
 
 
@@ -290,19 +290,19 @@ def patched(patches: tuple[tuple[object, str, object], ...]) -> Iterator[None]:
 
 
 def measured(variant: Variant, faces: Faces, vectors: Path, count: int, seed: int) -> tuple[float, float]:
-    """Recall@1 and centred cosine on the test faces."""
+    """Recall@1 and centered cosine on the test faces."""
     data = drawn(faces, vectors, seed)
     rows = split_rows(faces.groups, len(data), seed, prompts=data.member.tolist(), share=HELD_OUT)
     rows = few_of(rows, count, seed)
     candidates, member, truth = data.targets[data.first], data.member[rows.test], data.targets[rows.test]
-    centre = data.targets[rows.train].mean(dim=0)
+    center = data.targets[rows.train].mean(dim=0)
     learned = (data, rows) if variant.data is None else variant.data(data, rows)
     with patched(variant.patches):
         network = trainer.train(*learned, MODEL.template, replace(variant.settings, seed=seed)).network.eval()
         with torch.no_grad():
             predicted = network(data.vectors[rows.test], data.image_sizes[rows.test])
-    values = judge(predicted, truth, candidates, member, centre).values.mean(dim=0)
-    return float(values[METRICS.index("recall_at_1")]), float(values[METRICS.index("centred_cosine")])
+    values = judge(predicted, truth, candidates, member, center).values.mean(dim=0)
+    return float(values[METRICS.index("recall_at_1")]), float(values[METRICS.index("centered_cosine")])
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ from perception_clip.perception.pipeline import PerceptionPipeline  # noqa: E402
 from perception_clip.perception.sequences.videos import Video  # noqa: E402
 from perception_clip.perception.vector import EMOTIONS  # noqa: E402
 
-SAME_PHOTO = 0.017  # inter-ocular distances per landmark: far below the usual nearest neighbour's 0.025
+SAME_PHOTO = 0.017  # inter-ocular distances per landmark: far below the usual nearest neighbor's 0.025
 TREMBLE = 0.01  # inter-ocular distances
 # What stretches of the video's frames show, judged by eye: first and last frame, and what may be answered.
 STRETCHES = {

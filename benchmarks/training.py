@@ -143,14 +143,14 @@ def plain_loop(data: TrainingData, rows: Split, device: str, prepared: bool) -> 
         started = time.perf_counter()
         for batch in loader:
             *given, target = (tensor.to(device) for tensor in batch)
-            predicted = network.standardised(given[0] if prepared else network.features(*given))
+            predicted = network.standardized(given[0] if prepared else network.features(*given))
             loss = losses(predicted, target).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             loss.item()  # to show it
         seconds += time.perf_counter() - started
-        best = max(best, threads.run(validate, network, held)["centred_cosine"])
+        best = max(best, threads.run(validate, network, held)["centered_cosine"])
     return seconds, best
 
 
@@ -167,7 +167,7 @@ def time_until(reached: float, data: TrainingData, rows: Split, settings: Settin
     """Seconds of everything, from tensors of the dataset on, until validation is as good."""
 
     def look(epoch: Epoch) -> None:
-        if epoch.validation["centred_cosine"] >= reached:
+        if epoch.validation["centered_cosine"] >= reached:
             raise Reached
 
     started = time.perf_counter()

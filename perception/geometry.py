@@ -26,12 +26,12 @@ AXES = ("yaw", "pitch", "roll")
 
 @dataclass(frozen=True)
 class Alignment:
-    """N faces aligned with a template: points in the template frame = (points − centre) @ rotation × scale."""
+    """N faces aligned with a template: points in the template frame = (points − center) @ rotation × scale."""
 
     points: Tensor  # (N, L, 3) in the template frame
     rotation: Tensor  # (N, 3, 3), proper: determinant 1
     scale: Tensor  # (N,)
-    centre: Tensor  # (N, 1, 3)
+    center: Tensor  # (N, 1, 3)
 
     def back(self, moves: Tensor) -> Tensor:
         """Return displacements (N or 1, L, 3) from the template frame in the frame of each face.
@@ -64,8 +64,8 @@ def align(points: Tensor, template: Tensor) -> Alignment:
     """
     # Where float32 sums of squares decide a rotation, and where huge coordinates would overflow, use float64.
     wide, target = points.double(), template.double()
-    centre = wide.mean(dim=1, keepdim=True)  # (N, 1, 3)
-    wide = wide - centre
+    center = wide.mean(dim=1, keepdim=True)  # (N, 1, 3)
+    wide = wide - center
     u, singular, vt = torch.linalg.svd(wide.transpose(1, 2) @ target)  # (N, 3, 3), (N, 3), (N, 3, 3)
     signs = torch.ones_like(singular)
     signs[:, 2] = torch.det(u @ vt).sign()  # a rotation, never a mirror image
@@ -73,7 +73,7 @@ def align(points: Tensor, template: Tensor) -> Alignment:
     spread = wide.square().sum(dim=(1, 2))
     scale = torch.where(spread > 0, (singular * signs).sum(dim=1) / spread.clamp_min(1e-30), 0.0)
     laid = wide @ rotation * scale[:, None, None]
-    return Alignment(*(tensor.to(points) for tensor in (laid, rotation, scale, centre)))
+    return Alignment(*(tensor.to(points) for tensor in (laid, rotation, scale, center)))
 
 
 def head_pose(landmarks: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:

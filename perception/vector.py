@@ -1,6 +1,6 @@
 """The 1441-number perception: its layout, its checks, and the batch of perceptions passed between nodes.
 
-    [0:1434]     478 landmarks × (x, y, z), row-major, in MediaPipe's order and normalised image coordinates:
+    [0:1434]     478 landmarks × (x, y, z), row-major, in MediaPipe's order and normalized image coordinates:
                  x / image width, y / image height (y down), z depth / image width (smaller is nearer)
     [1434:1441]  P(angry, disgust, fear, happy, sad, surprise, neutral): each ≥ 0, sum 1
 

@@ -35,7 +35,7 @@ FACE_TO_EXPRESSION_NOTE = """\
 *strength* in *Perception→CLIP Projection*: 0 gives the picture without the face, 2 exaggerates, negative values turn
 the expression away. *mode* says what the face does with the prompt.
 
-The starter has learnt from sampled faces. Better ones come from real faces: open the templates *collect_dataset*, then
+The starter has learned from sampled faces. Better ones come from real faces: open the templates *collect_dataset*, then
 *train_and_try*. Without any training there is *emotion_prompts*.
 """
 

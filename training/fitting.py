@@ -149,8 +149,8 @@ def fit(
     evaluation = evaluate(checkpoint, data, rows, {} if init is None else {BEFORE: init})
     if stop is not None:
         stop()  # it may raise: a run cancelled during evaluation writes nothing
-    judgement = verdict(evaluation, sampled=is_sampled(dataset))
-    metrics = all_metrics(evaluation, judgement)
+    judgment = verdict(evaluation, sampled=is_sampled(dataset))
+    metrics = all_metrics(evaluation, judgment)
     checkpoint = replace(checkpoint, metadata=replace(checkpoint.metadata, metrics=metrics))
     path, page = save(checkpoint, out_dir, name), None
     if report:
@@ -161,7 +161,7 @@ def fit(
             checkpoint,
             data,
             evaluation,
-            judgement,
+            judgment,
             trained.history,
             title=f"{name}: how good it is",
             facts={**_flat(settings), "samples": len(data), "made by": made_by},
@@ -169,7 +169,7 @@ def fit(
         )
     if state is not None:
         state.remove()
-    return Fitted(checkpoint, path, trained.history, evaluation, judgement, page)
+    return Fitted(checkpoint, path, trained.history, evaluation, judgment, page)
 
 
 def prepared(dataset: Dataset, settings: Settings, init: Checkpoint | None = None) -> tuple[TrainingData, Split]:

@@ -21,7 +21,7 @@ class Note:
     track: int  # by which it is known in the next picture
     emotions: tuple[float, ...]  # 7 probabilities
     tags: tuple[str, ...]  # the words of its tag, the most wanted first; the first that fit are taken
-    colour: tuple[int, int, int]  # of the tag's letters
+    color: tuple[int, int, int]  # of the tag's letters
 
 
 class Arranger:
@@ -88,9 +88,9 @@ class Arranger:
         panels: Sequence[Placed[Panel]],
         last: list[Spot | None],
     ) -> list[Placed[Tag]]:
-        wanted = [Tag(note.tags[0], text, note.colour) if note.tags else None for note in notes]
+        wanted = [Tag(note.tags[0], text, note.color) if note.tags else None for note in notes]
         placed = layout.arrange_tags(scene, wanted, panels, last)
         if any(tag is not None and item is None for tag, item in zip(wanted, placed, strict=True)):
-            wanted = [Tag(note.tags[-1], text, note.colour) if note.tags else None for note in notes]
+            wanted = [Tag(note.tags[-1], text, note.color) if note.tags else None for note in notes]
             placed = layout.arrange_tags(scene, wanted, panels, last)
         return placed

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image, ImageDraw
 
-from .panels import Colour, text_width, write
+from .panels import Color, text_width, write
 
 BACKGROUND = (18, 22, 30)
 ZOOM = 2  # lines are drawn so much larger, then reduced, so that they are smooth
@@ -20,23 +20,23 @@ class Canvas:
         self.width, self.height = width, height
         self._shapes = Image.new("RGB", (width * ZOOM, height * ZOOM), BACKGROUND)
         self._draw = ImageDraw.Draw(self._shapes)
-        self._words: list[tuple[float, float, str, int, Colour, float]] = []
+        self._words: list[tuple[float, float, str, int, Color, float]] = []
 
-    def line(self, points: Sequence[tuple[float, float]], colour: Colour, width: int) -> None:
+    def line(self, points: Sequence[tuple[float, float]], color: Color, width: int) -> None:
         """Draw a line through points, `width` pixels wide."""
-        self._draw.line([(x * ZOOM, y * ZOOM) for x, y in points], colour, width * ZOOM, joint="curve")
+        self._draw.line([(x * ZOOM, y * ZOOM) for x, y in points], color, width * ZOOM, joint="curve")
 
-    def dot(self, x: float, y: float, radius: float, colour: Colour) -> None:
-        self._draw.ellipse([(a * ZOOM) for a in (x - radius, y - radius, x + radius, y + radius)], colour)
+    def dot(self, x: float, y: float, radius: float, color: Color) -> None:
+        self._draw.ellipse([(a * ZOOM) for a in (x - radius, y - radius, x + radius, y + radius)], color)
 
-    def write(self, x: float, y: float, words: str, text: int, colour: Colour, align: float = 0) -> None:
+    def write(self, x: float, y: float, words: str, text: int, color: Color, align: float = 0) -> None:
         """Write words centered at height y; x is their left end (`align` 0), middle (0.5) or right end (1)."""
-        self._words.append((x, y, words, text, colour, align))
+        self._words.append((x, y, words, text, color, align))
 
     def finished(self) -> Image.Image:
         picture = self._shapes.reduce(ZOOM).convert("RGBA")
-        for x, y, words, text, colour, align in self._words:
-            write(picture, x, y, words, text, colour, align)
+        for x, y, words, text, color, align in self._words:
+            write(picture, x, y, words, text, color, align)
         return picture.convert("RGB")
 
 

@@ -107,7 +107,9 @@ def arrange(
         sizes = [panel.size for panel in panels]
         # A short panel between two faces could be either's: it belongs right below or above its own. One with all
         # emotions may stand next to the face, where it hides less of the person.
-        rules = Rules(around, scene.keep_clear(look.clear), centred=0.3 if look.short else 0.03, order=0.01, leash=0.06)
+        rules = Rules(
+            around, scene.keep_clear(look.clear), centered=0.3 if look.short else 0.03, order=0.01, leash=0.06
+        )
         spots = place_all(scene, sizes, rules, (), last, whole=look != choices[-1])
         if None not in spots:
             break
@@ -122,7 +124,7 @@ def arrange_tags(
 ) -> list[Placed[Tag]]:
     """Return a corner of the face box, free of panels, for each tag; None if there is no tag or no room."""
     taken = [box_of(panel.size, spot.corner) for panel, spot in filter(None, panels)]
-    rules = Rules(corners, scene.features, centred=0.0, order=0.1, leash=0.02)
+    rules = Rules(corners, scene.features, centered=0.0, order=0.1, leash=0.02)
     spots = place_all(scene, [None if tag is None else tag.size for tag in tags], rules, taken, last)
     return [None if tag is None or spot is None else (tag, spot) for tag, spot in zip(tags, spots, strict=True)]
 
@@ -133,7 +135,7 @@ class Rules:
 
     choices: Callable[[Size, Boxes, Size], Boxes]  # a thing's size, its face and the picture's size → places
     keep_clear: Boxes | None  # (N, 4): what of each face its own thing leaves free; None: all below are wishes only
-    centred: float  # cost of a height of the face between the middles of thing and face
+    centered: float  # cost of a height of the face between the middles of thing and face
     order: float  # cost of each place by its number: of about equally good ones, all faces get the same
     leash: float  # heights of the face that it may move before its thing follows
 
@@ -185,7 +187,7 @@ def costs(scene: Scene, index: int, places: Boxes, rules: Rules) -> Boxes:
     away = gaps(places, face) / height
     cost = 10 * hidden + 5 * overlaps(places, face[None])[:, 0] / areas(face)
     cost += 2 * np.maximum(away - SPACE, 0.0)
-    cost += rules.centred * distances(places, face) / height
+    cost += rules.centered * distances(places, face) / height
     cost += rules.order * np.arange(len(places))
     if rules.keep_clear is not None:
         clear = rules.keep_clear[index]
@@ -269,5 +271,5 @@ def gaps(boxes: Boxes, box: Boxes) -> Boxes:
 
 
 def distances(boxes: Boxes, box: Boxes) -> Boxes:
-    """From the centres of N boxes to that of one, (N,) pixels."""
+    """From the centers of N boxes to that of one, (N,) pixels."""
     return np.asarray(np.hypot(*(boxes[:, :2] + boxes[:, 2:] - box[:2] - box[2:]).T) / 2)

@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw
 from ...common.fonts import font_for
 from ..vector import EMOTIONS
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-COLOURS = {
+COLORS = {
     "angry": (255, 95, 95),
     "disgust": (150, 205, 85),
     "fear": (190, 145, 255),
@@ -58,15 +58,15 @@ class Panel:
             picture = plate(width, height, text).copy()
             write(picture, width / 2, round(0.82 * text), f"{name} {share:.0%}", text, BRIGHT, align=0.5)
             edge = round(0.55 * text)
-            for part, colour in ((1.0, TRACK), (share, COLOURS[name])):
-                draw_bar(picture, edge, width - edge, round(1.65 * text), part, colour, half=0.18 * text)
+            for part, color in ((1.0, TRACK), (share, COLORS[name])):
+                draw_bar(picture, edge, width - edge, round(1.65 * text), part, color, half=0.18 * text)
             return picture
         picture = empty_panel(text, width, height, self.strongest).copy()
         bar = bar_ends(text, width)
         for row, (name, share) in enumerate(zip(EMOTIONS, self.emotions, strict=True)):
-            colour = BRIGHT if row == self.strongest else DIM
-            draw_bar(picture, *bar, row_middle(row, text), share, COLOURS[name], half=0.26 * text)
-            write(picture, width - 0.65 * text, row_middle(row, text), f"{share:.0%}", text, colour, align=1)
+            color = BRIGHT if row == self.strongest else DIM
+            draw_bar(picture, *bar, row_middle(row, text), share, COLORS[name], half=0.26 * text)
+            write(picture, width - 0.65 * text, row_middle(row, text), f"{share:.0%}", text, color, align=1)
         return picture
 
 
@@ -76,7 +76,7 @@ class Tag:
 
     words: str
     text: int  # height of the letters, pixels
-    colour: Colour
+    color: Color
     roomy: bool = False  # more space around the words
 
     @property
@@ -89,7 +89,7 @@ class Tag:
         """An RGBA picture of `size`."""
         width, height = self.size
         picture = plate(width, height, self.text).copy()
-        write(picture, width / 2, height / 2, self.words, self.text, self.colour, align=0.5)
+        write(picture, width / 2, height / 2, self.words, self.text, self.color, align=0.5)
         return picture
 
 
@@ -111,8 +111,8 @@ def empty_panel(text: int, width: int, height: int, strongest: int) -> Image.Ima
     """Return a panel with the names of the emotions and empty bars, RGBA."""
     picture = plate(width, height, text).copy()
     for row, name in enumerate(EMOTIONS):
-        colour = BRIGHT if row == strongest else DIM
-        write(picture, 0.65 * text, row_middle(row, text), name, text, colour, align=0)
+        color = BRIGHT if row == strongest else DIM
+        write(picture, 0.65 * text, row_middle(row, text), name, text, color, align=0)
         left, right = bar_ends(text, width)
         draw_bar(picture, left, right, row_middle(row, text), 1, TRACK, half=0.26 * text)
     return picture
@@ -126,11 +126,11 @@ def bar_ends(text: int, width: int) -> tuple[int, int]:
     return round(1.2 * text + label_width(text)), round(width - 3.4 * text)
 
 
-def draw_bar(picture: Image.Image, left: int, right: int, y: int, share: float, colour: Colour, half: float) -> None:
+def draw_bar(picture: Image.Image, left: int, right: int, y: int, share: float, color: Color, half: float) -> None:
     """Draw a horizontal bar filled to `share`, 0…1, at least a dot, centered at y; `half` is half its height."""
     half = max(1.0, half)
     mask = bar(round(4 * max(share * (right - left), 2 * half)), round(4 * half))
-    picture.paste((*colour, 255), (left, y - mask.height // 2), mask)
+    picture.paste((*color, 255), (left, y - mask.height // 2), mask)
 
 
 @lru_cache(maxsize=1024)
@@ -143,11 +143,11 @@ def bar(length: int, half: int) -> Image.Image:
     return layer.reduce(4)
 
 
-def write(picture: Image.Image, x: float, y: float, words: str, text: int, colour: Colour, align: float) -> None:
+def write(picture: Image.Image, x: float, y: float, words: str, text: int, color: Color, align: float) -> None:
     """Write words on an RGBA picture, centered at y; x is their left end (`align` 0), middle (0.5) or right end (1)."""
     mask = letters(words, text)
     corner = round(x - align * text_width(words, text)) - 1, round(y - mask.height / 2)
-    picture.paste((*colour, 255), corner, mask)
+    picture.paste((*color, 255), corner, mask)
 
 
 @lru_cache(maxsize=1024)

@@ -67,6 +67,6 @@ def _shifted(a: Tensor, b: Tensor, c: Tensor, strength: float) -> Tensor:
     from_a, to_b, from_c = (p.double().clamp_min(FLOOR).log() for p in (a, b, c))
     evidence = to_b - from_c
     # Shifting all logarithms leaves probabilities unchanged: with the largest at 0, none grows without bound.
-    favoured = evidence.amax(dim=1, keepdim=True) if strength > 0 else evidence.amin(dim=1, keepdim=True)
-    shifted = (from_a + strength * (evidence - favoured)).softmax(dim=1).to(a)
+    favored = evidence.amax(dim=1, keepdim=True) if strength > 0 else evidence.amin(dim=1, keepdim=True)
+    shifted = (from_a + strength * (evidence - favored)).softmax(dim=1).to(a)
     return torch.where((evidence != 0).any(dim=1, keepdim=True), shifted, a)

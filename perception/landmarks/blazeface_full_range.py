@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blazeface import POINTS, cell_centres, relative_to
+from .blazeface import POINTS, cell_centers, relative_to
 from .side_by_side import Layer, Network, Part, Separable
 
 INPUT_SIZE = 192  # pixels: what the network was trained on
@@ -129,5 +129,5 @@ class BlazeFaceFullRange(Network):
                 x = self.fewer[level - 1](x)
         logits = self.score(x)[..., 0]
         points = self.points(x).view(len(x), -1, POINTS, 2)
-        anchors = cell_centres(x.shape[2], x.shape[3], per_cell=1, stride=STRIDE, device=points.device)
+        anchors = cell_centers(x.shape[2], x.shape[3], per_cell=1, stride=STRIDE, device=points.device)
         return relative_to(anchors, points), logits

@@ -65,7 +65,7 @@ def _letterbox_grid(height: int, width: int, size: int, device: torch.device) ->
     rows = torch.stack([above, above + 1], dim=1).flatten()
     outside = ((rows < 0) | (rows >= height)).nonzero()[:, 0]
     y = torch.arange(size, device=device) * 2 + (y - above)
-    # grid_sample counts −1…1 from border to border, pixel centres half a pixel inside.
+    # grid_sample counts −1…1 from border to border, pixel centers half a pixel inside.
     grid = torch.stack(torch.meshgrid((2 * x + 1) / width - 1, (2 * y + 1) / len(rows) - 1, indexing="xy"), dim=-1)
     return rows.clamp(0, height - 1).to(torch.int64), outside, grid[None]
 
@@ -81,8 +81,8 @@ def from_letterbox(points: Tensor, image_sizes: Tensor, size: int) -> Tensor:
 def move(points: Tensor, *, scale: Tensor | float, offset: Tensor) -> Tensor:
     """Return points (…, 8, 2) in the pixels of another picture: scaled, then shifted; box sizes are only scaled."""
     points = points * scale
-    centre, size, key_points = points.split([1, 1, points.shape[-2] - 2], dim=-2)
-    return torch.cat([centre + offset, size, key_points + offset], dim=-2)
+    center, size, key_points = points.split([1, 1, points.shape[-2] - 2], dim=-2)
+    return torch.cat([center + offset, size, key_points + offset], dim=-2)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Detections:
     """F faces in N pictures, sorted by picture, then by descending score."""
 
     frames: Tensor  # (F,) int64: which picture
-    points: Tensor  # (F, 8, 2) pixels: box centre, box size, six key points, as BlazeFace gives them
+    points: Tensor  # (F, 8, 2) pixels: box center, box size, six key points, as BlazeFace gives them
     scores: Tensor  # (F,) 0…1
 
     def take(self, which: Tensor) -> Detections:

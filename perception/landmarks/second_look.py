@@ -16,7 +16,7 @@ from .networks import run
 
 SEEN = 0.3  # the score at one look that makes the next one worth it
 VIEW, SHARE = 128, 0.3  # pixels per side of a view, and how much of it the face takes up
-NEAR_CENTRE = 0.5  # the face is expected this close to the view's centre, in units of its own size …
+NEAR_CENTER = 0.5  # the face is expected this close to the view's center, in units of its own size …
 SIZES = (0.5, 2.0)  # … and this large, in the same units
 
 KEY_POINTS = ((33, 133), (362, 263), (1,), (13, 14))  # both eyes, nose tip and mouth among the landmarks
@@ -86,9 +86,9 @@ def look(
 
 def _middle(points: Tensor, logits: Tensor, *, size: int, face: float) -> tuple[Tensor, Tensor]:
     """Return the face in the middle of each view from candidates (F, K, …): points (F, 8, 2), scores (F,) or 0."""
-    off_centre = (points[:, :, 0] - size / 2).abs().amax(dim=2) / face
+    off_center = (points[:, :, 0] - size / 2).abs().amax(dim=2) / face
     relative = points[:, :, 1].amax(dim=2) / face
-    fits = (off_centre < NEAR_CENTRE) & (relative > SIZES[0]) & (relative < SIZES[1])
+    fits = (off_center < NEAR_CENTER) & (relative > SIZES[0]) & (relative < SIZES[1])
     scores = torch.where(fits, logits.sigmoid(), 0.0)
     best = weighted_nms(points, scores, min_score=torch.finfo(scores.dtype).tiny, max_faces=1)
     seen, certainty = torch.zeros_like(points[:, 0]), torch.zeros_like(scores[:, 0])

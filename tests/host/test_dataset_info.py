@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from perception_clip.perception.drawing.panels import COLOURS
+from perception_clip.perception.drawing.panels import COLORS
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.inspection.checks import inspect_file
 from perception_clip.training.inspection.text import describe
@@ -45,9 +45,9 @@ def outputs() -> Graph:
     return {name: node for name, node in inform("").items() if name != "info"}
 
 
-def coloured(picture: np.ndarray, emotion: str) -> int:
-    """How many pixels are in about an emotion's colour."""
-    return int((abs(picture.astype(int) - COLOURS[emotion]).max(axis=2) < 24).sum())
+def colored(picture: np.ndarray, emotion: str) -> int:
+    """How many pixels are in about an emotion's color."""
+    return int((abs(picture.astype(int) - COLORS[emotion]).max(axis=2) < 24).sum())
 
 
 def test_it_describes_what_the_writer_has_just_written(host: Host, whole: Collect) -> None:
@@ -58,8 +58,8 @@ def test_it_describes_what_the_writer_has_just_written(host: Host, whole: Collec
     second = host.run(whole("grace_hopper", dataset="grows", label="neutral"))
     assert second.text("text").startswith(f"{path}: 2 samples, ")
     assert second.text("samples") == "2"
-    assert coloured(first.picture("info"), "happy") > 300
-    assert coloured(second.picture("info"), "happy") > 300 and coloured(second.picture("info"), "neutral") > 300
+    assert colored(first.picture("info"), "happy") > 300
+    assert colored(second.picture("info"), "happy") > 300 and colored(second.picture("info"), "neutral") > 300
     assert np.array_equal(second.picture("info"), second.picture("faces"))
 
 

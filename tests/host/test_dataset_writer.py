@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from perception_clip.perception.drawing.panels import COLOURS
+from perception_clip.perception.drawing.panels import COLORS
 from perception_clip.perception.vector import EMOTIONS
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
@@ -172,7 +172,7 @@ def test_newest_faces_are_drawn_without_their_pictures(host: Host, collect: Coll
     cell = one.shape[1] - 12
     assert np.array_equal(two[:, -cell:], one[:, -cell:])  # the newest stands first
     happy, neutral = (
-        (abs(picture[:, :cell].astype(int) - COLOURS[name]).max(axis=2) < 24).sum()
+        (abs(picture[:, :cell].astype(int) - COLORS[name]).max(axis=2) < 24).sum()
         for picture, name in ((one, "happy"), (two, "neutral"))
     )
     assert happy > 300 and neutral > 300

@@ -88,7 +88,7 @@ def test_broken_pixels_are_named(host: Host, value: str) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-def test_grey_and_transparent_pictures_are_taken(host: Host, channels: int) -> None:
+def test_gray_and_transparent_pictures_are_taken(host: Host, channels: int) -> None:
     assert host.run(perceive(pictures(channels=channels))).text("perception") == "no face in 1 picture"
 
 

@@ -18,7 +18,7 @@ from perception_clip.training.starter import sample_dataset
 from .server import Graph, Host
 from .test_projection import conditioning, steering
 
-PROMPTS = ("a person laughing", "a (sad:1.3) old man with a long grey beard", "a person laughing")
+PROMPTS = ("a person laughing", "a (sad:1.3) old man with a long gray beard", "a person laughing")
 ENDS = (4, 10)  # where the text ends in the tokens of the first two
 
 

@@ -84,7 +84,7 @@ def test_a_checkpoint_appears_without_a_restart(host: Host, dataset: str) -> Non
     made = load(path)
     assert made.metadata.dataset["sha256"] == content_hash(opened(host.datasets / f"{dataset}.db"))
     assert made.metadata.encoder == "an encoder" and made.metadata.dataset["samples"] == 350
-    assert made.metadata.metrics["scores"]["projection"]["centred_cosine"][0] > 0.5
+    assert made.metadata.metrics["scores"]["projection"]["centered_cosine"][0] > 0.5
     text = result.text("text")
     assert all(sentence in text for sentence in made.metadata.metrics["verdict"])
     assert "recall@1 of 7 prompts" in text and "ridge" in text

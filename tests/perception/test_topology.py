@@ -30,10 +30,10 @@ def test_topology_names_each_landmark_once_per_line() -> None:
         assert len(set(line)) == len(line)
         assert min(line) >= 0
         assert max(line) < 468
-    assert sorted(i for centre, rim in topology.IRISES for i in (centre, *rim)) == list(range(468, 478))
+    assert sorted(i for center, rim in topology.IRISES for i in (center, *rim)) == list(range(468, 478))
 
 
-def test_lines_join_neighbours(points: NDArray[np.float64]) -> None:
+def test_lines_join_neighbors(points: NDArray[np.float64]) -> None:
     """A wrong index would make a line jump across the face."""
     width = np.ptp(points[:, 0])
     for line in topology.CLOSED_LINES:

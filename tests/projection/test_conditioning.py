@@ -307,12 +307,12 @@ def test_at_strength_1_the_nearest_name_is_the_projected_one(named: Tensor, mode
 
 
 def test_steering_moves_every_token_toward_the_face_the_more_the_stronger(named: Tensor) -> None:
-    centre, prompt = named.mean(dim=0), named[:77][None]
+    center, prompt = named.mean(dim=0), named[:77][None]
     for vector in named[100:]:
         similar = []
         for strength in np.linspace(-2, 3, 11):
-            tokens = pushed(prompt, vector[None], neutral=centre, strength=float(strength))[0, 1:]
-            similar.append(torch.cosine_similarity(tokens - centre, vector - centre, dim=1))
+            tokens = pushed(prompt, vector[None], neutral=center, strength=float(strength))[0, 1:]
+            similar.append(torch.cosine_similarity(tokens - center, vector - center, dim=1))
         assert (torch.stack(similar).diff(dim=0) > 0).all()
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of other scripts: recognised by their shapes, rebuilt, and used; or refused with what did not fit."""
+"""Checkpoints of other scripts: recognized by their shapes, rebuilt, and used; or refused with what did not fit."""
 
 from __future__ import annotations
 

@@ -113,22 +113,22 @@ def test_warnings_follow_the_projection_that_acts(checkpoint: Checkpoint, vector
     assert float(tokens[0, 5].norm()) == pytest.approx(lengths(checkpoint, own, neutral, [])[1], rel=1e-5)
 
 
-def coloured(picture: Image.Image, colour: tuple[int, int, int]) -> np.ndarray:
-    """(n, 2): rows and columns of about that colour."""
-    return np.argwhere(np.abs(np.asarray(picture, dtype=int) - colour).max(axis=2) < 12)
+def colored(picture: Image.Image, color: tuple[int, int, int]) -> np.ndarray:
+    """(n, 2): rows and columns of about that color."""
+    return np.argwhere(np.abs(np.asarray(picture, dtype=int) - color).max(axis=2) < 12)
 
 
 def test_bars_are_as_long_as_the_similarity() -> None:
     faces = [("face 0: happy 98 %", [("a smile", 0.8), ("a grin", 0.4), ("a frown", -0.6)])]
     picture = insight_picture("best_model.safetensors", ["vectors of length 27"], faces)
-    rows = coloured(picture, TOWARD)
+    rows = colored(picture, TOWARD)
     long, short = (rows[rows[:, 0] == row, 1] for row in (rows[:, 0].min() + 5, rows[:, 0].max() - 5))
     assert (np.ptp(long) + 1) / (np.ptp(short) + 1) == pytest.approx(2, rel=0.05)
-    assert coloured(picture, AWAY)[:, 1].max() <= long.min() + 1
+    assert colored(picture, AWAY)[:, 1].max() <= long.min() + 1
 
 
 def test_the_picture_grows_with_what_it_says() -> None:
     plain = insight_picture("t", ["no face"], [])
     warned = insight_picture("t", ["no face", "⚠ " + "something is wrong " * 20], [("face 0", []), ("face 1", [])])
     assert plain.width == warned.width == 1024 and warned.height > plain.height + 100
-    assert len(coloured(warned, WARNING)) > 200 and len(coloured(plain, WARNING)) == 0
+    assert len(colored(warned, WARNING)) > 200 and len(colored(plain, WARNING)) == 0

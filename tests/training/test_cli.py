@@ -58,7 +58,7 @@ def test_the_guide(tmp_path: Path, faces: Path, capsys: pytest.CaptureFixture[st
     arguments = ["--data", str(data), "--checkpoint", str(out / "best_model.pth"), "--out", str(judged)]
     assert main(["evaluate", *arguments]) == 0
     printed = capsys.readouterr().out
-    assert "another dataset" not in printed and "nearest neighbour" in printed
+    assert "another dataset" not in printed and "nearest neighbor" in printed
     assert json.loads(judged.read_text()) == checkpoint.metadata.metrics
 
 

@@ -50,9 +50,9 @@ def test_all_that_a_run_leaves(tmp_path: Path, dataset: Dataset) -> None:
     assert metrics == metadata.metrics
     assert metrics["held_out_rows"] == 200 and metrics["split_by_group"]
     lead = metrics["projection_minus"]
-    for metric in ("centred_cosine", "recall_at_1"):
+    for metric in ("centered_cosine", "recall_at_1"):
         assert lead["mean"][metric][1] > 0.05  # even the interval's lower end
-        assert lead["nearest neighbour"][metric][1] >= 0
+        assert lead["nearest neighbor"][metric][1] >= 0
         assert lead["ridge"][metric][2] > 0  # not worse: the interval does not lie below 0
     assert fitted.verdict is not None and metrics["verdict"] == fitted.verdict.sentences
 

@@ -38,8 +38,8 @@ def desk(tmp_path: Path, tiny_clip: Path, pictures: Pictures, monkeypatch: pytes
     for number, picture in enumerate(pictures):
         label = ("happy", "sad", "a person looking surprised")[number % 3]
         save(picture, tmp_path / "my_faces" / label / f"{number}.jpg")
-        save(picture.convert("L"), tmp_path / "grey" / f"{number}.png")
-    lines = [f'grey/{number}.png,"person {number}, in grey",person {number}' for number in range(10)]
+        save(picture.convert("L"), tmp_path / "gray" / f"{number}.png")
+    lines = [f'gray/{number}.png,"person {number}, in gray",person {number}' for number in range(10)]
     (tmp_path / "faces.csv").write_text("\n".join(["path,prompt,group", *lines]))
     film(tmp_path / "smiling.mp4", pictures)
     (tmp_path / "prompts.txt").write_text("a woman smiling\na calm face\n")
@@ -92,14 +92,14 @@ def test_the_walk(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(shlex.split(typed)) == 0, f"{typed}\n{capsys.readouterr().err}"
     with Store(desk / "my_faces.db", create=False) as store:
         prompts, total = store.prompts(), len(store)
-    assert {"a woman smiling", "a calm face", "person 3, in grey"} <= set(prompts)
+    assert {"a woman smiling", "a calm face", "person 3, in gray"} <= set(prompts)
     assert total > 20 + 2
     with np.load(desk / "training_data.npz") as data:
         assert data["perception_embeddings"].shape[1:] == (1441,) and data["clip_embeddings"].shape[1:] == (768,)
         assert 10 < len(data["clip_embeddings"]) <= total + 1
     assert load_checkpoint(desk / "checkpoints" / "best_model.safetensors").metadata.encoder.startswith("sd15-file")
     assert any(path.suffix == ".png" for path in (desk / "report").iterdir())
-    assert "nearest neighbour" in (desk / "checkpoints" / "report.html").read_text(encoding="utf-8")
+    assert "nearest neighbor" in (desk / "checkpoints" / "report.html").read_text(encoding="utf-8")
 
 
 def labels(desk: Path, pictures: Pictures) -> Path:
@@ -107,7 +107,7 @@ def labels(desk: Path, pictures: Pictures) -> Path:
 
 
 def table(desk: Path, pictures: Pictures) -> Path:
-    lines = [{"path": f"grey/{number}.png", "label": "happy", "intensity": "strong"} for number in range(3)]
+    lines = [{"path": f"gray/{number}.png", "label": "happy", "intensity": "strong"} for number in range(3)]
     (desk / "faces.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return desk / "faces.jsonl"
 

@@ -67,10 +67,10 @@ def sharpness(picture: Tensor, box: tuple[float, float, float, float]) -> float:
         return 0.0
     image = Image.fromarray(picture.numpy()).convert("L")
     crop = image.resize((CROP, CROP), Image.Resampling.BILINEAR, box=(left, top, right, bottom))
-    grey = np.asarray(crop, dtype=np.float32)
-    middle = grey[1:-1, 1:-1]
-    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * middle
-    return float(laplacian.var() / max(grey.var(), 1.0))
+    gray = np.asarray(crop, dtype=np.float32)
+    middle = gray[1:-1, 1:-1]
+    laplacian = gray[:-2, 1:-1] + gray[2:, 1:-1] + gray[1:-1, :-2] + gray[1:-1, 2:] - 4 * middle
+    return float(laplacian.var() / max(gray.var(), 1.0))
 
 
 class Recorder:

@@ -141,11 +141,11 @@ def _wrapped(text: str, font: Font, width: int) -> list[str]:
     return lines
 
 
-def _badge(canvas: Image.Image, words: str, colour: panels.Colour) -> None:
+def _badge(canvas: Image.Image, words: str, color: panels.Color) -> None:
     """Draw a dot and a word in the upper left corner."""
     draw = ImageDraw.Draw(canvas)
     draw.rounded_rectangle((16, 16, 66 + panels.text_width(words, 22), 54), 19, BACKGROUND)
-    draw.ellipse((28, 27, 44, 43), colour)
+    draw.ellipse((28, 27, 44, 43), color)
     panels.write(canvas, 52, 35, words, 22, BRIGHT, align=0)
 
 

@@ -29,7 +29,7 @@ from ..encoders.base import TokenEncoder
 from ..encoders.loading import load_encoder
 from ..evaluation.text import table
 from ..fitting import fit
-from ..learning.data import centred_cosine, of_dataset
+from ..learning.data import centered_cosine, of_dataset
 from ..learning.settings import STARTER_EPOCHS, STARTER_SAMPLES, Settings
 from ..starter import origin, sample_dataset
 from .options import add_sd15_encoder_arguments, add_training_arguments, positive, settings_of
@@ -119,9 +119,9 @@ def _write_png(picture: Tensor, path: Path) -> None:
 def _print_nearest(vectors: Tensor, perceptions: Perceptions, names: list[str], dataset: Dataset) -> None:
     """Print the training prompts nearest to each projected face, by mean-centered cosine."""
     data = of_dataset(dataset)
-    candidates, centre = data.targets[data.first], data.targets.mean(dim=0)
+    candidates, center = data.targets[data.first], data.targets.mean(dim=0)
     for vector, face in zip(vectors, perceptions, strict=True):
-        similarity = centred_cosine(vector.expand_as(candidates), candidates, centre)
+        similarity = centered_cosine(vector.expand_as(candidates), candidates, center)
         best = similarity.topk(min(NEAREST, len(candidates)))
         print(f"   {names[face.frame]} is nearest to:")
         for value, number in zip(best.values.tolist(), best.indices.tolist(), strict=True):

@@ -41,11 +41,11 @@ def run(options: argparse.Namespace) -> int:
     rows = held_out(dataset, seed, val_split, data.member)
     (_, checkpoint), *others = checkpoints.items()
     evaluation = evaluate(checkpoint, data, rows, dict(others))
-    judgement = verdict(evaluation, sampled=is_sampled(dataset))
+    judgment = verdict(evaluation, sampled=is_sampled(dataset))
     print(table(evaluation))
-    print(f"\n{judgement}")
+    print(f"\n{judgment}")
     if options.out is not None:
-        write_json(options.out, all_metrics(evaluation, judgement))
+        write_json(options.out, all_metrics(evaluation, judgment))
     return 0
 
 

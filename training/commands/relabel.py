@@ -9,7 +9,7 @@ from pathlib import Path
 from ...common.errors import InputError
 from ...common.words import counted
 from ..dataset.opening import OUT_HELP, open_output, open_rows
-from ..dataset.relabelling import Relabelling, pair_up, read_map, relabel, relabel_anew
+from ..dataset.relabeling import Relabeling, pair_up, read_map, relabel, relabel_anew
 from ..encoders.loading import load_encoder
 from ..prompts.templates import Templates
 from .options import add_device_argument, add_encoder_arguments, positive
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     templates = None
     if options.templates:
         templates = Templates.load(None if options.templates == SHIPPED else Path(options.templates))
-    relabelling = Relabelling(
+    relabeling = Relabeling(
         prompts=read_map(options.map) if options.map else None,
         labels=pair_up(options.from_label, options.to_prompt),
         templates=templates,
@@ -78,14 +78,14 @@ def run(options: argparse.Namespace) -> int:
             space=options.space or source.binding.space,
         )
         if options.re_encode:
-            new = relabel_anew(source, target, relabelling, load(options.text_encoder))
+            new = relabel_anew(source, target, relabeling, load(options.text_encoder))
         else:
             encoder = None if options.text_encoder is None else load(options.text_encoder)
-            new = relabel(source, target, relabelling, encoder)
+            new = relabel(source, target, relabeling, encoder)
         total = len(source)
-    if relabelling.unused:
-        print(f"not used, because the dataset does not have them: {', '.join(map(repr, relabelling.unused))}")
-    if relabelling.unlabelled:
-        print(f"{counted(relabelling.unlabelled, 'sample')} without a label: no prompts were generated from templates")
-    print(f"{relabelling.changed:,} of {counted(total, 'sample')} with changed prompts; {new:,} new in {options.out}")
+    if relabeling.unused:
+        print(f"not used, because the dataset does not have them: {', '.join(map(repr, relabeling.unused))}")
+    if relabeling.unlabeled:
+        print(f"{counted(relabeling.unlabeled, 'sample')} without a label: no prompts were generated from templates")
+    print(f"{relabeling.changed:,} of {counted(total, 'sample')} with changed prompts; {new:,} new in {options.out}")
     return 0

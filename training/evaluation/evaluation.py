@@ -22,7 +22,7 @@ from .metrics import METRICS, Interval, Judged, bootstrap, judge
 MOST = 20_000  # maximum number of held-out rows evaluated, and of distinct prompts that recall chooses from
 LISTED = 200  # prompts in metrics.json, those with the most held-out rows
 PROJECTION = "projection"
-PART_METRICS = ("centred_cosine", "recall_at_1", "recall_at_5")
+PART_METRICS = ("centered_cosine", "recall_at_1", "recall_at_5")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Score:
     name: str  # prompt text or emotion
     rows: int  # its held-out rows
     trained: int  # its training rows
-    metrics: dict[str, Interval]  # centred_cosine, recall_at_1, recall_at_5
+    metrics: dict[str, Interval]  # centered_cosine, recall_at_1, recall_at_5
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Evaluation:
     predicted: Tensor  # (T, 768) the projection's predictions
     member: Tensor  # (T,) int64: the index of each row's own candidate
     chosen: Tensor  # (T,) int64: the index of the candidate nearest to the prediction
-    centre: Tensor  # (768,) mean training target
+    center: Tensor  # (768,) mean training target
     trained: int  # training rows
     trained_of: Tensor  # (P,) int64: training rows of each candidate
     groups: int  # that the evaluated rows come from
@@ -123,7 +123,7 @@ def evaluate(
         predicted=predicted,
         member=member,
         chosen=own.chosen,
-        centre=average.mean,
+        center=average.mean,
         trained=len(rows.train),
         trained_of=trained_of,
         groups=len(set(groups)),

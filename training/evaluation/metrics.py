@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..learning.data import NO_DIRECTION, centred_cosine
+from ..learning.data import NO_DIRECTION, centered_cosine
 
-METRICS = ("centred_cosine", "recall_at_1", "recall_at_5", "reciprocal_rank", "r_squared", "cosine")
+METRICS = ("centered_cosine", "recall_at_1", "recall_at_5", "reciprocal_rank", "r_squared", "cosine")
 RESAMPLES = 1000
 DRAWN = 1 << 22  # random numbers drawn in one step of the bootstrap
 SCORES = 1 << 22  # cosines of predictions and candidates computed in one step
@@ -45,7 +45,7 @@ class Judged:
     chosen: Tensor  # (T,) int64: the candidate nearest to the prediction, by centered cosine
 
 
-def judge(predicted: Tensor, truth: Tensor, candidates: Tensor, member: Tensor, centre: Tensor) -> Judged:
+def judge(predicted: Tensor, truth: Tensor, candidates: Tensor, member: Tensor, center: Tensor) -> Judged:
     """Return the metrics of predictions (T, D) of targets (T, D); member[t] is the index of row t's candidate (P, D).
 
     Candidates are ranked by their centered cosine with the prediction. If some are tied with the row's own, all ranks
@@ -53,13 +53,13 @@ def judge(predicted: Tensor, truth: Tensor, candidates: Tensor, member: Tensor, 
     ties all, so its recall at k is k/P and its reciprocal rank is (1 + 1/2 + … + 1/P)/P. R² is one minus the ratio of
     the squared error to that of the center; it is 0 if all targets equal the center.
     """
-    better, tied, chosen = _ranks(predicted - centre, normalize(candidates - centre, dim=1), member)
-    spread = (truth - centre).double().square().sum(dim=1)  # (T,)
+    better, tied, chosen = _ranks(predicted - center, normalize(candidates - center, dim=1), member)
+    spread = (truth - center).double().square().sum(dim=1)  # (T,)
     error = (truth - predicted).double().square().sum(dim=1)
     ranks = torch.arange(1, len(candidates) + 1, dtype=torch.float64)
     harmonic = torch.cat([ranks.new_zeros(1), (1 / ranks).cumsum(dim=0)])  # [b]: 1 + 1/2 + … + 1/b
     columns = {
-        "centred_cosine": centred_cosine(predicted, truth, centre),
+        "centered_cosine": centered_cosine(predicted, truth, center),
         "recall_at_1": ((1 - better) / tied).clamp(0, 1),
         "recall_at_5": ((5 - better) / tied).clamp(0, 1),
         "reciprocal_rank": (harmonic[better + tied] - harmonic[better]) / tied,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 NAME = 36  # columns for a method's or a prompt's name
 COLUMN = 26
-HEADLINES = ("centred_cosine", "recall_at_1", "recall_at_5")
+HEADLINES = ("centered_cosine", "recall_at_1", "recall_at_5")
 FURTHER = ("reciprocal_rank", "r_squared", "cosine")
 EXTREMES = 5  # number of worst and of best prompts listed
 
@@ -21,7 +21,7 @@ EXTREMES = 5  # number of worst and of best prompts listed
 def table(held: Evaluation) -> str:
     """Return tables of all methods, the lead over each, the emotions, the worst and best prompts, and notes."""
     titles = {
-        "centred_cosine": "mean-centered cosine",
+        "centered_cosine": "mean-centered cosine",
         "recall_at_1": f"recall@1 of {counted(len(held.names), 'prompt')}",
         "recall_at_5": "recall@5",
         "reciprocal_rank": "mean reciprocal rank",
@@ -60,7 +60,7 @@ def _block(rows: Mapping[str, Mapping[str, Interval]], columns: Mapping[str, str
 
 
 def _scores(heading: str, scores: Sequence[Score]) -> list[str]:
-    columns = {"centred_cosine": "mean-centered cosine", "recall_at_1": "recall@1"}
+    columns = {"centered_cosine": "mean-centered cosine", "recall_at_1": "recall@1"}
     lines = [f"{heading:{NAME}}{'held out':>14}{'trained':>12}" + "".join(f"{t:>{COLUMN}}" for t in columns.values())]
     for score in scores:
         numbers = f"{score.rows:>14,}{score.trained:>12,}"
@@ -71,7 +71,7 @@ def _scores(heading: str, scores: Sequence[Score]) -> list[str]:
 
 def _extremes(scores: Sequence[Score]) -> list[list[str]]:
     """Return the worst and the best prompts, or all prompts if there are few."""
-    ranked = sorted(scores, key=lambda score: score.metrics["centred_cosine"].value)
+    ranked = sorted(scores, key=lambda score: score.metrics["centered_cosine"].value)
     if len(ranked) <= 2 * EXTREMES:
         return [_scores("prompts, worst first", ranked)]
     return [_scores("the worst prompts", ranked[:EXTREMES]), _scores("the best prompts", ranked[: -EXTREMES - 1 : -1])]

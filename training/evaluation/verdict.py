@@ -27,7 +27,7 @@ RULES = {
     "that the faces have the right prompts, and add samples",
     "emotion mix": "mixes the mean targets of the emotions and needs no training. Add faces whose prompts describe "
     "more than the emotion, or use the Emotion Prompts node",
-    "nearest neighbour": "copies the target of the most similar training face. Train longer (--epochs) or add samples",
+    "nearest neighbor": "copies the target of the most similar training face. Train longer (--epochs) or add samples",
     "ridge": "is linear ridge regression. Add samples, preferably of other people, or try another --size",
 }
 
@@ -65,14 +65,14 @@ def verdict(evaluation: Evaluation, *, sampled: bool = False) -> Verdict:
     )
 
 
-def all_metrics(evaluation: Evaluation, judgement: Verdict) -> dict[str, Any]:
+def all_metrics(evaluation: Evaluation, judgment: Verdict) -> dict[str, Any]:
     """Return the content for metrics.json and the metadata of a checkpoint."""
-    return {**evaluation.as_dict(), "ready": judgement.ready, "verdict": judgement.sentences}
+    return {**evaluation.as_dict(), "ready": judgment.ready, "verdict": judgment.sentences}
 
 
 def beats(lead: dict[str, Interval]) -> bool:
     """Return whether the lead's 95 % interval is above 0 in centered cosine or recall@1, and in neither below 0."""
-    cosine, recall = lead["centred_cosine"], lead["recall_at_1"]
+    cosine, recall = lead["centered_cosine"], lead["recall_at_1"]
     return max(cosine.low, recall.low) > 0 and min(cosine.high, recall.high) >= 0
 
 
@@ -85,7 +85,7 @@ def _ready(held: Evaluation) -> str:
     own, rivals = held.scores["projection"], [name for name in RULES if name in held.lead and beats(held.lead[name])]
     others = [name for name in RULES if name in held.lead and name not in rivals]
     but = f" except {others[0]}, which synthetic faces favor, since they come from a linear model" if others else ""
-    best = max(rivals, key=lambda name: held.scores[name]["centred_cosine"].value)
+    best = max(rivals, key=lambda name: held.scores[name]["centered_cosine"].value)
     recall = own["recall_at_1"]
     return (
         f"Ready: of {counted(len(held.rows), 'held-out face')} from {counted(held.groups, 'group')}, "
@@ -157,7 +157,7 @@ def _rules(held: Evaluation, sampled: bool) -> list[str]:
         if lead is None or beats(lead) or (sampled and name == LINEAR and not falls_behind(lead)):
             continue
         how = "Worse than" if falls_behind(lead) else "No better than"
-        hopeful = not falls_behind(lead) and min(lead["centred_cosine"].value, lead["recall_at_1"].value) > 0
+        hopeful = not falls_behind(lead) and min(lead["centered_cosine"].value, lead["recall_at_1"].value) > 0
         unsure = (
             f" It may be better, but {counted(len(held.rows), 'held-out row is', 'held-out rows are')} too few to "
             "show it."
@@ -187,7 +187,7 @@ def _few_samples(held: Evaluation) -> list[str]:
 def _lead(lead: dict[str, Interval]) -> str:
     """Return a text such as "+0.031 [+0.012, +0.050] in mean-centered cosine and …"."""
     cosine, recall = (
-        f"{i.value:+.3f} [{i.low:+.3f}, {i.high:+.3f}]" for i in (lead["centred_cosine"], lead["recall_at_1"])
+        f"{i.value:+.3f} [{i.low:+.3f}, {i.high:+.3f}]" for i in (lead["centered_cosine"], lead["recall_at_1"])
     )
     return f"{cosine} in mean-centered cosine and {recall} in recall@1"
 

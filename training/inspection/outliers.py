@@ -37,9 +37,9 @@ class FaceSpace:
     def __init__(self, model: ExpressionModel | None = None) -> None:
         self.model = model = model or ExpressionModel.load()
         self._basis = torch.cat([model.symmetric, model.antisymmetric]).flatten(1)  # (S + A, 1434), orthonormal
-        centre = model.means.mean(dim=0)  # (S,): every emotion has the same weight, so that rare ones are not outliers
-        between = (model.modes.flatten(0, 1) - centre).square().mean(dim=0)
-        self._centre = torch.cat([centre, torch.zeros_like(model.asymmetry)])
+        center = model.means.mean(dim=0)  # (S,): every emotion has the same weight, so that rare ones are not outliers
+        between = (model.modes.flatten(0, 1) - center).square().mean(dim=0)
+        self._center = torch.cat([center, torch.zeros_like(model.asymmetry)])
         self._spread = torch.cat([(model.covariance.diagonal() + between).sqrt(), model.asymmetry])
         symmetric = torch.arange(SYMMETRIC)
         self._kept = torch.cat([symmetric, len(model.symmetric) + torch.arange(ANTISYMMETRIC)])
@@ -54,7 +54,7 @@ class FaceSpace:
         landmarks, _ = split(torch.tensor(perceptions))
         shapes = (self.model.align(landmarks, torch.from_numpy(sizes)).points - self.model.mean).flatten(1)  # (N, 1434)
         components = shapes @ self._basis.T  # (N, S + A)
-        within = ((components - self._centre) / self._spread).square().mean(dim=1).sqrt()
+        within = ((components - self._center) / self._spread).square().mean(dim=1).sqrt()
         beyond = (shapes.square().sum(dim=1) - components.square().sum(dim=1)).clamp_min(0)
         outside = (beyond / LANDMARKS).sqrt()
         strangeness = torch.maximum(within / USUAL_WITHIN, outside / USUAL_OUTSIDE)

@@ -200,6 +200,6 @@ def _held_targets(network: ProjectionNetwork, data: TrainingData, device: torch.
     return (data.candidates(torch.arange(count)).to(device) - network.target_mean) / network.target_scale
 
 
-def centred_cosine(predicted: Tensor, targets: Tensor, centre: Tensor) -> Tensor:
-    """Return the row-wise cosine (N,) of predictions and targets (N, D) around `centre` (D,); 0 at the center."""
-    return torch.cosine_similarity(predicted - centre, targets - centre, dim=1, eps=NO_DIRECTION)
+def centered_cosine(predicted: Tensor, targets: Tensor, center: Tensor) -> Tensor:
+    """Return the row-wise cosine (N,) of predictions and targets (N, D) around `center` (D,); 0 at the center."""
+    return torch.cosine_similarity(predicted - center, targets - center, dim=1, eps=NO_DIRECTION)

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ...projection.network import ProjectionNetwork
 from .cores import share_rows
-from .data import CHUNK, Table, centred_cosine
+from .data import CHUNK, Table, centered_cosine
 
 WEIGHT_DECAY = 0.01
 AVERAGING = 0.99  # weight of the previous average at each step …
@@ -28,7 +28,7 @@ class Epoch:
 
     number: int  # from 1
     loss: float  # mean over the rows of the epoch
-    validation: dict[str, float]  # "centred_cosine" and "recall_at_1" on the validation rows
+    validation: dict[str, float]  # "centered_cosine" and "recall_at_1" on the validation rows
     best: bool  # whether it is the best so far
     learning_rate: float  # at the end of the epoch
     seconds: float  # training time so far
@@ -156,12 +156,12 @@ def validate(network: ProjectionNetwork, held: Table) -> dict[str, float]:
 
     @torch.no_grad()
     def sums(index: Tensor) -> Tensor:
-        predicted = network.standardised(held.features_of(index))
-        cosine = centred_cosine(predicted, held.targets_of(index), torch.zeros_like(predicted[0]))
+        predicted = network.standardized(held.features_of(index))
+        cosine = centered_cosine(predicted, held.targets_of(index), torch.zeros_like(predicted[0]))
         hits = (predicted @ directions.T).argmax(dim=1) == own[index]
         return torch.stack([cosine.sum(), hits.sum()])
 
     parts = torch.arange(len(held), device=held.device).split(CHUNK)
     found = torch.stack([part for index in parts for part in share_rows(sums, index, held.device.type)]).sum(dim=0)
     cosine_mean, recall = (found / len(held)).tolist()
-    return {"centred_cosine": cosine_mean, "recall_at_1": recall}
+    return {"centered_cosine": cosine_mean, "recall_at_1": recall}

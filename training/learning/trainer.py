@@ -37,7 +37,7 @@ def new_network(
     mean, scale = _targets(data, rows.train)
     if init is not None:
         network = copy.deepcopy(init)
-        network.restandardise(mean, scale)
+        network.restandardize(mean, scale)
         return network
     some = sample(rows.train, MEASURED)
     features = FaceFeatures.fit(data.vectors[some], data.image_sizes[some], template)
@@ -161,7 +161,7 @@ def _gradients(run: Run, table: Table, batch: Tensor) -> Tensor:
 
     def part(rows: Tensor) -> list[Tensor]:
         """Return the loss of some rows of the batch, and its gradients."""
-        predicted = run.network.standardised(table.features_of(rows))
+        predicted = run.network.standardized(table.features_of(rows))
         loss = losses(predicted, table.targets_of(rows)).sum() / len(batch)
         return [loss.detach(), *torch.autograd.grad(loss, run.parameters)]
 

@@ -21,13 +21,13 @@ from ...projection.features import RAREST
 from ..dataset.samples import Floats
 from ..evaluation.evaluation import Evaluation
 from ..inspection.survey import Numbers
-from ..learning.data import TrainingData, centred_cosine
+from ..learning.data import TrainingData, centered_cosine
 from .numbers import OTHERS, Doubles, drawn, principal
 
 MOST_CONFUSED = 24  # prompts with a row of their own
 OTHER_PROMPTS = "all other prompts"
 
-COLOURED = 8  # prompts that have a color of their own
+COLORED = 8  # prompts that have a color of their own
 PROMPTS = 500  # that are drawn, at most …
 MAP_ROWS = 2000  # … and predictions
 FEWEST = 3  # prompts that have a plane of their own
@@ -43,7 +43,7 @@ NOSE = (  # the landmarks inside the outline of the template's nose, seen from t
 _NAMED: dict[str, tuple[int, ...]] = {
     "brows": (*topology.RIGHT_BROW, *topology.LEFT_BROW),
     "eyelids": (*LEFT_EYE[:EYE], *RIGHT_EYE[:EYE]),
-    "irises": tuple(landmark for centre, rim in topology.IRISES for landmark in (centre, *rim)),
+    "irises": tuple(landmark for center, rim in topology.IRISES for landmark in (center, *rim)),
     "nose": NOSE,
     "lips": LIPS,
     "jaw and outline": topology.FACE_OVAL,
@@ -99,30 +99,30 @@ class PromptMap:
     rows: int  # total number of held-out rows, drawn or not
 
 
-def prompt_map(evaluation: Evaluation, coloured: int = COLOURED) -> PromptMap:
+def prompt_map(evaluation: Evaluation, colored: int = COLORED) -> PromptMap:
     """Place the prompts and the predictions (up to 500 and 2,000, chosen at random) on one plane.
 
     The plane is fitted to the prompts, or to prompts and predictions if there are fewer than three prompts.
     """
     member = evaluation.member.cpu().numpy()
-    frequent = by_frequency(member, len(evaluation.names))[:coloured]
+    frequent = by_frequency(member, len(evaluation.names))[:colored]
     rank = np.full(len(evaluation.names), OTHERS)
     rank[frequent] = np.arange(len(frequent))
     shown = np.union1d(drawn(len(evaluation.names), PROMPTS), frequent)
     rows = drawn(len(member), MAP_ROWS)
 
-    targets = (evaluation.candidates[torch.from_numpy(shown)] - evaluation.centre).cpu().double().numpy()
-    predictions = (evaluation.predicted[torch.from_numpy(rows)] - evaluation.centre).cpu().double().numpy()
+    targets = (evaluation.candidates[torch.from_numpy(shown)] - evaluation.center).cpu().double().numpy()
+    predictions = (evaluation.predicted[torch.from_numpy(rows)] - evaluation.center).cpu().double().numpy()
     basis = targets if len(targets) >= FEWEST else np.concatenate([targets, predictions])
-    centre = basis.mean(axis=0)
-    frame = np.linalg.qr((basis - centre).T)[0]  # (D, min(p, D)) orthonormal: few prompts span few directions
-    places, shares = principal((basis - centre) @ frame)
+    center = basis.mean(axis=0)
+    frame = np.linalg.qr((basis - center).T)[0]  # (D, min(p, D)) orthonormal: few prompts span few directions
+    places, shares = principal((basis - center) @ frame)
     # The axes themselves (D, 2), recovered from the places: axis = rowsᵀ · place / |place|².
-    axes = (basis - centre).T @ places / np.maximum(np.square(places).sum(axis=0), 1e-12)
+    axes = (basis - center).T @ places / np.maximum(np.square(places).sum(axis=0), 1e-12)
     return PromptMap(
-        targets=(targets - centre) @ axes,
+        targets=(targets - center) @ axes,
         target_ranks=rank[shown],
-        predictions=(predictions - centre) @ axes,
+        predictions=(predictions - center) @ axes,
         ranks=rank[member[rows]],
         names=[evaluation.names[number] for number in frequent.tolist()],
         shares=shares,
@@ -163,11 +163,11 @@ def importance(
         shape = laid.points.clone().requires_grad_()  # (n, 478, 3)
         pose = angles(laid.rotation).requires_grad_()  # (n, 3)
         mood = emotions.clamp_min(RAREST).log().requires_grad_()  # (n, 7)
-        placed = normalised(shape / scale @ rotations(pose).transpose(1, 2) + laid.centre, sizes)
+        placed = normalised(shape / scale @ rotations(pose).transpose(1, 2) + laid.center, sizes)
         vectors = torch.cat([placed.flatten(1), mood.exp()], dim=1)
         predicted = checkpoint.network(vectors.to(device), sizes.to(device)).cpu()
         own = evaluation.candidates[evaluation.member[chosen]].cpu()
-        cosines = centred_cosine(predicted, own, evaluation.centre.cpu())
+        cosines = centered_cosine(predicted, own, evaluation.center.cpu())
         gradients = torch.autograd.grad(cosines.sum(), (shape, pose, mood))
     finite = torch.stack([gradient.isfinite().flatten(1).all(dim=1) for gradient in gradients]).all(dim=0)
     slopes = [gradient[finite] for gradient in gradients]
@@ -217,7 +217,7 @@ def most_wrong(
     `sources` (N,) are the sources of the dataset's rows.
     """
     own = evaluation.candidates[evaluation.member]
-    cosines = centred_cosine(evaluation.predicted, own, evaluation.centre).cpu()
+    cosines = centered_cosine(evaluation.predicted, own, evaluation.center).cpu()
     worst = cosines.argsort(stable=True)[:most]
     rows = evaluation.rows.cpu()[worst]
     landmarks, emotions = split(data.vectors[rows].cpu())

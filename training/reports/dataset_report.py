@@ -19,9 +19,9 @@ from .numbers import EXAGGERATION, OTHERS, Points, head_poses, largest, map_of_f
 from .page import write_page
 from .style import (
     BLUE,
-    COLOURS,
+    COLORS,
     DARK,
-    GREY,
+    GRAY,
     MARKERS,
     NORMAL,
     SMALL,
@@ -73,7 +73,7 @@ def mean_faces(seen: Survey) -> Figure:
     for axes in grid:
         axes.axis("off")
     for axes, name, number, face in zip(grid, means.names, means.counts, means.faces, strict=False):
-        draw_face(axes, means.face, GREY, width=2.4)
+        draw_face(axes, means.face, GRAY, width=2.4)
         draw_face(axes, face, BLUE, width=1.4)
         title(axes, f"{fitted(name, 1160 / across - 10, NORMAL, 2)}\n{counted(number, 'sample')}")
     return figure
@@ -89,8 +89,8 @@ def emotions(seen: Survey) -> Figure:
     highest = max(0.5, float(shares.max()))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=highest, aspect="auto")
     for (row, column), share in np.ndenumerate(shares):
-        colour = "white" if share > 0.6 * highest else DARK
-        axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=NORMAL, color=colour)
+        color = "white" if share > 0.6 * highest else DARK
+        axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=NORMAL, color=color)
     name_rows(axes, [*names, f"all samples ({len(seen):,})"], width=440)
     axes.set_ylim(len(shares) - 0.5, -0.5)
     axes.set_xticks(np.arange(len(EMOTIONS)), EMOTIONS, fontsize=NORMAL)
@@ -109,7 +109,7 @@ def emotions(seen: Survey) -> Figure:
 
 def maps(seen: Survey) -> Figure:
     """Draw a map of the faces and one of the prompts, in the colors of the most frequent labels (or prompts)."""
-    faces, prompts = (make(seen, len(COLOURS)) for make in (map_of_faces, map_of_prompts))
+    faces, prompts = (make(seen, len(COLORS)) for make in (map_of_faces, map_of_prompts))
     others = any((points.ranks == OTHERS).any() for points in (faces, prompts))
     figure = new_figure(width=1640, height=840)
     left, right = figure.subplots(1, 2)
@@ -160,8 +160,8 @@ def _scatter(axes: Axes, points: Points, sizes: Floats) -> None:
 
 
 def _look(rank: int) -> dict[str, Any]:
-    colour, marker = (GREY, "o") if rank == OTHERS else (COLOURS[rank], MARKERS[rank])
-    return {"color": colour, "marker": marker, "alpha": 0.75, "linewidths": 0.3, "edgecolors": "white"}
+    color, marker = (GRAY, "o") if rank == OTHERS else (COLORS[rank], MARKERS[rank])
+    return {"color": color, "marker": marker, "alpha": 0.75, "linewidths": 0.3, "edgecolors": "white"}
 
 
 def _legend_entry(axes: Axes, rank: int) -> PathCollection:
@@ -177,7 +177,7 @@ def _bars(axes: Axes, column: Column, kind: str, order: tuple[str, ...] = ()) ->
     shown, hidden = largest({name: counts[name] for name in order if name in counts} or counts, BARS)
     without = int(column.empty.sum())
     extra = {f"(no {kind})": without} if without else {}
-    bars(axes, [*shown, *extra], [*shown.values(), *extra.values()], width=170, greyed=len(extra))
+    bars(axes, [*shown, *extra], [*shown.values(), *extra.values()], width=170, grayed=len(extra))
     title(axes, f"Samples per {kind}" + (f" (the {len(shown)} most frequent of {len(counts):,})" if hidden else ""))
 
 

@@ -79,22 +79,22 @@ def means_of(seen: Survey, most: int) -> Means:
     )
 
 
-def map_of_faces(seen: Survey, colours: int, most: int = DRAWN) -> Points:
-    """Map faces without pose and their emotions, weighted equally. The `colours` most frequent names have a rank."""
+def map_of_faces(seen: Survey, colors: int, most: int = DRAWN) -> Points:
+    """Map faces without pose and their emotions, weighted equally. The `colors` most frequent names have a rank."""
     column, _ = naming(seen)
     chosen = drawn(len(seen), most)
-    parts = [_centred(seen.components[chosen]), _centred(seen.emotions[chosen])]
+    parts = [_centered(seen.components[chosen]), _centered(seen.emotions[chosen])]
     places, shares = principal(np.hstack([part / max(float(np.linalg.norm(part)), 1e-12) for part in parts]))
-    names, ranks = _ranks(column, colours)
+    names, ranks = _ranks(column, colors)
     return Points(places, shares, ranks[column.codes[chosen]], names, np.ones(len(chosen), np.int64), len(seen))
 
 
-def map_of_prompts(seen: Survey, colours: int) -> Points:
+def map_of_prompts(seen: Survey, colors: int) -> Points:
     """Map the text vectors of the distinct prompts, each ranked by the label of most of its samples."""
     column, _ = naming(seen)
     count = len(seen.vectors)
     places, shares = principal(seen.vectors)
-    names, ranks = _ranks(column, colours)
+    names, ranks = _ranks(column, colors)
     pairs, numbers = np.unique(np.stack([seen.prompts.codes, column.codes]), axis=1, return_counts=True)
     label = np.zeros(len(seen.prompts.texts), dtype=np.int64)
     for index in np.argsort(numbers, kind="stable").tolist():  # the most frequent comes last and stays
@@ -108,12 +108,12 @@ def principal(rows: NDArray[np.floating]) -> tuple[Doubles, Doubles]:
 
     The largest weight of a component is positive, so that the same rows always produce the same picture.
     """
-    centred = _centred(rows)
-    variances, axes = np.linalg.eigh(centred.T @ centred)  # ascending
+    centered = _centered(rows)
+    variances, axes = np.linalg.eigh(centered.T @ centered)  # ascending
     axes = axes[:, :-3:-1]  # (K, 2)
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
     variances = variances.clip(0)
-    return centred @ axes, variances[:-3:-1] / max(float(variances.sum()), 1e-12)
+    return centered @ axes, variances[:-3:-1] / max(float(variances.sum()), 1e-12)
 
 
 def drawn(count: int, most: int = DRAWN) -> Numbers:
@@ -144,16 +144,16 @@ def largest(counts: Mapping[str, int], most: int) -> tuple[dict[str, int], int]:
     return dict(list(counts.items())[:most]), max(0, len(counts) - most)
 
 
-def _ranks(column: Column, colours: int) -> tuple[list[str], Numbers]:
+def _ranks(column: Column, colors: int) -> tuple[list[str], Numbers]:
     """Return the most frequent texts of a column, and for each of its codes the rank among them, or OTHERS."""
-    names = list(column.counts())[:colours]
+    names = list(column.counts())[:colors]
     ranks = np.full(len(column.texts), OTHERS)
     for rank, name in enumerate(names):
         ranks[column.texts.index(name)] = rank
     return names, ranks
 
 
-def _centred(rows: NDArray[np.floating]) -> Doubles:
+def _centered(rows: NDArray[np.floating]) -> Doubles:
     wide = rows.astype(np.float64)
-    centred: Doubles = wide - wide.mean(axis=0)
-    return centred
+    centered: Doubles = wide - wide.mean(axis=0)
+    return centered

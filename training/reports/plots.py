@@ -17,10 +17,10 @@ from .analysis import Importance, PromptMap, Wrong, confusion
 from .numbers import OTHERS
 from .style import (
     BLUE,
-    COLOURS,
+    COLORS,
     DARK,
     FAINT,
-    GREY,
+    GRAY,
     MARKERS,
     NORMAL,
     SMALL,
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ORANGE = COLOURS[1]
+ORANGE = COLORS[1]
 FEW = 30  # epochs: each has a mark of its own
 
 ACROSS = 4  # faces in a row
-HEADLINES = {"centred_cosine": "centered cosine", "recall_at_1": "recall@1"}  # metric → its name
+HEADLINES = {"centered_cosine": "centered cosine", "recall_at_1": "recall@1"}  # metric → its name
 SHOWN = 20  # prompts of one column
 ROW = 27  # pixels from a row to the next
 CELL = 0.005  # shares below this are left blank
@@ -61,14 +61,14 @@ def learning_curves(history: Sequence[Epoch]) -> Figure:
     loss, cosine, recall, rate = figure.subplots(1, 4, width_ratios=[1, 1, 1, 0.8])
     numbers = [epoch.number for epoch in history]
     kept = best_epoch(history)
-    _line(loss, numbers, [epoch.loss for epoch in history], "Training loss", GREY, kept)
+    _line(loss, numbers, [epoch.loss for epoch in history], "Training loss", GRAY, kept)
     for axes, metric, heading in (
-        (cosine, "centred_cosine", "Validation: centered cosine"),
+        (cosine, "centered_cosine", "Validation: centered cosine"),
         (recall, "recall_at_1", "Validation: recall@1"),
     ):
         values = [epoch.validation.get(metric, float("nan")) for epoch in history]
         _line(axes, numbers, values, heading, BLUE, kept)
-    _line(rate, numbers, [epoch.learning_rate for epoch in history], "Learning rate", GREY, kept, named=False)
+    _line(rate, numbers, [epoch.learning_rate for epoch in history], "Learning rate", GRAY, kept, named=False)
     rate.set_ylim(bottom=0)
     return figure
 
@@ -78,13 +78,13 @@ def _line(
     numbers: Sequence[int],
     values: Sequence[float],
     heading: str,
-    colour: str,
+    color: str,
     kept: Epoch | None,
     named: bool = True,
 ) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.plot(numbers, values, color=colour, linewidth=1.8, marker="o" if len(numbers) <= FEW else "", markersize=4)
+    axes.plot(numbers, values, color=color, linewidth=1.8, marker="o" if len(numbers) <= FEW else "", markersize=4)
     if kept is not None:
         axes.axvline(kept.number, color=ORANGE, linewidth=1.2, linestyle="--", zorder=0)
         here = [value for number, value in zip(numbers, values, strict=True) if number == kept.number][-1]
@@ -97,11 +97,11 @@ def _line(
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4))
     axes.set_xlabel("epoch", fontsize=SMALL, color=DARK)
-    axes.tick_params(labelsize=SMALL, color=GREY)
+    axes.tick_params(labelsize=SMALL, color=GRAY)
     axes.grid(axis="y", color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[:].set_color(GREY)
+    axes.spines[:].set_color(GRAY)
 
 
 def prompt_map(places: PromptMap) -> Figure:
@@ -110,17 +110,17 @@ def prompt_map(places: PromptMap) -> Figure:
     axes = figure.subplots()
     size = float(np.clip(20_000 / max(len(places.predictions), 1), 10, 45))
     for rank in (OTHERS, *range(len(places.names))):
-        colour, marker = (GREY, "o") if rank == OTHERS else (COLOURS[rank], MARKERS[rank])
+        color, marker = (GRAY, "o") if rank == OTHERS else (COLORS[rank], MARKERS[rank])
         here = places.predictions[places.ranks == rank]
         area, alpha = (size, 0.4) if rank == OTHERS else (2 * size, 0.85)
         axes.scatter(
-            here[:, 0], here[:, 1], area, color=colour, marker=marker, alpha=alpha, edgecolors=DARK, linewidths=0.3
+            here[:, 0], here[:, 1], area, color=color, marker=marker, alpha=alpha, edgecolors=DARK, linewidths=0.3
         )
     for rank in (OTHERS, *range(len(places.names))):
         large = 34 if rank == OTHERS else 260
-        colour, marker = ("white", "o") if rank == OTHERS else (COLOURS[rank], MARKERS[rank])
+        color, marker = ("white", "o") if rank == OTHERS else (COLORS[rank], MARKERS[rank])
         here = places.targets[places.target_ranks == rank]
-        axes.scatter(here[:, 0], here[:, 1], large, color=colour, marker=marker, edgecolors="black", linewidths=1.4)
+        axes.scatter(here[:, 0], here[:, 1], large, color=color, marker=marker, edgecolors="black", linewidths=1.4)
     map_axes(axes, places.shares, SMALL)
     title(
         axes,
@@ -171,7 +171,7 @@ def regions(found: Importance) -> Figure:
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
     face = ExpressionModel.load().template.numpy()
     share = (found.landmarks / found.landmarks.max().clamp_min(1e-12)).double().numpy()
-    draw_face(left, face[:, :2], GREY, width=0.9)
+    draw_face(left, face[:, :2], GRAY, width=0.9)
     order = share.argsort()  # what matters lies on top
     points = left.scatter(
         face[order, 0], -face[order, 1], 6 + 90 * share[order], c=share[order], cmap="viridis_r", vmin=0, vmax=1,
@@ -191,7 +191,7 @@ def _shares(axes: Axes, found: Importance) -> None:
     groups = [sorted(shares.items(), key=lambda item: -item[1]) for shares in (found.parts, found.regions)]
     rows = [item for group in groups for item in group]
     places = [place + (place >= len(groups[0])) for place in range(len(rows))]
-    axes.barh(places, [value for _, value in rows], color=[GREY] * len(groups[0]) + [BLUE] * len(groups[1]), height=0.7)
+    axes.barh(places, [value for _, value in rows], color=[GRAY] * len(groups[0]) + [BLUE] * len(groups[1]), height=0.7)
     for place, (_, value) in zip(places, rows, strict=True):
         axes.text(value, place, f" {100 * value:.0f}%", va="center", fontsize=SMALL, color=DARK)
     name_rows(axes, [name for name, _ in rows], width=190)
@@ -200,13 +200,13 @@ def _shares(axes: Axes, found: Importance) -> None:
     axes.set_xlim(0, 1.12 * max(value for _, value in rows))
     axes.set_xticks([])
     axes.spines[["top", "right", "bottom"]].set_visible(False)
-    axes.spines["left"].set_color(GREY)
+    axes.spines["left"].set_color(GRAY)
     title(axes, "Share by part (gray) and by region of the face shape (blue)")
 
 
 def _legend(figure: Figure, axes: Axes, places: PromptMap) -> None:
     handles = [
-        axes.scatter([], [], 120, color=COLOURS[rank], marker=MARKERS[rank], edgecolors="black", linewidths=1.2)
+        axes.scatter([], [], 120, color=COLORS[rank], marker=MARKERS[rank], edgecolors="black", linewidths=1.2)
         for rank in range(len(places.names))
     ]
     names = [fitted(name, 520, NORMAL) for name in places.names]
@@ -296,8 +296,8 @@ def confusions(evaluation: Evaluation) -> Figure:
     axes.imshow(table.shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), share in np.ndenumerate(table.shares):
         if share >= CELL:
-            colour = "white" if share > DARK_CELL else DARK
-            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=SMALL, color=colour)
+            color = "white" if share > DARK_CELL else DARK
+            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=SMALL, color=color)
     named = zip(table.names, table.counts.tolist(), strict=True)
     name_rows(axes, [f"{fitted(name, 330, SMALL)} ({rows:,})" for name, rows in named], width=420)
     axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
@@ -338,9 +338,9 @@ def extremes(per_prompt: Sequence[Score], shown: int = SHOWN) -> tuple[list[Scor
 
 def _dots(axes: Axes, names: Sequence[str], intervals: Sequence[Interval], width: float, strong: set[int]) -> None:
     for place, interval in enumerate(intervals):
-        colour = BLUE if place in strong else GREY
-        axes.plot([interval.low, interval.high], [place, place], color=colour, linewidth=3, solid_capstyle="butt")
-        axes.plot([interval.value], [place], color=colour, marker="D" if place in strong else "o", markersize=8)
+        color = BLUE if place in strong else GRAY
+        axes.plot([interval.low, interval.high], [place, place], color=color, linewidth=3, solid_capstyle="butt")
+        axes.plot([interval.value], [place], color=color, marker="D" if place in strong else "o", markersize=8)
     for place in strong:
         axes.axvline(intervals[place].value, color=BLUE, linewidth=1, linestyle=":", zorder=0)
     name_rows(axes, names, width)
@@ -366,9 +366,9 @@ def _scale(axes: Axes, intervals: Sequence[Interval]) -> None:
     low, high = min(0.0, *ends, 0.0), max(0.1, *ends, 0.1)
     pad = 0.04 * (high - low)
     axes.set_xlim(low - pad, high + pad)
-    axes.axvline(0, color=GREY, linewidth=0.8, zorder=0)
-    axes.tick_params(axis="x", labelsize=SMALL, color=GREY)
+    axes.axvline(0, color=GRAY, linewidth=0.8, zorder=0)
+    axes.tick_params(axis="x", labelsize=SMALL, color=GRAY)
     axes.grid(axis="x", color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines[:].set_color(GREY)
+    axes.spines[:].set_color(GRAY)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "p")  # one for each color
-BLUE, GREY, FAINT, DARK = COLOURS[0], "#AAAAAA", "#DDDDDD", "#333333"
+BLUE, GRAY, FAINT, DARK = COLORS[0], "#AAAAAA", "#DDDDDD", "#333333"
 FACE_LINES = (*((*line, line[0]) for line in CLOSED_LINES), *OPEN_LINES, *((*rim, rim[0]) for _, rim in IRISES))
 WIDTH = 1240  # pixels of a picture in a report
 DPI = 100
@@ -111,10 +111,10 @@ def name_rows(axes: Axes, names: Sequence[str], width: float, lines: int = 1) ->
     axes.set_ylim(max(len(names), 8) - 0.5, -0.5)  # a bar alone would be a wall
 
 
-def bars(axes: Axes, names: Sequence[str], counts: Sequence[int], width: float, greyed: int = 0) -> None:
-    """Draw a bar with its number for each name, the first on top, the last `greyed` in gray."""
-    places, colours = range(len(names)), [BLUE] * (len(names) - greyed) + [GREY] * greyed
-    axes.barh(places, counts, color=colours, height=0.7)
+def bars(axes: Axes, names: Sequence[str], counts: Sequence[int], width: float, grayed: int = 0) -> None:
+    """Draw a bar with its number for each name, the first on top, the last `grayed` in gray."""
+    places, colors = range(len(names)), [BLUE] * (len(names) - grayed) + [GRAY] * grayed
+    axes.barh(places, counts, color=colors, height=0.7)
     for place, number in zip(places, counts, strict=True):
         axes.text(number, place, f" {number:,}", va="center", fontsize=SMALL, color=DARK)
     axes.set_xlim(0, max(counts) * 1.2)
@@ -133,16 +133,16 @@ def histogram(axes: Axes, numbers: Sequence[int], edges: Sequence[float], label:
     axes.set_xlabel(label, fontsize=SMALL, color=DARK)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.tick_params(labelsize=SMALL, color=GREY)
+    axes.tick_params(labelsize=SMALL, color=GRAY)
     axes.grid(axis="y", color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     _calm(axes, ("top", "right"))
 
 
-def draw_face(axes: Axes, face: NDArray[np.floating], colour: str, width: float) -> None:
+def draw_face(axes: Axes, face: NDArray[np.floating], color: str, width: float) -> None:
     """Draw the lines of a face (478, 2 or more), y down, in any unit."""
     for line in FACE_LINES:
-        axes.plot(face[list(line), 0], -face[list(line), 1], color=colour, linewidth=width, solid_capstyle="round")
+        axes.plot(face[list(line), 0], -face[list(line), 1], color=color, linewidth=width, solid_capstyle="round")
     axes.set_aspect("equal")
 
 
@@ -160,11 +160,11 @@ def map_axes(axes: Axes, shares: NDArray[np.floating], size: float) -> None:
 def nothing(axes: Axes, text: str) -> None:
     """Show a text in place of a part of a figure that has nothing to show."""
     axes.axis("off")
-    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=NORMAL, color=GREY, transform=axes.transAxes)
+    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=NORMAL, color=GRAY, transform=axes.transAxes)
 
 
 def _calm(axes: Axes, without: Sequence[str]) -> None:
     for side in without:
         axes.spines[side].set_visible(False)
     for spine in axes.spines.values():
-        spine.set_color(GREY)
+        spine.set_color(GRAY)

@@ -22,17 +22,17 @@ from .style import has_matplotlib
 REPORT = "report.html"
 PICTURE_FOLDER = "report"
 METRICS = {  # metric → the head of its column; the raw cosine comes last, as it makes everything look good
-    "centred_cosine": "centered cosine",
+    "centered_cosine": "centered cosine",
     "recall_at_1": "recall@1",
     "recall_at_5": "recall@5",
     "reciprocal_rank": "reciprocal rank",
     "r_squared": "R²",
     "cosine": "raw cosine",
 }
-HEADLINES = {metric: METRICS[metric] for metric in ("centred_cosine", "recall_at_1")}
+HEADLINES = {metric: METRICS[metric] for metric in ("centered_cosine", "recall_at_1")}
 BASELINES = {
     "ridge": "a linear map of the same features",
-    "nearest neighbour": "the target of the most similar training face",
+    "nearest neighbor": "the target of the most similar training face",
     "emotion mix": "the mean targets of the emotions, weighted by the face's emotion probabilities",
     "mean": "always the mean of the training targets",
 }

@@ -8,7 +8,7 @@ import torch
 
 from perception_clip.perception.drawing import panels
 from perception_clip.perception.drawing.contact_sheet import GAP, LINES, SIDE, TEXT, contact_sheet, wrap
-from perception_clip.perception.drawing.panels import COLOURS
+from perception_clip.perception.drawing.panels import COLORS
 from perception_clip.perception.sequences.missing import template
 from perception_clip.perception.vector import EMOTIONS, pack
 
@@ -23,9 +23,9 @@ def face(emotion: str, size: tuple[int, int] = (1, 1)) -> torch.Tensor:
     return pack(points[None], shares)
 
 
-def coloured(sheet: torch.Tensor, emotion: str) -> np.ndarray:
-    """The pixels (H, W) in about an emotion's colour."""
-    return (abs(sheet.numpy().astype(int) - COLOURS[emotion]).max(axis=2)) < 24
+def colored(sheet: torch.Tensor, emotion: str) -> np.ndarray:
+    """The pixels (H, W) in about an emotion's color."""
+    return (abs(sheet.numpy().astype(int) - COLORS[emotion]).max(axis=2)) < 24
 
 
 def test_each_face_stands_in_its_cell_with_its_emotion() -> None:
@@ -35,7 +35,7 @@ def test_each_face_stands_in_its_cell_with_its_emotion() -> None:
     assert (sheet.dtype, sheet.shape[1]) == (torch.uint8, GAP + 3 * (SIDE + GAP))
     row = (len(sheet) - GAP) // 2
     for index, name in enumerate(names):
-        ys, xs = coloured(sheet, name).nonzero()
+        ys, xs = colored(sheet, name).nonzero()
         assert len(ys) > 300
         down, across = divmod(index, 3)
         assert ys.min() >= down * row and ys.max() < (down + 1) * row + GAP

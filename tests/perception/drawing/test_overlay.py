@@ -20,7 +20,7 @@ from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.vector import EMOTIONS, Perception, Perceptions, pack
 
 HAPPY = torch.tensor([0.02, 0.01, 0.02, 0.9, 0.02, 0.01, 0.02])
-YELLOW = torch.tensor(panels.COLOURS["happy"])
+YELLOW = torch.tensor(panels.COLORS["happy"])
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,8 @@ def changed(before: np.ndarray, after: Tensor) -> np.ndarray:
     return (after.numpy() != before).any(axis=2)
 
 
-def has_colour(picture: Tensor, colour: Tensor) -> bool:
-    return bool(((picture.int() - colour).abs().amax(dim=2) < 12).any())
+def has_color(picture: Tensor, color: Tensor) -> bool:
+    return bool(((picture.int() - color).abs().amax(dim=2) < 12).any())
 
 
 def test_landmarks_frame_and_bars_are_drawn(astronaut: np.ndarray, landmarks: Tensor) -> None:
@@ -70,7 +70,7 @@ def test_landmarks_frame_and_bars_are_drawn(astronaut: np.ndarray, landmarks: Te
     left, top, right, bottom = (round(edge) for edge in face.box)
     for x, y in ((left, top), (right, top), (left, bottom), (right, bottom)):
         assert touched[y - 2 : y + 3, x - 2 : x + 3].any()
-    assert has_colour(result, YELLOW)
+    assert has_color(result, YELLOW)
     assert touched.mean() < 0.15  # the picture is still there
 
 
@@ -78,7 +78,7 @@ def test_every_emotion_has_its_bar(astronaut: np.ndarray, landmarks: Tensor) -> 
     even = torch.full((7,), 1 / 7)
     result = draw(astronaut, [perception(landmarks, (512, 512), even)])
     for name in EMOTIONS:
-        assert has_colour(result, torch.tensor(panels.COLOURS[name])), name
+        assert has_color(result, torch.tensor(panels.COLORS[name])), name
 
 
 def test_a_face_that_fills_the_picture_keeps_its_features(landmarks: Tensor) -> None:

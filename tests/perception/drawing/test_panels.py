@@ -18,16 +18,16 @@ def pixels(thing: panels.Panel | panels.Tag) -> Tensor:
     return torch.from_numpy(np.array(thing.render()))
 
 
-def like(picture: Tensor, colour: tuple[int, int, int], limit: int = 6) -> Tensor:
-    """(H, W) bool: which pixels have a colour."""
-    return (picture[..., :3].int() - torch.tensor(colour)).abs().amax(dim=2) < limit
+def like(picture: Tensor, color: tuple[int, int, int], limit: int = 6) -> Tensor:
+    """(H, W) bool: which pixels have a color."""
+    return (picture[..., :3].int() - torch.tensor(color)).abs().amax(dim=2) < limit
 
 
 def test_a_bar_is_as_long_as_its_share() -> None:
     rendered = pixels(panels.Panel(SHARES, text=40, short=False))
 
     def length(name: str) -> int:
-        return int(like(rendered, panels.COLOURS[name]).any(dim=0).sum())
+        return int(like(rendered, panels.COLORS[name]).any(dim=0).sum())
 
     assert length("angry") == pytest.approx(2 * length("happy"), abs=4)
     assert length("happy") == pytest.approx(length("sad"), abs=2)
@@ -36,7 +36,7 @@ def test_a_bar_is_as_long_as_its_share() -> None:
 
 def test_rows_are_in_order_and_the_strongest_is_bright() -> None:
     rendered = pixels(panels.Panel((0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1), text=20, short=False))
-    rows = [like(rendered, panels.COLOURS[name]).any(dim=1).nonzero().float().mean() for name in EMOTIONS]
+    rows = [like(rendered, panels.COLORS[name]).any(dim=1).nonzero().float().mean() for name in EMOTIONS]
     steps = torch.stack(rows).diff()
     assert steps.amin() >= 28
     assert steps.amax() <= 30
@@ -55,14 +55,14 @@ def test_a_panel_is_as_large_as_it_says_and_nothing_is_cut_off(text: int, short:
         rim = torch.ones(rendered.shape[:2], dtype=torch.bool)
         rim[2:-2, 2:-2] = False
         assert not (rendered[..., :3].amax(dim=2) > 60)[rim].any()
-        assert like(rendered, panels.COLOURS[EMOTIONS[strongest]]).any()
+        assert like(rendered, panels.COLORS[EMOTIONS[strongest]]).any()
 
 
 def test_a_number_does_not_touch_its_bar() -> None:
     for text in (9, 14, 30):
         rendered = pixels(panels.Panel((1.0, 0, 0, 0, 0, 0, 0), text, short=False))
         row = rendered[round(0.45 * text) : round(1.9 * text)]
-        bar = like(row, panels.COLOURS["angry"]).any(dim=0).nonzero()
+        bar = like(row, panels.COLORS["angry"]).any(dim=0).nonzero()
         number = like(row, panels.BRIGHT, limit=60).any(dim=0).nonzero()
         number = number[number > bar.max()]
         assert number.min() - bar.max() >= 2

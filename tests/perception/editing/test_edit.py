@@ -105,7 +105,7 @@ def test_boxes_follow_the_landmarks(model: ExpressionModel, faces: Perceptions) 
     assert (edited.boxes - faces.boxes).abs().max() > 1  # pixels
 
 
-def test_another_models_judgement_is_moved_not_thrown_away(model: ExpressionModel, faces: Perceptions) -> None:
+def test_another_models_judgment_is_moved_not_thrown_away(model: ExpressionModel, faces: Perceptions) -> None:
     """A model that is sure of sadness: both become happier, by the same odds, and none starts anew."""
     sad = torch.full((2, 7), 0.02)
     sad[:, SAD] = 0.88

@@ -157,12 +157,12 @@ def test_the_models_own_preparation_is_used(tmp_path: Path, photos: list[Tensor]
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_grey_models_see_grey_faces(tmp_path: Path, photos: list[Tensor], faces: list[Faces]) -> None:
+def test_gray_models_see_gray_faces(tmp_path: Path, photos: list[Tensor], faces: list[Faces]) -> None:
     model = TransformersEmotions(save_classifier(tmp_path, channels=1))
-    colour = model.classify(photos[:1], faces[:1])
+    color = model.classify(photos[:1], faces[:1])
     weights = torch.tensor([0.299, 0.587, 0.114])
-    grey = (photos[0].float() @ weights).round().to(torch.uint8)[..., None].expand(-1, -1, 3)
-    torch.testing.assert_close(model.classify([grey], faces[:1]), colour, atol=5e-3, rtol=0)
+    gray = (photos[0].float() @ weights).round().to(torch.uint8)[..., None].expand(-1, -1, 3)
+    torch.testing.assert_close(model.classify([gray], faces[:1]), color, atol=5e-3, rtol=0)
 
 
 def test_half_precision_weights_are_run_in_full(tmp_path: Path, photos: list[Tensor], faces: list[Faces]) -> None:

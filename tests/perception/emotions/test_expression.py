@@ -95,7 +95,7 @@ def test_the_mirror_map_is_its_own_inverse_and_swaps_the_eyes(model: ExpressionM
     assert model.mirror[[33, 133, 468, 1, 61]].tolist() == [263, 362, 473, 1, 291]
 
 
-def test_the_template_is_centred_symmetric_and_one_inter_ocular_distance_wide(model: ExpressionModel) -> None:
+def test_the_template_is_centered_symmetric_and_one_inter_ocular_distance_wide(model: ExpressionModel) -> None:
     reflected = (model.template * torch.tensor([-1.0, 1.0, 1.0]))[model.mirror]
     assert torch.allclose(reflected, model.template, atol=1e-6)
     assert model.template.mean(dim=0).abs().max() < 1e-6
@@ -259,7 +259,7 @@ def test_editing_keeps_pose_and_place(model: ExpressionModel, photos: Tensor) ->
     before = model.align(turned, SIZES)
     after = model.align(model.edit(turned, SIZES, "surprise", 1.5), SIZES)
     assert torch.allclose(after.rotation, before.rotation, atol=2e-4)
-    assert torch.allclose(after.centre, before.centre, atol=1e-5)
+    assert torch.allclose(after.center, before.center, atol=1e-5)
     moved = (after.points - before.points).norm(dim=2)
     assert moved.mean() > 0.01  # inter-ocular distances
     # An emotion moves everyone alike: what tells these two people apart stays.

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from perception_clip.perception import weight_files
-from perception_clip.perception.landmarks.blazeface import INPUT_SIZE, LEFT_EYE, RIGHT_EYE, BlazeFace, cell_centres
+from perception_clip.perception.landmarks.blazeface import INPUT_SIZE, LEFT_EYE, RIGHT_EYE, BlazeFace, cell_centers
 from perception_clip.perception.landmarks.boxes import letterbox
 
 
@@ -23,12 +23,12 @@ def test_size_is_that_of_the_original(network: BlazeFace) -> None:
 
 
 def test_cells_are_counted_row_by_row() -> None:
-    centres = cell_centres(16, 16, per_cell=2, stride=8, device=torch.device("cpu"))
-    assert centres.shape == (512, 2)
+    centers = cell_centers(16, 16, per_cell=2, stride=8, device=torch.device("cpu"))
+    assert centers.shape == (512, 2)
     expected = {0: (4, 4), 1: (4, 4), 2: (12, 4), 32: (4, 12), 511: (124, 124)}
-    for index, centre in expected.items():
-        assert tuple(centres[index].tolist()) == centre
-    assert cell_centres(1, 3, per_cell=1, stride=4, device=torch.device("cpu")).tolist() == [[2, 2], [6, 2], [10, 2]]
+    for index, center in expected.items():
+        assert tuple(centers[index].tolist()) == center
+    assert cell_centers(1, 3, per_cell=1, stride=4, device=torch.device("cpu")).tolist() == [[2, 2], [6, 2], [10, 2]]
 
 
 def test_best_candidate_lies_on_the_face(network: BlazeFace, astronaut: np.ndarray) -> None:

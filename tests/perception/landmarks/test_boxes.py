@@ -94,7 +94,7 @@ def test_distinct_lets_a_box_live_that_only_a_dropped_one_overlaps() -> None:
 
 
 def candidates(boxes: list[tuple[float, float, float, float]]) -> Tensor:
-    """Boxes (centre x, centre y, width, height) → points (1, K, 8, 2) whose key points lie at the centre."""
+    """Boxes (center x, center y, width, height) → points (1, K, 8, 2) whose key points lie at the center."""
     boxes = torch.tensor(boxes)
     return torch.stack([boxes[:, :2], boxes[:, 2:], *[boxes[:, :2]] * 6], dim=1)[None]
 

@@ -15,7 +15,7 @@ from perception_clip.perception.engines import Faces
 from perception_clip.perception.landmarks.bundled import BundledLandmarker
 
 REFERENCE = Path(__file__).parents[1] / "reference_landmarks.npz"  # made by tools/measure_reference_landmarks.py
-MEDIAN_BOUND, WORST_BOUND = 0.15, 2.5  # pixels; MediaPipe's own answer to one grey level of noise: 0.11 and 2.79
+MEDIAN_BOUND, WORST_BOUND = 0.15, 2.5  # pixels; MediaPipe's own answer to one gray level of noise: 0.11 and 2.79
 
 
 @pytest.fixture(scope="module")

@@ -141,8 +141,8 @@ def test_no_face_in_texture_text_and_noise(thorough: BundledLandmarker) -> None:
 
     random = np.random.default_rng(0)
     noise = Image.fromarray(random.integers(0, 256, (64, 96, 3), np.uint8)).resize((384, 256), Image.Resampling.BICUBIC)
-    grey = [data.brick(), data.grass(), data.page(), data.text()]
-    pictures = [np.stack([picture] * 3, axis=2) for picture in grey] + [np.array(noise)]
+    gray = [data.brick(), data.grass(), data.page(), data.text()]
+    pictures = [np.stack([picture] * 3, axis=2) for picture in gray] + [np.array(noise)]
     found = thorough.detect([torch.from_numpy(picture[:400, :400].copy()) for picture in pictures])
     assert [len(faces) for faces in found] == [0] * 5
 

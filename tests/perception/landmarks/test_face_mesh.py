@@ -21,7 +21,7 @@ def network() -> FaceMesh:
 
 @pytest.fixture(scope="module")
 def face_crop(astronaut: np.ndarray) -> Tensor:
-    square = Squares(centres=torch.tensor([[222.0, 122.0]]), sides=torch.tensor([170.0]), angles=torch.tensor([-0.05]))
+    square = Squares(centers=torch.tensor([[222.0, 122.0]]), sides=torch.tensor([170.0]), angles=torch.tensor([-0.05]))
     return cut([torch.tensor(astronaut)], torch.tensor([0]), square, CROP_SIZE)
 
 
@@ -80,9 +80,9 @@ def test_region_lists_are_sound() -> None:
         assert set(corners) <= set(region)
 
 
-def upright_crop(centre: tuple[float, float], size: tuple[float, float]) -> FeatureCrop:
+def upright_crop(center: tuple[float, float], size: tuple[float, float]) -> FeatureCrop:
     """The crop that a region with these points gets; without the network's margin it covers `size`."""
-    (x, y), (width, height) = centre, (size[0] / 1.5, size[1] / 1.5)
+    (x, y), (width, height) = center, (size[0] / 1.5, size[1] / 1.5)
     corners = torch.tensor([[x - width / 2, y - height / 2], [x + width / 2, y + height / 2]])
     left, right = torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]])
     return FeatureCrop.around(corners[None], left, right)

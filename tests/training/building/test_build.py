@@ -72,13 +72,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory, astronaut: np.ndarray, grac
     for label in ("happy", "calm"):
         (root / label).mkdir(parents=True)
     Image.fromarray(astronaut).save(root / "happy" / "astronaut.png")
-    Image.fromarray(astronaut).convert("L").save(root / "happy" / "grey.jpg")
+    Image.fromarray(astronaut).convert("L").save(root / "happy" / "gray.jpg")
     Image.fromarray(grace_hopper).save(root / "calm" / "grace.webp", lossless=True)
     whole = (root / "happy" / "astronaut.png").read_bytes()
     (root / "happy" / "corrupt.png").write_bytes(whole[: len(whole) // 2])
     (root / "happy" / "text.jpg").write_text("no picture")
     Image.new("RGB", (1, 1)).save(root / "calm" / "one_pixel.png")
-    Image.new("RGB", (64, 64), "grey").save(root / "calm" / "wall.bmp")
+    Image.new("RGB", (64, 64), "gray").save(root / "calm" / "wall.bmp")
     return root
 
 
@@ -96,7 +96,7 @@ def test_a_folder_becomes_a_dataset(
         }
         assert reasons["faces/calm/wall.bmp"] == "no face was found in it"
         assert reasons["faces/happy/corrupt.png"].startswith("the picture cannot be read")
-        assert samples.sources == ["faces/calm/grace.webp", "faces/happy/astronaut.png", "faces/happy/grey.jpg"]
+        assert samples.sources == ["faces/calm/grace.webp", "faces/happy/astronaut.png", "faces/happy/gray.jpg"]
         assert samples.groups == samples.sources
         assert samples.image_sizes.tolist() == [[600, 512], [512, 512], [512, 512]]
         assert samples.prompts == [PLAN.prompts(items[row])[0] for row in (0, 3, 5)]
@@ -121,7 +121,7 @@ def test_a_folder_becomes_a_dataset(
 def test_files_that_are_added_do_not_make_the_others_new(
     photos: Path, tmp_path: Path, pipeline: PerceptionPipeline, encoder: Counting
 ) -> None:
-    sources = [photos / "happy" / "astronaut.png", photos / "happy" / "grey.jpg", photos / "calm" / "grace.webp"]
+    sources = [photos / "happy" / "astronaut.png", photos / "happy" / "gray.jpg", photos / "calm" / "grace.webp"]
     items = [item(path) for path in sources]
     with Store(tmp_path / "a.db") as store:
         assert build(items[1:], store, pipeline, encoder, PLAN, batch=2).samples == 2

@@ -208,10 +208,10 @@ def test_a_video_without_a_window_needs_no_opencv(
 def test_what_cannot_be_recorded(
     film: Path, tmp_path: Path, capture: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    grey = (Frame(number, number / 8, torch.full((64, 64, 3), 90, dtype=torch.uint8)) for number in range(32))
-    write_video(tmp_path / "grey.mp4", grey, 8)
+    gray = (Frame(number, number / 8, torch.full((64, 64, 3), 90, dtype=torch.uint8)) for number in range(32))
+    write_video(tmp_path / "gray.mp4", gray, 8)
     for arguments, message in (
-        (["--video", str(tmp_path / "grey.mp4")], "24 frames checked, none is good (no face was found)"),
+        (["--video", str(tmp_path / "gray.mp4")], "24 frames checked, none is good (no face was found)"),
         (["--video", str(film), "--min-face", "900"], "(mostly: face too small)"),
         (["--video", str(tmp_path / "absent.mp4")], "absent.mp4: the video cannot be read"),
         (["--video", str(film), "--out", "a.npz"], "--out a.npz must end in .db"),

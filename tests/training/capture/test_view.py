@@ -24,9 +24,9 @@ def look(grace_hopper: np.ndarray) -> Look:
     return Look(PerceptionPipeline()([torch.tensor(grace_hopper)]), "")
 
 
-def share(picture: torch.Tensor, colour: tuple[int, int, int]) -> float:
-    """How much of a picture (H, W, 3) has exactly this colour."""
-    return float((picture == torch.tensor(colour)).all(dim=-1).float().mean())
+def share(picture: torch.Tensor, color: tuple[int, int, int]) -> float:
+    """How much of a picture (H, W, 3) has exactly this color."""
+    return float((picture == torch.tensor(color)).all(dim=-1).float().mean())
 
 
 def test_the_view(look: Look, grace_hopper: np.ndarray) -> None:
@@ -81,19 +81,19 @@ def test_letters_that_a_font_lacks() -> None:
 def test_each_state_can_be_told_apart(look: Look, grace_hopper: np.ndarray) -> None:
     picture, view, session = torch.tensor(grace_hopper), View(mirrored=False), Session(PROMPTS[:1], TIMING)
 
-    def colours() -> tuple[bool, bool, bool]:
+    def colors() -> tuple[bool, bool, bool]:
         badge = view.draw(picture, look, session)[BADGE]
         return share(badge, WAITING) > 0.01, share(badge, RECORDING) > 0.01, share(badge, GOOD) > 0.01
 
     session.advance(0)
-    assert colours() == (True, False, False)
+    assert colors() == (True, False, False)
     session.advance(0.5)
-    assert colours() == (False, True, False)
+    assert colors() == (False, True, False)
     session.obey(PAUSE)
-    assert colours() == (False, False, False)
+    assert colors() == (False, False, False)
     session.obey(PAUSE)
     session.advance(2.0)
-    assert session.complete and colours() == (False, False, True)
+    assert session.complete and colors() == (False, False, True)
 
 
 def test_why_a_frame_is_refused_is_said(look: Look, grace_hopper: np.ndarray) -> None:
@@ -101,17 +101,17 @@ def test_why_a_frame_is_refused_is_said(look: Look, grace_hopper: np.ndarray) ->
     session.advance(0)
     nothing = Look(PerceptionPipeline()([torch.zeros(64, 64, 3, dtype=torch.uint8)]), NO_FACE)
     corner = slice(STAGE[1] + 120, HEIGHT), slice(600, STAGE[0])
-    for which, colour, other in ((look, GOOD, REFUSED), (nothing, REFUSED, GOOD)):
+    for which, color, other in ((look, GOOD, REFUSED), (nothing, REFUSED, GOOD)):
         words = View(mirrored=True).draw(torch.tensor(grace_hopper), which, session)[corner]
-        assert share(words, colour) > 0.002 and share(words, other) == 0
+        assert share(words, color) > 0.002 and share(words, other) == 0
 
 
 @pytest.mark.parametrize(("height", "width"), [(240, 320), (1080, 1920), (720, 480), (1, 1)])
 def test_pictures_of_any_size(height: int, width: int) -> None:
-    grey = torch.full((height, width, 3), 90, dtype=torch.uint8)
+    gray = torch.full((height, width, 3), 90, dtype=torch.uint8)
     session = Session(PROMPTS, TIMING)
     session.advance(0)
-    shown = View(mirrored=True).draw(grey, Look(PerceptionPipeline()([grey]), NO_FACE), session)
+    shown = View(mirrored=True).draw(gray, Look(PerceptionPipeline()([gray]), NO_FACE), session)
     assert shown.shape == (HEIGHT, STAGE[0], 3)
     scale = min(STAGE[0] / width, STAGE[1] / height)
     covered = round(width * scale) * round(height * scale) / (STAGE[0] * STAGE[1])

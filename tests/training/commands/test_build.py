@@ -26,7 +26,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory, astronaut: np.ndarray, grac
         Image.fromarray(photo).save(root / label / "photo.png")
         Image.fromarray(photo).resize((300, 320)).save(root / label / "small.jpg")
     (root / "happy" / "corrupt.jpg").write_text("no picture")
-    Image.new("RGB", (64, 64), "grey").save(root / "calm" / "wall.bmp")
+    Image.new("RGB", (64, 64), "gray").save(root / "calm" / "wall.bmp")
     return root
 
 

@@ -15,7 +15,7 @@ from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.geometry import head_pose
 from perception_clip.perception.vector import EMOTIONS, pack, split
 from perception_clip.training.cli import main
-from perception_clip.training.dataset.relabelling import read_map
+from perception_clip.training.dataset.relabeling import read_map
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.encoders.base import fingerprint

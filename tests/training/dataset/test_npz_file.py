@@ -268,7 +268,7 @@ def test_equal_files_and_aligned_data_whatever_the_names(tmp_path: Path) -> None
 
 
 def test_numpys_own_files_are_mapped_if_they_happen_to_be_aligned(tmp_path: Path) -> None:
-    """An array at an odd address would be undefined behaviour in torch: it is read into memory."""
+    """An array at an odd address would be undefined behavior in torch: it is read into memory."""
     found = set()
     for length in range(1, 9):
         np.savez(tmp_path / "a.npz", **{"n" * length: np.arange(10, dtype=np.float32)})

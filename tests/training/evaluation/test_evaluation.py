@@ -72,7 +72,7 @@ def found(data: TrainingData, rows: Split) -> Evaluation:
 
 
 def test_methods_and_metrics(found: Evaluation) -> None:
-    assert list(found.scores) == ["projection", "before", "ridge", "nearest neighbour", "emotion mix", "mean"]
+    assert list(found.scores) == ["projection", "before", "ridge", "nearest neighbor", "emotion mix", "mean"]
     assert list(found.lead) == list(found.scores)[1:]
     assert all(list(metrics) == list(METRICS) for table in (found.scores, found.lead) for metrics in table.values())
     for method, metrics in found.lead.items():
@@ -87,7 +87,7 @@ def test_scores(found: Evaluation, data: TrainingData, rows: Split) -> None:
     assert found.scores["projection"]["recall_at_1"].value == pytest.approx(right)
     assert 0.3 < found.scores["before"]["recall_at_1"].value < 0.5
     assert found.scores["ridge"]["recall_at_1"].value < 0.75  # no linear rule can tell
-    assert found.scores["mean"]["centred_cosine"].value == 0
+    assert found.scores["mean"]["centered_cosine"].value == 0
     assert found.scores["mean"]["recall_at_1"].value == pytest.approx(1 / PROMPTS)
     assert found.scores["mean"]["r_squared"].value == pytest.approx(0, abs=1e-6)
     assert found.scores["mean"]["cosine"].value > 0.9
@@ -99,7 +99,7 @@ def test_what_was_predicted(found: Evaluation, data: TrainingData, rows: Split) 
     assert torch.equal(found.candidates[found.member], data.targets[rows.test])
     assert torch.equal(found.predicted, checkpoint(0.2).project(data.vectors[rows.test], data.image_sizes[rows.test]))
     assert torch.equal(found.candidates[found.chosen], found.predicted)
-    assert torch.allclose(found.centre, data.targets[rows.train].mean(dim=0), atol=1e-5)
+    assert torch.allclose(found.center, data.targets[rows.train].mean(dim=0), atol=1e-5)
     assert [found.names[number] for number in found.member.tolist()] == [
         f"prompt text {number}" for number in number_of(data.vectors[rows.test]).tolist()
     ]
@@ -125,7 +125,7 @@ def test_parts(found: Evaluation, data: TrainingData, rows: Split) -> None:
 
 def test_as_dict_is_json(found: Evaluation) -> None:
     held = json.loads(json.dumps(found.as_dict(), allow_nan=False))
-    value, low, high = held["scores"]["nearest neighbour"]["centred_cosine"]
+    value, low, high = held["scores"]["nearest neighbor"]["centered_cosine"]
     assert low <= value <= high
     assert held["held_out_rows"] == held["judged_rows"] == 60 and held["split_by_group"] is True
     assert held["projection_minus"]["before"]["recall_at_1"][1] > 0.2
@@ -135,7 +135,7 @@ def test_as_dict_is_json(found: Evaluation) -> None:
 def test_table(found: Evaluation) -> None:
     text = table(found)
     assert max(map(len, text.splitlines())) <= 120
-    assert "recall@1 of 16 prompts" in text and "lead over nearest neighbour" in text
+    assert "recall@1 of 16 prompts" in text and "lead over nearest neighbor" in text
     assert text.endswith("(95 % bootstrap intervals over 60 rows from 15 groups not used in training)")
     assert text.index("raw cosine (misleading") > text.index("lead over mean")
     worst, best = text.split("the worst prompts")[1].split("the best prompts")

@@ -15,7 +15,7 @@ PROMPTS, ROWS = 63, 300
 
 def metrics(cosine: tuple[float, float, float], recall: tuple[float, float, float]) -> dict[str, Interval]:
     held = {metric: Interval(0.5, 0.4, 0.6) for metric in METRICS}
-    return {**held, "centred_cosine": Interval(*cosine), "recall_at_1": Interval(*recall)}
+    return {**held, "centered_cosine": Interval(*cosine), "recall_at_1": Interval(*recall)}
 
 
 BETTER = metrics((0.031, 0.012, 0.05), (0.04, -0.01, 0.09))
@@ -29,14 +29,14 @@ def evaluation(lead: Scores | None = None, **changes: object) -> Evaluation:
     scores = {
         "projection": metrics((0.612, 0.59, 0.633), (0.41, 0.36, 0.46)),
         "ridge": metrics((0.581, 0.56, 0.6), (0.37, 0.32, 0.42)),
-        "nearest neighbour": metrics((0.45, 0.43, 0.47), (0.35, 0.3, 0.4)),
+        "nearest neighbor": metrics((0.45, 0.43, 0.47), (0.35, 0.3, 0.4)),
         "emotion mix": metrics((0.28, 0.26, 0.3), (0.17, 0.14, 0.2)),
         "mean": metrics((0, 0, 0), (0.016, 0.016, 0.016)),
     }
     ahead = metrics((0.3, 0.27, 0.33), (0.2, 0.15, 0.25))
     held = Evaluation(
         scores=scores,
-        lead={"ridge": BETTER, "nearest neighbour": ahead, "emotion mix": ahead, "mean": ahead, **(lead or {})},
+        lead={"ridge": BETTER, "nearest neighbor": ahead, "emotion mix": ahead, "mean": ahead, **(lead or {})},
         per_prompt=[],
         per_emotion=[],
         names=[f"face {number}" for number in range(PROMPTS)],
@@ -45,7 +45,7 @@ def evaluation(lead: Scores | None = None, **changes: object) -> Evaluation:
         predicted=torch.zeros(ROWS, 768),
         member=torch.arange(ROWS) % PROMPTS,
         chosen=torch.arange(ROWS) % PROMPTS,
-        centre=torch.zeros(768),
+        center=torch.zeros(768),
         trained=2400,
         trained_of=torch.full((PROMPTS,), 38),
         groups=80,
@@ -88,7 +88,7 @@ def test_sampled_faces_need_not_beat_a_linear_rule() -> None:
     assert not verdict(evaluation({"mean": LEVEL}), sampled=True).ready
 
 
-@pytest.mark.parametrize("name", ["ridge", "nearest neighbour", "emotion mix", "mean"])
+@pytest.mark.parametrize("name", ["ridge", "nearest neighbor", "emotion mix", "mean"])
 def test_no_better_than_a_rule(name: str) -> None:
     found = verdict(evaluation({name: LEVEL}))
     assert not found.ready

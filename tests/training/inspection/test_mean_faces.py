@@ -18,7 +18,7 @@ PER_EMOTION = 40
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Happy, sad and a few angry faces in every pose, labelled, and one without a label."""
+    """Happy, sad and a few angry faces in every pose, labeled, and one without a label."""
     path = tmp_path_factory.mktemp("mean") / "a.db"
     with Store(path) as store:
         store.bind("encoder", torch.ones(768), "landmarker", "emotion model")

@@ -23,7 +23,7 @@ def test_it_starts_at_the_mean_target(data: TrainingData, rows: Split, template:
     assert torch.allclose(predicted, data.targets[rows.train].mean(dim=0).expand(9, -1), atol=1e-5)
 
 
-def test_targets_are_standardised(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
+def test_targets_are_standardized(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
     network = new_network(data, rows, template, SMALL, None)
     targets = data.targets[rows.train]
     assert torch.allclose(network.target_mean, targets.mean(dim=0), atol=1e-5)

@@ -36,10 +36,10 @@ def report(data: TrainingData, rows: Split, template: torch.Tensor) -> Evaluatio
 
 def test_it_learns_what_simple_rules_cannot(report: Evaluation) -> None:
     assert report.scores["projection"]["recall_at_1"].value > 0.75
-    assert report.lead["ridge"]["centred_cosine"].low > 0.05
+    assert report.lead["ridge"]["centered_cosine"].low > 0.05
     assert report.lead["ridge"]["recall_at_1"].low > 0.05
-    assert report.lead["mean"]["centred_cosine"].low > 0.5
-    assert report.scores["mean"]["centred_cosine"].value == 0
+    assert report.lead["mean"]["centered_cosine"].low > 0.5
+    assert report.scores["mean"]["centered_cosine"].value == 0
 
 
 def test_progress_and_early_stopping(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
@@ -58,11 +58,11 @@ def test_the_best_epoch_is_kept(data: TrainingData, rows: Split, template: torch
     trained = fit(data, rows, template, Settings(epochs=30, size="small", learning_rate=0.01, patience=30))
     with torch.no_grad():
         predicted = trained.network(data.vectors[rows.validation], data.image_sizes[rows.validation])
-    centre = data.targets[rows.train].mean(dim=0)
-    cosine = torch.cosine_similarity(predicted - centre, data.targets[rows.validation] - centre).mean()
+    center = data.targets[rows.train].mean(dim=0)
+    cosine = torch.cosine_similarity(predicted - center, data.targets[rows.validation] - center).mean()
     best = [epoch for epoch in trained.history if epoch.best][-1]
     assert best.number < 30
-    assert abs(float(cosine) - best.validation["centred_cosine"]) < 1e-4
+    assert abs(float(cosine) - best.validation["centered_cosine"]) < 1e-4
 
 
 def test_the_rate_rises_and_falls(data: TrainingData, rows: Split, template: torch.Tensor) -> None:

@@ -66,15 +66,15 @@ def make(path: Path, counts: dict[str, int], *, known: bool = True, prompts: lis
 
 
 @pytest.fixture(scope="module")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> Looked:
-    return make(tmp_path_factory.mktemp("report") / "labelled.db", {"sad": 30, "happy": 40, "surprise": 20, "fear": 5})
+def labeled(tmp_path_factory: pytest.TempPathFactory) -> Looked:
+    return make(tmp_path_factory.mktemp("report") / "labeled.db", {"sad": 30, "happy": 40, "surprise": 20, "fear": 5})
 
 
-def test_means_are_those_of_the_samples(labelled: Looked) -> None:
-    means = numbers.means_of(labelled.seen, most=3)
+def test_means_are_those_of_the_samples(labeled: Looked) -> None:
+    means = numbers.means_of(labeled.seen, most=3)
     assert (means.kind, means.names, means.hidden) == ("label", ["happy", "sad", "surprise"], 1)
     assert means.counts == [40, 30, 20]
-    with Store(labelled.path, create=False) as store, store.snapshot() as snapshot:
+    with Store(labeled.path, create=False) as store, store.snapshot() as snapshot:
         landmarks, emotions = split(mean_faces(snapshot, MODEL.template, 3).vectors)
         everything = torch.tensor(np.concatenate(list(snapshot.perceptions())))
     np.testing.assert_allclose(means.emotions, emotions, atol=1e-5)
@@ -98,40 +98,40 @@ def test_principal_components_are_those_of_a_plane() -> None:
     assert still.tolist() == [[0, 0]] and nothing.tolist() == [0, 0]
 
 
-def test_maps_hold_all_faces_and_prompts_with_their_labels(labelled: Looked) -> None:
-    faces = numbers.map_of_faces(labelled.seen, colours=2)
+def test_maps_hold_all_faces_and_prompts_with_their_labels(labeled: Looked) -> None:
+    faces = numbers.map_of_faces(labeled.seen, colors=2)
     assert faces.names == ["happy", "sad"] and faces.of == 95
     assert np.bincount(faces.ranks - OTHERS).tolist() == [25, 40, 30]
     happy, sad = (faces.places[faces.ranks == rank] for rank in (0, 1))
     spread = np.concatenate([happy - happy.mean(axis=0), sad - sad.mean(axis=0)]).std()
     assert np.linalg.norm(happy.mean(axis=0) - sad.mean(axis=0)) > 2 * spread  # the map tells them apart
-    prompts = numbers.map_of_prompts(labelled.seen, colours=2)
+    prompts = numbers.map_of_prompts(labeled.seen, colors=2)
     assert (prompts.of, len(prompts.places), int(prompts.counts.sum())) == (8, 8, 95)
     assert sorted(prompts.ranks.tolist()) == [OTHERS] * 4 + [0, 0, 1, 1]
     assert sorted(prompts.counts[prompts.ranks == 0].tolist()) == [20, 20]
 
 
-def test_of_many_faces_some_are_drawn_at_random_and_always_the_same(labelled: Looked) -> None:
+def test_of_many_faces_some_are_drawn_at_random_and_always_the_same(labeled: Looked) -> None:
     chosen = numbers.drawn(1000, 300)
     assert len(set(chosen.tolist())) == 300 and (np.diff(chosen) > 0).all() and chosen.max() < 1000
     assert chosen.tolist() == numbers.drawn(1000, 300).tolist()
     assert 400 < chosen.mean() < 600
-    some = numbers.map_of_faces(labelled.seen, 8, most=30)
+    some = numbers.map_of_faces(labeled.seen, 8, most=30)
     assert (len(some.places), len(some.ranks), some.of) == (30, 30, 95)
 
 
-def test_poses_are_those_of_the_faces_drawn(labelled: Looked) -> None:
-    with Store(labelled.path, create=False) as store, store.snapshot() as snapshot:
+def test_poses_are_those_of_the_faces_drawn(labeled: Looked) -> None:
+    with Store(labeled.path, create=False) as store, store.snapshot() as snapshot:
         landmarks, _ = split(torch.tensor(np.concatenate(list(snapshot.perceptions()))))
         sizes = torch.from_numpy(np.concatenate(list(snapshot.image_sizes())))
     expected = head_pose(landmarks, sizes, MODEL.template)[:, :2].numpy()
-    np.testing.assert_allclose(numbers.head_poses(labelled.path), expected, atol=1e-3)
-    some = numbers.head_poses(labelled.path, most=10)
+    np.testing.assert_allclose(numbers.head_poses(labeled.path), expected, atol=1e-3)
+    some = numbers.head_poses(labeled.path, most=10)
     np.testing.assert_allclose(some, expected[numbers.drawn(95, 10)], atol=1e-3)
 
 
-def test_the_counts_drawn_are_the_datasets(labelled: Looked) -> None:
-    figure = dataset_report.counts(labelled.seen, numbers.head_poses(labelled.path))
+def test_the_counts_drawn_are_the_datasets(labeled: Looked) -> None:
+    figure = dataset_report.counts(labeled.seen, numbers.head_poses(labeled.path))
     names, groups, splits, scores, yaw, pitch = figure.axes
     assert [bar.get_width() for bar in names.patches] == [40, 30, 20, 5]
     assert [text.get_text() for text in names.get_yticklabels()] == ["happy", "sad", "surprise", "fear"]
@@ -159,7 +159,7 @@ def test_texts_fit_and_keep_their_beginning(text: str) -> None:
 
 
 CASES = {
-    "labelled": ({"sad": 10, "happy": 3}, True, None),
+    "labeled": ({"sad": 10, "happy": 3}, True, None),
     "one sample": ({"happy": 1}, False, ["a face"]),
     "an empty prompt": ({"sad": 3}, True, [""] * 3),
     "one prompt": ({"happy": 6, "sad": 6}, True, ["<script>alert('x')</script> & a face"] * 12),
@@ -188,9 +188,9 @@ def test_every_dataset_has_its_report(case: str, tmp_path: Path, capsys: pytest.
             assert 1000 <= picture.width <= 1800
             pixels = np.asarray(picture.convert("RGB"))
         assert (pixels == 255).all(axis=2).mean() > 0.1  # white paper …
-        coloured = np.ptp(pixels.astype(np.int16), axis=2) > 60
-        grey = (case, name) == ("an empty prompt", "map.png")  # which has nothing to be coloured by
-        assert ((pixels < 200).any(axis=2) if grey else coloured).sum() > 20  # … with something on it
+        colored = np.ptp(pixels.astype(np.int16), axis=2) > 60
+        gray = (case, name) == ("an empty prompt", "map.png")  # which has nothing to be colored by
+        assert ((pixels < 200).any(axis=2) if gray else colored).sum() > 20  # … with something on it
         edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
         assert (edge == 255).all()  # nothing is cut off
 
@@ -221,11 +221,11 @@ def test_titles_and_names_do_not_overlap(tmp_path: Path) -> None:
             assert box.x0 >= 0 and box.x1 <= figure.bbox.width
 
 
-def test_pictures_say_when_only_some_samples_are_drawn(labelled: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset_report, "map_of_faces", lambda seen, colours: numbers.map_of_faces(seen, colours, 40))
-    assert "40 of 95 faces chosen at random" in dataset_report.maps(labelled.seen).axes[0].get_title()
-    poses = numbers.head_poses(labelled.path, most=40)
-    labels = [axes.get_ylabel() for axes in dataset_report.counts(labelled.seen, poses).axes]
+def test_pictures_say_when_only_some_samples_are_drawn(labeled: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset_report, "map_of_faces", lambda seen, colors: numbers.map_of_faces(seen, colors, 40))
+    assert "40 of 95 faces chosen at random" in dataset_report.maps(labeled.seen).axes[0].get_title()
+    poses = numbers.head_poses(labeled.path, most=40)
+    labels = [axes.get_ylabel() for axes in dataset_report.counts(labeled.seen, poses).axes]
     assert labels[3:] == ["samples", *["samples (40 of 95, chosen at random)"] * 2]
 
 
@@ -258,25 +258,25 @@ def test_a_dataset_without_samples_has_nothing_to_draw(tmp_path: Path, capsys: p
 
 
 def test_a_picture_that_fails_leaves_the_former_one(
-    labelled: Looked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    labeled: Looked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "emotions.png").write_bytes(b"former")
     monkeypatch.setattr(dataset_report, "emotions", lambda seen: math.nan)
     with pytest.raises(AttributeError):
-        dataset_report.write_report(labelled.inspection, labelled.seen, tmp_path)
+        dataset_report.write_report(labeled.inspection, labeled.seen, tmp_path)
     assert (tmp_path / "emotions.png").read_bytes() == b"former"
     assert {file.name for file in tmp_path.iterdir()} == {"counts.png", "mean_faces.png", "emotions.png"}
 
 
 def test_without_matplotlib_the_extra_is_named_before_anything_is_read(
-    labelled: Looked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    labeled: Looked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # importing it raises
-    assert main(["info", str(labelled.path), "--report", str(tmp_path / "report")]) == 1
+    assert main(["info", str(labeled.path), "--report", str(tmp_path / "report")]) == 1
     assert "perception-clip[train]" in capsys.readouterr().err
 
 
-def test_no_window_and_no_pyplot_is_opened(labelled: Looked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_window_and_no_pyplot_is_opened(labeled: Looked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it would raise
-    dataset_report.write_report(labelled.inspection, labelled.seen, tmp_path)
+    dataset_report.write_report(labeled.inspection, labeled.seen, tmp_path)
     assert (tmp_path / "map.png").stat().st_size > 10_000

@@ -10,7 +10,7 @@ from perception_clip.training.reports import tensorboard
 
 
 def epoch(number: int) -> Epoch:
-    found = {"centred_cosine": number / 10, "recall_at_1": number / 20}
+    found = {"centered_cosine": number / 10, "recall_at_1": number / 20}
     return Epoch(number, 1 / number, found, best=True, learning_rate=1e-3, seconds=number)
 
 
@@ -22,9 +22,9 @@ def test_what_tensorboard_reads(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "tensorboard").iterdir()
     events = accumulator.EventAccumulator(str(folder)).Reload()
     assert sorted(events.Tags()["scalars"]) == [
-        *("learning_rate", "loss/train", "validation/centred_cosine", "validation/recall_at_1"),
+        *("learning_rate", "loss/train", "validation/centered_cosine", "validation/recall_at_1"),
     ]
-    seen = [(event.step, round(event.value, 4)) for event in events.Scalars("validation/centred_cosine")]
+    seen = [(event.step, round(event.value, 4)) for event in events.Scalars("validation/centered_cosine")]
     assert seen == [(1, 0.1), (2, 0.2), (3, 0.3)]
 
 

@@ -64,8 +64,8 @@ def test_rare_prompts_are_merged(case: Evaluated) -> None:
 def test_the_map_shows_the_plane_in_which_the_prompts_differ_most(case: Evaluated) -> None:
     places, evaluation = prompt_map(case.evaluation), case.evaluation
     assert places.targets.shape == (21, 2) and places.predictions.shape == (140, 2)
-    centred = (evaluation.candidates - evaluation.candidates.mean(dim=0)).double()
-    spread = torch.linalg.svdvals(centred)
+    centered = (evaluation.candidates - evaluation.candidates.mean(dim=0)).double()
+    spread = torch.linalg.svdvals(centered)
     np.testing.assert_allclose(np.linalg.norm(places.targets, axis=0), spread[:2], rtol=1e-4)
     np.testing.assert_allclose(places.shares, spread[:2].square() / spread.square().sum(), rtol=1e-4)
     # A prediction that hits its prompt lies where that lies.
@@ -77,8 +77,8 @@ def test_the_map_shows_the_plane_in_which_the_prompts_differ_most(case: Evaluate
 
 def test_the_worst_are_the_worst(case: Evaluated) -> None:
     found, evaluation = most_wrong(case.evaluation, case.data, case.sources), case.evaluation
-    own = evaluation.candidates[evaluation.member] - evaluation.centre
-    cosines = torch.cosine_similarity(evaluation.predicted - evaluation.centre, own)
+    own = evaluation.candidates[evaluation.member] - evaluation.center
+    cosines = torch.cosine_similarity(evaluation.predicted - evaluation.center, own)
     assert [sample.cosine for sample in found] == pytest.approx(cosines.sort().values[:12].tolist(), abs=1e-5)
     assert found[0].row == int(evaluation.rows[cosines.argmin()])
     for sample in found:
@@ -107,7 +107,7 @@ def test_the_kept_epoch_is_the_last_best_one(case: Evaluated) -> None:
     assert [axes.get_title().split("\n")[0] for axes in figure.axes] == [
         "Training loss", "Validation: centered cosine", "Validation: recall@1", "Learning rate",
     ]  # fmt: skip
-    assert figure.axes[1].get_lines()[0].get_ydata()[21] == kept.validation["centred_cosine"]
+    assert figure.axes[1].get_lines()[0].get_ydata()[21] == kept.validation["centered_cosine"]
     assert figure.axes[1].get_lines()[1].get_xdata()[0] == 22
     assert "no epochs were trained" in plots.learning_curves([]).axes[0].texts[0].get_text()
 
@@ -167,7 +167,7 @@ def test_texts_do_not_overlap_or_leave_the_picture(name: str, kind: str, request
 
 
 def test_a_value_without_an_interval_is_drawn(case: Evaluated) -> None:
-    unknown = {"centred_cosine": Interval(0.5, float("nan"), float("nan")), "recall_at_1": Interval(0.2, 0.2, 0.2)}
+    unknown = {"centered_cosine": Interval(0.5, float("nan"), float("nan")), "recall_at_1": Interval(0.2, 0.2, 0.2)}
     evaluation = replace(case.evaluation, scores={"projection": unknown})
     figure = plots.scores(evaluation)
     figure.draw_without_rendering()

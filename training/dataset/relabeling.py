@@ -24,7 +24,7 @@ class RelabelError(PerceptionClipError, ValueError):
     """Raised for a dataset that cannot be relabeled as requested; the message gives the reason."""
 
 
-class Relabelling:
+class Relabeling:
     """Assigns new prompts to samples: by label, else from templates, else by old prompt, else the old one.
 
     Args:
@@ -45,14 +45,14 @@ class Relabelling:
         self._templates, self._count = templates, count
         self._used: set[str] = set()
         self.changed = 0  # samples with changed prompts
-        self.unlabelled = 0  # samples without a label for the templates
+        self.unlabeled = 0  # samples without a label for the templates
 
     def __call__(self, samples: Samples) -> list[tuple[str, ...]]:
         """Return the same as `prompts`, and count the changes."""
         found = self.prompts(samples)
         self.changed += sum(new != (old,) for new, old in zip(found, samples.prompts, strict=True))
         if self._templates is not None:
-            self.unlabelled += samples.labels.count("")
+            self.unlabeled += samples.labels.count("")
         return found
 
     def prompts(self, samples: Samples) -> list[tuple[str, ...]]:
@@ -77,7 +77,7 @@ class Relabelling:
         return (prompt,)
 
 
-def relabel(source: Rows, target: Store, relabelling: Relabelling, encoder: TextEncoder | None = None) -> int:
+def relabel(source: Rows, target: Store, relabeling: Relabeling, encoder: TextEncoder | None = None) -> int:
     """Append the samples of `source` with new prompts, and return how many were new to `target`.
 
     New prompts that `source` has with other faces keep their vectors; the others are encoded by `encoder`, which must
@@ -89,25 +89,25 @@ def relabel(source: Rows, target: Store, relabelling: Relabelling, encoder: Text
         return 0
     if encoder is not None:
         check_encoder(source, encoder)
-    known = _known(source, _new_prompts(source, relabelling), binding, encoder)
+    known = _known(source, _new_prompts(source, relabeling), binding, encoder)
 
     def change(samples: Samples) -> Samples:
-        changed, other = with_prompts(samples, relabelling(samples))
+        changed, other = with_prompts(samples, relabeling(samples))
         return with_vectors(changed, target, known, where=other)
 
     return copy_samples(source, target, change=change)
 
 
-def relabel_anew(source: Rows, target: Store, relabelling: Relabelling, encoder: TextEncoder) -> int:
+def relabel_anew(source: Rows, target: Store, relabeling: Relabeling, encoder: TextEncoder) -> int:
     """Relabel like `relabel`, but encode all prompts, new and old, with `encoder`, which may be any."""
-    return reencode(source, target, encoder, change=lambda samples: with_prompts(samples, relabelling(samples))[0])
+    return reencode(source, target, encoder, change=lambda samples: with_prompts(samples, relabeling(samples))[0])
 
 
-def _new_prompts(source: Rows, relabelling: Relabelling) -> list[str]:
+def _new_prompts(source: Rows, relabeling: Relabeling) -> list[str]:
     """Return the distinct new prompts that replace another."""
     new: dict[str, None] = {}
     for samples in source.samples():
-        for old, prompts in zip(samples.prompts, relabelling.prompts(samples), strict=True):
+        for old, prompts in zip(samples.prompts, relabeling.prompts(samples), strict=True):
             new.update(dict.fromkeys(prompt for prompt in prompts if prompt != old))
     return list(new)
 
