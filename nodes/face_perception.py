@@ -40,8 +40,8 @@ def perceiving_inputs(detector: str) -> list[Any]:
             "detector",
             options=list(DETECTORS),
             default=detector,
-            tooltip="near: fast; faces at least a tenth of the picture's size. far: also smaller faces; takes about "
-            "twice as long as near in batches. thorough: crowds, faces down to about 24 px, any head orientation; much "
+            tooltip="fast: faces at least a tenth of the picture's size. standard: also smaller faces; takes about "
+            "twice as long as fast in batches. thorough: crowds, faces down to about 24 px, any head orientation; much "
             "slower.",
         ),
         io.Int.Input(

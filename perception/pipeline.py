@@ -30,7 +30,7 @@ class PerceptionPipeline:
         emotion_model: classifies them; the bundled expression model when None.
         device: where the bundled landmarker runs; a landmarker that is passed in stays on its device. Everything else
             runs on the CPU.
-        detector: the detector of the bundled landmarker: near, far or thorough (perception/landmarks/detectors.py).
+        detector: of the bundled landmarker: fast, standard or thorough (perception/landmarks/detectors.py).
         min_confidence: faces with a lower landmarker confidence are dropped, 0…1.
         selection: which faces of a picture are used, and in which order; the ten largest, largest first, when None.
     """
@@ -41,7 +41,7 @@ class PerceptionPipeline:
         emotion_model: EmotionModel | None = None,
         *,
         device: str | torch.device = "cpu",
-        detector: str = "near",
+        detector: str = "fast",
         min_confidence: float = MIN_CONFIDENCE,
         selection: Selection | None = None,
     ) -> None:

@@ -1,6 +1,6 @@
 """The bundled landmarker: BlazeFace finds the faces, the face mesh their 478 landmarks. It needs only torch.
 
-With the detector `near` the steps are those of the face landmark graph of MediaPipe 0.10, without tracking.
+With the detector `fast` the steps are those of the face landmark graph of MediaPipe 0.10, without tracking.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class FaceLandmarkNetworks(nn.ModuleList):
 class BundledLandmarker:
     """Finds faces and their landmarks in pictures of any size. Implements `engines.Landmarker`.
 
-    `detector` is `near`, `far` or `thorough` (see detectors.py). The `max_faces` faces with the highest confidence are
-    kept in each picture. Boxes are the bounding boxes of the landmarks. The result for a picture does not depend on
+    `detector` is `fast`, `standard` or `thorough` (see detectors.py). The `max_faces` faces with the highest confidence
+    are kept in each picture. Boxes are the bounding boxes of the landmarks. The result for a picture does not depend on
     the other pictures of the batch, except for rounding.
 
     All detectors share one identity: the landmarks come from the face mesh, and differences in the crop move them less
@@ -49,7 +49,7 @@ class BundledLandmarker:
     def __init__(
         self,
         *,
-        detector: str = "near",
+        detector: str = "fast",
         device: str | torch.device = "cpu",
         max_faces: int = MOST_FACES,
         weights: Path = weight_files.FOLDER,

@@ -1,4 +1,4 @@
-"""Three face detectors: `near` is the fastest, `far` finds smaller faces, `thorough` finds the most.
+"""Three face detectors: `fast`, `standard`, which finds smaller faces, and `thorough`, which finds the most.
 
 Each accepts pictures of any size, (H, W, 3) uint8 on its device, and returns `Detections` in their pixels.
 """
@@ -22,9 +22,9 @@ from .networks import load, run
 from .pyramid import search
 from .second_look import SEEN, SecondLook
 
-FACE_FLAG = 0.5  # near: below this the face mesh says that it sees no face
-# far: at least so sure, large in units of the picture's longer side, and upright (the cosine) is a face that needs no
-# second look. What only looks like one reached 0.5 in the photos of benchmarks/detection.py.
+FACE_FLAG = 0.5  # fast: below this the face mesh says that it sees no face
+# standard: a face needs no second look with at least this score, this size in units of the picture's longer side, and
+# this cosine of its roll. What only looks like one reached 0.5 in the photos of benchmarks/detection.py.
 PLAIN_SCORE, PLAIN_SIZE, PLAIN_COS = 0.85, 0.12, 0.9
 CANDIDATES = 300  # per picture, at most
 CPU_PIXELS, GPU_PIXELS = 2**20, 2**25  # pixels of pictures searched per pass
@@ -45,7 +45,7 @@ class Detector(Protocol):
         ...
 
 
-class Near:
+class Fast:
     """BlazeFace, short range, on the whole picture: nearly upright faces of at least a tenth of its longer side."""
 
     def __init__(self, device: torch.device, weights: Path) -> None:
@@ -60,7 +60,7 @@ class Near:
         return torch.where(flags > FACE_FLAG, found.scores, 0.0)
 
 
-class Far:
+class Standard:
     """Both ranges of BlazeFace on the whole picture, then a second look at each face that is not clearly visible."""
 
     def __init__(self, device: torch.device, weights: Path) -> None:
@@ -108,11 +108,15 @@ class Thorough:
         return found
 
 
-DETECTORS: dict[str, Callable[[torch.device, Path], Detector]] = {"near": Near, "far": Far, "thorough": Thorough}
+DETECTORS: dict[str, Callable[[torch.device, Path], Detector]] = {
+    "fast": Fast,
+    "standard": Standard,
+    "thorough": Thorough,
+}
 
-# What is used if not told otherwise: far finds three more of 32 faces than near in twice the time, which a
-# picture does not show and a video does (benchmarks/README.md, detection).
-FOR_PICTURES, FOR_VIDEOS = "far", "near"
+# Defaults: standard finds three more of 32 faces than fast in twice the time, which matters for a video but not for a
+# picture (benchmarks/README.md, detection).
+FOR_PICTURES, FOR_VIDEOS = "standard", "fast"
 
 
 def load_both(device: torch.device, weights: Path) -> tuple[BlazeFace, BlazeFaceFullRange]:

@@ -168,7 +168,7 @@ def side_by_side(host: Host, astronaut: np.ndarray, grace_hopper: np.ndarray) ->
     return host.put_picture("pair.png", picture)
 
 
-@pytest.mark.parametrize("detector", ["near", "far", "thorough"])
+@pytest.mark.parametrize("detector", ["fast", "standard", "thorough"])
 def test_every_detector_finds_the_face(host: Host, photos: dict[str, str], detector: str) -> None:
     result = host.run(perceive(photo(photos["astronaut"]), detector=detector))
     assert result.text("perception").startswith("1 face in 1 picture; the first looks happy")

@@ -51,13 +51,13 @@ def test_what_is_made_from_unknown_faces_is_unknown() -> None:
 def test_the_same_picture_has_the_same_faces_in_any_company(astronaut: np.ndarray, grace_hopper: np.ndarray) -> None:
     both = np.zeros((512, 800, 3), np.uint8)
     both[:, :512], both[100:356, 530:786] = astronaut, astronaut[::2, ::2]
-    pipeline = PerceptionPipeline(detector="far")
+    pipeline = PerceptionPipeline(detector="standard")
     alone = pipeline([astronaut])
     batch = pipeline([astronaut, grace_hopper, astronaut, both])
     assert torch.equal(batch.origins[:1], alone.origins) and torch.equal(batch.origins[2], batch.origins[0])
     assert len(batch) == 5 and len(set(as_texts(batch.origins))) == 4
     # A face keeps its name wherever it stands among those that are chosen.
-    right_first = PerceptionPipeline(detector="far", selection=Selection(index=1))([both])
+    right_first = PerceptionPipeline(detector="standard", selection=Selection(index=1))([both])
     assert torch.equal(right_first.origins, batch.origins[4:])
 
 

@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--group", default="", metavar="NAME", help="name of the person; the group is this name and the session's time"
     )
     add_perception_arguments(parser)
-    parser.set_defaults(detector=FOR_VIDEOS)  # people at a camera are near it, and the window must keep up
+    parser.set_defaults(detector=FOR_VIDEOS)  # people at a camera are close to it, and the window must keep up
     parser.add_argument(
         "--max-yaw",
         type=float,

@@ -193,7 +193,7 @@ def add_perception_arguments(parser: argparse.ArgumentParser) -> None:
         "--detector",
         choices=list(DETECTORS),
         default=FOR_PICTURES,
-        help="detector of the bundled landmarker: near (fast; faces at least a tenth of the picture's size), far (also "
+        help="detector of the bundled landmarker: fast (faces at least a tenth of the picture's size), standard (also "
         "smaller faces) or thorough (crowds and any head orientation; much slower) (default: %(default)s)",
     )
     parser.add_argument(

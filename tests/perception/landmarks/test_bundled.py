@@ -222,12 +222,12 @@ def test_senseless_settings_are_refused(landmarker: BundledLandmarker) -> None:
 
 
 def test_an_unknown_detector_is_refused_with_the_choice() -> None:
-    with pytest.raises(ValueError, match="detector must be one of near, far, thorough, not 'nearby'"):
+    with pytest.raises(ValueError, match="detector must be one of fast, standard, thorough, not 'nearby'"):
         BundledLandmarker(detector="nearby")
 
 
 def test_identity_does_not_depend_on_the_detector(landmarker: BundledLandmarker) -> None:
-    assert BundledLandmarker(detector="far").identity == landmarker.identity
+    assert BundledLandmarker(detector="standard").identity == landmarker.identity
 
 
 def test_identity_names_family_version_and_weights(landmarker: BundledLandmarker) -> None:

@@ -70,8 +70,8 @@ def test_thorough_finds_small_turned_heads(thorough: BundledLandmarker, shared_d
     assert found >= 17 and extra == 0
 
 
-# The true number of faces by eye where `near` finds fewer (see SOURCES.md there), and what `far` finds.
-MISSED_BY_NEAR = {
+# The true number of faces by eye where `fast` finds fewer (see SOURCES.md there), and what `standard` finds.
+MISSED_BY_FAST = {
     "strip_5_faces.png": (5, 5),
     "tiny_face_48px.png": (1, 1),
     "tiny_face_24px.png": (0, 1),
@@ -79,17 +79,19 @@ MISSED_BY_NEAR = {
 }
 
 
-def test_far_and_thorough_find_what_near_misses(landmarkers: dict[str, BundledLandmarker], shared_data: Path) -> None:
-    for name, (by_far, true) in MISSED_BY_NEAR.items():
+def test_standard_and_thorough_find_what_fast_misses(
+    landmarkers: dict[str, BundledLandmarker], shared_data: Path
+) -> None:
+    for name, (by_standard, true) in MISSED_BY_FAST.items():
         picture = read(shared_data / "faces" / name)
-        counts = [len(landmarkers[detector].detect([picture])[0]) for detector in ("near", "far", "thorough")]
-        assert counts[0] < true and counts[1:] == [by_far, true], name
+        counts = [len(landmarkers[detector].detect([picture])[0]) for detector in ("fast", "standard", "thorough")]
+        assert counts[0] < true and counts[1:] == [by_standard, true], name
 
 
-def test_far_looks_again_only_at_what_is_not_plain_to_see(
+def test_standard_looks_again_only_at_what_is_not_plain_to_see(
     landmarkers: dict[str, BundledLandmarker], shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    far, counts = landmarkers["far"], []
+    standard, counts = landmarkers["standard"], []
     confirm = SecondLook.confirm
 
     def counting(self: SecondLook, pictures: Sequence[Tensor], found: Detections, *, min_score: float) -> Detections:
@@ -99,27 +101,27 @@ def test_far_looks_again_only_at_what_is_not_plain_to_see(
     monkeypatch.setattr(SecondLook, "confirm", counting)
     faces = shared_data / "faces"
     plain, tiny, lying = (read(faces / name) for name in ("astronaut.png", "tiny_face_48px.png", "astronaut_rot90.png"))
-    assert len(far.detect([plain])[0].scores) == 1 and counts.pop() == 0
-    assert len(far.detect([tiny])[0].scores) == 1 and counts.pop() > 0
-    assert len(far.detect([lying])[0].scores) == 1 and counts.pop() > 0
-    near = landmarkers["near"].detect([plain])[0].landmarks
-    eyes = (near[0, 33] - near[0, 263])[:2].norm()
-    assert (far.detect([plain])[0].landmarks - near)[..., :2].norm(dim=2).mean() < 0.02 * eyes
-    assert not len(far.detect([plain], min_confidence=0.99)[0].scores)
+    assert len(standard.detect([plain])[0].scores) == 1 and counts.pop() == 0
+    assert len(standard.detect([tiny])[0].scores) == 1 and counts.pop() > 0
+    assert len(standard.detect([lying])[0].scores) == 1 and counts.pop() > 0
+    fast = landmarkers["fast"].detect([plain])[0].landmarks
+    eyes = (fast[0, 33] - fast[0, 263])[:2].norm()
+    assert (standard.detect([plain])[0].landmarks - fast)[..., :2].norm(dim=2).mean() < 0.02 * eyes
+    assert not len(standard.detect([plain], min_confidence=0.99)[0].scores)
 
 
 @pytest.mark.parametrize("name", ["obama_240p.jpg", "two_people.jpg", "tiny_image_64.png", "dark_astronaut.png"])
-def test_all_detectors_see_the_same_faces_where_near_sees_them(
+def test_all_detectors_see_the_same_faces_where_fast_sees_them(
     landmarkers: dict[str, BundledLandmarker], shared_data: Path, name: str
 ) -> None:
     picture = read(shared_data / "faces" / name)
-    near, far, thorough = (landmarker.detect([picture])[0] for landmarker in landmarkers.values())
-    for faces in (far, thorough):
-        assert len(faces) == len(near)
+    fast, standard, thorough = (landmarker.detect([picture])[0] for landmarker in landmarkers.values())
+    for faces in (standard, thorough):
+        assert len(faces) == len(fast)
         # Where the crop lies moves the landmarks less than 5 % of the distance between the eyes.
-        nearest = torch.cdist(near.landmarks[:, 1], faces.landmarks[:, 1]).argmin(dim=1)
+        nearest = torch.cdist(fast.landmarks[:, 1], faces.landmarks[:, 1]).argmin(dim=1)
         pixels = torch.tensor(picture.shape[1::-1])
-        first, second = (each[:, :, :2] * pixels for each in (near.landmarks, faces.landmarks[nearest]))
+        first, second = (each[:, :, :2] * pixels for each in (fast.landmarks, faces.landmarks[nearest]))
         left, right = (first[:, eye].mean(dim=1) for eye in EYES)
         error = (first - second).norm(dim=2).mean(dim=1) / (left - right).norm(dim=1)
         assert (error < 0.05).all(), error
@@ -131,7 +133,11 @@ def test_no_face_in_photos_and_film_without_one(landmarkers: dict[str, BundledLa
     ]
     frames = [torch.from_numpy(frame) for frame in read_video(shared_data / "video" / VIDEO)]
     assert len(frames) == 95
-    for name, every in (("near", 1), ("far", 2), ("thorough", 6)):  # benchmarks/detection.py takes any share of them
+    for name, every in (
+        ("fast", 1),
+        ("standard", 2),
+        ("thorough", 6),
+    ):  # benchmarks/detection.py takes any share of them
         found = landmarkers[name].detect(photos + frames[::every])
         assert [len(faces) for faces in found] == [0] * len(found), name
 
@@ -163,10 +169,10 @@ def test_a_head_turned_by_any_angle_keeps_its_landmarks(
 
 @pytest.fixture(scope="module")
 def upright(landmarkers: dict[str, BundledLandmarker], astronaut: np.ndarray) -> Faces:
-    return landmarkers["near"].detect([torch.tensor(astronaut[:300, 72:372])])[0]
+    return landmarkers["fast"].detect([torch.tensor(astronaut[:300, 72:372])])[0]
 
 
-@pytest.mark.parametrize("detector", ["far", "thorough"])
+@pytest.mark.parametrize("detector", ["standard", "thorough"])
 def test_company_and_odd_sizes_do_not_matter(
     landmarkers: dict[str, BundledLandmarker], astronaut: np.ndarray, grace_hopper: np.ndarray, detector: str
 ) -> None:

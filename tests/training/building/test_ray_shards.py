@@ -57,7 +57,7 @@ def build(photos: Path, out: Path, *more: str) -> Samples:
 
 @pytest.fixture(scope="module")
 def plain(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Samples:
-    return build(photos, tmp_path_factory.mktemp("plain") / "plain.db", "--detector", "near")
+    return build(photos, tmp_path_factory.mktemp("plain") / "plain.db", "--detector", "fast")
 
 
 def assert_equal_rows(one: Samples, other: Samples) -> None:
@@ -75,7 +75,7 @@ def test_two_workers_make_the_same_rows(
 ) -> None:
     capsys.readouterr()
     monkeypatch.chdir(photos.parent)  # the workers have a working directory of their own
-    ray = ("--detector", "near", "--engine", "ray", "--workers", "2")
+    ray = ("--detector", "fast", "--engine", "ray", "--workers", "2")
     assert_equal_rows(build(Path(photos.name), tmp_path / "ray.db", *ray), plain)
     shown = capsys.readouterr().out
     assert "skipped faces/happy/broken.png: this is not a picture" in shown
@@ -107,7 +107,7 @@ def test_a_worker_that_is_killed_is_survived(photos: Path, plain: Samples, tmp_p
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    rows = build(photos, tmp_path / "ray.db", "--detector", "near", "--engine", "ray", "--workers", "2")
+    rows = build(photos, tmp_path / "ray.db", "--detector", "fast", "--engine", "ray", "--workers", "2")
     killer.join(timeout=120)
     assert killed
     assert_equal_rows(rows, plain)
