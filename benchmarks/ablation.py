@@ -23,7 +23,7 @@ from projection_quality import HELD_OUT, SHARED, Faces, drawn, few_of, load_face
 from torch import Tensor, nn
 
 from perception_clip.perception.emotions.expression import ExpressionModel
-from perception_clip.perception.geometry import align, head_pose, normalised, true_proportions
+from perception_clip.perception.geometry import align, from_true_proportions, head_pose, true_proportions
 from perception_clip.perception.vector import LANDMARKS, split
 from perception_clip.projection import features as features_of_faces
 from perception_clip.projection import network as networks
@@ -211,7 +211,9 @@ def noisy(data: TrainingData, rows: Split) -> tuple[TrainingData, Split]:
     points = true_proportions(landmarks, sizes)
     eyes = (points[:, 468] - points[:, 473]).norm(dim=1)[:, None, None]
     noise = torch.randn(points.shape, generator=torch.Generator().manual_seed(0)) * 0.01 / 3**0.5
-    return more_rows(data, rows, torch.cat([normalised(points + noise * eyes, sizes).flatten(1), emotions], dim=1))
+    return more_rows(
+        data, rows, torch.cat([from_true_proportions(points + noise * eyes, sizes).flatten(1), emotions], dim=1)
+    )
 
 
 def rotated(data: TrainingData, rows: Split) -> tuple[TrainingData, Split]:
@@ -224,7 +226,7 @@ def rotated(data: TrainingData, rows: Split) -> tuple[TrainingData, Split]:
     cross = torch.stack([none, -z, y, z, none, -x, -y, x, none], dim=1).view(-1, 3, 3)
     center = points.mean(dim=1, keepdim=True)
     moved = (points - center) @ torch.linalg.matrix_exp(cross) + center
-    return more_rows(data, rows, torch.cat([normalised(moved, sizes).flatten(1), emotions], dim=1))
+    return more_rows(data, rows, torch.cat([from_true_proportions(moved, sizes).flatten(1), emotions], dim=1))
 
 
 def sized(width: int, depth: int) -> tuple[tuple[object, str, object], ...]:

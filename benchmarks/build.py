@@ -4,7 +4,7 @@
 
 The pipeline alone gets pictures that are decoded already; the build reads and decodes the same files and makes every
 sample safe on the disk. It is timed with its prompts encoded before, which is a cost per prompt, not per picture, and
-with encoding them (by the random-weight stand-in, far smaller than CLIP). Killed builds are checked one by one: by
+with encoding them (by the random-weight placeholder, far smaller than CLIP). Killed builds are checked one by one: by
 SQLite's own integrity check, and that every sample that was acknowledged is there, once.
 """
 

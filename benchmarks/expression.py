@@ -29,7 +29,7 @@ import expression_estimation as estimation  # noqa: E402
 import train_expression_model as training  # noqa: E402
 
 from perception_clip.perception.emotions.expression import ExpressionModel  # noqa: E402
-from perception_clip.perception.geometry import align, normalised, true_proportions  # noqa: E402
+from perception_clip.perception.geometry import align, from_true_proportions, true_proportions  # noqa: E402
 from perception_clip.perception.pipeline import PerceptionPipeline  # noqa: E402
 from perception_clip.perception.sequences.videos import Video  # noqa: E402
 from perception_clip.perception.vector import EMOTIONS  # noqa: E402
@@ -117,7 +117,7 @@ def report_disturbed(photos: estimation.Photos) -> None:
     }
     print("| disturbance | answers changed |\n|---|---|")
     for name, moved in disturbed.items():
-        after = model.probabilities(normalised(moved, photos.image_sizes), photos.image_sizes).argmax(dim=1)
+        after = model.probabilities(from_true_proportions(moved, photos.image_sizes), photos.image_sizes).argmax(dim=1)
         print(f"| {name} | {(before != after).double().mean():.3f} |")
 
 

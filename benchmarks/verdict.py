@@ -2,8 +2,9 @@
 
     python benchmarks/verdict.py [--photos FOLDER] [--pictures 50] [--rounds 3] [--cores 2]
 
-Build, train and judge are processes of their own, with all that they have to load. Prompts are encoded by the stand-in
-text encoder, which is far smaller than CLIP: a real one adds its loading and a few seconds for each hundred prompts.
+Build, train and judge are processes of their own, with all that they have to load. Prompts are encoded by the
+placeholder text encoder, which is far smaller than CLIP: a real one adds its loading and a few seconds for each hundred
+prompts.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from torch import Tensor
 from .vector import bounding_boxes
 
 BUNDLED, MEDIAPIPE = LANDMARKERS = "bundled", "mediapipe"  # names shown to users; "bundled" is an emotion model too
-PORTION = 16  # default number of pictures per call
+BATCH_SIZE = 16  # default number of pictures per call
 MIN_CONFIDENCE = 0.5  # default
 MOST_FACES = 100  # per picture, default
 
@@ -38,7 +38,7 @@ class Landmarker(Protocol):
         ...
 
     @property
-    def portion(self) -> int:
+    def batch_size(self) -> int:
         """The number of pictures per call: enough for full speed, few enough to cancel quickly."""
         ...
 

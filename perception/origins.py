@@ -38,13 +38,13 @@ def derived(operations: str | Sequence[str], *origins: Tensor) -> Tensor:
     count = max(map(len, origins))
     texts = [operations] * count if isinstance(operations, str) else operations
     sources = torch.stack([each.expand(count, DIGEST) for each in origins], dim=1)  # (N, sources, 32)
-    made = _rows(
+    result = _rows(
         [
             hashlib.sha256(text.encode() + b"\0" + source.numpy().tobytes())
             for text, source in zip(texts, sources, strict=True)
         ]
     )
-    return torch.where((sources != 0).any(dim=2).all(dim=1, keepdim=True), made, torch.zeros_like(made))
+    return torch.where((sources != 0).any(dim=2).all(dim=1, keepdim=True), result, torch.zeros_like(result))
 
 
 def as_texts(origins: Tensor) -> list[str]:

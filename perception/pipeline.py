@@ -14,7 +14,7 @@ from .pictures import batches, separate, to_picture
 from .selection import Selection, take
 from .sequences.rows import Rows
 from .tracking import Tracker
-from .vector import DIM, Perceptions, pack
+from .vector import PERCEPTION_DIM, Perceptions, pack
 
 if TYPE_CHECKING:
     from .pictures import Picture, Pictures
@@ -70,7 +70,7 @@ class PerceptionPipeline:
         """
         items = pictures if isinstance(pictures, Iterator) else iter(separate(pictures))
         tracker = Tracker()
-        vectors = Rows(DIM)  # the only large part of a long video, so it is never stored twice
+        vectors = Rows(PERCEPTION_DIM)  # the only large part of a long video, so it is never stored twice
         sizes: list[tuple[int, int]] = []
         frames: list[int] = []
         boxes: list[Tensor] = []
@@ -78,7 +78,7 @@ class PerceptionPipeline:
         tracks: list[int] = []
         made_from: list[Tensor] = []
         done = 0
-        for chunk in batches((to_picture(item, index) for index, item in enumerate(items)), self.landmarker.portion):
+        for chunk in batches((to_picture(item, index) for index, item in enumerate(items)), self.landmarker.batch_size):
             detected = self.landmarker.detect(chunk, min_confidence=self.min_confidence)
             chosen = [
                 self.selection.chosen(all_faces, *picture.shape[:2])

@@ -76,8 +76,8 @@ class FaceFeatures(nn.Module):
 
         The distance covers shape and pose.
         """
-        moved = _shapes(vectors, image_sizes, self.template) - self.shape_mean  # (N, 1434)
-        distance: Tensor = torch.linalg.vector_norm(moved, dim=1) / self.reach
+        offsets = _shapes(vectors, image_sizes, self.template) - self.shape_mean  # (N, 1434)
+        distance: Tensor = torch.linalg.vector_norm(offsets, dim=1) / self.reach
         return distance
 
     def forward(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
@@ -100,8 +100,8 @@ def upright(points: Tensor, template: Tensor) -> Tensor:
     across = (y * template[:, 0] - x * template[:, 1]).sum(dim=1)
     roll = torch.atan2(across, along)[:, None]
     turned = torch.stack([x * roll.cos() + y * roll.sin(), y * roll.cos() - x * roll.sin(), depth], dim=2)
-    laid: Tensor = turned * (template.norm() / size.clamp_min(SMALLEST))[:, None, None]
-    return laid
+    aligned: Tensor = turned * (template.norm() / size.clamp_min(SMALLEST))[:, None, None]
+    return aligned
 
 
 def _principal(centered: Tensor) -> tuple[Tensor, Tensor]:

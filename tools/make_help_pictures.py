@@ -4,7 +4,7 @@
 usage: python tools/make_help_pictures.py [NODE …]    (all if none is named, such as EditPerception; takes a minute,
 and needs scikit-image and matplotlib)
 
-No text encoder can be shipped, so the pictures of projections come from the random stand-in, and say so.
+No text encoder can be shipped, so the pictures of projections come from the random placeholder encoder, and say so.
 Copies each <node>/en.md to <node>.md too: the page that the front end shows to users of other languages.
 """
 
@@ -26,7 +26,7 @@ from torch import Tensor
 from perception_clip.perception.drawing.canvas import BACKGROUND, Canvas
 from perception_clip.perception.drawing.contact_sheet import contact_sheet
 from perception_clip.perception.drawing.overlay import Overlay, draw_batch
-from perception_clip.perception.drawing.panels import BRIGHT, DIM
+from perception_clip.perception.drawing.panels import BRIGHT, DIMMED
 from perception_clip.perception.editing.arithmetic import add_difference
 from perception_clip.perception.editing.edit import edit
 from perception_clip.perception.editing.join import join
@@ -59,7 +59,7 @@ WIDTH, TILE = 560, 280  # pixels: of a picture, as help is shown in a narrow col
 TEXT = 19  # height of the letters, pixels
 COLORS = 64  # of a drawing
 CELLS, CELL = 26, 16  # tokens of a block that are drawn, and pixels from one to the next
-BLUE, TRACK = (96, 185, 240), (52, 58, 70)
+BLUE, BAR_BACKGROUND = (96, 185, 240), (52, 58, 70)
 BOXES = {"astronaut": (84, 0, 364, 280), "grace_hopper": (96, 60, 426, 390)}  # left, top, right, bottom in the photos
 
 
@@ -149,7 +149,7 @@ def perception_info() -> Image.Image:
     values |= zip(EMOTIONS, (f"{share:.1%}" for share in face.emotions[0]), strict=True)
     canvas = Canvas(WIDTH - TILE, 410)
     for index, (name, value) in enumerate(values.items()):
-        canvas.write(24, 24 + 30 * index, name, TEXT, DIM)
+        canvas.write(24, 24 + 30 * index, name, TEXT, DIMMED)
         canvas.write(116, 24 + 30 * index, value, TEXT, BRIGHT)
     return row([tile(draw_batch([photos().pictures[1]], face)[0]), canvas.finished()])
 
@@ -188,7 +188,7 @@ def save_perception() -> Image.Image:
 def projection() -> Image.Image:
     """What each mode changes at the first tokens of the prompt and, with append, of its repetition."""
     encoder, checkpoint, face = random_encoder(), trained().checkpoint, photos().face(0)
-    tokens, words = encoder.token_states(PROMPT), len(PROMPT.split())  # the stand-in has a token for each word
+    tokens, words = encoder.token_states(PROMPT), len(PROMPT.split())  # the placeholder has a token for each word
     vectors, neutral = checkpoint.project(face.vectors, face.image_sizes), checkpoint.neutral_of(face)
     canvas, left, pooled = Canvas(WIDTH, 350), 136, encoder.encode([PROMPT])
     for index, mode in enumerate(MODES):
@@ -199,10 +199,10 @@ def projection() -> Image.Image:
         for line, change in enumerate(changes[:, :CELLS].tolist()):
             for place, amount in enumerate(change):
                 share, x, top = min(amount, 1.0), left + place * CELL, y - 14 + 32 * line
-                color = tuple(round(dim + share * (full - dim)) for dim, full in zip(TRACK, BLUE, strict=True))
+                color = tuple(round(dim + share * (full - dim)) for dim, full in zip(BAR_BACKGROUND, BLUE, strict=True))
                 canvas.line([(x, top), (x, top + 26)], color, CELL - 3)
     for start, name in ((0, "BOS"), (3, "words"), (1 + words, "end of the text, then padding …")):
-        canvas.write(left + start * CELL - 7, 24, name, 15, DIM)
+        canvas.write(left + start * CELL - 7, 24, name, 15, DIMMED)
     return canvas.finished()
 
 
@@ -227,7 +227,7 @@ def emotion_prompts() -> Image.Image:
         canvas.write(left, 28, f"temp. {temperature:g}", TEXT, BRIGHT)
         for index, (name, share) in enumerate(zip(EMOTIONS, weights(shares, temperature, 7)[0].tolist(), strict=True)):
             y = 68 + 32 * index
-            canvas.line([(left, y), (left + width, y)], TRACK, 12)
+            canvas.line([(left, y), (left + width, y)], BAR_BACKGROUND, 12)
             canvas.line([(left, y), (left + max(share * width, 1), y)], BLUE, 12)
             canvas.write(left + width + 8, y, f"{share:.0%}", 16, BRIGHT)
             if column == 0:

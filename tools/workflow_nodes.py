@@ -120,7 +120,7 @@ PROJECTION = {
     "start_percent": 0.0,
     "end_percent": 1.0,
     "faces": "first",
-    "normalise": False,
+    "match_norm": False,
     "clip_l_only": False,
 }
 

@@ -78,7 +78,7 @@ SDXL_NOTE = """\
 4. **Change the photo and run again.** The seed is fixed: only the expression changes.
 
 The projection moves the prompt's tokens and its pooled output. A checkpoint for Stable Diffusion 1.5 does not fit, but
-can act on the CLIP-L part of the prompt: turn *clip_l_only* and *normalise* on.
+can act on the CLIP-L part of the prompt: turn *clip_l_only* and *match_norm* on.
 
 *Dataset Writer* and *Train Projection* take XL's CLIP, too. Without any training there is *emotion_prompts*.
 """

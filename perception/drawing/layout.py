@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from .panels import SMALLEST_TEXT, Panel, Tag
+from .panels import SMALLEST_FONT, Panel, Tag
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,10 +37,10 @@ Placed = tuple[Thing, Spot] | None
 
 
 @dataclass(frozen=True)
-class Look:
+class PanelStyle:
     """The common style of all panels of a picture."""
 
-    text: int  # height of the letters
+    font_size: int  # height of the letters in pixels
     short: bool  # the strongest emotion only
     clear: str | None  # they keep clear of the whole "face", of its "features", or (None) of nothing
 
@@ -66,54 +66,54 @@ class Scene:
         return float(np.median(self.faces[:, 3] - self.faces[:, 1]))
 
     @property
-    def text(self) -> int:
-        """Return the text height that suits the faces and the picture."""
-        smallest = max(SMALLEST_TEXT, round(min(self.size) / 80))
+    def font_size(self) -> int:
+        """Return the font size that suits the faces and the picture."""
+        smallest = max(SMALLEST_FONT, round(min(self.size) / 80))
         largest = max(smallest, round(min(self.size) / 32))
         return min(max(round(self.middle_height / 10), smallest), largest)
 
 
-def looks(scene: Scene, text: int) -> list[Look]:
-    """Return possible panel styles, the best first; `text` is the desired text height.
+def panel_styles(scene: Scene, font_size: int) -> list[PanelStyle]:
+    """Return possible panel styles, the best first; `font_size` is the preferred size.
 
-    Panels show all emotions if there is room next to the faces (with smaller text if that helps) or over the edge of a
-    face, otherwise only the strongest emotion, which leaves room for larger text.
+    Panels show all emotions if there is room next to the faces (in a smaller font if that helps) or over the edge of a
+    face, otherwise only the strongest emotion, which leaves room for a larger font.
     """
-    smallest = max(SMALLEST_TEXT, round(min(scene.size) / 80))
-    heights = sorted({text, round((text + smallest) / 2), smallest}, reverse=True)
-    larger = max(min(round(1.5 * text), round(scene.middle_height / 6)), smallest)
-    result = [Look(height, False, clear) for clear in ("face", "features") for height in heights]
+    smallest = max(SMALLEST_FONT, round(min(scene.size) / 80))
+    heights = sorted({font_size, round((font_size + smallest) / 2), smallest}, reverse=True)
+    larger = max(min(round(1.5 * font_size), round(scene.middle_height / 6)), smallest)
+    result = [PanelStyle(height, False, clear) for clear in ("face", "features") for height in heights]
     result += [
-        Look(height, True, clear)
+        PanelStyle(height, True, clear)
         for height in sorted({larger, *heights}, reverse=True)
         for clear in ("face", "features")
     ]
-    return [*result, Look(smallest, True, None)]
+    return [*result, PanelStyle(smallest, True, None)]
 
 
 def arrange(
     scene: Scene,
     emotions: Sequence[tuple[float, ...]],
-    choices: Sequence[Look],
+    choices: Sequence[PanelStyle],
     last: Sequence[Spot | None] | None = None,
-) -> tuple[list[Placed[Panel]], Look]:
+) -> tuple[list[Placed[Panel]], PanelStyle]:
     """Return a panel for each face in the first style that has room for all, and that style.
 
     No two panels overlap, and none hides another face if that can be avoided. In the last style, a face gets None if
     there is no room for its panel. `last` are the positions in the previous picture.
     """
-    for look in choices:
-        panels = [Panel(shares, look.text, look.short) for shares in emotions]
+    for style in choices:
+        panels = [Panel(shares, style.font_size, style.short) for shares in emotions]
         sizes = [panel.size for panel in panels]
         # A short panel between two faces could be either's: it belongs right below or above its own. One with all
         # emotions may stand next to the face, where it hides less of the person.
         rules = Rules(
-            around, scene.keep_clear(look.clear), centered=0.3 if look.short else 0.03, order=0.01, leash=0.06
+            around, scene.keep_clear(style.clear), centered=0.3 if style.short else 0.03, order=0.01, leash=0.06
         )
-        spots = place_all(scene, sizes, rules, (), last, whole=look != choices[-1])
+        spots = place_all(scene, sizes, rules, (), last, whole=style != choices[-1])
         if None not in spots:
             break
-    return [None if spot is None else (panel, spot) for panel, spot in zip(panels, spots, strict=True)], look
+    return [None if spot is None else (panel, spot) for panel, spot in zip(panels, spots, strict=True)], style
 
 
 def arrange_tags(

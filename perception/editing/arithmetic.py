@@ -11,7 +11,7 @@ from torch import Tensor
 from ...common.errors import InputError
 from ...common.words import counted
 from ..emotions.expression import ExpressionModel
-from ..geometry import normalised
+from ..geometry import from_true_proportions
 from ..origins import derived
 from ..vector import Perceptions
 from .edit import FLOOR, changed
@@ -49,13 +49,13 @@ def add_difference(
                 "order, so use the same number, or a single face for all"
             )
     pose, start, end = (model.align(faces.landmarks, faces.image_sizes) for faces in (a, c, b))
-    way = pose.back(end.points - start.points)  # (N, 478, 3)
-    move = strength * normalised(way, a.image_sizes).double()
+    delta = pose.to_image_frame(end.points - start.points)  # (N, 478, 3)
+    move = strength * from_true_proportions(delta, a.image_sizes).double()
     if not (move.abs() < FARTHEST).all():  # also if it is NaN
         raise InputError(f"a strength of {strength:g} moves landmarks beyond all bounds; use one nearer to 0")
-    moved = (a.landmarks + move).to(a.landmarks)
+    landmarks = (a.landmarks + move).to(a.landmarks)
     return replace(
-        changed(a, moved, _shifted(a.emotions, b.emotions, c.emotions, strength)),
+        changed(a, landmarks, _shifted(a.emotions, b.emotions, c.emotions, strength)),
         origins=derived(f"add {strength!r} {model.identity}", a.origins, b.origins, c.origins),
         landmarker=both(both(a.landmarker, b.landmarker), c.landmarker),
         emotion_model=both(both(a.emotion_model, b.emotion_model), c.emotion_model),

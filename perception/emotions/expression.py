@@ -27,7 +27,7 @@ from ...common import threads
 from ...common.errors import InputError
 from .. import weight_files
 from ..engines import Faces
-from ..geometry import Alignment, align, normalised, true_proportions
+from ..geometry import Alignment, align, from_true_proportions, true_proportions
 from ..vector import EMOTIONS, LANDMARKS, NEUTRAL
 from ..weight_files import WeightFileError
 
@@ -222,8 +222,8 @@ class ExpressionModel:
         if emotion == "neutral":
             start = self.scores(landmarks, image_sizes).softmax(dim=1) @ self.means  # (N, S)
         move = torch.tensordot(strength * (target - start), self.symmetric, dims=1)  # (478, 3) or (N, 478, 3)
-        move = pose.back(move)
-        return landmarks + normalised(move, image_sizes).to(landmarks)
+        move = pose.to_image_frame(move)
+        return landmarks + from_true_proportions(move, image_sizes).to(landmarks)
 
     def sample(
         self, emotions: Tensor, strengths: Tensor, generator: torch.Generator, variety: float = 1.0

@@ -117,7 +117,7 @@ def distinct(low: Tensor, high: Tensor, scores: Tensor) -> Tensor:
     low, high = low[order], high[order]
     areas = (high - low).prod(dim=1)
     shared = shared_area(low[:, None], high[:, None], low, high)
-    clash = (shared > torch.minimum(areas[:, None], areas) * SAME).tril(diagonal=-1)  # with each surer one
+    clash = (shared > torch.minimum(areas[:, None], areas) * SAME).tril(diagonal=-1)  # with each higher score
     keep = torch.ones_like(order, dtype=torch.bool)
     while True:  # each round settles at least one more
         kept = ~(clash & keep).any(dim=1)
@@ -157,9 +157,11 @@ def weighted_nms(
         return Detections(
             points.new_zeros(0, dtype=torch.int64), points.new_zeros(0, *points.shape[2:]), scores.new_zeros(0)
         )
-    found = torch.stack(best, dim=1)  # (N, steps)
-    frames, steps = found.nonzero(as_tuple=True)
-    return Detections(frames=frames, points=torch.stack(merged, dim=1)[frames, steps], scores=found[frames, steps])
+    best_scores = torch.stack(best, dim=1)  # (N, steps)
+    frames, steps = best_scores.nonzero(as_tuple=True)
+    return Detections(
+        frames=frames, points=torch.stack(merged, dim=1)[frames, steps], scores=best_scores[frames, steps]
+    )
 
 
 def corners(points: Tensor) -> tuple[Tensor, Tensor]:

@@ -80,7 +80,7 @@ def cut(pictures: Sequence[Tensor], frames: Tensor, squares: Squares, size: int)
     return torch.cat(crops).div_(255)
 
 
-def normalise(landmarks: Tensor, squares: Squares, image_sizes: Tensor, size: int) -> Tensor:
+def to_image_coordinates(landmarks: Tensor, squares: Squares, image_sizes: Tensor, size: int) -> Tensor:
     """Return landmarks (F, 478, 3), in crop pixels, in normalized image coordinates (see perception/vector.py)."""
     height, width = image_sizes.to(landmarks).unbind(dim=1)
     xy = squares.locate(landmarks[..., :2] / size - 0.5) / torch.stack([width, height], dim=1)[:, None]

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ...common.errors import MissingLibraryError, PerceptionClipError
-from ..engines import MIN_CONFIDENCE, MOST_FACES, PORTION, Faces, check_confidence, check_pictures, largest_first
+from ..engines import BATCH_SIZE, MIN_CONFIDENCE, MOST_FACES, Faces, check_confidence, check_pictures, largest_first
 from ..topology import LEFT_IRIS, RIGHT_IRIS
 from ..vector import LANDMARKS
 
@@ -98,7 +98,7 @@ class MediaPipeLandmarker:
     it. Raises MediaPipeMissingError and TaskFileError.
     """
 
-    portion = PORTION
+    batch_size = BATCH_SIZE
 
     def __init__(self, model: Path, *, max_faces: int = MOST_FACES) -> None:
         if max_faces < 1:

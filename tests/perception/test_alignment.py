@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perception_clip.perception.geometry import align, normalised, true_proportions
+from perception_clip.perception.geometry import align, from_true_proportions, true_proportions
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> torch.Tensor:
@@ -57,7 +57,7 @@ def test_proportions() -> None:
     assert torch.allclose(points[0, :, 1], landmarks[0, :, 1] * 2)
     assert torch.equal(points[0, :, ::2], landmarks[0, :, ::2])
     assert torch.equal(points[1], landmarks[1])
-    assert torch.allclose(normalised(points, sizes), landmarks)
+    assert torch.allclose(from_true_proportions(points, sizes), landmarks)
 
 
 def test_huge_coordinates_stay_finite() -> None:

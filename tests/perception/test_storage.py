@@ -55,7 +55,7 @@ def path(faces: Perceptions, tmp_path: Path) -> Path:
 def same(one: Perceptions, other: Perceptions) -> bool:
     tensors = all(
         torch.equal(getattr(one, name), getattr(other, name)) and getattr(one, name).dtype == getattr(other, name).dtype
-        for name in storage.COLUMNS
+        for name in storage.TENSORS
     )
     words = ("frame_count", "landmarker", "emotion_model")
     return tensors and all(getattr(one, name) == getattr(other, name) for name in words)
@@ -227,7 +227,7 @@ def test_absurd_sizes_are_refused_by_the_header_alone(path: Path) -> None:
     """Six gigabytes of nothing, as a sparse file: it is refused without being read."""
     faces = storage.MAX_FACES + 1
     header, end = {"__metadata__": _metadata(path)}, 0
-    for name, (dtype, word, row) in storage.COLUMNS.items():
+    for name, (dtype, word, row) in storage.TENSORS.items():
         size = faces * torch.empty(row, dtype=dtype).nelement() * dtype.itemsize
         header[name] = {"dtype": word, "shape": [faces, *row], "data_offsets": [end, end + size]}
         end += size

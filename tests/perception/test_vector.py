@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perception_clip.perception.origins import unknown
-from perception_clip.perception.vector import DIM, EMOTIONS, Perceptions, pack, split, validate
+from perception_clip.perception.vector import EMOTIONS, PERCEPTION_DIM, Perceptions, pack, split, validate
 
 
 def faces(count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,7 +36,7 @@ def perceptions(frames: list[int], frame_count: int) -> Perceptions:
 def test_layout() -> None:
     landmarks, emotions = faces(2)
     vectors = pack(landmarks, emotions)
-    assert vectors.shape == (2, DIM) == (2, 1441)
+    assert vectors.shape == (2, PERCEPTION_DIM) == (2, 1441)
     assert vectors.dtype == torch.float32
     assert EMOTIONS == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
     assert vectors[1, 3 * 10 + 2] == landmarks[1, 10, 2]  # row-major: landmark 10's z
@@ -62,7 +62,7 @@ def test_bad_rows_are_named(change, message: str) -> None:  # type: ignore[no-un
         validate(vectors)
 
 
-@given(rows=st.integers(0, 3), columns=st.integers(0, 2000).filter(lambda n: n != DIM))
+@given(rows=st.integers(0, 3), columns=st.integers(0, 2000).filter(lambda n: n != PERCEPTION_DIM))
 def test_other_widths_are_refused(rows: int, columns: int) -> None:
     with pytest.raises(ValueError, match="1441"):
         validate(torch.zeros(rows, columns))

@@ -11,7 +11,7 @@ import torch
 
 from perception_clip.perception.origins import unknown
 from perception_clip.perception.vector import Perceptions, bounding_boxes, pack
-from perception_clip.projection.choice import FACES, choose
+from perception_clip.projection.choice import FACE_CHOICES, choose
 
 VALUES = torch.tensor([[1.0, 2.0], [3.0, 5.0], [8.0, 11.0]])
 
@@ -53,7 +53,7 @@ def test_every_picture_has_a_row(faces: Perceptions) -> None:
     assert seen.tolist() == [True, False, True, False]
 
 
-@pytest.mark.parametrize("choice", FACES)
+@pytest.mark.parametrize("choice", FACE_CHOICES)
 def test_values_keep_their_dtype(faces: Perceptions, choice: str) -> None:
     for rows, seen in choose(VALUES.half(), faces, choice):
         assert (rows.dtype, seen.dtype) == (torch.float16, torch.bool)
@@ -61,7 +61,7 @@ def test_values_keep_their_dtype(faces: Perceptions, choice: str) -> None:
 
 def test_a_single_face_is_the_same_by_every_choice(faces: Perceptions) -> None:
     alone = replace(faces.select([2]), frames=torch.tensor([0]), frame_count=1)
-    for choice in FACES:
+    for choice in FACE_CHOICES:
         [(rows, seen)] = choose(VALUES[2:], alone, choice)
         assert (rows.tolist(), seen.tolist()) == ([[8.0, 11.0]], [True])
 

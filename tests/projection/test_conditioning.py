@@ -50,9 +50,9 @@ def named(shared_data: Path) -> Tensor:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("normalise", [False, True])
-def test_strength_0_changes_nothing(mode: str, normalise: bool) -> None:
-    (result,) = inject([entry(area=(1, 2))], VECTOR, NEUTRAL, mode=mode, strength=0, normalise=normalise)
+@pytest.mark.parametrize("match_norm", [False, True])
+def test_strength_0_changes_nothing(mode: str, match_norm: bool) -> None:
+    (result,) = inject([entry(area=(1, 2))], VECTOR, NEUTRAL, mode=mode, strength=0, match_norm=match_norm)
     assert result[0] is TOKENS
     assert result[1]["area"] == (1, 2) and "start_percent" not in result[1]
 
@@ -64,9 +64,9 @@ def test_steer_moves_every_token_but_bos() -> None:
     assert torch.allclose(moved[:, rest], (0.5 * (VECTOR - NEUTRAL)).expand(2, 152, -1), atol=1e-5)
 
 
-@pytest.mark.parametrize("normalise", [False, True])
-def test_a_neutral_face_does_not_steer(normalise: bool) -> None:
-    assert torch.equal(pushed(vectors=NEUTRAL[None], strength=3, normalise=normalise), TOKENS)
+@pytest.mark.parametrize("match_norm", [False, True])
+def test_a_neutral_face_does_not_steer(match_norm: bool) -> None:
+    assert torch.equal(pushed(vectors=NEUTRAL[None], strength=3, match_norm=match_norm), TOKENS)
 
 
 def test_blend_moves_the_end_of_the_text_and_the_padding() -> None:
@@ -115,17 +115,17 @@ def test_steering_is_linear(a: float, b: float) -> None:
 
 @given(mode=st.sampled_from(MODES), strength=strengths, length=st.floats(1e-3, 1e3))
 def test_normalised_faces_act_alike_however_long_their_vectors(mode: str, strength: float, length: float) -> None:
-    how: dict[str, Any] = {"mode": mode, "strength": strength, "normalise": True}
+    how: dict[str, Any] = {"mode": mode, "strength": strength, "match_norm": True}
     changed = pushed(vectors=VECTOR * length, neutral=NEUTRAL * length, **how)
     assert torch.allclose(changed, pushed(**how), atol=1e-3)
 
 
 def test_normalising_brings_the_vector_to_the_mean_length_of_the_tokens_it_acts_on() -> None:
-    changed = pushed(mode="blend", normalise=True, options={"pooled_output": TOKENS[:, END]})
+    changed = pushed(mode="blend", match_norm=True, options={"pooled_output": TOKENS[:, END]})
     lengths = changed[:, END:].norm(dim=-1)
     assert torch.allclose(lengths, TOKENS[:, END:].norm(dim=-1).mean().expand_as(lengths), rtol=1e-4)
     scale = TOKENS[:, 1:].norm(dim=-1).mean() / VECTOR.norm()
-    steered = pushed(normalise=True)[:, 1:] - TOKENS[:, 1:]
+    steered = pushed(match_norm=True)[:, 1:] - TOKENS[:, 1:]
     assert torch.allclose(steered, (scale * (VECTOR - NEUTRAL)).expand(1, 76, -1), atol=1e-4)
 
 
@@ -136,7 +136,7 @@ def test_normalising_brings_the_vector_to_the_mean_length_of_the_tokens_it_acts_
 def test_inputs_stay_as_they_were(mode: str) -> None:
     given_entry = entry(TOKENS.clone(), mask="m", control="c")
     vectors, neutral, options = VECTOR.clone(), NEUTRAL.clone(), dict(given_entry[1])
-    result = inject([given_entry], vectors, neutral, mode=mode, strength=2, start_percent=0.2, normalise=True)
+    result = inject([given_entry], vectors, neutral, mode=mode, strength=2, start_percent=0.2, match_norm=True)
     assert torch.equal(given_entry[0], TOKENS) and given_entry[1] == options
     assert torch.equal(vectors, VECTOR) and torch.equal(neutral, NEUTRAL)
     for _, kept in result:
@@ -156,18 +156,18 @@ def test_dtype_is_kept(mode: str, dtype: torch.dtype) -> None:
 @given(
     mode=st.sampled_from(MODES),
     strength=st.floats(-1e30, 1e30),
-    normalise=st.booleans(),
+    match_norm=st.booleans(),
     scale=st.sampled_from([0.0, 1e-38, 1.0, 1e18, 3e38]),
     other=st.sampled_from([0.0, 1e-38, 1.0, 1e18, 3e38]),
     dtype=st.sampled_from([torch.float16, torch.bfloat16, torch.float32]),
 )
 def test_finite_numbers_give_finite_numbers(
-    mode: str, strength: float, normalise: bool, scale: float, other: float, dtype: torch.dtype
+    mode: str, strength: float, match_norm: bool, scale: float, other: float, dtype: torch.dtype
 ) -> None:
     most = min(scale, torch.finfo(dtype).max)
     tokens = (torch.linspace(-1, 1, 77 * 768).view(1, 77, 768) * most).to(dtype)
     vectors = torch.linspace(1, -1, 2 * 768).view(2, 768) * other
-    changed = pushed(tokens, vectors, neutral=-vectors[0], mode=mode, strength=strength, normalise=normalise)
+    changed = pushed(tokens, vectors, neutral=-vectors[0], mode=mode, strength=strength, match_norm=match_norm)
     assert changed.dtype == dtype and changed.isfinite().all()
 
 

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from perception_clip.perception.vector import DIM
+from perception_clip.perception.vector import PERCEPTION_DIM
 from perception_clip.projection.checkpoint import Checkpoint, Metadata, find, load, save
 from perception_clip.projection.checkpoint_file import METADATA_KEY, CheckpointError, read
 from perception_clip.projection.network import Architecture
@@ -286,9 +286,9 @@ def test_a_link_to_a_checkpoint_is_one(tmp_path: Path, checkpoint: Checkpoint) -
 
 
 def test_what_training_scripts_save_beside_the_weights_is_let_through(tmp_path: Path) -> None:
-    network = torch.nn.Sequential(torch.nn.Linear(DIM, 64), torch.nn.ReLU(), torch.nn.Linear(64, 768))
+    network = torch.nn.Sequential(torch.nn.Linear(PERCEPTION_DIM, 64), torch.nn.ReLU(), torch.nn.Linear(64, 768))
     optimizer = torch.optim.AdamW([{"params": [parameter]} for parameter in network.parameters()])
-    network(torch.ones(2, DIM)).sum().backward()
+    network(torch.ones(2, PERCEPTION_DIM)).sum().backward()
     optimizer.step()
     whole = {
         "model_state_dict": network.state_dict(),

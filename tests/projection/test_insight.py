@@ -94,8 +94,8 @@ def test_what_differs_is_named(checkpoint: Checkpoint, vectors: Tensor) -> None:
         "trained with the emotion model e",
     ]
     assert "test encoder (cosine -1.000)" in said[0] and "mesh/2" in said[1] and "vit/1" in said[2]
-    stand_in = replace(checkpoint, metadata=replace(checkpoint.metadata, encoder="random-weight stand-in (…)/1"))
-    assert "PLACEHOLDER" in warnings(stand_in, perceived(vectors[:1]), None)[0]
+    placeholder = replace(checkpoint, metadata=replace(checkpoint.metadata, encoder="random-weight placeholder (…)/1"))
+    assert "PLACEHOLDER" in warnings(placeholder, perceived(vectors[:1]), None)[0]
 
 
 def test_faces_unlike_those_of_the_training_are_named(checkpoint: Checkpoint, vectors: Tensor) -> None:

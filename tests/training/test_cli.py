@@ -49,9 +49,9 @@ def test_the_guide(tmp_path: Path, faces: Path, capsys: pytest.CaptureFixture[st
         main(["train", "--data", str(data), "--out_dir", str(out), "--epochs=2", "--batch_size", "4", "--lr", "1e-3"])
         == 0
     )
-    assert "random-weight stand-in" in capsys.readouterr().out
+    assert "random-weight placeholder" in capsys.readouterr().out
     checkpoint = load(out / "best_model.safetensors")
-    assert "stand-in" in checkpoint.metadata.encoder
+    assert "placeholder" in checkpoint.metadata.encoder
     assert checkpoint.metadata.landmarker.startswith("mediapipe-face-mesh-bundled/1")
 
     judged = tmp_path / "judged.json"

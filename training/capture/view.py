@@ -23,8 +23,8 @@ BAND = 176  # pixels: the height of the band below it
 MARGIN = 28
 PROMPT_SIZES = range(44, 19, -4)  # pixels, tried from the largest
 TWO_LINES = 36  # pixels: up to this size a prompt may have two lines
-BACKGROUND, TRACK = panels.BACKGROUND[:3], panels.TRACK
-BRIGHT, DIM = panels.BRIGHT, panels.DIM
+BACKGROUND, BAR_BACKGROUND = panels.BACKGROUND[:3], panels.BAR_BACKGROUND
+BRIGHT, DIMMED = panels.BRIGHT, panels.DIMMED
 WAITING, RECORDING, GOOD, REFUSED = (255, 193, 79), (240, 84, 84), (126, 211, 120), (255, 160, 75)
 HELP = "space  pause      n  next prompt      r  repeat prompt      q or Esc  quit"
 
@@ -53,7 +53,7 @@ class View:
         if session.done:
             _badge(canvas, "done", GOOD)
         elif session.paused:
-            _badge(canvas, "paused", DIM)
+            _badge(canvas, "paused", DIMMED)
         elif session.recording:
             _badge(canvas, "recording", RECORDING)
         else:
@@ -83,15 +83,15 @@ class View:
             middle = top + 52 + (row - (len(lines) - 1) / 2) * 42
             draw.text((width / 2, middle), line, BRIGHT, font, anchor="mm")
         bar = top + 106
-        draw.rounded_rectangle((left, bar, right, bar + 10), 5, TRACK)
+        draw.rounded_rectangle((left, bar, right, bar + 10), 5, BAR_BACKGROUND)
         if session.progress > 0:
             end = max(left + 10, left + round(session.progress * (right - left)))
-            draw.rounded_rectangle((left, bar, end, bar + 10), 5, DIM if session.paused else RECORDING)
+            draw.rounded_rectangle((left, bar, end, bar + 10), 5, DIMMED if session.paused else RECORDING)
         prompts = len(session.tallies)
         where = f"prompt {min(session.turn + 1, prompts)} of {prompts}, {session.tally.in_words}"
         panels.write(canvas, left, top + 136, where, 20, BRIGHT, align=0)
         panels.write(canvas, right, top + 136, look.problem or "good", 24, REFUSED if look.problem else GOOD, align=1)
-        panels.write(canvas, left, top + 161, HELP, 15, DIM, align=0)
+        panels.write(canvas, left, top + 161, HELP, 15, DIMMED, align=0)
 
 
 def mirror(face: Perception) -> Perception:

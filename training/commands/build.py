@@ -36,7 +36,7 @@ from .options import (
     positive,
 )
 
-LISTED = 10  # the most skipped files that the summary names
+LISTED_FILES = 10  # the most skipped files that the summary names
 SKIPPED_FILE = "skipped.csv"
 ENGINES = ("plain", "ray")
 
@@ -233,10 +233,10 @@ def write_skipped(skipped: Sequence[tuple[str, str]], path: Path) -> None:
 
 
 def print_summary(summary: BuildSummary, skipped: Sequence[tuple[str, str]], path: Path) -> None:
-    for which, why in skipped[:LISTED]:
+    for which, why in skipped[:LISTED_FILES]:
         print(f"skipped {which}: {why}")
-    if len(skipped) > LISTED:
-        print(f"… and {len(skipped) - LISTED} more")
+    if len(skipped) > LISTED_FILES:
+        print(f"… and {len(skipped) - LISTED_FILES} more")
     if skipped:
         print(f"skipped files are listed in {path}")
     kinds = {

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from ...common.files import atomic_path
 from ...common.words import counted
-from ...perception.vector import DIM, EMOTIONS, LANDMARK_VALUES, SUM_TOLERANCE
+from ...perception.vector import EMOTIONS, LANDMARK_VALUES, PERCEPTION_DIM, SUM_TOLERANCE
 from ...projection.spaces import EMBEDDING, EXTRAS, SD15, SDXL
 from .copying import BATCH, copy_samples
 from .npz_file import ArrayError, DatasetError, Layout, Member, array_error, read, write
@@ -50,7 +50,7 @@ LARGEST = float(np.finfo(np.float32).max)
 TEXTS = ("prompts", "groups", "sources", "labels", "splits", "origins")
 ALWAYS = ("prompts", "groups", "sources")  # exported even where all are empty
 LAYOUTS = {
-    "perception_embeddings": Layout("f", ("N", DIM), required=True),
+    "perception_embeddings": Layout("f", ("N", PERCEPTION_DIM), required=True),
     "clip_embeddings": Layout("f", ("N", EMBEDDING), required=True),
     **{name: Layout("f", ("N", width)) for name, width in EXTRAS[SDXL.name].items()},
     "image_sizes": Layout("iu", ("N", 2)),
@@ -235,7 +235,7 @@ def _binding(snapshot: Snapshot, store: Store) -> Binding:
 
 def _members(snapshot: Snapshot, binding: Binding) -> Iterator[Member]:
     count, floats = len(snapshot), np.dtype("<f4")
-    yield Member("perception_embeddings", floats, (count, DIM), snapshot.perceptions())
+    yield Member("perception_embeddings", floats, (count, PERCEPTION_DIM), snapshot.perceptions())
     for name, width in {"clip_embeddings": EMBEDDING, **EXTRAS[binding.space]}.items():
         yield Member(name, floats, (count, width), snapshot.vectors(name))
     if snapshot.has_image_sizes:

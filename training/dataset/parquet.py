@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...common.errors import MissingLibraryError
 from ...common.files import atomic_path
-from ...perception.vector import DIM
+from ...perception.vector import PERCEPTION_DIM
 from ...projection.spaces import EMBEDDING, EXTRAS
 from .npz import ALWAYS, TEXTS, description
 from .npz_file import DatasetError
@@ -56,7 +56,7 @@ def export_parquet(store: Store, path: Path) -> int:
 def _schema(snapshot: Snapshot, binding: Binding) -> pyarrow.Schema:
     import pyarrow
 
-    widths = {"perception_embeddings": DIM, "clip_embeddings": EMBEDDING, **EXTRAS[binding.space]}
+    widths = {"perception_embeddings": PERCEPTION_DIM, "clip_embeddings": EMBEDDING, **EXTRAS[binding.space]}
     columns = {name: pyarrow.list_(pyarrow.float32(), width) for name, width in widths.items()}
     if snapshot.has_image_sizes:
         columns["image_sizes"] = pyarrow.list_(pyarrow.int32(), 2)

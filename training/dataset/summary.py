@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...perception.vector import DIM
+from ...perception.vector import PERCEPTION_DIM
 from .store import Store
 from .store_file import connect
 
@@ -40,7 +40,7 @@ def glance(store: Store, newest: int = 6, frequent: int = 3) -> Glance:
             " FROM samples ORDER BY id DESC LIMIT ?",
             (newest,),
         ).fetchall()
-    vectors = np.frombuffer(b"".join(row[3] for row in rows), dtype="<f4").reshape(len(rows), DIM)
+    vectors = np.frombuffer(b"".join(row[3] for row in rows), dtype="<f4").reshape(len(rows), PERCEPTION_DIM)
     return Glance(
         samples=sum(number for _, number in counts),
         prompts=len(counts),

@@ -20,7 +20,7 @@ from .leakage import all_alike, near_copies
 from .metrics import METRICS, Interval, Judged, bootstrap, judge
 
 MOST = 20_000  # maximum number of held-out rows evaluated, and of distinct prompts that recall chooses from
-LISTED = 200  # prompts in metrics.json, those with the most held-out rows
+LISTED_PROMPTS = 200  # prompts in metrics.json, those with the most held-out rows
 PROJECTION = "projection"
 PART_METRICS = ("centered_cosine", "recall_at_1", "recall_at_5")
 
@@ -74,7 +74,7 @@ class Evaluation:
             "scores": {method: _as_lists(metrics) for method, metrics in self.scores.items()},
             "projection_minus": {method: _as_lists(metrics) for method, metrics in self.lead.items()},
             "per_emotion": [_score_as_dict(score) for score in self.per_emotion],
-            "per_prompt": [_score_as_dict(score) for score in self.per_prompt[:LISTED]],
+            "per_prompt": [_score_as_dict(score) for score in self.per_prompt[:LISTED_PROMPTS]],
         }
 
 

@@ -18,7 +18,7 @@ FEWEST_ROWS, FEWEST_GROUPS = 20, 5  # minimum number held out for a meaningful e
 FEWEST_TRAINED = 20  # minimum number of rows needed to learn a prompt
 LEAK = 0.05  # share of evaluated rows with a near-duplicate in training; below 0.004 for photos of different people
 NAMED = 5  # prompts that are named
-COLUMNS = 120  # of the terminal
+LINE_WIDTH = 120  # of the terminal
 
 LINEAR = "ridge"
 # The baselines, the simplest first, and what it means to be no better than each.
@@ -40,7 +40,7 @@ class Verdict:
     sentences: list[str]  # the most important one first
 
     def __str__(self) -> str:
-        return "\n".join(textwrap.fill(sentence, width=COLUMNS) for sentence in self.sentences)
+        return "\n".join(textwrap.fill(sentence, width=LINE_WIDTH) for sentence in self.sentences)
 
 
 def verdict(evaluation: Evaluation, *, sampled: bool = False) -> Verdict:

@@ -133,7 +133,7 @@ def _groups(held: Inspection) -> list[str]:
 def _origin(held: Inspection) -> list[str]:
     found = []
     assert held.origin is not None
-    if "stand-in" in held.origin.encoder:
+    if "placeholder" in held.origin.encoder:
         found.append(
             "its text vectors are from a placeholder encoder with random weights and mean nothing to Stable Diffusion"
         )

@@ -13,7 +13,7 @@ from .checks import near_copies, times
 if TYPE_CHECKING:
     from .checks import Inspection
 
-COLUMNS = 100
+LINE_WIDTH = 100
 NAMES, MOST_LABELS, MOST_OTHERS = 64, 30, 10  # maximum columns of a name; maximum lines of counts
 LEAST = 22  # minimum columns of names, so that tables of short names align
 FIELD = 17  # columns of the labels on the left
@@ -145,7 +145,7 @@ def _wrapped(head: str, text: str) -> list[str]:
     # textwrap counts characters: a filler after each wide one makes it count as two.
     filled = "".join(mark + FILLER if columns(mark) == 2 else mark for mark in text)
     lines = textwrap.wrap(
-        filled, COLUMNS, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=True
+        filled, LINE_WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=True
     )
     return [line.replace(FILLER, "") for line in lines] or [head.rstrip()]
 

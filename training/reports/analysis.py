@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...perception import topology
 from ...perception.emotions.expression import ExpressionModel, rotations
-from ...perception.geometry import align, angles, normalised, true_proportions
+from ...perception.geometry import align, angles, from_true_proportions, true_proportions
 from ...perception.topology import LEFT_EYE, LIPS, RIGHT_EYE
 from ...perception.vector import EMOTIONS, LANDMARKS, split
 from ...projection.checkpoint import Checkpoint
@@ -157,13 +157,13 @@ def importance(
     rows, device = evaluation.rows[chosen], checkpoint.neutral.device
     sizes = checkpoint.sizes(data.image_sizes[rows].cpu())
     landmarks, emotions = split(data.vectors[rows].cpu())
-    laid = align(true_proportions(landmarks, sizes), ExpressionModel.load().template)
-    scale = torch.where(laid.scale > 0, laid.scale, 1)[:, None, None]
+    aligned = align(true_proportions(landmarks, sizes), ExpressionModel.load().template)
+    scale = torch.where(aligned.scale > 0, aligned.scale, 1)[:, None, None]
     with torch.enable_grad():
-        shape = laid.points.clone().requires_grad_()  # (n, 478, 3)
-        pose = angles(laid.rotation).requires_grad_()  # (n, 3)
+        shape = aligned.points.clone().requires_grad_()  # (n, 478, 3)
+        pose = angles(aligned.rotation).requires_grad_()  # (n, 3)
         mood = emotions.clamp_min(RAREST).log().requires_grad_()  # (n, 7)
-        placed = normalised(shape / scale @ rotations(pose).transpose(1, 2) + laid.center, sizes)
+        placed = from_true_proportions(shape / scale @ rotations(pose).transpose(1, 2) + aligned.center, sizes)
         vectors = torch.cat([placed.flatten(1), mood.exp()], dim=1)
         predicted = checkpoint.network(vectors.to(device), sizes.to(device)).cpu()
         own = evaluation.candidates[evaluation.member[chosen]].cpu()

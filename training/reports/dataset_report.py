@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure
 
-FACES, ROWS, BARS = 12, 20, 12  # mean faces, rows of emotions, bars of one kind
+MEAN_FACES, ROWS, BARS = 12, 20, 12  # mean faces, rows of emotions, bars of one kind
 SCORE_BINS, GROUP_BINS = 25, 20
 CROWDED = 9  # square points: a point of this size or less has no edge
 DEGREES = 5  # per bin of a pose
@@ -58,7 +58,7 @@ PICTURES = {  # file name → heading
 
 def mean_faces(seen: Survey) -> Figure:
     """Draw the mean face of each of the most frequent labels (or prompts) over that of all samples, in gray."""
-    means = means_of(seen, FACES)
+    means = means_of(seen, MEAN_FACES)
     count = len(means.names)
     across = count if count <= 4 else 3 if count <= 6 else 4
     down = -(-count // across)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ...common.words import counted
 from ...perception.drawing.canvas import Canvas, cut, wrapped
-from ...perception.drawing.panels import BRIGHT, DIM, Color, text_width
+from ...perception.drawing.panels import BRIGHT, DIMMED, Color, text_width
 from ..evaluation.metrics import Interval
 from ..learning.run import Epoch, best_epoch
 
@@ -112,7 +112,7 @@ def _result(
     for number, line in enumerate(lines):
         canvas.write(MARGIN, MARGIN + 44 + LINE // 2 + LINE * number, line, NORMAL, BRIGHT)
     _table(canvas, scores, prompts, table)
-    canvas.write(WIDTH - MARGIN, table + 2 * LINE + ROW * len(scores) + LINE // 2, note, SMALL, DIM, align=1)
+    canvas.write(WIDTH - MARGIN, table + 2 * LINE + ROW * len(scores) + LINE // 2, note, SMALL, DIMMED, align=1)
     if history:
         _curves(canvas, history, (MARGIN // 2, curves, WIDTH - MARGIN // 2, canvas.height - MARGIN // 2))
     return canvas.finished()
@@ -125,7 +125,7 @@ def _table(canvas: Canvas, scores: Scores, prompts: int, top: int) -> None:
     bottom = top + LINE + ROW * len(scores)
     titles = {"centered_cosine": "mean-centered cosine", "recall_at_1": f"recall@1 of {counted(prompts, 'prompt')}"}
     for row, method in enumerate(scores):
-        y, color = top + LINE + ROW * row + ROW // 2, BRIGHT if method == OWN else DIM
+        y, color = top + LINE + ROW * row + ROW // 2, BRIGHT if method == OWN else DIMMED
         canvas.write(MARGIN, y, cut(method, NORMAL, names - GAP), NORMAL, color)
     for place, (metric, title) in enumerate(titles.items()):
         left = MARGIN + names + place * column
@@ -136,15 +136,15 @@ def _table(canvas: Canvas, scores: Scores, prompts: int, top: int) -> None:
         for value in ticks(low, high):
             x = _scaled(value, low, high, left, right)
             canvas.line([(x, top + LINE), (x, bottom)], GRID, 1)
-            canvas.write(x, bottom + LINE // 2, number(value, high - low), SMALL, DIM, align=0.5)
+            canvas.write(x, bottom + LINE // 2, number(value, high - low), SMALL, DIMMED, align=0.5)
         for row, (method, interval) in enumerate(intervals.items()):
             y, own = top + LINE + ROW * row + ROW // 2, method == OWN
-            color = CURVES[metric][1] if own else DIM
+            color = CURVES[metric][1] if own else DIMMED
             ends = [(_scaled(end, low, high, left, right), y) for end in (interval.low, interval.high)]
             canvas.line(ends, color, 3)
             canvas.dot(_scaled(interval.value, low, high, left, right), y, 6 if own else 5, color)
             text = f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-            canvas.write(right + GAP, y, text, SMALL, BRIGHT if own else DIM)
+            canvas.write(right + GAP, y, text, SMALL, BRIGHT if own else DIMMED)
 
 
 def _note(rows: int, groups: int) -> str:
@@ -184,7 +184,7 @@ def _plot(canvas: Canvas, box: Box, curves: Sequence[Curve], best: int | None) -
     drawn = [[point for point in curve.points if math.isfinite(point[1])] for curve in curves]
     values = [value for points in drawn for _, value in points]
     if not values:
-        canvas.write((left + right) / 2, (top + bottom) / 2, "no epochs yet", SMALL, DIM, align=0.5)
+        canvas.write((left + right) / 2, (top + bottom) / 2, "no epochs yet", SMALL, DIMMED, align=0.5)
         return
     epochs = [epoch for points in drawn for epoch, _ in points]
     first, last = min(epochs), max(max(epochs), min(epochs) + 1)
@@ -192,12 +192,12 @@ def _plot(canvas: Canvas, box: Box, curves: Sequence[Curve], best: int | None) -
     for value in ticks(low, high):
         y = _scaled(value, low, high, bottom, top)
         canvas.line([(left, y), (right, y)], GRID, 1)
-        canvas.write(left - 8, y, number(value, high - low), SMALL, DIM, align=1)
-    canvas.write(left - 8, bottom + 15, "epoch", SMALL, DIM, align=1)
+        canvas.write(left - 8, y, number(value, high - low), SMALL, DIMMED, align=1)
+    canvas.write(left - 8, bottom + 15, "epoch", SMALL, DIMMED, align=1)
     for epoch in ticks(first, last, whole=True):
         at = _scaled(epoch, first, last, left, right)
-        canvas.line([(at, bottom), (at, bottom + 4)], DIM, 1)
-        canvas.write(at, bottom + 15, f"{epoch:.0f}", SMALL, DIM, align=0.5)
+        canvas.line([(at, bottom), (at, bottom + 4)], DIMMED, 1)
+        canvas.write(at, bottom + 15, f"{epoch:.0f}", SMALL, DIMMED, align=0.5)
     if best is not None and first <= best <= last:
         at, words = _scaled(best, first, last, left, right), f"best: epoch {best}"
         canvas.line([(at, top), (at, bottom)], BRIGHT, 1)

@@ -25,7 +25,7 @@ FACE_LINES = (*((*line, line[0]) for line in CLOSED_LINES), *OPEN_LINES, *((*rim
 WIDTH = 1240  # pixels of a picture in a report
 DPI = 100
 SMALL, NORMAL = 9, 11  # points
-MISSING = "\u25a1"  # replaces characters that the font does not have
+MISSING_GLYPH = "\u25a1"  # replaces characters that the font does not have
 
 
 def has_matplotlib() -> bool:
@@ -55,7 +55,7 @@ def fitted(text: str, width: float, size: float, lines: int = 1) -> str:
     What does not fit is cut off. Characters missing from the font become boxes, line breaks and the like spaces.
     """
     plain = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
-    rest = "".join(mark if _advance(mark) is not None else MISSING for mark in plain) or "(empty)"
+    rest = "".join(mark if _advance(mark) is not None else MISSING_GLYPH for mark in plain) or "(empty)"
     limit = width * 72 / DPI / size
     done: list[str] = []
     while rest:

@@ -36,7 +36,7 @@ BASELINES = {
     "emotion mix": "the mean targets of the emotions, weighted by the face's emotion probabilities",
     "mean": "always the mean of the training targets",
 }
-LISTED = 500  # prompts in the table
+LISTED_PROMPTS = 500  # prompts in the table
 
 
 def write_training_report(
@@ -84,7 +84,7 @@ def write_training_report(
         baselines=BASELINES,
         own=PROJECTION,
         before=BEFORE,
-        listed=LISTED,
+        listed=LISTED_PROMPTS,
     )
 
 

@@ -14,7 +14,7 @@ from .ravdess import is_take
 
 DATASETS = frozenset({".db", ".npz"})
 JSON_LINES = frozenset({".jsonl", ".ndjson"})
-LISTED = 5  # the most file types that an error names
+LISTED_TYPES = 5  # the most file types that an error names
 
 
 def detect(source: Path) -> str:
@@ -90,7 +90,7 @@ def _counts(tree: Tree, media: list[Parts]) -> dict[str, int]:
 def _unknown(folder: Path, tree: Tree) -> str:
     """Return the error message for a folder that fits no format."""
     types = Counter(printable(PurePath(parts[-1]).suffix.lower()) or "without suffix" for parts in tree.files)
-    found = ", ".join(f"{count} {suffix}" for suffix, count in types.most_common(LISTED)) or "no files"
+    found = ", ".join(f"{count} {suffix}" for suffix, count in types.most_common(LISTED_TYPES)) or "no files"
     tables = [parts for parts in tree.files if PurePath(parts[-1]).suffix.lower() in {".csv", *JSON_LINES}]
     remedy = f" Or pass the file {tree.name(tables[0])} itself." if tables else ""
     name = printable(tree.base.name)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from perception_clip.perception.drawing import panels
-from perception_clip.perception.drawing.contact_sheet import GAP, LINES, SIDE, TEXT, contact_sheet, wrap
+from perception_clip.perception.drawing.contact_sheet import FONT_SIZE, GAP, LINES, SIDE, contact_sheet, wrap
 from perception_clip.perception.drawing.panels import COLORS
 from perception_clip.perception.sequences.missing import template
 from perception_clip.perception.vector import EMOTIONS, pack
@@ -85,4 +85,4 @@ def test_captions_are_broken_between_words(text: str, lines: list[str]) -> None:
 def test_captions_fit_however_long_they_are(text: str) -> None:
     lines = wrap(text, SIDE)
     assert 1 <= len(lines) <= LINES
-    assert all(panels.text_width(line, TEXT) <= SIDE for line in lines)
+    assert all(panels.text_width(line, FONT_SIZE) <= SIDE for line in lines)

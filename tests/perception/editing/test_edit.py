@@ -9,7 +9,7 @@ import torch
 
 from perception_clip.perception.editing.edit import edit, mix
 from perception_clip.perception.emotions.expression import ExpressionModel, rotations
-from perception_clip.perception.geometry import head_pose, normalised, true_proportions
+from perception_clip.perception.geometry import from_true_proportions, head_pose, true_proportions
 from perception_clip.perception.vector import EMOTIONS, Perceptions, bounding_boxes, pack
 
 from ..reference_faces import MODEL, reference_faces
@@ -35,7 +35,7 @@ def posed(faces: Perceptions) -> Perceptions:
     """The same faces elsewhere, smaller and turned."""
     points = true_proportions(faces.landmarks, faces.image_sizes)
     turn = rotations(torch.tensor([[10.0, 25.0, -30.0]]).deg2rad())[0]
-    landmarks = normalised(points @ turn.T * 0.5 + torch.tensor([0.2, 0.6, 0.1]), faces.image_sizes)
+    landmarks = from_true_proportions(points @ turn.T * 0.5 + torch.tensor([0.2, 0.6, 0.1]), faces.image_sizes)
     return replace(faces, vectors=pack(landmarks, faces.emotions))
 
 

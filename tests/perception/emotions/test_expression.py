@@ -15,7 +15,7 @@ from torch import Tensor
 from perception_clip.perception.emotions import expression
 from perception_clip.perception.emotions.expression import BUNDLED, ExpressionModel, rotations
 from perception_clip.perception.engines import EmotionModel, Faces
-from perception_clip.perception.geometry import normalised, true_proportions
+from perception_clip.perception.geometry import from_true_proportions, true_proportions
 from perception_clip.perception.vector import EMOTIONS, NEUTRAL
 from perception_clip.perception.weight_files import WeightFileError
 
@@ -74,7 +74,7 @@ def test_pose_position_and_size_do_not_matter(
 ) -> None:
     points = true_proportions(photos, SIZES)
     turned = points @ rotations(torch.tensor([degrees]).deg2rad())[0].T
-    moved = normalised(turned * 0.3 + torch.tensor([1.5, -0.2, 0.4]), SIZES)
+    moved = from_true_proportions(turned * 0.3 + torch.tensor([1.5, -0.2, 0.4]), SIZES)
     assert torch.allclose(model.probabilities(moved, SIZES), model.probabilities(photos, SIZES), atol=1e-4)
 
 
@@ -255,7 +255,7 @@ def test_editing_toward_neutral_takes_the_smile_away(model: ExpressionModel, pho
 
 def test_editing_keeps_pose_and_place(model: ExpressionModel, photos: Tensor) -> None:
     points = true_proportions(photos, SIZES) @ rotations(torch.tensor([[10.0, 25.0, -30.0]]).deg2rad())[0].T
-    turned = normalised(points, SIZES)
+    turned = from_true_proportions(points, SIZES)
     before = model.align(turned, SIZES)
     after = model.align(model.edit(turned, SIZES, "surprise", 1.5), SIZES)
     assert torch.allclose(after.rotation, before.rotation, atol=2e-4)

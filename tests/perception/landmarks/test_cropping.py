@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from perception_clip.perception.landmarks.cropping import Squares, cut, normalise, squares_around
+from perception_clip.perception.landmarks.cropping import Squares, cut, squares_around, to_image_coordinates
 
 
 def gradient(height: int, width: int) -> Tensor:
@@ -84,7 +84,7 @@ def test_some_squares_are_taken() -> None:
 def test_landmarks_go_back_to_where_the_crop_saw_them() -> None:
     square = (100.0, 80.0, 96.0, 0.6)
     landmarks = torch.tensor([[[0.0, 0.0, 0.0], [96.0, 96.0, 96.0], [150.0, 30.0, -19.2]]])  # of a 192-pixel crop
-    out = normalise(landmarks, squares(square), torch.tensor([[200, 240]]), 192)
+    out = to_image_coordinates(landmarks, squares(square), torch.tensor([[200, 240]]), 192)
     where = expected_positions(square, 192)
     for index, (row, column) in enumerate([(0, 0), (96, 96), (30, 150)]):
         expected = where[:, row, column] / torch.tensor([240.0, 200.0])

@@ -16,7 +16,7 @@ from perception_clip.perception.engines import Faces
 from perception_clip.perception.landmarks.boxes import Detections
 from perception_clip.perception.landmarks.bundled import BundledLandmarker
 from perception_clip.perception.landmarks.detectors import DETECTORS
-from perception_clip.perception.landmarks.second_look import SecondLook
+from perception_clip.perception.landmarks.rescoring import Rescorer
 
 from .group_pictures import VIDEO, compose, load_portraits, load_scenes, match, read_video
 
@@ -92,13 +92,13 @@ def test_standard_looks_again_only_at_what_is_not_plain_to_see(
     landmarkers: dict[str, BundledLandmarker], shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     standard, counts = landmarkers["standard"], []
-    confirm = SecondLook.confirm
+    confirm = Rescorer.confirm
 
-    def counting(self: SecondLook, pictures: Sequence[Tensor], found: Detections, *, min_score: float) -> Detections:
+    def counting(self: Rescorer, pictures: Sequence[Tensor], found: Detections, *, min_score: float) -> Detections:
         counts.append(len(found.frames))
         return confirm(self, pictures, found, min_score=min_score)
 
-    monkeypatch.setattr(SecondLook, "confirm", counting)
+    monkeypatch.setattr(Rescorer, "confirm", counting)
     faces = shared_data / "faces"
     plain, tiny, lying = (read(faces / name) for name in ("astronaut.png", "tiny_face_48px.png", "astronaut_rot90.png"))
     assert len(standard.detect([plain])[0].scores) == 1 and counts.pop() == 0

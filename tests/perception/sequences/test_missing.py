@@ -8,7 +8,7 @@ import torch
 
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.pipeline import PerceptionPipeline
-from perception_clip.perception.sequences.missing import MISSING, NoFaceError, fill
+from perception_clip.perception.sequences.missing import MISSING_MODES, NoFaceError, fill
 from perception_clip.perception.vector import EMOTIONS, Perceptions, bounding_boxes
 
 SIZE = (300, 400)
@@ -95,7 +95,7 @@ def test_error_names_the_pictures(sequence: Perceptions) -> None:
     assert fill(full, "error", SIZE) is full
 
 
-@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize("missing", MISSING_MODES)
 def test_no_face_at_all(missing: str) -> None:
     nothing = PerceptionPipeline()([WALL] * 12)
     if missing == "error":

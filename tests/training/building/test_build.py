@@ -45,7 +45,7 @@ def counts(summary: BuildSummary) -> dict[str, int]:
 
 
 class Counting:
-    """The random-weight stand-in, remembering what it was asked to encode."""
+    """The placeholder encoder, remembering what it was asked to encode."""
 
     def __init__(self, encoder: TextEncoder) -> None:
         self.encoder = encoder
@@ -350,6 +350,6 @@ def test_another_encoder_is_noticed(
     items = [item(photos / "happy" / "astronaut.png")]
     with Store(tmp_path / "a.db") as store:
         build(items, store, pipeline, encoder, PLAN)
-        with pytest.raises(StoreError, match=r"text encoder 'random-weight stand-in.*use another dataset name"):
+        with pytest.raises(StoreError, match=r"text encoder 'random-weight placeholder.*use another dataset name"):
             build(items, store, pipeline, load_encoder(str(tiny_clip)), PLAN)
         assert len(store) == 1

@@ -44,7 +44,7 @@ def test_a_folder(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert build(photos, "--out", path, "--workers", 3, "--batch", 2) == 0
     shown = capsys.readouterr()
     assert "6 pictures: 4 new, 1 without a face, 1 unreadable; 4 new samples" in shown.out
-    assert "prompts encoded by: random-weight stand-in" in shown.out
+    assert "prompts encoded by: random-weight placeholder" in shown.out
     assert f"4 samples exported to {path}" in shown.out
     assert "6/6 files" in shown.err and "pictures/s, 4 faces, 2 skipped" in shown.err
     skipped = rows_of(tmp_path / "skipped.csv")

@@ -190,7 +190,7 @@ def test_prompts_that_the_dataset_has_need_no_encoder(
     assert run("relabel", dataset, "--out", tmp_path / "c.db", *words[:3], "something new") == 1
     message = capsys.readouterr().err
     assert "no vector for 1 of the new prompts, such as 'something new': pass --text-encoder" in message
-    assert "'random-weight stand-in" in message and not (tmp_path / "c.db").exists()
+    assert "'random-weight placeholder" in message and not (tmp_path / "c.db").exists()
     assert run("relabel", dataset, "--out", dataset, *words) == 1
     assert dataset.read_bytes() == before
 
@@ -241,7 +241,7 @@ def test_any_map_gives_prompts_or_a_message(tmp_path_factory: pytest.TempPathFac
 def test_info(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("info", dataset) == 0
     text = capsys.readouterr().out
-    assert "landmarker/1" in text and "emotions/1" in text and "random-weight stand-in" in text
+    assert "landmarker/1" in text and "emotions/1" in text and "random-weight placeholder" in text
     assert max(map(len, text.splitlines())) <= 100
     assert run("export", dataset, "--out", tmp_path / "a.npz") == 0
     capsys.readouterr()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from perception_clip.perception.vector import DIM
+from perception_clip.perception.vector import PERCEPTION_DIM
 from perception_clip.training.dataset.store import Store
 
 
@@ -21,7 +21,7 @@ def main(path: Path, name: str, count: int, go: Path) -> None:
     with Store(path) as store:
         store.bind("encoder", embedding, "landmarker", "emotion model")
         for number in range(count):
-            vector = torch.zeros(1, DIM)
+            vector = torch.zeros(1, PERCEPTION_DIM)
             vector[0, 0], vector[0, -1] = number, 1
             store.append(vector, torch.tensor([[4, 3]]), [name], embedding[None], [name], [f"{name} {number}"])
             print(number, flush=True)

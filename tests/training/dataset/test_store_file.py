@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from perception_clip.perception.vector import DIM
+from perception_clip.perception.vector import PERCEPTION_DIM
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.dataset.store_file import PAGE, connect, transaction
 
@@ -37,7 +37,7 @@ def journal(path: Path) -> str:
 
 def fill_and_read(path: Path, number: int) -> list[str]:
     """Append a sample while another reader is there, and read all."""
-    vector = torch.zeros(1, DIM)
+    vector = torch.zeros(1, PERCEPTION_DIM)
     vector[0, -1] = 1
     with Store(path) as store, Store(path, create=False) as other:
         store.bind("encoder", torch.linspace(-1, 1, 768), "landmarker", "emotion model")

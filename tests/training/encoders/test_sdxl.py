@@ -245,7 +245,7 @@ def test_the_default_is_the_base_model(monkeypatch: pytest.MonkeyPatch) -> None:
             )
 
 
-def test_the_stand_in(recwarn: pytest.WarningsRecorder) -> None:
+def test_the_placeholder(recwarn: pytest.WarningsRecorder) -> None:
     encoder = sdxl("random")
     extras = encoder.extras(["a happy face", "a sad face"])
     assert {name: tuple(vectors.shape) for name, vectors in extras.items()} == {

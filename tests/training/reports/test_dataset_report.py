@@ -153,7 +153,7 @@ def test_texts_fit_and_keep_their_beginning(text: str) -> None:
             width = TextToPath().get_text_width_height_descent(line, FontProperties(size=9), ismath=False)[0]
             assert width * style.DPI / 72 <= 200 + 4
         if text.strip():
-            assert shown[0][:3].rstrip("…") in " ".join(text.split()) or style.MISSING in shown[0][:3]
+            assert shown[0][:3].rstrip("…") in " ".join(text.split()) or style.MISSING_GLYPH in shown[0][:3]
         else:
             assert shown == ["(empty)"]
 
