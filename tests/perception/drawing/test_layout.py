@@ -154,7 +154,6 @@ def test_geometry() -> None:
     assert layout.areas(boxes).tolist() == [100, 75, 42]
     assert layout.areas(np.array([3.0, 3.0, 3.0, 9.0])) == 1
     assert layout.gaps(boxes, boxes[0]).tolist() == [0, 0, 5]
-    assert layout.distances(boxes[:1], boxes[1])[0] == pytest.approx(np.hypot(7.5, 2.5))
     with pytest.raises(ValueError, match="boxes must have the shape"):
         Scene((10, 10), boxes, boxes[:2])
 
