@@ -34,12 +34,12 @@ class Landmarker(Protocol):
 
     @property
     def identity(self) -> str:
-        """Stored with every perception, dataset and checkpoint: family, version, hash of the weights."""
+        """Return family, version and hash of the weights, stored with every perception, dataset and checkpoint."""
         ...
 
     @property
     def batch_size(self) -> int:
-        """The number of pictures per call: enough for full speed, few enough to cancel quickly."""
+        """Return the number of pictures per call: enough for full speed, few enough to cancel quickly."""
         ...
 
     def detect(self, pictures: Sequence[Tensor], *, min_confidence: float = MIN_CONFIDENCE) -> list[Faces]:

@@ -53,6 +53,6 @@ def as_texts(origins: Tensor) -> list[str]:
 
 
 def _rows(digests: Sequence[hashlib._Hash]) -> Tensor:
-    """(N, 32) uint8."""
+    """Return the digests as (N, 32) uint8."""
     joined = bytearray().join(digest.digest() for digest in digests)
     return torch.frombuffer(joined, dtype=torch.uint8).reshape(-1, DIGEST) if joined else unknown(0)

@@ -62,7 +62,7 @@ class Arranger:
         return placed
 
     def _last(self, kind: type, tracks: Sequence[int]) -> list[Spot | None]:
-        """Where the tracks' things were; of equal tracks in one picture only the first has a past."""
+        """Return the last spots of the tracks; if a track occurs twice in a picture, only the first has one."""
         past = {track: spot for (of, track), (_, spot) in self._spots.items() if of is kind}
         return [past.pop(track, None) for track in tracks]
 

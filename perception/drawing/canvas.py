@@ -27,6 +27,7 @@ class Canvas:
         self._draw.line([(x * ZOOM, y * ZOOM) for x, y in points], color, width * ZOOM, joint="curve")
 
     def dot(self, x: float, y: float, radius: float, color: Color) -> None:
+        """Draw a filled circle."""
         self._draw.ellipse([(a * ZOOM) for a in (x - radius, y - radius, x + radius, y + radius)], color)
 
     def write(self, x: float, y: float, text: str, font_size: int, color: Color, align: float = 0) -> None:
@@ -34,6 +35,7 @@ class Canvas:
         self._texts.append((x, y, text, font_size, color, align))
 
     def finished(self) -> Image.Image:
+        """Return the RGB picture, with the text on top."""
         picture = self._shapes.reduce(ZOOM).convert("RGBA")
         for x, y, text, font_size, color, align in self._texts:
             write(picture, x, y, text, font_size, color, align)

@@ -60,6 +60,7 @@ class Scene:
             raise ValueError(f"boxes must have the shape (N, 4), not {self.faces.shape} and {self.features.shape}")
 
     def keep_clear(self, what: str | None) -> Boxes | None:
+        """Return the boxes (N, 4) that panels leave free, by `PanelStyle.clear`."""
         return {"face": self.faces, "features": self.features, None: None}[what]
 
     @property

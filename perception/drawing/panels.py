@@ -38,11 +38,12 @@ class Panel:
 
     @property
     def strongest(self) -> int:
+        """Return the index of the strongest emotion in `EMOTIONS`."""
         return max(range(len(EMOTIONS)), key=self.emotions.__getitem__)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) in pixels."""
+        """Return (width, height) in pixels."""
         font_size = self.font_size
         if self.short:
             # As wide as with the widest number, so that it does not change from picture to picture.
@@ -51,7 +52,7 @@ class Panel:
         return round(label_width(font_size) + 9.8 * font_size), round((1.45 * len(EMOTIONS) + 0.85) * font_size)
 
     def render(self) -> Image.Image:
-        """An RGBA picture of `size`."""
+        """Return an RGBA picture of `size`."""
         font_size, (width, height) = self.font_size, self.size
         if self.short:
             share, name = self.emotions[self.strongest], EMOTIONS[self.strongest]
@@ -83,12 +84,12 @@ class Tag:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) in pixels."""
+        """Return (width, height) in pixels."""
         across, down = (1.6, 1.9) if self.roomy else (0.9, 1.45)
         return round(text_width(self.text, self.font_size) + across * self.font_size), round(down * self.font_size)
 
     def render(self) -> Image.Image:
-        """An RGBA picture of `size`."""
+        """Return an RGBA picture of `size`."""
         width, height = self.size
         picture = plate(width, height, self.font_size).copy()
         write(picture, width / 2, height / 2, self.text, self.font_size, self.color, align=0.5)
@@ -121,10 +122,12 @@ def empty_panel(font_size: int, width: int, height: int, strongest: int) -> Imag
 
 
 def row_middle(row: int, font_size: int) -> int:
+    """Return the y of the middle of an emotion's row, in pixels of the panel."""
     return round((0.45 + 1.45 * (row + 0.5)) * font_size)
 
 
 def bar_ends(font_size: int, width: int) -> tuple[int, int]:
+    """Return the left and right ends of the bars, in pixels of a panel of this width."""
     return round(1.2 * font_size + label_width(font_size)), round(width - 3.4 * font_size)
 
 
@@ -137,7 +140,7 @@ def draw_bar(picture: Image.Image, left: int, right: int, y: int, share: float, 
 
 @lru_cache(maxsize=1024)
 def bar(length: int, half: int) -> Image.Image:
-    """A lying bar with round ends as a mask; length and half the height in quarters of a pixel."""
+    """Return the mask of a horizontal bar with round ends; length and half the height are in quarters of a pixel."""
     height = -(-half // 4) * 2 + 2  # even, so that the middle is between pixels
     layer = Image.new("L", (-(-length // 4) * 4, height * 4))
     middle = height * 2
@@ -163,10 +166,12 @@ def letters(text: str, font_size: int) -> Image.Image:
 
 
 def enlargement(font_size: int) -> int:
+    """Return how many times larger text is drawn, before it is reduced."""
     return 4 if font_size < 24 else 2
 
 
 def label_width(font_size: int) -> float:
+    """Return the width of the longest name of an emotion, in pixels."""
     return max(text_width(name, font_size) for name in EMOTIONS)
 
 

@@ -45,6 +45,7 @@ class Sketch:
 
     @classmethod
     def of(cls, face: Perception, size: tuple[int, int]) -> Sketch:
+        """Return the sketch of a face for a picture of (width, height) `size`."""
         values = face.vector.numpy().astype(np.float64)
         box = np.array(face.box) / np.array([*face.image_size[::-1]] * 2)
         return cls(

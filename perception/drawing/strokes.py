@@ -29,7 +29,7 @@ def lines(size: tuple[int, int], polylines: Sequence[Points], width: float, opac
     layer = Image.new("L", (size[0] * zoom, size[1] * zoom))
     pen = ImageDraw.Draw(layer)
     thick = max(round(width * zoom), 1)
-    far = 4 * max(size)  # lines that lead further out than this would only cost time
+    far = 4 * max(size)  # lines that lead further out would only take time
     for points in polylines:
         # Pillow's whole numbers are the middles of pixels.
         pen.line((points.clip(-far, far) * zoom - 0.5).ravel().tolist(), opacity, thick)
@@ -91,7 +91,7 @@ def add_rectangle(mask: Mask, left: float, top: float, right: float, bottom: flo
 
 
 def _within(start: float, end: float, size: int) -> tuple[int, int]:
-    """The pixels, of `size`, that reach from `start` to `end`: the first, and the one behind the last."""
+    """Return the range of pixels, of `size`, between `start` and `end`: the first one, and the one after the last."""
     return int(min(max(start, 0), size)), int(min(max(np.ceil(end), 0), size))
 
 

@@ -47,7 +47,7 @@ class _Block(nn.Module):
         return y.relu_()
 
     def side_by_side(self, blocks: Sequence[_Block]) -> Layer:
-        """Of several blocks of this form: see side_by_side.py."""
+        """Return one layer that computes several blocks of this form; see side_by_side.py."""
         narrow, widen = (
             Separable([part[0] for part in parts], [part[1] for part in parts], before=1)
             for parts in ([block.narrow for block in blocks], [block.widen for block in blocks])

@@ -90,7 +90,7 @@ class Detections:
     """F faces in N pictures, sorted by picture, then by descending score."""
 
     frames: Tensor  # (F,) int64: which picture
-    points: Tensor  # (F, 8, 2) pixels: box center, box size, six key points, as BlazeFace gives them
+    points: Tensor  # (F, 8, 2) pixels: box center, box size, six key points, as from BlazeFace
     scores: Tensor  # (F,) 0…1
 
     def take(self, which: Tensor) -> Detections:

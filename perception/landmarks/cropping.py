@@ -24,13 +24,13 @@ class Squares:
 
     @property
     def axes(self) -> Tensor:
-        """(F, 2, 2): a point p in −½…½ of the square lies at axes @ p + center."""
+        """Return the axes (F, 2, 2), in pixels: a point p in −½…½ of the square lies at axes @ p + center."""
         cos, sin = self.angles.cos(), self.angles.sin()
         rotation = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
         return rotation * self.sides[:, None, None]
 
     def take(self, indices: Tensor) -> Squares:
-        """Some of them."""
+        """Return the squares with these indices (K,)."""
         return Squares(centers=self.centers[indices], sides=self.sides[indices], angles=self.angles[indices])
 
     def locate(self, points: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class Squares:
 
 
 def squares_around(points: Tensor) -> Squares:
-    """A detector's points (F, 8, 2), in pixels of the picture → the crops that the face mesh wants."""
+    """Return the crops for the face mesh from a detector's points (F, 8, 2), in pixels of the picture."""
     eyes = points[:, LEFT_EYE] - points[:, RIGHT_EYE]
     return Squares(
         centers=points[:, 0],

@@ -118,6 +118,7 @@ FOR_PICTURES, FOR_VIDEOS = "standard", "fast"
 
 
 def load_both(device: torch.device, weights: Path) -> tuple[BlazeFace, BlazeFaceFullRange]:
+    """Return both detector networks, ready on the device. Raises weight_files.WeightFileError."""
     return (
         load(BlazeFace(), "blazeface", device, weights),
         load(BlazeFaceFullRange(), "blazeface_full_range", device, weights),

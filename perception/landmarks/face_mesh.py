@@ -141,7 +141,7 @@ class _RegionsTogether:
         self._corners = torch.stack([region.corners for region in regions])  # (R, 2)
 
     def __call__(self, features: Tensor, mesh: Tensor) -> Tensor:
-        """Features (1, 32, 48, 48) and the trunk's points (1, 468, 2) → each decoder's points (1, all of them, 2)."""
+        """Return the points (1, 232, 2) of all decoders for features (1, 32, 48, 48) and points (1, 468, 2)."""
         mesh = mesh[0] / FEATURE_STRIDE
         left, right = mesh[self._corners].unbind(dim=1)
         crop = FeatureCrop.around(mesh[self._points], left, right)

@@ -30,12 +30,12 @@ TASK_ADDRESS = (
 )
 TASK_BYTES = 3_758_596
 TASK_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
-TASK_PARTS = {"face_detector.tflite", "face_landmarks_detector.tflite"}  # a .task is a zip file; these it must hold
+TASK_PARTS = {"face_detector.tflite", "face_landmarks_detector.tflite"}  # required in a .task, which is a zip file
 
 BUNDLED_NEEDS_NOTHING = "The bundled landmarker needs neither the wheel nor the file."
 KEPT = 4  # open landmarkers; each takes some 30 MB
 
-_open: dict[tuple[Path, int], MediaPipeLandmarker] = {}  # the one asked for last comes last
+_open: dict[tuple[Path, int], MediaPipeLandmarker] = {}  # the most recently used one is last
 _failed: list[Any] = []  # tasks that could not be closed
 
 
@@ -132,8 +132,8 @@ class MediaPipeLandmarker:
             raise MediaPipeMissingError(error) from error
         self._min_confidence = min_confidence
         self._detect = task.detect
-        # Left to Python's cyclic garbage collector, a task waits for ever for its own thread, which is gone by then
-        # (seen in mediapipe 1.2.3). So a reference is kept, here and in the registry of weakref.
+        # If freed by Python's cyclic garbage collector, a task waits forever for its own thread, which has ended then
+        # (seen in mediapipe 1.2.3). So weakref's registry keeps the task until it is closed.
         self._close = weakref.finalize(self, _close, task)
         self._image = mediapipe.Image
         self._rgb = mediapipe.ImageFormat.SRGB
@@ -175,7 +175,7 @@ class MediaPipeLandmarker:
 
 
 def _depth_unit(landmarks: Tensor, height: int, width: int) -> Tensor:
-    """The task's unit of depth in image widths, (F,): 1 for an upright face or a square picture.
+    """Return the task's unit of depth in image widths, (F,): 1 for an upright face or a square picture.
 
     The task measures depth in lengths along the x axis of the face, in normalized coordinates (MediaPipe,
     LandmarkProjectionCalculator). With the head on its side that axis runs down the picture: image heights.
@@ -190,8 +190,8 @@ def _close(task: Any) -> None:
     try:
         task.close()
     except (RuntimeError, ValueError):
-        # A task that failed says so again. Freed, now or at the end of the process, it would close itself once more and
-        # wait for ever, or fail: so it is kept, and has nothing to close any more.
+        # A failed task raises again here. If freed, now or at exit, it would close itself once more and wait forever or
+        # fail; so it is kept, and its close does nothing.
         task.close = lambda: None
         _failed.append(task)
 
