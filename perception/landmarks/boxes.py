@@ -70,12 +70,12 @@ def _letterbox_grid(height: int, width: int, size: int, device: torch.device) ->
     return rows.clamp(0, height - 1).to(torch.int64), outside, grid[None]
 
 
-def from_letterbox(points: Tensor, image_sizes: Tensor, size: int) -> Tensor:
-    """Return points (N, K, 8, 2), in pixels of the letterbox, in pixels of pictures of (height, width) (N, 2)."""
+def from_letterbox(points: Tensor, image_sizes: Tensor) -> Tensor:
+    """Return points (F, 8, 2), in 0…1 of the letterbox, in pixels of pictures of (height, width) (F, 2)."""
     image_sizes = image_sizes.to(points)
-    sides = image_sizes.amax(dim=1)  # (N,)
-    corners = (image_sizes.flip(1) - sides[:, None]) / 2  # (N, 2): the letterbox's upper left on the picture
-    return move(points, scale=(sides / size)[:, None, None, None], offset=corners[:, None, None])
+    sides = image_sizes.amax(dim=1)  # (F,)
+    corners = (image_sizes.flip(1) - sides[:, None]) / 2  # (F, 2): the letterbox's upper left on the picture
+    return move(points, scale=sides[:, None, None], offset=corners[:, None])
 
 
 def move(points: Tensor, *, scale: Tensor | float, offset: Tensor) -> Tensor:

@@ -52,8 +52,8 @@ class Fast:
         self.networks: list[nn.Module] = [self._network]
 
     def find(self, pictures: Sequence[Tensor], *, min_score: float, max_faces: int) -> Detections:
-        points, scores = _candidates(pictures, self._network, blazeface.INPUT_SIZE)
-        return weighted_nms(points, scores, min_score=min_score, max_faces=max_faces)
+        networks = [(self._network, blazeface.INPUT_SIZE)]
+        return _on_whole(pictures, networks, min_score=min_score, max_faces=max_faces)
 
     def rescore(self, detections: Detections, landmarks: Tensor, flags: Tensor) -> Tensor:
         return torch.where(flags > FACE_FLAG, detections.scores, 0.0)
@@ -69,10 +69,9 @@ class Standard:
         self.rescore = self._rescorer.rescore
 
     def find(self, pictures: Sequence[Tensor], *, min_score: float, max_faces: int) -> Detections:
-        short = _candidates(pictures, self._short, blazeface.INPUT_SIZE)
-        full = _candidates(pictures, self._full, blazeface_full_range.INPUT_SIZE)
-        points, scores = (torch.cat(pair, dim=1) for pair in zip(short, full, strict=True))
-        candidates = weighted_nms(points, scores, min_score=CANDIDATE_SCORE, max_faces=max(CANDIDATES, max_faces))
+        networks = [(self._short, blazeface.INPUT_SIZE), (self._full, blazeface_full_range.INPUT_SIZE)]
+        most = max(CANDIDATES, max_faces)
+        candidates = _on_whole(pictures, networks, min_score=CANDIDATE_SCORE, max_faces=most)
         plain = _plain(candidates, pictures)
         confirmed = self._rescorer.confirm(pictures, candidates.take(~plain), min_score=min_score)
         return join([candidates.take(plain & (candidates.scores >= min_score)), confirmed])
@@ -133,8 +132,15 @@ def _plain(candidates: Detections, pictures: Sequence[Tensor]) -> Tensor:
     return (candidates.scores >= PLAIN_SCORE) & large & upright
 
 
-def _candidates(pictures: Sequence[Tensor], network: nn.Module, size: int) -> tuple[Tensor, Tensor]:
-    """Return a network's candidates on whole pictures: points (N, K, 8, 2) in their pixels and scores (N, K), 0…1."""
-    points, logits = run(network, letterbox(pictures, size))
-    image_sizes = torch.tensor([picture.shape[:2] for picture in pictures], device=points.device)
-    return from_letterbox(points, image_sizes, size), logits.sigmoid()
+def _on_whole(
+    pictures: Sequence[Tensor], networks: Sequence[tuple[nn.Module, int]], *, min_score: float, max_faces: int
+) -> Detections:
+    """Return the faces that networks of these input sizes detect together on whole pictures."""
+    points, scores = [], []
+    for network, size in networks:
+        pixels, logits = run(network, letterbox(pictures, size))
+        points.append(pixels / size)
+        scores.append(logits.sigmoid())
+    faces = weighted_nms(torch.cat(points, dim=1), torch.cat(scores, dim=1), min_score=min_score, max_faces=max_faces)
+    image_sizes = torch.tensor([picture.shape[:2] for picture in pictures], device=faces.frames.device)
+    return replace(faces, points=from_letterbox(faces.points, image_sizes[faces.frames]))

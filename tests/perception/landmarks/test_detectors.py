@@ -88,15 +88,15 @@ def test_standard_and_thorough_find_what_fast_misses(
         assert counts[0] < true and counts[1:] == [by_standard, true], name
 
 
-def test_standard_looks_again_only_at_what_is_not_plain_to_see(
+def test_standard_checks_again_only_faces_that_are_small_or_rotated(
     landmarkers: dict[str, BundledLandmarker], shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     standard, counts = landmarkers["standard"], []
     confirm = Rescorer.confirm
 
-    def counting(self: Rescorer, pictures: Sequence[Tensor], found: Detections, *, min_score: float) -> Detections:
-        counts.append(len(found.frames))
-        return confirm(self, pictures, found, min_score=min_score)
+    def counting(self: Rescorer, pictures: Sequence[Tensor], candidates: Detections, *, min_score: float) -> Detections:
+        counts.append(len(candidates.frames))
+        return confirm(self, pictures, candidates, min_score=min_score)
 
     monkeypatch.setattr(Rescorer, "confirm", counting)
     faces = shared_data / "faces"
