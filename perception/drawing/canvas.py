@@ -46,7 +46,7 @@ def wrapped(text: str, font_size: int, width: float) -> Iterator[str]:
     """Return lines of up to this many pixels; longer words are truncated, and Latin letters lose their accents."""
     line = ""
     for word in "".join(
-        mark if mark.isprintable() else " " for mark in map(_plain, unicodedata.normalize("NFC", text))
+        mark if mark.isprintable() else " " for mark in map(plain, unicodedata.normalize("NFC", text))
     ).split():
         longer = f"{line} {word}".lstrip()
         if line and text_width(longer, font_size) > width:
@@ -56,7 +56,7 @@ def wrapped(text: str, font_size: int, width: float) -> Iterator[str]:
     yield cut(line, font_size, width)
 
 
-def _plain(letter: str) -> str:
+def plain(letter: str) -> str:
     """Return a Latin letter without its accent, which many fonts lack; other letters are unchanged."""
     base = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
     return base if base.isascii() else letter

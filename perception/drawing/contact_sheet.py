@@ -15,6 +15,7 @@ from ...common.words import counted
 from ..geometry import true_proportions
 from ..vector import EMOTIONS, split, validate
 from . import panels
+from .canvas import cut, plain
 from .sketch import Sketch, stamp
 
 if TYPE_CHECKING:
@@ -78,31 +79,16 @@ def contact_sheet(vectors: Tensor, image_sizes: Tensor, captions: Sequence[str],
 def wrap(text: str, width: int) -> list[str]:
     """Return a text as up to `LINES` lines of `width` pixels; words longer than a line are broken."""
     lines: list[str] = []
-    rest = " ".join(_plain(text[:LONGEST]).split())
+    rest = " ".join("".join(map(plain, unicodedata.normalize("NFC", text[:LONGEST]))).split())
     while rest:
         if len(lines) == LINES - 1 or panels.text_width(rest, FONT_SIZE) <= width:
-            return [*lines, shorten(rest, width)]
+            return [*lines, cut(rest, FONT_SIZE, width)]
         fits = next(end for end in count(2) if panels.text_width(rest[:end], FONT_SIZE) > width) - 1
         end = rest.rfind(" ", 1, fits + 1)
         end = fits if end < 0 else end
         lines.append(rest[:end])
         rest = rest[end:].lstrip()
     return lines
-
-
-def shorten(text: str, width: int) -> str:
-    """Return the text, truncated with three dots to fit into `width` pixels."""
-    if panels.text_width(text, FONT_SIZE) <= width:
-        return text
-    end = len(text)
-    while end > 1 and panels.text_width(f"{text[:end]}…", FONT_SIZE) > width:
-        end -= 1
-    return f"{text[:end].rstrip()}…"
-
-
-def _plain(text: str) -> str:
-    """Return letters without their accents, which the font lacks."""
-    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
 
 
 def _sketch(points: NDArray[np.float64], emotions: tuple[float, ...]) -> Sketch:
