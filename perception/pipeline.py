@@ -84,12 +84,12 @@ class PerceptionPipeline:
                 self.selection.chosen(all_faces, *picture.shape[:2])
                 for picture, all_faces in zip(chunk, detected, strict=True)
             ]
-            found = [take(all_faces, numbers) for all_faces, numbers in zip(detected, chosen, strict=True)]
-            emotions = self.emotion_model.classify(chunk, found)
-            vectors.extend(pack(torch.cat([faces.landmarks for faces in found]), emotions))
+            selected = [take(all_faces, numbers) for all_faces, numbers in zip(detected, chosen, strict=True)]
+            emotions = self.emotion_model.classify(chunk, selected)
+            vectors.extend(pack(torch.cat([faces.landmarks for faces in selected]), emotions))
             # One tensor per chunk: one per picture would need more memory than its content.
-            boxes.append(torch.cat([faces.boxes for faces in found]))
-            scores.append(torch.cat([faces.scores for faces in found]))
+            boxes.append(torch.cat([faces.boxes for faces in selected]))
+            scores.append(torch.cat([faces.scores for faces in selected]))
             made_from.append(
                 torch.cat(
                     [
@@ -98,7 +98,7 @@ class PerceptionPipeline:
                     ]
                 )
             )
-            for picture, faces in zip(chunk, found, strict=True):
+            for picture, faces in zip(chunk, selected, strict=True):
                 tracks.extend(tracker.update(faces, *picture.shape[:2]))
                 frames.extend([done] * len(faces))
                 sizes.extend([(picture.shape[0], picture.shape[1])] * len(faces))

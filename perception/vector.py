@@ -164,8 +164,8 @@ class Perceptions:
     @property
     def empty_frames(self) -> list[int]:
         """Return the frames without a face."""
-        found = set(self.frames.tolist())
-        return [frame for frame in range(self.frame_count) if frame not in found]
+        occupied = set(self.frames.tolist())
+        return [frame for frame in range(self.frame_count) if frame not in occupied]
 
     @property
     def first_of_frames(self) -> list[int]:

@@ -44,7 +44,7 @@ def draw_batch(
             "use the pictures that these were created from"
         )
     overlay = Overlay(mesh=mesh, tracks=tracks)
-    return [overlay.draw(picture, found) for picture, found in zip(checked, perceptions.by_frame(), strict=True)]
+    return [overlay.draw(picture, faces) for picture, faces in zip(checked, perceptions.by_frame(), strict=True)]
 
 
 def draw(picture: Picture, faces: Sequence[Perception], *, mesh: bool = False, tracks: bool = False) -> Tensor:

@@ -83,8 +83,8 @@ class TransformersEmotions:
         """
         crops = [
             crop
-            for picture, found in zip(pictures, faces, strict=True)
-            for crop in face_crops(picture, found.landmarks)
+            for picture, group in zip(pictures, faces, strict=True)
+            for crop in face_crops(picture, group.landmarks)
         ]
         batches = [self._judge(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
         return torch.cat([torch.empty(0, len(EMOTIONS)), *batches])

@@ -198,8 +198,8 @@ class ExpressionModel:
         """Implement `EmotionModel.classify`; only the sizes of the pictures (H, W, 3) are used."""
         if not sum(map(len, faces)):
             return torch.zeros(0, len(EMOTIONS))
-        sizes = [picture.shape[:2] for picture, found in zip(pictures, faces, strict=True) for _ in range(len(found))]
-        landmarks = torch.cat([found.landmarks for found in faces])
+        sizes = [picture.shape[:2] for picture, group in zip(pictures, faces, strict=True) for _ in range(len(group))]
+        landmarks = torch.cat([group.landmarks for group in faces])
         return threads.run(self.probabilities, landmarks, torch.tensor(sizes), neutral)
 
     def relative_to(self, landmarks: Tensor, image_sizes: Tensor) -> RelativeExpressionModel:

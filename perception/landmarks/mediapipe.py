@@ -78,11 +78,11 @@ def open_landmarker(model: Path, *, max_faces: int = MOST_FACES) -> MediaPipeLan
     rather than keep the result. Raises the errors of MediaPipeLandmarker.
     """
     key = (model.resolve(), max_faces)
-    found = _open.pop(key, None)
-    if found is not None and found.file_state != _file_state(model):
-        found.close()
-        found = None
-    _open[key] = found or MediaPipeLandmarker(model, max_faces=max_faces)
+    landmarker = _open.pop(key, None)
+    if landmarker is not None and landmarker.file_state != _file_state(model):
+        landmarker.close()
+        landmarker = None
+    _open[key] = landmarker or MediaPipeLandmarker(model, max_faces=max_faces)
     while len(_open) > KEPT:
         _open.pop(next(iter(_open))).close()
     return _open[key]
@@ -162,10 +162,10 @@ class MediaPipeLandmarker:
         height, width = picture.shape[:2]
         pixels = np.ascontiguousarray(picture.cpu().numpy())
         try:
-            found: list[list[Any]] = self._detect(self._image(self._rgb, pixels)).face_landmarks
+            faces: list[list[Any]] = self._detect(self._image(self._rgb, pixels)).face_landmarks
         except (RuntimeError, ValueError) as error:
             raise _not_a_task(self._model, error) from error
-        points = [[(point.x, point.y, point.z) for point in face] for face in found]
+        points = [[(point.x, point.y, point.z) for point in face] for face in faces]
         if any(len(face) != LANDMARKS for face in points):
             raise _not_a_task(self._model, f"it returns {len(points[0])} landmarks, not {LANDMARKS}")
         landmarks = torch.tensor(points, dtype=torch.float32).view(-1, LANDMARKS, 3)
