@@ -39,13 +39,6 @@ def test_a_mirror_image_is_not_mistaken_for_a_pose() -> None:
     assert (aligned.points[0] - TEMPLATE).abs().max() > 0.5
 
 
-def test_batch_equals_one_by_one() -> None:
-    points = torch.randn(5, 478, 3, generator=torch.Generator().manual_seed(2))
-    together = align(points, TEMPLATE).points
-    for index in range(5):
-        assert torch.allclose(together[index], align(points[index : index + 1], TEMPLATE).points[0], atol=1e-6)
-
-
 def test_coinciding_points_stay_finite() -> None:
     assert torch.equal(align(torch.ones(1, 478, 3), TEMPLATE).points, torch.zeros(1, 478, 3))
 

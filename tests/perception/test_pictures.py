@@ -34,12 +34,8 @@ def test_gray_is_repeated_and_sizes_may_differ() -> None:
     assert [tuple(picture.shape) for picture in pictures] == [(3, 5, 3), (2, 2, 3), (1, 1, 3)]
     assert pictures[0].unique().tolist() == [9]
     assert pictures[2].flatten().tolist() == [255, 255, 255]
+    assert to_pictures(np.array([[[1.5, -0.2, 0.5]]]))[0].flatten().tolist() == [255, 0, 128]  # overexposed
     assert to_pictures([]) == [] and to_pictures(torch.zeros(0, 4, 4, 3)) == []
-
-
-def test_overexposed_floats_are_clipped() -> None:
-    (picture,) = to_pictures(np.array([[[1.5, -0.2, 0.5]]]))
-    assert picture.flatten().tolist() == [255, 0, 128]
 
 
 @pytest.mark.parametrize(

@@ -25,14 +25,6 @@ def edges() -> Counter[frozenset[int]]:
     return Counter(frozenset(pair) for a, b, c in topology.triangles().tolist() for pair in ((a, b), (b, c), (c, a)))
 
 
-def test_topology_names_each_landmark_once_per_line() -> None:
-    for line in (*topology.CLOSED_LINES, *topology.OPEN_LINES):
-        assert len(set(line)) == len(line)
-        assert min(line) >= 0
-        assert max(line) < 468
-    assert sorted(i for center, rim in topology.IRISES for i in (center, *rim)) == list(range(468, 478))
-
-
 def test_lines_join_neighbors(points: NDArray[np.float64]) -> None:
     """A wrong index would make a line jump across the face."""
     width = np.ptp(points[:, 0])

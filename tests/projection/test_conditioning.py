@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -37,13 +35,6 @@ def pushed(tokens: Tensor = TOKENS, vectors: Tensor = VECTOR, **how: Any) -> Ten
     """The tokens of the one entry that comes of tokens."""
     [[changed, _]] = inject([entry(tokens, **how.pop("options", {}))], vectors, how.pop("neutral", NEUTRAL), **how)
     return changed  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def named(shared_data: Path) -> Tensor:
-    """(177, 768): real text vectors of CLIP ViT-L/14."""
-    with np.load(shared_data / "clip_l14_pooled.npz") as file:
-        return torch.from_numpy(file["pooled"].astype(np.float32))
 
 
 # --- the formulas ------------------------------------------------------------------------------------------------
@@ -114,13 +105,13 @@ def test_steering_is_linear(a: float, b: float) -> None:
 
 
 @given(mode=st.sampled_from(MODES), strength=strengths, length=st.floats(1e-3, 1e3))
-def test_normalised_faces_act_alike_however_long_their_vectors(mode: str, strength: float, length: float) -> None:
+def test_faces_of_matched_norm_act_alike_however_long_their_vectors(mode: str, strength: float, length: float) -> None:
     how: dict[str, Any] = {"mode": mode, "strength": strength, "match_norm": True}
     changed = pushed(vectors=VECTOR * length, neutral=NEUTRAL * length, **how)
     assert torch.allclose(changed, pushed(**how), atol=1e-3)
 
 
-def test_normalising_brings_the_vector_to_the_mean_length_of_the_tokens_it_acts_on() -> None:
+def test_match_norm_brings_the_vector_to_the_mean_length_of_the_tokens_it_acts_on() -> None:
     changed = pushed(mode="blend", match_norm=True, options={"pooled_output": TOKENS[:, END]})
     lengths = changed[:, END:].norm(dim=-1)
     assert torch.allclose(lengths, TOKENS[:, END:].norm(dim=-1).mean().expand_as(lengths), rtol=1e-4)
@@ -143,14 +134,6 @@ def test_inputs_stay_as_they_were(mode: str) -> None:
         assert kept["mask"] == "m" and kept["control"] == "c"
         assert torch.equal(kept["pooled_output"], torch.ones(1, 768))
         assert kept is not given_entry[1]
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-@pytest.mark.parametrize("mode", MODES)
-def test_dtype_is_kept(mode: str, dtype: torch.dtype) -> None:
-    changed = pushed(TOKENS.to(dtype), mode=mode)
-    assert changed.dtype == dtype
-    assert torch.allclose(changed.float(), pushed(mode=mode), atol=0.05)
 
 
 @given(
@@ -177,22 +160,16 @@ def test_every_entry_is_treated() -> None:
     assert second[1]["strength"] == 0.3
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_token_counts_stay_multiples(mode: str) -> None:
-    for tokens in (TOKENS, LONG, TOKENS[:, :50]):
-        assert pushed(tokens, mode=mode).shape[1] % tokens.shape[1] == 0
-
-
 # --- batches -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_row_per_face(mode: str) -> None:
-    faces = torch.cat([VECTOR, OTHER])
-    rows = pushed(vectors=faces, mode=mode)
+def test_a_row_per_face_and_its_neutral_vector(mode: str) -> None:
+    faces, neutrals = torch.cat([VECTOR, OTHER]), torch.stack([NEUTRAL, -NEUTRAL])
+    rows = pushed(vectors=faces, neutral=neutrals, mode=mode)
     assert len(rows) == 2
-    for row, vector in enumerate(faces):
-        assert torch.equal(rows[row : row + 1], pushed(vectors=vector[None], mode=mode))
+    for row, (vector, neutral) in enumerate(zip(faces, neutrals, strict=True)):
+        assert torch.equal(rows[row : row + 1], pushed(vectors=vector[None], neutral=neutral, mode=mode))
 
 
 @pytest.mark.parametrize(("faces", "rows"), [(3, 3), (1, 2), (5, 5)])
@@ -215,13 +192,6 @@ def test_rows_without_a_face_act_as_they_came(mode: str) -> None:
     assert torch.equal(rows[1], TOKENS[0].repeat(rows.shape[1] // 77, 1))
     [[untouched, _]] = inject([entry()], faces, NEUTRAL, mode=mode, seen=torch.zeros(3, dtype=torch.bool))
     assert untouched is TOKENS
-
-
-def test_a_neutral_vector_for_each_face() -> None:
-    faces, neutrals = torch.cat([VECTOR, OTHER]), torch.stack([NEUTRAL, -NEUTRAL])
-    rows = pushed(vectors=faces, neutral=neutrals)
-    for row in range(2):
-        assert torch.equal(rows[row : row + 1], pushed(vectors=faces[row : row + 1], neutral=neutrals[row]))
 
 
 # --- Stable Diffusion XL -----------------------------------------------------------------------------------------
@@ -247,13 +217,10 @@ def test_sdxl_moves_tokens_and_pooled_output(mode: str) -> None:
 def test_sdxl_rows_get_pooled_outputs_of_their_own() -> None:
     faces = torch.cat([WIDE_VECTOR, -WIDE_VECTOR])
     [[tokens, options]] = inject([entry(WIDE, pooled_output=POOLED)], faces, WIDE_NEUTRAL[0], space=SDXL)
+    [[_, without]] = inject([entry(WIDE, pooled_output=None)], WIDE_VECTOR, WIDE_NEUTRAL[0], space=SDXL)
+    assert without["pooled_output"] is None
     assert len(tokens) == len(options["pooled_output"]) == 2
     assert not torch.equal(options["pooled_output"][0], options["pooled_output"][1])
-
-
-def test_sdxl_without_a_pooled_output() -> None:
-    [[_, options]] = inject([entry(WIDE, pooled_output=None)], WIDE_VECTOR, WIDE_NEUTRAL[0], space=SDXL)
-    assert options["pooled_output"] is None
 
 
 def test_the_clip_l_part_of_sdxl_alone() -> None:
@@ -292,28 +259,6 @@ def test_before_and_after_sdxl_keeps_its_own_pooled_output() -> None:
         for tokens, options in inject([entry(WIDE, pooled_output=POOLED)], WIDE_VECTOR, WIDE_NEUTRAL[0], **how)
     )
     assert before is POOLED and not torch.equal(after, POOLED)
-
-
-# --- real text vectors -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("mode", ["blend", "replace"])
-def test_at_strength_1_the_nearest_name_is_the_projected_one(named: Tensor, mode: str) -> None:
-    prompt = named[0] + 0.3 * torch.randn(1, 77, 768, generator=torch.Generator().manual_seed(0))
-    for vector in named:
-        tail = pushed(prompt, vector[None], mode=mode)[0, 1:]
-        distances = torch.cdist(tail, named)
-        assert torch.equal(named[distances.argmin(dim=1)], vector.expand_as(tail))
-
-
-def test_steering_moves_every_token_toward_the_face_the_more_the_stronger(named: Tensor) -> None:
-    center, prompt = named.mean(dim=0), named[:77][None]
-    for vector in named[100:]:
-        similar = []
-        for strength in np.linspace(-2, 3, 11):
-            tokens = pushed(prompt, vector[None], neutral=center, strength=float(strength))[0, 1:]
-            similar.append(torch.cosine_similarity(tokens - center, vector - center, dim=1))
-        assert (torch.stack(similar).diff(dim=0) > 0).all()
 
 
 def test_bad_requests() -> None:

@@ -1,4 +1,4 @@
-"""What is said of a projection: similar prompts, lengths, and what speaks against it."""
+"""Insight into a projection: similar prompts, lengths and warnings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from torch import Tensor
 from perception_clip.perception.origins import unknown
 from perception_clip.perception.vector import Perceptions
 from perception_clip.projection.checkpoint import Checkpoint
-from perception_clip.projection.conditioning import inject
 from perception_clip.projection.insight import lengths, nearest, warnings
 from perception_clip.projection.insight_picture import AWAY, TOWARD, WARNING, insight_picture
 
@@ -51,9 +50,9 @@ def perceived(vectors: Tensor, **others: Any) -> Perceptions:
 def test_prompts_are_compared_around_their_mean(knowing: Checkpoint) -> None:
     assert knowing.prompt_vectors is not None
     face = knowing.network.target_mean + 0.1 * (knowing.prompt_vectors[1] - knowing.network.target_mean)
-    [found] = nearest(knowing, face[None], 3)
-    assert [prompt for prompt, _ in found] == ["toward", "beside", "away"]
-    assert [value for _, value in found] == pytest.approx([1, 0, -1], abs=1e-4)
+    [similar] = nearest(knowing, face[None], 3)
+    assert [prompt for prompt, _ in similar] == ["toward", "beside", "away"]
+    assert [value for _, value in similar] == pytest.approx([1, 0, -1], abs=1e-4)
     assert len(nearest(knowing, face[None], 2)[0]) == 2 and len(nearest(knowing, face[None], 9)[0]) == 3
 
 
@@ -87,13 +86,13 @@ def test_what_differs_is_named(checkpoint: Checkpoint, vectors: Tensor) -> None:
     assert checkpoint.fingerprint is not None
     other = -checkpoint.fingerprint
     faces = perceived(vectors[:1], landmarker="l + mesh/2", emotion_model="vit/1")
-    said = warnings(checkpoint, faces, other)
-    assert [text.split(",")[0] for text in said] == [
+    messages = warnings(checkpoint, faces, other)
+    assert [text.split(",")[0] for text in messages] == [
         "trained with another text encoder",
         "trained with the landmarker l",
         "trained with the emotion model e",
     ]
-    assert "test encoder (cosine -1.000)" in said[0] and "mesh/2" in said[1] and "vit/1" in said[2]
+    assert "test encoder (cosine -1.000)" in messages[0] and "mesh/2" in messages[1] and "vit/1" in messages[2]
     placeholder = replace(checkpoint, metadata=replace(checkpoint.metadata, encoder="random-weight placeholder (…)/1"))
     assert "PLACEHOLDER" in warnings(placeholder, perceived(vectors[:1]), None)[0]
 
@@ -101,16 +100,8 @@ def test_what_differs_is_named(checkpoint: Checkpoint, vectors: Tensor) -> None:
 def test_faces_unlike_those_of_the_training_are_named(checkpoint: Checkpoint, vectors: Tensor) -> None:
     strange = vectors[:3].clone()
     strange[1:, :1434] = torch.rand(2, 1434, generator=torch.Generator().manual_seed(5))
-    [said] = warnings(checkpoint, perceived(strange), None)
-    assert said.startswith("face 1 and 1 more lie outside the training distribution")
-
-
-def test_warnings_follow_the_projection_that_acts(checkpoint: Checkpoint, vectors: Tensor) -> None:
-    """A face that is not warned of steers by what is reported."""
-    face = perceived(vectors[:1])
-    own, neutral = checkpoint.project(face.vectors, face.image_sizes), checkpoint.neutral_of(face)
-    [[tokens, _]] = inject([[torch.zeros(1, 77, 768), {}]], own, neutral)
-    assert float(tokens[0, 5].norm()) == pytest.approx(lengths(checkpoint, own, neutral, [])[1], rel=1e-5)
+    [message] = warnings(checkpoint, perceived(strange), None)
+    assert message.startswith("face 1 and 1 more lie outside the training distribution")
 
 
 def colored(picture: Image.Image, color: tuple[int, int, int]) -> np.ndarray:

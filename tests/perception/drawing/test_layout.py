@@ -156,12 +156,3 @@ def test_geometry() -> None:
     assert layout.gaps(boxes, boxes[0]).tolist() == [0, 0, 5]
     with pytest.raises(ValueError, match="boxes must have the shape"):
         Scene((10, 10), boxes, boxes[:2])
-
-
-def test_the_wanted_tag_comes_first() -> None:
-    faces = scene((1280, 720), grid((1280, 720), 2, 1))
-    placed = layout.arrange_tags(faces, [Tag("#0", 12, BRIGHT), None])
-    assert placed[1] is None
-    assert placed[0] is not None
-    assert placed[0][1].number == 0
-    assert placed[0][1].corner[1] < faces.faces[0, 1]

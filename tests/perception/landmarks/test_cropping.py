@@ -75,12 +75,6 @@ def test_square_follows_box_and_eyes() -> None:
     torch.testing.assert_close(square.angles, torch.tensor([math.pi / 4]))
 
 
-def test_some_squares_are_taken() -> None:
-    both = squares((60.0, 50.0, 30.0, 0.0), (30.0, 40.0, 20.0, 1.0))
-    one = both.take(torch.tensor([1]))
-    assert one.centers.tolist() == [[30, 40]] and one.sides.tolist() == [20] and one.angles.tolist() == [1]
-
-
 def test_landmarks_go_back_to_where_the_crop_saw_them() -> None:
     square = (100.0, 80.0, 96.0, 0.6)
     landmarks = torch.tensor([[[0.0, 0.0, 0.0], [96.0, 96.0, 96.0], [150.0, 30.0, -19.2]]])  # of a 192-pixel crop
