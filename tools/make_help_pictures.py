@@ -209,9 +209,9 @@ def projection() -> Image.Image:
 def inspect_projection() -> Image.Image:
     checkpoint, faces = trained().checkpoint, photos().found
     vectors = checkpoint.project(faces.vectors, faces.image_sizes)
-    length, moved, _ = lengths(checkpoint, vectors, checkpoint.neutral_of(faces), [])
-    notes = [f"⚠ {text}" for text in warnings(checkpoint, faces, None)]
-    notes.append(f"vectors of length {length:.1f}, {moved:.1f} away from neutral")
+    length, delta, _ = lengths(checkpoint, vectors, checkpoint.neutral_of(faces), [])
+    notes = [f"⚠ {line}" for text in warnings(checkpoint, faces, None) for line in text.split(". ")]  # to fit
+    notes.append(f"vectors of length {length:.1f}, {delta:.1f} away from neutral")
     shares = [face.emotions.max(dim=0) for face in faces]
     headings = [f"face {i}: {EMOTIONS[best.indices]} ({best.values:.0%})" for i, best in enumerate(shares)]
     similar = zip(headings, nearest(checkpoint, vectors, 4), strict=True)
