@@ -68,9 +68,6 @@ def refusal(path: Path) -> str:
     return message
 
 
-# --- there and back ------------------------------------------------------------------------------------------
-
-
 def test_faces_come_back_bit_for_bit(faces: Perceptions, path: Path) -> None:
     assert same(load(path), faces)
     assert load(path).empty_frames == [1, 3]
@@ -98,9 +95,6 @@ def test_what_was_loaded_does_not_change_with_the_file(faces: Perceptions, path:
     loaded = load(path)
     path.write_bytes(bytes(path.stat().st_size))  # in place, as no writer of this pack does
     assert same(loaded, faces)
-
-
-# --- refused -------------------------------------------------------------------------------------------------
 
 
 def test_files_of_another_kind_are_named(path: Path, tmp_path: Path) -> None:
@@ -232,9 +226,6 @@ def test_nothing_is_saved_that_could_not_be_loaded(faces: Perceptions, path: Pat
 def test_a_folder_that_cannot_be_written_to_is_named(faces: Perceptions, path: Path) -> None:
     with pytest.raises(PerceptionFileError, match="cannot be written .* has free space"):
         save(faces, path / "below a file.safetensors")
-
-
-# --- names ---------------------------------------------------------------------------------------------------
 
 
 def test_names_lead_nowhere_else(tmp_path: Path) -> None:

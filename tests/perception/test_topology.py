@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +11,13 @@ from numpy.typing import NDArray
 
 from perception_clip.perception import topology, weight_files
 
+from .reference_faces import reference_faces
+
 
 @pytest.fixture(scope="module")
 def points() -> NDArray[np.float64]:
     """MediaPipe's landmarks of `astronaut`, x and y, (478, 2)."""
-    with np.load(Path(__file__).parent / "reference_landmarks.npz") as file:
-        return file["astronaut"][0][:, :2].astype(np.float64)
+    return reference_faces().landmarks[0, :, :2].numpy().astype(np.float64)
 
 
 def edges() -> Counter[frozenset[int]]:

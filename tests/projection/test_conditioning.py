@@ -37,9 +37,6 @@ def pushed(tokens: Tensor = TOKENS, vectors: Tensor = VECTOR, **how: Any) -> Ten
     return changed  # type: ignore[no-any-return]
 
 
-# --- the formulas ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("match_norm", [False, True])
 def test_strength_0_changes_nothing(mode: str, match_norm: bool) -> None:
@@ -120,9 +117,6 @@ def test_match_norm_brings_the_vector_to_the_mean_length_of_the_tokens_it_acts_o
     assert torch.allclose(steered, (scale * (VECTOR - NEUTRAL)).expand(1, 76, -1), atol=1e-4)
 
 
-# --- what stays --------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_inputs_stay_as_they_were(mode: str) -> None:
     given_entry = entry(TOKENS.clone(), mask="m", control="c")
@@ -154,15 +148,6 @@ def test_finite_numbers_give_finite_numbers(
     assert changed.dtype == dtype and changed.isfinite().all()
 
 
-def test_every_entry_is_treated() -> None:
-    first, second = inject([entry(), entry(LONG, strength=0.3)], VECTOR, NEUTRAL)
-    assert not torch.equal(first[0], TOKENS) and not torch.equal(second[0], LONG)
-    assert second[1]["strength"] == 0.3
-
-
-# --- batches -----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_a_row_per_face_and_its_neutral_vector(mode: str) -> None:
     faces, neutrals = torch.cat([VECTOR, OTHER]), torch.stack([NEUTRAL, -NEUTRAL])
@@ -192,9 +177,6 @@ def test_rows_without_a_face_act_as_they_came(mode: str) -> None:
     assert torch.equal(rows[1], TOKENS[0].repeat(rows.shape[1] // 77, 1))
     [[untouched, _]] = inject([entry()], faces, NEUTRAL, mode=mode, seen=torch.zeros(3, dtype=torch.bool))
     assert untouched is TOKENS
-
-
-# --- Stable Diffusion XL -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -233,10 +215,10 @@ def test_the_clip_l_part_of_sdxl_alone() -> None:
         assert torch.equal(changed[..., :768], pushed(WIDE[..., :768], mode=mode))
 
 
-# --- when --------------------------------------------------------------------------------------------------------
-
-
 def test_schedule() -> None:
+    first, second = inject([entry(), entry(LONG, strength=0.3)], VECTOR, NEUTRAL)  # every entry is changed
+    assert not torch.equal(first[0], TOKENS) and not torch.equal(second[0], LONG)
+    assert second[1]["strength"] == 0.3
     parts = inject([entry()], VECTOR, NEUTRAL, start_percent=0.25, end_percent=0.75)
     ranges = [(options["start_percent"], options["end_percent"]) for _, options in parts]
     assert ranges == [(0.0, 0.25), (0.25, 0.75), (0.75, 1.0)]

@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from perception_clip.perception.origins import unknown
 from perception_clip.perception.vector import Perceptions
 from perception_clip.projection.checkpoint import Checkpoint
 from perception_clip.projection.insight import lengths, nearest, warnings
 from perception_clip.projection.insight_picture import AWAY, TOWARD, WARNING, insight_picture
+
+from ..perception.reference_faces import reference_faces
 
 
 @pytest.fixture
@@ -33,18 +34,9 @@ def knowing(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def perceived(vectors: Tensor, **others: Any) -> Perceptions:
-    count = len(vectors)
-    return Perceptions(
-        vectors=vectors,
-        image_sizes=torch.tensor([[600, 500]] * count, dtype=torch.int32),
-        frames=torch.arange(count),
-        boxes=torch.zeros(count, 4),
-        scores=torch.ones(count),
-        tracks=torch.zeros(count, dtype=torch.int64),
-        origins=unknown(count),
-        frame_count=count,
-        **({"landmarker": "l", "emotion_model": "e"} | others),
-    )
+    faces = reference_faces().select([0] * len(vectors))
+    sizes = torch.tensor([[600, 500]] * len(vectors), dtype=torch.int32)
+    return replace(faces, vectors=vectors, image_sizes=sizes, **({"landmarker": "l", "emotion_model": "e"} | others))
 
 
 def test_prompts_are_compared_around_their_mean(knowing: Checkpoint) -> None:

@@ -59,9 +59,6 @@ def bits(tensor: Tensor) -> Tensor:
     return tensor.contiguous().view(torch.uint8)
 
 
-# --- weights ---------------------------------------------------------------------------------------------------
-
-
 def test_temperature_and_top_k_by_numbers() -> None:
     assert torch.allclose(weights(PROBABILITIES, 1.0, 7), PROBABILITIES, atol=1e-6)
     half = weights(PROBABILITIES, 0.5, 7)
@@ -96,9 +93,6 @@ def test_a_row_of_zeros_is_no_nan() -> None:
 def test_what_is_out_of_range_is_named(temperature: float, top_k: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         weights(PROBABILITIES, temperature, top_k)
-
-
-# --- mix -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

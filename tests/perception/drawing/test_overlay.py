@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,8 +26,7 @@ YELLOW = torch.tensor(panels.COLORS["happy"])
 @pytest.fixture(scope="module")
 def landmarks() -> Tensor:
     """MediaPipe's landmarks of `astronaut`, (478, 3)."""
-    with np.load(Path(__file__).parents[1] / "reference_landmarks.npz") as file:
-        return torch.from_numpy(file["astronaut"][0])
+    return reference_faces().landmarks[0]
 
 
 def perception(landmarks: Tensor, size: tuple[int, int], emotions: Tensor = HAPPY, track: int = 0) -> Perception:

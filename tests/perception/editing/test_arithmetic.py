@@ -37,9 +37,6 @@ def with_emotions(faces: Perceptions, *emotions: list[float]) -> Perceptions:
     return replace(faces, vectors=pack(faces.landmarks, torch.tensor(emotions)))
 
 
-# --- what it is for ------------------------------------------------------------------------------------------
-
-
 def test_the_smile_of_an_edit_is_carried_over() -> None:
     happy = edit(COMPOSED, {"happy": 1.5}, 1.0, MODEL)
     added = add(COMPOSED, happy, COMPOSED)
@@ -78,9 +75,6 @@ def test_the_pose_of_b_and_c_does_not_matter() -> None:
         torch.testing.assert_close(
             add(FACES, b, c).landmarks, add(FACES, SMILING, COMPOSED).landmarks, atol=1e-4, rtol=0
         )
-
-
-# --- the arithmetic ------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=40)
@@ -137,9 +131,6 @@ def test_a_strong_difference_stays_finite(strength: float) -> None:
     point = replace(FACES, vectors=pack(torch.full((2, 478, 3), 0.5), FACES.emotions))
     assert torch.equal(add(point, SMILING, COMPOSED, strength).landmarks, point.landmarks)
     assert add(FACES, point, COMPOSED, strength).vectors.isfinite().all()
-
-
-# --- which faces ---------------------------------------------------------------------------------------------
 
 
 def test_nothing_to_add_gives_the_same_object() -> None:

@@ -110,9 +110,6 @@ def test_no_face_and_a_point_are_no_crash() -> None:
     assert torch.equal(mix(point, FACES, 0.5, MODEL).landmarks, point.landmarks)
 
 
-# --- mix -----------------------------------------------------------------------------------------------------
-
-
 def test_share_one_is_the_seconds_shape_in_the_firsts_pose() -> None:
     first, second = posed(FACES), FACES.select([1, 0])
     mixed = mix(first, second, 1.0, MODEL)

@@ -16,6 +16,8 @@ from perception_clip.perception.geometry import from_true_proportions, true_prop
 from perception_clip.perception.vector import EMOTIONS, NEUTRAL
 from perception_clip.perception.weight_files import WeightFileError
 
+from ..reference_faces import reference_faces
+
 HAPPY = EMOTIONS.index("happy")
 SIZES = torch.tensor([[512, 512], [600, 512]])  # of the two photos below
 
@@ -28,17 +30,13 @@ def model() -> ExpressionModel:
 @pytest.fixture(scope="module")
 def photos() -> Tensor:
     """MediaPipe's own landmarks of the two photos, (2, 478, 3): astronaut (smiling), grace_hopper (composed)."""
-    with np.load(Path(__file__).parents[1] / "reference_landmarks.npz") as file:
-        return torch.from_numpy(np.concatenate([file["astronaut"], file["grace_hopper"]]))
+    return reference_faces().landmarks
 
 
 def sampled(model: ExpressionModel, per_emotion: int, strength: float, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     emotions = torch.arange(len(EMOTIONS)).repeat_interleave(per_emotion)
     strengths = torch.full((len(emotions),), strength)
     return emotions, *model.sample(emotions, strengths, torch.Generator().manual_seed(seed))
-
-
-# --- classify ------------------------------------------------------------------------------------------------
 
 
 def test_reads_the_two_photos(model: ExpressionModel, photos: Tensor) -> None:
@@ -139,9 +137,6 @@ def test_scores_are_the_mixture_of_the_modes(model: ExpressionModel, photos: Ten
     )
 
 
-# --- beside a neutral face -----------------------------------------------------------------------------------
-
-
 def test_a_person_s_own_neutral_face_reads_as_neutral(model: ExpressionModel) -> None:
     """Faces sampled as neutral, but of people so different that many read as something else."""
     generator = torch.Generator().manual_seed(0)
@@ -190,9 +185,6 @@ def test_relative_to_is_an_emotion_model_of_its_own(model: ExpressionModel, phot
     assert engine.classify([], []).shape == (0, 7)
 
 
-# --- edit ----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("emotion", [name for name in EMOTIONS if name != "neutral"])
 def test_editing_a_composed_face_toward_an_emotion_raises_its_probability(
     model: ExpressionModel, photos: Tensor, emotion: str
@@ -226,9 +218,6 @@ def test_editing_keeps_pose_and_place(model: ExpressionModel, photos: Tensor) ->
     # An emotion moves everyone alike: what tells these two people apart stays.
     identity = (before.points[0] - before.points[1]).norm()
     assert (after.points[0] - after.points[1]).norm() == pytest.approx(identity.item(), rel=0.05)
-
-
-# --- sample --------------------------------------------------------------------------------------------------
 
 
 def test_samples_read_as_what_they_were_drawn_for(model: ExpressionModel) -> None:
@@ -274,9 +263,6 @@ def test_zero_samples(model: ExpressionModel) -> None:
     landmarks, sizes = model.sample(none, torch.zeros(0), torch.Generator())
     assert landmarks.shape == (0, 478, 3)
     assert model.probabilities(landmarks, sizes).shape == (0, 7)
-
-
-# --- the file ------------------------------------------------------------------------------------------------
 
 
 def test_a_missing_damaged_or_foreign_file_is_named(tmp_path: Path) -> None:

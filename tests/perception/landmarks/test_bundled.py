@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from perception_clip.perception.engines import Faces
 from perception_clip.perception.landmarks.bundled import BundledLandmarker
+from perception_clip.perception.pictures import read_picture
 
 REFERENCE = Path(__file__).parents[1] / "reference_landmarks.npz"  # made by tools/measure_reference_landmarks.py
 MEDIAN_BOUND, WORST_BOUND = 0.15, 2.5  # pixels; MediaPipe's own answer to one gray level of noise: 0.11 and 2.79
@@ -65,8 +65,7 @@ def test_matches_mediapipe_on_every_shared_photo(landmarker: BundledLandmarker, 
     measured = []
     with np.load(shared_data / "faces" / "reference_legacy.npz", allow_pickle=False) as reference:
         for name in reference.files:
-            with Image.open(shared_data / "faces" / name) as image:
-                picture = torch.from_numpy(np.array(image.convert("RGB")))
+            picture = read_picture(shared_data / "faces" / name)
             (faces,) = landmarker.detect([picture])
             assert len(faces) == len(reference[name]), name
             if len(faces):

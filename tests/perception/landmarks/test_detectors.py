@@ -17,6 +17,7 @@ from perception_clip.perception.landmarks.boxes import Detections
 from perception_clip.perception.landmarks.bundled import BundledLandmarker
 from perception_clip.perception.landmarks.detectors import DETECTORS
 from perception_clip.perception.landmarks.rescoring import Rescorer
+from perception_clip.perception.pictures import read_picture
 
 from .group_pictures import VIDEO, compose, load_portraits, load_scenes, match, read_video
 
@@ -31,11 +32,6 @@ def landmarkers() -> dict[str, BundledLandmarker]:
 @pytest.fixture(scope="module")
 def thorough(landmarkers: dict[str, BundledLandmarker]) -> BundledLandmarker:
     return landmarkers["thorough"]
-
-
-def read(path: Path) -> Tensor:
-    with Image.open(path) as image:
-        return torch.from_numpy(np.array(image.convert("RGB")))
 
 
 def turned(picture: np.ndarray, degrees: float) -> tuple[Tensor, np.ndarray, float]:
@@ -83,7 +79,7 @@ def test_standard_and_thorough_find_what_fast_misses(
     landmarkers: dict[str, BundledLandmarker], shared_data: Path
 ) -> None:
     for name, (by_standard, true) in MISSED_BY_FAST.items():
-        picture = read(shared_data / "faces" / name)
+        picture = read_picture(shared_data / "faces" / name)
         counts = [len(landmarkers[detector].detect([picture])[0]) for detector in ("fast", "standard", "thorough")]
         assert counts[0] < true and counts[1:] == [by_standard, true], name
 
@@ -100,7 +96,9 @@ def test_standard_checks_again_only_faces_that_are_small_or_rotated(
 
     monkeypatch.setattr(Rescorer, "confirm", counting)
     faces = shared_data / "faces"
-    plain, tiny, lying = (read(faces / name) for name in ("astronaut.png", "tiny_face_48px.png", "astronaut_rot90.png"))
+    plain, tiny, lying = (
+        read_picture(faces / name) for name in ("astronaut.png", "tiny_face_48px.png", "astronaut_rot90.png")
+    )
     assert len(standard.detect([plain])[0].scores) == 1 and counts.pop() == 0
     assert len(standard.detect([tiny])[0].scores) == 1 and counts.pop() > 0
     assert len(standard.detect([lying])[0].scores) == 1 and counts.pop() > 0
@@ -114,7 +112,7 @@ def test_standard_checks_again_only_faces_that_are_small_or_rotated(
 def test_all_detectors_see_the_same_faces_where_fast_sees_them(
     landmarkers: dict[str, BundledLandmarker], shared_data: Path, name: str
 ) -> None:
-    picture = read(shared_data / "faces" / name)
+    picture = read_picture(shared_data / "faces" / name)
     fast, standard, thorough = (landmarker.detect([picture])[0] for landmarker in landmarkers.values())
     for faces in (standard, thorough):
         assert len(faces) == len(fast)
@@ -129,7 +127,8 @@ def test_all_detectors_see_the_same_faces_where_fast_sees_them(
 
 def test_no_face_in_photos_and_film_without_one(landmarkers: dict[str, BundledLandmarker], shared_data: Path) -> None:
     photos = [
-        read(shared_data / "faces" / f"noface_{name}") for name in ("chelsea_cat.png", "coffee.png", "rocket.jpg")
+        read_picture(shared_data / "faces" / f"noface_{name}")
+        for name in ("chelsea_cat.png", "coffee.png", "rocket.jpg")
     ]
     frames = [torch.from_numpy(frame) for frame in read_video(shared_data / "video" / VIDEO)]
     assert len(frames) == 95
@@ -189,7 +188,7 @@ def test_company_and_odd_sizes_do_not_matter(
 
 
 def test_thorough_keeps_the_surest_faces(thorough: BundledLandmarker, shared_data: Path) -> None:
-    picture = read(shared_data / "faces" / "strip_5_faces.png")
+    picture = read_picture(shared_data / "faces" / "strip_5_faces.png")
     (every,) = thorough.detect([picture])
     (two,) = BundledLandmarker(detector="thorough", max_faces=2).detect([picture])
     assert sorted(two.scores.tolist()) == pytest.approx(sorted(every.scores.tolist())[-2:], abs=1e-4)

@@ -30,6 +30,7 @@ from perception_clip.perception.landmarks.mediapipe import (
     find_task,
     open_landmarker,
 )
+from perception_clip.perception.pictures import read_picture
 
 RIGHT_PUPIL, LEFT_PUPIL, RIGHT_CORNER, LEFT_CORNER = 468, 473, 33, 263
 # Mean distance of a face's landmarks. MediaPipe's own two face meshes, the legacy one and the task's, differ on the
@@ -59,11 +60,6 @@ def photo(astronaut: np.ndarray) -> Tensor:
     return torch.tensor(astronaut)
 
 
-def read(path: Path) -> Tensor:
-    with Image.open(path) as image:
-        return torch.from_numpy(np.array(image.convert("RGB")))
-
-
 def differences(faces: Tensor, expected: Tensor, picture: Tensor) -> list[tuple[float, float]]:
     """Per expected face (E, 478, 3), the mean distance of the nearest face's landmarks (in x and y), in distances
     between the pupils and in distances between the outer corners of the eyes."""
@@ -87,7 +83,7 @@ def test_bundled_landmarker_is_like_the_recorded_task(bundled: BundledLandmarker
     measured = []
     with np.load(shared_data / "faces" / "reference_tasks.npz", allow_pickle=False) as reference:
         for name in reference.files:
-            picture = read(shared_data / "faces" / name)
+            picture = read_picture(shared_data / "faces" / name)
             if len(expected := torch.from_numpy(reference[name])):
                 measured += differences(bundled.detect([picture])[0].landmarks, expected, picture)
     assert len(measured) == 27
@@ -97,7 +93,7 @@ def test_bundled_landmarker_is_like_the_recorded_task(bundled: BundledLandmarker
 def test_repeats_the_recorded_task(landmarker: MediaPipeLandmarker, shared_data: Path) -> None:
     with np.load(shared_data / "faces" / "reference_tasks.npz", allow_pickle=False) as reference:
         for name in ("obama.jpg", "two_people.jpg", "strip_5_faces.png", "noface_coffee.png", "one_pixel.png"):
-            picture, expected = read(shared_data / "faces" / name), torch.from_numpy(reference[name])
+            picture, expected = read_picture(shared_data / "faces" / name), torch.from_numpy(reference[name])
             (faces,) = landmarker.detect([picture])
             assert len(faces) == len(expected), name
             if len(expected):
@@ -105,7 +101,7 @@ def test_repeats_the_recorded_task(landmarker: MediaPipeLandmarker, shared_data:
 
 
 def test_result_is_complete_in_range_and_largest_first(landmarker: MediaPipeLandmarker, shared_data: Path) -> None:
-    picture = read(shared_data / "faces" / "strip_5_faces.png")
+    picture = read_picture(shared_data / "faces" / "strip_5_faces.png")
     (faces,) = landmarker.detect([picture])
     count = len(faces)
     assert count >= 4
@@ -136,7 +132,7 @@ def test_depth_counts_image_widths_however_the_head_is_turned(
 
 
 def test_options_reach_the_task(landmarker: MediaPipeLandmarker, task: Path, shared_data: Path) -> None:
-    picture = read(shared_data / "faces" / "two_people.jpg")
+    picture = read_picture(shared_data / "faces" / "two_people.jpg")
     assert len(landmarker.detect([picture])[0]) == 2
     assert len(MediaPipeLandmarker(task, max_faces=1).detect([picture])[0]) == 1
     assert len(landmarker.detect([picture], min_confidence=0.99)[0]) == 0
