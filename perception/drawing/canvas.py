@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import count
 
 from PIL import Image, ImageDraw
 
@@ -42,21 +43,24 @@ class Canvas:
         return picture.convert("RGB")
 
 
-def wrapped(text: str, font_size: int, width: float) -> Iterator[str]:
-    """Return lines of up to this many pixels; longer words are truncated, and Latin letters lose their accents."""
-    line = ""
-    for word in "".join(
-        mark if mark.isprintable() else " " for mark in map(plain, unicodedata.normalize("NFC", text))
-    ).split():
-        longer = f"{line} {word}".lstrip()
-        if line and text_width(longer, font_size) > width:
-            yield cut(line, font_size, width)
-            longer = word
-        line = longer
-    yield cut(line, font_size, width)
+def wrapped(text: str, font_size: int, width: float, most: int = 0) -> list[str]:
+    """Return lines of up to `width` pixels, in which Latin letters lose their accents.
+
+    Words longer than a line are broken. `most` is the maximum number of lines, of which the last is truncated; 0: any.
+    """
+    letters = (letter if letter.isprintable() else " " for letter in map(_plain, unicodedata.normalize("NFC", text)))
+    rest = " ".join("".join(letters).split())
+    lines: list[str] = []
+    while text_width(rest, font_size) > width and len(lines) + 1 != most:
+        fits = next(end for end in count(2) if text_width(rest[:end], font_size) > width) - 1
+        end = rest.rfind(" ", 1, fits + 1)
+        end = fits if end < 0 else end
+        lines.append(rest[:end])
+        rest = rest[end:].lstrip()
+    return [*lines, cut(rest, font_size, width)]
 
 
-def plain(letter: str) -> str:
+def _plain(letter: str) -> str:
     """Return a Latin letter without its accent, which many fonts lack; other letters are unchanged."""
     base = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
     return base if base.isascii() else letter

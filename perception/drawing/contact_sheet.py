@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
-from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +13,7 @@ from ...common.words import counted
 from ..geometry import true_proportions
 from ..vector import EMOTIONS, split, validate
 from . import panels
-from .canvas import cut, plain
+from .canvas import wrapped
 from .sketch import Sketch, stamp
 
 if TYPE_CHECKING:
@@ -28,7 +26,7 @@ FILLED = 0.8  # of the square, by the face's larger extent
 FONT_SIZE = 19  # height of the letters, pixels: still read when three columns are shown at half their size
 LINE = 26  # pixels from a caption's line to the next
 LINES = 3  # of a caption, at most
-LONGEST = 300  # characters of a caption that are looked at; fewer fit
+LONGEST = 300  # characters of a caption that are read; fewer fit
 GAP = 12  # pixels around the faces and between them
 BACKGROUND = (18, 22, 30)
 NOTHING = "no face"
@@ -55,7 +53,7 @@ def contact_sheet(vectors: Tensor, image_sizes: Tensor, captions: Sequence[str],
         return _nothing()
     landmarks, emotions = split(faces)
     points = true_proportions(landmarks, torch.as_tensor(image_sizes).clamp_min(1))[..., :2].double().numpy()
-    texts = [wrap(caption, SIDE) for caption in captions]
+    texts = [wrapped(caption[:LONGEST], FONT_SIZE, SIDE, LINES) if caption.strip() else [] for caption in captions]
     width = min(len(faces), columns)
     rows = -(-len(faces) // width)
     emotion = panels.Panel((1.0, *[0.0] * (len(EMOTIONS) - 1)), FONT_SIZE, short=True).size[1]
@@ -74,21 +72,6 @@ def contact_sheet(vectors: Tensor, image_sizes: Tensor, captions: Sequence[str],
             y = top + SIDE + emotion + GAP // 2 + line * LINE
             _write(sheet, text, left + (SIDE - mask.width) // 2, y)
     return torch.from_numpy(sheet)
-
-
-def wrap(text: str, width: int) -> list[str]:
-    """Return a text as up to `LINES` lines of `width` pixels; words longer than a line are broken."""
-    lines: list[str] = []
-    rest = " ".join("".join(map(plain, unicodedata.normalize("NFC", text[:LONGEST]))).split())
-    while rest:
-        if len(lines) == LINES - 1 or panels.text_width(rest, FONT_SIZE) <= width:
-            return [*lines, cut(rest, FONT_SIZE, width)]
-        fits = next(end for end in count(2) if panels.text_width(rest[:end], FONT_SIZE) > width) - 1
-        end = rest.rfind(" ", 1, fits + 1)
-        end = fits if end < 0 else end
-        lines.append(rest[:end])
-        rest = rest[end:].lstrip()
-    return lines
 
 
 def _sketch(points: NDArray[np.float64], emotions: tuple[float, ...]) -> Sketch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,13 +15,22 @@ FONT_SIZE = 13
 
 @given(st.text(max_size=300), st.integers(60, 600))
 def test_wrapped_lines_fit(text: str, width: int) -> None:
-    lines = list(wrapped(text, FONT_SIZE, width))
+    lines = wrapped(text, FONT_SIZE, width)
     assert lines and all(text_width(line, FONT_SIZE) <= width for line in lines)
+    assert len(wrapped(text, FONT_SIZE, width, most=2)) == min(len(lines), 2)
 
 
-def test_latin_letters_lose_accents_and_others_nothing() -> None:
-    assert list(wrapped("é ﬁ Ångström", FONT_SIZE, 900)) == ["e fi Angstrom"]
-    assert list(wrapped("ガラス 한국", FONT_SIZE, 900)) == ["ガラス 한국"]
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("é ﬁ Ångström", ["e fi Angstrom"]),
+        ("ガラス 한국", ["ガラス 한국"]),
+        (" calm \n\n man ", ["calm man"]),
+        ("a smiling woman, friendly and relaxed", ["a smiling woman, friendly", "and relaxed"]),
+    ],
+)
+def test_lines_are_broken_between_words_and_latin_letters_lose_accents(text: str, lines: list[str]) -> None:
+    assert wrapped(text, FONT_SIZE, 160) == lines
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), max_size=60), st.integers(20, 300))

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from perception_clip.perception.drawing import panels
-from perception_clip.perception.drawing.contact_sheet import FONT_SIZE, GAP, LINES, SIDE, contact_sheet, wrap
+from perception_clip.perception.drawing.contact_sheet import BACKGROUND, GAP, LINE, LINES, SIDE, contact_sheet
 from perception_clip.perception.drawing.panels import COLORS
 from perception_clip.perception.sequences.missing import template
 from perception_clip.perception.vector import EMOTIONS, pack
@@ -68,21 +67,9 @@ def test_no_face_is_said_and_wrong_numbers_are_refused() -> None:
         contact_sheet(face("happy") * torch.nan, SIZE, ["a"])
 
 
-@pytest.mark.parametrize(
-    ("text", "lines"),
-    [
-        ("", []),
-        (" calm \n\n man ", ["calm man"]),
-        ("a smiling woman, friendly and relaxed", ["a smiling woman, friendly", "and relaxed"]),
-        ("Käpt’n José", ["Kapt’n Jose"]),
-    ],
-)
-def test_captions_are_broken_between_words(text: str, lines: list[str]) -> None:
-    assert wrap(text, SIDE) == lines
-
-
-@pytest.mark.parametrize("text", ["word " * 100_000, "w" * 1_000_000, "i" * 299, "ab cd " + "W" * 80, "笑顔" * 50])
-def test_captions_fit_however_long_they_are(text: str) -> None:
-    lines = wrap(text, SIDE)
-    assert 1 <= len(lines) <= LINES
-    assert all(panels.text_width(line, FONT_SIZE) <= SIDE for line in lines)
+@pytest.mark.parametrize("text", ["word " * 100_000, "w" * 1_000_000, "ab cd " + "W" * 80, "笑顔" * 50])
+def test_captions_take_three_lines_however_long_they_are(text: str) -> None:
+    longest, short = (contact_sheet(face("happy"), SIZE, [caption]) for caption in (text, "short"))
+    assert longest.shape == (short.shape[0] + (LINES - 1) * LINE, short.shape[1], 3)
+    margins = longest[-LINES * LINE :, [*range(GAP - 2), *range(-GAP + 2, 0)]]
+    assert (margins == torch.tensor(BACKGROUND, dtype=torch.uint8)).all()

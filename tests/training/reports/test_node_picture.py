@@ -122,7 +122,7 @@ def test_a_dot_lies_in_its_interval_and_further_right_is_better() -> None:
 
 def test_the_picture_grows_with_what_it_says() -> None:
     short, long = (result_picture(epochs(3), evaluation(), Verdict(True, ["words " * count] * 3)) for count in (5, 100))
-    assert long.height - short.height == 3 * 24 * (len(list(wrapped("words " * 100, 17, 976))) - 1)
+    assert long.height - short.height == 3 * 24 * (len(wrapped("words " * 100, 17, 976)) - 1)
 
 
 def test_a_stored_result_is_drawn_as_it_was() -> None:
