@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -92,6 +94,15 @@ def test_the_template_is_centered_symmetric_and_one_inter_ocular_distance_wide(m
     assert (model.template[468] - model.template[473]).norm() == pytest.approx(1, abs=1e-5)
     assert model.template[152, 1] > model.template[10, 1]  # the chin is below the forehead: y points down
     assert model.template[1, 2] < model.template[234, 2]  # the nose's tip is nearer than the ear
+
+
+@pytest.mark.parametrize("stretch", [(1, 1, 0.8), (1, 1, 1.2), (1, 1.1, 1)])
+def test_stretched_faces_seldom_read_differently(model: ExpressionModel, stretch: tuple[float, ...]) -> None:
+    """Another landmarker's depth, or a picture that was resized without care."""
+    _, landmarks, sizes = sampled(model, per_emotion=100, strength=0.7)  # half-hearted: near the border of neutral
+    before = model.probabilities(landmarks, sizes).argmax(dim=1)
+    after = model.probabilities(landmarks * torch.tensor(stretch), sizes).argmax(dim=1)
+    assert (before != after).float().mean() < 0.25
 
 
 @pytest.mark.parametrize("size", [1e-40, 1e-6, 1e6, 1e37])
@@ -280,3 +291,15 @@ def test_a_missing_damaged_or_foreign_file_is_named(tmp_path: Path) -> None:
     save_file(first_version, path)
     with pytest.raises(WeightFileError, match="not an expression model of this version"):
         ExpressionModel.load(path)
+
+
+def test_the_file_states_how_good_it_is() -> None:
+    with safe_open(BUNDLED, framework="pt") as file:
+        origin = json.loads(file.metadata()["origin"])
+    figures = origin["five_fold"]
+    assert tuple(origin["emotions"]) == EMOTIONS
+    assert sum(origin["faces"].values()) == 13626
+    assert figures["calibration_error"] <= 0.05
+    assert figures["balanced_accuracy"] >= 0.52
+    assert figures["balanced_accuracy"] == pytest.approx(np.mean(list(figures["recall"].values())), abs=1e-4)
+    assert all(recall > 0.35 for name, recall in figures["recall"].items() if name != "fear")
