@@ -33,6 +33,9 @@ ORDERED = b"ccollections\nOrderedDict\n)R"
 Write = Callable[[Path], object]
 
 
+# --- files, byte by byte -----------------------------------------------------------------------------------------
+
+
 def number(value: int) -> bytes:
     data = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
     return b"\x8a" + bytes([len(data)]) + data
@@ -120,6 +123,8 @@ def sparse(path: Path, size: int, start: bytes = b"") -> Path:
         file.truncate(size)
     return path
 
+
+# --- what they are refused for -----------------------------------------------------------------------------------
 
 WEIGHT = tensor((3,), (1,), 3)
 BYTES = b"c__builtin__\nbytearray\n"
@@ -302,6 +307,9 @@ def test_what_is_not_listed_is_not_opened(tmp_path: Path, checkpoint: Checkpoint
     (tmp_path / "device.safetensors").symlink_to("/dev/zero")
     save(checkpoint, tmp_path)
     assert list(find([tmp_path])) == ["best_model.safetensors"]
+
+
+# --- what a sound file says of itself ----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
