@@ -39,10 +39,6 @@ def test_a_mirror_image_is_not_mistaken_for_a_pose() -> None:
     assert (aligned.points[0] - TEMPLATE).abs().max() > 0.5
 
 
-def test_coinciding_points_stay_finite() -> None:
-    assert torch.equal(align(torch.ones(1, 478, 3), TEMPLATE).points, torch.zeros(1, 478, 3))
-
-
 def test_proportions() -> None:
     landmarks = torch.rand(2, 478, 3, generator=torch.Generator().manual_seed(3))
     sizes = torch.tensor([[600, 300], [512, 512]])
@@ -53,6 +49,7 @@ def test_proportions() -> None:
     assert torch.allclose(from_true_proportions(points, sizes), landmarks)
 
 
-def test_huge_coordinates_stay_finite() -> None:
+def test_huge_coordinates_and_a_single_point_stay_finite() -> None:
     small = align(TEMPLATE[None], TEMPLATE).points
     assert torch.allclose(align(TEMPLATE[None] * 5e37, TEMPLATE).points, small, atol=1e-5)
+    assert torch.equal(align(torch.ones(1, 478, 3), TEMPLATE).points, torch.zeros(1, 478, 3))

@@ -35,6 +35,10 @@ def test_gray_is_repeated_and_sizes_may_differ() -> None:
     assert pictures[0].unique().tolist() == [9]
     assert pictures[2].flatten().tolist() == [255, 255, 255]
     assert to_pictures(np.array([[[1.5, -0.2, 0.5]]]))[0].flatten().tolist() == [255, 0, 128]  # overexposed
+    picture = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    assert torch.equal(to_pictures(picture[:, ::-1])[0], torch.tensor(picture).flip(1))  # negative strides
+    picture.flags.writeable = False
+    assert torch.equal(to_pictures(picture)[0], torch.tensor(picture.copy()))
     assert to_pictures([]) == [] and to_pictures(torch.zeros(0, 4, 4, 3)) == []
 
 
@@ -94,10 +98,3 @@ def test_unreadable_files_are_named(tmp_path: Path, astronaut: np.ndarray) -> No
     ):
         with pytest.raises(PictureError, match=f"{name}: .*{message}"):
             read_picture(tmp_path / name)
-
-
-def test_mirrored_and_read_only_arrays() -> None:
-    picture = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-    assert torch.equal(to_pictures(picture[:, ::-1])[0], torch.tensor(picture).flip(1))
-    picture.flags.writeable = False
-    assert torch.equal(to_pictures(picture)[0], torch.tensor(picture.copy()))

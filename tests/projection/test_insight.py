@@ -39,17 +39,14 @@ def perceived(vectors: Tensor, **others: Any) -> Perceptions:
     return replace(faces, vectors=vectors, image_sizes=sizes, **({"landmarker": "l", "emotion_model": "e"} | others))
 
 
-def test_prompts_are_compared_around_their_mean(knowing: Checkpoint) -> None:
+def test_prompts_are_compared_around_their_mean(checkpoint: Checkpoint, knowing: Checkpoint) -> None:
+    assert nearest(checkpoint, torch.zeros(2, 768), 3) == [[], []]  # it has no prompts
     assert knowing.prompt_vectors is not None
     face = knowing.network.target_mean + 0.1 * (knowing.prompt_vectors[1] - knowing.network.target_mean)
     [similar] = nearest(knowing, face[None], 3)
     assert [prompt for prompt, _ in similar] == ["toward", "beside", "away"]
     assert [value for _, value in similar] == pytest.approx([1, 0, -1], abs=1e-4)
     assert len(nearest(knowing, face[None], 2)[0]) == 2 and len(nearest(knowing, face[None], 9)[0]) == 3
-
-
-def test_a_checkpoint_without_prompts_names_none(checkpoint: Checkpoint) -> None:
-    assert nearest(checkpoint, torch.zeros(2, 768), 3) == [[], []]
 
 
 def test_lengths(checkpoint: Checkpoint) -> None:

@@ -50,12 +50,9 @@ def test_pictures_of_any_shape_and_faces_of_any_size_look_alike() -> None:
     assert (square.int() - contact_sheet(small, SIZE, ["x"]).int()).abs().float().mean() < 0.2
     unknown = contact_sheet(face("happy"), torch.zeros(1, 2, dtype=torch.int32), ["x"])
     assert torch.equal(unknown, square)
-
-
-def test_a_face_of_no_extent_is_drawn() -> None:
-    flat = torch.zeros(1, 1441)
-    flat[0, -1] = 1
-    assert contact_sheet(flat, SIZE, [""]).float().std() > 0
+    point = torch.zeros(1, 1441)
+    point[0, -1] = 1
+    assert contact_sheet(point, SIZE, [""]).float().std() > 0
 
 
 def test_no_face_is_said_and_wrong_numbers_are_refused() -> None:

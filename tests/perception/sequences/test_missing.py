@@ -28,10 +28,6 @@ def middles(perceptions: Perceptions) -> list[float]:
     return ((perceptions.boxes[:, 0] + perceptions.boxes[:, 2]) / 2).tolist()
 
 
-def test_skip_changes_nothing(sequence: Perceptions) -> None:
-    assert fill(sequence, "skip", SIZE) is sequence
-
-
 def test_previous(sequence: Perceptions) -> None:
     filled = fill(sequence, "previous", SIZE)
     assert filled.frames.tolist() == list(range(7)) and filled.empty_frames == []
@@ -92,7 +88,9 @@ def test_error_names_the_pictures(sequence: Perceptions) -> None:
     with pytest.raises(NoFaceError, match=r"no face in 4 of 7 pictures \(counted from 0: 0, 3, 4, 6\)"):
         fill(sequence, "error", SIZE)
     full = replace(sequence.select([0]), frames=torch.tensor([0]), frame_count=1)
-    assert fill(full, "error", SIZE) is full
+    assert fill(full, "error", SIZE) is full and fill(sequence, "skip", SIZE) is sequence
+    with pytest.raises(ValueError, match="choose one of skip, previous"):
+        fill(sequence, "guess", SIZE)
 
 
 @pytest.mark.parametrize("missing", MISSING_MODES)
@@ -104,8 +102,3 @@ def test_no_face_at_all(missing: str) -> None:
     else:
         assert len(fill(nothing, missing, SIZE)) == (12 if missing == "neutral" else 0)
     assert len(fill(PerceptionPipeline()([]), missing, SIZE)) == 0
-
-
-def test_unknown_word(sequence: Perceptions) -> None:
-    with pytest.raises(ValueError, match="choose one of skip, previous"):
-        fill(sequence, "guess", SIZE)
