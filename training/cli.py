@@ -43,19 +43,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Windows console may lack characters used in prompts and names
-    given = [_dashed(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
+    words = [_dashed(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
     parser = argparse.ArgumentParser(
         prog="python -m training", description="Build datasets and train the perception projection layer."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    chosen = next((argument for argument in given if argument in COMMANDS), None)
+    chosen = next((argument for argument in words if argument in COMMANDS), None)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
         if name == chosen:  # the other commands' libraries need not be loaded
             module = _module(name)
             module.add_arguments(command)
             command.set_defaults(run=module.run)
-    options = parser.parse_args(given)
+    options = parser.parse_args(words)
     try:
         result: int = options.run(options)
         sys.stdout.flush()

@@ -19,13 +19,13 @@ from ...perception.vector import Perceptions
 from ..dataset.copying import vectors_of
 from ..dataset.store import Finished, Store
 from ..encoders.base import TextEncoder, fingerprint
-from ..sources.items import Item
-from .item_reader import End, ItemReader, Known, Plan, Shot
-from .parallel import Perceivers, Prefetch
+from ..sources.items import SourceItem
+from .item_reader import AlreadyStored, BuildOptions, ItemDone, ItemFrame, ItemReader
+from .parallel import PerceptionPool, Prefetch
 
 BATCH = 16  # pictures perceived at a time, and samples written at a time
 BATCH_BYTES = 64 << 20  # of pixels in a batch, after which no further picture is added
-PORTION = 64  # items; no batch crosses a multiple of it, so that each such part can be a shard (ray_shards.py)
+SHARD_SIZE = 64  # items; no batch crosses a multiple of it, so that each such part can be a shard (ray_shards.py)
 WORKERS = min(os.cpu_count() or 1, 8)  # threads that read ahead
 PENDING = 2  # batches, in order: one being perceived, and one waiting for it
 AHEAD = 256 << 20  # maximum bytes of pictures decoded ahead
@@ -79,11 +79,11 @@ Progress = Callable[[float, BuildSummary], None]  # called with the number of it
 
 
 def build(
-    items: Sequence[Item],
+    items: Sequence[SourceItem],
     store: Store,
     pipeline: PerceptionPipeline,
     encoder: TextEncoder,
-    plan: Plan,
+    options: BuildOptions,
     *,
     batch: int = BATCH,
     workers: int = WORKERS,
@@ -108,9 +108,9 @@ def build(
         pipeline.emotion_model.identity,
         space=encoder.space,
     )
-    builder = _Builder(store, encoder, plan, summary or BuildSummary())
-    reading = Prefetch(ItemReader(store.path, plan), list(enumerate(items)), workers, size=_bytes_of, limit=AHEAD)
-    with reading as events, Perceivers(pipeline) as perceivers:
+    builder = _Builder(store, encoder, options, summary or BuildSummary())
+    reading = Prefetch(ItemReader(store.path, options), list(enumerate(items)), workers, size=_bytes_of, limit=AHEAD)
+    with reading as events, PerceptionPool(pipeline) as perceivers:
         pending: deque[tuple[Batch, Future[Perceptions]]] = deque()
 
         def settle(most: int) -> None:
@@ -131,31 +131,31 @@ def build(
 class Batch:
     """Pictures that are perceived together, and the other events read before the batch ended."""
 
-    met: list[Shot | Known] = field(default_factory=list)  # in order
-    shots: list[Shot] = field(default_factory=list)  # those of `met` that are perceived
-    ended: list[End] = field(default_factory=list)  # items without pictures in later batches
+    pictures: list[ItemFrame | AlreadyStored] = field(default_factory=list)  # in order
+    shots: list[ItemFrame] = field(default_factory=list)  # those of `pictures` that are perceived
+    ended: list[ItemDone] = field(default_factory=list)  # items without pictures in later batches
 
 
-def _batches(events: Iterable[Shot | Known | End], most: int) -> Iterator[Batch]:
-    """Yield batches of up to `most` pictures with the other events between them; none crosses a multiple of PORTION."""
+def _batches(events: Iterable[ItemFrame | AlreadyStored | ItemDone], most: int) -> Iterator[Batch]:
+    """Yield batches of up to `most` pictures with the other events between them; none crosses shards."""
     batch = Batch()
     pixels = 0
     for event in events:
-        if isinstance(event, Shot):
-            if batch.shots and batch.shots[0].number // PORTION != event.number // PORTION:
+        if isinstance(event, ItemFrame):
+            if batch.shots and batch.shots[0].number // SHARD_SIZE != event.number // SHARD_SIZE:
                 yield batch
                 batch, pixels = Batch(), 0
-            batch.met.append(event)
+            batch.pictures.append(event)
             batch.shots.append(event)
             pixels += event.picture.numel()
             if len(batch.shots) == most or pixels >= BATCH_BYTES:
                 yield batch
                 batch, pixels = Batch(), 0
-        elif isinstance(event, Known):
-            batch.met.append(event)
+        elif isinstance(event, AlreadyStored):
+            batch.pictures.append(event)
         else:
             batch.ended.append(event)
-        if not batch.shots and len(batch.met) + len(batch.ended) >= PORTION:
+        if not batch.shots and len(batch.pictures) + len(batch.ended) >= SHARD_SIZE:
             yield batch
             batch = Batch()
     yield batch
@@ -164,14 +164,14 @@ def _batches(events: Iterable[Shot | Known | End], most: int) -> Iterator[Batch]
 class _Builder:
     """The part of a build that runs in order, in one thread."""
 
-    def __init__(self, store: Store, encoder: TextEncoder, plan: Plan, summary: BuildSummary) -> None:
+    def __init__(self, store: Store, encoder: TextEncoder, options: BuildOptions, summary: BuildSummary) -> None:
         self.summary = summary
         self.items_done = 0.0
-        self._store, self._encoder, self._plan = store, encoder, plan
-        self._met: set[str] = set()  # origins of all pictures and clips of this build so far
+        self._store, self._encoder, self._options = store, encoder, options
+        self._seen: set[str] = set()  # origins of all pictures and clips of this build so far
         self._wanted: set[tuple[str, str]] = set()  # origins and prompts of the samples that the batch will add
         self._clips: dict[int, _Clip] = {}  # clips being read, by the number of their item
-        self._shapes = ExpressionModel.load() if plan.only_changes else None
+        self._shapes = ExpressionModel.load() if options.only_changes else None
 
     def take(self, batch: Batch, perceptions: Perceptions | None) -> None:
         """Append the samples of a batch, count its pictures, and record the items that end with it.
@@ -184,9 +184,9 @@ class _Builder:
         wanted: list[tuple[int, str]] = []  # shot and prompt of each sample to append
         faceless: dict[str, Finished] = {}
         index = 0
-        for event in batch.met:
-            if isinstance(event, Known):
-                self._count_known(event)
+        for event in batch.pictures:
+            if isinstance(event, AlreadyStored):
+                self._count_stored(event)
                 continue
             clip = self._clip(event) if event.item.media.is_sequence else None
             prompts: list[str] = []
@@ -221,19 +221,19 @@ class _Builder:
         self._wanted.add((origin, prompt))
         return True
 
-    def _count_known(self, event: Known) -> None:
+    def _count_stored(self, event: AlreadyStored) -> None:
         if event.reason:
             self.summary.skipped.append((event.item.source, event.reason))
         self._count("faceless" if event.reason else "known", event.origin, event.pictures)
 
     def _count(self, what: str, origin: str, pictures: int = 1) -> None:
         """Count pictures under a number of the summary, or as copies if they are not new and appeared before."""
-        if what != "new" and origin in self._met:
+        if what != "new" and origin in self._seen:
             what = "copies"
-        self._met.add(origin)
+        self._seen.add(origin)
         setattr(self.summary, what, getattr(self.summary, what) + pictures)
 
-    def _end(self, ended: list[End]) -> None:
+    def _end(self, ended: list[ItemDone]) -> None:
         """Record the items that are completely perceived."""
         done = {}
         for event in ended:
@@ -241,11 +241,11 @@ class _Builder:
             reason = "; ".join(filter(None, [event.reason, clip.without_face if clip is not None else ""]))
             if reason:
                 self.summary.skipped.append((event.item.source, reason))
-            copied = event.origin and event.origin in self._met
+            copied = event.origin and event.origin in self._seen
             self.summary.copies += event.unreadable if copied else 0
             self.summary.unreadable += 0 if copied else event.unreadable
             if event.done_key:
-                self._met.add(event.origin)
+                self._seen.add(event.origin)
                 done[event.done_key] = Finished(reason, event.pictures)
             self.items_done = event.number + 1
         if done:
@@ -253,7 +253,7 @@ class _Builder:
         for number, clip in self._clips.items():
             self.items_done = number + clip.frames / max(clip.expected, clip.frames + 1)
 
-    def _clip(self, shot: Shot) -> _Clip:
+    def _clip(self, shot: ItemFrame) -> _Clip:
         """Return the clip of a shot, advanced by one frame."""
         if shot.number not in self._clips:
             self._clips[shot.number] = _Clip(self._shapes)
@@ -263,7 +263,7 @@ class _Builder:
         return clip
 
     def _append(
-        self, shots: list[Shot], wanted: list[tuple[int, str]], perceptions: Perceptions, first: dict[int, int]
+        self, shots: list[ItemFrame], wanted: list[tuple[int, str]], perceptions: Perceptions, first: dict[int, int]
     ) -> int:
         """Append the first face of the wanted shots with their prompts, and return the number of new samples."""
         if not wanted:
@@ -310,8 +310,8 @@ class _Clip:
         )
 
 
-def _bytes_of(event: Shot | Known | End) -> int:
-    return event.picture.numel() if isinstance(event, Shot) else 0
+def _bytes_of(event: ItemFrame | AlreadyStored | ItemDone) -> int:
+    return event.picture.numel() if isinstance(event, ItemFrame) else 0
 
 
 class ExpressionChanges:

@@ -14,12 +14,12 @@ from ...perception.pictures import PictureError
 from ...perception.sequences.videos import VideoError
 from ..dataset.store import Store
 from ..prompts.templates import Templates
-from ..sources.items import Item
+from ..sources.items import SourceItem
 from ..sources.media import origin_of
 
 
 @dataclass(frozen=True)
-class Plan:
+class BuildOptions:
     """How items become samples; the same for every item of a build."""
 
     templates: Templates
@@ -28,17 +28,17 @@ class Plan:
     only_changes: bool = False  # only frames of a sequence in which the expression has changed
     finding: str = ""  # how faces are found; pictures without a face are processed again when it changes
 
-    def prompts(self, item: Item) -> tuple[str, ...]:
+    def prompts(self, item: SourceItem) -> tuple[str, ...]:
         """Return the item's own prompts, or those generated from its label."""
         return item.prompts or self.templates.prompts(item.label, item.columns, item.source, self.prompts_per_picture)
 
 
 @dataclass(frozen=True)
-class Shot:
+class ItemFrame:
     """One decoded picture or frame."""
 
     number: int  # of its item
-    item: Item
+    item: SourceItem
     frame: int
     prompts: tuple[str, ...]  # those without a sample yet
     origin: str  # the same for the same file content and frame
@@ -51,21 +51,21 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Known:
+class AlreadyStored:
     """A picture or clip that is not processed again: it has all its samples, has no face, or is a finished clip."""
 
-    item: Item
-    origin: str  # as in Shot; for a clip, the same for the same content
+    item: SourceItem
+    origin: str  # as in ItemFrame; for a clip, the same for the same content
     pictures: int = 1
     reason: str = ""  # why a picture produces no sample
 
 
 @dataclass(frozen=True)
-class End:
+class ItemDone:
     """The end of an item."""
 
     number: int
-    item: Item
+    item: SourceItem
     done_key: str = ""  # of a sequence that was just read to its end
     origin: str = ""  # of such a sequence
     pictures: int = 0  # number in such a sequence, including unreadable ones
@@ -76,59 +76,61 @@ class End:
 class ItemReader:
     """Reads items for a build that writes to the dataset at `path`, which must exist."""
 
-    def __init__(self, path: Path, plan: Plan) -> None:
+    def __init__(self, path: Path, options: BuildOptions) -> None:
         self._path = path
-        self._plan = plan
+        self._options = options
         self._stores = threading.local()  # a store belongs to the thread that opened it
 
-    def __call__(self, numbered: tuple[int, Item]) -> Iterator[Shot | Known | End]:
-        """Yield the pictures of an item that are not in the dataset yet, and finally an End."""
+    def __call__(self, numbered: tuple[int, SourceItem]) -> Iterator[ItemFrame | AlreadyStored | ItemDone]:
+        """Yield the pictures of an item that are not in the dataset yet, and finally an ItemDone."""
         number, item = numbered
         try:
-            prompts, content = self._plan.prompts(item), item.media.digest()
+            prompts, content = self._options.prompts(item), item.media.digest()
             read = self._sequence if item.media.is_sequence else self._picture
             yield from read(number, item, prompts, content)
         except (PictureError, VideoError, OSError) as error:
-            yield End(number, item, unreadable=item.media.unreadable or 1, reason=_reason(item, error))
+            yield ItemDone(number, item, unreadable=item.media.unreadable or 1, reason=_reason(item, error))
 
-    def _picture(self, number: int, item: Item, prompts: Sequence[str], content: bytes) -> Iterator[Shot | Known | End]:
+    def _picture(
+        self, number: int, item: SourceItem, prompts: Sequence[str], content: bytes
+    ) -> Iterator[ItemFrame | AlreadyStored | ItemDone]:
         origin = origin_of(content, 0)
         missing = self._missing(prompts, origin)
-        done_key = _key(content, "no face", self._plan.finding)
+        done_key = _key(content, "no face", self._options.finding)
         faceless = self._store.finished(done_key) if missing else None
         if faceless is not None:
-            yield Known(item, origin, reason=faceless.reason)
+            yield AlreadyStored(item, origin, reason=faceless.reason)
         elif not missing:
-            yield Known(item, origin)
+            yield AlreadyStored(item, origin)
         else:
             for frame in item.media.frames():
-                yield Shot(number, item, frame.number, missing, origin, done_key, frame.picture)
-        yield End(number, item)
+                yield ItemFrame(number, item, frame.number, missing, origin, done_key, frame.picture)
+        yield ItemDone(number, item)
 
     def _sequence(
-        self, number: int, item: Item, prompts: Sequence[str], content: bytes
-    ) -> Iterator[Shot | Known | End]:
-        plan = self._plan
-        taken = f"every {plan.every}, {'changes' if plan.only_changes else 'all'}"
-        done_key = _key(content, taken, plan.finding, *prompts)
+        self, number: int, item: SourceItem, prompts: Sequence[str], content: bytes
+    ) -> Iterator[ItemFrame | AlreadyStored | ItemDone]:
+        options = self._options
+        taken = f"every {options.every}, {'changes' if options.only_changes else 'all'}"
+        done_key = _key(content, taken, options.finding, *prompts)
         whole = content.hex()
         finished = self._store.finished(done_key)
         if finished is not None:
-            yield Known(item, whole, finished.pictures)
-            yield End(number, item, reason=finished.reason)
+            yield AlreadyStored(item, whole, finished.pictures)
+            yield ItemDone(number, item, reason=finished.reason)
             return
         pictures = 0
-        for frame in item.media.frames(plan.every or (1 if plan.only_changes else None)):
+        for frame in item.media.frames(options.every or (1 if options.only_changes else None)):
             pictures += 1
             origin = origin_of(content, frame.number)
             missing = self._missing(prompts, origin)
             # Changes only show compared with earlier frames, so with `only_changes` all frames are processed.
-            if missing or plan.only_changes:
-                yield Shot(number, item, frame.number, missing, origin, done_key, frame.picture)
+            if missing or options.only_changes:
+                yield ItemFrame(number, item, frame.number, missing, origin, done_key, frame.picture)
             else:
-                yield Known(item, origin)
+                yield AlreadyStored(item, origin)
         unreadable = item.media.unreadable
-        yield End(number, item, done_key, whole, pictures + unreadable, unreadable, item.media.problem)
+        yield ItemDone(number, item, done_key, whole, pictures + unreadable, unreadable, item.media.problem)
 
     def _missing(self, prompts: Sequence[str], origin: str) -> tuple[str, ...]:
         """Return the prompts without a sample of the face of that origin."""
@@ -146,7 +148,7 @@ def _key(content: bytes, *words: str) -> str:
     return hashlib.sha256(content + "\0".join(words).encode()).hexdigest()
 
 
-def _reason(item: Item, error: Exception) -> str:
+def _reason(item: SourceItem, error: Exception) -> str:
     """Return the message of an error without the file's path, because the item's name appears next to it."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

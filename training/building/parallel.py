@@ -111,14 +111,14 @@ class Prefetch(Generic[S, T]):
             return not self._stopped
 
 
-class Perceivers:
+class PerceptionPool:
     """A thread that perceives batches of pictures on all processor cores. Use it in a `with` block."""
 
     def __init__(self, pipeline: PerceptionPipeline) -> None:
         self._pipeline = pipeline
         self._thread = ThreadPoolExecutor(1)
 
-    def __enter__(self) -> Perceivers:
+    def __enter__(self) -> PerceptionPool:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,7 +13,7 @@ from ...common.words import counted
 from ...perception.landmarks.detectors import FOR_VIDEOS
 from ...perception.sequences.videos import Frame, Video
 from ..capture.camera import Camera, Window, check_window, paced
-from ..capture.recorder import NO_FACE, Limits, Look, Recorder, record
+from ..capture.recorder import NO_FACE, FrameCheck, Limits, Recorder, record
 from ..capture.session import CaptureError, Session, Timing, read_prompts, summary
 from ..capture.view import View
 from ..dataset.store import Store
@@ -21,7 +21,7 @@ from ..encoders.loading import load_encoder
 from ..sources.media import VideoFile
 from .options import add_device_argument, add_encoder_arguments, add_perception_arguments, pipeline_of, positive
 
-Show = Callable[[Frame, Look, Session], str]
+Show = Callable[[Frame, FrameCheck, Session], str]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -150,17 +150,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _on_screen(window: Window, view: View) -> Show:
-    return lambda frame, look, session: window.show(view.draw(frame.picture, look, session))
+    return lambda frame, check, session: window.show(view.draw(frame.picture, check, session))
 
 
 def _in_words() -> Show:
     """Return a function that prints in the terminal which prompt comes when, for a camera without a window."""
-    told: set[tuple[int, bool]] = set()
+    announced: set[tuple[int, bool]] = set()
 
-    def show(frame: Frame, look: Look, session: Session) -> str:
+    def show(frame: Frame, check: FrameCheck, session: Session) -> str:
         state = session.turn, session.recording
-        if state not in told and not session.done:
-            told.add(state)
+        if state not in announced and not session.done:
+            announced.add(state)
             when = "now" if session.recording else f"in {session.timing.countdown:g} s"
             print(f"{session.turn + 1} of {len(session.tallies)}, {when}: {session.tally.prompt}", flush=True)
         return ""

@@ -64,11 +64,11 @@ def _split_of(checkpoints: Mapping[str, Checkpoint], digest: str) -> tuple[int, 
 
     Prints a note for each checkpoint whose result may be too good because it was trained on some of these rows.
     """
-    own = [name for name, checkpoint in checkpoints.items() if checkpoint.metadata.dataset.get("sha256") == digest]
+    matching = [name for name, checkpoint in checkpoints.items() if checkpoint.metadata.dataset.get("sha256") == digest]
     splits = {name: _training_split(checkpoint) for name, checkpoint in checkpoints.items()}
-    chosen = splits[own[0] if own else next(iter(splits))]
+    chosen = splits[matching[0] if matching else next(iter(splits))]
     for name, split in splits.items():
-        if name not in own:
+        if name not in matching:
             print(
                 f"Note: {name} was trained on another dataset. It is evaluated on held-out groups of this one, and "
                 "the baselines are fitted to the rest; if it was trained on the same faces, its result is too good."

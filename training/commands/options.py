@@ -43,7 +43,7 @@ def above_zero(text: str) -> float:
     return value
 
 
-def part(text: str) -> float:
+def open_interval(text: str) -> float:
     """Return a number above 0 and below 1; an argparse type."""
     value = float(text)
     if not 0 < value < 1:
@@ -79,7 +79,7 @@ def add_device_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def share(text: str) -> float:
+def half_open_interval(text: str) -> float:
     """Return a number above 0 and up to 1; an argparse type."""
     value = float(text)
     if not 0 < value <= 1:
@@ -151,7 +151,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--val-split",
-        type=part,
+        type=open_interval,
         default=defaults.val_split,
         help="share of the people and clips to hold out: one half decides when to stop, the other evaluates the "
         "result (default: %(default)s)",
@@ -198,7 +198,7 @@ def add_perception_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--min-confidence",
-        type=share,
+        type=half_open_interval,
         default=0.5,
         help="faces with a lower detection score are discarded, above 0 to 1 (default: %(default)s)",
     )

@@ -54,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    given = (options.map, options.from_label, options.to_prompt, options.templates)
-    if not any(given) and not options.re_encode:
+    changes = (options.map, options.from_label, options.to_prompt, options.templates)
+    if not any(changes) and not options.re_encode:
         raise InputError("nothing to change; add --map, --from-label and --to-prompt, --templates or --re-encode")
     if options.prompts_per_sample > 1 and not options.templates:
         raise InputError("--prompts-per-sample only works with --templates; add --templates")

@@ -109,9 +109,9 @@ def find_tokenizer(folder: str | Path | None = None) -> ClipTokenizer:
     """
     if folder is not None:
         return read_tokenizer(Path(folder).expanduser())
-    for beside in comfyui_tokenizers():
-        if has_tokenizer(beside):
-            return read_tokenizer(beside)
+    for bundled in comfyui_tokenizers():
+        if has_tokenizer(bundled):
+            return read_tokenizer(bundled)
     try:
         return hub_tokenizer(CLIP_L, local_files_only=True)
     except OSError as error:

@@ -90,14 +90,14 @@ def text_model(name: str, tower: Tower, width: int, family: str, hidden_act: str
 
     layers = {key.split(".")[2] for key in tower if key.startswith("encoder.layers.")}
     try:
-        vocabulary, found = tower[TOKENS].shape
+        vocabulary, tower_width = tower[TOKENS].shape
         positions, inner = len(tower[POSITIONS]), len(tower[FEED_FORWARD])
         projected = len(tower[PROJECTION]) if PROJECTION in tower else width
     except (KeyError, TypeError, ValueError) as error:
         raise EncoderError(f"{name}: the text encoder is incomplete ({error}); pass another file") from error
-    if found != width:
+    if tower_width != width:
         raise EncoderError(
-            f"{name}: the text encoder is {found} wide, but {family} needs {width}; pass a {family} checkpoint"
+            f"{name}: the text encoder is {tower_width} wide, but {family} needs {width}; pass a {family} checkpoint"
         )
     config = CLIPTextConfig(
         vocab_size=vocabulary,
@@ -127,8 +127,8 @@ def load_tower(model: Any, tower: Tower, name: str) -> None:
 
     Raises EncoderError, naming `name`, if weights are missing, unexpected or of another size.
     """
-    own: Any = model.state_dict().keys()
-    prefix = "text_model." if any(key.startswith("text_model.") for key in own) else ""
+    names: Any = model.state_dict().keys()
+    prefix = "text_model." if any(key.startswith("text_model.") for key in names) else ""
     weights = {key if key == PROJECTION else prefix + key: value.float() for key, value in tower.items()}
     try:
         model.load_state_dict(weights, assign=True)
@@ -215,8 +215,8 @@ def from_openclip(tensors: Tower) -> Tower:
             part, _, kind = inner.rpartition(".")
             layer = f"encoder.layers.{number}."
             if part == "attn" and kind.startswith("in_proj_") and value.ndim > 0 and len(value) % 3 == 0:
-                for own, third in zip(("q_proj", "k_proj", "v_proj"), value.chunk(3), strict=True):
-                    tower[f"{layer}self_attn.{own}.{kind.removeprefix('in_proj_')}"] = third
+                for projection, third in zip(("q_proj", "k_proj", "v_proj"), value.chunk(3), strict=True):
+                    tower[f"{layer}self_attn.{projection}.{kind.removeprefix('in_proj_')}"] = third
             else:
                 tower[f"{layer}{OPENCLIP_BLOCK.get(part, part)}.{kind}"] = value
         else:

@@ -174,14 +174,14 @@ def _layout_of(folder: Path, space: str) -> _Layout:
     return LAYOUTS[space]
 
 
-def _tokenizer(name: str, folder: Path | None, given: str | None, subfolders: Sequence[str]) -> Tokenize:
-    """Return the tokenizer in the folder `given`, else the model's own, else the one that `find_tokenizer` finds."""
-    if given is not None:
-        return find_tokenizer(given)
+def _tokenizer(name: str, folder: Path | None, tokenizer: str | None, subfolders: Sequence[str]) -> Tokenize:
+    """Return the tokenizer in the folder `tokenizer`, else the model's, else that of `find_tokenizer`."""
+    if tokenizer is not None:
+        return find_tokenizer(tokenizer)
     if folder is None:
         return cached_or_downloaded(partial(hub_tokenizer, subfolder=subfolders[0]), name)
-    own = next((folder / subfolder for subfolder in subfolders if has_tokenizer(folder / subfolder)), None)
-    return find_tokenizer() if own is None else read_tokenizer(own)
+    included = next((folder / subfolder for subfolder in subfolders if has_tokenizer(folder / subfolder)), None)
+    return find_tokenizer() if included is None else read_tokenizer(included)
 
 
 def _read_model(kind: str, name: str, **options: Any) -> tuple[Any, list[str]]:

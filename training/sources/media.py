@@ -175,8 +175,8 @@ class PixelRow:
             raise PictureError(
                 f"{self.name}: it has {counted(len(pixels), 'pixel')}, not {SIDE} × {SIDE}; was the file changed?"
             )
-        grey = torch.frombuffer(pixels, dtype=torch.uint8).reshape(SIDE, SIDE, 1)
-        yield Frame(0, 0.0, grey.expand(-1, -1, 3).contiguous())  # (48, 48, 3)
+        gray = torch.frombuffer(pixels, dtype=torch.uint8).reshape(SIDE, SIDE, 1)
+        yield Frame(0, 0.0, gray.expand(-1, -1, 3).contiguous())  # (48, 48, 3)
 
     def _text(self) -> bytes:
         with self.path.open("rb") as file:

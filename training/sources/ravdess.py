@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 
 from ...common.words import counted
 from .files import Parts, Tree, unread, walk
-from .items import Item, Listing, SourceError
+from .items import SourceError, SourceItem, SourceListing
 from .media import VideoFile, is_video
 
 EMOTIONS = {
@@ -69,7 +69,7 @@ class Take:
         return "male" if int(self.actor) % 2 else "female"
 
 
-def list_ravdess(source: Path) -> Listing:
+def list_ravdess(source: Path) -> SourceListing:
     """Return the videos of a folder and the folders below it, or one video: emotion as label, `Actor NN` as group.
 
     The columns are `intensity` (normal or strong), `actor` (01…24) and `gender` (male or female). `calm` counts as
@@ -79,7 +79,7 @@ def list_ravdess(source: Path) -> Listing:
     Raises SourceError if there is no such video.
     """
     tree = walk(source) if source.is_dir() else Tree(source.absolute().parent, [(source.name,)])
-    listing = Listing(skipped=list(tree.skipped))
+    listing = SourceListing(skipped=list(tree.skipped))
     takes: dict[Parts, Take] = {}
     for parts in tree.files:
         take = parse(parts[-1])
@@ -121,8 +121,8 @@ def is_take(name: str) -> bool:
     return is_video(Path(name)) and bool(_NAME.fullmatch(PurePath(name).stem))
 
 
-def _item(tree: Tree, parts: Parts, take: Take) -> Item:
-    return Item(
+def _item(tree: Tree, parts: Parts, take: Take) -> SourceItem:
+    return SourceItem(
         media=VideoFile(tree.path(parts)),
         source=tree.name(parts),
         group=f"Actor {take.actor}",

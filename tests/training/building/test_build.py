@@ -14,13 +14,13 @@ from torch import Tensor
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.sequences.videos import Frame, write_video
 from perception_clip.training.building.build import NO_FACE, BuildError, BuildSummary, build
-from perception_clip.training.building.item_reader import Plan
+from perception_clip.training.building.item_reader import BuildOptions
 from perception_clip.training.dataset.store import Store, StoreError
 from perception_clip.training.encoders.base import PROBE, TextEncoder
 from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.prompts.templates import Templates
 from perception_clip.training.sources import find_items
-from perception_clip.training.sources.items import Item
+from perception_clip.training.sources.items import SourceItem
 from perception_clip.training.sources.media import FrameFolder, media_of
 
 
@@ -29,12 +29,12 @@ def pipeline() -> PerceptionPipeline:
     return PerceptionPipeline()
 
 
-PLAN = Plan(Templates.load(None))
+OPTIONS = BuildOptions(Templates.load(None))
 KINDS = ("new", "known", "copies", "faceless", "unchanged", "unreadable")
 
 
-def item(path: Path, prompt: str = "p", group: str = "g") -> Item:
-    return Item(media_of(path), source=path.name, group=group, prompts=(prompt,))
+def item(path: Path, prompt: str = "p", group: str = "g") -> SourceItem:
+    return SourceItem(media_of(path), source=path.name, group=group, prompts=(prompt,))
 
 
 def counts(summary: BuildSummary) -> dict[str, int]:
@@ -87,7 +87,7 @@ def test_a_folder_becomes_a_dataset(
 ) -> None:
     items = find_items(photos).items
     with Store(tmp_path / "a.db") as store:
-        summary = build(items, store, pipeline, encoder, PLAN, batch=2)
+        summary = build(items, store, pipeline, encoder, OPTIONS, batch=2)
         samples = next(store.iterate())
         assert (summary.samples, summary.faces, summary.perceived) == (3, 3, 5)
         reasons = dict(summary.skipped)
@@ -99,7 +99,7 @@ def test_a_folder_becomes_a_dataset(
         assert samples.sources == ["faces/calm/grace.webp", "faces/happy/astronaut.png", "faces/happy/grey.jpg"]
         assert samples.groups == samples.sources
         assert samples.image_sizes.tolist() == [[600, 512], [512, 512], [512, 512]]
-        assert samples.prompts == [PLAN.prompts(items[row])[0] for row in (0, 3, 5)]
+        assert samples.prompts == [OPTIONS.prompts(items[row])[0] for row in (0, 3, 5)]
         assert samples.labels == ["calm", "happy", "happy"] and samples.splits == ["", "", ""]
         assert all(0.5 <= score <= 1 for score in samples.scores)
         torch.testing.assert_close(torch.tensor(samples.embeddings), encoder.encoder.encode(samples.prompts))
@@ -111,10 +111,10 @@ def test_a_folder_becomes_a_dataset(
         assert (binding.encoder, binding.landmarker) == (encoder.identity, pipeline.landmarker.identity)
         assert binding.emotion_model == pipeline.emotion_model.identity
 
-        again = build(items, store, pipeline, encoder, PLAN, batch=2)
+        again = build(items, store, pipeline, encoder, OPTIONS, batch=2)
         assert (again.samples, again.faces, again.known, again.perceived, len(store)) == (0, 0, 3, 0, 3)
         assert sorted(again.skipped) == sorted(summary.skipped)  # those without a face were not looked at again
-        other = replace(PLAN, finding="with another detector")
+        other = replace(OPTIONS, finding="with another detector")
         assert build(items, store, pipeline, encoder, other, batch=2).perceived == 2
 
 
@@ -124,11 +124,11 @@ def test_files_that_are_added_do_not_make_the_others_new(
     sources = [photos / "happy" / "astronaut.png", photos / "happy" / "grey.jpg", photos / "calm" / "grace.webp"]
     items = [item(path) for path in sources]
     with Store(tmp_path / "a.db") as store:
-        assert build(items[1:], store, pipeline, encoder, PLAN, batch=2).samples == 2
+        assert build(items[1:], store, pipeline, encoder, OPTIONS, batch=2).samples == 2
         # In another company in its chunk, a picture's landmarks are rounded otherwise.
-        assert build(items, store, pipeline, encoder, PLAN, batch=2).samples == 1
+        assert build(items, store, pipeline, encoder, OPTIONS, batch=2).samples == 1
         (tmp_path / "renamed.png").write_bytes(sources[0].read_bytes())
-        renamed = build([item(tmp_path / "renamed.png")], store, pipeline, encoder, PLAN)
+        renamed = build([item(tmp_path / "renamed.png")], store, pipeline, encoder, OPTIONS)
         assert (renamed.samples, renamed.known, len(store)) == (0, 1, 3)
 
 
@@ -141,7 +141,7 @@ def test_each_prompt_is_encoded_once(
     items = [item(path, prompt) for path, prompt in listed]
     for _ in range(2):
         with Store(tmp_path / "a.db") as store:
-            build(items, store, pipeline, encoder, PLAN, batch=2)
+            build(items, store, pipeline, encoder, OPTIONS, batch=2)
             assert len(store) == 3
     assert encoder.asked == [PROBE, "smiling", "calm", PROBE]
 
@@ -154,7 +154,7 @@ def test_the_largest_face_of_a_picture_is_kept(
     canvas[100:356, :256], canvas[:, 288:] = small, astronaut
     Image.fromarray(canvas).save(tmp_path / "two.png")
     with Store(tmp_path / "a.db") as store:
-        summary = build([item(tmp_path / "two.png")], store, pipeline, encoder, PLAN)
+        summary = build([item(tmp_path / "two.png")], store, pipeline, encoder, OPTIONS)
         (samples,) = store.iterate()
     assert summary.samples == len(samples) == 1
     assert samples.perceptions[0, :1434:3].mean() > 288 / 800  # the one on the right
@@ -174,7 +174,7 @@ def test_frames_of_a_video_are_one_group(
     (tmp_path / "broken.mp4").write_text("no video")
     items = [item(tmp_path / "broken.mp4", group="b"), item(path, "smiling", "clip 1")]
     with Store(tmp_path / "a.db") as store:
-        summary = build(items, store, pipeline, encoder, replace(PLAN, every=4))
+        summary = build(items, store, pipeline, encoder, replace(OPTIONS, every=4))
         (samples,) = store.iterate()
     assert (summary.pictures, summary.new, summary.unreadable) == (4, 3, 1)
     assert samples.sources == ["clip.mp4#frame=0", "clip.mp4#frame=4", "clip.mp4#frame=8"]
@@ -196,13 +196,13 @@ def test_a_finished_video_is_not_looked_at_again(
     tmp_path: Path, pipeline: PerceptionPipeline, encoder: Counting, astronaut: np.ndarray
 ) -> None:
     clip = moving(tmp_path / "clip.mp4", astronaut, range(0, 48, 8))
-    plan = replace(PLAN, every=2)
+    options = replace(OPTIONS, every=2)
     with Store(tmp_path / "a.db") as store:
-        assert build([item(clip)], store, pipeline, encoder, plan).perceived == 3
-        again = build([item(clip)], store, pipeline, encoder, plan)
+        assert build([item(clip)], store, pipeline, encoder, options).perceived == 3
+        again = build([item(clip)], store, pipeline, encoder, options)
         assert (again.perceived, again.known, again.samples) == (0, 3, 0)
         # Other frames of it are another matter; those that are samples already are not perceived.
-        more = build([item(clip)], store, pipeline, encoder, replace(plan, every=1))
+        more = build([item(clip)], store, pipeline, encoder, replace(options, every=1))
         assert (more.perceived, more.known, more.samples) == (3, 3, 3)
 
 
@@ -216,10 +216,10 @@ def test_only_frames_with_another_expression(
     for number, face in enumerate(faces):
         paths.append(tmp_path / f"{number}.png")
         Image.fromarray(np.ascontiguousarray(face)).save(paths[-1])
-    clip = Item(FrameFolder(tuple(paths)), source="clip", group="clip", prompts=("p",))
-    plan = replace(PLAN, only_changes=True)
+    clip = SourceItem(FrameFolder(tuple(paths)), source="clip", group="clip", prompts=("p",))
+    options = replace(OPTIONS, only_changes=True)
     with Store(tmp_path / "a.db") as store:
-        summary = build([clip], store, pipeline, encoder, plan)
+        summary = build([clip], store, pipeline, encoder, options)
         (samples,) = store.iterate()
     assert (summary.pictures, summary.samples, summary.new, summary.unchanged) == (5, 2, 2, 3)
     assert samples.sources == ["clip#frame=0", "clip#frame=3"]
@@ -234,10 +234,10 @@ def test_what_is_wrong_with_a_clip_is_told_once(
     for number in (1, 3):
         Image.new("RGB", (64, 64)).save(paths[number])
     paths[4].write_text("no picture")
-    clip = Item(FrameFolder(tuple(paths)), source="clip", group="clip", prompts=("p",))
+    clip = SourceItem(FrameFolder(tuple(paths)), source="clip", group="clip", prompts=("p",))
     with Store(tmp_path / "a.db") as store:
         for once in ({"new": 2, "faceless": 2, "unreadable": 1}, {"known": 5}):
-            summary = build([clip], store, pipeline, encoder, PLAN)
+            summary = build([clip], store, pipeline, encoder, OPTIONS)
             assert counts(summary) == once
             ((which, why),) = summary.skipped
             assert which == "clip" and why.startswith("1 of 5 frames could not be read; the first: ")
@@ -261,7 +261,7 @@ def test_every_picture_is_accounted_for(
     folder = FrameFolder((*frames, tmp_path / "3.png"))
     same = FrameFolder(folder.paths)
     items = [
-        Item(media_of(happy), source="happy", group="g", prompts=("p", "q")),
+        SourceItem(media_of(happy), source="happy", group="g", prompts=("p", "q")),
         item(tmp_path / "copy.png", "p"),  # all of its samples are those of the first
         item(tmp_path / "again.png", "another prompt"),
         item(photos / "calm" / "grace.webp"),
@@ -269,22 +269,22 @@ def test_every_picture_is_accounted_for(
         item(tmp_path / "wall.bmp"),
         item(photos / "happy" / "text.jpg"),
         item(tmp_path / "missing.png"),
-        Item(folder, source="clip", group="c", prompts=("p",)),
-        Item(same, source="the same clip", group="c", prompts=("p",)),
+        SourceItem(folder, source="clip", group="c", prompts=("p",)),
+        SourceItem(same, source="the same clip", group="c", prompts=("p",)),
     ]
     pictures = 8 + 4 + 4
     first = {"new": 3 + 2, "copies": 2 + 4, "faceless": 1 + 1, "unreadable": 2 + 1}
     with Store(tmp_path / "a.db") as store:
-        summary = build(items, store, pipeline, encoder, PLAN, batch=batch)
+        summary = build(items, store, pipeline, encoder, OPTIONS, batch=batch)
         assert counts(summary) == first and summary.pictures == pictures
         assert (summary.samples, len(store)) == (4 + 2, 6)
-        again = build(items, store, pipeline, encoder, PLAN, batch=batch)
+        again = build(items, store, pipeline, encoder, OPTIONS, batch=batch)
         assert counts(again) == {"known": 2 + 4, "copies": 3 + 4, "faceless": 1, "unreadable": 2}
         assert (again.pictures, again.samples, again.perceived) == (pictures, 0, 0)
     with Store(tmp_path / "b.db") as store:  # one that was stopped, and goes on
-        part = build(items[1:4], store, pipeline, encoder, PLAN, batch=batch)
+        part = build(items[1:4], store, pipeline, encoder, OPTIONS, batch=batch)
         assert counts(part) == {"new": 3}
-        rest = build(items, store, pipeline, encoder, PLAN, batch=batch)
+        rest = build(items, store, pipeline, encoder, OPTIONS, batch=batch)
         assert counts(rest) == {"new": 1 + 2, "known": 1, "copies": 3 + 4, "faceless": 2, "unreadable": 3}
         assert (rest.pictures, len(store)) == (pictures, 6)
 
@@ -293,10 +293,10 @@ def test_several_prompts_for_each_picture(
     photos: Path, tmp_path: Path, pipeline: PerceptionPipeline, encoder: Counting
 ) -> None:
     items = find_items(photos).items
-    plan = replace(PLAN, prompts_per_picture=3)
+    options = replace(OPTIONS, prompts_per_picture=3)
     with Store(tmp_path / "a.db") as store:
-        assert build(items, store, pipeline, encoder, PLAN).samples == 3
-        summary = build(items, store, pipeline, encoder, plan)  # two prompts more for each
+        assert build(items, store, pipeline, encoder, OPTIONS).samples == 3
+        summary = build(items, store, pipeline, encoder, options)  # two prompts more for each
         assert (summary.samples, len(store)) == (6, 9)
         samples = next(store.iterate())
     assert len(set(zip(samples.sources, samples.prompts, strict=True))) == 9
@@ -309,7 +309,7 @@ def test_progress(photos: Path, tmp_path: Path, pipeline: PerceptionPipeline, en
     items = find_items(photos).items
     done = []
     with Store(tmp_path / "a.db") as store:
-        build(items, store, pipeline, encoder, PLAN, batch=2, progress=lambda items, _: done.append(items))
+        build(items, store, pipeline, encoder, OPTIONS, batch=2, progress=lambda items, _: done.append(items))
     assert done == sorted(done) and done[-1] == len(items) and len(done) >= 3
 
 
@@ -324,9 +324,9 @@ def test_a_build_that_is_stopped_goes_on(
 
     with Store(tmp_path / "a.db") as store:
         with pytest.raises(KeyboardInterrupt):
-            build(items, store, pipeline, encoder, PLAN, batch=2, progress=stop, summary=summary)
+            build(items, store, pipeline, encoder, OPTIONS, batch=2, progress=stop, summary=summary)
         assert summary.perceived == 2 and len(store) == summary.samples
-        build(items, store, pipeline, encoder, PLAN, batch=2)
+        build(items, store, pipeline, encoder, OPTIONS, batch=2)
         assert len(store) == 3
 
 
@@ -335,13 +335,13 @@ def test_no_face_at_all_is_an_error(
 ) -> None:
     with Store(tmp_path / "a.db") as store:
         items = [item(photos / "calm" / "wall.bmp"), item(photos / "happy" / "text.jpg")]
-        summary = build(items, store, pipeline, encoder, PLAN)
+        summary = build(items, store, pipeline, encoder, OPTIONS)
         assert summary.skipped[0] == ("wall.bmp", NO_FACE)
         with pytest.raises(BuildError, match=r"in any of 2 files \(2 pictures\); the first: wall\.bmp: no face"):
             summary.check(2)
         assert len(store) == 0 and store.binding is None
         with pytest.raises(BuildError, match="the list: it is empty"):
-            build([], store, pipeline, encoder, PLAN).check(0)
+            build([], store, pipeline, encoder, OPTIONS).check(0)
 
 
 def test_another_encoder_is_noticed(
@@ -349,7 +349,7 @@ def test_another_encoder_is_noticed(
 ) -> None:
     items = [item(photos / "happy" / "astronaut.png")]
     with Store(tmp_path / "a.db") as store:
-        build(items, store, pipeline, encoder, PLAN)
+        build(items, store, pipeline, encoder, OPTIONS)
         with pytest.raises(StoreError, match=r"text encoder 'random-weight stand-in.*use another dataset name"):
-            build(items, store, pipeline, load_encoder(str(tiny_clip)), PLAN)
+            build(items, store, pipeline, load_encoder(str(tiny_clip)), OPTIONS)
         assert len(store) == 1

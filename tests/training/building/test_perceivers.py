@@ -7,7 +7,7 @@ from torch import Tensor
 
 from perception_clip.perception.pictures import PictureError
 from perception_clip.perception.pipeline import PerceptionPipeline
-from perception_clip.training.building.parallel import Perceivers
+from perception_clip.training.building.parallel import PerceptionPool
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def pictures(astronaut: np.ndarray) -> list[Tensor]:
 
 def test_batches_give_what_they_give_alone_in_their_order(pictures: list[Tensor]) -> None:
     pipeline = PerceptionPipeline()
-    with Perceivers(pipeline) as perceivers:
+    with PerceptionPool(pipeline) as perceivers:
         started = [perceivers.start(pictures[start : start + 2]) for start in range(0, 8, 2)]
         found = [one.result() for one in started]
     assert [len(batch) for batch in found] == [2, 2, 2, 2]
@@ -26,7 +26,7 @@ def test_batches_give_what_they_give_alone_in_their_order(pictures: list[Tensor]
 
 
 def test_an_error_comes_with_its_batch(pictures: list[Tensor]) -> None:
-    with Perceivers(PerceptionPipeline()) as perceivers:
+    with PerceptionPool(PerceptionPipeline()) as perceivers:
         bad, good = perceivers.start([torch.zeros(0, 0, 3, dtype=torch.uint8)]), perceivers.start(pictures[:1])
         with pytest.raises(PictureError, match="has no pixels"):
             bad.result()
@@ -34,7 +34,7 @@ def test_an_error_comes_with_its_batch(pictures: list[Tensor]) -> None:
 
 
 def test_what_has_not_begun_is_given_up(pictures: list[Tensor]) -> None:
-    with pytest.raises(KeyboardInterrupt), Perceivers(PerceptionPipeline()) as perceivers:
+    with pytest.raises(KeyboardInterrupt), PerceptionPool(PerceptionPipeline()) as perceivers:
         started = [perceivers.start(pictures) for _ in range(20)]
         raise KeyboardInterrupt
     assert started[-1].cancelled()

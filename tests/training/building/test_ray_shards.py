@@ -15,8 +15,8 @@ from PIL import Image
 
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.training.building import ray_shards
-from perception_clip.training.building.build import PORTION
-from perception_clip.training.building.item_reader import Plan
+from perception_clip.training.building.build import SHARD_SIZE
+from perception_clip.training.building.item_reader import BuildOptions
 from perception_clip.training.building.ray_shards import Job, build_shard
 from perception_clip.training.cli import main
 from perception_clip.training.dataset.samples import Samples
@@ -24,13 +24,13 @@ from perception_clip.training.dataset.store import Store
 from perception_clip.training.encoders.base import KnownPrompts
 from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.prompts.templates import Templates
-from perception_clip.training.sources.items import Item
+from perception_clip.training.sources.items import SourceItem
 from perception_clip.training.sources.media import PictureFile
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
-PICTURES = 3 * PORTION + 10  # four portions
+PICTURES = 3 * SHARD_SIZE + 10  # four portions
 
 
 @pytest.fixture(scope="module")
@@ -117,11 +117,11 @@ def test_a_shard_is_made_again_when_a_file_has_changed(photos: Path, tmp_path: P
     """In this process, as one of Ray's workers does it."""
     picture = tmp_path / "a.png"
     picture.write_bytes((photos / "angry" / "000.png").read_bytes())
-    items = [Item(PictureFile(picture), source="a.png", group="a", prompts=("angry",))]
+    items = [SourceItem(PictureFile(picture), source="a.png", group="a", prompts=("angry",))]
     pipeline = PerceptionPipeline()
     job = Job(
         items=items,
-        plan=Plan(Templates.load()),
+        options=BuildOptions(Templates.load()),
         encoded=KnownPrompts.encoded(load_encoder("random"), ["angry"]),
         make_pipeline=lambda: pipeline,
         folder=tmp_path / "shards",

@@ -20,8 +20,8 @@ from perception_clip.training.capture.recorder import (
     NO_FACE,
     TOO_SMALL,
     TURNED,
+    FrameCheck,
     Limits,
-    Look,
     Recorder,
     record,
     sharpness,
@@ -70,7 +70,7 @@ def recorder(tmp_path: Path, pipeline: PerceptionPipeline) -> Iterator[Recorder]
 
 def test_sharpness_tells_blur_and_not_light(recorder: Recorder, grace_hopper: np.ndarray) -> None:
     picture = torch.from_numpy(grace_hopper.copy())
-    box = recorder.look(picture).faces[0].box
+    box = recorder.check(picture).faces[0].box
     dark = torch.from_numpy(grace_hopper // 5)
     assert sharpness(picture, box) > 0.3
     assert sharpness(dark, box) == pytest.approx(sharpness(picture, box), rel=0.2)
@@ -82,7 +82,7 @@ def test_sharpness_tells_blur_and_not_light(recorder: Recorder, grace_hopper: np
 def test_why_a_frame_is_not_good(recorder: Recorder, grace_hopper: np.ndarray, astronaut: np.ndarray) -> None:
     def problem(picture: np.ndarray | Tensor, **limits: float) -> str:
         recorder.limits = Limits(**limits)
-        return recorder.look(torch.tensor(picture) if isinstance(picture, np.ndarray) else picture).problem
+        return recorder.check(torch.tensor(picture) if isinstance(picture, np.ndarray) else picture).problem
 
     assert problem(grace_hopper) == problem(astronaut) == ""
     assert problem(np.full((300, 300, 3), 128, dtype=np.uint8)) == NO_FACE
@@ -96,12 +96,12 @@ def test_why_a_frame_is_not_good(recorder: Recorder, grace_hopper: np.ndarray, a
 def test_photos(shared_data: Path, recorder: Recorder) -> None:
     """The limits keep the photos that they were chosen on, and refuse them when they are out of focus."""
     photos = [np.array(Image.open(path).convert("RGB")) for path in sorted((shared_data / "faces").glob("obama*.jpg"))]
-    looks = [recorder.look(torch.from_numpy(photo)) for photo in photos]
-    assert [look.problem for look in looks].count("") == len(photos) - 1  # one is 66 pixels high
-    for photo, look in zip(photos, looks, strict=True):
-        if not look.problem:
-            _, top, _, bottom = look.faces[0].box
-            again = recorder.look(blurred(photo, 0.02 * (bottom - top)))
+    looks = [recorder.check(torch.from_numpy(photo)) for photo in photos]
+    assert [each.problem for each in looks].count("") == len(photos) - 1  # one is 66 pixels high
+    for photo, check in zip(photos, looks, strict=True):
+        if not check.problem:
+            _, top, _, bottom = check.faces[0].box
+            again = recorder.check(blurred(photo, 0.02 * (bottom - top)))
             assert again.problem == BLURRED
 
 
@@ -150,9 +150,9 @@ def test_a_paused_video_waits_and_a_paused_camera_goes_on(film: Path, recorder: 
         seen: list[int] = []
 
         def show(
-            frame: Frame, look: Look, session: Session, *, keys: Iterator[str] = keys, seen: list[int] = seen
+            frame: Frame, check: FrameCheck, session: Session, *, keys: Iterator[str] = keys, seen: list[int] = seen
         ) -> str:
-            assert len(look.faces) == 1
+            assert len(check.faces) == 1
             seen.append(frame.number)
             return next(keys)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception_clip.training.sources.captions import LONGEST, list_captions, repeated_name
-from perception_clip.training.sources.items import Item, SourceError
+from perception_clip.training.sources.items import SourceError, SourceItem
 from perception_clip.training.sources.media import PictureFile, VideoFile
 
 Touch = Callable[..., None]
@@ -26,10 +26,10 @@ def test_captions_beside_pictures(tmp_path: Path, touch: Touch, write: Write) ->
     write(root / "deep" / "a.txt", "in another folder")
     listing = list_captions(root)
     assert listing.items == [
-        Item(PictureFile(root / "a.png"), "set/a.png", "set/a.png", ("a woman, smiling", "a grin")),
-        Item(PictureFile(root / "c.jpg"), "set/c.jpg", "set/c.jpg", ("newer",)),
-        Item(PictureFile(root / "d.webp"), "set/d.webp", "set/d.webp"),  # the caller may have a prompt for it
-        Item(VideoFile(root / "deep" / "b.mp4"), "set/deep/b.mp4", "set/deep/b.mp4", ("лицо 😀",)),
+        SourceItem(PictureFile(root / "a.png"), "set/a.png", "set/a.png", ("a woman, smiling", "a grin")),
+        SourceItem(PictureFile(root / "c.jpg"), "set/c.jpg", "set/c.jpg", ("newer",)),
+        SourceItem(PictureFile(root / "d.webp"), "set/d.webp", "set/d.webp"),  # the caller may have a prompt for it
+        SourceItem(VideoFile(root / "deep" / "b.mp4"), "set/deep/b.mp4", "set/deep/b.mp4", ("лицо 😀",)),
     ]
     assert dict(listing.skipped) == {
         "set/c.caption": "the caption c.txt is used instead",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception_clip.training.sources.items import Item, SourceError
+from perception_clip.training.sources.items import SourceError, SourceItem
 from perception_clip.training.sources.media import FrameFolder, PictureFile, VideoFile
 from perception_clip.training.sources.tables import LONGEST_ROW, list_csv
 
@@ -31,11 +31,11 @@ def test_csv(tmp_path: Path, touch: Touch, write: Write) -> None:
     assert listing.skipped == [] and listing.notes == []
     absolute = (tmp_path / "d.jpeg").as_posix()
     assert listing.items == [
-        Item(
+        SourceItem(
             PictureFile(tmp_path / "sub" / "a.png"), "sub/a.png", "anna", ("a person, laughing",), columns={"note": "x"}
         ),
-        Item(PictureFile(tmp_path / "d.jpeg"), absolute, absolute, ("sad man",)),
-        Item(VideoFile(tmp_path / "b c.mp4"), "b c.mp4", "ben", ("лицо 😀",)),
+        SourceItem(PictureFile(tmp_path / "d.jpeg"), absolute, absolute, ("sad man",)),
+        SourceItem(VideoFile(tmp_path / "b c.mp4"), "b c.mp4", "ben", ("лицо 😀",)),
     ]
 
 
@@ -95,7 +95,7 @@ def test_a_backslash_in_a_name(tmp_path: Path, touch: Touch, write: Write) -> No
 def test_csv_as_excel_saves_it(tmp_path: Path, touch: Touch, write: Write) -> None:
     touch(tmp_path / "a.png")
     path = write(tmp_path / "list.CSV", "path,prompt\r\na.png,happy\r\n", encoding="utf-8-sig")
-    assert list_csv(path).items == [Item(PictureFile(tmp_path / "a.png"), "a.png", "a.png", ("happy",))]
+    assert list_csv(path).items == [SourceItem(PictureFile(tmp_path / "a.png"), "a.png", "a.png", ("happy",))]
 
 
 def test_paths_do_not_depend_on_a_later_working_directory(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception_clip.training.sources.items import Item, SourceError
+from perception_clip.training.sources.items import SourceError, SourceItem
 from perception_clip.training.sources.media import PictureFile
 from perception_clip.training.sources.tables import LONGEST_ROW, list_jsonl
 
@@ -29,12 +29,12 @@ def test_jsonl(tmp_path: Path, touch: Touch, write: Write) -> None:
     assert listing.skipped == []
     picture = PictureFile(tmp_path / "a.png")
     assert listing.items == [
-        Item(picture, "a.png", "anna", ("a grin", "a wide grin")),
-        Item(
+        SourceItem(picture, "a.png", "anna", ("a grin", "a wide grin")),
+        SourceItem(
             picture, "a.png", "a.png", ("лицо",), split="test",
             columns={"intensity": "0.50", "age": "31", "beard": "true"},
         ),
-        Item(picture, "a.png", "a.png", label="happy", columns={"take": "123456789012345678901234567890"}),
+        SourceItem(picture, "a.png", "a.png", label="happy", columns={"take": "123456789012345678901234567890"}),
     ]  # fmt: skip
 
 

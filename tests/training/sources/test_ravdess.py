@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perception_clip.training.sources.items import Item, SourceError
+from perception_clip.training.sources.items import SourceError, SourceItem
 from perception_clip.training.sources.media import VideoFile
 from perception_clip.training.sources.ravdess import Take, is_take, list_ravdess, parse
 
@@ -37,9 +37,9 @@ def test_names_say_who_shows_what(tmp_path: Path, touch: Touch) -> None:
     ]
     names = [f"RAVDESS/{path.parent.name}/{path.name}" for path in paths]
     assert listing.items == [
-        Item(VideoFile(paths[0]), names[0], "Actor 01", label="neutral", columns={"intensity": "normal", **man}),
-        Item(VideoFile(paths[1]), names[1], "Actor 12", label="fear", columns={"intensity": "strong", **woman}),
-        Item(VideoFile(paths[2]), names[2], "Actor 12", label="angry", columns={"intensity": "normal", **woman}),
+        SourceItem(VideoFile(paths[0]), names[0], "Actor 01", label="neutral", columns={"intensity": "normal", **man}),
+        SourceItem(VideoFile(paths[1]), names[1], "Actor 12", label="fear", columns={"intensity": "strong", **woman}),
+        SourceItem(VideoFile(paths[2]), names[2], "Actor 12", label="angry", columns={"intensity": "normal", **woman}),
     ]
     assert dict(listing.skipped) == {
         "RAVDESS/Actor_12/02-01-06-02-01-02-12.mp4": f"it is the same take as {names[1]}, without sound",
