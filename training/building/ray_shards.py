@@ -24,8 +24,10 @@ from ..dataset.npz import export, import_npz, load
 from ..dataset.store import Store
 from ..encoders.base import KnownPrompts, fingerprint
 from ..sources.items import SourceItem
-from .build import SHARD_SIZE, BuildSummary, Progress, build
+from .build import BuildSummary, Progress, build
 from .item_reader import BuildOptions
+
+SHARD_SIZE = 64  # items
 
 RAY_MISSING = (
     'Ray is not installed; --engine ray needs it: pip install "ray[data]" pyarrow (the extra `scale` of this pack), '
@@ -50,6 +52,7 @@ class Job:
     folder: Path  # of the shards; all machines must access it, and the items, under the same names
     landmarker: str  # identities of the models of `make_pipeline`
     emotion_model: str
+    order: str  # of its faces
     batch: int
 
     def shard_items(self, number: int) -> Sequence[SourceItem]:
@@ -58,15 +61,8 @@ class Job:
     def shard(self, number: int) -> Path:
         """Return the path of a shard; its name depends on all inputs except the bytes of the files."""
         prompts = [self.options.prompts(item) for item in self.shard_items(number)]
-        what = repr(
-            (
-                self.shard_items(number),
-                prompts,
-                self.options.every,
-                self.options.only_changes,
-                self.options.finding,
-            )
-        )
+        options = (self.options.every, self.options.only_changes, self.options.finding, self.order)
+        what = repr((self.shard_items(number), prompts, *options))
         made_with = f"{self.encoded.identity} {self.landmarker} {self.emotion_model}"
         digest = hashlib.sha256(f"{what} {self.batch} {made_with}".encode()).hexdigest()
         return self.folder / f"{number:06d}-{digest[:12]}.npz"

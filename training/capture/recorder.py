@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...perception.emotions.expression import ExpressionModel
 from ...perception.geometry import head_pose
-from ...perception.origins import as_texts
+from ...perception.origins import as_texts, face_number
 from ...perception.pipeline import PerceptionPipeline
 from ...perception.sequences.videos import Frame
 from ...perception.vector import Perceptions
@@ -135,7 +135,7 @@ class Recorder:
     def _origin(self, frame: Frame, check: FrameCheck) -> str:
         """Return the origin of the face: a frame of a file, or a picture that only the camera had."""
         if self._content is not None:
-            return origin_of(self._content, frame.number)
+            return origin_of(self._content, frame.number, face_number(frame.picture, check.faces.origins[0]))
         return as_texts(check.faces.origins[:1])[0]
 
     def _problem(self, picture: Tensor, faces: Perceptions) -> str:

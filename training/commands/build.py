@@ -164,6 +164,7 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
                 make_pipeline=partial(pipeline_of, options),
                 landmarker=pipeline.landmarker.identity,
                 emotion_model=pipeline.emotion_model.identity,
+                order=pipeline.selection.order,
                 folder=database.with_suffix(".shards").resolve(),
                 batch=options.batch,
             )

@@ -136,9 +136,9 @@ def media_of(path: Path) -> PictureFile | VideoFile:
     return VideoFile(path) if is_video(path) else PictureFile(path)
 
 
-def origin_of(content: bytes, frame: int) -> str:
-    """Return the origin of the first face of a frame as text; it is the same for the same digest of the content."""
-    return hashlib.sha256(content + frame.to_bytes(8, "little")).hexdigest()
+def origin_of(content: bytes, frame: int, face: int = 0) -> str:
+    """Return the origin of a face as text: of the content with this digest, the frame, and the face's number in it."""
+    return hashlib.sha256(content + frame.to_bytes(8, "little") + face.to_bytes(8, "little")).hexdigest()
 
 
 def _digest(paths: tuple[Path, ...] | list[Path]) -> bytes:

@@ -11,7 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from perception_clip.perception.pictures import read_picture
 from perception_clip.perception.pipeline import PerceptionPipeline
+from perception_clip.perception.selection import Selection
 from perception_clip.perception.sequences.videos import Frame, write_video
 from perception_clip.training.building.build import NO_FACE, BuildError, BuildSummary, build
 from perception_clip.training.building.item_reader import BuildOptions
@@ -146,18 +148,36 @@ def test_each_prompt_is_encoded_once(
     assert encoder.asked == [PROBE, "smiling", "calm", PROBE]
 
 
-def test_the_largest_face_of_a_picture_is_kept(
-    tmp_path: Path, pipeline: PerceptionPipeline, encoder: Counting, astronaut: np.ndarray
+@pytest.mark.parametrize("clip", [False, True], ids=["picture", "clip"])
+def test_each_order_adds_its_own_face(
+    clip: bool, tmp_path: Path, pipeline: PerceptionPipeline, encoder: Counting, shared_data: Path
 ) -> None:
-    small = np.asarray(Image.fromarray(astronaut).resize((256, 256)))
-    canvas = np.zeros((512, 800, 3), dtype=np.uint8)
-    canvas[100:356, :256], canvas[:, 288:] = small, astronaut
-    Image.fromarray(canvas).save(tmp_path / "two.png")
+    """Of a photo with two people, the right one is larger: it is the largest and the last from left to right."""
+    photo = shared_data / "faces" / "two_people.jpg"
+    media = FrameFolder((photo,)) if clip else media_of(photo)
+    items = [SourceItem(media, source="two", group="g", prompts=("p", "q"))]
+    right, left = pipeline([read_picture(photo)]).boxes[:, 0] / 1126
+    assert right > left
+
+    def run(order: str, count: int, expected: dict[str, int], perceived: int = 1) -> None:
+        chosen = PerceptionPipeline(pipeline.landmarker, selection=Selection(order, max_faces=1))
+        with Store(tmp_path / "a.db") as store:
+            summary = build(items, store, chosen, encoder, OPTIONS)
+            assert (counts(summary), len(store), summary.perceived) == (expected, count, perceived)
+
+    run("largest", 2, {"new": 1})
+    run("left to right", 4, {"new": 1})
+    run("highest score", 4, {"known": 1})  # one of the two
+    for order in ("largest", "left to right", "highest score"):
+        run(order, 4, {"known": 1}, perceived=0)
     with Store(tmp_path / "a.db") as store:
-        summary = build([item(tmp_path / "two.png")], store, pipeline, encoder, OPTIONS)
         (samples,) = store.iterate()
-    assert summary.samples == len(samples) == 1
-    assert samples.perceptions[0, :1434:3].mean() > 288 / 800  # the one on the right
+        (tmp_path / "copy.jpg").write_bytes(photo.read_bytes())
+        chosen = PerceptionPipeline(pipeline.landmarker, selection=Selection("left to right", max_faces=1))
+        copy = replace(items[0], media=media_of(tmp_path / "copy.jpg"), prompts=("p", "q", "r"))
+        assert clip or build([copy], store, chosen, encoder, OPTIONS).samples == 1
+    starts = samples.perceptions[:, :1434:3].min(axis=1)
+    np.testing.assert_allclose(starts, [right, right, left, left], atol=2e-3)
 
 
 def test_frames_of_a_video_are_one_group(

@@ -15,9 +15,8 @@ from PIL import Image
 
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.training.building import ray_shards
-from perception_clip.training.building.build import SHARD_SIZE
 from perception_clip.training.building.item_reader import BuildOptions
-from perception_clip.training.building.ray_shards import Job, build_shard
+from perception_clip.training.building.ray_shards import SHARD_SIZE, Job, build_shard
 from perception_clip.training.cli import main
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
@@ -127,6 +126,7 @@ def test_a_shard_is_made_again_when_a_file_has_changed(photos: Path, tmp_path: P
         folder=tmp_path / "shards",
         landmarker=pipeline.landmarker.identity,
         emotion_model=pipeline.emotion_model.identity,
+        order=pipeline.selection.order,
         batch=16,
     )
     perceptions, calls = [], 0
