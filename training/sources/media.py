@@ -16,7 +16,6 @@ from ...perception.sequences.videos import Frame, Video
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 VIDEOS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"})
-CHUNK = 1 << 20  # bytes of a file hashed at a time
 
 SIDE = 48  # pixels: FER2013's pictures are 48 × 48, gray
 
@@ -145,8 +144,7 @@ def _digest(paths: tuple[Path, ...] | list[Path]) -> bytes:
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
-            while piece := file.read(CHUNK):
-                digest.update(piece)
+            hashlib.file_digest(file, lambda: digest)
     return digest.digest()
 
 

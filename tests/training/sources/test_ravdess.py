@@ -81,7 +81,6 @@ def test_any_name_is_a_take_or_is_not(name: str) -> None:
     take = parse(name)
     if isinstance(take, Take):
         assert is_take(name) and re.match(r"0[12]-0[12]-0[1-8]-0[12]-0[12]-0[12]-(0[1-9]|1\d|2[0-4])\.", name)
-        assert take.actor == name[18:20] and take.gender == ("male" if int(name[19]) % 2 else "female")
-        assert take.intensity == {"1": "normal", "2": "strong"}[name[10]]
+        assert "-".join(take) == name[:20] and take.actor == name[18:20]
     else:
         assert take
