@@ -1,4 +1,4 @@
-"""A build distributed over processes or machines by Ray Data: each batch of SHARD_SIZE items becomes a shard, an NPZ.
+"""A build distributed over processes or machines by Ray Data: each SHARD_SIZE items become a shard, an NPZ.
 
 Every shard is a small separate build, so the shards in order contain the samples of a plain build. A shard is written
 completely or not at all: after an interruption or the death of a worker, a build continues with the missing shards.
@@ -54,9 +54,10 @@ class Job:
     emotion_model: str
     order: str  # of its faces
     batch: int
+    shard_size: int = SHARD_SIZE  # items
 
     def shard_items(self, number: int) -> Sequence[SourceItem]:
-        return self.items[number * SHARD_SIZE : (number + 1) * SHARD_SIZE]
+        return self.items[number * self.shard_size : (number + 1) * self.shard_size]
 
     def shard(self, number: int) -> Path:
         """Return the path of a shard; its name depends on all inputs except the bytes of the files."""
@@ -136,7 +137,7 @@ def build_shards(
     store.bind(
         job.encoded.identity, fingerprint(job.encoded), job.landmarker, job.emotion_model, space=job.encoded.space
     )
-    numbers = range(-(-len(job.items) // SHARD_SIZE))
+    numbers = range(-(-len(job.items) // job.shard_size))
     done: dict[int, BuildSummary] = {}
     with _ray(workers, address) as ray:
         shared = ray.put(job)  # kept until the end, because a replacement worker requests it again
@@ -153,7 +154,7 @@ def build_shards(
             part = BuildSummary(**json.loads(row["summary"]))
             done[int(row["shard"])] = part
             so_far.add(part)
-            progress(min(len(done) * SHARD_SIZE, len(job.items)), so_far)
+            progress(min(len(done) * job.shard_size, len(job.items)), so_far)
     seen: set[str] = set()
     for number in numbers:
         part = done[number]

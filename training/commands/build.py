@@ -17,13 +17,12 @@ from ...common.files import atomic_path
 from ...common.words import counted
 from ..building.build import BATCH, WORKERS, BuildSummary, Progress, build
 from ..building.item_reader import BuildOptions
-from ..building.ray_shards import Job, build_shards
+from ..building.ray_shards import SHARD_SIZE, Job, build_shards
 from ..dataset.copying import copy_samples, reencode
 from ..dataset.npz import export
 from ..dataset.opening import check_suffix, open_rows
 from ..dataset.store import Store
-from ..encoders.base import KnownPrompts, TextEncoder
-from ..encoders.loading import load_encoder
+from ..encoders.base import KnownPrompts
 from ..prompts.templates import Templates
 from ..sources import DATASET, FORMATS, detect, find_items
 from ..sources.items import SourceListing
@@ -31,6 +30,7 @@ from .options import (
     add_device_argument,
     add_encoder_arguments,
     add_perception_arguments,
+    encoder_of,
     finding,
     pipeline_of,
     positive,
@@ -167,6 +167,7 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
                 order=pipeline.selection.order,
                 folder=database.with_suffix(".shards").resolve(),
                 batch=options.batch,
+                shard_size=SHARD_SIZE,
             )
             build_shards(
                 job, store, workers=options.workers, address=options.address, progress=progress, summary=summary
@@ -264,5 +265,4 @@ def copy_dataset(options: argparse.Namespace, database: Path) -> None:
         print(f"{new:,} of {counted(len(source), 'sample')} new")
 
 
-def encoder_of(options: argparse.Namespace) -> TextEncoder:
-    return load_encoder(options.text_encoder, device=options.device, tokenizer=options.tokenizer, space=options.space)
+COMMANDS = {"build": (add_arguments, run)}

@@ -17,9 +17,15 @@ from ..capture.recorder import NO_FACE, FrameCheck, Limits, Recorder, record
 from ..capture.session import CaptureError, Session, Timing, read_prompts, summary
 from ..capture.view import View
 from ..dataset.store import Store
-from ..encoders.loading import load_encoder
 from ..sources.media import VideoFile
-from .options import add_device_argument, add_encoder_arguments, add_perception_arguments, pipeline_of, positive
+from .options import (
+    add_device_argument,
+    add_encoder_arguments,
+    add_perception_arguments,
+    encoder_of,
+    pipeline_of,
+    positive,
+)
 
 Show = Callable[[Frame, FrameCheck, Session], str]
 
@@ -115,9 +121,7 @@ def run(options: argparse.Namespace) -> int:
             name, content, frames = camera.name, None, camera.frames()
         else:
             name, content, frames = options.video.name, VideoFile(options.video).digest(), video.frames()
-        encoder = load_encoder(
-            options.text_encoder, device=options.device, tokenizer=options.tokenizer, space=options.space
-        )
+        encoder = encoder_of(options)
         pipeline = pipeline_of(options)
         store = stack.enter_context(Store(options.out))
         recorder = Recorder(
@@ -183,3 +187,6 @@ def _check_video(path: Path, video: Video, session: Session) -> None:
         reason, _ = session.refused.most_common(1)[0]
         why = "no face was found" if reason == NO_FACE else f"mostly: {reason}"
         raise CaptureError(f"{path}: {counted(session.refused.total(), 'frame')} checked, none is good ({why})")
+
+
+COMMANDS = {"capture": (add_arguments, run)}

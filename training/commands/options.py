@@ -15,8 +15,12 @@ from ...perception.pipeline import PerceptionPipeline
 from ...perception.selection import ORDERS, Selection
 from ...projection.checkpoint import DEFAULT_FOLDER
 from ...projection.spaces import SD15
-from ..encoders.loading import DEFAULTS
-from ..learning.settings import BASE_BATCH, BATCHES, SIZES, Settings
+from ..encoders.base import TokenEncoder
+from ..encoders.loading import DEFAULTS, load_encoder
+from ..learning.settings import BASE_BATCH, BATCHES, SIZES, STARTER_SAMPLES, Settings
+
+OTHER_MODELS = "a folder, a Hugging Face id, or 'random' (a placeholder for tests)"
+TOKENIZER_HELP = "a folder with CLIP's vocab.json and merges.txt (default: that of the model or of ComfyUI)"
 
 
 def positive(text: str) -> int:
@@ -51,6 +55,14 @@ def open_interval(text: str) -> float:
     return value
 
 
+def half_open_interval(text: str) -> float:
+    """Return a number above 0 and up to 1; an argparse type."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"the value must be above 0 and at most 1, not {text}")
+    return value
+
+
 def device(text: str) -> str:
     """Return the name of a device that this machine's torch can use; an argparse type.
 
@@ -79,31 +91,27 @@ def add_device_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def half_open_interval(text: str) -> float:
-    """Return a number above 0 and up to 1; an argparse type."""
-    value = float(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"the value must be above 0 and at most 1, not {text}")
-    return value
+def add_encoder_arguments(parser: argparse.ArgumentParser, *, required: bool = False, of_dataset: bool = False) -> None:
+    """Add `--space`, `--text-encoder` and `--tokenizer`; `encoder_of` reads them and `--device`.
 
-
-def add_encoder_arguments(parser: argparse.ArgumentParser, required: bool = False) -> None:
-    """Add `--text-encoder`, `--tokenizer` and `--space` for `load_encoder`; None stands for the space's default."""
-    defaults = ", ".join(f"{name} ({space})" for space, name in DEFAULTS.items())
+    With `of_dataset`, the command sets the space of its dataset where `--space` is not passed.
+    """
     parser.add_argument(
         "--space",
         choices=tuple(DEFAULTS),
-        default=SD15.name,
+        default=None if of_dataset else SD15.name,
         help="text space of the prompts: sd15 for Stable Diffusion 1.5; sdxl also stores the vectors for XL "
-        "(default: %(default)s)",
+        f"(default: {'that of the dataset' if of_dataset else '%(default)s'})",
     )
+    defaults = ", ".join(f"{name} ({space})" for space, name in DEFAULTS.items())
+    default = "" if required else f" ({'with --re-encode, ' if of_dataset else ''}default: {defaults})"
     parser.add_argument(
         "--text-encoder",
         required=required,
-        help="a Stable Diffusion 1.5 or XL .safetensors file, a folder, a Hugging Face id, or 'random' (a placeholder "
-        "for tests)" + ("" if required else f" (default: {defaults})"),
+        metavar="MODEL",
+        help=f"a Stable Diffusion 1.5 or XL .safetensors file, {OTHER_MODELS}{default}",
     )
-    _add_tokenizer_argument(parser)
+    parser.add_argument("--tokenizer", metavar="FOLDER", help=TOKENIZER_HELP)
 
 
 def add_sd15_encoder_arguments(parser: argparse.ArgumentParser, default: str) -> None:
@@ -111,14 +119,26 @@ def add_sd15_encoder_arguments(parser: argparse.ArgumentParser, default: str) ->
     parser.add_argument(
         "--text-encoder",
         default=default,
-        help="a Stable Diffusion 1.5 .safetensors file, a folder, a Hugging Face id, or 'random' (a placeholder for "
-        "tests) (default: %(default)s)",
+        metavar="MODEL",
+        help=f"a Stable Diffusion 1.5 .safetensors file, {OTHER_MODELS} (default: %(default)s)",
     )
-    _add_tokenizer_argument(parser)
+    parser.add_argument("--tokenizer", metavar="FOLDER", help=TOKENIZER_HELP)
+    parser.set_defaults(space=SD15.name)
 
 
-def _add_tokenizer_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tokenizer", metavar="FOLDER", help="a folder with CLIP's vocab.json and merges.txt")
+def encoder_of(options: argparse.Namespace) -> TokenEncoder:
+    """Load the text encoder of the flags above."""
+    return load_encoder(options.text_encoder, options.device, options.tokenizer, options.space)
+
+
+def add_samples_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--samples",
+        type=positive,
+        default=STARTER_SAMPLES,
+        metavar="N",
+        help="number of synthetic faces to sample (default: %(default)s)",
+    )
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
