@@ -40,23 +40,6 @@ def pipeline() -> PerceptionPipeline:
     return PerceptionPipeline()
 
 
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory, grace_hopper: np.ndarray) -> Path:
-    """Four seconds of 8 frames each: a photo that moves a little, out of focus from 2.5 s to 3.5 s."""
-
-    def frames() -> Iterator[Frame]:
-        photo = Image.fromarray(grace_hopper)
-        for number in range(32):
-            picture = photo.crop((number, 0, 480 + number, 480))
-            if 20 <= number < 28:
-                picture = picture.filter(ImageFilter.GaussianBlur(5))
-            yield Frame(number, number / 8, torch.from_numpy(np.array(picture)))
-
-    path = tmp_path_factory.mktemp("capture") / "film.mp4"
-    write_video(path, frames(), 8)
-    return path
-
-
 @pytest.fixture
 def recorder(tmp_path: Path, pipeline: PerceptionPipeline) -> Iterator[Recorder]:
     with Store(tmp_path / "a.db") as store:
