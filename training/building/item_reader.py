@@ -22,6 +22,7 @@ from ..sources.media import origin_of
 
 AHEAD = 256 << 20  # maximum bytes of pictures decoded ahead
 CHUNK = 32 << 20  # bytes of pictures after which a thread pauses reading an item
+CHUNK_EVENTS = 32  # likewise, so that a build can be stopped quickly
 ITEMS_AHEAD = 64
 
 
@@ -187,13 +188,13 @@ def read_ahead(
 
 
 def _chunk(events: Iterator[Event]) -> list[Event]:
-    """Return the next events of an item: all that are left, or those that reach CHUNK bytes."""
+    """Return the next events of an item: all that are left, or a chunk of them."""
     chunk: list[Event] = []
     size = 0
     for event in events:
         chunk.append(event)
         size += event.picture.nbytes if isinstance(event, ItemFrame) else 0
-        if size >= CHUNK:
+        if size >= CHUNK or len(chunk) == CHUNK_EVENTS:
             break
     return chunk
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from ...common.errors import InputError
 from ...perception.emotions.classifier import TransformersEmotions
@@ -19,48 +21,32 @@ from ..encoders.base import TokenEncoder
 from ..encoders.loading import DEFAULTS, load_encoder
 from ..learning.settings import BASE_BATCH, BATCHES, SIZES, STARTER_SAMPLES, Settings
 
+T = TypeVar("T", int, float)
+
 OTHER_MODELS = "a folder, a Hugging Face id, or 'random' (a placeholder for tests)"
 TOKENIZER_HELP = "a folder with CLIP's vocab.json and merges.txt (default: that of the model or of ComfyUI)"
 
 
-def positive(text: str) -> int:
-    """Return a whole number of at least 1; an argparse type."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"the value must be at least 1, not {value}")
-    return value
+def _number(convert: Callable[[str], T], is_valid: Callable[[T], bool], requirement: str) -> Callable[[str], T]:
+    """Return an argparse type for numbers that meet a requirement."""
+
+    def parse(text: str) -> T:
+        try:
+            value = convert(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"the value must be {requirement}, not {text!r}") from None
+        if not is_valid(value):
+            raise argparse.ArgumentTypeError(f"the value must be {requirement}, not {text}")
+        return value
+
+    return parse
 
 
-def natural(text: str) -> int:
-    """Return a whole number of at least 0; an argparse type."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"the value must be at least 0, not {value}")
-    return value
-
-
-def above_zero(text: str) -> float:
-    """Return a finite number above 0; an argparse type."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"the value must be a number above 0, not {text}")
-    return value
-
-
-def open_interval(text: str) -> float:
-    """Return a number above 0 and below 1; an argparse type."""
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"the value must be above 0 and below 1, not {text}")
-    return value
-
-
-def half_open_interval(text: str) -> float:
-    """Return a number above 0 and up to 1; an argparse type."""
-    value = float(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"the value must be above 0 and at most 1, not {text}")
-    return value
+positive = _number(int, lambda value: value >= 1, "at least 1")
+natural = _number(int, lambda value: value >= 0, "at least 0")
+above_zero = _number(float, lambda value: 0 < value < float("inf"), "a number above 0")
+open_interval = _number(float, lambda value: 0 < value < 1, "above 0 and below 1")
+half_open_interval = _number(float, lambda value: 0 < value <= 1, "above 0 and at most 1")
 
 
 def device(text: str) -> str:

@@ -46,10 +46,9 @@ def list_captions(root: Path) -> SourceListing:
         )
         listing.items.append(item)
     if not listing.items:
-        which, why = listing.skipped[0] if listing.skipped else ("its files", "none is a picture or video")
         raise SourceError(
             f"{root}: there is no usable picture. Each picture needs a caption file next to it: 1.jpg, and 1.txt with "
-            f"the prompt. {which}: {why}"
+            f"the prompt. {listing.first_skip('its files', 'none is a picture or video')}"
         )
     listing.skipped.extend(_left_over(tree, captions, used))
     if several:

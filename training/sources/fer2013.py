@@ -87,8 +87,8 @@ def _list_csv(path: Path) -> SourceListing:
                     listing.skipped.append((name, item))
             start += len(row)
     if not listing.items:
-        which, why = listing.skipped[0] if listing.skipped else (path.name, "there are no lines below the header")
-        raise SourceError(f"{path}: no line can be used. {which}: {why}")
+        reason = listing.first_skip(path.name, "there are no lines below the header")
+        raise SourceError(f"{path}: no line can be used. {reason}")
     if any(item.split not in ("", "train") for item in listing.items):
         listing.notes.append("FER2013's PublicTest is the validation split, PrivateTest the test split")
     return listing

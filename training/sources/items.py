@@ -44,6 +44,10 @@ class SourceListing:
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (path, reason) of what cannot be used
     notes: list[str] = field(default_factory=list)  # what the user should know about how the source was read
 
+    def first_skip(self, path: str, reason: str) -> str:
+        """Return the first skipped path and its reason; those passed in if nothing was skipped."""
+        return ": ".join(self.skipped[0] if self.skipped else (path, reason))
+
 
 def part_of(name: str) -> str | None:
     """Return the split, one of SPLITS, for any of its usual names in any case; "" for ""; None for anything else."""

@@ -42,9 +42,8 @@ class TableRows:
     def finish(self) -> SourceListing:
         """Return the listing. Raises SourceError if no row can be used."""
         if not self.listing.items:
-            empty = (self.table.name, "it has no rows")
-            which, why = self.listing.skipped[0] if self.listing.skipped else empty
-            raise SourceError(f"{self.table}: no line can be used. {which}: {why}")
+            reason = self.listing.first_skip(self.table.name, "it has no rows")
+            raise SourceError(f"{self.table}: no line can be used. {reason}")
         return self.listing
 
     def _item(self, row: Mapping[str, str], prompts: tuple[str, ...], label: str) -> SourceItem | str:
