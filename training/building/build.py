@@ -64,10 +64,10 @@ class BuildSummary:
     def check(self, count: int) -> None:
         """Raise BuildError if none of the `count` items has a face."""
         if self.faces + self.known == 0:
-            which, why = self.skipped[0] if self.skipped else ("the list", "it is empty")
+            path, reason = self.skipped[0] if self.skipped else ("the list", "it is empty")
             raise BuildError(
                 f"no face was found in any of {counted(count, 'file')} ({counted(self.pictures, 'picture')}); the "
-                f"first: {which}: {why}"
+                f"first: {path}: {reason}"
             )
 
     def add(self, other: BuildSummary) -> None:
@@ -77,6 +77,7 @@ class BuildSummary:
         self.skipped.extend(other.skipped)
 
 
+NewSamples = dict[tuple[str, str], tuple[ItemFrame, int]]  # origin and prompt → frame, and row of its face
 Progress = Callable[[float, BuildSummary], None]  # called with the number of items done, including fractions of items
 
 
@@ -180,7 +181,7 @@ class _Builder:
         row_of: dict[int, int] = {}  # picture → row of its first face
         for row, picture in enumerate(perceptions.frames.tolist()):
             row_of.setdefault(picture, row)
-        samples: dict[tuple[str, str], tuple[ItemFrame, int]] = {}  # by origin and prompt; with the face's row
+        samples: NewSamples = {}
         done: dict[str, Finished] = {}
         pictures = 0
         for event in batch:
@@ -204,7 +205,7 @@ class _Builder:
         frame: ItemFrame,
         perceptions: Perceptions,
         row: int | None,
-        samples: dict[tuple[str, str], tuple[ItemFrame, int]],
+        samples: NewSamples,
         done: dict[str, Finished],
     ) -> None:
         """Add the new samples of a picture and the keys to store for it; `row` is that of its face, None if none."""
@@ -231,7 +232,7 @@ class _Builder:
         done.update({key: Finished("") for key in frame.prompts.values() if key})
         self._count("new" if new else "known", frame.origin)
 
-    def _append(self, samples: dict[tuple[str, str], tuple[ItemFrame, int]], perceptions: Perceptions) -> int:
+    def _append(self, samples: NewSamples, perceptions: Perceptions) -> int:
         """Append the samples, and return the number of new ones."""
         if not samples:
             return 0

@@ -63,9 +63,9 @@ class Job:
         """Return the path of a shard; its name depends on all inputs except the bytes of the files."""
         prompts = [self.options.prompts(item) for item in self.shard_items(number)]
         options = (self.options.every, self.options.only_changes, self.options.finding, self.order)
-        what = repr((self.shard_items(number), prompts, *options))
-        made_with = f"{self.encoded.identity} {self.landmarker} {self.emotion_model}"
-        digest = hashlib.sha256(f"{what} {self.batch} {made_with}".encode()).hexdigest()
+        inputs = repr((self.shard_items(number), prompts, *options))
+        models = f"{self.encoded.identity} {self.landmarker} {self.emotion_model}"
+        digest = hashlib.sha256(f"{inputs} {self.batch} {models}".encode()).hexdigest()
         return self.folder / f"{number:06d}-{digest[:12]}.npz"
 
 
@@ -173,11 +173,11 @@ def _merge_shard(shard: Path, store: Store, part: BuildSummary, seen: set[str]) 
         for source, origin, prompt in zip(samples.sources, samples.origins, samples.prompts, strict=True):
             known = not pictures.get((source, origin), False) and store.has(origin, prompt)
             pictures[source, origin] = not known
-    old = [origin for (_, origin), new in pictures.items() if not new]
-    copies = sum(origin in seen for origin in old)
-    part.new -= len(old)
+    known_origins = [origin for (_, origin), new in pictures.items() if not new]
+    copies = sum(origin in seen for origin in known_origins)
+    part.new -= len(known_origins)
     part.copies += copies
-    part.known += len(old) - copies
+    part.known += len(known_origins) - copies
     part.samples = import_npz(shard, store)
     seen.update(origin for _, origin in pictures)
 

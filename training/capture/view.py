@@ -48,8 +48,8 @@ class View:
         """Return the window (716, 960, 3) uint8 for a picture (H, W, 3) uint8 of any size and its faces."""
         width, height = STAGE
         canvas = Image.new("RGBA", (width, height + BAND), BACKGROUND)
-        shown = Image.fromarray(self._stage(picture, check).numpy())
-        canvas.paste(shown, ((width - shown.width) // 2, (height - shown.height) // 2))
+        image = Image.fromarray(self._stage(picture, check).numpy())
+        canvas.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
         if session.done:
             _badge(canvas, "done", GOOD)
         elif session.paused:
@@ -141,12 +141,12 @@ def _wrapped(text: str, font: Font, width: int) -> list[str]:
     return lines
 
 
-def _badge(canvas: Image.Image, words: str, colour: panels.Colour) -> None:
+def _badge(canvas: Image.Image, text: str, color: panels.Colour) -> None:
     """Draw a dot and a word in the upper left corner."""
     draw = ImageDraw.Draw(canvas)
-    draw.rounded_rectangle((16, 16, 66 + panels.text_width(words, 22), 54), 19, BACKGROUND)
-    draw.ellipse((28, 27, 44, 43), colour)
-    panels.write(canvas, 52, 35, words, 22, BRIGHT, align=0)
+    draw.rounded_rectangle((16, 16, 66 + panels.text_width(text, 22), 54), 19, BACKGROUND)
+    draw.ellipse((28, 27, 44, 43), color)
+    panels.write(canvas, 52, 35, text, 22, BRIGHT, align=0)
 
 
 def _countdown(canvas: Image.Image, seconds: int) -> None:

@@ -111,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
     session = Session(prompts, timing)
     if not options.no_window:
         check_window()  # before PyAV is loaded
-    began = f"session {datetime.now():%Y-%m-%d %H:%M:%S}"
+    session_name = f"session {datetime.now():%Y-%m-%d %H:%M:%S}"
     video = None if options.video is None else Video(options.video)
     view = View(mirrored=video is None, font=options.font)
     with ExitStack() as stack:
@@ -130,7 +130,7 @@ def run(options: argparse.Namespace) -> int:
             encoder,
             prompts,
             limits=limits,
-            group=f"{options.group} {began}".strip(),
+            group=f"{options.group} {session_name}".strip(),
             source=name,
             content=content,
         )
@@ -185,8 +185,8 @@ def _check_video(path: Path, video: Video, session: Session) -> None:
             )
     if session.refused and not session.good:
         reason, _ = session.refused.most_common(1)[0]
-        why = "no face was found" if reason == NO_FACE else f"mostly: {reason}"
-        raise CaptureError(f"{path}: {counted(session.refused.total(), 'frame')} checked, none is good ({why})")
+        reason_text = "no face was found" if reason == NO_FACE else f"mostly: {reason}"
+        raise CaptureError(f"{path}: {counted(session.refused.total(), 'frame')} checked, none is good ({reason_text})")
 
 
 COMMANDS = {"capture": (add_arguments, run)}

@@ -110,8 +110,8 @@ def _step(title: str) -> Iterator[None]:
 def _summary(faces: list[Perception]) -> str:
     """Return the number of faces and their emotions, such as "1 face, happy 97%"."""
     likeliest = [face.emotions.max(dim=0) for face in faces]
-    judged = [f"{EMOTIONS[best.indices]} {best.values:.0%}" for best in likeliest]
-    return ", ".join([f"{len(faces)} face{'s' * (len(faces) != 1)}", *judged])
+    emotions = [f"{EMOTIONS[best.indices]} {best.values:.0%}" for best in likeliest]
+    return ", ".join([counted(len(faces), "face"), *emotions])
 
 
 def _write_png(picture: Tensor, path: Path) -> None:

@@ -180,12 +180,13 @@ def add_resume_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """Return the settings from the flags of `add_training_arguments`."""
+    """Return the settings from the flags of `add_training_arguments` and `--space`."""
     return Settings(
         epochs=options.epochs,
         batch_size=options.batch_size,
         learning_rate=options.lr,
         size=options.size,
+        space=options.space,
         seed=options.seed,
         device=options.device,
         val_split=options.val_split,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from ...common.errors import InputError
@@ -56,7 +55,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_train(options: argparse.Namespace) -> int:
-    settings = replace(settings_of(options), space=options.space)
+    settings = settings_of(options)
     init = None if options.init is None else load_checkpoint(options.init)
     with stop_on_signals() as stop:
         dataset = opened(options.data, drop_bad_rows=options.drop_bad_rows)
@@ -91,7 +90,7 @@ def run_starter(options: argparse.Namespace) -> int:
         fitted = fit(
             dataset,
             options.out_dir,
-            replace(settings_of(options), space=options.space),
+            settings_of(options),
             made_by=made_by,
             resume=options.resume,
             progress=show,

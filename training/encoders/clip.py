@@ -93,10 +93,10 @@ class PromptTokens:
         kept = self.longest - 1
         if prompt not in self._warned:
             self._warned.add(prompt)
-            lost = self._tokenize.text(ids[kept:-1])
+            cut_off = self._tokenize.text(ids[kept:-1])
             warnings.warn(
                 f"a prompt has {len(ids)} tokens, but CLIP reads only {self.longest}; it is cut off from "
-                f"{lost[:SHOWN]!r} on. Shorten it: {prompt[:SHOWN]!r}…",
+                f"{cut_off[:SHOWN]!r} on. Shorten it: {prompt[:SHOWN]!r}…",
                 stacklevel=2,
             )
         return [*ids[:kept], self.end]
