@@ -11,7 +11,7 @@ from typing import BinaryIO
 from ...common.words import counted
 from ...perception.vector import EMOTIONS
 from .files import Parts, Tree, walk
-from .folders import labelled
+from .folders import labeled
 from .items import SourceError, SourceItem, SourceListing, part_of
 from .media import SIDE, PixelRow
 
@@ -47,7 +47,7 @@ def is_split_folder(parts: Parts) -> bool:
 def _list_folder(root: Path) -> SourceListing:
     whole = walk(root)
     tree = Tree(whole.base, [parts for parts in whole.files if part_of(parts[0])], whole.skipped)
-    listing = labelled(tree, split=True)
+    listing = labeled(tree, split=True)
     listing.skipped.extend(
         (whole.name(parts), "it is not in a folder called train, validation or test")
         for parts in whole.files

@@ -23,7 +23,7 @@ def list_labels(root: Path) -> SourceListing:
     SourceError if there are no pictures or videos in subfolders.
     """
     tree = walk(root)
-    listing = labelled(tree)
+    listing = labeled(tree)
     if not listing.items:
         raise SourceError(
             f"{root}: there are no pictures or videos in subfolders. The folder must contain one folder per label: "
@@ -32,7 +32,7 @@ def list_labels(root: Path) -> SourceListing:
     return listing
 
 
-def labelled(tree: Tree, split: bool = False) -> SourceListing:
+def labeled(tree: Tree, split: bool = False) -> SourceListing:
     """Return the items of a tree of label folders; with `split`, these are below folders train, validation or test."""
     above = int(split)  # folders above the label folders
     listing = SourceListing(skipped=list(tree.skipped))
