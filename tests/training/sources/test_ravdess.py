@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,10 @@ from perception_clip.training.sources.items import SourceError, SourceItem
 from perception_clip.training.sources.media import VideoFile
 from perception_clip.training.sources.ravdess import Take, is_take, list_ravdess, parse
 
-Touch = Callable[..., None]
+from .trees import touch
 
 
-def test_names_say_who_shows_what(tmp_path: Path, touch: Touch) -> None:
+def test_names_say_who_shows_what(tmp_path: Path) -> None:
     root = tmp_path / "RAVDESS"
     touch(
         root / "Actor_12" / "01-01-06-02-01-02-12.mp4",
@@ -52,21 +51,21 @@ def test_names_say_who_shows_what(tmp_path: Path, touch: Touch) -> None:
     assert listing.notes == ["RAVDESS's calm counts as neutral (1 file)"]
 
 
-def test_all_emotions(tmp_path: Path, touch: Touch) -> None:
+def test_all_emotions(tmp_path: Path) -> None:
     touch(*(tmp_path / f"01-01-{emotion:02}-01-01-01-03.mp4" for emotion in range(1, 9)))
     assert [item.label for item in list_ravdess(tmp_path).items] == [
         "neutral", "neutral", "happy", "sad", "angry", "fear", "disgust", "surprise",
     ]  # fmt: skip
 
 
-def test_one_file(tmp_path: Path, touch: Touch) -> None:
+def test_one_file(tmp_path: Path) -> None:
     path = tmp_path / "01-01-03-01-01-01-03.mp4"
     touch(path, tmp_path / "01-01-04-01-01-01-03.mp4")
     (item,) = list_ravdess(path).items
     assert (item.media, item.label, item.group) == (VideoFile(path), "happy", "Actor 03")
 
 
-def test_nothing_of_ravdess(tmp_path: Path, touch: Touch) -> None:
+def test_nothing_of_ravdess(tmp_path: Path) -> None:
     touch(tmp_path / "a.mp4")
     with pytest.raises(SourceError, match="no video has a RAVDESS file name"):
         list_ravdess(tmp_path)
