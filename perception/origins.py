@@ -29,6 +29,11 @@ def of_picture(picture: Tensor, faces: Sequence[int]) -> Tensor:
     return _rows([hashlib.sha256(whole.digest() + f"face {face}".encode()) for face in faces])
 
 
+def face_number(picture: Tensor, origin: Tensor, most: int = 1000) -> int:
+    """Return the number, below `most`, of the face in a picture (H, W, 3) uint8 that has this origin (32,)."""
+    return int((of_picture(picture, range(most)) == origin).all(dim=1).nonzero()[0])
+
+
 def derived(operations: str | Sequence[str], *origins: Tensor) -> Tensor:
     """Return the origins (N, 32) uint8 of N faces derived by an operation from faces with origins (N or 1, 32).
 

@@ -48,8 +48,6 @@ def desk(tmp_path: Path, tiny_clip: Path, pictures: Pictures, monkeypatch: pytes
     save_file({names[name]: value for name, value in tower.items()}, tmp_path / SD15)
     monkeypatch.setattr(clip, "comfyui_tokenizers", lambda: [tiny_clip])
     monkeypatch.chdir(tmp_path)
-    save(pictures[0].transpose(Image.Transpose.FLIP_LEFT_RIGHT), tmp_path / "others" / "calm" / "1.png")
-    assert main(["build", "others", "--out", "other_faces.db", "--text-encoder", SD15]) == 0
     return tmp_path
 
 
@@ -77,8 +75,9 @@ def commands() -> list[str]:
     return [line.removeprefix("python -m training ") for line in lines]
 
 
-def test_the_walk(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_walk(desk: Path, pictures: Pictures, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
+    node_dataset(desk, pictures)
     walked = commands()
     assert [command.split()[0] for command in walked] == [
         *("build", "build", "build", "capture", "info", "info", "filter", "merge", "export", "train", "evaluate"),
@@ -100,10 +99,6 @@ def test_the_walk(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert load_checkpoint(desk / "checkpoints" / "best_model.safetensors").metadata.encoder.startswith("sd15-file")
     assert any(path.suffix == ".png" for path in (desk / "report").iterdir())
     assert "nearest neighbor" in (desk / "checkpoints" / "report.html").read_text(encoding="utf-8")
-
-
-def labels(desk: Path, pictures: Pictures) -> Path:
-    return desk / "my_faces"
 
 
 def table(desk: Path, pictures: Pictures) -> Path:
@@ -145,19 +140,19 @@ def frames(desk: Path, pictures: Pictures) -> Path:
 
 
 def node_dataset(desk: Path, pictures: Pictures) -> Path:
+    save(pictures[0].transpose(Image.Transpose.FLIP_LEFT_RIGHT), desk / "others" / "calm" / "1.png")
+    assert main(["build", "others", "--out", "other_faces.db", "--text-encoder", SD15]) == 0
     return desk / "other_faces.db"
 
 
 @pytest.mark.parametrize(
     ("make", "more", "samples"),
     [
-        (labels, (), 10),
         (table, (), 3),
         (captions, (), 6),
         (ravdess, ("--every", "20"), 4),
         (fer2013, (), 3),
         (fer2013_folders, (), 3),
-        (frames, ("--prompt", "smiling"), 4),
         (frames, ("--label", "happy", "--prompts-per-picture", "2"), 8),
         (node_dataset, (), 1),
     ],

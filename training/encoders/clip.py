@@ -93,10 +93,10 @@ class PromptTokens:
         kept = self.longest - 1
         if prompt not in self._warned:
             self._warned.add(prompt)
-            lost = self._tokenize.text(ids[kept:-1])
+            cut_off = self._tokenize.text(ids[kept:-1])
             warnings.warn(
                 f"a prompt has {len(ids)} tokens, but CLIP reads only {self.longest}; it is cut off from "
-                f"{lost[:SHOWN]!r} on. Shorten it: {prompt[:SHOWN]!r}…",
+                f"{cut_off[:SHOWN]!r} on. Shorten it: {prompt[:SHOWN]!r}…",
                 stacklevel=2,
             )
         return [*ids[:kept], self.end]
@@ -109,9 +109,9 @@ def find_tokenizer(folder: str | Path | None = None) -> ClipTokenizer:
     """
     if folder is not None:
         return read_tokenizer(Path(folder).expanduser())
-    for beside in comfyui_tokenizers():
-        if has_tokenizer(beside):
-            return read_tokenizer(beside)
+    for bundled in comfyui_tokenizers():
+        if has_tokenizer(bundled):
+            return read_tokenizer(bundled)
     try:
         return hub_tokenizer(CLIP_L, local_files_only=True)
     except OSError as error:

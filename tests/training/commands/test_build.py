@@ -88,11 +88,6 @@ def test_templates_of_the_users_own(photos: Path, tmp_path: Path) -> None:
         assert all(prompt.startswith(("oil painting of a", "ink drawing, ")) for prompt in store.prompts())
 
 
-def test_the_format_can_be_given(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert build(photos, "--out", tmp_path / "a.db", "--format", "ravdess") == 1
-    assert "error: " in capsys.readouterr().err and not (tmp_path / "a.db").exists()
-
-
 def test_the_sdxl_space(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert build(photos, "--out", tmp_path / "a.npz", "--space", "sdxl") == 0
     data = np.load(tmp_path / "a.npz")
