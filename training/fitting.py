@@ -62,11 +62,11 @@ class Fitted:
 
 
 def held_out(dataset: Dataset, seed: int, val_split: float = HELD_OUT, prompts: Tensor | None = None) -> Split:
-    """Return the split used by training with `seed`, over the valid rows; `prompts` is TrainingData.member."""
+    """Return the split used by training with `seed`, over the valid rows; `prompts` is TrainingData.target_index."""
     good = np.setdiff1d(np.arange(len(dataset)), dataset.bad_rows)
     texts = (None if array is None else array[good].tolist() for array in (dataset.groups, dataset.splits))
     groups, splits = texts
-    numbers = of_dataset(dataset).member if prompts is None else prompts
+    numbers = of_dataset(dataset).target_index if prompts is None else prompts
     made = split_rows(groups, len(good), seed, splits=splits, prompts=numbers[good].tolist(), share=val_split)
     if not len(dataset.bad_rows):
         return made
@@ -141,7 +141,7 @@ def fit(
         ),
         neutral=_neutral(trained.network, data, rows),
         fingerprint=None if fingerprint is None else torch.tensor(fingerprint[:known_by], dtype=torch.float32),
-        prompt_vectors=data.candidates(frequent),
+        prompt_vectors=data.unique_targets(frequent),
     )
     if not trained.finished:
         return Fitted(checkpoint, save(checkpoint, out_dir, name), trained.history, None, None, None)
@@ -175,7 +175,7 @@ def fit(
 def prepared(dataset: Dataset, settings: Settings, init: Checkpoint | None = None) -> tuple[TrainingData, Split]:
     """Return the training data of a dataset and its split. Raises ValueError if it cannot be used for training."""
     data = of_dataset(dataset, settings.space)
-    rows = held_out(dataset, settings.seed, settings.val_split, data.member)
+    rows = held_out(dataset, settings.seed, settings.val_split, data.target_index)
     _check_prompts(data, rows)
     if init is not None and init.width != data.targets.shape[1]:
         raise InputError(
@@ -205,11 +205,11 @@ def _check_writable(folder: Path) -> None:
 
 def _check_prompts(data: TrainingData, rows: Split) -> None:
     """Raise ValueError if there is only one target."""
-    present = data.member[rows.train].unique().tolist()
+    present = data.target_index[rows.train].unique().tolist()
     if len(present) > 1:
         return
     named = repr(data.prompts[present[0]])
-    if len(data.first) == 1:
+    if len(data.first_row) == 1:
         raise InputError(
             f"all {counted(len(data), 'sample')} have the same target, that of {named}, so there is nothing to learn; "
             "label the faces with at least two prompts"
@@ -237,7 +237,7 @@ def _digest(init: Checkpoint | None) -> str | None:
 
 def _frequent(data: TrainingData, rows: Split) -> Tensor:
     """Return the numbers of the most frequent training prompts, `KEPT_PROMPTS` at most, ascending."""
-    counts = data.member[rows.train].bincount(minlength=len(data.first))
+    counts = data.target_index[rows.train].bincount(minlength=len(data.first_row))
     kept = counts.argsort(descending=True, stable=True)[: min(KEPT_PROMPTS, int((counts > 0).sum()))]
     return kept.sort().values
 

@@ -54,12 +54,12 @@ def test_the_guide(tmp_path: Path, faces: Path, capsys: pytest.CaptureFixture[st
     assert "stand-in" in checkpoint.metadata.encoder
     assert checkpoint.metadata.landmarker.startswith("mediapipe-face-mesh-bundled/1")
 
-    judged = tmp_path / "judged.json"
-    arguments = ["--data", str(data), "--checkpoint", str(out / "best_model.pth"), "--out", str(judged)]
+    evaluated = tmp_path / "evaluated.json"
+    arguments = ["--data", str(data), "--checkpoint", str(out / "best_model.pth"), "--out", str(evaluated)]
     assert main(["evaluate", *arguments]) == 0
     printed = capsys.readouterr().out
     assert "another dataset" not in printed and "nearest neighbor" in printed
-    assert json.loads(judged.read_text()) == checkpoint.metadata.metrics
+    assert json.loads(evaluated.read_text()) == checkpoint.metadata.metrics
 
 
 def test_evaluate_on_another_dataset_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

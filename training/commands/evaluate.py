@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     dataset = opened(options.data, drop_bad_rows=options.drop_bad_rows)
     data = of_dataset(dataset, _space_of(checkpoints))
     seed, val_split = _split_of(checkpoints, content_hash(dataset))
-    rows = held_out(dataset, seed, val_split, data.member)
+    rows = held_out(dataset, seed, val_split, data.target_index)
     (_, checkpoint), *others = checkpoints.items()
     evaluation = evaluate(checkpoint, data, rows, dict(others))
     judgment = verdict(evaluation, sampled=is_sampled(dataset))

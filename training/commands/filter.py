@@ -10,7 +10,7 @@ from ...common.words import counted
 from ..dataset.copying import copy_samples
 from ..dataset.opening import OUT_HELP, open_output, open_rows
 from ..dataset.samples import SPLITS
-from ..inspection.filtering import Conditions, judge
+from ..inspection.filtering import Conditions, select_samples
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--drop-outliers", action="store_true", help="drop faces that look invalid (see `info`)")
     parser.add_argument(
-        "--drop-duplicates", action="store_true", help="keep only one of nearly identical faces (see `info`)"
+        "--drop-near-duplicates", action="store_true", help="keep only one of nearly identical faces (see `info`)"
     )
     parser.add_argument("--invert", action="store_true", help="keep the samples that would be dropped, drop the others")
 
@@ -54,17 +54,20 @@ def run(options: argparse.Namespace) -> int:
     if conditions in (Conditions(), Conditions(invert=True)):
         raise InputError("no condition was passed; add one, such as --min-score 0.8 (--help lists them)")
     with open_output(options.out, [options.file]) as target, open_rows(options.file) as source:
-        judged = judge(source, conditions)
-        new = copy_samples(source, target, keep=judged.kept)
-    for reason, count in judged.failed.items():
+        selection = select_samples(source, conditions)
+        new = copy_samples(source, target, keep=selection.kept)
+    for reason, count in selection.failed.items():
         if count:
             print(f"{'kept' if conditions.invert else 'dropped'}: {count:,} ({reason})")
-    if judged.unknown_sizes:
+    if selection.unknown_sizes:
         print(
-            f"the size of {counted(judged.unknown_sizes, 'picture')} is unknown; head poses were measured as if the "
+            f"the size of {counted(selection.unknown_sizes, 'picture')} is unknown; head poses were measured as if the "
             "pictures were square"
         )
-    print(f"{judged.kept.sum():,} of {counted(len(judged.kept), 'sample')} kept, {new:,} of them new in {options.out}")
+    print(
+        f"{selection.kept.sum():,} of {counted(len(selection.kept), 'sample')} kept, "
+        f"{new:,} of them new in {options.out}"
+    )
     return 0
 
 
@@ -78,6 +81,6 @@ def conditions_of(options: argparse.Namespace) -> Conditions:
         groups=tuple(options.group),
         splits=tuple(options.split),
         drop_outliers=options.drop_outliers,
-        drop_duplicates=options.drop_duplicates,
+        drop_near_duplicates=options.drop_near_duplicates,
         invert=options.invert,
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..dataset.opening import open_rows, versions_of
-from ..inspection.checks import inspect_survey
-from ..inspection.survey import survey
+from ..inspection.checks import inspect_scan
+from ..inspection.scan import scan_dataset
 from ..inspection.text import describe
 
 
@@ -28,11 +28,11 @@ def run(options: argparse.Namespace) -> int:
 
         require_matplotlib()
     with open_rows(options.file) as rows, tqdm(total=len(rows), desc="reading", unit="sample", leave=False) as bar:
-        seen, versions = survey(rows, bar.update), versions_of(rows)
-    inspection = inspect_survey(seen, options.file, versions)
+        scan, versions = scan_dataset(rows, bar.update), versions_of(rows)
+    inspection = inspect_scan(scan, options.file, versions)
     print(json.dumps(inspection.as_dict(), indent=2, ensure_ascii=False) if options.json else describe(inspection))
     if options.report is not None:
-        index = write_report(inspection, seen, options.report)
+        index = write_report(inspection, scan, options.report)
         if not options.json:
             print(f"plots: {index}")
     return 0

@@ -68,20 +68,20 @@ class Averages:
 
 def averages(data: TrainingData, train: Tensor) -> Averages:
     """Return the averages over the training rows (n,); each distinct target is read once."""
-    weights = torch.zeros(len(data.first), 1 + len(EMOTIONS), dtype=torch.float64)
+    weights = torch.zeros(len(data.first_row), 1 + len(EMOTIONS), dtype=torch.float64)
     for part in train.split(CHUNK):
         shares = torch.nn.functional.pad(emotions(data, part).double(), (1, 0), value=1.0)  # (n, 8): 1 for the mean
-        weights.index_add_(0, data.member[part], shares)
+        weights.index_add_(0, data.target_index[part], shares)
     sums = torch.zeros(weights.shape[1], data.targets.shape[1], dtype=torch.float64)
     for numbers in weights[:, 0].nonzero()[:, 0].split(CHUNK):  # targets that no row uses may have any value
-        sums += weights[numbers].T @ data.candidates(numbers).double()
+        sums += weights[numbers].T @ data.unique_targets(numbers).double()
     totals = weights.sum(dim=0)[:, None]  # (8, 1)
     mean, of_emotion = sums[0] / len(train), sums[1:] / totals[1:]
     return Averages(mean.float(), torch.where(totals[1:] > 0, of_emotion, mean).float())
 
 
-def rivals(
-    data: TrainingData, rows: Split, judged: Tensor, features: Callable[[Tensor], Tensor], average: Averages
+def baseline_predictions(
+    data: TrainingData, rows: Split, evaluated: Tensor, features: Callable[[Tensor], Tensor], average: Averages
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield the name of each baseline and its predictions (T, D), float32, for the evaluated rows (T,).
 
@@ -94,11 +94,11 @@ def rivals(
     the comparison is fair. If there are very many training rows, ridge and nearest neighbor use a random sample.
     The predictions are computed one after another, since each can be large.
     """
-    asked = features(judged)
+    asked = features(evaluated)
     yield "ridge", _ridge(data, rows, asked, features)
     yield "nearest neighbor", _nearest_neighbor(data, rows.train, asked, features)
-    yield "emotion mix", emotions(data, judged) @ average.of_emotion
-    yield "mean", average.mean.expand(len(judged), -1)
+    yield "emotion mix", emotions(data, evaluated) @ average.of_emotion
+    yield "mean", average.mean.expand(len(evaluated), -1)
 
 
 def emotions(data: TrainingData, rows: Tensor) -> Tensor:
@@ -118,4 +118,4 @@ def _nearest_neighbor(data: TrainingData, train: Tensor, asked: Tensor, features
     known = features(train)
     step = max(1, DISTANCES // len(known))
     nearest = torch.cat([torch.cdist(part, known).argmin(dim=1) for part in asked.split(step)])
-    return data.candidates(data.member[train[nearest]])
+    return data.unique_targets(data.target_index[train[nearest]])

@@ -78,9 +78,11 @@ def _extremes(scores: Sequence[Score]) -> list[list[str]]:
 
 
 def _notes(held: Evaluation) -> list[str]:
-    judged = len(held.rows)
+    evaluated = len(held.rows)
     rows = (
-        counted(judged, "row") if judged == held.held_out else f"{judged:,} of {counted(held.held_out, 'held-out row')}"
+        counted(evaluated, "row")
+        if evaluated == held.held_out
+        else f"{evaluated:,} of {counted(held.held_out, 'held-out row')}"
     )
     kind = f"from {counted(held.groups, 'group')} not used in training"
     if not held.by_group:

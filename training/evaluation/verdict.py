@@ -22,7 +22,7 @@ COLUMNS = 120  # of the terminal
 
 LINEAR = "ridge"
 # The baselines, the simplest first, and what it means to be no better than each.
-RULES = {
+BASELINES = {
     "mean": "always predicts the mean target, so the training did not learn to distinguish the prompts. Check "
     "that the faces have the right prompts, and add samples",
     "emotion mix": "mixes the mean targets of the emotions and needs no training. Add faces whose prompts describe "
@@ -55,9 +55,9 @@ def verdict(evaluation: Evaluation, *, sampled: bool = False) -> Verdict:
     if len(evaluation.names) == 1:
         return Verdict(False, [f"All rows have the same prompt, {_quoted(evaluation, [0])}, so there is nothing to"
                                " learn. Add faces with other prompts."])  # fmt: skip
-    obstacles = [*_alike(evaluation), *_leaks(evaluation)]
+    obstacles = [*_all_near_duplicates(evaluation), *_leaks(evaluation)]
     too_few = _too_few_held_out(evaluation)
-    obstacles += too_few or [*_start(evaluation), *_rules(evaluation, sampled)]
+    obstacles += too_few or [*_start(evaluation), *_baselines(evaluation, sampled)]
     added = [] if too_few else _added(evaluation)
     return Verdict(
         ready=not obstacles,
@@ -82,8 +82,11 @@ def falls_behind(lead: dict[str, Interval]) -> bool:
 
 
 def _ready(held: Evaluation) -> str:
-    own, rivals = held.scores["projection"], [name for name in RULES if name in held.lead and beats(held.lead[name])]
-    others = [name for name in RULES if name in held.lead and name not in rivals]
+    own, rivals = (
+        held.scores["projection"],
+        [name for name in BASELINES if name in held.lead and beats(held.lead[name])],
+    )
+    others = [name for name in BASELINES if name in held.lead and name not in rivals]
     but = f" except {others[0]}, which synthetic faces favor, since they come from a linear model" if others else ""
     best = max(rivals, key=lambda name: held.scores[name]["centered_cosine"].value)
     recall = own["recall_at_1"]
@@ -95,8 +98,8 @@ def _ready(held: Evaluation) -> str:
     )
 
 
-def _alike(held: Evaluation) -> list[str]:
-    if not held.alike:
+def _all_near_duplicates(held: Evaluation) -> list[str]:
+    if not held.all_near_duplicates:
         return []
     return [
         f"All faces look the same: the landmarks of the {counted(held.trained, 'training row')} are nearly identical, "
@@ -111,11 +114,11 @@ def _leaks(held: Evaluation) -> list[str]:
             "Validation leaks: there are fewer than 3 groups, so the same person or clip is used for training and "
             "evaluation, and the results are too optimistic. Add other people or clips, each as a separate group."
         )
-    if held.near_copies > LEAK and held.near_copies * len(held.rows) >= 2:
+    if held.near_duplicates > LEAK and held.near_duplicates * len(held.rows) >= 2:
         found.append(
-            f"Validation leaks: {held.near_copies:.0%} of the held-out faces are near-duplicates of a training face, "
-            "such as copies of a photo or frames of a clip, so the results are too optimistic. Put related pictures in "
-            "one group, or remove near-duplicates with `filter --drop-duplicates`."
+            f"Validation leaks: {held.near_duplicates:.0%} of the held-out faces are near-duplicates of a training "
+            "face, such as copies of a photo or frames of a clip, so the results are too optimistic. Put related "
+            "pictures in one group, or remove near-duplicates with `filter --drop-near-duplicates`."
         )
     return found
 
@@ -150,9 +153,9 @@ def _added(held: Evaluation) -> list[str]:
     return [f"No statistically clear change from the initial checkpoint: {_lead(lead)}."]
 
 
-def _rules(held: Evaluation, sampled: bool) -> list[str]:
+def _baselines(held: Evaluation, sampled: bool) -> list[str]:
     """Return a sentence about the simplest baseline that is not beaten; the others are then irrelevant."""
-    for name, meaning in RULES.items():
+    for name, meaning in BASELINES.items():
         lead = held.lead.get(name)
         if lead is None or beats(lead) or (sampled and name == LINEAR and not falls_behind(lead)):
             continue
@@ -172,8 +175,8 @@ def _rules(held: Evaluation, sampled: bool) -> list[str]:
 
 
 def _few_samples(held: Evaluation) -> list[str]:
-    judged = torch.bincount(held.member, minlength=len(held.names))
-    few = (held.trained_of < FEWEST_TRAINED) | (judged == 0)
+    evaluated = torch.bincount(held.target_index, minlength=len(held.names))
+    few = (held.trained_of < FEWEST_TRAINED) | (evaluated == 0)
     numbers = few.nonzero()[:, 0][held.trained_of[few].argsort(stable=True)].tolist()
     if not numbers:
         return []

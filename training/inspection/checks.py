@@ -1,6 +1,6 @@
 """Inspect the contents and quality of a dataset: counts, balance, duplicates, outliers, leakage.
 
-`findings_of` describes in words what prevents training or should be checked before it.
+`issues_of` describes in words what prevents training or should be checked before it.
 """
 
 from __future__ import annotations
@@ -25,44 +25,44 @@ from numpy.typing import NDArray
 from ..dataset.opening import open_rows, versions_of
 from ..dataset.samples import Floats
 from ..learning.split import split_rows
-from .duplicates import near_duplicates
+from .near_duplicates import near_duplicates
 from .outliers import outlier_limit
-from .survey import Numbers, Survey, survey
+from .scan import DatasetScan, Numbers, scan_dataset
 
 ENOUGH_SAMPLES, ENOUGH_PROMPTS = 300, 20
 UNBALANCED = 5  # ratio of samples
 
 Mask = NDArray[np.bool_]
-ALIKE = 0.99  # cosine above which the vectors of two prompts are practically the same target
+SAME_TARGET = 0.99  # cosine above which the vectors of two prompts are practically the same target
 EXAMPLES = 10  # number of pairs and outliers that are named
 
 
 @dataclass(frozen=True)
-class Finding:
-    """A finding to know before training."""
+class Issue:
+    """An issue to know before training."""
 
-    stops: bool  # training is impossible or pointless until this is fixed
+    blocking: bool  # training is impossible or pointless until this is fixed
     text: str
 
 
-def findings_of(inspection: Inspection | None) -> list[Finding]:
+def issues_of(inspection: Inspection | None) -> list[Issue]:
     """Return all problems of a dataset; None is a dataset without samples."""
     if inspection is None or inspection.origin is None:
         return [
-            Finding(
+            Issue(
                 True,
                 "the dataset contains no samples: add some with `python -m training build` or the Dataset Writer node",
             )
         ]
-    stops = [Finding(True, text) for text in (*_amount(inspection),)]
+    stops = [Issue(True, text) for text in (*_amount(inspection),)]
     looks = (
         *_variety(inspection),
         *_groups(inspection),
         *_origin(inspection),
         *_faces(inspection),
-        *_twins(inspection),
+        *_near_duplicate_faces(inspection),
     )
-    return [*stops, *(Finding(False, text) for text in looks)]
+    return [*stops, *(Issue(False, text) for text in looks)]
 
 
 def times(ratio: float) -> str:
@@ -70,7 +70,7 @@ def times(ratio: float) -> str:
     return f"{ratio:.1f} times" if ratio < 3 else f"{ratio:.0f} times"
 
 
-def near_copies(count: int) -> str:
+def with_near_duplicates(count: int) -> str:
     return counted(count, "sample has a near-duplicate", "samples have near-duplicates")
 
 
@@ -101,9 +101,9 @@ def _variety(held: Inspection) -> list[str]:
             f"{most!r} has {times(held.balance.ratio)} as many samples as {least!r} ({many:,} and {few:,}): add "
             "samples of the latter, or reduce the former with `filter`"
         )
-    if held.alike_prompts:
-        one, other = held.alike_prompts[0]
-        pairs = counted(len(held.alike_prompts), "prompt has", "prompts have")
+    if held.near_duplicate_prompts:
+        one, other = held.near_duplicate_prompts[0]
+        pairs = counted(len(held.near_duplicate_prompts), "prompt has", "prompts have")
         found.append(
             f"{pairs} nearly the same vector as another prompt, such as {other!r} and {one!r}: use wordings that "
             "differ more"
@@ -149,7 +149,7 @@ def _origin(held: Inspection) -> list[str]:
 def _faces(held: Inspection) -> list[str]:
     found = []
     if held.outliers is not None and held.outliers.count:
-        name = held.outliers.strangest[0][0] or "one without a source"
+        name = held.outliers.examples[0][0] or "one without a source"
         found.append(
             f"{counted(held.outliers.count, 'face looks', 'faces look')} invalid, such as {name!r}: "
             "check the source, or remove such faces with `filter --drop-outliers`"
@@ -162,20 +162,20 @@ def _faces(held: Inspection) -> list[str]:
     return found
 
 
-def _twins(held: Inspection) -> list[str]:
+def _near_duplicate_faces(held: Inspection) -> list[str]:
     found: list[str] = []
-    twins = held.duplicates
-    if twins is None:
+    near = held.near_duplicates
+    if near is None:
         return found
-    if twins.straddling:
+    if near.straddling:
         found.append(
-            f"{near_copies(twins.straddling)} in another group or split, so the evaluation uses faces from training"
-            f"{_such_as(twins.leaks)}: remove them with `filter --drop-duplicates`"
+            f"{with_near_duplicates(near.straddling)} in another group or split, so the evaluation uses faces from "
+            f"training{_such_as(near.leaks)}: remove them with `filter --drop-near-duplicates`"
         )
-    if twins.contradicting:
+    if near.contradicting:
         found.append(
-            f"{counted(twins.contradicting, 'sample is a near-duplicate', 'samples are near-duplicates')} with "
-            f"different labels{_such_as(twins.contradictions)}: check which label is right"
+            f"{counted(near.contradicting, 'sample is a near-duplicate', 'samples are near-duplicates')} with "
+            f"different labels{_such_as(near.contradictions)}: check which label is right"
         )
     return found
 
@@ -229,7 +229,7 @@ class Balance:
 
 
 @dataclass(frozen=True)
-class Duplicates:
+class NearDuplicates:
     """Faces that occur more than once in the dataset. Near-duplicates form a cluster around its first sample."""
 
     perceptions: int  # number of distinct perceptions
@@ -246,8 +246,8 @@ class Outliers:
     """Faces that look invalid."""
 
     count: int
-    limit: float  # strangeness above which a face is an outlier; a typical photo has 1
-    strangest: list[tuple[str, float]]  # source and strangeness of some
+    limit: float  # outlier score above which a face is an outlier; a typical photo has 1
+    examples: list[tuple[str, float]]  # source and outlier score of some, the highest first
 
 
 @dataclass(frozen=True)
@@ -265,10 +265,10 @@ class Inspection:
     sizes: Sizes | None = None
     scores: Scores | None = None
     balance: Balance | None = None
-    duplicates: Duplicates | None = None
+    near_duplicates: NearDuplicates | None = None
     outliers: Outliers | None = None
-    alike_prompts: list[tuple[str, str]] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)  # what prevents training or should be checked
+    near_duplicate_prompts: list[tuple[str, str]] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)  # what prevents training or should be checked
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content for JSON."""
@@ -283,21 +283,21 @@ def inspect_file(path: Path, progress: Callable[[int], object] | None = None) ->
     """
     path = Path(path)
     with open_rows(path) as rows:
-        seen = survey(rows, progress)
+        scan = scan_dataset(rows, progress)
         versions = versions_of(rows)
-    return inspect_survey(seen, path, versions)
+    return inspect_scan(scan, path, versions)
 
 
-def inspect_survey(seen: Survey, path: Path, versions: dict[str, str]) -> Inspection:
-    """Return the inspection of a survey of the file `path`; `versions` are those recorded in the file."""
+def inspect_scan(scan: DatasetScan, path: Path, versions: dict[str, str]) -> Inspection:
+    """Return the inspection of a scan of the file `path`; `versions` are those recorded in the file."""
     size = path.stat().st_size
-    if seen.binding is None or not len(seen):
-        return Inspection(str(path), size, 0, None, findings=findings_of(None))
-    binding = seen.binding
+    if scan.binding is None or not len(scan):
+        return Inspection(str(path), size, 0, None, issues=issues_of(None))
+    binding = scan.binding
     inspection = Inspection(
         path=str(path),
         file_bytes=size,
-        samples=len(seen),
+        samples=len(scan),
         origin=Origin(
             encoder=binding.encoder,
             has_fingerprint=binding.fingerprint is not None,
@@ -306,53 +306,53 @@ def inspect_survey(seen: Survey, path: Path, versions: dict[str, str]) -> Inspec
             emotion_model=binding.emotion_model,
             versions=versions,
         ),
-        labels=seen.labels.counts(),
-        prompts=seen.prompts.counts(),
-        groups=seen.groups.counts(),
-        splits=seen.splits.counts(),
-        sizes=_sizes(seen),
-        scores=_scores(seen.scores),
-        balance=_balance(seen),
-        duplicates=_duplicates(seen),
-        outliers=_outliers(seen),
-        alike_prompts=_alike(seen.prompts.texts, seen.vectors),
+        labels=scan.labels.counts(),
+        prompts=scan.prompts.counts(),
+        groups=scan.groups.counts(),
+        splits=scan.splits.counts(),
+        sizes=_sizes(scan),
+        scores=_scores(scan.scores),
+        balance=_balance(scan),
+        near_duplicates=_near_duplicates(scan),
+        outliers=_outliers(scan),
+        near_duplicate_prompts=_near_duplicate_prompts(scan.prompts.texts, scan.vectors),
     )
-    inspection.findings.extend([*findings_of(inspection), *_splitting(seen)])
-    inspection.findings.sort(key=lambda finding: not finding.stops)  # what prevents training comes first
+    inspection.issues.extend([*issues_of(inspection), *_splitting(scan)])
+    inspection.issues.sort(key=lambda issue: not issue.blocking)  # what prevents training comes first
     return inspection
 
 
-def clusters_of(seen: Survey, among: Mask | None = None) -> Numbers:
+def clusters_of(scan: DatasetScan, among: Mask | None = None) -> Numbers:
     """Return, for each sample (N,), the first sample of its cluster: an identical or near-duplicate perception.
 
     With `among` (N,), only those samples are clustered; each of the others keeps its own number.
     """
-    held = np.arange(len(seen)) if among is None else np.flatnonzero(among)
-    first = np.full(len(seen), len(seen))  # by the first sample with a perception: the first one in `among`
-    np.minimum.at(first, seen.first[held], held)
-    earliest = first[seen.first[held]]  # (H,)
+    held = np.arange(len(scan)) if among is None else np.flatnonzero(among)
+    first = np.full(len(scan), len(scan))  # by the first sample with a perception: the first one in `among`
+    np.minimum.at(first, scan.first_row[held], held)
+    earliest = first[scan.first_row[held]]  # (H,)
     distinct = held[earliest == held]
-    leader = np.empty(len(seen), np.int64)
-    leader[distinct] = distinct[near_duplicates(seen.components[distinct])]
-    clusters = np.arange(len(seen))
+    leader = np.empty(len(scan), np.int64)
+    leader[distinct] = distinct[near_duplicates(scan.components[distinct])]
+    clusters = np.arange(len(scan))
     clusters[held] = leader[earliest]
     return clusters
 
 
-def _splitting(seen: Survey) -> list[Finding]:
+def _splitting(scan: DatasetScan) -> list[Issue]:
     """Return the error of the split that training would create, if any."""
-    if len(seen) < FEWEST:
+    if len(scan) < FEWEST:
         return []  # reported already
-    groups, splits = ([column.texts[code] for code in column.codes.tolist()] for column in (seen.groups, seen.splits))
+    groups, splits = ([column.texts[code] for code in column.codes.tolist()] for column in (scan.groups, scan.splits))
     try:
-        split_rows(groups, len(seen), splits=splits)
+        split_rows(groups, len(scan), splits=splits)
     except ValueError as error:
-        return [Finding(True, str(error))]
+        return [Issue(True, str(error))]
     return []
 
 
-def _sizes(seen: Survey) -> Sizes | None:
-    known = seen.image_sizes[seen.image_sizes[:, 0] > 0].astype(np.int64)
+def _sizes(scan: DatasetScan) -> Sizes | None:
+    known = scan.image_sizes[scan.image_sizes[:, 0] > 0].astype(np.int64)
     if not len(known):
         return None
     areas = known.prod(axis=1)
@@ -370,30 +370,30 @@ def _scores(scores: Floats) -> Scores:
     )
 
 
-def _balance(seen: Survey) -> Balance | None:
-    counts = list((seen.labels.counts() or seen.prompts.counts()).items())
+def _balance(scan: DatasetScan) -> Balance | None:
+    counts = list((scan.labels.counts() or scan.prompts.counts()).items())
     return Balance(most=counts[0], least=counts[-1]) if len(counts) > 1 else None
 
 
-def _duplicates(seen: Survey) -> Duplicates:
-    rows, cluster = np.arange(len(seen)), clusters_of(seen)
-    distinct = seen.first == rows
-    labels = np.where(seen.labels.empty, -1, seen.labels.codes)
+def _near_duplicates(scan: DatasetScan) -> NearDuplicates:
+    rows, cluster = np.arange(len(scan)), clusters_of(scan)
+    distinct = scan.first_row == rows
+    labels = np.where(scan.labels.empty, -1, scan.labels.codes)
     contradicting = _varied(cluster, labels, counted=labels >= 0)
     # Training keeps a group together; a sample without one is its own group. The split of the source takes precedence.
-    groups = np.where(seen.groups.empty, -1 - rows, seen.groups.codes)
-    unsplit = np.zeros(len(seen), dtype=np.bool_)
-    unsplit[cluster[seen.splits.empty]] = True
-    apart = _varied(cluster, seen.splits.codes, counted=~seen.splits.empty)
+    groups = np.where(scan.groups.empty, -1 - rows, scan.groups.codes)
+    unsplit = np.zeros(len(scan), dtype=np.bool_)
+    unsplit[cluster[scan.splits.empty]] = True
+    apart = _varied(cluster, scan.splits.codes, counted=~scan.splits.empty)
     straddling = np.where(unsplit[cluster], _varied(cluster, groups, counted=np.ones_like(apart)), apart)
-    return Duplicates(
+    return NearDuplicates(
         perceptions=int(distinct.sum()),
         repeated=int((~distinct).sum()),
         near=int((distinct & (cluster != rows)).sum()),
         contradicting=int(contradicting.sum()),
         straddling=int(straddling.sum()),
-        contradictions=_pairs(seen, cluster, labels, contradicting),
-        leaks=_pairs(seen, cluster, np.where(unsplit[cluster], groups, seen.splits.codes), straddling),
+        contradictions=_pairs(scan, cluster, labels, contradicting),
+        leaks=_pairs(scan, cluster, np.where(unsplit[cluster], groups, scan.splits.codes), straddling),
     )
 
 
@@ -406,35 +406,35 @@ def _varied(cluster: Numbers, values: Numbers, counted: Mask) -> Mask:
     return varied
 
 
-def _pairs(seen: Survey, cluster: Numbers, values: Numbers, where: Mask) -> list[tuple[str, str]]:
+def _pairs(scan: DatasetScan, cluster: Numbers, values: Numbers, where: Mask) -> list[tuple[str, str]]:
     """Return the sources of two samples with different values, for some clusters."""
     pairs: dict[int, tuple[str, str]] = {}
     for row in np.flatnonzero(where).tolist():
         first = int(cluster[row])
         if first not in pairs and values[row] != values[first]:
-            pairs[first] = (seen.sources[first], seen.sources[row])
+            pairs[first] = (scan.sources[first], scan.sources[row])
             if len(pairs) == EXAMPLES:
                 break
     return list(pairs.values())
 
 
-def _outliers(seen: Survey) -> Outliers:
-    limit = outlier_limit(seen.strangeness)
-    order = np.argsort(-seen.strangeness, kind="stable")[:EXAMPLES].tolist()
-    strangest = [(seen.sources[row], round(float(seen.strangeness[row]), 1)) for row in order]
+def _outliers(scan: DatasetScan) -> Outliers:
+    limit = outlier_limit(scan.outlier_score)
+    order = np.argsort(-scan.outlier_score, kind="stable")[:EXAMPLES].tolist()
+    examples = [(scan.sources[row], round(float(scan.outlier_score[row]), 1)) for row in order]
     return Outliers(
-        count=int((seen.strangeness > limit).sum()),
+        count=int((scan.outlier_score > limit).sum()),
         limit=round(limit, 2),
-        strangest=[pair for row, pair in zip(order, strangest, strict=True) if seen.strangeness[row] > limit],
+        examples=[pair for row, pair in zip(order, examples, strict=True) if scan.outlier_score[row] > limit],
     )
 
 
-def _alike(prompts: list[str], vectors: Floats) -> list[tuple[str, str]]:
+def _near_duplicate_prompts(prompts: list[str], vectors: Floats) -> list[tuple[str, str]]:
     """Return pairs of prompts with practically the same vector."""
     units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     pairs = []
     for row in range(1, len(units)):
-        near = np.flatnonzero(units[:row] @ units[row] > ALIKE)
+        near = np.flatnonzero(units[:row] @ units[row] > SAME_TARGET)
         if len(near):
             pairs.append((prompts[int(near[0])], prompts[row]))
     return pairs

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ...common.words import counted
-from .checks import near_copies, times
+from .checks import times, with_near_duplicates
 
 if TYPE_CHECKING:
     from .checks import Inspection
@@ -21,7 +21,7 @@ FILLER = "\0"  # does not occur in the texts of a dataset
 
 
 def describe(held: Inspection) -> str:
-    """Return the whole inspection as text, ending with the verdict."""
+    """Return the whole inspection as text, ending with the summary."""
     lines = [f"{held.path}: {counted(held.samples, 'sample')}, {_bytes(held.file_bytes)}", ""]
     if held.origin is not None:
         lines += [*_made_with(held), ""]
@@ -33,20 +33,20 @@ def describe(held: Inspection) -> str:
         ):
             lines += [*_counts(title, counts, most, held.samples), ""]
         lines += [*_checks(held), ""]
-    if held.findings:
-        lines.append("findings:")
-        lines += [line for finding in held.findings for line in _wrapped("  - ", finding.text)]
+    if held.issues:
+        lines.append("issues:")
+        lines += [line for issue in held.issues for line in _wrapped("  - ", issue.text)]
         lines.append("")
-    return "\n".join([*lines, f"verdict: {verdict(held)}"])
+    return "\n".join([*lines, f"summary: {one_line_summary(held)}"])
 
 
-def verdict(held: Inspection) -> str:
-    """Return the verdict in one sentence."""
-    stops = sum(finding.stops for finding in held.findings)
+def one_line_summary(held: Inspection) -> str:
+    """Return the summary in one sentence."""
+    stops = sum(issue.blocking for issue in held.issues)
     if stops:
         return f"not ready for training; see the first {'item' if stops == 1 else f'{stops} items'} above"
-    if held.findings:
-        return f"ready for training; check {counted(len(held.findings), 'finding')} above first"
+    if held.issues:
+        return f"ready for training; check {counted(len(held.issues), 'issue')} above first"
     return "ready for training; no problems found"
 
 
@@ -117,18 +117,18 @@ def _checks(held: Inspection) -> list[str]:
             f"{shown(most, 40)} has {ratio} samples as {shown(least, 40)} "
             f"({_share(many, held.samples)} and {_share(few, held.samples)})"
         )
-    if held.duplicates is not None:
-        twins = held.duplicates
-        parts = [f"{counted(twins.perceptions, 'perception')}"]
-        if twins.repeated:
+    if held.near_duplicates is not None:
+        near = held.near_duplicates
+        parts = [f"{counted(near.perceptions, 'perception')}"]
+        if near.repeated:
             parts.append(
-                f"{counted(twins.repeated, 'sample repeats', 'samples repeat')} one of them with another prompt"
+                f"{counted(near.repeated, 'sample repeats', 'samples repeat')} one of them with another prompt"
             )
-        parts.append(f"{twins.near:,} {'is a near-duplicate' if twins.near == 1 else 'are near-duplicates'} of another")
+        parts.append(f"{near.near:,} {'is a near-duplicate' if near.near == 1 else 'are near-duplicates'} of another")
         fields["duplicates"] = "; ".join(parts)
         fields["leakage"] = (
-            f"{near_copies(twins.straddling)} in another group or split"
-            if twins.straddling
+            f"{with_near_duplicates(near.straddling)} in another group or split"
+            if near.straddling
             else "none: no near-duplicates in different groups or splits"
         )
     if held.outliers is not None:
@@ -136,8 +136,8 @@ def _checks(held: Inspection) -> list[str]:
             f"{held.outliers.count:,} of {counted(held.samples, 'face')} with a deviation more than "
             f"{held.outliers.limit:g} times the typical one"
         )
-        for name, strangeness in held.outliers.strangest[:3]:
-            fields["outliers"] += f"; {strangeness:g}: {shown(name, 60) or 'no source'}"
+        for name, outlier_score in held.outliers.examples[:3]:
+            fields["outliers"] += f"; {outlier_score:g}: {shown(name, 60) or 'no source'}"
     return [line for name, value in fields.items() for line in _wrapped(f"{name:{FIELD}}", value)]
 
 

@@ -35,16 +35,16 @@ class TrainingData:
     vectors: Tensor  # (N, 1441) float32 perceptions
     image_sizes: Tensor  # (N, 2) int32: height, width
     targets: Tensor  # (N, 768) float32, or the width of another space
-    member: Tensor  # (N,) int64: index of the row's target among the P distinct ones
-    first: Tensor  # (P,) int64: the first row with each distinct target, ascending
+    target_index: Tensor  # (N,) int64: index of the row's target among the P distinct ones
+    first_row: Tensor  # (P,) int64: the first row with each distinct target, ascending
     prompts: list[str]  # (P,) the text of each, such as "prompt 3" if unknown
 
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def candidates(self, numbers: Tensor) -> Tensor:
-        """Return the distinct targets (n, 768) with these numbers (n,)."""
-        return self.targets[self.first[numbers]]
+    def unique_targets(self, indices: Tensor) -> Tensor:
+        """Return the distinct targets (n, 768) with these indices (n,)."""
+        return self.targets[self.first_row[indices]]
 
 
 def training_data(
@@ -54,22 +54,22 @@ def training_data(
     prompts: Sequence[str] | None = None,
 ) -> TrainingData:
     """Return the training data with the rows that share a target; `prompts` (N,) are texts, "" if unknown."""
-    numbers: dict[bytes, int] = {}
+    indices: dict[bytes, int] = {}
     first: list[int] = []
-    member = np.empty(len(targets), dtype=np.int64)
+    target_index = np.empty(len(targets), dtype=np.int64)
     for start in range(0, len(targets), CHUNK):
         for row, target in enumerate(targets[start : start + CHUNK].cpu().numpy(), start):
-            number = numbers.setdefault(hashlib.blake2b(target, digest_size=16).digest(), len(numbers))
+            number = indices.setdefault(hashlib.blake2b(target, digest_size=16).digest(), len(indices))
             if number == len(first):
                 first.append(row)
-            member[row] = number
+            target_index[row] = number
     texts = ["" if prompts is None else str(prompts[row]) for row in first]
     return TrainingData(
         vectors=vectors,
         image_sizes=image_sizes,
         targets=targets,
-        member=torch.from_numpy(member),
-        first=torch.tensor(first, dtype=torch.int64),
+        target_index=torch.from_numpy(target_index),
+        first_row=torch.tensor(first, dtype=torch.int64),
         prompts=[text or f"prompt {number}" for number, text in enumerate(texts, 1)],
     )
 
@@ -116,7 +116,7 @@ class Table:
     """n rows. What fits is on the device; the rest is transferred batch by batch."""
 
     features: Tensor  # (n, F) float32
-    member: Tensor  # (n,) int64: number of the distinct target
+    target_index: Tensor  # (n,) int64: number of the distinct target
     targets: Tensor | None  # (P, 768) float32, standardized, on the device; None: too many, read from `data`
     rows: Tensor  # (n,) int64: row numbers in the dataset
     data: TrainingData
@@ -125,7 +125,7 @@ class Table:
     device: torch.device
 
     def __len__(self) -> int:
-        return len(self.member)
+        return len(self.target_index)
 
     def features_of(self, index: Tensor) -> Tensor:
         """Return the features (b, F) of rows 0 … n − 1, on the device."""
@@ -135,13 +135,13 @@ class Table:
 
     def targets_of(self, index: Tensor) -> Tensor:
         """Return the standardized targets (b, 768) of rows, on the device."""
-        return self.distinct(self.member[index])
+        return self.distinct(self.target_index[index])
 
-    def distinct(self, numbers: Tensor) -> Tensor:
-        """Return the distinct targets (n, 768) with these numbers, standardized, on the device."""
+    def distinct(self, indices: Tensor) -> Tensor:
+        """Return the distinct targets (n, 768) with these indices, standardized, on the device."""
         if self.targets is not None:
-            return self.targets.index_select(0, numbers)
-        picked = self.data.candidates(numbers.cpu()).to(self.device)
+            return self.targets.index_select(0, indices)
+        picked = self.data.unique_targets(indices.cpu()).to(self.device)
         return (picked - self.mean) / self.scale
 
 
@@ -164,7 +164,7 @@ def make_table(network: ProjectionNetwork, data: TrainingData, rows: Tensor) -> 
         features[start : start + CHUNK] = found
     return Table(
         features=features,
-        member=data.member[rows].to(device),
+        target_index=data.target_index[rows].to(device),
         targets=_held_targets(network, data, device),
         rows=rows,
         data=data,
@@ -194,10 +194,10 @@ def _room(count: int, width: int, device: torch.device) -> Tensor:
 
 def _held_targets(network: ProjectionNetwork, data: TrainingData, device: torch.device) -> Tensor | None:
     """Return all distinct targets, standardized, or None if there are too many."""
-    count = len(data.first)
+    count = len(data.first_row)
     if count * data.targets.shape[1] * 4 > HELD_TARGETS:
         return None
-    return (data.candidates(torch.arange(count)).to(device) - network.target_mean) / network.target_scale
+    return (data.unique_targets(torch.arange(count)).to(device) - network.target_mean) / network.target_scale
 
 
 def centered_cosine(predicted: Tensor, targets: Tensor, center: Tensor) -> Tensor:

@@ -151,7 +151,7 @@ class Run:
 
 def validate(network: ProjectionNetwork, held: Table) -> dict[str, float]:
     """Return the mean-centered cosine and recall@1 on the held-out rows; the center is the mean training target."""
-    present, own = held.member.unique(return_inverse=True)
+    present, own = held.target_index.unique(return_inverse=True)
     directions = torch.nn.functional.normalize(held.distinct(present), dim=1)  # (P, 768)
 
     @torch.no_grad()

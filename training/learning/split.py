@@ -83,11 +83,11 @@ def split_rows(
     part_of_group[held] = 1
     part_of_group[judging] = 2
     parts = torch.from_numpy(part_of_group[members])
-    train, chosen, judged = ((parts == part).nonzero()[:, 0] for part in range(3))
-    for name, rows in zip(SPLITS, (train, chosen, judged), strict=True):
+    train, chosen, evaluated = ((parts == part).nonzero()[:, 0] for part in range(3))
+    for name, rows in zip(SPLITS, (train, chosen, evaluated), strict=True):
         if not len(rows):
             raise InputError(_empty(name, bool(hints)))
-    return Split(train=train, validation=chosen, test=judged, groups=names, by_group=by_group)
+    return Split(train=train, validation=chosen, test=evaluated, groups=names, by_group=by_group)
 
 
 def _empty(part: str, hinted: bool) -> str:

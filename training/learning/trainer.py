@@ -67,11 +67,11 @@ def _targets(data: TrainingData, rows: Tensor) -> tuple[Tensor, Tensor]:
 
     The scale is, for each part from one encoder (Space.parts), the root mean square after the mean is subtracted.
     """
-    counts = data.member[rows].bincount(minlength=len(data.first)).double()  # (P,)
+    counts = data.target_index[rows].bincount(minlength=len(data.first_row)).double()  # (P,)
     present = counts.nonzero()[:, 0]
     total, squares = torch.zeros(2, data.targets.shape[1], dtype=torch.float64)
     for part in present.split(CHUNK):
-        targets = data.candidates(part).double()
+        targets = data.unique_targets(part).double()
         total += counts[part] @ targets
         squares += counts[part] @ targets.square()
     mean = total / len(rows)

@@ -20,7 +20,7 @@ from ...projection.checkpoint import Checkpoint
 from ...projection.features import RAREST
 from ..dataset.samples import Floats
 from ..evaluation.evaluation import Evaluation
-from ..inspection.survey import Numbers
+from ..inspection.scan import Numbers
 from ..learning.data import TrainingData, centered_cosine
 from .numbers import OTHERS, Doubles, drawn, principal
 
@@ -65,7 +65,7 @@ class Confusion:
 
 def confusion(evaluation: Evaluation, most: int = MOST_CONFUSED) -> Confusion:
     """Count the held-out rows by their own prompt and by the closest one; all but `most` prompts become one."""
-    own, chosen = evaluation.member.cpu().numpy(), evaluation.chosen.cpu().numpy()
+    own, chosen = evaluation.target_index.cpu().numpy(), evaluation.chosen.cpu().numpy()
     frequent = by_frequency(own, len(evaluation.names))[:most]
     place = np.full(len(evaluation.names), len(frequent))
     place[frequent] = np.arange(len(frequent))
@@ -78,9 +78,9 @@ def confusion(evaluation: Evaluation, most: int = MOST_CONFUSED) -> Confusion:
     return Confusion(names, counts, numbers / counts.clip(min=1)[:, None])
 
 
-def by_frequency(member: Numbers, count: int) -> Numbers:
+def by_frequency(indices: Numbers, count: int) -> Numbers:
     """Return the numbers below `count` that occur, the most frequent first; ties in ascending order."""
-    numbers = np.bincount(member, minlength=count)
+    numbers = np.bincount(indices, minlength=count)
     order = np.argsort(-numbers, kind="stable")
     return order[numbers[order] > 0]
 
@@ -104,12 +104,12 @@ def prompt_map(evaluation: Evaluation, colored: int = COLORED) -> PromptMap:
 
     The plane is fitted to the prompts, or to prompts and predictions if there are fewer than three prompts.
     """
-    member = evaluation.member.cpu().numpy()
-    frequent = by_frequency(member, len(evaluation.names))[:colored]
+    target_index = evaluation.target_index.cpu().numpy()
+    frequent = by_frequency(target_index, len(evaluation.names))[:colored]
     rank = np.full(len(evaluation.names), OTHERS)
     rank[frequent] = np.arange(len(frequent))
     shown = np.union1d(drawn(len(evaluation.names), PROMPTS), frequent)
-    rows = drawn(len(member), MAP_ROWS)
+    rows = drawn(len(target_index), MAP_ROWS)
 
     targets = (evaluation.candidates[torch.from_numpy(shown)] - evaluation.center).cpu().double().numpy()
     predictions = (evaluation.predicted[torch.from_numpy(rows)] - evaluation.center).cpu().double().numpy()
@@ -123,11 +123,11 @@ def prompt_map(evaluation: Evaluation, colored: int = COLORED) -> PromptMap:
         targets=(targets - center) @ axes,
         target_ranks=rank[shown],
         predictions=(predictions - center) @ axes,
-        ranks=rank[member[rows]],
+        ranks=rank[target_index[rows]],
         names=[evaluation.names[number] for number in frequent.tolist()],
         shares=shares,
         prompts=len(evaluation.names),
-        rows=len(member),
+        rows=len(target_index),
     )
 
 
@@ -166,7 +166,7 @@ def importance(
         placed = normalised(shape / scale @ rotations(pose).transpose(1, 2) + laid.center, sizes)
         vectors = torch.cat([placed.flatten(1), mood.exp()], dim=1)
         predicted = checkpoint.network(vectors.to(device), sizes.to(device)).cpu()
-        own = evaluation.candidates[evaluation.member[chosen]].cpu()
+        own = evaluation.candidates[evaluation.target_index[chosen]].cpu()
         cosines = centered_cosine(predicted, own, evaluation.center.cpu())
         gradients = torch.autograd.grad(cosines.sum(), (shape, pose, mood))
     finite = torch.stack([gradient.isfinite().flatten(1).all(dim=1) for gradient in gradients]).all(dim=0)
@@ -216,7 +216,7 @@ def most_wrong(
 
     `sources` (N,) are the sources of the dataset's rows.
     """
-    own = evaluation.candidates[evaluation.member]
+    own = evaluation.candidates[evaluation.target_index]
     cosines = centered_cosine(evaluation.predicted, own, evaluation.center).cpu()
     worst = cosines.argsort(stable=True)[:most]
     rows = evaluation.rows.cpu()[worst]
@@ -228,7 +228,7 @@ def most_wrong(
             row=row,
             source=str(sources[row]) if sources is not None else "",
             cosine=float(cosines[number]),
-            own=evaluation.names[int(evaluation.member[number])],
+            own=evaluation.names[int(evaluation.target_index[number])],
             chosen=evaluation.names[int(evaluation.chosen[number])],
             emotion=EMOTIONS[int(likeliest[place])],
             probability=float(probability[place]),

@@ -43,7 +43,7 @@ def evaluation(lead: Scores | None = None, **changes: object) -> Evaluation:
         candidates=torch.zeros(PROMPTS, 768),
         rows=torch.arange(ROWS),
         predicted=torch.zeros(ROWS, 768),
-        member=torch.arange(ROWS) % PROMPTS,
+        target_index=torch.arange(ROWS) % PROMPTS,
         chosen=torch.arange(ROWS) % PROMPTS,
         center=torch.zeros(768),
         trained=2400,
@@ -52,8 +52,8 @@ def evaluation(lead: Scores | None = None, **changes: object) -> Evaluation:
         held_out=ROWS,
         prompts=PROMPTS,
         by_group=True,
-        near_copies=0.003,
-        alike=False,
+        near_duplicates=0.003,
+        all_near_duplicates=False,
     )
     return replace(held, **changes)  # type: ignore[arg-type]
 
@@ -110,7 +110,7 @@ def test_the_simplest_rule_is_named() -> None:
 def test_too_few_samples_for_some_prompts() -> None:
     trained = torch.full((PROMPTS,), 38)
     trained[:7] = torch.tensor([19, 3, 0, 20, 9, 8, 7])
-    found = verdict(evaluation(trained_of=trained, member=torch.arange(ROWS) % (PROMPTS - 1)))
+    found = verdict(evaluation(trained_of=trained, target_index=torch.arange(ROWS) % (PROMPTS - 1)))
     assert found.ready  # it can be used, but not for these
     assert found.sentences[1] == (
         "Too few samples for 7 of 63 prompts, such as “face 2”, “face 1”, “face 6”, “face 5”, “face 4”: they have "
@@ -124,8 +124,8 @@ def test_too_few_samples_for_some_prompts() -> None:
      (1, 1, "only 1 held-out row from 1 group, but")],
 )  # fmt: skip
 def test_too_few_held_out(rows: int, groups: int, message: str) -> None:
-    member = torch.arange(rows) % PROMPTS
-    found = verdict(evaluation({"ridge": WORSE}, rows=torch.arange(rows), member=member, groups=groups))
+    target_index = torch.arange(rows) % PROMPTS
+    found = verdict(evaluation({"ridge": WORSE}, rows=torch.arange(rows), target_index=target_index, groups=groups))
     assert not found.ready and message in found.sentences[0] and "--val-split" in found.sentences[0]
     assert "ridge" not in str(found)  # nothing can be told
 
@@ -133,16 +133,16 @@ def test_too_few_held_out(rows: int, groups: int, message: str) -> None:
 def test_validation_leaks() -> None:
     found = verdict(evaluation(by_group=False))
     assert not found.ready and found.sentences[0].startswith("Validation leaks: there are fewer than 3 groups")
-    found = verdict(evaluation(near_copies=0.3))
+    found = verdict(evaluation(near_duplicates=0.3))
     assert not found.ready
     assert found.sentences[0].startswith(
         "Validation leaks: 30% of the held-out faces are near-duplicates of a training"
     )
-    assert verdict(evaluation(near_copies=0.04)).ready
+    assert verdict(evaluation(near_duplicates=0.04)).ready
 
 
 def test_all_faces_alike() -> None:
-    found = verdict(evaluation(alike=True))
+    found = verdict(evaluation(all_near_duplicates=True))
     assert not found.ready and found.sentences[0].startswith(
         "All faces look the same: the landmarks of the 2,400 training"
     )

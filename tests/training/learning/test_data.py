@@ -6,8 +6,8 @@ from perception_clip.training.learning.data import TrainingData, sample
 
 
 def test_training_data_knows_its_prompts(data: TrainingData) -> None:
-    assert len(data.first) == 16 and data.prompts[:2] == ["prompt 1", "prompt 2"]
-    assert torch.equal(data.candidates(data.member), data.targets)
+    assert len(data.first_row) == 16 and data.prompts[:2] == ["prompt 1", "prompt 2"]
+    assert torch.equal(data.unique_targets(data.target_index), data.targets)
 
 
 def test_a_sample_is_in_order_and_always_the_same() -> None:

@@ -96,7 +96,7 @@ def test_validation_is_the_mean_over_the_rows(data: TrainingData, rows: Split, t
     targets, center = data.targets[rows.validation], data.targets[rows.train].mean(dim=0)
     cosine = torch.cosine_similarity(predicted - center, targets - center, dim=1)
     assert found["centered_cosine"] == pytest.approx(float(cosine.mean()), abs=1e-4)
-    directions = torch.nn.functional.normalize(data.targets[data.first] - center, dim=1)
+    directions = torch.nn.functional.normalize(data.targets[data.first_row] - center, dim=1)
     nearest = ((predicted - center) @ directions.T).argmax(dim=1)
-    hits = (nearest == data.member[rows.validation]).float().mean()
+    hits = (nearest == data.target_index[rows.validation]).float().mean()
     assert found["recall_at_1"] == pytest.approx(float(hits), abs=1e-6) and 0.3 < float(hits) < 1

@@ -55,7 +55,9 @@ def test_batches_are_the_same_wherever_the_rows_lie(
         features = network.features(data.vectors[rows.train], data.image_sizes[rows.train])
     assert torch.equal(table.features_of(index), features[index])
     assert torch.equal(table.targets_of(index), (data.targets[numbers] - network.target_mean) / network.target_scale)
-    assert torch.equal(table.rows[index], numbers) and torch.equal(table.member[index], data.member[numbers])
+    assert torch.equal(table.rows[index], numbers) and torch.equal(
+        table.target_index[index], data.target_index[numbers]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def test_rows_keep_their_targets_where_all_differ(
     own = training_data(data.vectors, data.image_sizes, data.targets + torch.arange(len(data))[:, None] * 1e-3)
     table = make_table(network, own, rows.validation)
     expected = (own.targets[rows.validation] - network.target_mean) / network.target_scale
-    assert len(own.first) == len(own) and torch.equal(table.targets_of(torch.arange(len(table))), expected)
+    assert len(own.first_row) == len(own) and torch.equal(table.targets_of(torch.arange(len(table))), expected)
 
 
 def elsewhere(network: ProjectionNetwork) -> ProjectionNetwork:

@@ -132,8 +132,8 @@ def test_a_stored_result_is_drawn_as_it_was() -> None:
         "ready": True,
         "verdict": sentences,
         "prompts": 7,
-        "judged_rows": 40,
-        "judged_groups": 8,
+        "evaluated_rows": 40,
+        "evaluated_groups": 8,
     }
     fresh = result_picture([], held, Verdict(True, sentences))
     assert np.array_equal(np.asarray(stored_result_picture(metrics)), np.asarray(fresh))

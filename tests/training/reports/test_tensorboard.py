@@ -24,8 +24,8 @@ def test_what_tensorboard_reads(tmp_path: Path) -> None:
     assert sorted(events.Tags()["scalars"]) == [
         *("learning_rate", "loss/train", "validation/centered_cosine", "validation/recall_at_1"),
     ]
-    seen = [(event.step, round(event.value, 4)) for event in events.Scalars("validation/centered_cosine")]
-    assert seen == [(1, 0.1), (2, 0.2), (3, 0.3)]
+    logged = [(event.step, round(event.value, 4)) for event in events.Scalars("validation/centered_cosine")]
+    assert logged == [(1, 0.1), (2, 0.2), (3, 0.3)]
 
 
 def test_without_tensorboard_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

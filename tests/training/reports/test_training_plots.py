@@ -48,7 +48,7 @@ def test_confusion_counts_what_is_taken_for_what(case: Evaluated) -> None:
     right = (table.counts * np.diag(table.shares)).sum() / table.counts.sum()
     assert right == pytest.approx(judged_on.scores["projection"]["recall_at_1"].value)
     first, second = (judged_on.names.index(name) for name in table.names[:2])
-    own = judged_on.member == first
+    own = judged_on.target_index == first
     assert table.shares[0, 1] == pytest.approx(float((judged_on.chosen[own] == second).double().mean()))
 
 
@@ -69,21 +69,21 @@ def test_the_map_shows_the_plane_in_which_the_prompts_differ_most(case: Evaluate
     np.testing.assert_allclose(np.linalg.norm(places.targets, axis=0), spread[:2], rtol=1e-4)
     np.testing.assert_allclose(places.shares, spread[:2].square() / spread.square().sum(), rtol=1e-4)
     # A prediction that hits its prompt lies where that lies.
-    hits = prompt_map(replace(evaluation, predicted=evaluation.candidates[evaluation.member]))
-    np.testing.assert_allclose(hits.predictions, places.targets[evaluation.member.numpy()], atol=1e-5)
+    hits = prompt_map(replace(evaluation, predicted=evaluation.candidates[evaluation.target_index]))
+    np.testing.assert_allclose(hits.predictions, places.targets[evaluation.target_index.numpy()], atol=1e-5)
     assert len(places.names) == 8 and set(places.ranks.tolist()) == {OTHER_RANK, *range(8)}
     assert np.bincount(places.ranks[places.ranks >= 0]).tolist() == confusion(evaluation).counts[:8].tolist()
 
 
 def test_the_worst_are_the_worst(case: Evaluated) -> None:
     found, evaluation = most_wrong(case.evaluation, case.data, case.sources), case.evaluation
-    own = evaluation.candidates[evaluation.member] - evaluation.center
+    own = evaluation.candidates[evaluation.target_index] - evaluation.center
     cosines = torch.cosine_similarity(evaluation.predicted - evaluation.center, own)
     assert [sample.cosine for sample in found] == pytest.approx(cosines.sort().values[:12].tolist(), abs=1e-5)
     assert found[0].row == int(evaluation.rows[cosines.argmin()])
     for sample in found:
         assert sample.source == f"folder/{sample.row}.jpg"
-        assert sample.own == case.data.prompts[int(case.data.member[sample.row])]
+        assert sample.own == case.data.prompts[int(case.data.target_index[sample.row])]
         np.testing.assert_allclose(sample.face, case.data.vectors[sample.row, :1434].reshape(478, 3)[:, :2])
     assert most_wrong(case.evaluation, case.data)[0].source == ""
 
