@@ -326,17 +326,17 @@ def write_npz(data: TrainingData, path: Path, gigabytes: float, own_targets: boo
 def forbid_waiting(data: TrainingData, rows: Split) -> None:
     """Two epochs in which torch raises an error if the processor waits for the device between the first step and the
     end of the last."""
-    gradients, check = trainer._gradients, trainer._check
+    losses, check = trainer.losses, trainer._check
 
     def first(*arguments: Any) -> Tensor:
         torch.cuda.set_sync_debug_mode("error")
-        return gradients(*arguments)
+        return losses(*arguments)
 
     def after(*arguments: Any) -> None:
         torch.cuda.set_sync_debug_mode("default")
         check(*arguments)
 
-    with patch.object(trainer, "_gradients", first), patch.object(trainer, "_check", after):
+    with patch.object(trainer, "losses", first), patch.object(trainer, "_check", after):
         train(data, rows, ExpressionModel.load().template, Settings(device="cuda", epochs=2))
     print("cuda: the steps of two epochs never waited for the device\n")
 

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from ...projection.network import ProjectionNetwork
-from .cores import share_rows
 from .data import CHUNK, Table, centered_cosine
 
 WEIGHT_DECAY = 0.01
@@ -149,19 +148,14 @@ class Run:
         return self.averaged.cpu()
 
 
-def validate(network: ProjectionNetwork, held: Table) -> dict[str, float]:
-    """Return the mean-centered cosine and recall@1 on the held-out rows; the center is the mean training target."""
-    present, own = held.target_index.unique(return_inverse=True)
-    directions = torch.nn.functional.normalize(held.distinct(present), dim=1)  # (P, 768)
-
-    @torch.no_grad()
-    def sums(index: Tensor) -> Tensor:
-        predicted = network.standardized(held.features_of(index))
-        cosine = centered_cosine(predicted, held.targets_of(index), torch.zeros_like(predicted[0]))
-        hits = (predicted @ directions.T).argmax(dim=1) == own[index]
-        return torch.stack([cosine.sum(), hits.sum()])
-
-    parts = torch.arange(len(held), device=held.device).split(CHUNK)
-    found = torch.stack([part for index in parts for part in share_rows(sums, index, held.device.type)]).sum(dim=0)
-    cosine_mean, recall = (found / len(held)).tolist()
-    return {"centered_cosine": cosine_mean, "recall_at_1": recall}
+@torch.no_grad()
+def validate(network: ProjectionNetwork, table: Table) -> dict[str, float]:
+    """Return the mean-centered cosine and recall@1 on the rows of a table; the center is the mean training target."""
+    present, own = table.target_index.unique(return_inverse=True)
+    directions = torch.nn.functional.normalize(table.distinct(present), dim=1)  # (P, 768)
+    cosines, hits = torch.zeros(2, device=table.device)
+    for rows in torch.arange(len(table), device=table.device).split(CHUNK):
+        predicted = network.standardized(table.features_of(rows))  # (n, 768)
+        cosines += centered_cosine(predicted, table.targets_of(rows), torch.zeros_like(predicted[0])).sum()
+        hits += ((predicted @ directions.T).argmax(dim=1) == own[rows]).sum()
+    return {"centered_cosine": float(cosines) / len(table), "recall_at_1": float(hits) / len(table)}
