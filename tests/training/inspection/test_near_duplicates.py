@@ -45,7 +45,6 @@ def test_many_blocks_are_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = one_by_one(faces, 0.5)
     assert 40 <= len(set(expected)) < 120
     monkeypatch.setattr(module, "BLOCK", 64)
-    monkeypatch.setattr(module, "PAIRS", 50)
     assert near_duplicates(faces, distance=0.5).tolist() == expected
 
 
