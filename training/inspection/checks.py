@@ -1,278 +1,27 @@
-"""Inspect the contents and quality of a dataset: counts, balance, duplicates, outliers, leakage.
-
-`issues_of` describes in words what prevents training or should be checked before it.
-"""
+"""Inspect the contents and quality of a dataset: counts, balance, near-duplicates, outliers, leakage."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from ...common.words import counted
-from ..dataset.samples import UNKNOWN
-from ..learning.split import FEWEST
-
-if TYPE_CHECKING:
-    pass
 from collections.abc import Callable
-from dataclasses import asdict, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..dataset.opening import open_rows, versions_of
 from ..dataset.samples import Floats
-from ..learning.split import split_rows
+from ..learning.split import FEWEST, split_rows
+from .inspection import Balance, Inspection, Issue, NearDuplicates, Origin, Outliers, Scores, Sizes
+from .issues import issues_of
 from .near_duplicates import near_duplicates
 from .outliers import outlier_limit
 from .scan import DatasetScan, Numbers, scan_dataset
 
-ENOUGH_SAMPLES, ENOUGH_PROMPTS = 300, 20
-UNBALANCED = 5  # ratio of samples
-
-Mask = NDArray[np.bool_]
 SAME_TARGET = 0.99  # cosine above which the vectors of two prompts are practically the same target
 EXAMPLES = 10  # number of pairs and outliers that are named
 
-
-@dataclass(frozen=True)
-class Issue:
-    """An issue to know before training."""
-
-    blocking: bool  # training is impossible or pointless until this is fixed
-    text: str
-
-
-def issues_of(inspection: Inspection | None) -> list[Issue]:
-    """Return all problems of a dataset; None is a dataset without samples."""
-    if inspection is None or inspection.origin is None:
-        return [
-            Issue(
-                True,
-                "the dataset contains no samples: add some with `python -m training build` or the Dataset Writer node",
-            )
-        ]
-    stops = [Issue(True, text) for text in (*_amount(inspection),)]
-    looks = (
-        *_variety(inspection),
-        *_groups(inspection),
-        *_origin(inspection),
-        *_faces(inspection),
-        *_near_duplicate_faces(inspection),
-    )
-    return [*stops, *(Issue(False, text) for text in looks)]
-
-
-def times(ratio: float) -> str:
-    """Return a ratio as text, such as `9 times` or `1.5 times`."""
-    return f"{ratio:.1f} times" if ratio < 3 else f"{ratio:.0f} times"
-
-
-def with_near_duplicates(count: int) -> str:
-    return counted(count, "sample has a near-duplicate", "samples have near-duplicates")
-
-
-def _amount(held: Inspection) -> list[str]:
-    found = []
-    if held.samples < FEWEST:
-        found.append(
-            f"the dataset has only {counted(held.samples, 'sample')}; at least {FEWEST} are needed, and a few hundred "
-            "are recommended"
-        )
-    if len(held.prompts) < 2:
-        found.append("all samples have the same prompt, so there is nothing to learn: add faces with other prompts")
-    return found
-
-
-def _variety(held: Inspection) -> list[str]:
-    found = []
-    if FEWEST <= held.samples < ENOUGH_SAMPLES:
-        found.append(f"the dataset has only {counted(held.samples, 'sample')}; a few hundred are recommended")
-    if 1 < len(held.prompts) < ENOUGH_PROMPTS:
-        found.append(
-            f"the dataset has only {counted(len(held.prompts), 'prompt')}, so all faces map to the same number of "
-            "points: add more with `relabel --templates` or `build --prompts-per-picture`"
-        )
-    if held.balance is not None and held.balance.ratio >= UNBALANCED and held.labels:
-        (most, many), (least, few) = held.balance.most, held.balance.least
-        found.append(
-            f"{most!r} has {times(held.balance.ratio)} as many samples as {least!r} ({many:,} and {few:,}): add "
-            "samples of the latter, or reduce the former with `filter`"
-        )
-    if held.near_duplicate_prompts:
-        one, other = held.near_duplicate_prompts[0]
-        pairs = counted(len(held.near_duplicate_prompts), "prompt has", "prompts have")
-        found.append(
-            f"{pairs} nearly the same vector as another prompt, such as {other!r} and {one!r}: use wordings that "
-            "differ more"
-        )
-    return found
-
-
-def _groups(held: Inspection) -> list[str]:
-    named = sum(held.groups.values())
-    alone = held.samples - named
-    if sum(held.splits.values()) == held.samples:  # the source has split it
-        return []
-    if not named:
-        return ["no sample has a group, so the same person may be used for training and evaluation: set groups"]
-    if len(held.groups) + alone < FEWEST:
-        return [
-            f"the dataset has fewer than {FEWEST} groups ({len(held.groups)}), so single samples are held out and "
-            "similar faces are in both training and evaluation: add other people or clips"
-        ]
-    return (
-        [f"{counted(alone, 'sample has', 'samples have')} no group, and each counts as a separate group"]
-        if alone
-        else []
-    )
-
-
-def _origin(held: Inspection) -> list[str]:
-    found = []
-    assert held.origin is not None
-    if "stand-in" in held.origin.encoder:
-        found.append(
-            "its text vectors are from a placeholder encoder with random weights and mean nothing to Stable Diffusion"
-        )
-    elif held.origin.encoder == UNKNOWN or not held.origin.has_fingerprint:
-        found.append("the text encoder of its vectors is unknown, so a mismatch cannot be detected later")
-    if held.sizes is None:
-        found.append(
-            "the sizes of its pictures are unknown, so they count as square; faces in other pictures look stretched"
-        )
-    return found
-
-
-def _faces(held: Inspection) -> list[str]:
-    found = []
-    if held.outliers is not None and held.outliers.count:
-        name = held.outliers.examples[0][0] or "one without a source"
-        found.append(
-            f"{counted(held.outliers.count, 'face looks', 'faces look')} invalid, such as {name!r}: "
-            "check the source, or remove such faces with `filter --drop-outliers`"
-        )
-    if held.scores is not None and held.scores.filled_in:
-        found.append(
-            f"{counted(held.scores.filled_in, 'face was', 'faces were')} not detected but filled in from adjacent "
-            "pictures: remove them with `filter --min-score 0.01`"
-        )
-    return found
-
-
-def _near_duplicate_faces(held: Inspection) -> list[str]:
-    found: list[str] = []
-    near = held.near_duplicates
-    if near is None:
-        return found
-    if near.straddling:
-        found.append(
-            f"{with_near_duplicates(near.straddling)} in another group or split, so the evaluation uses faces from "
-            f"training{_such_as(near.leaks)}: remove them with `filter --drop-near-duplicates`"
-        )
-    if near.contradicting:
-        found.append(
-            f"{counted(near.contradicting, 'sample is a near-duplicate', 'samples are near-duplicates')} with "
-            f"different labels{_such_as(near.contradictions)}: check which label is right"
-        )
-    return found
-
-
-def _such_as(pairs: list[tuple[str, str]]) -> str:
-    named = [pair for pair in pairs if all(pair)]
-    return f", such as {named[0][0]} and {named[0][1]}" if named else ""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The models and libraries that created the samples."""
-
-    encoder: str
-    has_fingerprint: bool
-    space: str
-    landmarker: str
-    emotion_model: str
-    versions: dict[str, str]  # of the file format, and of the libraries that wrote it, if recorded
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """The sizes of the pictures, (height, width) in pixels."""
-
-    known: int
-    smallest: tuple[int, int]  # of the picture with the fewest pixels
-    largest: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The confidence scores of the detector."""
-
-    known: int
-    filled_in: int  # faces with score 0: not detected, but filled in from adjacent pictures
-    lowest: float | None
-    median: float | None
-
-
-@dataclass(frozen=True)
-class Balance:
-    """The most and the least frequent label (or prompt if there are no labels)."""
-
-    most: tuple[str, int]
-    least: tuple[str, int]
-
-    @property
-    def ratio(self) -> float:
-        return self.most[1] / self.least[1]
-
-
-@dataclass(frozen=True)
-class NearDuplicates:
-    """Faces that occur more than once in the dataset. Near-duplicates form a cluster around its first sample."""
-
-    perceptions: int  # number of distinct perceptions
-    repeated: int  # samples that repeat an earlier perception exactly, with another prompt
-    near: int  # near-duplicates of an earlier perception: copies of a photo, adjacent video frames
-    contradicting: int  # samples in clusters with different labels
-    straddling: int  # samples in clusters that the training split can separate
-    contradictions: list[tuple[str, str]]  # pairs of sources, some of each kind
-    leaks: list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Outliers:
-    """Faces that look invalid."""
-
-    count: int
-    limit: float  # outlier score above which a face is an outlier; a typical photo has 1
-    examples: list[tuple[str, float]]  # source and outlier score of some, the highest first
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """The result of `inspect_file`. Counts are by text, the most frequent first."""
-
-    path: str
-    file_bytes: int
-    samples: int
-    origin: Origin | None  # None while there are no samples
-    labels: dict[str, int] = field(default_factory=dict)
-    prompts: dict[str, int] = field(default_factory=dict)
-    groups: dict[str, int] = field(default_factory=dict)
-    splits: dict[str, int] = field(default_factory=dict)
-    sizes: Sizes | None = None
-    scores: Scores | None = None
-    balance: Balance | None = None
-    near_duplicates: NearDuplicates | None = None
-    outliers: Outliers | None = None
-    near_duplicate_prompts: list[tuple[str, str]] = field(default_factory=list)
-    issues: list[Issue] = field(default_factory=list)  # what prevents training or should be checked
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the content for JSON."""
-        return asdict(self)
+Mask = NDArray[np.bool_]
 
 
 def inspect_file(path: Path, progress: Callable[[int], object] | None = None) -> Inspection:
@@ -290,10 +39,10 @@ def inspect_file(path: Path, progress: Callable[[int], object] | None = None) ->
 
 def inspect_scan(scan: DatasetScan, path: Path, versions: dict[str, str]) -> Inspection:
     """Return the inspection of a scan of the file `path`; `versions` are those recorded in the file."""
-    size = path.stat().st_size
-    if scan.binding is None or not len(scan):
-        return Inspection(str(path), size, 0, None, issues=issues_of(None))
-    binding = scan.binding
+    size, binding = path.stat().st_size, scan.binding
+    if binding is None or not len(scan):
+        inspection = Inspection(str(path), size, samples=0, origin=None)
+        return replace(inspection, issues=issues_of(inspection))
     inspection = Inspection(
         path=str(path),
         file_bytes=size,
@@ -317,9 +66,8 @@ def inspect_scan(scan: DatasetScan, path: Path, versions: dict[str, str]) -> Ins
         outliers=_outliers(scan),
         near_duplicate_prompts=_near_duplicate_prompts(scan.prompts.texts, scan.vectors),
     )
-    inspection.issues.extend([*issues_of(inspection), *_splitting(scan)])
-    inspection.issues.sort(key=lambda issue: not issue.blocking)  # what prevents training comes first
-    return inspection
+    issues = [*issues_of(inspection), *_splitting(scan)]
+    return replace(inspection, issues=sorted(issues, key=lambda issue: not issue.blocking))
 
 
 def clusters_of(scan: DatasetScan, among: Mask | None = None) -> Numbers:
@@ -327,15 +75,14 @@ def clusters_of(scan: DatasetScan, among: Mask | None = None) -> Numbers:
 
     With `among` (N,), only those samples are clustered; each of the others keeps its own number.
     """
-    held = np.arange(len(scan)) if among is None else np.flatnonzero(among)
-    first = np.full(len(scan), len(scan))  # by the first sample with a perception: the first one in `among`
-    np.minimum.at(first, scan.first_row[held], held)
-    earliest = first[scan.first_row[held]]  # (H,)
-    distinct = held[earliest == held]
-    leader = np.empty(len(scan), np.int64)
-    leader[distinct] = distinct[near_duplicates(scan.components[distinct])]
+    rows = np.arange(len(scan)) if among is None else np.flatnonzero(among)  # (n,)
+    first = np.full(len(scan), len(scan))
+    np.minimum.at(first, scan.first_row[rows], rows)
+    identical = first[scan.first_row[rows]]  # (n,) the first of these rows with the same perception
+    distinct = rows[identical == rows]
     clusters = np.arange(len(scan))
-    clusters[held] = leader[earliest]
+    clusters[distinct] = distinct[near_duplicates(scan.components[distinct])]
+    clusters[rows] = clusters[identical]
     return clusters
 
 

@@ -12,7 +12,7 @@ from ...common.files import atomic_path
 from ...common.words import counted
 from ...perception.vector import EMOTIONS
 from ..dataset.samples import SPLITS, Floats
-from ..inspection.checks import Inspection
+from ..inspection.inspection import Inspection
 from ..inspection.scan import Column, DatasetScan
 from ..inspection.text import describe
 from .numbers import EXAGGERATION, OTHERS, Points, head_poses, largest, map_of_faces, map_of_prompts, means_of, naming

@@ -12,7 +12,8 @@ import torch
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.vector import EMOTIONS, pack
 from perception_clip.training.dataset.store import Store
-from perception_clip.training.inspection.checks import Inspection, inspect_file
+from perception_clip.training.inspection.checks import inspect_file
+from perception_clip.training.inspection.inspection import Inspection
 from perception_clip.training.inspection.text import describe
 
 EVEN = torch.full((1, len(EMOTIONS)), 1 / len(EMOTIONS))

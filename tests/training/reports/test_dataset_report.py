@@ -20,7 +20,8 @@ from perception_clip.perception.vector import EMOTIONS, LANDMARKS, pack, split
 from perception_clip.training.cli import main
 from perception_clip.training.dataset.opening import open_rows
 from perception_clip.training.dataset.store import Store
-from perception_clip.training.inspection.checks import Inspection, inspect_file
+from perception_clip.training.inspection.checks import inspect_file
+from perception_clip.training.inspection.inspection import Inspection
 from perception_clip.training.inspection.mean_faces import mean_faces
 from perception_clip.training.inspection.scan import DatasetScan, scan_dataset
 from perception_clip.training.reports import dataset_report, numbers, style
