@@ -15,7 +15,18 @@ from ..dataset.samples import SPLITS, Floats
 from ..inspection.inspection import Inspection
 from ..inspection.scan import Column, DatasetScan
 from ..inspection.text import describe
-from .numbers import EXAGGERATION, OTHERS, Points, head_poses, largest, map_of_faces, map_of_prompts, means_of, naming
+from .numbers import (
+    EXAGGERATION,
+    OTHERS,
+    Points,
+    head_poses,
+    largest,
+    map_of_faces,
+    map_of_prompts,
+    means_of,
+    naming,
+    shown_of,
+)
 from .page import write_page
 from .style import (
     BLUE,
@@ -27,13 +38,16 @@ from .style import (
     SMALL,
     bars,
     draw_face,
+    face_grid,
     fitted,
     has_matplotlib,
     histogram,
+    legend,
     map_axes,
     name_rows,
     new_figure,
     nothing,
+    shaded_table,
     title,
 )
 
@@ -61,17 +75,13 @@ def mean_faces(scan: DatasetScan) -> Figure:
     means = means_of(scan, FACES)
     count = len(means.names)
     across = count if count <= 4 else 3 if count <= 6 else 4
-    down = -(-count // across)
-    figure = new_figure(width=1240, height=360 * down + 70)
+    figure, grid = face_grid(count, across, height=360, extra=70, shared=True)
     figure.suptitle(
         f"Mean face of {_each(means.kind, count, means.hidden)}, pose removed, over the mean of all samples (gray). "
         f"Differences are exaggerated {EXAGGERATION:g}×.",
         fontsize=NORMAL,
         color=DARK,
     )
-    grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).reshape(-1)
-    for axes in grid:
-        axes.axis("off")
     for axes, name, number, face in zip(grid, means.names, means.counts, means.faces, strict=False):
         draw_face(axes, means.face, GRAY, width=2.4)
         draw_face(axes, face, BLUE, width=1.4)
@@ -87,15 +97,9 @@ def emotions(scan: DatasetScan) -> Figure:
     figure = new_figure(width=1200, height=34 * len(shares) + 130)
     axes = figure.subplots()
     highest = max(0.5, float(shares.max()))
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=highest, aspect="auto")
-    for (row, column), share in np.ndenumerate(shares):
-        color = "white" if share > 0.6 * highest else DARK
-        axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=NORMAL, color=color)
+    shaded_table(axes, shares, EMOTIONS, highest)
     name_rows(axes, [*names, f"all samples ({len(scan):,})"], width=440)
     axes.set_ylim(len(shares) - 0.5, -0.5)
-    axes.set_xticks(np.arange(len(EMOTIONS)), EMOTIONS, fontsize=NORMAL)
-    axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
-    axes.spines[:].set_visible(False)
     axes.axhline(len(shares) - 1.5, color="white", linewidth=5)
     for edge in range(1, len(EMOTIONS)):
         axes.axvline(edge - 0.5, color="white", linewidth=1)
@@ -115,18 +119,16 @@ def maps(scan: DatasetScan) -> Figure:
     left, right = figure.subplots(1, 2)
     size = float(np.clip(40_000 / len(faces.places), 6, 50))
     _scatter(left, faces, np.full(len(faces.places), size))
-    title(left, f"{_some(faces, 'face', how=' chosen at random')}: face shape without pose, plus emotions")
+    some = shown_of(len(faces.places), faces.of, "face", how=" chosen at random")
+    title(left, f"{some}: face shape without pose, plus emotions")
     biggest = float(np.clip(20_000 / len(prompts.places), 60, 400))
     _scatter(right, prompts, np.maximum(biggest * prompts.counts / prompts.counts.max(), 8))
-    title(right, f"{_some(prompts, 'prompt', how=', the first')}: text vectors; area shows the number of samples")
+    some = shown_of(len(prompts.places), prompts.of, "prompt", how=", the first")
+    title(right, f"{some}: text vectors; area shows the number of samples")
     handles = [_legend_entry(left, rank) for rank in [*range(len(faces.names)), *([OTHERS] if others else [])]]
     texts = [*(fitted(name, 330, NORMAL) for name in faces.names), *(["others"] if others else [])]
-    legend = figure.legend(
-        handles, texts, loc="outside lower center", ncols=min(len(texts), 4 if max(map(len, texts)) > 16 else 9),
-        frameon=False, fontsize=NORMAL, title=naming(scan)[1], title_fontsize=NORMAL,
-    )  # fmt: skip
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    columns = min(len(texts), 4 if max(map(len, texts)) > 16 else 9)
+    legend(figure, handles, texts, columns, heading=naming(scan)[1])
     return figure
 
 
@@ -222,11 +224,6 @@ def _whole(number: float) -> int:
 
 def _each(kind: str, shown: int, hidden: int) -> str:
     return f"each of the {shown} most frequent of {shown + hidden:,} {kind}s" if hidden else f"each {kind}"
-
-
-def _some(points: Points, what: str, how: str) -> str:
-    drawn = len(points.places)
-    return f"{drawn:,} of {counted(points.of, what)}{how}" if drawn < points.of else counted(drawn, what)
 
 
 def require_matplotlib() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...common.words import counted
 from ...perception.geometry import head_pose
 from ...perception.vector import split
 from ...projection.checkpoint import SQUARE
@@ -137,6 +138,11 @@ def head_poses(path: Path, most: int = DRAWN) -> Floats:
             found.append(head_pose(landmarks, torch.from_numpy(sizes), template)[:, :2].numpy())
             start += len(samples)
     return np.concatenate(found)
+
+
+def shown_of(shown: int, total: int, what: str, how: str = "") -> str:
+    """Return a text such as `40 of 95 faces` with `how` they were chosen, or `95 faces` if all are shown."""
+    return counted(total, what) if shown == total else f"{shown:,} of {counted(total, what)}{how}"
 
 
 def largest(counts: Mapping[str, int], most: int) -> tuple[dict[str, int], int]:

@@ -116,10 +116,11 @@ def test_scores_are_drawn_where_they_are(case: Evaluated) -> None:
     left, right = plots.scores(case.evaluation).axes
     names = [text.get_text() for text in left.get_yticklabels()]
     assert names == list(case.evaluation.scores)
-    drawn = [line.get_xdata() for line in right.get_lines()[: 2 * len(names)]]
-    for place, name in enumerate(names):
-        interval = case.evaluation.scores[name]["recall_at_1"]
-        assert list(drawn[2 * place]) == [interval.low, interval.high] and drawn[2 * place + 1][0] == interval.value
+    dots = [float(line.get_xdata()[0]) for line in right.get_lines() if line.get_marker() in ("D", "o")]
+    spans = [lines.get_segments()[0][:, 0].tolist() for lines in right.collections]
+    intervals = [case.evaluation.scores[name]["recall_at_1"] for name in names]
+    assert dots == [interval.value for interval in intervals]
+    assert spans == [[interval.low, interval.high] for interval in intervals]
 
 
 def test_regions_are_named_at_their_own_bars(case: Evaluated) -> None:
