@@ -14,7 +14,7 @@ from ..dataset.opening import opened
 from ..evaluation.evaluation import evaluate
 from ..evaluation.text import table
 from ..evaluation.verdict import all_metrics, verdict
-from ..fitting import held_out, write_json
+from ..fitting import split_of, write_json
 from ..learning.data import of_dataset
 from ..learning.split import HELD_OUT
 from ..starter import is_sampled
@@ -38,14 +38,14 @@ def run(options: argparse.Namespace) -> int:
     dataset = opened(options.data, drop_bad_rows=options.drop_bad_rows)
     data = of_dataset(dataset, _space_of(checkpoints))
     seed, val_split = _split_of(checkpoints, content_hash(dataset))
-    rows = held_out(dataset, seed, val_split, data.target_index)
+    rows = split_of(dataset, seed, val_split, data.target_index)
     (_, checkpoint), *others = checkpoints.items()
     evaluation = evaluate(checkpoint, data, rows, dict(others))
-    judgment = verdict(evaluation, sampled=is_sampled(dataset))
+    result = verdict(evaluation, sampled=is_sampled(dataset))
     print(table(evaluation))
-    print(f"\n{judgment}")
+    print(f"\n{result}")
     if options.out is not None:
-        write_json(options.out, all_metrics(evaluation, judgment))
+        write_json(options.out, all_metrics(evaluation, result))
     return 0
 
 

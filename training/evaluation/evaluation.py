@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,7 @@ class Evaluation:
     scores: dict[str, dict[str, Interval]]  # method → metric; the projection first, then others, then baselines
     lead: dict[str, dict[str, Interval]]  # other method → metric → projection minus the method, paired
     per_prompt: list[Score]  # of prompts with held-out rows, most rows first
-    per_emotion: list[
-        Score
-    ]  # by the most probable emotion of the face, in the order of EMOTIONS; only those that occur
+    per_emotion: list[Score]  # by the most probable emotion, in the order of EMOTIONS; only those that occur
     names: list[str]  # (P,) the distinct prompts that recall chooses from
     candidates: Tensor  # (P, 768) their vectors
     rows: Tensor  # (T,) int64: the evaluated row numbers of the dataset
@@ -92,37 +91,35 @@ def evaluate(
     groups = [rows.groups[row] for row in evaluated.tolist()]
     average = averages(data, rows.train)
     prompts = torch.cat([data.target_index[part] for part in (rows.train, rows.validation, rows.test)]).unique()
-    numbers = prompts if len(prompts) <= MOST else data.target_index[evaluated].unique()
-    candidates, target_index = data.unique_targets(numbers), torch.searchsorted(numbers, data.target_index[evaluated])
-
-    def methods() -> Iterator[tuple[str, Tensor]]:
-        for name, other in (others or {}).items():
-            yield name, _predictions(name, other, data, evaluated)
-        yield from baseline_predictions(data, rows, evaluated, _features(checkpoint, data), average)
-
+    indices = prompts if len(prompts) <= MOST else data.target_index[evaluated].unique()
+    candidates, target_index = data.unique_targets(indices), torch.searchsorted(indices, data.target_index[evaluated])
     truth = candidates[target_index]
     predicted = _predictions(PROJECTION, checkpoint, data, evaluated)
-    own = evaluate_predictions(predicted, truth, candidates, target_index, average.mean)
-    values = {PROJECTION: own.values}
-    for name, prediction in methods():
+    projection = evaluate_predictions(predicted, truth, candidates, target_index, average.mean)
+    values = {PROJECTION: projection.values}
+    compared = chain(
+        ((name, _predictions(name, other, data, evaluated)) for name, other in (others or {}).items()),
+        baseline_predictions(data, rows, evaluated, _features(checkpoint, data), average),
+    )
+    for name, prediction in compared:
         values[name] = evaluate_predictions(prediction, truth, candidates, target_index, average.mean).values
-    trained_of = torch.bincount(data.target_index[rows.train], minlength=len(data.first_row))[numbers]
-    names = [data.prompts[number] for number in numbers.tolist()]
-    per_prompt = _parts(own, groups, target_index, names, trained_of)
-    feelings = [emotions(data, part).argmax(dim=1) for part in (evaluated, rows.train)]
+    leads = {name: projection.values - other for name, other in values.items() if name != PROJECTION}
+    trained_of = torch.bincount(data.target_index[rows.train], minlength=len(data.first_row))[indices]
+    names = [data.prompts[index] for index in indices.tolist()]
+    per_prompt = _parts(projection, groups, target_index, names, trained_of)
+    emotion, trained_emotion = (emotions(data, part).argmax(dim=1) for part in (evaluated, rows.train))
+    trained_of_emotion = torch.bincount(trained_emotion, minlength=len(EMOTIONS))
     return Evaluation(
-        scores=_intervals(values, own.weights, groups),
-        lead=_intervals(
-            {name: own.values - other for name, other in values.items() if name != PROJECTION}, own.weights, groups
-        ),
+        scores=_intervals(values, projection.weights, groups),
+        lead=_intervals(leads, projection.weights, groups),
         per_prompt=sorted(per_prompt, key=lambda score: -score.rows),
-        per_emotion=_parts(own, groups, feelings[0], EMOTIONS, torch.bincount(feelings[1], minlength=len(EMOTIONS))),
+        per_emotion=_parts(projection, groups, emotion, EMOTIONS, trained_of_emotion),
         names=names,
         candidates=candidates,
         rows=evaluated,
         predicted=predicted,
         target_index=target_index,
-        chosen=own.chosen,
+        chosen=projection.chosen,
         center=average.mean,
         trained=len(rows.train),
         trained_of=trained_of,
@@ -153,10 +150,8 @@ def _features(checkpoint: Checkpoint, data: TrainingData) -> Callable[[Tensor], 
         parts = []
         for part in rows.split(CHUNK):
             with torch.inference_mode():
-                found = checkpoint.network.features(
-                    data.vectors[part].to(device), checkpoint.sizes(data.image_sizes[part]).to(device)
-                )
-            parts.append(found.cpu())
+                sizes = checkpoint.sizes(data.image_sizes[part])
+                parts.append(checkpoint.network.features(data.vectors[part].to(device), sizes.to(device)).cpu())
         return torch.cat(parts)
 
     return features
@@ -189,25 +184,17 @@ def _intervals(values: Mapping[str, Tensor], weights: Tensor, groups: list[str])
 
 
 def _parts(
-    evaluated: EvaluatedPredictions,
-    groups: list[str],
-    part_of: Tensor,
-    names: list[str] | tuple[str, ...],
-    trained: Tensor,
+    predictions: EvaluatedPredictions, groups: list[str], part_of: Tensor, names: Sequence[str], trained: Tensor
 ) -> list[Score]:
     """Return the score of each part that has rows, in the order of `names`; `part_of` (T,) has the part of each row."""
     columns = [METRICS.index(metric) for metric in PART_METRICS]
-    order = part_of.argsort(stable=True)
-    numbers, counts = part_of[order].unique_consecutive(return_counts=True)
+    values, weights = predictions.values[:, columns], predictions.weights[:, columns]
     scores = []
-    for number, rows in zip(numbers.tolist(), order.split(counts.tolist()), strict=True):
-        found = bootstrap(
-            evaluated.values[rows][:, columns],
-            evaluated.weights[rows][:, columns],
-            [groups[row] for row in rows.tolist()],
-        )
-        metrics = dict(zip(PART_METRICS, found, strict=True))
-        scores.append(Score(name=names[number], rows=len(rows), trained=int(trained[number]), metrics=metrics))
+    for part in part_of.unique().tolist():
+        rows = (part_of == part).nonzero()[:, 0]
+        intervals = bootstrap(values[rows], weights[rows], [groups[row] for row in rows.tolist()])
+        metrics = dict(zip(PART_METRICS, intervals, strict=True))
+        scores.append(Score(names[part], rows=len(rows), trained=int(trained[part]), metrics=metrics))
     return scores
 
 

@@ -43,7 +43,7 @@ class Run:
 
     def __init__(self, network: ProjectionNetwork) -> None:
         self.network = network.train()
-        self.average = AveragedModel(network, avg_fn=self._moved)
+        self.average = AveragedModel(network, avg_fn=self._updated)
         self.average.train(False)
         self.average.n_averaged.fill_(1)  # the initial network
         self.parameters: list[Tensor] = list(network.parameters())
@@ -53,9 +53,7 @@ class Run:
         )
         self.done = 0  # steps in all epochs
         self.total = torch.zeros((), device=device)  # total loss of the steps in this epoch
-        self.first_bad = torch.full(
-            (), -1, dtype=torch.int64, device=device
-        )  # first step of this epoch with a non-finite loss
+        self.first_bad = torch.tensor(-1, device=device)  # first step of this epoch with a non-finite loss
         self.steps = 0  # in this epoch
         self.epoch = 0  # number of finished epochs
         self.history: list[Epoch] = []
@@ -93,7 +91,7 @@ class Run:
         self.history.append(Epoch(self.epoch, loss, validation, better, rate, self.seconds))
         return self.history[-1]
 
-    def _moved(self, average: Tensor, weight: Tensor, _: Tensor | int) -> Tensor:
+    def _updated(self, average: Tensor, weight: Tensor, _: Tensor | int) -> Tensor:
         """Return a weight's moving average after this step.
 
         The steps are counted here: torch's count is on the weight's device, and reading it would wait for that.

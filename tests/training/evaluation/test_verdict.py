@@ -163,9 +163,6 @@ def test_where_it_started() -> None:
     assert better.ready and better.sentences[1].startswith(
         "Improvement over the initial checkpoint: +0.031 [+0.012, +0.050] in mean-"
     )
+    assert verdict(evaluation({"old.safetensors": WORSE})).ready  # others that are compared do not count
     level = verdict(evaluation({"before": LEVEL}))
     assert level.ready and level.sentences[1].startswith("No statistically clear change from the initial checkpoint")
-
-
-def test_others_that_are_compared_do_not_count() -> None:
-    assert verdict(evaluation({"old.safetensors": WORSE})).ready
