@@ -127,7 +127,7 @@ def drawn(count: int, most: int = DRAWN) -> Numbers:
 def head_poses(path: Path, most: int = DRAWN) -> Floats:
     """Return yaw and pitch (n, 2) in degrees of the dataset's faces, or of a random sample of `most`."""
     template = FaceSpace().model.template
-    found, start = [np.empty((0, 2), np.float32)], 0
+    poses, start = [np.empty((0, 2), np.float32)], 0
     with open_rows(path) as rows:
         chosen = drawn(len(rows), most)
         for samples in rows.samples():
@@ -135,9 +135,9 @@ def head_poses(path: Path, most: int = DRAWN) -> Floats:
             landmarks, _ = split(torch.tensor(samples.perceptions[here]))
             sizes = samples.image_sizes[here]
             sizes = np.where(sizes > 0, sizes, np.array(SQUARE, dtype=np.int32))  # unknown ones count as square
-            found.append(head_pose(landmarks, torch.from_numpy(sizes), template)[:, :2].numpy())
+            poses.append(head_pose(landmarks, torch.from_numpy(sizes), template)[:, :2].numpy())
             start += len(samples)
-    return np.concatenate(found)
+    return np.concatenate(poses)
 
 
 def shown_of(shown: int, total: int, what: str, how: str = "") -> str:

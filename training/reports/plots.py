@@ -13,7 +13,7 @@ from ...perception.emotions.expression import ExpressionModel
 from ..evaluation.evaluation import PROJECTION, Evaluation, Score
 from ..evaluation.metrics import Interval
 from ..learning.run import Epoch, best_epoch
-from .analysis import Importance, PromptMap, Wrong, confusion
+from .analysis import Importance, PromptMap, WorstPrediction, confusion
 from .numbers import OTHERS, shown_of
 from .style import (
     BLUE,
@@ -128,7 +128,7 @@ def prompt_map(places: PromptMap) -> Figure:
     return figure
 
 
-def worst(samples: Sequence[Wrong]) -> Figure:
+def worst(samples: Sequence[WorstPrediction]) -> Figure:
     """Draw the faces with the worst predictions, each as in its picture."""
     if not samples:
         return empty_figure("no held-out samples")
@@ -141,8 +141,8 @@ def worst(samples: Sequence[Wrong]) -> Figure:
             axes,
             "\n".join(
                 (
-                    fitted(f"prompt: {sample.own}", width, SMALL, 2),
-                    fitted(f"closest: {sample.chosen}", width, SMALL, 2),
+                    fitted(f"prompt: {sample.prompt}", width, SMALL, 2),
+                    fitted(f"closest: {sample.closest}", width, SMALL, 2),
                     f"cosine {sample.cosine:.2f}".replace("-", "−") + f" · {sample.emotion} ({sample.probability:.0%})",
                     _from_the_end(f"row {sample.row:,}", of, width),
                 )
@@ -153,14 +153,14 @@ def worst(samples: Sequence[Wrong]) -> Figure:
     return figure
 
 
-def regions(found: Importance) -> Figure:
+def regions(importance: Importance) -> Figure:
     """Draw the template face with landmarks darker and larger the more they matter, and bars of the shares."""
-    if not any(found.regions.values()):
+    if not any(importance.regions.values()):
         return empty_figure("no landmark affects the result")
     figure = new_figure(width=WIDTH, height=620)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
     face = ExpressionModel.load().template.numpy()
-    share = (found.landmarks / found.landmarks.max().clamp_min(1e-12)).double().numpy()
+    share = (importance.landmarks / importance.landmarks.max().clamp_min(1e-12)).double().numpy()
     draw_face(left, face[:, :2], GRAY, width=0.9)
     order = share.argsort()  # what matters lies on top
     points = left.scatter(
@@ -172,13 +172,13 @@ def regions(found: Importance) -> Figure:
     bar = figure.colorbar(points, ax=left, orientation="horizontal", shrink=0.7, aspect=32, pad=0.02)
     bar.set_ticks([0, 0.5, 1], labels=["none", "half of the largest", "largest"], fontsize=SMALL, color=DARK)
     bar.outline.set_visible(False)
-    _shares(right, found)
+    _shares(right, importance)
     return figure
 
 
-def _shares(axes: Axes, found: Importance) -> None:
+def _shares(axes: Axes, importance: Importance) -> None:
     """Draw bars for the parts and, below them, for the regions of the face shape, the largest first."""
-    groups = [sorted(shares.items(), key=lambda item: -item[1]) for shares in (found.parts, found.regions)]
+    groups = [sorted(shares.items(), key=lambda item: -item[1]) for shares in (importance.parts, importance.regions)]
     rows = [item for group in groups for item in group]
     places = [place + (place >= len(groups[0])) for place in range(len(rows))]
     colors = [GRAY] * len(groups[0]) + [BLUE] * len(groups[1])

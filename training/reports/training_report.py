@@ -15,7 +15,7 @@ from ..evaluation.verdict import BEFORE, Verdict, beats
 from ..learning.data import TrainingData
 from ..learning.run import Epoch, best_epoch
 from . import plots
-from .analysis import Importance, Wrong, importance, most_wrong, prompt_map
+from .analysis import Importance, WorstPrediction, importance, prompt_map, worst_predictions
 from .page import write_page
 from .style import has_matplotlib
 
@@ -63,7 +63,7 @@ def write_training_report(
     Each file is written whole or not at all, the page last. Without matplotlib there are no pictures, and the page
     names the extra to install. Raises OSError if the folder cannot be written to.
     """
-    worst = most_wrong(evaluation, data, sources)
+    worst = worst_predictions(evaluation, data, sources)
     matters = importance(checkpoint, data, evaluation)
     return write_page(
         folder / REPORT,
@@ -96,7 +96,11 @@ def state(evaluation: Evaluation, verdict: Verdict) -> str:
 
 
 def _pictures(
-    folder: Path, evaluation: Evaluation, history: Sequence[Epoch], worst: Sequence[Wrong], matters: Importance
+    folder: Path,
+    evaluation: Evaluation,
+    history: Sequence[Epoch],
+    worst: Sequence[WorstPrediction],
+    matters: Importance,
 ) -> dict[str, str]:
     """Draw all pictures into the folder. Return file name → the picture as a data URL."""
     figures = {

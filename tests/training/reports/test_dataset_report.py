@@ -7,6 +7,7 @@ import sys
 import warnings
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from perception_clip.training.inspection.mean_faces import mean_faces
 from perception_clip.training.inspection.scan import DatasetScan, scan_dataset
 from perception_clip.training.reports import dataset_report, numbers, style
 from perception_clip.training.reports.numbers import OTHERS
+
+from .legibility import assert_legible
 
 MODEL = ExpressionModel.load()
 LONG = "портрет женщины 😀 日本語 $x_1^{2}$ a_b very_long_word_" + "very_long_" * 20
@@ -199,27 +202,9 @@ def test_every_dataset_has_its_report(case: str, tmp_path: Path, capsys: pytest.
 def test_titles_and_names_do_not_overlap(tmp_path: Path) -> None:
     looked = make(tmp_path / "a.db", {"happy": 60}, known=True, prompts=[f"{row % 30} {LONG}" for row in range(60)])
     poses = numbers.head_poses(looked.path, most=50)
-    for figure in (
-        dataset_report.mean_faces(looked.scan),
-        dataset_report.emotions(looked.scan),
-        dataset_report.maps(looked.scan),
-        dataset_report.counts(looked.scan, poses),
-    ):
-        figure.draw_without_rendering()
-        texts = [axes.title for axes in figure.axes]
-        shown = [axes for axes in figure.axes if axes.axison]
-        texts += [
-            text
-            for axes in shown
-            for text in (*axes.get_yticklabels(), *axes.get_xticklabels(), axes.xaxis.label, axes.yaxis.label)
-        ]
-        texts += [text for legend in figure.legends for text in legend.get_texts()]
-        texts += [figure._suptitle] if figure._suptitle else []
-        boxes = [text.get_window_extent() for text in texts if text.get_text() and text.get_visible()]
-        boxes = [box.padded(-1) for box in boxes]
-        for index, box in enumerate(boxes):
-            assert not any(box.overlaps(other) for other in boxes[:index])
-            assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+    for draw in (dataset_report.mean_faces, dataset_report.emotions, dataset_report.maps):
+        assert_legible(partial(draw, looked.scan))
+    assert_legible(partial(dataset_report.counts, looked.scan, poses))
 
 
 def test_pictures_say_when_only_some_samples_are_drawn(labeled: Looked, monkeypatch: pytest.MonkeyPatch) -> None:

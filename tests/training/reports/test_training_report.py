@@ -177,13 +177,3 @@ def test_numbers_and_texts() -> None:
     assert [number(value, "+") for value in (-0.2, float("inf"), 0.1)] == ["−0.200", "–", "+0.100"]
     assert printable("a\n\x07\ud800é") == "a\n  é" and printable(1.5) == "1.5"
     assert printable(Markup("<b>\t</b>")) == Markup("<b>\t</b>")
-
-
-def test_intervals_are_small_and_signed(folder: Path, case: Evaluated) -> None:
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    for value, sign in (
-        (case.evaluation.scores["projection"]["cosine"], ""),
-        (case.evaluation.lead["mean"]["recall_at_1"], "+"),
-    ):
-        ends = f"[{number(value.low, sign)}, {number(value.high, sign)}]"
-        assert f"<td>{number(value.value, sign)} <small>{ends}</small>" in page
