@@ -17,7 +17,16 @@ from torch.nn.functional import normalize
 
 from ..learning.data import NO_DIRECTION, centered_cosine
 
-METRICS = ("centered_cosine", "recall_at_1", "recall_at_5", "reciprocal_rank", "r_squared", "cosine")
+TITLES = {  # metric → its name in reports; the raw cosine comes last, as it makes everything look good
+    "centered_cosine": "centered cosine",
+    "recall_at_1": "recall@1",
+    "recall_at_5": "recall@5",
+    "reciprocal_rank": "reciprocal rank",
+    "r_squared": "R²",
+    "cosine": "raw cosine",
+}
+METRICS = tuple(TITLES)
+HEADLINES = {metric: TITLES[metric] for metric in ("centered_cosine", "recall_at_1")}
 RESAMPLES = 1000
 DRAWN = 1 << 22  # random numbers drawn in one step of the bootstrap
 SCORES = 1 << 22  # cosines of predictions and candidates computed in one step

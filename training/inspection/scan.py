@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,21 @@ MOST_PROMPTS = 4096  # number of prompts whose vectors are kept: 12 MB
 Numbers = NDArray[np.int64]
 
 
-@dataclass
 class Column:
     """One text per sample, stored as indices of the distinct texts."""
 
-    texts: list[str] = field(default_factory=list)  # the distinct texts, in order of appearance
-    codes: Numbers = field(default_factory=lambda: np.empty(0, np.int64))  # (N,) indices into `texts`
+    def __init__(self, count: int) -> None:
+        self.texts: list[str] = []  # the distinct texts, in order of appearance
+        self.codes = np.empty(count, np.int64)  # (N,) indices into `texts`
+        self._code_of: dict[str, int] = {}
+
+    def add(self, start: int, texts: list[str]) -> None:
+        """Set the texts of the samples from `start` on."""
+        for row, text in enumerate(texts, start):
+            code = self._code_of.setdefault(text, len(self.texts))
+            if code == len(self.texts):
+                self.texts.append(text)
+            self.codes[row] = code
 
     def counts(self) -> dict[str, int]:
         """Return every text except the empty one with its number of samples, the most frequent first."""
@@ -68,7 +77,7 @@ def scan_dataset(rows: Rows, progress: Callable[[int], object] | None = None) ->
     components, emotions = np.empty((count, COMPONENTS), np.float32), np.empty((count, len(EMOTIONS)), np.float32)
     outlier_score, scores = np.empty(count, np.float32), np.empty(count, np.float32)
     sizes, first_row = np.empty((count, 2), np.int32), np.empty(count, np.int64)
-    columns = {name: _Codes(count) for name in ("prompts", "labels", "groups", "splits")}
+    columns = {name: Column(count) for name in ("prompts", "labels", "groups", "splits")}
     sources: list[str] = []
     vectors: list[Floats] = []
     first_rows: dict[int, int] = {}
@@ -80,8 +89,8 @@ def scan_dataset(rows: Rows, progress: Callable[[int], object] | None = None) ->
         scores[part], sizes[part] = samples.scores, samples.image_sizes
         for row, perception in enumerate(samples.perceptions, start):
             first_row[row] = first_rows.setdefault(hash(perception.tobytes()), row)
-        for name, codes in columns.items():
-            codes.add(start, getattr(samples, name))
+        for name, column in columns.items():
+            column.add(start, getattr(samples, name))
         while len(vectors) < min(len(columns["prompts"].texts), MOST_PROMPTS):
             vectors.append(samples.embeddings[samples.prompts.index(columns["prompts"].texts[len(vectors)])])
         sources.extend(samples.sources)
@@ -95,23 +104,7 @@ def scan_dataset(rows: Rows, progress: Callable[[int], object] | None = None) ->
         scores=scores,
         image_sizes=sizes,
         first_row=first_row,
-        **{name: Column(codes.texts, codes.codes) for name, codes in columns.items()},
+        **columns,
         sources=sources,
         vectors=np.array(vectors, dtype=np.float32).reshape(len(vectors), EMBEDDING),
     )
-
-
-class _Codes:
-    """Assigns indices to texts in order of appearance."""
-
-    def __init__(self, count: int) -> None:
-        self.codes = np.empty(count, np.int64)
-        self.texts: list[str] = []
-        self._numbers: dict[str, int] = {}
-
-    def add(self, start: int, texts: list[str]) -> None:
-        for row, text in enumerate(texts, start):
-            number = self._numbers.setdefault(text, len(self.texts))
-            if number == len(self.texts):
-                self.texts.append(text)
-            self.codes[row] = number

@@ -11,7 +11,7 @@ import numpy as np
 from ...common.words import counted
 from ...perception.emotions.expression import ExpressionModel
 from ..evaluation.evaluation import PROJECTION, Evaluation, Score
-from ..evaluation.metrics import Interval
+from ..evaluation.metrics import HEADLINES, Interval
 from ..learning.run import Epoch, best_epoch
 from .analysis import Importance, PromptMap, WorstPrediction, confusion
 from .numbers import OTHERS, shown_of
@@ -46,7 +46,6 @@ ORANGE = COLORS[1]
 FEW = 30  # epochs: each has a mark of its own
 
 ACROSS = 4  # faces in a row
-HEADLINES = {"centered_cosine": "centered cosine", "recall_at_1": "recall@1"}  # metric → its name
 SHOWN = 20  # prompts of one column
 ROW = 27  # pixels from a row to the next
 

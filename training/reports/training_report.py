@@ -11,6 +11,7 @@ from pathlib import Path
 from ...common.files import atomic_path
 from ...projection.checkpoint import Checkpoint
 from ..evaluation.evaluation import PART_METRICS, PROJECTION, Evaluation
+from ..evaluation.metrics import HEADLINES, TITLES
 from ..evaluation.verdict import BEFORE, Verdict, beats
 from ..learning.data import TrainingData
 from ..learning.run import Epoch, best_epoch
@@ -21,15 +22,6 @@ from .style import has_matplotlib
 
 REPORT = "report.html"
 PICTURE_FOLDER = "report"
-METRICS = {  # metric → the head of its column; the raw cosine comes last, as it makes everything look good
-    "centered_cosine": "centered cosine",
-    "recall_at_1": "recall@1",
-    "recall_at_5": "recall@5",
-    "reciprocal_rank": "reciprocal rank",
-    "r_squared": "R²",
-    "cosine": "raw cosine",
-}
-HEADLINES = {metric: METRICS[metric] for metric in ("centered_cosine", "recall_at_1")}
 BASELINES = {
     "ridge": "a linear map of the same features",
     "nearest neighbor": "the target of the most similar training face",
@@ -78,9 +70,9 @@ def write_training_report(
         importance=matters,
         facts={**_origins(checkpoint), **facts},
         pictures=_pictures(folder / PICTURE_FOLDER, evaluation, history, worst, matters) if has_matplotlib() else {},
-        metrics=METRICS,
+        metrics=TITLES,
         headlines=HEADLINES,
-        part_metrics={metric: METRICS[metric] for metric in PART_METRICS},
+        part_metrics={metric: TITLES[metric] for metric in PART_METRICS},
         baselines=BASELINES,
         own=PROJECTION,
         before=BEFORE,

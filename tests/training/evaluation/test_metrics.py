@@ -32,10 +32,10 @@ def test_cosine_is_measured_around_the_center() -> None:
 def test_the_nearest_by_angle_is_chosen() -> None:
     candidates = CENTER + torch.tensor([[1.0, 0.0], [0.0, 9.0], [-1.0, -1.0]])
     predicted = CENTER + torch.tensor([[50.0, 1.0], [0.1, 0.2], [1.0, 0.1]])
-    evaluated = evaluate_predictions(predicted, candidates, candidates, torch.tensor([0, 1, 2]), CENTER)
+    evaluated = evaluate_predictions(predicted, candidates, candidates, torch.arange(3), CENTER)
     assert evaluated.chosen.tolist() == [0, 1, 0]
-    assert metric(predicted, candidates, torch.tensor([0, 1, 2]), "recall_at_1") == [1, 1, 0]
-    assert metric(predicted, candidates, torch.tensor([0, 1, 2]), "reciprocal_rank") == pytest.approx([1, 1, 1 / 3])
+    assert metric(predicted, candidates, torch.arange(3), "recall_at_1") == [1, 1, 0]
+    assert metric(predicted, candidates, torch.arange(3), "reciprocal_rank") == pytest.approx([1, 1, 1 / 3])
 
 
 def test_ranks_equal_sorting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,23 +56,17 @@ def test_ranks_equal_sorting(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("count", [3, 8])
 def test_the_mean_itself_can_only_guess(count: int) -> None:
     candidates = CENTER + torch.randn(count, 2, generator=torch.Generator().manual_seed(1))
-    predicted, target_index = CENTER.expand(count, 2), torch.arange(count)
     harmonic = sum(1 / rank for rank in range(1, count + 1))
-    assert metric(predicted, candidates, target_index, "recall_at_1") == pytest.approx([1 / count] * count)
-    assert metric(predicted, candidates, target_index, "recall_at_5") == pytest.approx([min(1, 5 / count)] * count)
-    assert metric(predicted, candidates, target_index, "reciprocal_rank") == pytest.approx([harmonic / count] * count)
+    for name, expected in (("recall_at_1", 1), ("recall_at_5", min(count, 5)), ("reciprocal_rank", harmonic)):
+        values = metric(CENTER.expand(count, 2), candidates, torch.arange(count), name)
+        assert values == pytest.approx([expected / count] * count)
 
 
 def test_ties_do_not_flatter() -> None:
     directions = torch.tensor([[2.0, 0.0], [1.0, 0.0], [3.0, 0.0], [0.0, 1.0]])  # three of them alike
-    predicted, target_index = CENTER + torch.tensor([[1.0, 0.0]] * 4), torch.arange(4)
-    assert metric(predicted, CENTER + directions, target_index, "recall_at_1") == pytest.approx(
-        [1 / 3, 1 / 3, 1 / 3, 0]
-    )
-    shared = (1 + 1 / 2 + 1 / 3) / 3
-    assert metric(predicted, CENTER + directions, target_index, "reciprocal_rank") == pytest.approx(
-        [*[shared] * 3, 1 / 4]
-    )
+    ties = CENTER + torch.tensor([[1.0, 0.0]] * 4), CENTER + directions, torch.arange(4)
+    assert metric(*ties, "recall_at_1") == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
+    assert metric(*ties, "reciprocal_rank") == pytest.approx([*[(1 + 1 / 2 + 1 / 3) / 3] * 3, 1 / 4])
 
 
 def test_r_squared_is_a_ratio_over_all_rows() -> None:

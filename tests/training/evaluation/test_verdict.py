@@ -79,11 +79,7 @@ def test_better_and_worse(lead: dict[str, Interval], better: bool, behind: bool)
 
 def test_sampled_faces_need_not_beat_a_linear_rule() -> None:
     found = verdict(evaluation({"ridge": LEVEL}), sampled=True)
-    assert (
-        found.ready
-        and "every baseline except ridge, which synthetic faces favor, since they come from a linear model."
-        in str(found.sentences)
-    )
+    assert found.ready and "every baseline except ridge, which synthetic faces favor" in found.sentences[0]
     assert not verdict(evaluation({"ridge": WORSE}), sampled=True).ready
     assert not verdict(evaluation({"mean": LEVEL}), sampled=True).ready
 
@@ -92,14 +88,13 @@ def test_sampled_faces_need_not_beat_a_linear_rule() -> None:
 def test_no_better_than_a_rule(name: str) -> None:
     found = verdict(evaluation({name: LEVEL}))
     assert not found.ready
-    assert found.sentences[0].startswith(
-        f"No better than the baseline {name}: after training on 2,400 rows, the lead is +0.004"
-    )
+    start = f"No better than the baseline {name}:"
+    assert found.sentences[0].startswith(f"{start} after training on 2,400 rows, the lead is +0.004")
     assert "It may be better, but 300 held-out rows are too few to show it" in found.sentences[0]
     worse = verdict(evaluation({name: WORSE}))
     assert not worse.ready and worse.sentences[0].startswith(f"Worse than the baseline {name}:")
     assert "too few to show" not in worse.sentences[0]
-    assert verdict(evaluation({name: MIXED})).sentences[0].startswith(f"No better than the baseline {name}:")
+    assert verdict(evaluation({name: MIXED})).sentences[0].startswith(start)
 
 
 def test_the_simplest_rule_is_named() -> None:
@@ -130,28 +125,23 @@ def test_too_few_held_out(rows: int, groups: int, message: str) -> None:
     assert "ridge" not in str(found)  # nothing can be told
 
 
-def test_validation_leaks() -> None:
-    found = verdict(evaluation(by_group=False))
-    assert not found.ready and found.sentences[0].startswith("Validation leaks: there are fewer than 3 groups")
-    found = verdict(evaluation(near_duplicates=0.3))
-    assert not found.ready
-    assert found.sentences[0].startswith(
-        "Validation leaks: 30% of the held-out faces are near-duplicates of a training"
-    )
+@pytest.mark.parametrize(
+    ("changes", "start"),
+    [
+        ({"all_near_duplicates": True}, "All faces look the same: the landmarks of the 2,400 training"),
+        (
+            {"names": ["a happy face"], "trained_of": torch.tensor([2400])},
+            "All rows have the same prompt, “a hap",
+        ),
+        ({"by_group": False}, "Validation leaks: there are fewer than 3 groups"),
+        ({"near_duplicates": 0.3}, "Validation leaks: 30% of the held-out faces are near-duplicates of a training"),
+    ],
+    ids=["same faces", "one prompt", "no groups", "near-duplicates"],
+)
+def test_a_meaningless_evaluation(changes: dict[str, object], start: str) -> None:
+    found = verdict(evaluation(**changes))
+    assert not found.ready and len(found.sentences) == 1 and found.sentences[0].startswith(start)
     assert verdict(evaluation(near_duplicates=0.04)).ready
-
-
-def test_all_faces_alike() -> None:
-    found = verdict(evaluation(all_near_duplicates=True))
-    assert not found.ready and found.sentences[0].startswith(
-        "All faces look the same: the landmarks of the 2,400 training"
-    )
-
-
-def test_one_prompt() -> None:
-    found = verdict(evaluation(names=["a happy face"], trained_of=torch.tensor([2400])))
-    assert not found.ready and len(found.sentences) == 1
-    assert found.sentences[0].startswith("All rows have the same prompt, “a happy face”, so")
 
 
 def test_where_it_started() -> None:
@@ -160,9 +150,7 @@ def test_where_it_started() -> None:
     assert worse.sentences[0].startswith("Worse than the initial checkpoint: its lead over that is")
     assert "-0.031 [-0.050, -0.012] in mean-centered cosine" in worse.sentences[0]
     better = verdict(evaluation({"before": BETTER}))
-    assert better.ready and better.sentences[1].startswith(
-        "Improvement over the initial checkpoint: +0.031 [+0.012, +0.050] in mean-"
-    )
+    assert better.ready and better.sentences[1].startswith("Improvement over the initial checkpoint: +0.031 [+0.012")
     assert verdict(evaluation({"old.safetensors": WORSE})).ready  # others that are compared do not count
     level = verdict(evaluation({"before": LEVEL}))
     assert level.ready and level.sentences[1].startswith("No statistically clear change from the initial checkpoint")

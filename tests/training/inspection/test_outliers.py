@@ -64,8 +64,8 @@ def test_what_is_no_face_is_strange(space: FaceSpace, sampled: tuple[Tensor, Ten
 
 def test_faces_are_not_strange(space: FaceSpace, sampled: tuple[Tensor, Tensor]) -> None:
     faces, sizes = sampled
-    usual = outlier_score(space, faces, sizes)
-    assert (usual < LIMIT).all() and 0.3 < np.median(usual) < 1.5
+    scores = outlier_score(space, faces, sizes)
+    assert (scores < LIMIT).all() and 0.3 < np.median(scores) < 1.5
 
 
 def test_photos_of_real_faces_are_not_strange(space: FaceSpace, shared_data: Path) -> None:
