@@ -112,18 +112,23 @@ def prompt_map(places: PromptMap) -> Figure:
         axes.scatter(
             here[:, 0], here[:, 1], area, color=color, marker=marker, alpha=alpha, edgecolors=DARK, linewidths=0.3
         )
+    handles = {}
     for rank in (OTHERS, *range(len(places.names))):
-        large = 34 if rank == OTHERS else 260
-        color, marker = ("white", "o") if rank == OTHERS else (COLORS[rank], MARKERS[rank])
+        color, marker, area = ("white", "o", 34) if rank == OTHERS else (COLORS[rank], MARKERS[rank], 260)
         here = places.targets[places.target_ranks == rank]
-        axes.scatter(here[:, 0], here[:, 1], large, color=color, marker=marker, edgecolors="black", linewidths=1.4)
+        handles[rank] = axes.scatter(
+            here[:, 0], here[:, 1], area, color=color, marker=marker, edgecolors="black", linewidths=1.4
+        )
     map_axes(axes, places.shares, SMALL)
     title(
         axes,
         f"{shown_of(len(places.targets), places.prompts, 'prompt')} (large, black outline) and the predictions for "
         f"{shown_of(len(places.predictions), places.rows, 'held-out face')} (small)",
     )
-    _legend(figure, axes, places)
+    names = {rank: fitted(name, 520, NORMAL) for rank, name in enumerate(places.names)}
+    if (places.target_ranks == OTHERS).any():
+        names[OTHERS] = "all other prompts (their faces in gray)"
+    legend(figure, [handles[rank] for rank in names], list(names.values()), columns=2, markerscale=0.7)
     return figure
 
 
@@ -190,18 +195,6 @@ def _shares(axes: Axes, importance: Importance) -> None:
     axes.set_xticks([])
     tidy(axes, hidden=("top", "right", "bottom"))
     title(axes, "Share by part (gray) and by region of the face shape (blue)")
-
-
-def _legend(figure: Figure, axes: Axes, places: PromptMap) -> None:
-    handles = [
-        axes.scatter([], [], 120, color=COLORS[rank], marker=MARKERS[rank], edgecolors="black", linewidths=1.2)
-        for rank in range(len(places.names))
-    ]
-    names = [fitted(name, 520, NORMAL) for name in places.names]
-    if (places.target_ranks == OTHERS).any():
-        handles.append(axes.scatter([], [], 34, color="white", marker="o", edgecolors="black", linewidths=1.4))
-        names.append("all other prompts (their faces in gray)")
-    legend(figure, handles, names, columns=2)
 
 
 def _from_the_end(start: str, rest: str, width: float) -> str:

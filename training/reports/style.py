@@ -196,11 +196,18 @@ def nothing(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=NORMAL, color=GRAY, transform=axes.transAxes)
 
 
-def legend(figure: Figure, handles: Sequence[Artist], names: Sequence[str], columns: int, heading: str = "") -> None:
+def legend(
+    figure: Figure,
+    handles: Sequence[Artist],
+    names: Sequence[str],
+    columns: int,
+    heading: str | None = None,
+    markerscale: float = 1,
+) -> None:
     """Draw a legend below all parts of a figure; `$` is a dollar sign."""
     drawn = figure.legend(
         handles, names, loc="outside lower center", ncols=columns, frameon=False, fontsize=NORMAL, labelcolor=DARK,
-        title=heading or None, title_fontsize=NORMAL,
+        title=heading, title_fontsize=NORMAL, markerscale=markerscale,
     )  # fmt: skip
     for text in drawn.get_texts():
         text.set_parse_math(False)
