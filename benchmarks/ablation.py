@@ -30,7 +30,7 @@ from perception_clip.projection import network as networks
 from perception_clip.projection.features import FaceFeatures
 from perception_clip.projection.network import ProjectionNetwork
 from perception_clip.training.evaluation.baselines import best_ridge
-from perception_clip.training.evaluation.metrics import METRICS, judge
+from perception_clip.training.evaluation.metrics import METRICS, evaluate_predictions
 from perception_clip.training.learning import run, trainer
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.settings import SIZES, Settings, Size
@@ -294,16 +294,20 @@ def patched(patches: tuple[tuple[object, str, object], ...]) -> Iterator[None]:
 def measured(variant: Variant, faces: Faces, vectors: Path, count: int, seed: int) -> tuple[float, float]:
     """Recall@1 and centered cosine on the test faces."""
     data = drawn(faces, vectors, seed)
-    rows = split_rows(faces.groups, len(data), seed, prompts=data.member.tolist(), share=HELD_OUT)
+    rows = split_rows(faces.groups, len(data), seed, prompts=data.target_index.tolist(), share=HELD_OUT)
     rows = few_of(rows, count, seed)
-    candidates, member, truth = data.targets[data.first], data.member[rows.test], data.targets[rows.test]
+    candidates, target_index, truth = (
+        data.targets[data.first_row],
+        data.target_index[rows.test],
+        data.targets[rows.test],
+    )
     center = data.targets[rows.train].mean(dim=0)
     learned = (data, rows) if variant.data is None else variant.data(data, rows)
     with patched(variant.patches):
         network = trainer.train(*learned, MODEL.template, replace(variant.settings, seed=seed)).network.eval()
         with torch.no_grad():
             predicted = network(data.vectors[rows.test], data.image_sizes[rows.test])
-    values = judge(predicted, truth, candidates, member, center).values.mean(dim=0)
+    values = evaluate_predictions(predicted, truth, candidates, target_index, center).values.mean(dim=0)
     return float(values[METRICS.index("recall_at_1")]), float(values[METRICS.index("centered_cosine")])
 
 

@@ -37,7 +37,7 @@ from torch import Tensor
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.geometry import head_pose, true_proportions
 from perception_clip.perception.vector import pack
-from perception_clip.training.evaluation.metrics import METRICS, Interval, bootstrap, judge
+from perception_clip.training.evaluation.metrics import METRICS, Interval, bootstrap, evaluate_predictions
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.settings import Settings
 from perception_clip.training.learning.split import Split, split_rows
@@ -143,18 +143,21 @@ def compare(faces: Faces, vectors: Path, seeds: int, few: int | None, rivals: di
     leads: dict[str, list[list[Interval]]] = {}
     for seed in range(seeds):
         data = drawn(faces, vectors, seed)
-        rows = split_rows(faces.groups, len(data), seed, prompts=data.member.tolist(), share=HELD_OUT)
+        rows = split_rows(faces.groups, len(data), seed, prompts=data.target_index.tolist(), share=HELD_OUT)
         rows = rows if few is None else few_of(rows, few, seed)
-        candidates, member = data.targets[data.first], data.member[rows.test]
+        candidates, target_index = data.targets[data.first_row], data.target_index[rows.test]
         center = data.targets[torch.cat([rows.train, rows.validation])].mean(dim=0)
         groups = [rows.groups[row] for row in rows.test.tolist()]
         predictions = one_run(data, rows, Settings(seed=seed), rivals)
-        judged = {n: judge(p, data.targets[rows.test], candidates, member, center) for n, p in predictions.items()}
-        for name, found in judged.items():
+        evaluated = {
+            n: evaluate_predictions(p, data.targets[rows.test], candidates, target_index, center)
+            for n, p in predictions.items()
+        }
+        for name, found in evaluated.items():
             scores.setdefault(name, []).append(bootstrap(found.values, found.weights, groups))
-            ahead = judged[OWN].values - found.values
+            ahead = evaluated[OWN].values - found.values
             leads.setdefault(name, []).append(bootstrap(ahead, found.weights, groups))
-    print(f"\n{len(rows.train) + len(rows.validation)} samples, judged on {len(rows.test)}; {seeds} seeds\n")
+    print(f"\n{len(rows.train) + len(rows.validation)} samples, evaluated on {len(rows.test)}; {seeds} seeds\n")
     print("| method | recall@1 | lead, least of the seeds | centered cosine | lead, least of the seeds |")
     print("|---|---|---|---|---|")
     for name in scores:

@@ -63,7 +63,7 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
         from ..training.dataset.store import Store
         from ..training.inspection.checks import inspect_file  # these take a while, so not when ComfyUI starts
         from ..training.inspection.mean_faces import mean_faces
-        from ..training.inspection.text import describe, verdict
+        from ..training.inspection.text import describe, one_line_summary
 
         file = file_of(dataset, path)
         with Store(file, create=False) as store, store.snapshot() as snapshot:
@@ -74,5 +74,5 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
         captions = [f"{name} ({number})" for name, number in zip(found.names, found.counts, strict=True)]
         sheet = contact_sheet(found.vectors, torch.ones(len(captions), 2), captions, SHEET_COLUMNS)[None] / 255
         # The front end shows some 14 lines before one has to scroll: what matters most goes first.
-        shown = host.note(f"verdict: {verdict(inspection)}\n\n{text}")
+        shown = host.note(f"summary: {one_line_summary(inspection)}\n\n{text}")
         return io.NodeOutput(inspection.samples, text, sheet, ui={**host.preview(sheet), **shown})

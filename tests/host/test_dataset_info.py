@@ -69,7 +69,7 @@ def test_it_says_what_the_command_line_says(host: Host, collect: Collect) -> Non
     text = result.text("text")
     assert text == describe(inspect_file(host.datasets / "alone.db"))
     assert "Eileen" in text and "happy" in text
-    assert result.text("info") == f"{text.splitlines()[-1]}\n\n{text}"  # the verdict goes first
+    assert result.text("info") == f"{text.splitlines()[-1]}\n\n{text}"  # the summary comes first
 
 
 def test_a_dataset_is_listed_and_read_again_when_it_has_grown(host: Host, collect: Collect) -> None:

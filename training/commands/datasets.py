@@ -18,9 +18,9 @@ from ..dataset.parquet import export_parquet
 from ..dataset.relabeling import Relabeling, pair_up, read_map, relabel, relabel_anew
 from ..dataset.samples import SPLITS
 from ..dataset.store import Store
-from ..inspection.checks import inspect_survey
-from ..inspection.filtering import Conditions, judge
-from ..inspection.survey import survey
+from ..inspection.checks import inspect_scan
+from ..inspection.filtering import Conditions, select_samples
+from ..inspection.scan import scan_dataset
 from ..inspection.text import describe
 from ..prompts.templates import Templates
 from .options import add_device_argument, add_encoder_arguments, encoder_of, positive
@@ -43,11 +43,11 @@ def run_info(options: argparse.Namespace) -> int:
 
         require_matplotlib()
     with open_rows(options.file) as rows, tqdm(total=len(rows), desc="reading", unit="sample", leave=False) as bar:
-        seen, versions = survey(rows, bar.update), versions_of(rows)
-    inspection = inspect_survey(seen, options.file, versions)
+        scan, versions = scan_dataset(rows, bar.update), versions_of(rows)
+    inspection = inspect_scan(scan, options.file, versions)
     print(json.dumps(inspection.as_dict(), indent=2, ensure_ascii=False) if options.json else describe(inspection))
     if options.report is not None:
-        index = write_report(inspection, seen, options.report)
+        index = write_report(inspection, scan, options.report)
         if not options.json:
             print(f"plots: {index}")
     return 0
@@ -98,7 +98,7 @@ def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--drop-outliers", action="store_true", help="drop faces that look invalid (see `info`)")
     parser.add_argument(
-        "--drop-duplicates", action="store_true", help="keep only one of nearly identical faces (see `info`)"
+        "--drop-near-duplicates", action="store_true", help="keep only one of nearly identical faces (see `info`)"
     )
     parser.add_argument("--invert", action="store_true", help="keep the samples that would be dropped, drop the others")
 
@@ -108,17 +108,20 @@ def run_filter(options: argparse.Namespace) -> int:
     if conditions in (Conditions(), Conditions(invert=True)):
         raise InputError("no condition was passed; add one, such as --min-score 0.8 (--help lists them)")
     with open_output(options.out, [options.file]) as target, open_rows(options.file) as source:
-        judged = judge(source, conditions)
-        new = copy_samples(source, target, keep=judged.kept)
-    for reason, count in judged.failed.items():
+        selection = select_samples(source, conditions)
+        new = copy_samples(source, target, keep=selection.kept)
+    for reason, count in selection.failed.items():
         if count:
             print(f"{'kept' if conditions.invert else 'dropped'}: {count:,} ({reason})")
-    if judged.unknown_sizes:
+    if selection.unknown_sizes:
         print(
-            f"the size of {counted(judged.unknown_sizes, 'picture')} is unknown; head poses were measured as if the "
+            f"the size of {counted(selection.unknown_sizes, 'picture')} is unknown; head poses were measured as if the "
             "pictures were square"
         )
-    print(f"{judged.kept.sum():,} of {counted(len(judged.kept), 'sample')} kept, {new:,} of them new in {options.out}")
+    print(
+        f"{selection.kept.sum():,} of {counted(len(selection.kept), 'sample')} kept, "
+        f"{new:,} of them new in {options.out}"
+    )
     return 0
 
 
@@ -132,7 +135,7 @@ def conditions_of(options: argparse.Namespace) -> Conditions:
         groups=tuple(options.group),
         splits=tuple(options.split),
         drop_outliers=options.drop_outliers,
-        drop_duplicates=options.drop_duplicates,
+        drop_near_duplicates=options.drop_near_duplicates,
         invert=options.invert,
     )
 

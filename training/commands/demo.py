@@ -124,7 +124,7 @@ def _write_png(picture: Tensor, path: Path) -> None:
 def _print_nearest(vectors: Tensor, perceptions: Perceptions, names: list[str], dataset: Dataset) -> None:
     """Print the training prompts nearest to each projected face, by mean-centered cosine."""
     data = of_dataset(dataset)
-    candidates, center = data.targets[data.first], data.targets.mean(dim=0)
+    candidates, center = data.targets[data.first_row], data.targets.mean(dim=0)
     for vector, face in zip(vectors, perceptions, strict=True):
         similarity = centered_cosine(vector.expand_as(candidates), candidates, center)
         best = similarity.topk(min(NEAREST, len(candidates)))

@@ -16,7 +16,7 @@ from ..dataset.opening import opened
 from ..evaluation.evaluation import evaluate
 from ..evaluation.text import table
 from ..evaluation.verdict import all_metrics, verdict
-from ..fitting import fit, held_out, write_json
+from ..fitting import fit, split_of, write_json
 from ..learning.data import of_dataset
 from ..learning.settings import STARTER_EPOCHS
 from ..learning.split import HELD_OUT
@@ -120,7 +120,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     dataset = opened(options.data, drop_bad_rows=options.drop_bad_rows)
     data = of_dataset(dataset, _space_of(checkpoints))
     seed, val_split = _split_of(checkpoints, content_hash(dataset))
-    rows = held_out(dataset, seed, val_split, data.member)
+    rows = split_of(dataset, seed, val_split, data.target_index)
     (_, checkpoint), *others = checkpoints.items()
     evaluation = evaluate(checkpoint, data, rows, dict(others))
     judgment = verdict(evaluation, sampled=is_sampled(dataset))

@@ -12,9 +12,8 @@ from ...perception.vector import EMOTIONS, LANDMARK_VALUES
 from ..learning.data import CHUNK, TrainingData, sample
 from ..learning.split import Split
 
-PENALTIES = tuple(
-    10.0 ** (step / 4) for step in range(-32, 13)
-)  # in units of the mean variance of the features, summed over the rows
+# In units of the mean variance of the features, summed over the rows.
+PENALTIES = tuple(10.0 ** (step / 4) for step in range(-32, 13))
 ROWS_AT_ONCE = 8192  # rows converted to float64 in one step
 SMALLEST = 1e-100  # minimum mean strength, so that features without variance cause no division by zero
 
@@ -41,9 +40,8 @@ def best_ridge(features: Tensor, targets: Tensor, held_features: Tensor, held_ta
     product = axes.T @ product  # weights are axes @ (shrink × product)
     linear = (product * (axes.T @ held_product)).sum(dim=1)  # (F,)
     square = (product @ product.T) * (axes.T @ held_gram @ axes)  # (F, F)
-    errors = ((shrink @ square) * shrink).sum(
-        dim=1
-    ) - 2 * shrink @ linear  # (A,) except for the constant square of the targets
+    # (A,), except for the constant square of the targets:
+    errors = ((shrink @ square) * shrink).sum(dim=1) - 2 * shrink @ linear
     weights = (axes @ (shrink[errors.argmin()][:, None] * product)).T  # (D, F)
     return weights.to(targets), (middle - weights @ center).to(targets)
 
@@ -68,20 +66,20 @@ class Averages:
 
 def averages(data: TrainingData, train: Tensor) -> Averages:
     """Return the averages over the training rows (n,); each distinct target is read once."""
-    weights = torch.zeros(len(data.first), 1 + len(EMOTIONS), dtype=torch.float64)
+    weights = torch.zeros(len(data.first_row), 1 + len(EMOTIONS), dtype=torch.float64)
     for part in train.split(CHUNK):
         shares = torch.nn.functional.pad(emotions(data, part).double(), (1, 0), value=1.0)  # (n, 8): 1 for the mean
-        weights.index_add_(0, data.member[part], shares)
+        weights.index_add_(0, data.target_index[part], shares)
     sums = torch.zeros(weights.shape[1], data.targets.shape[1], dtype=torch.float64)
-    for numbers in weights[:, 0].nonzero()[:, 0].split(CHUNK):  # targets that no row uses may have any value
-        sums += weights[numbers].T @ data.candidates(numbers).double()
+    for indices in weights[:, 0].nonzero()[:, 0].split(CHUNK):  # targets that no row uses may have any value
+        sums += weights[indices].T @ data.unique_targets(indices).double()
     totals = weights.sum(dim=0)[:, None]  # (8, 1)
     mean, of_emotion = sums[0] / len(train), sums[1:] / totals[1:]
     return Averages(mean.float(), torch.where(totals[1:] > 0, of_emotion, mean).float())
 
 
-def rivals(
-    data: TrainingData, rows: Split, judged: Tensor, features: Callable[[Tensor], Tensor], average: Averages
+def baseline_predictions(
+    data: TrainingData, rows: Split, evaluated: Tensor, features: Callable[[Tensor], Tensor], average: Averages
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield the name of each baseline and its predictions (T, D), float32, for the evaluated rows (T,).
 
@@ -94,11 +92,13 @@ def rivals(
     the comparison is fair. If there are very many training rows, ridge and nearest neighbor use a random sample.
     The predictions are computed one after another, since each can be large.
     """
-    asked = features(judged)
-    yield "ridge", _ridge(data, rows, asked, features)
-    yield "nearest neighbor", _nearest_neighbor(data, rows.train, asked, features)
-    yield "emotion mix", emotions(data, judged) @ average.of_emotion
-    yield "mean", average.mean.expand(len(judged), -1)
+    evaluated_features = features(evaluated)
+    train, validation = sample(rows.train, RIDGE_ROWS), sample(rows.validation, VALIDATED)
+    weight, bias = best_ridge(features(train), data.targets[train], features(validation), data.targets[validation])
+    yield "ridge", evaluated_features @ weight.T + bias
+    yield "nearest neighbor", _nearest_neighbor(data, rows.train, evaluated_features, features)
+    yield "emotion mix", emotions(data, evaluated) @ average.of_emotion
+    yield "mean", average.mean.expand(len(evaluated), -1)
 
 
 def emotions(data: TrainingData, rows: Tensor) -> Tensor:
@@ -106,16 +106,12 @@ def emotions(data: TrainingData, rows: Tensor) -> Tensor:
     return data.vectors[:, LANDMARK_VALUES:][rows]
 
 
-def _ridge(data: TrainingData, rows: Split, asked: Tensor, features: Callable[[Tensor], Tensor]) -> Tensor:
-    train, validation = sample(rows.train, RIDGE_ROWS), sample(rows.validation, VALIDATED)
-    known, held = features(train), features(validation)
-    weight, bias = best_ridge(known, data.targets[train], held, data.targets[validation])
-    return asked @ weight.T + bias
-
-
-def _nearest_neighbor(data: TrainingData, train: Tensor, asked: Tensor, features: Callable[[Tensor], Tensor]) -> Tensor:
+def _nearest_neighbor(
+    data: TrainingData, train: Tensor, evaluated: Tensor, features: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Return the targets (T, D) of the training rows with the features nearest to those of evaluated rows (T, F)."""
     train = sample(train, NEIGHBORS)
     known = features(train)
     step = max(1, DISTANCES // len(known))
-    nearest = torch.cat([torch.cdist(part, known).argmin(dim=1) for part in asked.split(step)])
-    return data.candidates(data.member[train[nearest]])
+    nearest = torch.cat([torch.cdist(part, known).argmin(dim=1) for part in evaluated.split(step)])
+    return data.unique_targets(data.target_index[train[nearest]])

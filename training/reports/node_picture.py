@@ -91,7 +91,7 @@ def stored_result_picture(metrics: Mapping[str, Any]) -> Image.Image:
         sentences,
         scores,
         prompts=int(metrics["prompts"]),
-        note=_note(int(metrics["judged_rows"]), int(metrics["judged_groups"])),
+        note=_note(int(metrics["evaluated_rows"]), int(metrics["evaluated_groups"])),
         history=(),
     )
 

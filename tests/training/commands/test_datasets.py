@@ -140,7 +140,7 @@ def test_outliers_and_duplicates_are_found_and_left_out(tmp_path: Path, capsys: 
     held = json.loads(capsys.readouterr().out)
     assert held["samples"] == 210
     assert run("filter", path, "--out", tmp_path / "b.db", "--drop-outliers") == 0
-    assert run("filter", path, "--out", tmp_path / "c.db", "--drop-duplicates") == 0
+    assert run("filter", path, "--out", tmp_path / "c.db", "--drop-near-duplicates") == 0
     rows = set(range(210))
     left_out = [rows - {int(s[2:-4]) for s in read(tmp_path / f"{name}.db").sources} for name in "bc"]
     assert left_out == [{5, 50, 100}, {150, 160, 170, 180}]
@@ -155,13 +155,13 @@ def test_of_duplicates_one_stays_that_meets_the_other_conditions(
         vectors[row], sizes[row] = vectors[of], sizes[of]
     vectors[1, 0] += 1e-6
     path = write(tmp_path / "a.db", vectors, sizes)
-    assert run("filter", path, "--out", tmp_path / "b.db", "--min-score", 0.1, "--drop-duplicates") == 0
+    assert run("filter", path, "--out", tmp_path / "b.db", "--min-score", 0.1, "--drop-near-duplicates") == 0
     assert [source[2:-4] for source in read(tmp_path / "b.db").sources] == list("1234567")
     assert "dropped: 1 (score below 0.1)" in capsys.readouterr().out
-    assert run("filter", path, "--out", tmp_path / "c.db", "--drop-duplicates") == 0
+    assert run("filter", path, "--out", tmp_path / "c.db", "--drop-near-duplicates") == 0
     assert [source[2:-4] for source in read(tmp_path / "c.db").sources] == list("0234567")
     assert "dropped: 1 (near-duplicate of a kept sample)" in capsys.readouterr().out
-    assert run("filter", path, "--out", tmp_path / "d.db", "--drop-duplicates", "--invert") == 0
+    assert run("filter", path, "--out", tmp_path / "d.db", "--drop-near-duplicates", "--invert") == 0
     assert read(tmp_path / "d.db").sources == ["p 1.png"]
 
 

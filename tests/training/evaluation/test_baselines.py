@@ -6,7 +6,7 @@ from torch import Tensor
 
 from perception_clip.perception.vector import pack
 from perception_clip.training.evaluation import baselines as module
-from perception_clip.training.evaluation.baselines import averages, rivals
+from perception_clip.training.evaluation.baselines import averages, baseline_predictions
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.split import Split, split_rows
 
@@ -36,7 +36,7 @@ def predictions(data: TrainingData, rows: Split) -> dict[str, Tensor]:
     def features(part: Tensor) -> Tensor:
         return data.vectors[part][:, :2]
 
-    return dict(rivals(data, rows, rows.test, features, averages(data, rows.train)))
+    return dict(baseline_predictions(data, rows, rows.test, features, averages(data, rows.train)))
 
 
 def test_averages(data: TrainingData, rows: Split, monkeypatch: pytest.MonkeyPatch) -> None:

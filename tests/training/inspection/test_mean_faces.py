@@ -42,8 +42,8 @@ def test_means_look_like_their_labels_however_the_faces_are_turned(dataset: Path
     assert (found.names, found.counts) == (["happy", "sad", "angry"], [PER_EMOTION + 1, PER_EMOTION, 3])
     landmarks, emotions = split(found.vectors)
     sizes = torch.ones(3, 2, dtype=torch.int32)
-    seen = MODEL.probabilities(landmarks, sizes).argmax(dim=1)
-    assert [EMOTIONS[index] for index in seen[:2]] == ["happy", "sad"]
+    likeliest = MODEL.probabilities(landmarks, sizes).argmax(dim=1)
+    assert [EMOTIONS[index] for index in likeliest[:2]] == ["happy", "sad"]
     assert torch.allclose(emotions.sum(dim=1), torch.ones(3))
     assert (landmarks - MODEL.template).norm(dim=2).mean() < 0.15  # upright, in inter-ocular distances
 

@@ -35,8 +35,8 @@ def test_what_encoders_put_side_by_side_has_scales_of_its_own(
     data: TrainingData, rows: Split, template: torch.Tensor
 ) -> None:
     generator = torch.Generator().manual_seed(0)
-    parts = [torch.randn(len(data.first), width, generator=generator) * spread for width, spread in SDXL_PARTS]
-    wide = training_data(data.vectors, data.image_sizes, torch.cat(parts, dim=1)[data.member])
+    parts = [torch.randn(len(data.first_row), width, generator=generator) * spread for width, spread in SDXL_PARTS]
+    wide = training_data(data.vectors, data.image_sizes, torch.cat(parts, dim=1)[data.target_index])
     scale = new_network(wide, rows, template, SMALL, None).target_scale
     for (width, spread), part in zip(SDXL_PARTS, scale.split(SDXL.parts), strict=True):
         assert len(part) == width and torch.equal(part, part[:1].expand(width))

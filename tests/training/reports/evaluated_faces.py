@@ -81,11 +81,11 @@ def evaluated(
     vectors, sizes, strengths = sampled(rows, generator)
     levels = max(1, prompts // len(EMOTIONS))
     level = ((strengths - 0.2) / 1.2 * levels).long().clamp(0, levels - 1)
-    member = (torch.arange(rows) % len(EMOTIONS) + len(EMOTIONS) * level) % prompts
+    target_index = (torch.arange(rows) % len(EMOTIONS) + len(EMOTIONS) * level) % prompts
     texts = torch.randn(len(EMOTIONS), WIDTH, generator=generator) * 0.5  # one direction for each emotion …
     own = torch.randn(prompts, WIDTH, generator=generator) * 0.3  # … and one for each prompt; and a common part
     candidates = 2 * torch.ones(WIDTH) + texts[torch.arange(prompts) % len(EMOTIONS)] + own
-    data = training_data(vectors, sizes, candidates[member], [name(number) for number in member.tolist()])
+    data = training_data(vectors, sizes, candidates[target_index], [name(number) for number in target_index.tolist()])
 
     train, test = torch.arange(rows - held), torch.arange(rows - held, rows)
     network = LinearProjection(torch.zeros(WIDTH, FEATURES), torch.zeros(WIDTH))

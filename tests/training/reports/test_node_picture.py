@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perception_clip.perception.drawing.canvas import BACKGROUND, wrapped
+from perception_clip.perception.drawing.canvas import BACKGROUND
 from perception_clip.training.evaluation.metrics import Interval
 from perception_clip.training.evaluation.verdict import Verdict
 from perception_clip.training.learning.run import Epoch
@@ -87,13 +87,9 @@ def test_side_by_side_where_there_is_width() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 1000])
 def test_any_number_of_epochs_is_drawn(count: int) -> None:
-    picture = curve_picture(epochs(count), 320, 200)
-    assert len(places(picture, ORANGE)) > 30
-
-
-@pytest.mark.parametrize("loss", [math.nan, math.inf, 0.0, 1e30, -1e-30])
-def test_odd_losses_are_drawn_or_left_out(loss: float) -> None:
-    assert curve_picture(epochs(5, loss=loss)).size == (480, 360)
+    assert len(places(curve_picture(epochs(count), 320, 200), ORANGE)) > 30
+    for loss in (math.nan, math.inf, 0.0, 1e30, -1e-30):
+        assert curve_picture(epochs(count, loss=loss), 320, 200).size == (320, 200)
 
 
 def test_the_verdict_stands_on_top_in_its_color() -> None:
@@ -120,11 +116,6 @@ def test_a_dot_lies_in_its_interval_and_further_right_is_better() -> None:
     assert np.ptp(wide) > 2 * np.ptp(narrow)
 
 
-def test_the_picture_grows_with_what_it_says() -> None:
-    short, long = (result_picture(epochs(3), evaluation(), Verdict(True, ["words " * count] * 3)) for count in (5, 100))
-    assert long.height - short.height == 3 * 24 * (len(wrapped("words " * 100, 17, 976)) - 1)
-
-
 def test_a_stored_result_is_drawn_as_it_was() -> None:
     held, sentences = evaluation(), ["Ready: it is.", "And so on."]
     metrics = {
@@ -132,8 +123,8 @@ def test_a_stored_result_is_drawn_as_it_was() -> None:
         "ready": True,
         "verdict": sentences,
         "prompts": 7,
-        "judged_rows": 40,
-        "judged_groups": 8,
+        "evaluated_rows": 40,
+        "evaluated_groups": 8,
     }
     fresh = result_picture([], held, Verdict(True, sentences))
     assert np.array_equal(np.asarray(stored_result_picture(metrics)), np.asarray(fresh))

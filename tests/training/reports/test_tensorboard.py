@@ -24,19 +24,17 @@ def test_what_tensorboard_reads(tmp_path: Path) -> None:
     assert sorted(events.Tags()["scalars"]) == [
         *("learning_rate", "loss/train", "validation/centered_cosine", "validation/recall_at_1"),
     ]
-    seen = [(event.step, round(event.value, 4)) for event in events.Scalars("validation/centered_cosine")]
-    assert seen == [(1, 0.1), (2, 0.2), (3, 0.3)]
+    logged = [(event.step, round(event.value, 4)) for event in events.Scalars("validation/centered_cosine")]
+    assert logged == [(1, 0.1), (2, 0.2), (3, 0.3)]
 
 
-def test_without_tensorboard_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
-    monkeypatch.setitem(sys.modules, "tensorboard", None)  # importing it raises
-    with tensorboard.tensorboard_log(tmp_path) as log:
-        log(epoch(1))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_unwanted_nothing_is_written(tmp_path: Path) -> None:
-    with tensorboard.tensorboard_log(tmp_path, wanted=False) as log:
+@pytest.mark.parametrize("wanted", [True, False])
+def test_without_tensorboard_or_if_unwanted_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    if wanted:
+        monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+        monkeypatch.setitem(sys.modules, "tensorboard", None)  # importing it raises
+    with tensorboard.tensorboard_log(tmp_path, wanted=wanted) as log:
         log(epoch(1))
     assert list(tmp_path.iterdir()) == []
