@@ -211,14 +211,14 @@ def append(small: str, large: str, appends: str) -> Result:
 def summary(small: str, large: str) -> Result:
     """Seconds that each summary of the Dataset Writer node takes, of both stores in turn."""
     from perception_clip.training.dataset.store import Store
-    from perception_clip.training.dataset.summary import glance
+    from perception_clip.training.dataset.summary import dataset_summary
 
     times: dict[str, list[float]] = {"small": [], "large": []}
     with Store(Path(small)) as one, Store(Path(large)) as other:
         for _ in range(20):
             for store, row in zip((one, other), times.values(), strict=True):
                 start = time.perf_counter()
-                glance(store)
+                dataset_summary(store)
                 row.append(time.perf_counter() - start)
     return times
 

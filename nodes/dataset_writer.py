@@ -14,7 +14,7 @@ from ..perception.vector import Perceptions
 from ..training.dataset.copying import vectors_of
 from ..training.dataset.samples import SPLITS
 from ..training.dataset.store import Store, StoreError, dataset_path
-from ..training.dataset.summary import Glance, glance
+from ..training.dataset.summary import DatasetSummary, dataset_summary
 from .support import clips, host
 from .support.checks import check_choice, check_perceptions
 from .support.schema import PERCEPTION, aliases, count
@@ -155,7 +155,7 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
                 scores=faces.scores,
                 extras=extras,
             )
-            found = glance(store)
+            found = dataset_summary(store)
         lines = [
             *nothing_added(perception, faces),
             f"{count(found.samples, 'sample')} ({new} new) in {path}",
@@ -211,7 +211,7 @@ def nothing_added(perception: Perceptions, faces: Perceptions) -> Iterable[str]:
         yield f"{count(filled, 'filled-in face')} skipped: only detected faces are used for training"
 
 
-def frequent_prompts(found: Glance) -> Iterable[str]:
+def frequent_prompts(found: DatasetSummary) -> Iterable[str]:
     """Yield a line for each of the most frequent prompts."""
     for text, number in found.frequent:
         yield f"{number} × {quoted(text)}"

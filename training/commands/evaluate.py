@@ -10,7 +10,7 @@ from ...common.errors import InputError
 from ...projection.checkpoint import BEST, DEFAULT_FOLDER, Checkpoint
 from ...projection.checkpoint import load as load_checkpoint
 from ..dataset.npz import content_hash
-from ..dataset.opening import opened
+from ..dataset.opening import open_for_training
 from ..evaluation.evaluation import evaluate
 from ..evaluation.text import table
 from ..evaluation.verdict import all_metrics, verdict
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     paths = [options.checkpoint, *([] if options.compare is None else [options.compare])]
     checkpoints = {str(path): load_checkpoint(path) for path in paths}
-    dataset = opened(options.data, drop_bad_rows=options.drop_bad_rows)
+    dataset = open_for_training(options.data, drop_bad_rows=options.drop_bad_rows)
     data = of_dataset(dataset, _space_of(checkpoints))
     seed, val_split = _split_of(checkpoints, content_hash(dataset))
     rows = held_out(dataset, seed, val_split, data.member)

@@ -8,7 +8,7 @@ from pathlib import Path
 from ...common.errors import InputError
 from ...common.words import counted
 from ..dataset.copying import copy_samples
-from ..dataset.opening import OUT_HELP, open_output, open_rows
+from ..dataset.opening import OUT_HELP, open_dataset, open_output
 from ..dataset.samples import SPLITS
 from ..inspection.filtering import Conditions, judge
 
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     conditions = conditions_of(options)
     if conditions in (Conditions(), Conditions(invert=True)):
         raise InputError("no condition was passed; add one, such as --min-score 0.8 (--help lists them)")
-    with open_output(options.out, [options.file]) as target, open_rows(options.file) as source:
+    with open_output(options.out, [options.file]) as target, open_dataset(options.file) as source:
         judged = judge(source, conditions)
         new = copy_samples(source, target, keep=judged.kept)
     for reason, count in judged.failed.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..dataset.opening import open_rows, versions_of
+from ..dataset.opening import open_dataset, versions_of
 from ..inspection.checks import inspect_survey
 from ..inspection.survey import survey
 from ..inspection.text import describe
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
         from ..reports.dataset_report import require_matplotlib, write_report
 
         require_matplotlib()
-    with open_rows(options.file) as rows, tqdm(total=len(rows), desc="reading", unit="sample", leave=False) as bar:
+    with open_dataset(options.file) as rows, tqdm(total=len(rows), desc="reading", unit="sample", leave=False) as bar:
         seen, versions = survey(rows, bar.update), versions_of(rows)
     inspection = inspect_survey(seen, options.file, versions)
     print(json.dumps(inspection.as_dict(), indent=2, ensure_ascii=False) if options.json else describe(inspection))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...common.errors import InputError
 from ...common.words import counted
-from ..dataset.opening import OUT_HELP, open_output, open_rows
+from ..dataset.opening import OUT_HELP, open_dataset, open_output
 from ..dataset.relabelling import Relabelling, pair_up, read_map, relabel, relabel_anew
 from ..encoders.loading import load_encoder
 from ..prompts.templates import Templates
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         templates=templates,
         count=options.prompts_per_sample,
     )
-    with open_output(options.out, [options.file]) as target, open_rows(options.file) as source:
+    with open_output(options.out, [options.file]) as target, open_dataset(options.file) as source:
         if source.binding is None:
             raise InputError(f"{options.file}: the dataset has no samples")
         load = partial(

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...common.words import counted
 from ...projection.checkpoint import load as load_checkpoint
 from ...projection.spaces import SD15, SPACES
-from ..dataset.opening import opened
+from ..dataset.opening import open_for_training
 from ..fitting import fit
 from .options import add_resume_argument, add_training_arguments, settings_of
 from .terminal import print_result, progress_bar, stop_on_signals
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     settings = replace(settings_of(options), space=options.space)
     init = None if options.init is None else load_checkpoint(options.init)
     with stop_on_signals() as stop:
-        dataset = opened(options.data, drop_bad_rows=options.drop_bad_rows)
+        dataset = open_for_training(options.data, drop_bad_rows=options.drop_bad_rows)
         if len(dataset.bad_rows):
             rows = ", ".join(map(str, dataset.bad_rows.tolist()))
             print(f"dropped {len(dataset.bad_rows)} of {counted(len(dataset), 'row')} with invalid values: {rows}")

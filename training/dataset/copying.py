@@ -21,7 +21,7 @@ BATCH = 1024
 Change = Callable[[Samples], Samples]
 
 
-class Rows(Protocol):
+class SampleSource(Protocol):
     """A dataset to read: a `training.dataset.snapshot.Snapshot` or a `training.dataset.npz.Dataset`."""
 
     @property
@@ -42,7 +42,7 @@ class Rows(Protocol):
 
 
 def copy_samples(
-    source: Rows, target: Store, *, keep: NDArray[np.bool_] | None = None, change: Change | None = None
+    source: SampleSource, target: Store, *, keep: NDArray[np.bool_] | None = None, change: Change | None = None
 ) -> int:
     """Append the samples of `source` in order and unchanged, and return how many were new to `target`.
 
@@ -68,7 +68,7 @@ def copy_samples(
     return new
 
 
-def reencode(source: Rows, target: Store, encoder: TextEncoder, *, change: Change | None = None) -> int:
+def reencode(source: SampleSource, target: Store, encoder: TextEncoder, *, change: Change | None = None) -> int:
     """Copy like `copy_samples`, but encode each prompt once with `encoder`; `change` may change prompts."""
     binding = source.binding
     if binding is None:

@@ -13,7 +13,7 @@ from ...common.errors import PerceptionClipError
 from ...projection.spaces import EMBEDDING, EXTRAS
 from ..encoders.base import KnownPrompts, TextEncoder, fingerprint
 from ..prompts.templates import Templates
-from .copying import Rows, copy_samples, reencode, with_prompts, with_vectors
+from .copying import SampleSource, copy_samples, reencode, with_prompts, with_vectors
 from .samples import Binding, Samples
 from .store import Store
 
@@ -77,7 +77,7 @@ class Relabelling:
         return (prompt,)
 
 
-def relabel(source: Rows, target: Store, relabelling: Relabelling, encoder: TextEncoder | None = None) -> int:
+def relabel(source: SampleSource, target: Store, relabelling: Relabelling, encoder: TextEncoder | None = None) -> int:
     """Append the samples of `source` with new prompts, and return how many were new to `target`.
 
     New prompts that `source` has with other faces keep their vectors; the others are encoded by `encoder`, which must
@@ -98,12 +98,12 @@ def relabel(source: Rows, target: Store, relabelling: Relabelling, encoder: Text
     return copy_samples(source, target, change=change)
 
 
-def relabel_anew(source: Rows, target: Store, relabelling: Relabelling, encoder: TextEncoder) -> int:
+def relabel_anew(source: SampleSource, target: Store, relabelling: Relabelling, encoder: TextEncoder) -> int:
     """Relabel like `relabel`, but encode all prompts, new and old, with `encoder`, which may be any."""
     return reencode(source, target, encoder, change=lambda samples: with_prompts(samples, relabelling(samples))[0])
 
 
-def _new_prompts(source: Rows, relabelling: Relabelling) -> list[str]:
+def _new_prompts(source: SampleSource, relabelling: Relabelling) -> list[str]:
     """Return the distinct new prompts that replace another."""
     new: dict[str, None] = {}
     for samples in source.samples():
@@ -112,7 +112,7 @@ def _new_prompts(source: Rows, relabelling: Relabelling) -> list[str]:
     return list(new)
 
 
-def _known(source: Rows, prompts: Sequence[str], binding: Binding, encoder: TextEncoder | None) -> KnownPrompts:
+def _known(source: SampleSource, prompts: Sequence[str], binding: Binding, encoder: TextEncoder | None) -> KnownPrompts:
     """Return the prompts with their vectors, from `source` or encoded now.
 
     Raises RelabelError if an encoder is needed and missing.
@@ -184,7 +184,7 @@ def pair_up(labels: Sequence[str], prompts: Sequence[str]) -> dict[str, str]:
     return dict(zip(labels, prompts, strict=True))
 
 
-def check_encoder(source: Rows, encoder: TextEncoder) -> None:
+def check_encoder(source: SampleSource, encoder: TextEncoder) -> None:
     """Raise RelabelError unless `encoder` is the encoder of the vectors of `source`."""
     binding = source.binding
     if binding is None:

@@ -40,7 +40,7 @@ from .samples import (
     same_vector,
 )
 from .snapshot import Snapshot, read_binding, vector
-from .store_file import BUSY_SECONDS, connect, open_dataset, transaction
+from .store_file import BUSY_SECONDS, connect, open_or_create, transaction
 
 __all__ = ["EMBEDDING", "Binding", "Finished", "Samples", "Store", "StoreError", "dataset_path"]
 
@@ -93,7 +93,7 @@ class Store:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._binding: Binding | None = None
         with self._reporting():
-            self._connection = open_dataset(self.path)
+            self._connection = open_or_create(self.path)
 
     def __enter__(self) -> Store:
         return self

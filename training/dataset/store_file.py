@@ -58,7 +58,7 @@ def connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
 
 
-def open_dataset(path: Path) -> sqlite3.Connection:
+def open_or_create(path: Path) -> sqlite3.Connection:
     """Return a connection to the file, after creating the tables of a new file and checking that it is a dataset.
 
     A write-ahead log is used if the file system supports it: many network drives have no memory that processes can
@@ -74,7 +74,7 @@ def open_dataset(path: Path) -> sqlite3.Connection:
 
 
 def _prepared(path: Path, journal: str) -> sqlite3.Connection:
-    """Open the file as `open_dataset` does; a new file gets the journal mode `journal` if it is supported."""
+    """Open the file as `open_or_create` does; a new file gets the journal mode `journal` if it is supported."""
     connection = connect(path)
     try:
         for pragma in ("synchronous = FULL", "fullfsync = ON", "foreign_keys = ON"):

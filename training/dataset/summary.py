@@ -15,7 +15,7 @@ from .store_file import connect
 
 
 @dataclass(frozen=True)
-class Glance:
+class DatasetSummary:
     """The summary of a dataset at one moment."""
 
     samples: int  # total number
@@ -26,7 +26,7 @@ class Glance:
     image_sizes: Tensor  # (N, 2) int64: height and width of their pictures in pixels; zeros if unknown
 
 
-def glance(store: Store, newest: int = 6, frequent: int = 3) -> Glance:
+def dataset_summary(store: Store, newest: int = 6, frequent: int = 3) -> DatasetSummary:
     """Return a summary with up to `newest` samples and up to `frequent` prompts of an open dataset."""
     with closing(connect(store.path)) as connection:
         connection.execute("BEGIN")
@@ -41,7 +41,7 @@ def glance(store: Store, newest: int = 6, frequent: int = 3) -> Glance:
             (newest,),
         ).fetchall()
     vectors = np.frombuffer(b"".join(row[3] for row in rows), dtype="<f4").reshape(len(rows), DIM)
-    return Glance(
+    return DatasetSummary(
         samples=sum(number for _, number in counts),
         prompts=len(counts),
         frequent=counts[:frequent],

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dataset.opening import open_rows, versions_of
+from ..dataset.opening import open_dataset, versions_of
 from ..dataset.samples import Floats
 from ..learning.split import split_rows
 from .duplicates import near_duplicates
@@ -282,7 +282,7 @@ def inspect_file(path: Path, progress: Callable[[int], object] | None = None) ->
     samples just read. Raises StoreError or DatasetError if the file is not a dataset.
     """
     path = Path(path)
-    with open_rows(path) as rows:
+    with open_dataset(path) as rows:
         seen = survey(rows, progress)
         versions = versions_of(rows)
     return inspect_survey(seen, path, versions)

@@ -14,7 +14,7 @@ from ...perception.emotions.expression import ExpressionModel
 from ...perception.geometry import AXES, head_pose
 from ...perception.vector import split
 from ...projection.checkpoint import SQUARE
-from ..dataset.copying import Rows
+from ..dataset.copying import SampleSource
 from ..dataset.samples import Samples
 from .checks import clusters_of
 from .outliers import outlier_limit
@@ -48,7 +48,7 @@ class Judged:
     unknown_sizes: int  # samples whose pose was measured as if the picture were square
 
 
-def judge(rows: Rows, conditions: Conditions, progress: Callable[[int], object] | None = None) -> Judged:
+def judge(rows: SampleSource, conditions: Conditions, progress: Callable[[int], object] | None = None) -> Judged:
     """Check every sample against the conditions, in one pass over `rows`, or two for outliers and duplicates.
 
     Of duplicates, the first that meets all other conditions is kept. `progress`, if given, is called with the number of

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...perception.vector import EMOTIONS, LANDMARK_VALUES
 from ...projection.spaces import EMBEDDING
-from ..dataset.copying import BATCH, Rows
+from ..dataset.copying import BATCH, SampleSource
 from ..dataset.samples import Binding, Floats
 from .outliers import COMPONENTS, FaceSpace
 
@@ -62,7 +62,7 @@ class Survey:
         return len(self.sources)
 
 
-def survey(rows: Rows, progress: Callable[[int], object] | None = None) -> Survey:
+def survey(rows: SampleSource, progress: Callable[[int], object] | None = None) -> Survey:
     """Return the survey of all samples. `progress`, if given, is called with the number of samples just read."""
     count, space = len(rows), FaceSpace()
     components, emotions = np.empty((count, COMPONENTS), np.float32), np.empty((count, len(EMOTIONS)), np.float32)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...perception.geometry import head_pose
 from ...perception.vector import split
 from ...projection.checkpoint import SQUARE
-from ..dataset.opening import open_rows
+from ..dataset.opening import open_dataset
 from ..dataset.samples import Floats
 from ..inspection.outliers import FaceSpace
 from ..inspection.survey import Column, Numbers, Survey
@@ -127,7 +127,7 @@ def head_poses(path: Path, most: int = DRAWN) -> Floats:
     """Return yaw and pitch (n, 2) in degrees of the dataset's faces, or of a random sample of `most`."""
     template = FaceSpace().model.template
     found, start = [np.empty((0, 2), np.float32)], 0
-    with open_rows(path) as rows:
+    with open_dataset(path) as rows:
         chosen = drawn(len(rows), most)
         for samples in rows.samples():
             here = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + len(samples))] - start

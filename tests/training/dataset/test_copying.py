@@ -14,7 +14,7 @@ from torch import Tensor
 from perception_clip.projection.spaces import EXTRAS, SD15, SDXL, SPACES
 from perception_clip.training.dataset.copying import copy_samples, reencode, take, vectors_of, with_prompts
 from perception_clip.training.dataset.npz import export
-from perception_clip.training.dataset.opening import open_rows
+from perception_clip.training.dataset.opening import open_dataset
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store, StoreError
 from perception_clip.training.encoders.base import fingerprint
@@ -76,7 +76,7 @@ def test_a_copy_is_the_same_in_all_columns(tmp_path: Path, faces: Faces, space: 
     if suffix == ".npz":
         with Store(path) as store:
             export(store, tmp_path / "a.npz")
-    with open_rows(tmp_path / f"a{suffix}") as source, Store(tmp_path / "b.db") as target:
+    with open_dataset(tmp_path / f"a{suffix}") as source, Store(tmp_path / "b.db") as target:
         assert copy_samples(source, target) == COUNT
         assert copy_samples(source, target) == 0
         assert target.binding is not None and source.binding is not None
@@ -93,7 +93,7 @@ def test_shards_make_the_dataset_of_a_single_build(tmp_path: Path, faces: Faces)
     with Store(tmp_path / "merged.db") as target:
         new = []
         for part in parts:
-            with open_rows(part) as source:
+            with open_dataset(part) as source:
                 new.append(copy_samples(source, target))
     assert new == [500, 400, 300]
     assert_same(all_of(tmp_path / "merged.db"), all_of(whole))
@@ -107,10 +107,10 @@ def test_samples_are_kept_and_then_changed(tmp_path: Path, faces: Faces) -> None
         seen.append(len(samples))
         return with_prompts(samples, [("other", prompt) for prompt in samples.prompts])[0]
 
-    with open_rows(path) as source, Store(tmp_path / "b.db") as target:
+    with open_dataset(path) as source, Store(tmp_path / "b.db") as target:
         assert copy_samples(source, target, keep=np.arange(COUNT) % 3 == 1) == COUNT // 3
     np.testing.assert_array_equal(all_of(tmp_path / "b.db").perceptions, all_of(path).perceptions[1::3])
-    with open_rows(path) as source, Store(tmp_path / "c.db") as target, pytest.raises(StoreError, match="embedding"):
+    with open_dataset(path) as source, Store(tmp_path / "c.db") as target, pytest.raises(StoreError, match="embedding"):
         copy_samples(source, target, change=change)  # one prompt, three vectors
     assert seen == [1024]
 
@@ -128,7 +128,7 @@ def test_a_sample_with_another_prompt_has_the_same_origin(tmp_path: Path, faces:
 def test_prompts_encoded_anew_for_another_space(tmp_path: Path, faces: Faces) -> None:
     path = fill(tmp_path / "a.db", faces(COUNT), SD15.name)
     encoder = load_encoder("random", space=SDXL.name)
-    with open_rows(path) as source, Store(tmp_path / "b.db") as target:
+    with open_dataset(path) as source, Store(tmp_path / "b.db") as target:
         assert reencode(source, target, encoder) == COUNT
         assert target.binding is not None
         assert (target.binding.encoder, target.binding.space) == (encoder.identity, SDXL.name)
@@ -157,7 +157,7 @@ def test_no_prompts_have_no_vectors(tmp_path: Path, space: str) -> None:
 def test_datasets_of_another_encoder_stay_apart(tmp_path: Path, faces: Faces) -> None:
     path = fill(tmp_path / "a.db", faces(5), SD15.name)
     other = fill(tmp_path / "b.db", faces(5, seed=1), SDXL.name)
-    with open_rows(path) as source, Store(other) as target:
+    with open_dataset(path) as source, Store(other) as target:
         with pytest.raises(StoreError, match="text space 'sdxl', not 'sd15'"):
             copy_samples(source, target)
         assert len(target) == 5
@@ -165,6 +165,6 @@ def test_datasets_of_another_encoder_stay_apart(tmp_path: Path, faces: Faces) ->
 
 def test_a_dataset_without_samples_gives_none(tmp_path: Path) -> None:
     Store(tmp_path / "a.db").close()
-    with open_rows(tmp_path / "a.db") as source, Store(tmp_path / "b.db") as target:
+    with open_dataset(tmp_path / "a.db") as source, Store(tmp_path / "b.db") as target:
         assert copy_samples(source, target) == 0 and target.binding is None
         assert reencode(source, target, load_encoder("random")) == 0

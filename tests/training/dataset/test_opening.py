@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from perception_clip.training.dataset.npz import Dataset, DatasetError, content_hash, export, import_npz, save
-from perception_clip.training.dataset.opening import opened
+from perception_clip.training.dataset.opening import open_for_training
 from perception_clip.training.dataset.store import Store, StoreError
 from perception_clip.training.learning.data import TrainingData
 
@@ -27,7 +27,7 @@ def dataset(data: TrainingData) -> Dataset:
 
 def test_a_finished_dataset(dataset: Dataset, tmp_path: Path) -> None:
     save(dataset, tmp_path / "a.npz")
-    found = opened(tmp_path / "a.npz")
+    found = open_for_training(tmp_path / "a.npz")
     assert np.array_equal(found.perceptions, dataset.perceptions) and len(found.bad_rows) == 0
 
 
@@ -56,7 +56,7 @@ def test_a_dataset_that_grows_is_read_without_a_file(
 
     for module, name in ((os, "open"), (os, "mkdir"), (mmap, "mmap")):
         monkeypatch.setattr(module, name, remember(getattr(module, name)))
-    found = opened(path)
+    found = open_for_training(path)
     assert made == []
     if Path("/proc/self/maps").exists():
         assert str(tmp_path) not in Path("/proc/self/maps").read_text()
@@ -68,7 +68,7 @@ def test_a_dataset_that_grows_reads_as_its_export(dataset: Dataset, tmp_path: Pa
     path = grown(replace(dataset, labels=np.array([f"label {n % 7}" for n in range(40)])), tmp_path)
     with Store(path, create=False) as store:
         export(store, tmp_path / "out.npz")
-    one, other = opened(path), opened(tmp_path / "out.npz")
+    one, other = open_for_training(path), open_for_training(tmp_path / "out.npz")
     assert content_hash(one) == content_hash(other) and one.meta == other.meta
     for name in (field.name for field in fields(Dataset) if field.name not in ("meta", "extras")):
         mine, theirs = getattr(one, name), getattr(other, name)
@@ -80,22 +80,22 @@ def test_a_dataset_that_grows_reads_as_its_export(dataset: Dataset, tmp_path: Pa
 @pytest.mark.parametrize("name", ["a.npz", "a.db"])
 def test_a_missing_dataset_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises((DatasetError, StoreError), match=name):
-        opened(tmp_path / name)
+        open_for_training(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
 def test_an_empty_dataset_that_grows(tmp_path: Path) -> None:
     Store(tmp_path / "a.db").close()
     with pytest.raises(DatasetError, match="a.db: the dataset holds no samples yet"):
-        opened(tmp_path / "a.db")
+        open_for_training(tmp_path / "a.db")
 
 
 def test_bad_rows_are_dropped_only_when_asked(dataset: Dataset, tmp_path: Path) -> None:
     dataset.perceptions[[3, 17], 5] = math.nan
     save(dataset, tmp_path / "a.npz")
     with pytest.raises(DatasetError, match="perception_embeddings.*3"):
-        opened(tmp_path / "a.npz")
-    found = opened(tmp_path / "a.npz", drop_bad_rows=True)
+        open_for_training(tmp_path / "a.npz")
+    found = open_for_training(tmp_path / "a.npz", drop_bad_rows=True)
     assert found.bad_rows.tolist() == [3, 17] and len(found) == 40
 
 
@@ -105,5 +105,5 @@ def test_bad_rows_of_a_dataset_that_grows_are_found_too(dataset: Dataset, tmp_pa
         bad = np.full(1441, math.nan, "<f4").tobytes()
         connection.execute("UPDATE samples SET perception = ? WHERE id = 4", (bad,))
     with pytest.raises(DatasetError, match="a.db: perception_embeddings has 1 of 40 rows.*: 3 "):
-        opened(tmp_path / "a.db")
-    assert opened(tmp_path / "a.db", drop_bad_rows=True).bad_rows.tolist() == [3]
+        open_for_training(tmp_path / "a.db")
+    assert open_for_training(tmp_path / "a.db", drop_bad_rows=True).bad_rows.tolist() == [3]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from perception_clip.projection.spaces import EXTRAS, SPACES
 from perception_clip.training.dataset.npz import export
-from perception_clip.training.dataset.opening import open_rows, versions_of
+from perception_clip.training.dataset.opening import open_dataset, versions_of
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store, StoreError
 
@@ -63,7 +63,7 @@ def test_both_kinds_of_file_give_the_same_samples(tmp_path: Path, faces: Faces, 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for name in ("a.db", "a.npz"):
-            with open_rows(tmp_path / name) as rows:
+            with open_dataset(tmp_path / name) as rows:
                 assert len(rows) == 9 and rows.has_image_sizes == sizes
                 assert rows.binding is not None and rows.binding.space == space
                 assert versions_of(rows)["dataset"].isdigit()
@@ -78,7 +78,7 @@ def test_both_kinds_of_file_give_the_same_samples(tmp_path: Path, faces: Faces, 
 def test_prompts_without_text_are_named_by_their_vectors(tmp_path: Path, faces: Faces) -> None:
     targets = torch.eye(3, 768)[[0, 1, 0]]
     np.savez(tmp_path / "a.npz", perception_embeddings=faces(3).numpy(), clip_embeddings=targets.numpy())
-    with open_rows(tmp_path / "a.npz") as rows:
+    with open_dataset(tmp_path / "a.npz") as rows:
         (samples,) = rows.samples()
         assert rows.binding is not None and rows.binding.encoder == "unknown" and versions_of(rows) == {}
     one, other, again = samples.prompts
@@ -90,8 +90,8 @@ def test_what_is_no_dataset(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_text("no database at all, but some text that is long enough to look like one" * 20)
     (tmp_path / "a.npz").write_text("no zip")
     for name, message in (("a.csv", "must end in .db or .npz"), ("a.db", "not a dataset"), ("a.npz", r"a\.npz")):
-        with pytest.raises(ValueError, match=message), open_rows(tmp_path / name):
+        with pytest.raises(ValueError, match=message), open_dataset(tmp_path / name):
             pass
-    with pytest.raises(StoreError), open_rows(tmp_path / "missing.db"):
+    with pytest.raises(StoreError), open_dataset(tmp_path / "missing.db"):
         pass
     assert not (tmp_path / "missing.db").exists()

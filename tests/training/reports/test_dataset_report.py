@@ -18,7 +18,7 @@ from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.geometry import head_pose
 from perception_clip.perception.vector import EMOTIONS, LANDMARKS, pack, split
 from perception_clip.training.cli import main
-from perception_clip.training.dataset.opening import open_rows
+from perception_clip.training.dataset.opening import open_dataset
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.inspection.checks import Inspection, inspect_file
 from perception_clip.training.inspection.mean_faces import mean_faces
@@ -60,7 +60,7 @@ def make(path: Path, counts: dict[str, int], *, known: bool = True, prompts: lis
                 splits=["train" if row % 4 else "test" for row in range(count)] if known else None,
                 scores=torch.linspace(0.5, 1, count) if known else None,
             )
-    with open_rows(path) as rows:
+    with open_dataset(path) as rows:
         seen = survey(rows)
     return Looked(path, seen, inspect_file(path))
 
@@ -238,7 +238,7 @@ def test_samples_without_a_label_or_split_are_counted_apart(tmp_path: Path) -> N
         store.append(
             vectors, None, ["p"] * 4, torch.ones(4, 768), labels=["a", "", "", ""], splits=["", "", "", "test"]
         )
-    with open_rows(path) as rows:
+    with open_dataset(path) as rows:
         seen = survey(rows)
     figure = dataset_report.counts(seen, numbers.head_poses(path))
     shown = [
