@@ -175,7 +175,7 @@ def opened(path: str) -> Any:
     from perception_clip.training.dataset.store import Store
 
     store = Store(Path(path))
-    store.bind("encoder/1", torch.linspace(-1, 1, 768), "bundled/1", "expression/1")
+    store.set_provenance("encoder/1", torch.linspace(-1, 1, 768), "bundled/1", "expression/1")
     return store
 
 

@@ -140,7 +140,7 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
         seen = (perception.scores > 0).nonzero()[:, 0].tolist()
         faces, texts = perception.select(seen), [texts[index] for index in seen]
         with Store(path) as store:
-            bind(store, encoder, perception)
+            set_provenance(store, encoder, perception)
             embeddings, extras = vectors_of(texts, store, encoder.showing_progress())
             new = store.append(
                 faces.vectors,
@@ -189,10 +189,10 @@ def prompt_of_each(prompt: str, prompts: str, perception: Perceptions) -> list[s
     return lines if prompts == PER_FACE else [lines[frame] for frame in perception.frames.tolist()]
 
 
-def bind(store: Store, encoder: clips.ClipEncoder, perception: Perceptions) -> None:
-    """Call `Store.bind`; extend its error with where in the graph to fix the mismatch."""
+def set_provenance(store: Store, encoder: clips.ClipEncoder, perception: Perceptions) -> None:
+    """Call `Store.set_provenance`; extend its error with where in the graph to fix the mismatch."""
     try:
-        store.bind(
+        store.set_provenance(
             encoder.identity, encoder.fingerprint, perception.landmarker, perception.emotion_model, encoder.space
         )
     except StoreError as error:

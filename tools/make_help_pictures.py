@@ -251,7 +251,9 @@ def dataset_info() -> Image.Image:
     data, encoder = sampled(), random_encoder()
     labels = [EMOTIONS[index % 7] for index in range(len(data))]
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "sampled.db") as store:
-        store.bind(encoder.identity, fingerprint(encoder), data.meta["landmarker"], data.meta["emotion_model"])
+        store.set_provenance(
+            encoder.identity, fingerprint(encoder), data.meta["landmarker"], data.meta["emotion_model"]
+        )
         sizes, vectors = torch.from_numpy(data.image_sizes), torch.from_numpy(data.perceptions)
         store.append(vectors, sizes, data.prompts.tolist(), torch.from_numpy(data.clip_embeddings), labels=labels)
         with store.snapshot() as snapshot:

@@ -107,10 +107,12 @@ def wide(host: Host) -> str:
     """A dataset of sampled faces with prompts in SDXL's text space."""
     made = sample_dataset(load_encoder("random", space=SDXL.name), samples=300)
     with Store(host.datasets / "wide.db") as store:
-        binding = made.binding
-        assert binding.fingerprint is not None
-        probe = torch.from_numpy(binding.fingerprint)
-        store.bind(binding.encoder, probe, binding.landmarker, binding.emotion_model, binding.space)
+        provenance = made.provenance
+        assert provenance.fingerprint is not None
+        probe = torch.from_numpy(provenance.fingerprint)
+        store.set_provenance(
+            provenance.encoder, probe, provenance.landmarker, provenance.emotion_model, provenance.space
+        )
         [samples] = made.samples()
         store.append(
             torch.from_numpy(samples.perceptions),

@@ -44,7 +44,7 @@ def collect(host: Host, name: str, samples: int, prompts: int = len(EMOTIONS)) -
     targets = torch.randn(len(EMOTIONS), 768, generator=torch.Generator().manual_seed(1))
     numbers = (emotions % prompts).tolist()
     with Store(host.datasets / f"{name}.db") as store:
-        store.bind("an encoder", targets[0], "sampled", expression.identity)
+        store.set_provenance("an encoder", targets[0], "sampled", expression.identity)
         store.append(
             pack(landmarks, expression.probabilities(landmarks, sizes)),
             sizes,

@@ -101,7 +101,7 @@ def build(
 
     Raises StoreError if the store's samples were created with other models.
     """
-    store.bind(
+    store.set_provenance(
         encoder.identity,
         fingerprint(encoder),
         pipeline.landmarker.identity,

@@ -105,7 +105,7 @@ class Recorder:
         self.store, self.pipeline, self.limits = store, pipeline, limits
         self.group, self.source, self._content = group, source, content
         landmarker, emotion_model = pipeline.landmarker.identity, pipeline.emotion_model.identity
-        store.bind(encoder.identity, fingerprint(encoder), landmarker, emotion_model, space=encoder.space)
+        store.set_provenance(encoder.identity, fingerprint(encoder), landmarker, emotion_model, space=encoder.space)
         texts = list(dict.fromkeys(prompts))
         self._rows = {text: slice(row, row + 1) for row, text in enumerate(texts)}
         self._embeddings, self._extras = encoder.encode(texts), encoder.extras(texts)

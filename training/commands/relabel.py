@@ -69,13 +69,13 @@ def run(options: argparse.Namespace) -> int:
         count=options.prompts_per_sample,
     )
     with open_output(options.out, [options.file]) as target, open_dataset(options.file) as source:
-        if source.binding is None:
+        if source.provenance is None:
             raise InputError(f"{options.file}: the dataset has no samples")
         load = partial(
             load_encoder,
             device=options.device,
             tokenizer=options.tokenizer,
-            space=options.space or source.binding.space,
+            space=options.space or source.provenance.space,
         )
         if options.re_encode:
             new = relabel_anew(source, target, relabelling, load(options.text_encoder))

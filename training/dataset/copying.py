@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...projection.spaces import EMBEDDING, EXTRAS
 from ..encoders.base import TextEncoder, fingerprint
-from .samples import Binding, Samples
+from .samples import Provenance, Samples
 from .store import Store
 
 BATCH = 1024
@@ -25,7 +25,7 @@ class SampleSource(Protocol):
     """A dataset to read: a `training.dataset.snapshot.Snapshot` or a `training.dataset.npz.Dataset`."""
 
     @property
-    def binding(self) -> Binding | None:
+    def provenance(self) -> Provenance | None:
         """The models that the samples were created with; None if there are no samples."""
         ...
 
@@ -48,18 +48,18 @@ def copy_samples(
 
     Args:
         source: the dataset to copy from, such as one from `Store.snapshot`.
-        target: the dataset to copy to; it is bound to the models of the source.
+        target: the dataset to copy to; its models become those of the source.
         keep: (N,) mask of the source's samples to copy; None: all.
-        change: a function applied to the samples before they are appended; `target` is already bound then.
+        change: a function applied to the samples before they are appended; the models of `target` are set then.
 
     Each batch is safe on the disk once it is appended, so an interrupted copy can simply be repeated. Raises
     StoreError if the target's samples were created with other models.
     """
-    binding = source.binding
-    if binding is None:
+    provenance = source.provenance
+    if provenance is None:
         return 0
-    probe = None if binding.fingerprint is None else torch.from_numpy(binding.fingerprint)
-    target.bind(binding.encoder, probe, binding.landmarker, binding.emotion_model, binding.space)
+    probe = None if provenance.fingerprint is None else torch.from_numpy(provenance.fingerprint)
+    target.set_provenance(provenance.encoder, probe, provenance.landmarker, provenance.emotion_model, provenance.space)
     new = done = 0
     for samples in source.samples():
         kept = samples if keep is None else take(samples, keep[done : done + len(samples)])
@@ -70,10 +70,12 @@ def copy_samples(
 
 def reencode(source: SampleSource, target: Store, encoder: TextEncoder, *, change: Change | None = None) -> int:
     """Copy like `copy_samples`, but encode each prompt once with `encoder`; `change` may change prompts."""
-    binding = source.binding
-    if binding is None:
+    provenance = source.provenance
+    if provenance is None:
         return 0
-    target.bind(encoder.identity, fingerprint(encoder), binding.landmarker, binding.emotion_model, encoder.space)
+    target.set_provenance(
+        encoder.identity, fingerprint(encoder), provenance.landmarker, provenance.emotion_model, encoder.space
+    )
     new = 0
     for samples in source.samples():
         changed = samples if change is None else change(samples)
@@ -82,7 +84,7 @@ def reencode(source: SampleSource, target: Store, encoder: TextEncoder, *, chang
 
 
 def append(target: Store, samples: Samples) -> int:
-    """Append samples unchanged to a bound store, and return how many were new."""
+    """Append samples unchanged to a store whose provenance is set, and return how many were new."""
     if not len(samples):
         return 0
     known = bool((samples.image_sizes > 0).all())

@@ -35,7 +35,7 @@ from ...perception.vector import DIM, EMOTIONS, LANDMARK_VALUES, SUM_TOLERANCE
 from ...projection.spaces import EMBEDDING, EXTRAS, SD15, SDXL
 from .copying import BATCH, copy_samples
 from .npz_file import ArrayError, DatasetError, Layout, Member, array_error, read, write
-from .samples import SPLITS, UNKNOWN, Binding, Floats, Samples
+from .samples import SPLITS, UNKNOWN, Floats, Provenance, Samples
 from .snapshot import Snapshot
 from .store import Store
 
@@ -89,10 +89,10 @@ class Dataset:
         return SDXL.name if self.extras else SD15.name
 
     @property
-    def binding(self) -> Binding:
+    def provenance(self) -> Provenance:
         """What the samples were made with; what meta does not state is "unknown"."""
         probe = self.meta.get("fingerprint")
-        return Binding(
+        return Provenance(
             encoder=self.meta.get("encoder", UNKNOWN),
             fingerprint=np.array(probe, dtype=np.float32) if probe else None,
             landmarker=self.meta.get("landmarker", UNKNOWN),
@@ -148,7 +148,7 @@ def gather(store: Store, *, allow_bad_rows: bool = False) -> Dataset:
     Raises DatasetError as `load` does, and if there are no samples.
     """
     with store.snapshot() as snapshot:
-        arrays = {member.name: member.gathered() for member in _members(snapshot, _binding(snapshot, store))}
+        arrays = {member.name: member.gathered() for member in _members(snapshot, _provenance(snapshot, store))}
     return _checked(store.path, arrays, allow_bad_rows)
 
 
@@ -177,9 +177,9 @@ def export(store: Store, path: Path) -> int:
     `Dataset` loaded from it for instance, cannot be replaced: PermissionError, and the file stays as it was.
     """
     with store.snapshot() as snapshot:
-        binding = _binding(snapshot, store)
+        provenance = _provenance(snapshot, store)
         with atomic_path(Path(path)) as temporary:
-            write(temporary, _members(snapshot, binding))
+            write(temporary, _members(snapshot, provenance))
         return len(snapshot)
 
 
@@ -213,30 +213,30 @@ def content_hash(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def description(binding: Binding) -> dict[str, Any]:
+def description(provenance: Provenance) -> dict[str, Any]:
     """The meta of a dataset that is exported."""
     return {
         "format": FORMAT_VERSION,
         "space": SPACE,
-        "spaces": [SD15.name] if binding.space == SD15.name else [SD15.name, binding.space],
-        "encoder": binding.encoder,
-        "fingerprint": None if binding.fingerprint is None else binding.fingerprint.tolist(),
-        "landmarker": binding.landmarker,
-        "emotion_model": binding.emotion_model,
+        "spaces": [SD15.name] if provenance.space == SD15.name else [SD15.name, provenance.space],
+        "encoder": provenance.encoder,
+        "fingerprint": None if provenance.fingerprint is None else provenance.fingerprint.tolist(),
+        "landmarker": provenance.landmarker,
+        "emotion_model": provenance.emotion_model,
         "versions": {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__},
     }
 
 
-def _binding(snapshot: Snapshot, store: Store) -> Binding:
-    if snapshot.binding is None:
+def _provenance(snapshot: Snapshot, store: Store) -> Provenance:
+    if snapshot.provenance is None:
         raise DatasetError(f"{store.path}: the dataset holds no samples yet; build or record some first")
-    return snapshot.binding
+    return snapshot.provenance
 
 
-def _members(snapshot: Snapshot, binding: Binding) -> Iterator[Member]:
+def _members(snapshot: Snapshot, provenance: Provenance) -> Iterator[Member]:
     count, floats = len(snapshot), np.dtype("<f4")
     yield Member("perception_embeddings", floats, (count, DIM), snapshot.perceptions())
-    for name, width in {"clip_embeddings": EMBEDDING, **EXTRAS[binding.space]}.items():
+    for name, width in {"clip_embeddings": EMBEDDING, **EXTRAS[provenance.space]}.items():
         yield Member(name, floats, (count, width), snapshot.vectors(name))
     if snapshot.has_image_sizes:
         yield Member("image_sizes", np.dtype("<i4"), (count, 2), snapshot.image_sizes())
@@ -247,7 +247,7 @@ def _members(snapshot: Snapshot, binding: Binding) -> Iterator[Member]:
             yield Member(name, dtype, (count,), _texts(snapshot, name, dtype))
     if snapshot.has_scores:
         yield Member("scores", floats, (count,), snapshot.scores())
-    text = np.array(json.dumps(description(binding)))
+    text = np.array(json.dumps(description(provenance)))
     yield Member("meta", text.dtype, text.shape, [text])
 
 

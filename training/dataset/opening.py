@@ -123,11 +123,11 @@ def merge(paths: Sequence[Path], target: Store) -> list[Merged]:
 
 
 def _check_alike(paths: Sequence[Path], sources: Sequence[SampleSource]) -> None:
-    filled = [(path, source) for path, source in zip(paths, sources, strict=True) if source.binding is not None]
+    filled = [(path, source) for path, source in zip(paths, sources, strict=True) if source.provenance is not None]
     for path, source in filled[1:]:
         first_path, first = filled[0]
-        assert first.binding is not None and source.binding is not None
-        differences = first.binding.differences(source.binding)
+        assert first.provenance is not None and source.provenance is not None
+        differences = first.provenance.differences(source.provenance)
         if first.has_image_sizes != source.has_image_sizes:
             known, unknown = "known image sizes", "unknown ones"
             differences.append(f"{known}, not {unknown}" if first.has_image_sizes else f"{unknown}, not {known}")

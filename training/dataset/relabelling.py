@@ -14,7 +14,7 @@ from ...projection.spaces import EMBEDDING, EXTRAS
 from ..encoders.base import KnownPrompts, TextEncoder, fingerprint
 from ..prompts.templates import Templates
 from .copying import SampleSource, copy_samples, reencode, with_prompts, with_vectors
-from .samples import Binding, Samples
+from .samples import Provenance, Samples
 from .store import Store
 
 OLD, NEW = "old", "new"  # columns of a map
@@ -84,12 +84,12 @@ def relabel(source: SampleSource, target: Store, relabelling: Relabelling, encod
     be the encoder of the old ones. Samples with the same face and the same new prompt become one. Raises RelabelError,
     before anything is appended, for another encoder, or if an encoder is needed and missing.
     """
-    binding = source.binding
-    if binding is None:
+    provenance = source.provenance
+    if provenance is None:
         return 0
     if encoder is not None:
         check_encoder(source, encoder)
-    known = _known(source, _new_prompts(source, relabelling), binding, encoder)
+    known = _known(source, _new_prompts(source, relabelling), provenance, encoder)
 
     def change(samples: Samples) -> Samples:
         changed, other = with_prompts(samples, relabelling(samples))
@@ -112,7 +112,9 @@ def _new_prompts(source: SampleSource, relabelling: Relabelling) -> list[str]:
     return list(new)
 
 
-def _known(source: SampleSource, prompts: Sequence[str], binding: Binding, encoder: TextEncoder | None) -> KnownPrompts:
+def _known(
+    source: SampleSource, prompts: Sequence[str], provenance: Provenance, encoder: TextEncoder | None
+) -> KnownPrompts:
     """Return the prompts with their vectors, from `source` or encoded now.
 
     Raises RelabelError if an encoder is needed and missing.
@@ -128,7 +130,7 @@ def _known(source: SampleSource, prompts: Sequence[str], binding: Binding, encod
     if missing and encoder is None:
         raise RelabelError(
             f"the dataset has no vector for {len(missing)} of the new prompts, such as {missing[0]!r}: pass "
-            f"--text-encoder with the encoder of the old ones, {binding.encoder!r}, or --re-encode with any other"
+            f"--text-encoder with the encoder of the old ones, {provenance.encoder!r}, or --re-encode with any other"
         )
     if missing and encoder is not None:
         embeddings, further = encoder.encode(missing), encoder.extras(missing)
@@ -136,11 +138,11 @@ def _known(source: SampleSource, prompts: Sequence[str], binding: Binding, encod
             known[prompt] = embeddings[row], {name: values[row] for name, values in further.items()}
     found = [known[prompt] for prompt in prompts]
     return KnownPrompts(
-        binding.encoder,
-        binding.space,
+        provenance.encoder,
+        provenance.space,
         prompts,
         torch.stack([embedding for embedding, _ in found]) if found else torch.empty(0, EMBEDDING),
-        {name: torch.stack([extras[name] for _, extras in found]) for name in EXTRAS[binding.space] if found},
+        {name: torch.stack([extras[name] for _, extras in found]) for name in EXTRAS[provenance.space] if found},
     )
 
 
@@ -186,13 +188,13 @@ def pair_up(labels: Sequence[str], prompts: Sequence[str]) -> dict[str, str]:
 
 def check_encoder(source: SampleSource, encoder: TextEncoder) -> None:
     """Raise RelabelError unless `encoder` is the encoder of the vectors of `source`."""
-    binding = source.binding
-    if binding is None:
+    provenance = source.provenance
+    if provenance is None:
         return
-    given = Binding(
-        encoder.identity, fingerprint(encoder).numpy(), binding.landmarker, binding.emotion_model, encoder.space
+    given = Provenance(
+        encoder.identity, fingerprint(encoder).numpy(), provenance.landmarker, provenance.emotion_model, encoder.space
     )
-    differences = binding.differences(given)
+    differences = provenance.differences(given)
     if differences:
         raise RelabelError(
             f"the dataset's prompts were encoded with the {' and the '.join(differences)}: pass their encoder, or "

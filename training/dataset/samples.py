@@ -25,7 +25,7 @@ class StoreError(PerceptionClipError, ValueError):
 
 
 @dataclass(frozen=True)
-class Binding:
+class Provenance:
     """The models that a dataset's samples were created with; they are the same for all of its samples."""
 
     encoder: str  # identity of the text encoder
@@ -34,7 +34,7 @@ class Binding:
     emotion_model: str
     space: str = SD15.name  # the text space of the prompts' vectors; sdxl adds its own to those of sd15
 
-    def differences(self, other: Binding) -> list[str]:
+    def differences(self, other: Provenance) -> list[str]:
         """Return a description of each difference from `other`; empty if the two match."""
         pairs = [
             ("landmarker", self.landmarker, other.landmarker),
@@ -46,7 +46,7 @@ class Binding:
             found.insert(0, f"text encoder {self.encoder!r}, not {other.encoder!r}")
         return found
 
-    def _same_encoder(self, other: Binding) -> bool:
+    def _same_encoder(self, other: Provenance) -> bool:
         """Return whether the encoders match, by their fingerprints; encoders without one are compared by name."""
         if self.fingerprint is None or other.fingerprint is None:
             return self.fingerprint is other.fingerprint and self.encoder == other.encoder
@@ -110,7 +110,7 @@ def check_extras(values: Mapping[str, Tensor] | None, count: int, space: str) ->
     if set(given) != set(wanted):
         raise StoreError(
             f"the text space {space} needs {' and '.join(wanted) or 'no further vectors'}, not "
-            f"{' and '.join(given) or 'nothing'}: encode the prompts for the space that was passed to bind()"
+            f"{' and '.join(given) or 'nothing'}: encode the prompts for the space that was passed to set_provenance()"
         )
     return {name: _check_vectors(given[name], count, width, name) for name, width in wanted.items()}
 

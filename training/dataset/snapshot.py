@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...projection.spaces import EXTRAS, SD15
-from .samples import Binding, Floats, Samples
+from .samples import Floats, Provenance, Samples
 
 KEPT = 24 << 20  # bytes of prompts' vectors kept while reading
 
@@ -35,7 +35,7 @@ class Snapshot:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._has_small = False
-        self.binding = read_binding(connection)  # the first read fixes the moment
+        self.provenance = read_provenance(connection)  # the first read fixes the moment
         self._count = int(self._first("SELECT count(*) FROM samples"))
         # A store has image sizes for all of its samples or for none.
         self.has_image_sizes = bool(self._first("SELECT width > 0 FROM samples LIMIT 1"))
@@ -80,7 +80,7 @@ class Snapshot:
 
     def samples(self, batch: int = 1024) -> Iterator[Samples]:
         """Yield complete samples, n at a time."""
-        extras = EXTRAS[self.binding.space] if self.binding else {}
+        extras = EXTRAS[self.provenance.space] if self.provenance else {}
         vector_of = {name: _Vectors(self._connection, name) for name in ("clip_embeddings", *extras)}
         columns = ", ".join(["perception, prompt, height, width, score", *_TEXTS.values()])
         for perceptions, prompts, heights, widths, scores, *words in self._columns(columns, "samples", batch):
@@ -142,12 +142,12 @@ class _Vectors:
         return vector(row[0])
 
 
-def read_binding(connection: sqlite3.Connection) -> Binding | None:
+def read_provenance(connection: sqlite3.Connection) -> Provenance | None:
     """Return the models that the samples in the file of `connection` were created with; None without samples."""
     meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
     if not meta:
         return None
-    return Binding(
+    return Provenance(
         encoder=meta["encoder"],
         fingerprint=vector(meta["fingerprint"]) if meta["fingerprint"] else None,
         landmarker=meta["landmarker"],

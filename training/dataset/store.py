@@ -25,8 +25,8 @@ from ...common.files import is_name
 from ...perception.vector import validate
 from ...projection.spaces import EMBEDDING, EXTRAS, SD15
 from .samples import (
-    Binding,
     Floats,
+    Provenance,
     Samples,
     StoreError,
     check_embeddings,
@@ -39,10 +39,10 @@ from .samples import (
     check_texts,
     same_vector,
 )
-from .snapshot import Snapshot, read_binding, vector
+from .snapshot import Snapshot, read_provenance, vector
 from .store_file import BUSY_SECONDS, connect, open_or_create, transaction
 
-__all__ = ["EMBEDDING", "Binding", "Finished", "Samples", "Store", "StoreError", "dataset_path"]
+__all__ = ["EMBEDDING", "Finished", "Provenance", "Samples", "Store", "StoreError", "dataset_path"]
 
 MAX_NAME = 60  # characters of a dataset name, at most four bytes each: file names are limited to 255 bytes
 
@@ -91,7 +91,7 @@ class Store:
         if not create and not self.path.is_file():
             raise StoreError(f"{self.path}: there is no such dataset; create it with `python -m training build`")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._binding: Binding | None = None
+        self._provenance: Provenance | None = None
         with self._reporting():
             self._connection = open_or_create(self.path)
 
@@ -113,12 +113,12 @@ class Store:
             return int(self._connection.execute("SELECT count(*) FROM samples").fetchone()[0])
 
     @property
-    def binding(self) -> Binding | None:
+    def provenance(self) -> Provenance | None:
         """The models that the stored samples were created with; None if there are no samples."""
         with self._reporting():
-            return read_binding(self._connection)
+            return read_provenance(self._connection)
 
-    def bind(
+    def set_provenance(
         self, encoder: str, fingerprint: Tensor | None, landmarker: str, emotion_model: str, space: str = SD15.name
     ) -> None:
         """Declare the models of the samples to append; required before `append`, which stores them.
@@ -130,10 +130,10 @@ class Store:
         if space not in EXTRAS:
             raise StoreError(f"the text space {space!r} does not exist; choose {' or '.join(EXTRAS)}")
         probe = None if fingerprint is None else check_fingerprint(fingerprint, space)
-        binding = Binding(check_text(encoder), probe, check_text(landmarker), check_text(emotion_model), space)
+        provenance = Provenance(check_text(encoder), probe, check_text(landmarker), check_text(emotion_model), space)
         with self._reporting():
-            self._check_binding(binding)
-        self._binding = binding
+            self._check_provenance(provenance)
+        self._provenance = provenance
 
     def append(
         self,
@@ -159,7 +159,7 @@ class Store:
             image_sizes: (N, 2) whole numbers: height and width of the pictures in pixels; None if unknown, which must
                 then be so for every sample of the dataset.
             prompts: N texts.
-            embeddings: (N, 768) text vectors of the prompts, from the encoder passed to `bind`.
+            embeddings: (N, 768) text vectors of the prompts, from the encoder passed to `set_provenance`.
             groups: N names of the person or clip of a sample, "" if unknown; None: all unknown.
             sources: N readable names of a sample's source.
             origins: N identifiers of the data a face was computed from: the bytes of a file and the number of a frame,
@@ -169,13 +169,15 @@ class Store:
             labels: N labels of a sample, as its source names them, "" if unknown.
             splits: N splits of a sample, of `samples.SPLITS`; "" lets training choose.
             scores: (N,) detection scores, 0…1; NaN if unknown.
-            extras: the prompts' further vectors in the space passed to `bind`, name → (N, width).
+            extras: the prompts' further vectors in the space passed to `set_provenance`, name → (N, width).
 
         Raises ValueError (mostly StoreError) and stores nothing for invalid perceptions, values that are not
         finite, lengths that differ, a prompt stored with a different embedding, or a full disk.
         """
-        if self._binding is None:
-            raise StoreError(f"{self.path}: call bind() before append(), to declare the models of the samples")
+        if self._provenance is None:
+            raise StoreError(
+                f"{self.path}: call set_provenance() before append(), to declare the models of the samples"
+            )
         perceptions = validate(torch.as_tensor(vectors).detach().cpu()).numpy().astype("<f4")
         count = len(perceptions)
         sizes = check_sizes(image_sizes, count)
@@ -184,10 +186,10 @@ class Store:
         names, notes = check_texts(groups, count, "groups"), check_texts(sources, count, "sources")
         made_from, kinds = check_texts(origins, count, "origins"), check_texts(labels, count, "labels")
         parts, certainties = check_splits(splits, count), check_scores(scores, count)
-        further = check_extras(extras, count, self._binding.space)
+        further = check_extras(extras, count, self._provenance.space)
         new = 0
         with self._reporting(), transaction(self._connection):
-            stored = self._check_binding(self._binding)
+            stored = self._check_provenance(self._provenance)
             self._check_sizes_known(image_sizes is not None)
             for row in range(count):
                 perception = perceptions[row].tobytes()
@@ -195,8 +197,8 @@ class Store:
                 if self._select("SELECT 1 FROM samples WHERE hash = ?", made) is not None:
                     continue
                 if stored is None:
-                    self._write_binding(self._binding)
-                    stored = self._binding
+                    self._write_provenance(self._provenance)
+                    stored = self._provenance
                 prompt = self._prompt(texts[row], targets[row], {name: v[row] for name, v in further.items()})
                 self._connection.execute(
                     "INSERT INTO samples"
@@ -235,16 +237,16 @@ class Store:
             return [text for (text,) in rows]
 
     def vectors_of(self, prompt: str) -> tuple[Tensor, dict[str, Tensor]] | None:
-        """Return the stored embedding (768,) of `prompt` from the encoder passed to `bind`, and its extras; or None."""
-        if self._binding is None:
-            raise StoreError(f"{self.path}: call bind() before vectors_of(), to declare the encoder")
+        """Return the stored embedding (768,) of `prompt` from the encoder passed to `set_provenance`, and its extras; or None."""
+        if self._provenance is None:
+            raise StoreError(f"{self.path}: call set_provenance() before vectors_of(), to declare the encoder")
         with self._reporting():
             query = "SELECT id, embedding FROM prompts WHERE encoder = ? AND text = ?"
-            row = self._select(query, self._binding.encoder, prompt)
+            row = self._select(query, self._provenance.encoder, prompt)
             if row is None:
                 return None
             extras = self._extras(row[0])
-            if set(extras) != set(EXTRAS[self._binding.space]):
+            if set(extras) != set(EXTRAS[self._provenance.space]):
                 return None
         return torch.from_numpy(vector(row[1])), {name: torch.from_numpy(value) for name, value in extras.items()}
 
@@ -269,10 +271,10 @@ class Store:
         row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
         return row
 
-    def _check_binding(self, binding: Binding) -> Binding | None:
-        """Return the stored binding, if any. Raises StoreError if `binding` does not match it."""
-        stored = read_binding(self._connection)
-        differences = [] if stored is None else stored.differences(binding)
+    def _check_provenance(self, provenance: Provenance) -> Provenance | None:
+        """Return the stored provenance, if any. Raises StoreError if `provenance` does not match it."""
+        stored = read_provenance(self._connection)
+        differences = [] if stored is None else stored.differences(provenance)
         if differences:
             raise StoreError(
                 f"{self.path}: its samples were made with the {', and the '.join(differences)}. Samples of different "
@@ -288,20 +290,20 @@ class Store:
                 f"{self.path}: its samples {have} image sizes, but the new ones {come}; use another dataset name"
             )
 
-    def _write_binding(self, binding: Binding) -> None:
+    def _write_provenance(self, provenance: Provenance) -> None:
         values = {
-            "encoder": binding.encoder,
-            "fingerprint": b"" if binding.fingerprint is None else binding.fingerprint.tobytes(),
-            "landmarker": binding.landmarker,
-            "emotion_model": binding.emotion_model,
-            "space": binding.space,
+            "encoder": provenance.encoder,
+            "fingerprint": b"" if provenance.fingerprint is None else provenance.fingerprint.tobytes(),
+            "landmarker": provenance.landmarker,
+            "emotion_model": provenance.emotion_model,
+            "space": provenance.space,
         }
         self._connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
 
     def _prompt(self, text: str, embedding: Floats, extras: dict[str, Floats]) -> int:
-        """Return the number of a prompt under the encoder passed to `bind`; a new prompt is stored."""
-        assert self._binding is not None
-        encoder = self._binding.encoder
+        """Return the number of a prompt under the encoder passed to `set_provenance`; a new prompt is stored."""
+        assert self._provenance is not None
+        encoder = self._provenance.encoder
         row = self._select("SELECT id, embedding FROM prompts WHERE encoder = ? AND text = ?", encoder, text)
         if row is None:
             insert = "INSERT INTO prompts (encoder, text, embedding) VALUES (?, ?, ?)"

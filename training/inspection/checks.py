@@ -291,19 +291,19 @@ def inspect_file(path: Path, progress: Callable[[int], object] | None = None) ->
 def inspect_survey(seen: Survey, path: Path, versions: dict[str, str]) -> Inspection:
     """Return the inspection of a survey of the file `path`; `versions` are those recorded in the file."""
     size = path.stat().st_size
-    if seen.binding is None or not len(seen):
+    if seen.provenance is None or not len(seen):
         return Inspection(str(path), size, 0, None, findings=findings_of(None))
-    binding = seen.binding
+    provenance = seen.provenance
     inspection = Inspection(
         path=str(path),
         file_bytes=size,
         samples=len(seen),
         origin=Origin(
-            encoder=binding.encoder,
-            has_fingerprint=binding.fingerprint is not None,
-            space=binding.space,
-            landmarker=binding.landmarker,
-            emotion_model=binding.emotion_model,
+            encoder=provenance.encoder,
+            has_fingerprint=provenance.fingerprint is not None,
+            space=provenance.space,
+            landmarker=provenance.landmarker,
+            emotion_model=provenance.emotion_model,
             versions=versions,
         ),
         labels=seen.labels.counts(),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...perception.vector import EMOTIONS, LANDMARK_VALUES
 from ...projection.spaces import EMBEDDING
 from ..dataset.copying import BATCH, SampleSource
-from ..dataset.samples import Binding, Floats
+from ..dataset.samples import Floats, Provenance
 from .outliers import COMPONENTS, FaceSpace
 
 MOST_PROMPTS = 4096  # number of prompts whose vectors are kept: 12 MB
@@ -44,7 +44,7 @@ class Column:
 class Survey:
     """The data kept about N samples."""
 
-    binding: Binding | None
+    provenance: Provenance | None
     components: Floats  # (N, 64): the pose-free face (training/inspection/outliers.py)
     strangeness: Floats  # (N,)
     emotions: Floats  # (N, 7) probabilities
@@ -88,7 +88,7 @@ def survey(rows: SampleSource, progress: Callable[[int], object] | None = None) 
         if progress is not None:
             progress(len(samples))
     return Survey(
-        binding=rows.binding,
+        provenance=rows.provenance,
         components=components,
         strangeness=strangeness,
         emotions=emotions,

@@ -28,7 +28,7 @@ def append(store: Store, number: int) -> None:
 
 def open_store(path: Path) -> Store:
     store = Store(path)
-    store.bind("encoder", torch.linspace(-1, 1, 768), "landmarker", "emotion model")
+    store.set_provenance("encoder", torch.linspace(-1, 1, 768), "landmarker", "emotion model")
     return store
 
 

@@ -106,10 +106,10 @@ def test_a_folder_becomes_a_dataset(
         alone = pipeline([torch.tensor(np.asarray(Image.open(photos / "happy" / "astronaut.png")))])
         # Which pictures share a chunk may move a landmark by rounding, not by more.
         np.testing.assert_allclose(samples.perceptions[1], alone.vectors[0].numpy(), atol=1e-4)
-        binding = store.binding
-        assert binding is not None
-        assert (binding.encoder, binding.landmarker) == (encoder.identity, pipeline.landmarker.identity)
-        assert binding.emotion_model == pipeline.emotion_model.identity
+        provenance = store.provenance
+        assert provenance is not None
+        assert (provenance.encoder, provenance.landmarker) == (encoder.identity, pipeline.landmarker.identity)
+        assert provenance.emotion_model == pipeline.emotion_model.identity
 
         again = build(items, store, pipeline, encoder, PLAN, batch=2)
         assert (again.samples, again.faces, again.known, again.perceived, len(store)) == (0, 0, 3, 0, 3)
@@ -339,7 +339,7 @@ def test_no_face_at_all_is_an_error(
         assert summary.skipped[0] == ("wall.bmp", NO_FACE)
         with pytest.raises(BuildError, match=r"in any of 2 files \(2 pictures\); the first: wall\.bmp: no face"):
             summary.check(2)
-        assert len(store) == 0 and store.binding is None
+        assert len(store) == 0 and store.provenance is None
         with pytest.raises(BuildError, match="the list: it is empty"):
             build([], store, pipeline, encoder, PLAN).check(0)
 

@@ -39,7 +39,7 @@ def write(path: Path, vectors: torch.Tensor, sizes: torch.Tensor, encoder: str =
     labels = [EMOTIONS[row % len(EMOTIONS)] for row in range(len(vectors))]
     prompts = [f"a {label} face" for label in labels]
     with Store(path) as store:
-        store.bind(text.identity, fingerprint(text), "landmarker/1", "emotions/1")
+        store.set_provenance(text.identity, fingerprint(text), "landmarker/1", "emotions/1")
         store.append(
             vectors,
             sizes,

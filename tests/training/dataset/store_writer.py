@@ -19,7 +19,7 @@ def main(path: Path, name: str, count: int, go: Path) -> None:
         time.sleep(0.001)
     embedding = torch.linspace(-1, 1, 768)
     with Store(path) as store:
-        store.bind("encoder", embedding, "landmarker", "emotion model")
+        store.set_provenance("encoder", embedding, "landmarker", "emotion model")
         for number in range(count):
             vector = torch.zeros(1, DIM)
             vector[0, 0], vector[0, -1] = number, 1

@@ -37,7 +37,7 @@ def fill(path: Path, vectors: Tensor, space: str = SDXL.name, sizes: bool = True
     scores = torch.arange(count) / count
     scores[::7] = torch.nan
     with Store(path) as store:
-        store.bind("encoder", torch.ones(sum(SPACES[space].fingerprint)), "landmarker", "emotions", space)
+        store.set_provenance("encoder", torch.ones(sum(SPACES[space].fingerprint)), "landmarker", "emotions", space)
         store.append(
             vectors[rows],
             torch.tensor([[480, 640]]).expand(len(numbers), 2) if sizes else None,
@@ -79,8 +79,8 @@ def test_a_copy_is_the_same_in_all_columns(tmp_path: Path, faces: Faces, space: 
     with open_dataset(tmp_path / f"a{suffix}") as source, Store(tmp_path / "b.db") as target:
         assert copy_samples(source, target) == COUNT
         assert copy_samples(source, target) == 0
-        assert target.binding is not None and source.binding is not None
-        assert not target.binding.differences(source.binding)
+        assert target.provenance is not None and source.provenance is not None
+        assert not target.provenance.differences(source.provenance)
     assert_same(all_of(tmp_path / "b.db"), all_of(path))
 
 
@@ -130,9 +130,9 @@ def test_prompts_encoded_anew_for_another_space(tmp_path: Path, faces: Faces) ->
     encoder = load_encoder("random", space=SDXL.name)
     with open_dataset(path) as source, Store(tmp_path / "b.db") as target:
         assert reencode(source, target, encoder) == COUNT
-        assert target.binding is not None
-        assert (target.binding.encoder, target.binding.space) == (encoder.identity, SDXL.name)
-        np.testing.assert_allclose(target.binding.fingerprint, fingerprint(encoder).numpy(), atol=1e-6)
+        assert target.provenance is not None
+        assert (target.provenance.encoder, target.provenance.space) == (encoder.identity, SDXL.name)
+        np.testing.assert_allclose(target.provenance.fingerprint, fingerprint(encoder).numpy(), atol=1e-6)
     before, after = all_of(path), all_of(tmp_path / "b.db")
     assert (after.prompts, after.origins, after.labels) == (before.prompts, before.origins, before.labels)
     np.testing.assert_array_equal(after.perceptions, before.perceptions)
@@ -146,7 +146,7 @@ def test_prompts_encoded_anew_for_another_space(tmp_path: Path, faces: Faces) ->
 def test_no_prompts_have_no_vectors(tmp_path: Path, space: str) -> None:
     encoder = load_encoder("random", space=space)
     with Store(tmp_path / "a.db") as store:
-        store.bind(encoder.identity, fingerprint(encoder), "landmarker", "emotions", space)
+        store.set_provenance(encoder.identity, fingerprint(encoder), "landmarker", "emotions", space)
         embeddings, extras = vectors_of([], store, encoder)
     assert embeddings.shape == (0, 768)
     assert {name: tuple(values.shape) for name, values in extras.items()} == {
@@ -166,5 +166,5 @@ def test_datasets_of_another_encoder_stay_apart(tmp_path: Path, faces: Faces) ->
 def test_a_dataset_without_samples_gives_none(tmp_path: Path) -> None:
     Store(tmp_path / "a.db").close()
     with open_dataset(tmp_path / "a.db") as source, Store(tmp_path / "b.db") as target:
-        assert copy_samples(source, target) == 0 and target.binding is None
+        assert copy_samples(source, target) == 0 and target.provenance is None
         assert reencode(source, target, load_encoder("random")) == 0

@@ -28,7 +28,7 @@ def arrays(faces: Faces) -> Arrays:
 def filled(path: Path, vectors: Tensor) -> Store:
     store = Store(path)
     count = len(vectors)
-    store.bind("encoder/1", torch.linspace(-1, 1, 768), "bundled/1", "expression/1")
+    store.set_provenance("encoder/1", torch.linspace(-1, 1, 768), "bundled/1", "expression/1")
     prompts = [f"prompt {row % 7}" for row in range(count)]
     targets = torch.stack([torch.linspace(row % 7, 9, 768) for row in range(count)])
     sizes = torch.tensor([[480 + row % 3, 640] for row in range(count)])
@@ -40,7 +40,7 @@ def filled_with_everything(path: Path, vectors: Tensor) -> Store:
     """Labels, splits, scores and keys of which some are unknown, in the sdxl space."""
     store = Store(path)
     count = len(vectors)
-    store.bind("encoder/1", None, "bundled/1", "expression/1", "sdxl")
+    store.set_provenance("encoder/1", None, "bundled/1", "expression/1", "sdxl")
     scores = torch.linspace(0, 1, count)
     scores[::2] = torch.nan
     store.append(
@@ -166,7 +166,9 @@ def test_everything_goes_there_and_back(tmp_path: Path, faces: Faces) -> None:
     assert all(np.array_equal(array, samples.extras[name]) for name, array in dataset.extras.items())
     with Store(tmp_path / "b.db") as store:
         assert import_npz(tmp_path / "a.npz", store) == 20
-        assert store.has("key 1", samples.prompts[1]) and store.binding is not None and store.binding.space == "sdxl"
+        assert (
+            store.has("key 1", samples.prompts[1]) and store.provenance is not None and store.provenance.space == "sdxl"
+        )
         export(store, tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     save(dataset, tmp_path / "c.npz")

@@ -24,7 +24,9 @@ Faces = Callable[..., Tensor]
 def filled(path: Path, vectors: Tensor, space: str = "sdxl") -> Store:
     store = Store(path)
     count = len(vectors)
-    store.bind("encoder/1", torch.linspace(-1, 1, sum(SPACES[space].fingerprint)), "bundled/1", "expression/1", space)
+    store.set_provenance(
+        "encoder/1", torch.linspace(-1, 1, sum(SPACES[space].fingerprint)), "bundled/1", "expression/1", space
+    )
     extras = {"sdxl_embeddings": torch.ones(count, 2048), "sdxl_pooled": torch.zeros(count, 1280)}
     store.append(
         vectors,

@@ -27,7 +27,9 @@ def fill(path: Path, vectors: Tensor, space: str = "sd15", sizes: bool = True) -
     numbers = range(count)
     extras = {name: torch.arange(count)[:, None] + torch.zeros(count, width) for name, width in EXTRAS[space].items()}
     with Store(path) as store:
-        store.bind("encoder/1", torch.ones(sum(SPACES[space].fingerprint)), "landmarker/1", "emotions/1", space)
+        store.set_provenance(
+            "encoder/1", torch.ones(sum(SPACES[space].fingerprint)), "landmarker/1", "emotions/1", space
+        )
         store.append(
             vectors,
             torch.tensor([[400, 300 + number] for number in numbers]) if sizes else None,
@@ -65,9 +67,9 @@ def test_both_kinds_of_file_give_the_same_samples(tmp_path: Path, faces: Faces, 
         for name in ("a.db", "a.npz"):
             with open_dataset(tmp_path / name) as rows:
                 assert len(rows) == 9 and rows.has_image_sizes == sizes
-                assert rows.binding is not None and rows.binding.space == space
+                assert rows.provenance is not None and rows.provenance.space == space
                 assert versions_of(rows)["dataset"].isdigit()
-                read.append((rows.binding, list(rows.samples(4))))
+                read.append((rows.provenance, list(rows.samples(4))))
     (one, first), (other, second) = read
     assert one.differences(other) == [] and [len(part) for part in first] == [4, 4, 1]
     for samples, others in zip(first, second, strict=True):
@@ -80,7 +82,7 @@ def test_prompts_without_text_are_named_by_their_vectors(tmp_path: Path, faces: 
     np.savez(tmp_path / "a.npz", perception_embeddings=faces(3).numpy(), clip_embeddings=targets.numpy())
     with open_dataset(tmp_path / "a.npz") as rows:
         (samples,) = rows.samples()
-        assert rows.binding is not None and rows.binding.encoder == "unknown" and versions_of(rows) == {}
+        assert rows.provenance is not None and rows.provenance.encoder == "unknown" and versions_of(rows) == {}
     one, other, again = samples.prompts
     assert one == again != other and one[0] == "#" and int(one[1:], 16) >= 0 and len(one) == 17
     assert np.isnan(samples.scores).all() and samples.groups == ["", "", ""] and not samples.image_sizes.any()

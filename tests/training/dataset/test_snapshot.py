@@ -15,7 +15,7 @@ Faces = Callable[..., Tensor]
 
 def filled(path: Path, vectors: Tensor) -> Store:
     store = Store(path)
-    store.bind("encoder/1", None, "bundled/1", "expression/1")
+    store.set_provenance("encoder/1", None, "bundled/1", "expression/1")
     append(store, vectors)
     return store
 
@@ -64,6 +64,6 @@ def test_what_comes_later_is_not_seen(tmp_path: Path, faces: Faces, first: str) 
 
 def test_a_file_without_samples(tmp_path: Path) -> None:
     with Store(tmp_path / "a.db") as store, store.snapshot() as snapshot:
-        assert len(snapshot) == 0 and snapshot.binding is None
+        assert len(snapshot) == 0 and snapshot.provenance is None
         assert not snapshot.has_scores and not snapshot.has_image_sizes
         assert snapshot.longest("prompts") == 0 and list(snapshot.samples()) == []

@@ -27,9 +27,9 @@ def embedding(seed: int) -> Tensor:
     return torch.randn(768, generator=torch.Generator().manual_seed(seed))
 
 
-def bound(path: Path, encoder: str = "encoder", probe: int = 0, landmarker: str = "bundled/1") -> Store:
+def store_at(path: Path, encoder: str = "encoder", probe: int = 0, landmarker: str = "bundled/1") -> Store:
     store = Store(path)
-    store.bind(encoder, embedding(probe), landmarker, "expression/1")
+    store.set_provenance(encoder, embedding(probe), landmarker, "expression/1")
     return store
 
 
@@ -49,7 +49,7 @@ def test_samples_come_back_as_they_were_appended(tmp_path: Path, faces: Faces) -
     vectors, targets = faces(5), torch.stack([embedding(seed) for seed in (1, 2, 1, 3, 2)])
     prompts = ["happy", "sad 😀", "happy", "", "sad 😀"]
     sizes = torch.tensor([[10, 20], [1, 1], [480, 640], [2160, 3840], [7, 7]], dtype=torch.int32)
-    with bound(tmp_path / "new folder" / "a.db") as store:
+    with store_at(tmp_path / "new folder" / "a.db") as store:
         new = store.append(vectors, sizes, prompts, targets, ["p", "q", "p", "", "q"], list("vwxyz"))
         assert (new, len(store)) == (5, 5)
     with Store(tmp_path / "new folder" / "a.db", create=False) as store:
@@ -62,23 +62,23 @@ def test_samples_come_back_as_they_were_appended(tmp_path: Path, faces: Faces) -
         assert [text for batch in batches for text in batch.groups] == ["p", "q", "p", "", "q"]
         assert [text for batch in batches for text in batch.sources] == list("vwxyz")
         assert store.prompts() == ["happy", "sad 😀", ""]
-        binding = store.binding
-        assert binding is not None and (binding.encoder, binding.landmarker) == ("encoder", "bundled/1")
+        provenance = store.provenance
+        assert provenance is not None and (provenance.encoder, provenance.landmarker) == ("encoder", "bundled/1")
 
 
 def test_appending_the_same_samples_again_changes_nothing(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "a.db") as store:
         assert fill(store, faces(4)) == 4
         assert fill(store, faces(4)) == 0
         assert fill(store, torch.cat([faces(4), faces(2, seed=1), faces(2, seed=1)])) == 2
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "a.db") as store:
         assert fill(store, faces(4)) == 0
         assert fill(store, faces(4), prompt="someone else's words") == 4
         assert len(store) == 10
 
 
 def test_a_sample_is_known_by_its_origin_and_prompt_not_by_its_numbers(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "a.db") as store:
         for nudge, new in ((0.0, 2), (1e-6, 0)):
             vectors = faces(2)
             vectors[:, 0] += nudge
@@ -93,19 +93,19 @@ def test_a_sample_is_known_by_its_origin_and_prompt_not_by_its_numbers(tmp_path:
 
 
 def test_a_prompt_is_stored_once_and_found_again(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "a.db") as store:
         assert store.vectors_of("a happy person") is None
         fill(store, faces(50))
         found = store.vectors_of("a happy person")
         assert found is not None and torch.equal(found[0], embedding(1))
     with sqlite3.connect(tmp_path / "a.db") as connection:
         assert connection.execute("SELECT count(*) FROM prompts").fetchone() == (1,)
-    with bound(tmp_path / "a.db", encoder="the same encoder by another name") as store:
+    with store_at(tmp_path / "a.db", encoder="the same encoder by another name") as store:
         assert store.vectors_of("a happy person") is None  # that name has not encoded it yet
 
 
 def test_nothing_is_stored_of_an_append_that_fails(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "a.db") as store:
         fill(store, faces(2))
         with pytest.raises(StoreError, match=r"prompt 'a happy person' is stored with a different embedding"):
             store.append(faces(2, seed=9), SIZES.expand(2, 2), ["new", "a happy person"], embedding(5).expand(2, -1))
@@ -113,7 +113,7 @@ def test_nothing_is_stored_of_an_append_that_fails(tmp_path: Path, faces: Faces)
 
 
 def test_a_rounded_embedding_is_the_same_embedding(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "a.db") as store:
         fill(store, faces(2))
         rounded = embedding(1).half().float()
         assert store.append(faces(1, seed=9), SIZES, ["a happy person"], rounded[None]) == 1
@@ -128,34 +128,34 @@ def test_a_rounded_embedding_is_the_same_embedding(tmp_path: Path, faces: Faces)
     ],
 )
 def test_samples_made_differently_are_refused(tmp_path: Path, faces: Faces, changed: dict, named: str) -> None:
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "a.db") as store:
         fill(store, faces(2))
     with pytest.raises(StoreError, match=named) as caught:
-        bound(tmp_path / "a.db", **changed)
+        store_at(tmp_path / "a.db", **changed)
     assert "use another dataset name" in str(caught.value)
 
 
 def test_an_encoder_is_known_by_its_vectors_not_by_its_name(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db", encoder="on the CPU") as store:
+    with store_at(tmp_path / "a.db", encoder="on the CPU") as store:
         fill(store, faces(2))
     with Store(tmp_path / "a.db") as store:
-        store.bind("on a GPU", embedding(0).half().float(), "bundled/1", "expression/1")
+        store.set_provenance("on a GPU", embedding(0).half().float(), "bundled/1", "expression/1")
         assert fill(store, faces(2, seed=3)) == 2
         with pytest.raises(StoreError, match="text encoder 'on the CPU', not 'unknown'"):
-            store.bind("unknown", None, "bundled/1", "expression/1")
+            store.set_provenance("unknown", None, "bundled/1", "expression/1")
 
 
 def test_a_dataset_is_bound_by_its_first_sample_not_before(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as first, bound(tmp_path / "a.db", landmarker="another") as second:
-        assert first.binding is None
+    with store_at(tmp_path / "a.db") as first, store_at(tmp_path / "a.db", landmarker="another") as second:
+        assert first.provenance is None
         fill(second, faces(1))
         with pytest.raises(StoreError, match="landmarker 'another', not 'bundled/1'"):
-            fill(first, faces(1, seed=2))  # it was bound before the second one wrote
+            fill(first, faces(1, seed=2))  # its provenance was set before the second one wrote
         assert len(first) == 1
 
 
 def test_image_sizes_are_known_for_all_or_for_none(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "a.db") as store:
         store.append(faces(1), None, ["a happy person"], embedding(1)[None])
         with pytest.raises(StoreError, match="have no image sizes, but the new ones have them"):
             fill(store, faces(1, seed=2))
@@ -178,14 +178,14 @@ def test_image_sizes_are_known_for_all_or_for_none(tmp_path: Path, faces: Faces)
 )
 def test_bad_values_are_refused(tmp_path: Path, faces: Faces, values: dict, message: str) -> None:
     good = {"vectors": faces(1), "image_sizes": SIZES, "prompts": ["p"], "embeddings": embedding(1)[None]}
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "a.db") as store:
         with pytest.raises(ValueError, match=message):
             store.append(**{**good, **values})
         assert len(store) == 0 and store.prompts() == []
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "a.db") as store:
         fill(store, faces(3))
         store._connection.execute("PRAGMA max_page_count = 40")
         with pytest.raises(StoreError, match=r"a\.db: database or disk is full; free some disk space"):
@@ -218,7 +218,7 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_reading_sees_one_moment_while_others_append(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as reader, bound(tmp_path / "a.db") as writer:
+    with store_at(tmp_path / "a.db") as reader, store_at(tmp_path / "a.db") as writer:
         fill(writer, faces(3))
         batches = reader.iterate(batch=1)
         next(batches)

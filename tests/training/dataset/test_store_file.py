@@ -40,7 +40,7 @@ def fill_and_read(path: Path, number: int) -> list[str]:
     vector = torch.zeros(1, DIM)
     vector[0, -1] = 1
     with Store(path) as store, Store(path, create=False) as other:
-        store.bind("encoder", torch.linspace(-1, 1, 768), "landmarker", "emotion model")
+        store.set_provenance("encoder", torch.linspace(-1, 1, 768), "landmarker", "emotion model")
         store.append(vector, None, ["p"], torch.ones(1, 768), origins=[f"face {number}"])
         return [origin for samples in other.iterate() for origin in samples.origins]
 

@@ -23,12 +23,12 @@ def append(store: Store, vectors: Tensor, prompts: list[str]) -> None:
 def test_newest_first_and_most_frequent_first(tmp_path: Path, faces: Faces) -> None:
     vectors = faces(6)
     with Store(tmp_path / "a.db") as store:
-        store.bind("encoder", torch.ones(768), "landmarker", "emotion model")
+        store.set_provenance("encoder", torch.ones(768), "landmarker", "emotion model")
         empty = dataset_summary(store)
         assert (empty.samples, empty.prompts, empty.frequent, empty.newest) == (0, 0, [], [])
         assert (empty.vectors.shape, empty.image_sizes.shape) == ((0, 1441), (0, 2))
         append(store, vectors, ["one", "two", "three", "two", "three", "three"])
-        store.bind("the same encoder elsewhere", torch.ones(768), "landmarker", "emotion model")
+        store.set_provenance("the same encoder elsewhere", torch.ones(768), "landmarker", "emotion model")
         append(store, vectors[:1].flip(0), ["two"])  # the same text of another encoder's name: one prompt
         found = dataset_summary(store, newest=3, frequent=2)
     assert (found.samples, found.prompts) == (7, 3)

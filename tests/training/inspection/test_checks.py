@@ -33,7 +33,7 @@ def inspected(tmp_path: Path) -> Make:
         path = tmp_path / "a.db"
         path.unlink(missing_ok=True)
         with Store(path) as store:
-            store.bind("encoder", torch.ones(768), "landmarker", "emotions")
+            store.set_provenance("encoder", torch.ones(768), "landmarker", "emotions")
             embeddings = torch.stack([known[prompt] for prompt in prompts])
             sources = [f"{number}.png" for number in range(len(rows))]
             store.append(vectors[rows], sizes[rows], prompts, embeddings, sources=sources, **texts)

@@ -21,7 +21,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Happy, sad and a few angry faces in every pose, labelled, and one without a label."""
     path = tmp_path_factory.mktemp("mean") / "a.db"
     with Store(path) as store:
-        store.bind("encoder", torch.ones(768), "landmarker", "emotion model")
+        store.set_provenance("encoder", torch.ones(768), "landmarker", "emotion model")
         for emotion, count in (("sad", PER_EMOTION), ("happy", PER_EMOTION + 1), ("angry", 3), ("", 1)):
             generator = torch.Generator().manual_seed(count)
             wanted = torch.full((count,), EMOTIONS.index(emotion or "fear"))
@@ -58,7 +58,7 @@ def test_only_the_largest_are_kept_and_progress_is_told(dataset: Path) -> None:
 
 def test_without_labels_prompts_count_and_an_empty_dataset_has_none(dataset: Path, tmp_path: Path) -> None:
     with Store(tmp_path / "b.db") as store:
-        store.bind("encoder", torch.ones(768), "landmarker", "emotion model")
+        store.set_provenance("encoder", torch.ones(768), "landmarker", "emotion model")
         with store.snapshot() as snapshot:
             empty = mean_faces(snapshot, MODEL.template, 3)
         assert (empty.names, empty.vectors.shape) == ([], (0, 1441))

@@ -43,7 +43,7 @@ def make(path: Path, counts: dict[str, int], *, known: bool = True, prompts: lis
     count = len(emotions)
     generator = torch.Generator().manual_seed(0)
     with Store(path) as store:
-        store.bind("encoder", torch.ones(768), "landmarker", "emotion model")
+        store.set_provenance("encoder", torch.ones(768), "landmarker", "emotion model")
         if count:
             wanted = torch.tensor([EMOTIONS.index(emotion) for emotion in emotions])
             landmarks, sizes = MODEL.sample(wanted, torch.ones(count), generator)
@@ -232,7 +232,7 @@ def test_pictures_say_when_only_some_samples_are_drawn(labelled: Looked, monkeyp
 def test_samples_without_a_label_or_split_are_counted_apart(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with Store(path) as store:
-        store.bind("encoder", torch.ones(768), "landmarker", "emotion model")
+        store.set_provenance("encoder", torch.ones(768), "landmarker", "emotion model")
         landmarks = MODEL.template[None] / 10 + 0.5 + torch.rand(4, LANDMARKS, 3) / 100
         vectors = pack(landmarks, torch.full((4, 7), 1 / 7))
         store.append(
