@@ -141,7 +141,7 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
         faces, texts = perception.select(seen), [texts[index] for index in seen]
         with Store(path) as store:
             set_provenance(store, encoder, perception)
-            embeddings, extras = vectors_of(texts, store, encoder.showing_progress())
+            embeddings, sdxl_targets = vectors_of(texts, store, encoder.showing_progress())
             new = store.append(
                 faces.vectors,
                 faces.image_sizes,
@@ -153,7 +153,7 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
                 labels=[label.strip()] * len(faces),
                 splits=["" if split == NO_SPLIT else split] * len(faces),
                 scores=faces.scores,
-                extras=extras,
+                sdxl_targets=sdxl_targets,
             )
             found = dataset_summary(store)
         lines = [

@@ -17,7 +17,7 @@ from ...perception.emotions.expression import ExpressionModel
 from ...perception.pipeline import PerceptionPipeline
 from ...perception.vector import Perceptions
 from ..dataset.copying import vectors_of
-from ..dataset.store import Finished, Store
+from ..dataset.store import Processed, Store
 from ..encoders.base import TextEncoder, fingerprint
 from ..sources.items import Item
 from .item_reader import End, ItemReader, Known, Plan, Shot
@@ -182,7 +182,7 @@ class _Builder:
         for row, frame in enumerate([] if perceptions is None else perceptions.frames.tolist()):
             first.setdefault(frame, row)
         wanted: list[tuple[int, str]] = []  # shot and prompt of each sample to append
-        faceless: dict[str, Finished] = {}
+        faceless: dict[str, Processed] = {}
         index = 0
         for event in batch.met:
             if isinstance(event, Known):
@@ -193,7 +193,7 @@ class _Builder:
             if perceptions is None or index not in first:
                 if clip is None:
                     self.summary.skipped.append((event.name, NO_FACE))
-                    faceless[event.done_key] = Finished(NO_FACE)
+                    faceless[event.done_key] = Processed(NO_FACE)
                 else:
                     clip.faceless.append(event.frame)
                 without = "faceless"
@@ -211,7 +211,7 @@ class _Builder:
             self.summary.samples += self._append(batch.shots, wanted, perceptions, first)
         self._wanted.clear()
         if faceless:
-            self._store.finish(faceless)
+            self._store.mark_processed(faceless)
         self._end(batch.ended)
 
     def _is_new(self, origin: str, prompt: str) -> bool:
@@ -246,10 +246,10 @@ class _Builder:
             self.summary.unreadable += 0 if copied else event.unreadable
             if event.done_key:
                 self._met.add(event.origin)
-                done[event.done_key] = Finished(reason, event.pictures)
+                done[event.done_key] = Processed(reason, event.pictures)
             self.items_done = event.number + 1
         if done:
-            self._store.finish(done)
+            self._store.mark_processed(done)
         for number, clip in self._clips.items():
             self.items_done = number + clip.frames / max(clip.expected, clip.frames + 1)
 
@@ -270,7 +270,7 @@ class _Builder:
             return 0
         faces = perceptions.select([first[index] for index, _ in wanted])
         chosen, prompts = [shots[index] for index, _ in wanted], [prompt for _, prompt in wanted]
-        embeddings, extras = vectors_of(prompts, self._store, self._encoder)
+        embeddings, sdxl_targets = vectors_of(prompts, self._store, self._encoder)
         return self._store.append(
             faces.vectors,
             faces.image_sizes,
@@ -282,7 +282,7 @@ class _Builder:
             labels=[shot.item.label for shot in chosen],
             splits=[shot.item.split for shot in chosen],
             scores=faces.scores,
-            extras=extras,
+            sdxl_targets=sdxl_targets,
         )
 
 

@@ -95,7 +95,7 @@ class ItemReader:
         origin = origin_of(content, 0)
         missing = self._missing(prompts, origin)
         done_key = _key(content, "no face", self._plan.finding)
-        faceless = self._store.finished(done_key) if missing else None
+        faceless = self._store.processed(done_key) if missing else None
         if faceless is not None:
             yield Known(item, origin, reason=faceless.reason)
         elif not missing:
@@ -112,7 +112,7 @@ class ItemReader:
         taken = f"every {plan.every}, {'changes' if plan.only_changes else 'all'}"
         done_key = _key(content, taken, plan.finding, *prompts)
         whole = content.hex()
-        finished = self._store.finished(done_key)
+        finished = self._store.processed(done_key)
         if finished is not None:
             yield Known(item, whole, finished.pictures)
             yield End(number, item, reason=finished.reason)

@@ -108,7 +108,7 @@ class Recorder:
         store.set_provenance(encoder.identity, fingerprint(encoder), landmarker, emotion_model, space=encoder.space)
         texts = list(dict.fromkeys(prompts))
         self._rows = {text: slice(row, row + 1) for row, text in enumerate(texts)}
-        self._embeddings, self._extras = encoder.encode(texts), encoder.extras(texts)
+        self._embeddings, self._sdxl_targets = encoder.encode(texts), encoder.sdxl_targets(texts)
         self._template = ExpressionModel.load().template
 
     def look(self, picture: Tensor) -> Look:
@@ -128,7 +128,7 @@ class Recorder:
             [f"{self.source}#frame={frame.number}"],
             ["capture " + self._origin(frame, look)],
             scores=look.faces.scores[:1],
-            extras={name: values[row] for name, values in self._extras.items()},
+            sdxl_targets={name: values[row] for name, values in self._sdxl_targets.items()},
         )
         return new == 1
 

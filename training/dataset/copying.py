@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...projection.spaces import EMBEDDING, EXTRAS
+from ...projection.spaces import ADDED_TARGETS, EMBEDDING
 from ..encoders.base import TextEncoder, fingerprint
 from .samples import Provenance, Samples
 from .store import Store
@@ -99,7 +99,7 @@ def append(target: Store, samples: Samples) -> int:
         labels=samples.labels,
         splits=samples.splits,
         scores=torch.tensor(samples.scores),
-        extras={name: torch.tensor(values) for name, values in samples.extras.items()},
+        sdxl_targets={name: torch.tensor(values) for name, values in samples.sdxl_targets.items()},
     )
 
 
@@ -112,7 +112,7 @@ def take(samples: Samples, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Sampl
         embeddings=samples.embeddings[rows],
         image_sizes=samples.image_sizes[rows],
         scores=samples.scores[rows],
-        extras={name: values[rows] for name, values in samples.extras.items()},
+        sdxl_targets={name: values[rows] for name, values in samples.sdxl_targets.items()},
         **{
             name: [getattr(samples, name)[row] for row in numbers]
             for name in ("prompts", "groups", "sources", "labels", "splits", "origins")
@@ -139,30 +139,32 @@ def with_vectors(
     rows = np.arange(len(samples)) if where is None else where.nonzero()[0]
     if not len(rows):
         return samples
-    embeddings, extras = vectors_of([samples.prompts[row] for row in rows.tolist()], store, encoder)
+    embeddings, sdxl_targets = vectors_of([samples.prompts[row] for row in rows.tolist()], store, encoder)
     targets = samples.embeddings.copy()
     targets[rows] = embeddings.numpy()
     filled = {}
-    for name, values in extras.items():
+    for name, values in sdxl_targets.items():
         filled[name] = np.zeros((len(samples), values.shape[1]), dtype=np.float32)
         if len(rows) < len(samples):
-            filled[name][:] = samples.extras[name]
+            filled[name][:] = samples.sdxl_targets[name]
         filled[name][rows] = values.numpy()
-    return replace(samples, embeddings=targets, extras=filled)
+    return replace(samples, embeddings=targets, sdxl_targets=filled)
 
 
 def vectors_of(prompts: Sequence[str], store: Store, encoder: TextEncoder) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the vectors (N, 768) of N prompts and the space's further ones, from `store` or encoded now."""
     if not prompts:
-        return torch.empty(0, EMBEDDING), {name: torch.empty(0, width) for name, width in EXTRAS[encoder.space].items()}
+        return torch.empty(0, EMBEDDING), {
+            name: torch.empty(0, width) for name, width in ADDED_TARGETS[encoder.space].items()
+        }
     distinct = list(dict.fromkeys(prompts))
     known = {prompt: found for prompt in distinct if (found := store.vectors_of(prompt)) is not None}
     new = [prompt for prompt in distinct if prompt not in known]
     if new:
-        embeddings, extras = encoder.encode(new), encoder.extras(new)
+        embeddings, sdxl_targets = encoder.encode(new), encoder.sdxl_targets(new)
         for row, prompt in enumerate(new):
-            known[prompt] = embeddings[row], {name: values[row] for name, values in extras.items()}
+            known[prompt] = embeddings[row], {name: values[row] for name, values in sdxl_targets.items()}
     return (
         torch.stack([known[prompt][0] for prompt in prompts]),
-        {name: torch.stack([known[prompt][1][name] for prompt in prompts]) for name in EXTRAS[encoder.space]},
+        {name: torch.stack([known[prompt][1][name] for prompt in prompts]) for name in ADDED_TARGETS[encoder.space]},
     )

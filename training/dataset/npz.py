@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from ...common.files import atomic_path
 from ...common.words import counted
 from ...perception.vector import DIM, EMOTIONS, LANDMARK_VALUES, SUM_TOLERANCE
-from ...projection.spaces import EMBEDDING, EXTRAS, SD15, SDXL
+from ...projection.spaces import ADDED_TARGETS, EMBEDDING, SD15, SDXL
 from .copying import BATCH, copy_samples
 from .npz_file import ArrayError, DatasetError, Layout, Member, array_error, read, write
 from .samples import SPLITS, UNKNOWN, Floats, Provenance, Samples
@@ -52,7 +52,7 @@ ALWAYS = ("prompts", "groups", "sources")  # exported even where all are empty
 LAYOUTS = {
     "perception_embeddings": Layout("f", ("N", DIM), required=True),
     "clip_embeddings": Layout("f", ("N", EMBEDDING), required=True),
-    **{name: Layout("f", ("N", width)) for name, width in EXTRAS[SDXL.name].items()},
+    **{name: Layout("f", ("N", width)) for name, width in ADDED_TARGETS[SDXL.name].items()},
     "image_sizes": Layout("iu", ("N", 2)),
     "scores": Layout("f", ("N",)),
     **{name: Layout("US", ("N",)) for name in TEXTS},
@@ -77,7 +77,7 @@ class Dataset:
     splits: Texts | None = None  # (N,) one of SPLITS, or "" for training to choose
     origins: Texts | None = None  # (N,)
     scores: Floats | None = None  # (N,) 0…1; NaN where unknown
-    extras: dict[str, Floats] = field(default_factory=dict)  # what the sdxl space adds: name → (N, width)
+    sdxl_targets: dict[str, Floats] = field(default_factory=dict)  # what the sdxl space adds: name → (N, width)
     bad_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # not to be used; ascending
 
     def __len__(self) -> int:
@@ -86,7 +86,7 @@ class Dataset:
     @property
     def space(self) -> str:
         """The text space that the targets are in; sdxl adds its own vectors to those of sd15."""
-        return SDXL.name if self.extras else SD15.name
+        return SDXL.name if self.sdxl_targets else SD15.name
 
     @property
     def provenance(self) -> Provenance:
@@ -117,16 +117,18 @@ class Dataset:
             perceptions = np.array(self.perceptions[rows], dtype=np.float32)
             count = len(perceptions)
             embeddings = np.array(self.clip_embeddings[rows], dtype=np.float32)
-            extras = {name: np.array(values[rows], dtype=np.float32) for name, values in self.extras.items()}
+            sdxl_targets = {
+                name: np.array(values[rows], dtype=np.float32) for name, values in self.sdxl_targets.items()
+            }
             texts = {name: _list(getattr(self, name), rows, count) for name in TEXTS}
             if self.prompts is None:
-                texts["prompts"] = [_name_of(row) for row in zip(embeddings, *extras.values(), strict=True)]
+                texts["prompts"] = [_name_of(row) for row in zip(embeddings, *sdxl_targets.values(), strict=True)]
             yield Samples(
                 perceptions=perceptions,
                 embeddings=embeddings,
                 image_sizes=np.zeros((count, 2), np.int32) if sizes is None else np.array(sizes[rows], np.int32),
                 scores=np.full(count, np.nan, np.float32) if scores is None else np.array(scores[rows], np.float32),
-                extras=extras,
+                sdxl_targets=sdxl_targets,
                 **texts,
             )
 
@@ -157,7 +159,7 @@ def save(dataset: Dataset, path: Path) -> None:
     arrays: dict[str, NDArray[Any] | None] = {
         "perception_embeddings": dataset.perceptions.astype(np.float32, copy=False),
         "clip_embeddings": dataset.clip_embeddings.astype(np.float32, copy=False),
-        **dataset.extras,
+        **dataset.sdxl_targets,
         "image_sizes": dataset.image_sizes,
         **{name: getattr(dataset, name) for name in TEXTS},
         "scores": dataset.scores,
@@ -207,7 +209,7 @@ def content_hash(dataset: Dataset) -> str:
         digest.update(json.dumps(None if texts is None else texts.tolist()).encode())
     if dataset.splits is not None and dataset.splits.astype(np.bool_).any():
         digest.update(json.dumps({"splits": dataset.splits.tolist()}).encode())
-    for name, array in dataset.extras.items():
+    for name, array in dataset.sdxl_targets.items():
         digest.update(name.encode())
         _update(digest, array)
     return digest.hexdigest()
@@ -236,7 +238,7 @@ def _provenance(snapshot: Snapshot, store: Store) -> Provenance:
 def _members(snapshot: Snapshot, provenance: Provenance) -> Iterator[Member]:
     count, floats = len(snapshot), np.dtype("<f4")
     yield Member("perception_embeddings", floats, (count, DIM), snapshot.perceptions())
-    for name, width in {"clip_embeddings": EMBEDDING, **EXTRAS[provenance.space]}.items():
+    for name, width in {"clip_embeddings": EMBEDDING, **ADDED_TARGETS[provenance.space]}.items():
         yield Member(name, floats, (count, width), snapshot.vectors(name))
     if snapshot.has_image_sizes:
         yield Member("image_sizes", np.dtype("<i4"), (count, 2), snapshot.image_sizes())
@@ -286,9 +288,9 @@ def _checked(path: Path, arrays: dict[str, NDArray[Any]], allow_bad_rows: bool) 
         remedy = f"use {', '.join(SPLITS)}, or nothing to let training choose"
         raise error("splits", f"holds {min(strange)!r}", remedy)
     meta = _read_meta(str(texts.pop("meta", "{}")), arrays.keys(), partial(error, "meta"))
-    is_xl = SDXL.name in meta.get("spaces", ()) or any(name in arrays for name in EXTRAS[SDXL.name])
-    extras = EXTRAS[SDXL.name] if is_xl else {}
-    for name in extras:
+    is_xl = SDXL.name in meta.get("spaces", ()) or any(name in arrays for name in ADDED_TARGETS[SDXL.name])
+    sdxl_targets = ADDED_TARGETS[SDXL.name] if is_xl else {}
+    for name in sdxl_targets:
         if name not in arrays:
             raise error(name, "is missing, though the file is of the space sdxl", "export the file again")
     numbers = {name: array for name, array in arrays.items() if array.dtype.kind not in "US"}
@@ -299,7 +301,7 @@ def _checked(path: Path, arrays: dict[str, NDArray[Any]], allow_bad_rows: bool) 
         image_sizes=numbers["image_sizes"].astype(np.int32, copy=False) if "image_sizes" in numbers else None,
         meta=meta,
         scores=numbers.get("scores"),
-        extras={name: numbers[name] for name in extras},
+        sdxl_targets={name: numbers[name] for name in sdxl_targets},
         bad_rows=np.unique(np.concatenate(bad)),
         **texts,  # type: ignore[arg-type]
     )
@@ -375,7 +377,7 @@ def _read_meta(text: str, names: Set[str], error: ArrayError) -> dict[str, Any]:
     spaces = meta.get("spaces", [SD15.name])
     if spaces not in ([SD15.name], [SD15.name, SDXL.name]):
         raise error(f"says that the file is of the spaces {spaces!r}", f"this knows {SD15.name} and {SDXL.name}")
-    space = SDXL if names >= EXTRAS[SDXL.name].keys() else SD15
+    space = SDXL if names >= ADDED_TARGETS[SDXL.name].keys() else SD15
     probe, width = meta.get("fingerprint"), sum(space.fingerprint)
     is_probe = isinstance(probe, list) and len(probe) == width and all(map(_is_finite, probe))
     if probe is not None and not is_probe:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...common.errors import PerceptionClipError
-from ...projection.spaces import EMBEDDING, EXTRAS
+from ...projection.spaces import ADDED_TARGETS, EMBEDDING
 from ..encoders.base import KnownPrompts, TextEncoder, fingerprint
 from ..prompts.templates import Templates
 from .copying import SampleSource, copy_samples, reencode, with_prompts, with_vectors
@@ -124,8 +124,8 @@ def _known(
     for samples in source.samples() if wanted else ():
         for row, prompt in enumerate(samples.prompts):
             if prompt in wanted and prompt not in known:
-                extras = {name: torch.tensor(values[row]) for name, values in samples.extras.items()}
-                known[prompt] = torch.tensor(samples.embeddings[row]), extras
+                sdxl_targets = {name: torch.tensor(values[row]) for name, values in samples.sdxl_targets.items()}
+                known[prompt] = torch.tensor(samples.embeddings[row]), sdxl_targets
     missing = [prompt for prompt in prompts if prompt not in known]
     if missing and encoder is None:
         raise RelabelError(
@@ -133,7 +133,7 @@ def _known(
             f"--text-encoder with the encoder of the old ones, {provenance.encoder!r}, or --re-encode with any other"
         )
     if missing and encoder is not None:
-        embeddings, further = encoder.encode(missing), encoder.extras(missing)
+        embeddings, further = encoder.encode(missing), encoder.sdxl_targets(missing)
         for row, prompt in enumerate(missing):
             known[prompt] = embeddings[row], {name: values[row] for name, values in further.items()}
     found = [known[prompt] for prompt in prompts]
@@ -142,7 +142,11 @@ def _known(
         provenance.space,
         prompts,
         torch.stack([embedding for embedding, _ in found]) if found else torch.empty(0, EMBEDDING),
-        {name: torch.stack([extras[name] for _, extras in found]) for name in EXTRAS[provenance.space] if found},
+        {
+            name: torch.stack([sdxl_targets[name] for _, sdxl_targets in found])
+            for name in ADDED_TARGETS[provenance.space]
+            if found
+        },
     )
 
 

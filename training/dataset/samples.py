@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...common.errors import PerceptionClipError
 from ...common.words import counted
-from ...projection.spaces import EMBEDDING, EXTRAS, SAME_VECTOR, SD15, SPACES
+from ...projection.spaces import ADDED_TARGETS, EMBEDDING, SAME_VECTOR, SD15, SPACES
 
 SPLITS = ("train", "validation", "test")
 UNKNOWN = "unknown"  # identity of an encoder, landmarker or emotion model that the data does not name
@@ -67,7 +67,7 @@ class Samples:
     splits: list[str]  # one of SPLITS if the source states it, else ""
     scores: Floats  # (N,) detection scores, 0…1; NaN if unknown
     origins: list[str]  # identifiers of the data the faces were computed from (see Store.append); "" if unknown
-    extras: dict[str, Floats] = field(default_factory=dict)  # the space's further vectors: name → (N, width)
+    sdxl_targets: dict[str, Floats] = field(default_factory=dict)  # the space's further vectors: name → (N, width)
 
     def __len__(self) -> int:
         return len(self.perceptions)
@@ -101,12 +101,12 @@ def check_embeddings(values: Tensor, count: int) -> Floats:
     return _check_vectors(values, count, EMBEDDING, "embeddings", ": one text vector of an SD1.5 CLIP per sample")
 
 
-def check_extras(values: Mapping[str, Tensor] | None, count: int, space: str) -> dict[str, Floats]:
+def check_sdxl_targets(values: Mapping[str, Tensor] | None, count: int, space: str) -> dict[str, Floats]:
     """Return the vectors that prompts have in `space` in addition to their sd15 ones, name → (N, width).
 
     Raises StoreError if a vector is missing, unexpected or invalid.
     """
-    given, wanted = values or {}, EXTRAS[space]
+    given, wanted = values or {}, ADDED_TARGETS[space]
     if set(given) != set(wanted):
         raise StoreError(
             f"the text space {space} needs {' and '.join(wanted) or 'no further vectors'}, not "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...projection.spaces import EXTRAS, SD15
+from ...projection.spaces import ADDED_TARGETS, SD15
 from .samples import Floats, Provenance, Samples
 
 KEPT = 24 << 20  # bytes of prompts' vectors kept while reading
@@ -54,7 +54,7 @@ class Snapshot:
             yield _floats(column)
 
     def vectors(self, name: str = "clip_embeddings", batch: int = 1024) -> Iterator[Floats]:
-        """Yield the prompts' vectors `name`, clip_embeddings or one of the space's EXTRAS, (n, width) at a time."""
+        """Yield the prompts' vectors `name`, of `ADDED_TARGETS` or clip_embeddings, (n, width) at a time."""
         vector_of = _Vectors(self._connection, name)
         for (prompts,) in self._columns("prompt", self._small(), batch):
             yield vector_of(prompts)
@@ -80,8 +80,8 @@ class Snapshot:
 
     def samples(self, batch: int = 1024) -> Iterator[Samples]:
         """Yield complete samples, n at a time."""
-        extras = EXTRAS[self.provenance.space] if self.provenance else {}
-        vector_of = {name: _Vectors(self._connection, name) for name in ("clip_embeddings", *extras)}
+        sdxl_targets = ADDED_TARGETS[self.provenance.space] if self.provenance else {}
+        vector_of = {name: _Vectors(self._connection, name) for name in ("clip_embeddings", *sdxl_targets)}
         columns = ", ".join(["perception, prompt, height, width, score", *_TEXTS.values()])
         for perceptions, prompts, heights, widths, scores, *words in self._columns(columns, "samples", batch):
             yield Samples(
@@ -89,7 +89,7 @@ class Snapshot:
                 embeddings=vector_of["clip_embeddings"](prompts),
                 image_sizes=np.array([heights, widths], dtype=np.int32).T,
                 scores=np.array(scores, dtype=np.float32),
-                extras={name: vector_of[name](prompts) for name in extras},
+                sdxl_targets={name: vector_of[name](prompts) for name in sdxl_targets},
                 **{name: list(column) for name, column in zip(_TEXTS, words, strict=True)},
             )
 

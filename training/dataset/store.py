@@ -23,16 +23,16 @@ from torch import Tensor
 
 from ...common.files import is_name
 from ...perception.vector import validate
-from ...projection.spaces import EMBEDDING, EXTRAS, SD15
+from ...projection.spaces import ADDED_TARGETS, EMBEDDING, SD15
 from .samples import (
     Floats,
     Provenance,
     Samples,
     StoreError,
     check_embeddings,
-    check_extras,
     check_fingerprint,
     check_scores,
+    check_sdxl_targets,
     check_sizes,
     check_splits,
     check_text,
@@ -42,7 +42,7 @@ from .samples import (
 from .snapshot import Snapshot, read_provenance, vector
 from .store_file import BUSY_SECONDS, connect, open_or_create, transaction
 
-__all__ = ["EMBEDDING", "Finished", "Provenance", "Samples", "Store", "StoreError", "dataset_path"]
+__all__ = ["EMBEDDING", "Processed", "Provenance", "Samples", "Store", "StoreError", "dataset_path"]
 
 MAX_NAME = 60  # characters of a dataset name, at most four bytes each: file names are limited to 255 bytes
 
@@ -57,7 +57,7 @@ _REMEDIES = {  # by a part of SQLite's message
 
 
 @dataclass(frozen=True)
-class Finished:
+class Processed:
     """The result for a picture or clip that need not be processed again."""
 
     reason: str  # why it produced no sample, or fewer samples than it has pictures; "" if there is none
@@ -124,11 +124,11 @@ class Store:
         """Declare the models of the samples to append; required before `append`, which stores them.
 
         `fingerprint` is the encoder's (`training.encoders.base.fingerprint`), None only for data from elsewhere that
-        has none; `space` is a key of `projection.spaces.EXTRAS`. Raises StoreError, naming the differences and the
-        remedy, if the stored samples were created with other models.
+        has none; `space` is a key of `projection.spaces.ADDED_TARGETS`. Raises StoreError, naming the differences and
+        the remedy, if the stored samples were created with other models.
         """
-        if space not in EXTRAS:
-            raise StoreError(f"the text space {space!r} does not exist; choose {' or '.join(EXTRAS)}")
+        if space not in ADDED_TARGETS:
+            raise StoreError(f"the text space {space!r} does not exist; choose {' or '.join(ADDED_TARGETS)}")
         probe = None if fingerprint is None else check_fingerprint(fingerprint, space)
         provenance = Provenance(check_text(encoder), probe, check_text(landmarker), check_text(emotion_model), space)
         with self._reporting():
@@ -148,7 +148,7 @@ class Store:
         labels: Sequence[str] | None = None,
         splits: Sequence[str] | None = None,
         scores: Tensor | None = None,
-        extras: Mapping[str, Tensor] | None = None,
+        sdxl_targets: Mapping[str, Tensor] | None = None,
     ) -> int:
         """Append N samples, all or none, and return the number of new ones; the others were already in the dataset.
 
@@ -169,7 +169,7 @@ class Store:
             labels: N labels of a sample, as its source names them, "" if unknown.
             splits: N splits of a sample, of `samples.SPLITS`; "" lets training choose.
             scores: (N,) detection scores, 0…1; NaN if unknown.
-            extras: the prompts' further vectors in the space passed to `set_provenance`, name → (N, width).
+            sdxl_targets: the prompts' further vectors in the space passed to `set_provenance`, name → (N, width).
 
         Raises ValueError (mostly StoreError) and stores nothing for invalid perceptions, values that are not
         finite, lengths that differ, a prompt stored with a different embedding, or a full disk.
@@ -186,15 +186,15 @@ class Store:
         names, notes = check_texts(groups, count, "groups"), check_texts(sources, count, "sources")
         made_from, kinds = check_texts(origins, count, "origins"), check_texts(labels, count, "labels")
         parts, certainties = check_splits(splits, count), check_scores(scores, count)
-        further = check_extras(extras, count, self._provenance.space)
+        further = check_sdxl_targets(sdxl_targets, count, self._provenance.space)
         new = 0
         with self._reporting(), transaction(self._connection):
             stored = self._check_provenance(self._provenance)
             self._check_sizes_known(image_sizes is not None)
             for row in range(count):
                 perception = perceptions[row].tobytes()
-                made = _name(made_from[row] or perception + sizes[row].tobytes(), texts[row])
-                if self._select("SELECT 1 FROM samples WHERE hash = ?", made) is not None:
+                made = sample_key(made_from[row] or perception + sizes[row].tobytes(), texts[row])
+                if self._select("SELECT 1 FROM samples WHERE sample_key = ?", made) is not None:
                     continue
                 if stored is None:
                     self._write_provenance(self._provenance)
@@ -202,7 +202,7 @@ class Store:
                 prompt = self._prompt(texts[row], targets[row], {name: v[row] for name, v in further.items()})
                 self._connection.execute(
                     "INSERT INTO samples"
-                    ' (hash, prompt, height, width, "group", source, label, split, origin, score, perception)'
+                    ' (sample_key, prompt, height, width, "group", source, label, split, origin, score, perception)'
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         *(made, prompt, *sizes[row].tolist(), names[row], notes[row]),
@@ -215,20 +215,20 @@ class Store:
     def has(self, origin: str, prompt: str) -> bool:
         """Return whether there is a sample of the face of this origin with this prompt."""
         with self._reporting():
-            return self._select("SELECT 1 FROM samples WHERE hash = ?", _name(origin, prompt)) is not None
+            return self._select("SELECT 1 FROM samples WHERE sample_key = ?", sample_key(origin, prompt)) is not None
 
-    def finish(self, done: Mapping[str, Finished]) -> None:
+    def mark_processed(self, done: Mapping[str, Processed]) -> None:
         """Store what need not be processed again, each under its own key."""
         with self._reporting(), transaction(self._connection):
             for key, what in done.items():
                 values = (check_text(key), what.reason, what.pictures)
-                self._connection.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", values)
+                self._connection.execute("INSERT OR REPLACE INTO processed VALUES (?, ?, ?)", values)
 
-    def finished(self, key: str) -> Finished | None:
-        """Return what `finish` stored under `key`; None if nothing."""
+    def processed(self, key: str) -> Processed | None:
+        """Return what `mark_processed` stored under `key`; None if nothing."""
         with self._reporting():
-            row = self._select("SELECT reason, pictures FROM done WHERE key = ?", key)
-            return None if row is None else Finished(*row)
+            row = self._select("SELECT reason, pictures FROM processed WHERE key = ?", key)
+            return None if row is None else Processed(*row)
 
     def prompts(self) -> list[str]:
         """Return the distinct prompts in the order in which they were added."""
@@ -237,7 +237,7 @@ class Store:
             return [text for (text,) in rows]
 
     def vectors_of(self, prompt: str) -> tuple[Tensor, dict[str, Tensor]] | None:
-        """Return the stored embedding (768,) of `prompt` from the encoder passed to `set_provenance`, and its extras; or None."""
+        """Return the stored embedding (768,) of `prompt` and its `sdxl_targets`; None if the encoder has none."""
         if self._provenance is None:
             raise StoreError(f"{self.path}: call set_provenance() before vectors_of(), to declare the encoder")
         with self._reporting():
@@ -245,10 +245,10 @@ class Store:
             row = self._select(query, self._provenance.encoder, prompt)
             if row is None:
                 return None
-            extras = self._extras(row[0])
-            if set(extras) != set(EXTRAS[self._provenance.space]):
+            sdxl_targets = self._sdxl_targets(row[0])
+            if set(sdxl_targets) != set(ADDED_TARGETS[self._provenance.space]):
                 return None
-        return torch.from_numpy(vector(row[1])), {name: torch.from_numpy(value) for name, value in extras.items()}
+        return torch.from_numpy(vector(row[1])), {name: torch.from_numpy(value) for name, value in sdxl_targets.items()}
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -300,7 +300,7 @@ class Store:
         }
         self._connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
 
-    def _prompt(self, text: str, embedding: Floats, extras: dict[str, Floats]) -> int:
+    def _prompt(self, text: str, embedding: Floats, sdxl_targets: dict[str, Floats]) -> int:
         """Return the number of a prompt under the encoder passed to `set_provenance`; a new prompt is stored."""
         assert self._provenance is not None
         encoder = self._provenance.encoder
@@ -308,11 +308,11 @@ class Store:
         if row is None:
             insert = "INSERT INTO prompts (encoder, text, embedding) VALUES (?, ?, ?)"
             number = int(self._connection.execute(insert, (encoder, text, embedding.tobytes())).lastrowid or 0)
-            for name, value in extras.items():
+            for name, value in sdxl_targets.items():
                 self._connection.execute("INSERT INTO vectors VALUES (?, ?, ?)", (number, name, value.tobytes()))
             return number
-        known = {"embedding": vector(row[1]), **self._extras(row[0])}
-        given = {"embedding": embedding, **extras}
+        known = {"embedding": vector(row[1]), **self._sdxl_targets(row[0])}
+        given = {"embedding": embedding, **sdxl_targets}
         if any(not same_vector(known[name], value) for name, value in given.items()):
             raise StoreError(
                 f"{self.path}: the prompt {text!r} is stored with a different embedding of the encoder {encoder!r}; "
@@ -320,7 +320,7 @@ class Store:
             )
         return int(row[0])
 
-    def _extras(self, prompt: int) -> dict[str, Floats]:
+    def _sdxl_targets(self, prompt: int) -> dict[str, Floats]:
         """Return the further vectors of the prompt with this number."""
         rows = self._connection.execute("SELECT name, vector FROM vectors WHERE prompt = ?", (prompt,))
         return {name: vector(value) for name, value in rows}
@@ -336,7 +336,7 @@ class Store:
             raise StoreError(f"{self.path}: {reason}; {remedy}") from error
 
 
-def _name(origin: str | bytes, prompt: str) -> bytes:
+def sample_key(origin: str | bytes, prompt: str) -> bytes:
     """Return the SHA-256 that identifies a sample."""
     face = hashlib.sha256(origin.encode() if isinstance(origin, str) else origin).digest()
     return hashlib.sha256(face + prompt.encode()).digest()

@@ -36,7 +36,7 @@ _SCHEMA = """
     ) WITHOUT ROWID;
     CREATE TABLE samples (
         id INTEGER PRIMARY KEY,
-        hash BLOB NOT NULL UNIQUE,
+        sample_key BLOB NOT NULL UNIQUE,
         prompt INTEGER NOT NULL REFERENCES prompts (id),
         height INTEGER NOT NULL,
         width INTEGER NOT NULL,
@@ -49,7 +49,7 @@ _SCHEMA = """
         perception BLOB NOT NULL
     );
     CREATE INDEX samples_prompt ON samples (prompt); -- counting a prompt's samples reads no sample
-    CREATE TABLE done (key TEXT PRIMARY KEY, reason TEXT NOT NULL, pictures INTEGER NOT NULL) WITHOUT ROWID
+    CREATE TABLE processed (key TEXT PRIMARY KEY, reason TEXT NOT NULL, pictures INTEGER NOT NULL) WITHOUT ROWID
 """
 
 

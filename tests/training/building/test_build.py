@@ -56,8 +56,8 @@ class Counting:
         self.asked.extend(prompts)
         return self.encoder.encode(prompts)
 
-    def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        return self.encoder.extras(prompts)
+    def sdxl_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        return self.encoder.sdxl_targets(prompts)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from perception_clip.projection.spaces import EXTRAS, SD15, SDXL, SPACES
+from perception_clip.projection.spaces import ADDED_TARGETS, SD15, SDXL, SPACES
 from perception_clip.training.dataset.copying import copy_samples, reencode, take, vectors_of, with_prompts
 from perception_clip.training.dataset.npz import export
 from perception_clip.training.dataset.opening import open_dataset
@@ -32,7 +32,7 @@ def fill(path: Path, vectors: Tensor, space: str = SDXL.name, sizes: bool = True
     numbers = list(range(count))[rows]
     prompts = [f"prompt {number % 3}" for number in numbers]
     kinds = torch.tensor([number % 3 for number in numbers])
-    widths = {"clip_embeddings": 768, **EXTRAS[space]}
+    widths = {"clip_embeddings": 768, **ADDED_TARGETS[space]}
     targets = {name: torch.randn(3, width, generator=random)[kinds] for name, width in widths.items()}
     scores = torch.arange(count) / count
     scores[::7] = torch.nan
@@ -49,7 +49,7 @@ def fill(path: Path, vectors: Tensor, space: str = SDXL.name, sizes: bool = True
             labels=["happy" if number % 2 else "" for number in numbers],
             splits=["train" if number % 2 else "" for number in numbers],
             scores=scores[rows],
-            extras=targets,
+            sdxl_targets=targets,
         )
     return path
 
@@ -61,11 +61,11 @@ def all_of(path: Path) -> Samples:
 
 
 def assert_same(one: Samples, other: Samples) -> None:
-    for name in (field.name for field in fields(Samples) if field.name != "extras"):
+    for name in (field.name for field in fields(Samples) if field.name != "sdxl_targets"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
-    assert set(one.extras) == set(other.extras)
-    for name, values in one.extras.items():
-        np.testing.assert_array_equal(values, other.extras[name], err_msg=name)
+    assert set(one.sdxl_targets) == set(other.sdxl_targets)
+    for name, values in one.sdxl_targets.items():
+        np.testing.assert_array_equal(values, other.sdxl_targets[name], err_msg=name)
 
 
 @pytest.mark.parametrize("space", [SD15.name, SDXL.name])
@@ -138,8 +138,8 @@ def test_prompts_encoded_anew_for_another_space(tmp_path: Path, faces: Faces) ->
     np.testing.assert_array_equal(after.perceptions, before.perceptions)
     prompts = before.prompts[:3]
     np.testing.assert_allclose(after.embeddings[:3], encoder.encode(prompts).numpy(), atol=1e-4)
-    for name, values in encoder.extras(prompts).items():
-        np.testing.assert_allclose(after.extras[name][:3], values.numpy(), atol=1e-4)
+    for name, values in encoder.sdxl_targets(prompts).items():
+        np.testing.assert_allclose(after.sdxl_targets[name][:3], values.numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("space", [SD15.name, SDXL.name])
@@ -147,10 +147,10 @@ def test_no_prompts_have_no_vectors(tmp_path: Path, space: str) -> None:
     encoder = load_encoder("random", space=space)
     with Store(tmp_path / "a.db") as store:
         store.set_provenance(encoder.identity, fingerprint(encoder), "landmarker", "emotions", space)
-        embeddings, extras = vectors_of([], store, encoder)
+        embeddings, sdxl_targets = vectors_of([], store, encoder)
     assert embeddings.shape == (0, 768)
-    assert {name: tuple(values.shape) for name, values in extras.items()} == {
-        name: (0, width) for name, width in EXTRAS[space].items()
+    assert {name: tuple(values.shape) for name, values in sdxl_targets.items()} == {
+        name: (0, width) for name, width in ADDED_TARGETS[space].items()
     }
 
 

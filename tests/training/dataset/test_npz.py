@@ -52,7 +52,7 @@ def filled_with_everything(path: Path, vectors: Tensor) -> Store:
         labels=[f"label {row % 5}" if row % 5 else "" for row in range(count)],
         splits=[("", "train", "validation", "test")[row % 4] for row in range(count)],
         scores=scores,
-        extras={
+        sdxl_targets={
             "sdxl_embeddings": torch.stack([torch.linspace(row % 7, 8, 2048) for row in range(count)]),
             "sdxl_pooled": torch.stack([torch.linspace(row % 7, 7, 1280) for row in range(count)]),
         },
@@ -144,8 +144,8 @@ def test_the_content_hash_of_earlier_versions() -> None:
     same = replace(full, labels=np.array(["x", "y"]), splits=np.array(["", ""]), scores=np.ones(2, np.float32))
     assert content_hash(same) == content_hash(full)  # training does not learn from any of these
     assert content_hash(replace(full, splits=np.array(["", "test"]))) != content_hash(full)
-    extras = {"sdxl_embeddings": np.ones((2, 2048), np.float32), "sdxl_pooled": np.ones((2, 1280), np.float32)}
-    assert content_hash(replace(full, extras=extras)) != content_hash(full)
+    sdxl_targets = {"sdxl_embeddings": np.ones((2, 2048), np.float32), "sdxl_pooled": np.ones((2, 1280), np.float32)}
+    assert content_hash(replace(full, sdxl_targets=sdxl_targets)) != content_hash(full)
 
 
 def test_everything_goes_there_and_back(tmp_path: Path, faces: Faces) -> None:
@@ -159,11 +159,11 @@ def test_everything_goes_there_and_back(tmp_path: Path, faces: Faces) -> None:
     assert np.isnan(dataset.scores[0]) and dataset.scores[19] == 1
     assert dataset.image_sizes is None and dataset.space == "sdxl"
     assert dataset.meta["space"] == "sd15" and dataset.meta["spaces"] == ["sd15", "sdxl"]
-    assert {name: array.shape for name, array in dataset.extras.items()} == {
+    assert {name: array.shape for name, array in dataset.sdxl_targets.items()} == {
         "sdxl_embeddings": (20, 2048),
         "sdxl_pooled": (20, 1280),
     }
-    assert all(np.array_equal(array, samples.extras[name]) for name, array in dataset.extras.items())
+    assert all(np.array_equal(array, samples.sdxl_targets[name]) for name, array in dataset.sdxl_targets.items())
     with Store(tmp_path / "b.db") as store:
         assert import_npz(tmp_path / "a.npz", store) == 20
         assert (

@@ -70,7 +70,7 @@ def test_a_dataset_that_grows_reads_as_its_export(dataset: Dataset, tmp_path: Pa
         export(store, tmp_path / "out.npz")
     one, other = open_for_training(path), open_for_training(tmp_path / "out.npz")
     assert content_hash(one) == content_hash(other) and one.meta == other.meta
-    for name in (field.name for field in fields(Dataset) if field.name not in ("meta", "extras")):
+    for name in (field.name for field in fields(Dataset) if field.name not in ("meta", "sdxl_targets")):
         mine, theirs = getattr(one, name), getattr(other, name)
         assert (mine is None) == (theirs is None), name
         if mine is not None:

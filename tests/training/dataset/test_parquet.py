@@ -27,7 +27,7 @@ def filled(path: Path, vectors: Tensor, space: str = "sdxl") -> Store:
     store.set_provenance(
         "encoder/1", torch.linspace(-1, 1, sum(SPACES[space].fingerprint)), "bundled/1", "expression/1", space
     )
-    extras = {"sdxl_embeddings": torch.ones(count, 2048), "sdxl_pooled": torch.zeros(count, 1280)}
+    sdxl_targets = {"sdxl_embeddings": torch.ones(count, 2048), "sdxl_pooled": torch.zeros(count, 1280)}
     store.append(
         vectors,
         torch.tensor([[480 + row % 9, 640] for row in range(count)]),
@@ -35,7 +35,7 @@ def filled(path: Path, vectors: Tensor, space: str = "sdxl") -> Store:
         torch.stack([torch.linspace(row % 3, 9, 768) for row in range(count)]),
         labels=[f"label {row % 2}" for row in range(count)],
         scores=torch.where(torch.arange(count) % 2 == 0, 0.5, torch.nan),
-        extras=extras if space == "sdxl" else None,
+        sdxl_targets=sdxl_targets if space == "sdxl" else None,
     )
     return store
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from perception_clip.projection.spaces import EXTRAS, SPACES
+from perception_clip.projection.spaces import ADDED_TARGETS, SPACES
 from perception_clip.training.dataset.npz import export
 from perception_clip.training.dataset.opening import open_dataset, versions_of
 from perception_clip.training.dataset.samples import Samples
@@ -25,7 +25,9 @@ def fill(path: Path, vectors: Tensor, space: str = "sd15", sizes: bool = True) -
     """Rows that differ in every column; each second has no score and no key."""
     count = len(vectors)
     numbers = range(count)
-    extras = {name: torch.arange(count)[:, None] + torch.zeros(count, width) for name, width in EXTRAS[space].items()}
+    sdxl_targets = {
+        name: torch.arange(count)[:, None] + torch.zeros(count, width) for name, width in ADDED_TARGETS[space].items()
+    }
     with Store(path) as store:
         store.set_provenance(
             "encoder/1", torch.ones(sum(SPACES[space].fingerprint)), "landmarker/1", "emotions/1", space
@@ -41,17 +43,17 @@ def fill(path: Path, vectors: Tensor, space: str = "sd15", sizes: bool = True) -
             labels=[f"label {number % 3}" for number in numbers],
             splits=[("train", "test", "")[number % 3] for number in numbers],
             scores=torch.tensor([float("nan") if number % 2 else number / count for number in numbers]),
-            extras=extras,
+            sdxl_targets=sdxl_targets,
         )
     return path
 
 
 def assert_same(one: Samples, other: Samples) -> None:
     for column in fields(Samples):
-        if column.name == "extras":
-            assert set(one.extras) == set(other.extras)
-            for name, values in one.extras.items():
-                np.testing.assert_array_equal(values, other.extras[name])
+        if column.name == "sdxl_targets":
+            assert set(one.sdxl_targets) == set(other.sdxl_targets)
+            for name, values in one.sdxl_targets.items():
+                np.testing.assert_array_equal(values, other.sdxl_targets[name])
         else:
             np.testing.assert_array_equal(getattr(one, column.name), getattr(other, column.name))
 
