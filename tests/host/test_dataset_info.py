@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from perception_clip.perception.drawing.panels import COLOURS
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.inspection.checks import inspect_file
 from perception_clip.training.inspection.text import describe
@@ -83,7 +84,7 @@ def test_a_dataset_is_listed_and_read_again_when_it_has_grown(host: Host, collec
         probe = torch.tensor(made_with.fingerprint)
         store.set_provenance(made_with.encoder, probe, made_with.landmarker, made_with.emotion_model)
         vector = torch.tensor(next(store.iterate()).perceptions) + 1e-4 * torch.eye(1441)[:1]
-        store.append(vector, torch.tensor([[512, 512]]), ["another"], probe[None])
+        store.append(Samples(vector, torch.tensor([[512, 512]]), ["another"], probe[None]))
         assert host.run(inform("listed")).text("samples") == "2"  # it is still in the write-ahead log
     assert host.run(inform("listed")).text("samples") == "2"
 

@@ -109,19 +109,9 @@ def wide(host: Host) -> str:
     with Store(host.datasets / "wide.db") as store:
         provenance = made.provenance
         assert provenance.fingerprint is not None
-        probe = torch.from_numpy(provenance.fingerprint)
-        store.set_provenance(
-            provenance.encoder, probe, provenance.landmarker, provenance.emotion_model, provenance.space
-        )
+        store.set_provenance(**vars(provenance))
         [samples] = made.samples()
-        store.append(
-            torch.from_numpy(samples.perceptions),
-            torch.from_numpy(samples.image_sizes),
-            samples.prompts,
-            torch.from_numpy(samples.embeddings),
-            samples.groups,
-            sdxl_targets={name: torch.from_numpy(values) for name, values in samples.sdxl_targets.items()},
-        )
+        store.append(samples)
     return "wide"
 
 

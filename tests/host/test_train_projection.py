@@ -16,6 +16,7 @@ from perception_clip.perception.vector import EMOTIONS, pack
 from perception_clip.projection.checkpoint import load
 from perception_clip.training.dataset.npz import content_hash
 from perception_clip.training.dataset.opening import open_for_training
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 
 from .server import Graph, Host
@@ -46,11 +47,13 @@ def collect(host: Host, name: str, samples: int, prompts: int = len(EMOTIONS)) -
     with Store(host.datasets / f"{name}.db") as store:
         store.set_provenance("an encoder", targets[0], "sampled", expression.identity)
         store.append(
-            pack(landmarks, expression.probabilities(landmarks, sizes)),
-            sizes,
-            [f"a person looking {EMOTIONS[number]}" for number in numbers],
-            targets[numbers],
-            groups=[f"person {row // 5}" for row in range(samples)],
+            Samples(
+                pack(landmarks, expression.probabilities(landmarks, sizes)),
+                sizes,
+                [f"a person looking {EMOTIONS[number]}" for number in numbers],
+                targets[numbers],
+                groups=[f"person {row // 5}" for row in range(samples)],
+            )
         )
     return name
 

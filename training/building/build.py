@@ -17,6 +17,7 @@ from ...perception.emotions.expression import ExpressionModel
 from ...perception.pipeline import PerceptionPipeline
 from ...perception.vector import Perceptions
 from ..dataset.copying import vectors_of
+from ..dataset.samples import Samples
 from ..dataset.store import Processed, Store
 from ..encoders.base import TextEncoder, fingerprint
 from ..sources.items import Item
@@ -272,17 +273,19 @@ class _Builder:
         chosen, prompts = [shots[index] for index, _ in wanted], [prompt for _, prompt in wanted]
         embeddings, sdxl_targets = vectors_of(prompts, self._store, self._encoder)
         return self._store.append(
-            faces.vectors,
-            faces.image_sizes,
-            prompts,
-            embeddings,
-            [shot.item.group for shot in chosen],
-            [shot.name for shot in chosen],
-            [shot.origin for shot in chosen],
-            labels=[shot.item.label for shot in chosen],
-            splits=[shot.item.split for shot in chosen],
-            scores=faces.scores,
-            sdxl_targets=sdxl_targets,
+            Samples(
+                faces.vectors.numpy(),
+                faces.image_sizes.numpy(),
+                prompts,
+                embeddings.numpy(),
+                [shot.item.group for shot in chosen],
+                [shot.name for shot in chosen],
+                [shot.origin for shot in chosen],
+                labels=[shot.item.label for shot in chosen],
+                splits=[shot.item.split for shot in chosen],
+                scores=faces.scores.numpy(),
+                sdxl_targets={name: values.numpy() for name, values in sdxl_targets.items()},
+            )
         )
 
 

@@ -19,6 +19,7 @@ from ...perception.origins import as_texts
 from ...perception.pipeline import PerceptionPipeline
 from ...perception.sequences.videos import Frame
 from ...perception.vector import Perceptions
+from ..dataset.samples import Samples
 from ..dataset.store import Store
 from ..encoders.base import TextEncoder, fingerprint
 from ..sources.media import origin_of
@@ -119,18 +120,18 @@ class Recorder:
     def save(self, frame: Frame, look: Look, prompt: str) -> bool:
         """Append a frame's face as a sample of one of the prompts; return False if the dataset already has it."""
         row = self._rows[prompt]
-        new = self.store.append(
-            look.faces.vectors[:1],
-            look.faces.image_sizes[:1],
+        samples = Samples(
+            look.faces.vectors[:1].numpy(),
+            look.faces.image_sizes[:1].numpy(),
             [prompt],
-            self._embeddings[row],
+            self._embeddings[row].numpy(),
             [self.group],
             [f"{self.source}#frame={frame.number}"],
             ["capture " + self._origin(frame, look)],
-            scores=look.faces.scores[:1],
-            sdxl_targets={name: values[row] for name, values in self._sdxl_targets.items()},
+            scores=look.faces.scores[:1].numpy(),
+            sdxl_targets={name: values[row].numpy() for name, values in self._sdxl_targets.items()},
         )
-        return new == 1
+        return self.store.append(samples) == 1
 
     def _origin(self, frame: Frame, look: Look) -> str:
         """Return the origin of the face: a frame of a file, or a picture that only the camera had."""

@@ -13,10 +13,9 @@ from torch import Tensor
 
 from ...projection.spaces import ADDED_TARGETS, EMBEDDING
 from ..encoders.base import TextEncoder, fingerprint
-from .samples import Provenance, Samples
+from .samples import TEXTS, Provenance, Samples
+from .snapshot import BATCH
 from .store import Store
-
-BATCH = 1024
 
 Change = Callable[[Samples], Samples]
 
@@ -64,7 +63,7 @@ def copy_samples(
     for samples in source.samples():
         kept = samples if keep is None else take(samples, keep[done : done + len(samples)])
         done += len(samples)
-        new += append(target, kept if change is None or not len(kept) else change(kept))
+        new += target.append(kept if change is None or not len(kept) else change(kept))
     return new
 
 
@@ -79,28 +78,8 @@ def reencode(source: SampleSource, target: Store, encoder: TextEncoder, *, chang
     new = 0
     for samples in source.samples():
         changed = samples if change is None else change(samples)
-        new += append(target, with_vectors(changed, target, encoder))
+        new += target.append(with_vectors(changed, target, encoder))
     return new
-
-
-def append(target: Store, samples: Samples) -> int:
-    """Append samples unchanged to a store whose provenance is set, and return how many were new."""
-    if not len(samples):
-        return 0
-    known = bool((samples.image_sizes > 0).all())
-    return target.append(
-        torch.tensor(samples.perceptions),
-        torch.tensor(samples.image_sizes) if known else None,
-        samples.prompts,
-        torch.tensor(samples.embeddings),
-        samples.groups,
-        samples.sources,
-        samples.origins,
-        labels=samples.labels,
-        splits=samples.splits,
-        scores=torch.tensor(samples.scores),
-        sdxl_targets={name: torch.tensor(values) for name, values in samples.sdxl_targets.items()},
-    )
 
 
 def take(samples: Samples, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Samples:
@@ -113,10 +92,7 @@ def take(samples: Samples, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Sampl
         image_sizes=samples.image_sizes[rows],
         scores=samples.scores[rows],
         sdxl_targets={name: values[rows] for name, values in samples.sdxl_targets.items()},
-        **{
-            name: [getattr(samples, name)[row] for row in numbers]
-            for name in ("prompts", "groups", "sources", "labels", "splits", "origins")
-        },
+        **{name: [getattr(samples, name)[row] for row in numbers] for name in TEXTS},
     )
 
 

@@ -33,10 +33,10 @@ from ...common.files import atomic_path
 from ...common.words import counted
 from ...perception.vector import DIM, EMOTIONS, LANDMARK_VALUES, SUM_TOLERANCE
 from ...projection.spaces import ADDED_TARGETS, EMBEDDING, SD15, SDXL
-from .copying import BATCH, copy_samples
+from .copying import copy_samples
 from .npz_file import ArrayError, DatasetError, Layout, Member, array_error, read, write
-from .samples import SPLITS, UNKNOWN, Floats, Provenance, Samples
-from .snapshot import Snapshot
+from .samples import SPLITS, TEXTS, UNKNOWN, Floats, Provenance, Samples
+from .snapshot import BATCH, Snapshot
 from .store import Store
 
 __all__ = ["Dataset", "DatasetError", "content_hash", "export", "gather", "import_npz", "load", "save"]
@@ -47,7 +47,6 @@ BLOCK = 1 << 20  # bytes of an array checked in one step
 NAMED_ROWS = 5  # so many bad rows are named in an error
 LAST_CHARACTER, SURROGATES = 0x10FFFF, (0xD800, 0xDFFF)  # of Unicode; surrogates are no characters
 LARGEST = float(np.finfo(np.float32).max)
-TEXTS = ("prompts", "groups", "sources", "labels", "splits", "origins")
 ALWAYS = ("prompts", "groups", "sources")  # exported even where all are empty
 LAYOUTS = {
     "perception_embeddings": Layout("f", ("N", DIM), required=True),
@@ -237,24 +236,25 @@ def _provenance(snapshot: Snapshot, store: Store) -> Provenance:
 
 def _members(snapshot: Snapshot, provenance: Provenance) -> Iterator[Member]:
     count, floats = len(snapshot), np.dtype("<f4")
-    yield Member("perception_embeddings", floats, (count, DIM), snapshot.perceptions())
-    for name, width in {"clip_embeddings": EMBEDDING, **ADDED_TARGETS[provenance.space]}.items():
-        yield Member(name, floats, (count, width), snapshot.vectors(name))
+    yield Member("perception_embeddings", floats, (count, DIM), snapshot.column("perceptions"))
+    yield Member("clip_embeddings", floats, (count, EMBEDDING), snapshot.column("embeddings"))
+    for name, width in ADDED_TARGETS[provenance.space].items():
+        yield Member(name, floats, (count, width), snapshot.column(name))
     if snapshot.has_image_sizes:
-        yield Member("image_sizes", np.dtype("<i4"), (count, 2), snapshot.image_sizes())
+        yield Member("image_sizes", np.dtype("<i4"), (count, 2), snapshot.column("image_sizes"))
     for name in TEXTS:
         longest = snapshot.longest(name)
         if longest or name in ALWAYS:
             dtype = np.dtype(f"<U{max(1, longest)}")
             yield Member(name, dtype, (count,), _texts(snapshot, name, dtype))
     if snapshot.has_scores:
-        yield Member("scores", floats, (count,), snapshot.scores())
+        yield Member("scores", floats, (count,), snapshot.column("scores"))
     text = np.array(json.dumps(description(provenance)))
     yield Member("meta", text.dtype, text.shape, [text])
 
 
 def _texts(snapshot: Snapshot, name: str, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    for texts in snapshot.texts(name):
+    for texts in snapshot.column(name):
         yield np.array(texts, dtype=dtype)
 
 

@@ -14,9 +14,9 @@ from ...common.errors import MissingLibraryError
 from ...common.files import atomic_path
 from ...perception.vector import DIM
 from ...projection.spaces import ADDED_TARGETS, EMBEDDING
-from .npz import ALWAYS, TEXTS, description
+from .npz import ALWAYS, description
 from .npz_file import DatasetError
-from .samples import Provenance, Samples
+from .samples import TEXTS, Provenance, Samples
 from .snapshot import Snapshot
 from .store import Store
 

@@ -11,21 +11,20 @@ from pathlib import Path
 
 from .samples import StoreError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x50434C50  # "PCLP" in the file's header marks a dataset of this pack
 BUSY_SECONDS = 60.0  # how long one writer waits for the others
 LOOK_AGAIN = (0.0005, 0.0025)  # range of seconds between two tries
 LONG = 0.05  # seconds: after a longer transaction, a writer pauses so that others get their turn
 PAGE = 4096  # bytes: this gives the smallest file and log; larger pages are not faster (benchmarks/README.md)
 
-# The perception is the last column, because columns after it are slow to read.
+# Perceptions have a table of their own: otherwise the small columns would be scattered over the whole file.
 _SCHEMA = """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
     CREATE TABLE prompts (
         id INTEGER PRIMARY KEY,
         encoder TEXT NOT NULL,
         text TEXT NOT NULL,
-        embedding BLOB NOT NULL,
         UNIQUE (encoder, text)
     );
     CREATE TABLE vectors (
@@ -42,12 +41,12 @@ _SCHEMA = """
         width INTEGER NOT NULL,
         "group" TEXT NOT NULL,
         source TEXT NOT NULL,
-        label TEXT NOT NULL DEFAULT '',
-        split TEXT NOT NULL DEFAULT '',
-        origin TEXT NOT NULL DEFAULT '',
-        score REAL,
-        perception BLOB NOT NULL
+        label TEXT NOT NULL,
+        split TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        score REAL
     );
+    CREATE TABLE perceptions (id INTEGER PRIMARY KEY REFERENCES samples (id), vector BLOB NOT NULL);
     CREATE INDEX samples_prompt ON samples (prompt); -- counting a prompt's samples reads no sample
     CREATE TABLE processed (key TEXT PRIMARY KEY, reason TEXT NOT NULL, pictures INTEGER NOT NULL) WITHOUT ROWID
 """

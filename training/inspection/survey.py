@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from ...perception.vector import EMOTIONS, LANDMARK_VALUES
 from ...projection.spaces import EMBEDDING
-from ..dataset.copying import BATCH, SampleSource
+from ..dataset.copying import SampleSource
 from ..dataset.samples import Floats, Provenance
+from ..dataset.snapshot import BATCH
 from .outliers import COMPONENTS, FaceSpace
 
 MOST_PROMPTS = 4096  # number of prompts whose vectors are kept: 12 MB

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from perception_clip.perception.vector import DIM
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 
 
@@ -23,7 +24,7 @@ def main(path: Path, name: str, count: int, go: Path) -> None:
         for number in range(count):
             vector = torch.zeros(1, DIM)
             vector[0, 0], vector[0, -1] = number, 1
-            store.append(vector, torch.tensor([[4, 3]]), [name], embedding[None], [name], [f"{name} {number}"])
+            store.append(Samples(vector, torch.tensor([[4, 3]]), [name], embedding[None], [name], [f"{name} {number}"]))
             print(number, flush=True)
 
 

@@ -39,17 +39,19 @@ def fill(path: Path, vectors: Tensor, space: str = SDXL.name, sizes: bool = True
     with Store(path) as store:
         store.set_provenance("encoder", torch.ones(sum(SPACES[space].fingerprint)), "landmarker", "emotions", space)
         store.append(
-            vectors[rows],
-            torch.tensor([[480, 640]]).expand(len(numbers), 2) if sizes else None,
-            prompts,
-            targets.pop("clip_embeddings"),
-            [f"group {number // 5}" for number in numbers],
-            [f"{number}.png" for number in numbers],
-            [f"key {number}" if number % 2 else "" for number in numbers],
-            labels=["happy" if number % 2 else "" for number in numbers],
-            splits=["train" if number % 2 else "" for number in numbers],
-            scores=scores[rows],
-            sdxl_targets=targets,
+            Samples(
+                vectors[rows],
+                torch.tensor([[480, 640] if sizes else [0, 0]]).expand(len(numbers), 2),
+                prompts,
+                targets.pop("clip_embeddings"),
+                [f"group {number // 5}" for number in numbers],
+                [f"{number}.png" for number in numbers],
+                [f"key {number}" if number % 2 else "" for number in numbers],
+                labels=["happy" if number % 2 else "" for number in numbers],
+                splits=["train" if number % 2 else "" for number in numbers],
+                scores=scores[rows],
+                sdxl_targets=targets,
+            )
         )
     return path
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from perception_clip.training.dataset.npz import Dataset, DatasetError, content_hash, export, import_npz, load, save
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store, StoreError
 
 Faces = Callable[..., Tensor]
@@ -32,7 +33,7 @@ def filled(path: Path, vectors: Tensor) -> Store:
     prompts = [f"prompt {row % 7}" for row in range(count)]
     targets = torch.stack([torch.linspace(row % 7, 9, 768) for row in range(count)])
     sizes = torch.tensor([[480 + row % 3, 640] for row in range(count)])
-    store.append(vectors, sizes, prompts, targets, [f"person {row % 3}" for row in range(count)], prompts)
+    store.append(Samples(vectors, sizes, prompts, targets, [f"person {row % 3}" for row in range(count)], prompts))
     return store
 
 
@@ -44,18 +45,20 @@ def filled_with_everything(path: Path, vectors: Tensor) -> Store:
     scores = torch.linspace(0, 1, count)
     scores[::2] = torch.nan
     store.append(
-        vectors,
-        None,
-        [f"prompt {row % 7}" for row in range(count)],
-        torch.stack([torch.linspace(row % 7, 9, 768) for row in range(count)]),
-        origins=[f"key {row}" if row % 3 else "" for row in range(count)],
-        labels=[f"label {row % 5}" if row % 5 else "" for row in range(count)],
-        splits=[("", "train", "validation", "test")[row % 4] for row in range(count)],
-        scores=scores,
-        sdxl_targets={
-            "sdxl_embeddings": torch.stack([torch.linspace(row % 7, 8, 2048) for row in range(count)]),
-            "sdxl_pooled": torch.stack([torch.linspace(row % 7, 7, 1280) for row in range(count)]),
-        },
+        Samples(
+            vectors,
+            torch.zeros(count, 2, dtype=torch.int32),
+            [f"prompt {row % 7}" for row in range(count)],
+            torch.stack([torch.linspace(row % 7, 9, 768) for row in range(count)]),
+            origins=[f"key {row}" if row % 3 else "" for row in range(count)],
+            labels=[f"label {row % 5}" if row % 5 else "" for row in range(count)],
+            splits=[("", "train", "validation", "test")[row % 4] for row in range(count)],
+            scores=scores,
+            sdxl_targets={
+                "sdxl_embeddings": torch.stack([torch.linspace(row % 7, 8, 2048) for row in range(count)]),
+                "sdxl_pooled": torch.stack([torch.linspace(row % 7, 7, 1280) for row in range(count)]),
+            },
+        )
     )
     return store
 

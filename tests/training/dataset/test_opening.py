@@ -103,7 +103,7 @@ def test_bad_rows_of_a_dataset_that_grows_are_found_too(dataset: Dataset, tmp_pa
     grown(dataset, tmp_path)
     with closing(sqlite3.connect(tmp_path / "a.db")) as connection, connection:
         bad = np.full(1441, math.nan, "<f4").tobytes()
-        connection.execute("UPDATE samples SET perception = ? WHERE id = 4", (bad,))
+        connection.execute("UPDATE perceptions SET vector = ? WHERE id = 4", (bad,))
     with pytest.raises(DatasetError, match="a.db: perception_embeddings has 1 of 40 rows.*: 3 "):
         open_for_training(tmp_path / "a.db")
     assert open_for_training(tmp_path / "a.db", drop_bad_rows=True).bad_rows.tolist() == [3]

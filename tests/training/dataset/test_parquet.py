@@ -14,6 +14,7 @@ from perception_clip.projection.spaces import SPACES
 from perception_clip.training.cli import main
 from perception_clip.training.dataset.npz import DatasetError, export, load
 from perception_clip.training.dataset.parquet import export_parquet
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="needs the scale extra")
@@ -29,13 +30,15 @@ def filled(path: Path, vectors: Tensor, space: str = "sdxl") -> Store:
     )
     sdxl_targets = {"sdxl_embeddings": torch.ones(count, 2048), "sdxl_pooled": torch.zeros(count, 1280)}
     store.append(
-        vectors,
-        torch.tensor([[480 + row % 9, 640] for row in range(count)]),
-        [f"лицо {row % 3}" for row in range(count)],
-        torch.stack([torch.linspace(row % 3, 9, 768) for row in range(count)]),
-        labels=[f"label {row % 2}" for row in range(count)],
-        scores=torch.where(torch.arange(count) % 2 == 0, 0.5, torch.nan),
-        sdxl_targets=sdxl_targets if space == "sdxl" else None,
+        Samples(
+            vectors,
+            torch.tensor([[480 + row % 9, 640] for row in range(count)]),
+            [f"лицо {row % 3}" for row in range(count)],
+            torch.stack([torch.linspace(row % 3, 9, 768) for row in range(count)]),
+            labels=[f"label {row % 2}" for row in range(count)],
+            scores=torch.where(torch.arange(count) % 2 == 0, 0.5, torch.nan),
+            sdxl_targets=sdxl_targets if space == "sdxl" else {},
+        )
     )
     return store
 
@@ -80,7 +83,7 @@ def test_whole_or_not_at_all(tmp_path: Path, faces: Faces, monkeypatch: pytest.M
     with Store(tmp_path / "empty.db") as store, pytest.raises(DatasetError, match="has no samples yet"):
         export_parquet(store, tmp_path / "a.parquet")
     with filled(tmp_path / "a.db", faces(4)) as store:
-        store._connection.execute("UPDATE samples SET perception = x'00' WHERE id = 3")  # a damaged store
+        store._connection.execute("UPDATE perceptions SET vector = x'00' WHERE id = 3")  # a damaged store
         with pytest.raises(ValueError):
             export_parquet(store, tmp_path / "a.parquet")
     assert (tmp_path / "a.parquet").read_bytes() == b"the former one"

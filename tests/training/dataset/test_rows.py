@@ -33,17 +33,21 @@ def fill(path: Path, vectors: Tensor, space: str = "sd15", sizes: bool = True) -
             "encoder/1", torch.ones(sum(SPACES[space].fingerprint)), "landmarker/1", "emotions/1", space
         )
         store.append(
-            vectors,
-            torch.tensor([[400, 300 + number] for number in numbers]) if sizes else None,
-            [f"prompt {number}" for number in numbers],
-            torch.eye(count, 768),
-            [f"person {number // 2}" for number in numbers],
-            [f"{number}.png" for number in numbers],
-            ["" if number % 2 else f"key {number}" for number in numbers],
-            labels=[f"label {number % 3}" for number in numbers],
-            splits=[("train", "test", "")[number % 3] for number in numbers],
-            scores=torch.tensor([float("nan") if number % 2 else number / count for number in numbers]),
-            sdxl_targets=sdxl_targets,
+            Samples(
+                vectors,
+                torch.tensor([[400, 300 + number] for number in numbers])
+                if sizes
+                else torch.zeros(count, 2, dtype=torch.int32),
+                [f"prompt {number}" for number in numbers],
+                torch.eye(count, 768),
+                [f"person {number // 2}" for number in numbers],
+                [f"{number}.png" for number in numbers],
+                ["" if number % 2 else f"key {number}" for number in numbers],
+                labels=[f"label {number % 3}" for number in numbers],
+                splits=[("train", "test", "")[number % 3] for number in numbers],
+                scores=torch.tensor([float("nan") if number % 2 else number / count for number in numbers]),
+                sdxl_targets=sdxl_targets,
+            )
         )
     return path
 

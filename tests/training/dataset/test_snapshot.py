@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
+from perception_clip.training.dataset.samples import TEXTS, Samples
 from perception_clip.training.dataset.store import Store
 
 Faces = Callable[..., Tensor]
@@ -22,7 +22,7 @@ def filled(path: Path, vectors: Tensor) -> Store:
 
 def append(store: Store, vectors: Tensor, named: str = "key") -> None:
     count = len(vectors)
-    store.append(
+    samples = Samples(
         vectors,
         torch.tensor([[480 + row, 640] for row in range(count)]),
         [f"лицо {row % 3}" for row in range(count)],
@@ -34,32 +34,27 @@ def append(store: Store, vectors: Tensor, named: str = "key") -> None:
         splits=["test", ""] * (count // 2),
         scores=torch.tensor([0.5, torch.nan] * (count // 2)),
     )
+    store.append(samples)
 
 
 def test_columns_are_those_of_the_samples(tmp_path: Path, faces: Faces) -> None:
     with filled(tmp_path / "a.db", faces(10)) as store, store.snapshot() as snapshot:
         (samples,) = snapshot.samples(batch=20)
-        assert np.array_equal(np.concatenate(list(snapshot.perceptions(batch=3))), samples.perceptions)
-        assert np.array_equal(np.concatenate(list(snapshot.vectors(batch=3))), samples.embeddings)
-        assert np.array_equal(np.concatenate(list(snapshot.image_sizes(batch=3))), samples.image_sizes)
-        assert np.array_equal(np.concatenate(list(snapshot.scores(batch=3))), samples.scores, equal_nan=True)
-        for name in ("prompts", "groups", "sources", "labels", "splits", "origins"):
-            column = [text for texts in snapshot.texts(name, batch=3) for text in texts]
-            assert column == getattr(samples, name), name
-            assert snapshot.longest(name) == max(map(len, column)), name
+        for name in ("perceptions", "embeddings", "image_sizes", "scores"):
+            column = np.concatenate(list(snapshot.column(name, batch=3)))
+            np.testing.assert_array_equal(column, getattr(samples, name), err_msg=name)
+        for name in TEXTS:
+            texts = [text for part in snapshot.column(name, batch=3) for text in part]
+            assert texts == getattr(samples, name) and snapshot.longest(name) == max(map(len, texts)), name
         assert samples.prompts[:2] == ["лицо 0", "лицо 1"] and samples.origins[:2] == ["", "key 1"]
         assert snapshot.has_scores and snapshot.has_image_sizes
 
 
-@pytest.mark.parametrize("first", ["longest", "samples"])
-def test_what_comes_later_is_not_seen(tmp_path: Path, faces: Faces, first: str) -> None:
+def test_what_comes_later_is_not_seen(tmp_path: Path, faces: Faces) -> None:
     with filled(tmp_path / "a.db", faces(4)) as store, store.snapshot() as snapshot:
-        if first == "longest":
-            assert snapshot.longest("origins") == 5
         append(store, faces(6, seed=1), "another key")
-        assert len(store) == 10 and len(snapshot) == 4
-        assert sum(map(len, snapshot.samples())) == 4
-        assert sum(map(len, snapshot.texts("prompts"))) == 4 and sum(map(len, snapshot.perceptions())) == 4
+        assert len(store) == 10 and len(snapshot) == 4 and snapshot.longest("origins") == 5
+        assert sum(map(len, snapshot.samples())) == sum(map(len, snapshot.column("perceptions"))) == 4
 
 
 def test_a_file_without_samples(tmp_path: Path) -> None:
@@ -67,3 +62,25 @@ def test_a_file_without_samples(tmp_path: Path) -> None:
         assert len(snapshot) == 0 and snapshot.provenance is None
         assert not snapshot.has_scores and not snapshot.has_image_sizes
         assert snapshot.longest("prompts") == 0 and list(snapshot.samples()) == []
+        summary = snapshot.summary()
+        assert (summary.samples, summary.prompts, summary.frequent, summary.newest) == (0, 0, [], [])
+        assert (summary.vectors.shape, summary.image_sizes.shape) == ((0, 1441), (0, 2))
+
+
+def test_the_summary_lists_the_newest_and_the_most_frequent_first(tmp_path: Path, faces: Faces) -> None:
+    vectors = faces(6)
+    sizes = torch.arange(1, 13).reshape(-1, 2)
+    prompts = ["one", "two", "three", "two", "three", "three"]
+    embeddings = torch.stack([torch.full((768,), float(len(prompt))) for prompt in prompts])
+    with Store(tmp_path / "a.db") as store:
+        store.set_provenance("encoder", torch.ones(768), "landmarker", "emotion model")
+        store.append(Samples(vectors, sizes, prompts, embeddings))
+        store.set_provenance("the same encoder elsewhere", torch.ones(768), "landmarker", "emotion model")
+        store.append(Samples(vectors[:1].flip(0), sizes[:1], ["two"], embeddings[1:2]))  # still one prompt "two"
+        with store.snapshot() as snapshot:
+            summary = snapshot.summary(newest=3, frequent=2)
+    assert (summary.samples, summary.prompts) == (7, 3)
+    assert summary.frequent == [("two", 3), ("three", 3)]
+    assert summary.newest == ["two", "three", "three"]
+    assert torch.equal(summary.vectors, vectors[[0, 5, 4]])
+    assert summary.image_sizes.tolist() == [[1, 2], [11, 12], [9, 10]]

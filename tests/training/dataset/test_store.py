@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store, StoreError, dataset_path
 from perception_clip.training.dataset.store_file import SCHEMA_VERSION
 
@@ -36,12 +37,14 @@ def store_at(path: Path, encoder: str = "encoder", probe: int = 0, landmarker: s
 def fill(store: Store, vectors: Tensor, prompt: str = "a happy person") -> int:
     count = len(vectors)
     return store.append(
-        vectors,
-        SIZES.expand(count, 2),
-        [prompt] * count,
-        embedding(1).expand(count, -1),
-        groups=[f"person {row}" for row in range(count)],
-        sources=[f"{row}.png" for row in range(count)],
+        Samples(
+            vectors,
+            SIZES.expand(count, 2),
+            [prompt] * count,
+            embedding(1).expand(count, -1),
+            groups=[f"person {row}" for row in range(count)],
+            sources=[f"{row}.png" for row in range(count)],
+        )
     )
 
 
@@ -50,7 +53,7 @@ def test_samples_come_back_as_they_were_appended(tmp_path: Path, faces: Faces) -
     prompts = ["happy", "sad 😀", "happy", "", "sad 😀"]
     sizes = torch.tensor([[10, 20], [1, 1], [480, 640], [2160, 3840], [7, 7]], dtype=torch.int32)
     with store_at(tmp_path / "new folder" / "a.db") as store:
-        new = store.append(vectors, sizes, prompts, targets, ["p", "q", "p", "", "q"], list("vwxyz"))
+        new = store.append(Samples(vectors, sizes, prompts, targets, ["p", "q", "p", "", "q"], list("vwxyz")))
         assert (new, len(store)) == (5, 5)
     with Store(tmp_path / "new folder" / "a.db", create=False) as store:
         batches = list(store.iterate(batch=2))
@@ -83,12 +86,14 @@ def test_a_sample_is_known_by_its_origin_and_prompt_not_by_its_numbers(tmp_path:
             vectors = faces(2)
             vectors[:, 0] += nudge
             rest = (SIZES.expand(2, 2), ["p", "p"], embedding(1).expand(2, -1))
-            assert store.append(vectors, *rest, origins=["x", "y"]) == new
+            assert store.append(Samples(vectors, *rest, origins=["x", "y"])) == new
         assert store.has("x", "p") and not store.has("z", "p") and not store.has("x", "q")
         assert len(store) == 2
         same = faces(1).expand(3, -1)
         more = (SIZES.expand(3, 2), ["p", "p", "q"], embedding(1).expand(3, -1))
-        assert store.append(same, *more, origins=["v", "w", "w"]) == 3  # the same numbers, made from something else
+        assert (
+            store.append(Samples(same, *more, origins=["v", "w", "w"])) == 3
+        )  # the same numbers, made from something else
         assert next(store.iterate()).origins == ["x", "y", "v", "w", "w"]
 
 
@@ -108,7 +113,9 @@ def test_nothing_is_stored_of_an_append_that_fails(tmp_path: Path, faces: Faces)
     with store_at(tmp_path / "a.db") as store:
         fill(store, faces(2))
         with pytest.raises(StoreError, match=r"prompt 'a happy person' is stored with a different embedding"):
-            store.append(faces(2, seed=9), SIZES.expand(2, 2), ["new", "a happy person"], embedding(5).expand(2, -1))
+            store.append(
+                Samples(faces(2, seed=9), SIZES.expand(2, 2), ["new", "a happy person"], embedding(5).expand(2, -1))
+            )
         assert len(store) == 2 and store.prompts() == ["a happy person"]
 
 
@@ -116,7 +123,7 @@ def test_a_rounded_embedding_is_the_same_embedding(tmp_path: Path, faces: Faces)
     with store_at(tmp_path / "a.db") as store:
         fill(store, faces(2))
         rounded = embedding(1).half().float()
-        assert store.append(faces(1, seed=9), SIZES, ["a happy person"], rounded[None]) == 1
+        assert store.append(Samples(faces(1, seed=9), SIZES, ["a happy person"], rounded[None])) == 1
         assert torch.equal(store.vectors_of("a happy person")[0], embedding(1))
 
 
@@ -156,7 +163,7 @@ def test_a_dataset_is_bound_by_its_first_sample_not_before(tmp_path: Path, faces
 
 def test_image_sizes_are_known_for_all_or_for_none(tmp_path: Path, faces: Faces) -> None:
     with store_at(tmp_path / "a.db") as store:
-        store.append(faces(1), None, ["a happy person"], embedding(1)[None])
+        store.append(Samples(faces(1), torch.zeros(1, 2, dtype=torch.int32), ["a happy person"], embedding(1)[None]))
         with pytest.raises(StoreError, match="have no image sizes, but the new ones have them"):
             fill(store, faces(1, seed=2))
         assert next(store.iterate()).image_sizes.tolist() == [[0, 0]]
@@ -165,8 +172,8 @@ def test_image_sizes_are_known_for_all_or_for_none(tmp_path: Path, faces: Faces)
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"vectors": torch.full((1, 1441), torch.nan)}, "perception row 0 contains NaN"),
-        ({"vectors": torch.zeros(1, 1440)}, r"shape \(N, 1441\)"),
+        ({"perceptions": torch.full((1, 1441), torch.nan)}, "perception row 0 contains NaN"),
+        ({"perceptions": torch.zeros(1, 1440)}, r"shape \(N, 1441\)"),
         ({"embeddings": torch.full((1, 768), torch.inf)}, "embeddings row 0 contains NaN or infinite"),
         ({"embeddings": torch.zeros(1, 1280)}, r"shape \(1, 768\), not \(1, 1280\)"),
         ({"image_sizes": torch.tensor([[0, 640]])}, "1 pixel or more"),
@@ -174,13 +181,17 @@ def test_image_sizes_are_known_for_all_or_for_none(tmp_path: Path, faces: Faces)
         ({"prompts": ["one", "two"]}, "1 perception came with 2 prompts"),
         ({"prompts": ["nul\0"]}, "NUL"),
         ({"groups": ["\ud800"]}, "not valid Unicode"),
+        ({"splits": ["half"]}, "the split 'half' does not exist; use train, validation, test"),
+        ({"scores": torch.tensor([1.5])}, "a detection score must be between 0 and 1, not 1.5"),
+        ({"scores": torch.zeros(2)}, r"scores must have the shape \(1,\), not \(2,\)"),
+        ({"sdxl_targets": {"sdxl_pooled": torch.zeros(1, 1280)}}, "sd15 needs no further vectors, not sdxl_pooled"),
     ],
 )
 def test_bad_values_are_refused(tmp_path: Path, faces: Faces, values: dict, message: str) -> None:
-    good = {"vectors": faces(1), "image_sizes": SIZES, "prompts": ["p"], "embeddings": embedding(1)[None]}
+    good = {"perceptions": faces(1), "image_sizes": SIZES, "prompts": ["p"], "embeddings": embedding(1)[None]}
     with store_at(tmp_path / "a.db") as store:
         with pytest.raises(ValueError, match=message):
-            store.append(**{**good, **values})
+            store.append(Samples(**{**good, **values}))
         assert len(store) == 0 and store.prompts() == []
 
 
@@ -213,7 +224,7 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     Store(tmp_path / "a.db").close()
     with sqlite3.connect(tmp_path / "a.db") as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    with pytest.raises(StoreError, match="version 4, but this pack reads version 3; update the pack"):
+    with pytest.raises(StoreError, match="version 5, but this pack reads version 4; update the pack"):
         Store(tmp_path / "a.db")
 
 

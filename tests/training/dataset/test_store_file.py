@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from perception_clip.perception.vector import DIM
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.dataset.store_file import PAGE, connect, transaction
 
@@ -41,7 +42,9 @@ def fill_and_read(path: Path, number: int) -> list[str]:
     vector[0, -1] = 1
     with Store(path) as store, Store(path, create=False) as other:
         store.set_provenance("encoder", torch.linspace(-1, 1, 768), "landmarker", "emotion model")
-        store.append(vector, None, ["p"], torch.ones(1, 768), origins=[f"face {number}"])
+        store.append(
+            Samples(vector, torch.zeros(1, 2, dtype=torch.int32), ["p"], torch.ones(1, 768), origins=[f"face {number}"])
+        )
         return [origin for samples in other.iterate() for origin in samples.origins]
 
 
@@ -119,7 +122,7 @@ def test_eight_writers_at_once(tmp_path: Path) -> None:
     assert acknowledged == [250] * 8
     with Store(path, create=False) as store, store.snapshot() as snapshot:
         assert len(store) == 2000
-        sources = [text for texts in snapshot.texts("sources") for text in texts]
+        sources = [text for texts in snapshot.column("sources") for text in texts]
     assert sorted(sources) == sorted(f"writer {number} {row}" for number in range(8) for row in range(250))
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

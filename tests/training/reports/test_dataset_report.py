@@ -19,6 +19,7 @@ from perception_clip.perception.geometry import head_pose
 from perception_clip.perception.vector import EMOTIONS, LANDMARKS, pack, split
 from perception_clip.training.cli import main
 from perception_clip.training.dataset.opening import open_dataset
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.inspection.checks import Inspection, inspect_file
 from perception_clip.training.inspection.mean_faces import mean_faces
@@ -51,14 +52,16 @@ def make(path: Path, counts: dict[str, int], *, known: bool = True, prompts: lis
             texts = prompts or [f"a {emotion} face {row % 2}" for row, emotion in enumerate(emotions)]
             vector_of = {text: torch.randn(768, generator=generator) for text in dict.fromkeys(texts)}
             store.append(
-                vectors,
-                sizes if known else None,
-                texts,
-                torch.stack([vector_of[text] for text in texts]),
-                [f"person {row % 20}" for row in range(count)] if known else None,
-                labels=None if prompts else emotions,
-                splits=["train" if row % 4 else "test" for row in range(count)] if known else None,
-                scores=torch.linspace(0.5, 1, count) if known else None,
+                Samples(
+                    vectors,
+                    sizes if known else torch.zeros_like(sizes),
+                    texts,
+                    torch.stack([vector_of[text] for text in texts]),
+                    [f"person {row % 20}" for row in range(count)] if known else [],
+                    labels=[] if prompts else emotions,
+                    splits=["train" if row % 4 else "test" for row in range(count)] if known else [],
+                    scores=torch.linspace(0.5, 1, count if known else 0),
+                )
             )
     with open_dataset(path) as rows:
         seen = survey(rows)
@@ -76,7 +79,7 @@ def test_means_are_those_of_the_samples(labelled: Looked) -> None:
     assert means.counts == [40, 30, 20]
     with Store(labelled.path, create=False) as store, store.snapshot() as snapshot:
         landmarks, emotions = split(mean_faces(snapshot, MODEL.template, 3).vectors)
-        everything = torch.tensor(np.concatenate(list(snapshot.perceptions())))
+        everything = torch.tensor(np.concatenate(list(snapshot.column("perceptions"))))
     np.testing.assert_allclose(means.emotions, emotions, atol=1e-5)
     np.testing.assert_allclose(means.emotion, split(everything)[1].mean(dim=0), atol=1e-5)
     faces = means.face + (means.faces - means.face) / numbers.EXAGGERATION
@@ -122,8 +125,8 @@ def test_of_many_faces_some_are_drawn_at_random_and_always_the_same(labelled: Lo
 
 def test_poses_are_those_of_the_faces_drawn(labelled: Looked) -> None:
     with Store(labelled.path, create=False) as store, store.snapshot() as snapshot:
-        landmarks, _ = split(torch.tensor(np.concatenate(list(snapshot.perceptions()))))
-        sizes = torch.from_numpy(np.concatenate(list(snapshot.image_sizes())))
+        landmarks, _ = split(torch.tensor(np.concatenate(list(snapshot.column("perceptions")))))
+        sizes = torch.from_numpy(np.concatenate(list(snapshot.column("image_sizes"))))
     expected = head_pose(landmarks, sizes, MODEL.template)[:, :2].numpy()
     np.testing.assert_allclose(numbers.head_poses(labelled.path), expected, atol=1e-3)
     some = numbers.head_poses(labelled.path, most=10)
@@ -236,7 +239,14 @@ def test_samples_without_a_label_or_split_are_counted_apart(tmp_path: Path) -> N
         landmarks = MODEL.template[None] / 10 + 0.5 + torch.rand(4, LANDMARKS, 3) / 100
         vectors = pack(landmarks, torch.full((4, 7), 1 / 7))
         store.append(
-            vectors, None, ["p"] * 4, torch.ones(4, 768), labels=["a", "", "", ""], splits=["", "", "", "test"]
+            Samples(
+                vectors,
+                np.zeros((4, 2), int),
+                ["p"] * 4,
+                torch.ones(4, 768),
+                labels=["a", "", "", ""],
+                splits=["", "", "", "test"],
+            )
         )
     with open_dataset(path) as rows:
         seen = survey(rows)
