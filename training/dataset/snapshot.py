@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ...projection.spaces import ADDED_TARGETS, SD15
 from .samples import TEXTS, Floats, Provenance, Samples
 
 BATCH = 1024
+KEPT = 2048  # prompts whose vectors are kept in memory while reading: consecutive samples mostly share prompts
 
 _SQL = {  # the columns of Samples; all others are the vectors of prompts
     "perceptions": "(SELECT vector FROM perceptions WHERE perceptions.id = samples.id)",
@@ -62,9 +64,8 @@ class Snapshot:
 
     def column(self, name: str, batch: int = BATCH) -> Iterator[Any]:
         """Yield a column of `Samples` or of its `sdxl_targets`, n rows at a time: arrays of numbers, lists of texts."""
-        vector = "(SELECT vector FROM vectors WHERE vectors.prompt = samples.prompt AND name = :name)"
-        query = f"SELECT {_SQL.get(name, vector)} FROM samples ORDER BY id"
-        rows = self._connection.execute(query, {"name": name})
+        vector_of = lru_cache(KEPT)(lambda prompt: self._vector(prompt, name))
+        rows = self._connection.execute(f"SELECT {_SQL.get(name, 'prompt')} FROM samples ORDER BY id")
         while values := rows.fetchmany(batch):
             if name in TEXTS:
                 yield [text for (text,) in values]
@@ -72,8 +73,10 @@ class Snapshot:
                 yield np.array(values, dtype=np.int32)
             elif name == "scores":
                 yield np.array(values, dtype=np.float32)[:, 0]
+            elif name == "perceptions":
+                yield array(value for (value,) in values).reshape(len(values), DIM)
             else:
-                yield array(value for (value,) in values).reshape(len(values), -1)
+                yield np.stack([vector_of(prompt) for (prompt,) in values])
 
     def summary(self, newest: int = 6, frequent: int = 3) -> DatasetSummary:
         """Return a summary with up to `newest` samples and up to `frequent` prompts, without reading everything."""
@@ -92,6 +95,10 @@ class Snapshot:
             vectors=torch.from_numpy(array(row[1] for row in rows).reshape(len(rows), DIM)),
             image_sizes=torch.tensor([row[2:] for row in rows], dtype=torch.int64).reshape(len(rows), 2),
         )
+
+    def _vector(self, prompt: int, name: str) -> Floats:
+        query = "SELECT vector FROM vectors WHERE prompt = ? AND name = ?"
+        return array(self._connection.execute(query, (prompt, name)).fetchone())
 
     def _first(self, query: str) -> Any:
         """Return the first value that a query finds; None if there is none."""
