@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+import tempfile
 import tokenize
 import zipfile
 import zlib
@@ -68,13 +69,34 @@ class Member:
     shape: tuple[int, ...]
     pieces: Iterable[NDArray[Any]]
 
-    def gathered(self) -> NDArray[Any]:
-        """The whole array, in memory; uses up the pieces."""
-        array, done = np.empty(self.shape, self.dtype), 0
+    @property
+    def size(self) -> int:
+        """Return the number of bytes of the array."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def in_memory(self) -> NDArray[Any]:
+        """Return the whole array; uses up the pieces."""
+        array, row = np.empty(self.shape, self.dtype), 0
         for piece in map(np.atleast_1d, self.pieces):
-            np.atleast_1d(array)[done : done + len(piece)] = piece
-            done += len(piece)
+            np.atleast_1d(array)[row : row + len(piece)] = piece
+            row += len(piece)
         return array
+
+    def in_file(self, folder: Path) -> NDArray[Any]:
+        """Return the whole array, mapped from a nameless file in `folder`, which vanishes with it; uses up the pieces.
+
+        On Windows the file has a name, and the system deletes it together with the array. Raises OSError if the disk
+        is full.
+        """
+        with tempfile.TemporaryFile(dir=folder, prefix=".perception-clip-") as file:
+            self.write(file)
+            file.flush()
+            return _mapped(file, self.dtype, 0, self.shape)
+
+    def write(self, file: IO[bytes]) -> None:
+        """Write the elements; memory holds one piece at a time."""
+        for piece in self.pieces:
+            file.write(np.ascontiguousarray(piece, dtype=self.dtype).reshape(-1).view(np.uint8).data)
 
 
 @dataclass(frozen=True)
@@ -96,8 +118,7 @@ def write(path: Path, members: Iterable[Member]) -> None:
             header = {"descr": npy.dtype_to_descr(member.dtype), "fortran_order": False, "shape": member.shape}
             with archive.open(_aligned(f"{member.name}.npy", raw.tell()), "w", force_zip64=True) as file:
                 npy.write_array_header_1_0(file, header)  # as long as a multiple of 64 bytes
-                for piece in member.pieces:
-                    file.write(np.ascontiguousarray(piece, dtype=member.dtype).reshape(-1).view(np.uint8).data)
+                member.write(file)
 
 
 def read(path: Path, layouts: Mapping[str, Layout]) -> dict[str, NDArray[Any]]:
@@ -259,10 +280,15 @@ def _read(file: IO[bytes], archive: zipfile.ZipFile, place: _Place) -> NDArray[A
                 return array.astype(place.dtype, order="C", copy=False)
         while member.read(CHUNK):  # to the end, where zipfile verifies the checksum
             pass
+    return _mapped(file, place.dtype, place.start, place.shape)
+
+
+def _mapped(file: IO[bytes], dtype: np.dtype[Any], start: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return an array that lies in the file; what is written to it stays in memory."""
     try:  # a private copy of every page that is written to: torch warns of arrays that cannot be
-        return np.asarray(np.memmap(file, place.dtype, "c", place.start, place.shape))
+        return np.asarray(np.memmap(file, dtype, "c", start, shape))
     except OSError:  # Linux grants none that is larger than memory and swap
-        return np.asarray(np.memmap(file, place.dtype, "r", place.start, place.shape))
+        return np.asarray(np.memmap(file, dtype, "r", start, shape))
 
 
 def _aligned(name: str, position: int) -> zipfile.ZipInfo:

@@ -1,22 +1,26 @@
 from __future__ import annotations
 
+import errno
 import math
-import mmap
-import os
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
+from perception_clip.training.dataset import npz
 from perception_clip.training.dataset.npz import Dataset, DatasetError, content_hash, export, import_npz, save
+from perception_clip.training.dataset.npz_file import Member
 from perception_clip.training.dataset.opening import open_for_training
-from perception_clip.training.dataset.store import Store, StoreError
-from perception_clip.training.learning.data import TrainingData
+from perception_clip.training.dataset.samples import Samples, StoreError
+from perception_clip.training.dataset.store import Store
+from perception_clip.training.learning.data import TrainingData, of_dataset
 
 
 @pytest.fixture
@@ -39,42 +43,59 @@ def grown(dataset: Dataset, folder: Path) -> Path:
     return folder / "a.db"
 
 
-def test_a_dataset_that_grows_is_read_without_a_file(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("in_memory", [npz.IN_MEMORY, 10_000])
+def test_a_dataset_that_grows_reads_as_its_export(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int
 ) -> None:
-    """Windows removes no file that is mapped, so none is made."""
-    path = grown(dataset, tmp_path)
-    made: list[object] = []
-
-    def remember(function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*values: Any, **named: Any) -> Any:
-            result = function(*values, **named)
-            made.append((function, values))
-            return result
-
-        return wrapped
-
-    for module, name in ((os, "open"), (os, "mkdir"), (mmap, "mmap")):
-        monkeypatch.setattr(module, name, remember(getattr(module, name)))
-    found = open_for_training(path)
-    assert made == []
-    if Path("/proc/self/maps").exists():
-        assert str(tmp_path) not in Path("/proc/self/maps").read_text()
-    assert [file.name for file in tmp_path.iterdir()] == ["a.db"]
-    assert np.array_equal(found.perceptions, dataset.perceptions)
-
-
-def test_a_dataset_that_grows_reads_as_its_export(dataset: Dataset, tmp_path: Path) -> None:
+    monkeypatch.setattr(npz, "IN_MEMORY", in_memory)
     path = grown(replace(dataset, labels=np.array([f"label {n % 7}" for n in range(40)])), tmp_path)
+    one = open_for_training(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.db"]
     with Store(path, create=False) as store:
         export(store, tmp_path / "out.npz")
-    one, other = open_for_training(path), open_for_training(tmp_path / "out.npz")
+    other = open_for_training(tmp_path / "out.npz")
     assert content_hash(one) == content_hash(other) and one.meta == other.meta
     for name in (field.name for field in fields(Dataset) if field.name not in ("meta", "sdxl_targets")):
         mine, theirs = getattr(one, name), getattr(other, name)
         assert (mine is None) == (theirs is None), name
         if mine is not None:
             assert mine.dtype == theirs.dtype and np.array_equal(mine, theirs, equal_nan=mine.dtype.kind == "f"), name
+
+
+def own_memory() -> int:
+    """Bytes of this process that no file stands behind."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) * 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_large_dataset_that_grows_takes_no_memory(
+    tmp_path: Path, faces: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = faces(6000)
+    embeddings = torch.linspace(-1, 1, 768).expand(6000, -1)
+    with Store(tmp_path / "a.db") as store:
+        store.set_provenance("encoder", embeddings[0], "landmarker", "emotions")
+        store.append(Samples(vectors, torch.full((6000, 2), 9), ["p"] * 6000, embeddings, sources=["s"] * 6000))
+    grown = []
+    for limit in (10_000, npz.IN_MEMORY):
+        monkeypatch.setattr(npz, "IN_MEMORY", limit)
+        before = own_memory()
+        learned = of_dataset(open_for_training(tmp_path / "a.db"))
+        grown.append(own_memory() - before)
+        assert torch.equal(learned.vectors[::100], vectors[::100]) and torch.equal(learned.targets[-1], embeddings[-1])
+    assert grown[0] < 15e6 and grown[1] > 35e6  # of 53 MB
+
+
+def test_a_full_disk_is_named(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = grown(dataset, tmp_path)
+    monkeypatch.setattr(npz, "IN_MEMORY", 10_000)
+    monkeypatch.setattr(Member, "write", full)
+    with pytest.raises(DatasetError, match=r"a\.db: .* takes 0\.0 GB in its folder .*No space left.*free some disk"):
+        open_for_training(path)
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.db"])
