@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...perception.vector import DIM
-from ...projection.spaces import ADDED_TARGETS, SD15
+from ...projection.spaces import ADDED_TARGETS
 from .samples import TEXTS, Floats, Provenance, Samples
 
 BATCH = 1024
@@ -123,10 +123,8 @@ def read_provenance(connection: sqlite3.Connection) -> Provenance | None:
     meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
     if not meta:
         return None
-    fingerprint = array([meta["fingerprint"]]) if meta["fingerprint"] else None
-    return Provenance(
-        meta["encoder"], fingerprint, meta["landmarker"], meta["emotion_model"], meta.get("space", SD15.name)
-    )
+    fingerprint = meta.pop("fingerprint")
+    return Provenance(fingerprint=array([fingerprint]) if fingerprint else None, **meta)
 
 
 def array(stored: Iterable[bytes]) -> Floats:

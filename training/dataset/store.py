@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -82,9 +81,7 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -163,17 +160,11 @@ class Store:
             row = self._select("SELECT reason, pictures FROM processed WHERE key = ?", key)
             return None if row is None else Processed(*row)
 
-    def prompts(self) -> list[str]:
-        """Return the distinct prompts in the order in which they were added."""
-        with self._reporting():
-            rows = self._connection.execute("SELECT text FROM prompts GROUP BY text ORDER BY min(id)")
-            return [text for (text,) in rows]
-
     def vectors_of(self, prompt: str) -> tuple[Tensor, dict[str, Tensor]] | None:
         """Return the stored embedding (768,) of `prompt` and its `sdxl_targets`; None if the encoder has none."""
         provenance = self._require_provenance("vectors_of")
         with self._reporting():
-            stored = self._targets(provenance.encoder, prompt)
+            stored = self._targets(self._number(prompt, provenance.encoder))
         targets = {name: torch.from_numpy(vector) for name, vector in stored.items()}
         if targets.keys() != {"embeddings", *ADDED_TARGETS[provenance.space]}:
             return None
@@ -258,28 +249,30 @@ class Store:
         self._connection.execute("INSERT INTO perceptions VALUES (last_insert_rowid(), ?)", (perception,))
         return True
 
-    def _prompt(self, text: str, encoder: str, targets: Mapping[str, Floats]) -> int:
+    def _prompt(self, text: str, encoder: str, targets: Mapping[str, Floats]) -> int | None:
         """Return the number of the prompt under the encoder; a new prompt is stored with its vectors."""
-        stored = self._targets(encoder, text)
-        if not stored:
-            number = self._connection.execute(
-                "INSERT INTO prompts (encoder, text) VALUES (?, ?)", (encoder, text)
-            ).lastrowid
+        number = self._number(text, encoder)
+        if number is None:
+            insert = "INSERT INTO prompts (encoder, text) VALUES (?, ?)"
+            number = self._connection.execute(insert, (encoder, text)).lastrowid
             rows = [(number, name, vector.astype("<f4").tobytes()) for name, vector in targets.items()]
             self._connection.executemany("INSERT INTO vectors VALUES (?, ?, ?)", rows)
-        elif any(not same_vector(stored[name], vector) for name, vector in targets.items()):
+        elif any(not same_vector(vector, targets[name]) for name, vector in self._targets(number).items()):
             raise StoreError(
                 f"{self.path}: the prompt {text!r} is stored with a different embedding of the encoder {encoder!r}; "
                 "use another dataset name"
             )
-        row = self._select("SELECT id FROM prompts WHERE encoder = ? AND text = ?", encoder, text)
-        assert row is not None
-        return int(row[0])
+        return number
 
-    def _targets(self, encoder: str, prompt: str) -> dict[str, Floats]:
-        """Return the stored vectors of the prompt by name; none if the encoder has not encoded it."""
-        query = "SELECT name, vector FROM vectors JOIN prompts ON id = prompt WHERE encoder = ? AND text = ?"
-        return {name: array([vector]) for name, vector in self._connection.execute(query, (encoder, prompt))}
+    def _number(self, text: str, encoder: str) -> int | None:
+        """Return the number of the prompt under the encoder; None if it is not stored."""
+        row = self._select("SELECT id FROM prompts WHERE encoder = ? AND text = ?", encoder, text)
+        return None if row is None else int(row[0])
+
+    def _targets(self, number: int | None) -> dict[str, Floats]:
+        """Return the stored vectors of the prompt by name."""
+        rows = self._connection.execute("SELECT name, vector FROM vectors WHERE prompt = ?", (number,))
+        return {name: array([vector]) for name, vector in rows}
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:

@@ -19,7 +19,9 @@ LONG = 0.05  # seconds: after a longer transaction, a writer pauses so that othe
 PAGE = 4096  # bytes: this gives the smallest file and log; larger pages are not faster (benchmarks/README.md)
 
 # Perceptions have a table of their own: otherwise the small columns would be scattered over the whole file.
-_SCHEMA = """
+_SCHEMA = f"""
+    PRAGMA application_id = {APPLICATION_ID};
+    PRAGMA user_version = {SCHEMA_VERSION};
     CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
     CREATE TABLE prompts (
         id INTEGER PRIMARY KEY,
@@ -83,8 +85,8 @@ def _prepared(path: Path, journal: str) -> sqlite3.Connection:
             _when_free(connection, f"PRAGMA journal_mode = {journal}")  # stored in the file
             with transaction(connection):
                 if not _is_dataset(connection, path):  # no other process has created the tables meanwhile
-                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    _run(connection, _SCHEMA)
+                    for statement in _SCHEMA.split(";"):
+                        connection.execute(statement)
         version = _pragma(connection, "user_version")
         if version != SCHEMA_VERSION:
             raise StoreError(
@@ -157,13 +159,6 @@ def _when_free(connection: sqlite3.Connection, statement: str) -> None:
                 time.sleep(random.uniform(*LOOK_AGAIN))
     finally:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
-
-
-def _run(connection: sqlite3.Connection, statements: str) -> None:
-    """Create the tables in the open transaction."""
-    for statement in statements.split(";"):
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
