@@ -9,7 +9,7 @@ from ..common.words import counted
 from ..perception.emotions.expression import ExpressionModel
 from ..perception.vector import EMOTIONS, pack
 from ..projection.insight import SAMPLED
-from .dataset.npz import SPACE, Dataset
+from .dataset.npz import Dataset
 from .encoders.base import TextEncoder, fingerprint
 from .learning.settings import STARTER_SAMPLES
 from .prompts.strengths import STRONGEST, prompt_at
@@ -53,7 +53,7 @@ def sample_dataset(encoder: TextEncoder, samples: int = STARTER_SAMPLES, seed: i
         groups=np.array([f"sampled {index}" for index in range(samples)]),
         sources=np.array([f"expression model, seed {seed}"] * samples),
         meta={
-            "space": SPACE,
+            "space": encoder.space,
             "encoder": encoder.identity,
             "fingerprint": fingerprint(encoder).tolist(),
             "landmarker": f"{SAMPLED}{expression.identity}",

@@ -100,7 +100,7 @@ def test_the_sdxl_space(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     data = np.load(tmp_path / "a.npz")
     assert data["clip_embeddings"].shape == (4, 768)
     assert data["sdxl_embeddings"].shape == (4, 2048) and data["sdxl_pooled"].shape == (4, 1280)
-    assert json.loads(str(data["meta"]))["spaces"] == ["sd15", "sdxl"]
+    assert json.loads(str(data["meta"]))["space"] == "sdxl"
     capsys.readouterr()
     assert build(photos, "--out", tmp_path / "a.db") == 1
     assert "text space 'sdxl', not 'sd15'" in capsys.readouterr().err

@@ -161,7 +161,7 @@ def test_everything_goes_there_and_back(tmp_path: Path, faces: Faces) -> None:
     assert dataset.scores is not None and np.array_equal(dataset.scores, samples.scores, equal_nan=True)
     assert np.isnan(dataset.scores[0]) and dataset.scores[19] == 1
     assert dataset.image_sizes is None and dataset.space == "sdxl"
-    assert dataset.meta["space"] == "sd15" and dataset.meta["spaces"] == ["sd15", "sdxl"]
+    assert dataset.meta["space"] == "sdxl"
     assert {name: array.shape for name, array in dataset.sdxl_targets.items()} == {
         "sdxl_embeddings": (20, 2048),
         "sdxl_pooled": (20, 1280),
@@ -185,7 +185,7 @@ def test_what_a_store_does_not_know_is_not_exported(tmp_path: Path, faces: Faces
         assert sorted(file) == sorted(
             ["perception_embeddings", "clip_embeddings", "image_sizes", "prompts", "groups", "sources", "meta"]
         )
-    assert load(tmp_path / "a.npz").meta["spaces"] == ["sd15"]
+    assert load(tmp_path / "a.npz").meta["space"] == "sd15"
 
 
 def test_import_names_prompts_by_all_their_vectors(tmp_path: Path, arrays: Arrays) -> None:
@@ -209,7 +209,7 @@ def test_export_needs_little_memory(tmp_path: Path, faces: Faces) -> None:
 
 
 def test_an_empty_store_is_not_exported(tmp_path: Path) -> None:
-    with Store(tmp_path / "a.db") as store, pytest.raises(DatasetError, match="holds no samples yet"):
+    with Store(tmp_path / "a.db") as store, pytest.raises(DatasetError, match="has no samples yet"):
         export(store, tmp_path / "a.npz")
     assert not (tmp_path / "a.npz").exists()
 
@@ -257,7 +257,7 @@ def with_rows(array: np.ndarray, rows: list[int], value: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a: bad(a, clip_embeddings=None), r"clip_embeddings is missing \(the file holds perception_emb"),
+        (lambda a: bad(a, clip_embeddings=None), r"clip_embeddings is missing \(the file contains perception_emb"),
         (lambda a: bad(a, perception_embeddings=None), "perception_embeddings is missing"),
         (lambda a: bad(a, clip_embeddings=a["clip_embeddings"][:, :512]), r"shape \(10, 512\); it must be \(N, 768\)"),
         (lambda a: bad(a, clip_embeddings=a["clip_embeddings"][0]), r"shape \(768,\); it must be \(N, 768\)"),
@@ -270,16 +270,19 @@ def with_rows(array: np.ndarray, rows: list[int], value: float) -> np.ndarray:
             "clip_embeddings has 9 rows, but perception_embeddings has 10; row i of every array",
         ),
         (lambda a: bad(a, groups=np.array(["x"] * 9)), "groups has 9 rows"),
-        (lambda a: {name: array[:0] for name, array in a.items()}, "holds no rows"),
+        (lambda a: {name: array[:0] for name, array in a.items()}, "has no rows"),
         (
             lambda a: bad(a, clip_embeddings=with_rows(a["clip_embeddings"], [3], np.nan)),
-            r"clip_embeddings has 1 of 10 rows that hold NaN or infinite values: 3 \(counted from 0\); leave those",
+            r"clip_embeddings has 1 of 10 rows that contain NaN or infinite values: 3 \(counted from 0\); remove those",
         ),
         (
             lambda a: bad(a, perception_embeddings=with_rows(a["perception_embeddings"], list(range(2, 10)), np.inf)),
-            "has 8 of 10 rows that hold NaN or infinite values: 2, 3, 4, 5, 6 and 3 more",
+            "has 8 of 10 rows that contain NaN or infinite values: 2, 3, 4, 5, 6 and 3 more",
         ),
-        (lambda a: bad(a, clip_embeddings=a["clip_embeddings"].astype(np.float64) * 1e300), "10 of 10 rows that hold"),
+        (
+            lambda a: bad(a, clip_embeddings=a["clip_embeddings"].astype(np.float64) * 1e300),
+            "10 of 10 rows that contain",
+        ),
         (
             lambda a: bad(a, perception_embeddings=np.roll(a["perception_embeddings"], 1, axis=1)),
             "emotion probabilities .* do not sum to 1",
@@ -291,27 +294,32 @@ def with_rows(array: np.ndarray, rows: list[int], value: float) -> np.ndarray:
         (lambda a: bad(a, clip_embeddings=a["clip_embeddings"].astype(complex)), "has the type complex128"),
         (
             lambda a: bad(a, image_sizes=np.zeros((10, 2), dtype=np.int32)),
-            "10 of 10 rows that hold sizes below 1 pixel",
+            "10 of 10 rows that contain sizes below 1 pixel",
         ),
         (lambda a: bad(a, image_sizes=np.ones((10, 3), dtype=np.int32)), r"image_sizes has the shape \(10, 3\)"),
         (lambda a: bad(a, prompts=np.arange(10)), "prompts has the type int64; save it as text"),
-        (lambda a: bad(a, prompts=np.array([b"\xff"] * 10)), "prompts holds broken text"),
+        (lambda a: bad(a, prompts=np.array([b"\xff"] * 10)), "prompts contains invalid text"),
         (lambda a: bad(a, meta=np.array("{")), "meta is not JSON"),
         (lambda a: bad(a, meta=np.array("[1]")), "meta is not a JSON object"),
         (lambda a: bad(a, meta=np.array('{"fingerprint": [1, 2]}')), "fingerprint that is not 768 finite numbers"),
-        (lambda a: bad(a, meta=np.array('{"encoder": 3}')), "names no encoder in words"),
-        (lambda a: bad(a, meta=np.array('{"space": "sdxl"}')), "targets are in the space 'sdxl'"),
-        (lambda a: bad(a, meta=np.array('{"spaces": ["sd3"]}')), r"is of the spaces \['sd3'\]"),
-        (lambda a: bad(a, meta=np.array('{"spaces": ["sd15", "sdxl"]}')), "sdxl_embeddings is missing"),
-        (lambda a: bad(a, sdxl_embeddings=np.ones((10, 2048), "f4")), "sdxl_pooled is missing, though"),
+        (lambda a: bad(a, meta=np.array('{"encoder": 3}')), "has no text as encoder"),
+        (lambda a: bad(a, meta=np.array('{"space": ["sd15"]}')), r"names the text space \['sd15'\]; only sd15 and"),
+        (lambda a: bad(a, meta=np.array('{"space": "sdxl"}')), "sdxl_embeddings is missing, but"),
+        (lambda a: bad(a, sdxl_embeddings=np.ones((10, 2048), "f4")), "sdxl_pooled is missing, but"),
         (
             lambda a: bad(a, sdxl_pooled=np.full((10, 1280), np.nan, "f4"), sdxl_embeddings=np.ones((10, 2048), "f4")),
-            "sdxl_pooled has 10 of 10 rows that hold NaN",
+            "sdxl_pooled has 10 of 10 rows that contain NaN",
         ),
-        (lambda a: bad(a, splits=np.array(["train"] * 9 + ["dev"])), "splits holds 'dev'; use train, validation, test"),
-        (lambda a: bad(a, scores=np.array([0.5] * 9 + [1.5])), "scores has 1 of 10 rows that are no scores .*: 9"),
-        (lambda a: bad(a, prompts=np.array([0x110000] * 10, "<u4").view("<U1")), "prompts holds broken text"),
-        (lambda a: bad(a, prompts=np.array([0xD800] * 10, ">u4").view(">U1")), "prompts holds broken text"),
+        (
+            lambda a: bad(a, splits=np.array(["train"] * 9 + ["dev"])),
+            "splits contains 'dev'; use train, validation, test",
+        ),
+        (
+            lambda a: bad(a, scores=np.array([0.5] * 9 + [1.5])),
+            "scores has 1 of 10 rows that are not detection scores.*: 9",
+        ),
+        (lambda a: bad(a, prompts=np.array([0x110000] * 10, "<u4").view("<U1")), "prompts contains invalid text"),
+        (lambda a: bad(a, prompts=np.array([0xD800] * 10, ">u4").view(">U1")), "prompts contains invalid text"),
         (lambda a: bad(a, prompts=np.array(["x" * (2**20 + 1)] * 10)), "longest text may have 1048576 characters"),
     ],
 )
@@ -346,7 +354,7 @@ def test_object_arrays_are_refused_and_not_run(tmp_path: Path, arrays: Arrays, n
     mark = tmp_path / "it ran"
     objects = np.array([[Payload(mark)]] if "embeddings" in name else [Payload(mark)], dtype=object)
     np.savez(tmp_path / "bad.npz", **{**arrays, name: objects}, allow_pickle=True)
-    with pytest.raises(DatasetError, match=f"{name} holds pickled Python objects, which could run code"):
+    with pytest.raises(DatasetError, match=f"{name} contains pickled Python objects, which could run code"):
         load(tmp_path / "bad.npz")
     assert not mark.exists()
     with np.load(tmp_path / "bad.npz", allow_pickle=True) as file:  # the payload does work
@@ -359,10 +367,10 @@ def test_files_that_are_no_npz(tmp_path: Path, arrays: Arrays) -> None:
     content = (tmp_path / "whole.npz").read_bytes()
     for length in (0, 10, len(content) // 2, len(content) - 1):
         (tmp_path / "cut.npz").write_bytes(content[:length])
-        with pytest.raises(DatasetError, match=r"cut\.npz: not an NPZ file, or cut short"):
+        with pytest.raises(DatasetError, match=r"cut\.npz: this is not an NPZ file, or it is truncated"):
             load(tmp_path / "cut.npz")
     np.savez(tmp_path / "empty.npz")
-    with pytest.raises(DatasetError, match=r"perception_embeddings is missing \(the file holds nothing\)"):
+    with pytest.raises(DatasetError, match=r"perception_embeddings is missing \(the file contains nothing\)"):
         load(tmp_path / "empty.npz")
     with pytest.raises(DatasetError, match="there is no such file"):
         load(tmp_path / "missing.npz")

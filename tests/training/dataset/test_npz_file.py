@@ -46,7 +46,7 @@ def test_declared_sizes_are_not_believed(tmp_path: Path) -> None:
             archive.writestr("perception_embeddings.npy", member(shape, data=b"\0" * 4000))
             archive.writestr("clip_embeddings.npy", member((1, 768), data=b"\0" * 3072))
         tracemalloc.start()
-        with pytest.raises(DatasetError, match="declares the shape .* but 4000 are there"):
+        with pytest.raises(DatasetError, match="declares the shape .* but it has 4000"):
             load(tmp_path / "bad.npz")
         assert tracemalloc.get_traced_memory()[1] < 5e6
         tracemalloc.stop()

@@ -107,7 +107,7 @@ def test_a_missing_dataset_is_named(tmp_path: Path, name: str) -> None:
 
 def test_an_empty_dataset_that_grows(tmp_path: Path) -> None:
     Store(tmp_path / "a.db").close()
-    with pytest.raises(DatasetError, match="a.db: the dataset holds no samples yet"):
+    with pytest.raises(DatasetError, match="a.db: the dataset has no samples yet"):
         open_for_training(tmp_path / "a.db")
 
 

@@ -52,7 +52,7 @@ def test_it_holds_what_the_npz_holds(tmp_path: Path, faces: Faces, capsys: pytes
         arrays = {name: file[name] for name in file}
     table = parquet.read_table(tmp_path / "a.parquet")
     meta = json.loads(table.schema.metadata[b"perception_clip"])
-    assert meta == json.loads(str(arrays.pop("meta"))) and meta["spaces"] == ["sd15", "sdxl"]
+    assert meta == json.loads(str(arrays.pop("meta"))) and meta["space"] == "sdxl"
     assert sorted(table.column_names) == sorted(arrays)
     for name, array in arrays.items():
         column = table[name].combine_chunks()
