@@ -8,7 +8,6 @@ import json
 import mmap
 import tracemalloc
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy
-from torch import Tensor
 
 from perception_clip.training.dataset.npz import Dataset, DatasetError, load, save
 from perception_clip.training.dataset.npz_file import Layout, Member, read, write
 
-Faces = Callable[..., Tensor]
+from .filling import Faces, own_memory
 
 
 @pytest.fixture
@@ -208,18 +206,13 @@ def large(tmp_path: Path, faces: Faces) -> Path:
 
 
 def test_arrays_are_mapped_and_checked_in_little_memory(large: Path, faces: Faces) -> None:
-    def own() -> int:
-        """Memory that is the process's own: pages of mapped files belong to the system's cache."""
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) * 1024
-
     load(large)
-    before = own()
+    before = own_memory()
     tracemalloc.start()
     dataset = load(large)
     assert tracemalloc.get_traced_memory()[1] < 8e6
     tracemalloc.stop()
-    assert own() - before < 8e6
+    assert own_memory() - before < 8e6
     for array in (dataset.perceptions, dataset.clip_embeddings, dataset.prompts):
         assert array is not None and mapped(array) and array.ctypes.data % 64 == 0 and array.flags.c_contiguous
     assert np.array_equal(dataset.perceptions, faces(4000).numpy())

@@ -4,7 +4,7 @@ import errno
 import math
 import sqlite3
 import sys
-from collections.abc import Callable
+import tracemalloc
 from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
@@ -12,15 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from perception_clip.training.dataset import npz
 from perception_clip.training.dataset.npz import Dataset, DatasetError, content_hash, export, import_npz, save
 from perception_clip.training.dataset.npz_file import Member
-from perception_clip.training.dataset.opening import open_for_training
+from perception_clip.training.dataset.opening import open_dataset, open_for_training, versions_of
 from perception_clip.training.dataset.samples import Samples, StoreError
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.learning.data import TrainingData, of_dataset
+
+from .filling import Faces, own_memory
 
 
 @pytest.fixture
@@ -62,29 +63,26 @@ def test_a_dataset_that_grows_reads_as_its_export(
             assert mine.dtype == theirs.dtype and np.array_equal(mine, theirs, equal_nan=mine.dtype.kind == "f"), name
 
 
-def own_memory() -> int:
-    """Bytes of this process that no file stands behind."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) * 1024
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_large_dataset_that_grows_takes_no_memory(
-    tmp_path: Path, faces: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, faces: Faces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors = faces(6000)
     embeddings = torch.linspace(-1, 1, 768).expand(6000, -1)
     with Store(tmp_path / "a.db") as store:
         store.set_provenance("encoder", embeddings[0], "landmarker", "emotions")
         store.append(Samples(vectors, torch.full((6000, 2), 9), ["p"] * 6000, embeddings, sources=["s"] * 6000))
-    grown = []
+    peaks, before = [], own_memory()
     for limit in (10_000, npz.IN_MEMORY):
         monkeypatch.setattr(npz, "IN_MEMORY", limit)
-        before = own_memory()
+        tracemalloc.start()
         learned = of_dataset(open_for_training(tmp_path / "a.db"))
-        grown.append(own_memory() - before)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        if not peaks[1:]:
+            assert own_memory() - before < 20e6
         assert torch.equal(learned.vectors[::100], vectors[::100]) and torch.equal(learned.targets[-1], embeddings[-1])
-    assert grown[0] < 15e6 and grown[1] > 35e6  # of 53 MB
+    assert peaks[0] < 20e6 and peaks[1] > 53e6  # a batch of 1024 rows; all of them
 
 
 def test_a_full_disk_is_named(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,3 +126,25 @@ def test_bad_rows_of_a_dataset_that_grows_are_found_too(dataset: Dataset, tmp_pa
     with pytest.raises(DatasetError, match="a.db: perception_embeddings has 1 of 40 rows.*: 3 "):
         open_for_training(tmp_path / "a.db")
     assert open_for_training(tmp_path / "a.db", drop_bad_rows=True).bad_rows.tolist() == [3]
+
+
+def test_prompts_without_text_are_named_by_their_vectors(tmp_path: Path, faces: Faces) -> None:
+    targets = torch.eye(3, 768)[[0, 1, 0]]
+    np.savez(tmp_path / "a.npz", perception_embeddings=faces(3).numpy(), clip_embeddings=targets.numpy())
+    with open_dataset(tmp_path / "a.npz") as rows:
+        (samples,) = rows.samples()
+        assert rows.provenance is not None and rows.provenance.encoder == "unknown" and versions_of(rows) == {}
+    one, other, again = samples.prompts
+    assert one == again != other and one[0] == "#" and int(one[1:], 16) >= 0 and len(one) == 17
+    assert np.isnan(samples.scores).all() and samples.groups == ["", "", ""] and not samples.image_sizes.any()
+
+
+def test_what_is_no_dataset(tmp_path: Path) -> None:
+    (tmp_path / "a.db").write_text("no database at all, but some text that is long enough to look like one" * 20)
+    (tmp_path / "a.npz").write_text("no zip")
+    for name, message in (("a.csv", "must end in .db or .npz"), ("a.db", "not a dataset"), ("a.npz", r"a\.npz")):
+        with pytest.raises(ValueError, match=message), open_dataset(tmp_path / name):
+            pass
+    with pytest.raises(StoreError), open_dataset(tmp_path / "missing.db"):
+        pass
+    assert not (tmp_path / "missing.db").exists()

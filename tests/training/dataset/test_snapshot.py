@@ -1,48 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from perception_clip.training.dataset.samples import TEXTS, Samples
 from perception_clip.training.dataset.store import Store
 
-Faces = Callable[..., Tensor]
-
-
-def filled(path: Path, vectors: Tensor) -> Store:
-    store = Store(path)
-    store.set_provenance("encoder/1", None, "bundled/1", "expression/1")
-    append(store, vectors)
-    return store
-
-
-def append(store: Store, vectors: Tensor, named: str = "key") -> None:
-    count = len(vectors)
-    samples = Samples(
-        vectors,
-        torch.tensor([[480 + row, 640] for row in range(count)]),
-        [f"лицо {row % 3}" for row in range(count)],
-        torch.stack([torch.linspace(row % 3, 9, 768) for row in range(count)]),
-        [f"person {row % 4}" for row in range(count)],
-        [f"{row}.png" for row in range(count)],
-        [f"{named} {row}" if row % 2 else "" for row in range(count)],
-        labels=["happy", ""] * (count // 2),
-        splits=["test", ""] * (count // 2),
-        scores=torch.tensor([0.5, torch.nan] * (count // 2)),
-    )
-    store.append(samples)
+from .filling import Faces, fill
 
 
 def test_columns_are_those_of_the_samples(tmp_path: Path, faces: Faces) -> None:
-    with filled(tmp_path / "a.db", faces(10)) as store, store.snapshot() as snapshot:
+    with Store(fill(tmp_path / "a.db", faces(10))) as store, store.snapshot() as snapshot:
         (samples,) = snapshot.samples(batch=20)
-        for name in ("perceptions", "embeddings", "image_sizes", "scores"):
+        for name in ("perceptions", "embeddings", "image_sizes", "scores", *samples.sdxl_targets):
             column = np.concatenate(list(snapshot.column(name, batch=3)))
-            np.testing.assert_array_equal(column, getattr(samples, name), err_msg=name)
+            np.testing.assert_array_equal(column, {**vars(samples), **samples.sdxl_targets}[name], err_msg=name)
         for name in TEXTS:
             texts = [text for part in snapshot.column(name, batch=3) for text in part]
             assert texts == getattr(samples, name) and snapshot.longest(name) == max(map(len, texts)), name
@@ -51,9 +25,9 @@ def test_columns_are_those_of_the_samples(tmp_path: Path, faces: Faces) -> None:
 
 
 def test_what_comes_later_is_not_seen(tmp_path: Path, faces: Faces) -> None:
-    with filled(tmp_path / "a.db", faces(4)) as store, store.snapshot() as snapshot:
-        append(store, faces(6, seed=1), "another key")
-        assert len(store) == 10 and len(snapshot) == 4 and snapshot.longest("origins") == 5
+    with Store(fill(tmp_path / "a.db", faces(4))) as store, store.snapshot() as snapshot:
+        fill(store.path, faces(12, seed=1))
+        assert len(store) == 14 and len(snapshot) == 4 and snapshot.longest("origins") == 5
         assert sum(map(len, snapshot.samples())) == sum(map(len, snapshot.column("perceptions"))) == 4
 
 
