@@ -20,7 +20,10 @@ def test_columns_are_those_of_the_samples(tmp_path: Path, faces: Faces) -> None:
         for name in TEXTS:
             texts = [text for part in snapshot.column(name, batch=3) for text in part]
             assert texts == getattr(samples, name) and snapshot.longest(name) == max(map(len, texts)), name
+        assert np.array_equal(samples.perceptions, faces(10).numpy()) and samples.embeddings.shape == (10, 768)
         assert samples.prompts[:2] == ["лицо 0", "лицо 1"] and samples.origins[:2] == ["", "key 1"]
+        assert samples.groups[4:6] == ["group 0", "group 1"] and samples.image_sizes[1].tolist() == [481, 640]
+        assert np.isnan(samples.scores[7]) and samples.labels[1] == "happy" and samples.splits[:2] == ["train", "test"]
         assert snapshot.has_scores and snapshot.has_image_sizes
 
 
