@@ -56,9 +56,9 @@ class ClipEncoder:
 
     def sdxl_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
         """Return the other vectors of the space for N prompts, by name as in `ADDED_TARGETS`; float32 on the CPU."""
-        further = ADDED_TARGETS[self.space]
-        parts = self._vectors(prompts).split([EMBEDDING, *further.values()], dim=1)[1:]
-        return dict(zip(further, parts, strict=True))
+        widths = ADDED_TARGETS[self.space]
+        parts = self._vectors(prompts).split([EMBEDDING, *widths.values()], dim=1)[1:]
+        return dict(zip(widths, parts, strict=True))
 
     def _vectors(self, prompts: Sequence[str]) -> Tensor:
         """Return all vectors of the space for N prompts, concatenated: (N, W) float32 on the CPU.

@@ -59,10 +59,10 @@ def copy_samples(
         return 0
     probe = None if provenance.fingerprint is None else torch.from_numpy(provenance.fingerprint)
     target.set_provenance(provenance.encoder, probe, provenance.landmarker, provenance.emotion_model, provenance.space)
-    new = done = 0
+    new = start = 0
     for samples in source.samples():
-        kept = samples if keep is None else take(samples, keep[done : done + len(samples)])
-        done += len(samples)
+        kept = samples if keep is None else take(samples, keep[start : start + len(samples)])
+        start += len(samples)
         new += target.append(kept if change is None or not len(kept) else change(kept))
     return new
 
@@ -134,7 +134,7 @@ def vectors_of(prompts: Sequence[str], store: Store, encoder: TextEncoder) -> tu
             name: torch.empty(0, width) for name, width in ADDED_TARGETS[encoder.space].items()
         }
     distinct = list(dict.fromkeys(prompts))
-    known = {prompt: found for prompt in distinct if (found := store.vectors_of(prompt)) is not None}
+    known = {prompt: vectors for prompt in distinct if (vectors := store.vectors_of(prompt)) is not None}
     new = [prompt for prompt in distinct if prompt not in known]
     if new:
         embeddings, sdxl_targets = encoder.encode(new), encoder.sdxl_targets(new)

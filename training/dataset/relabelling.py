@@ -49,11 +49,11 @@ class Relabelling:
 
     def __call__(self, samples: Samples) -> list[tuple[str, ...]]:
         """Return the same as `prompts`, and count the changes."""
-        found = self.prompts(samples)
-        self.changed += sum(new != (old,) for new, old in zip(found, samples.prompts, strict=True))
+        prompts = self.prompts(samples)
+        self.changed += sum(new != (old,) for new, old in zip(prompts, samples.prompts, strict=True))
         if self._templates is not None:
             self.unlabelled += samples.labels.count("")
-        return found
+        return prompts
 
     def prompts(self, samples: Samples) -> list[tuple[str, ...]]:
         """Return the new prompts of each of N samples."""
@@ -133,19 +133,19 @@ def _known(
             f"--text-encoder with the encoder of the old ones, {provenance.encoder!r}, or --re-encode with any other"
         )
     if missing and encoder is not None:
-        embeddings, further = encoder.encode(missing), encoder.sdxl_targets(missing)
+        embeddings, sdxl_targets = encoder.encode(missing), encoder.sdxl_targets(missing)
         for row, prompt in enumerate(missing):
-            known[prompt] = embeddings[row], {name: values[row] for name, values in further.items()}
-    found = [known[prompt] for prompt in prompts]
+            known[prompt] = embeddings[row], {name: values[row] for name, values in sdxl_targets.items()}
+    vectors = [known[prompt] for prompt in prompts]
     return KnownPrompts(
         provenance.encoder,
         provenance.space,
         prompts,
-        torch.stack([embedding for embedding, _ in found]) if found else torch.empty(0, EMBEDDING),
+        torch.stack([embedding for embedding, _ in vectors]) if vectors else torch.empty(0, EMBEDDING),
         {
-            name: torch.stack([sdxl_targets[name] for _, sdxl_targets in found])
+            name: torch.stack([sdxl_targets[name] for _, sdxl_targets in vectors])
             for name in ADDED_TARGETS[provenance.space]
-            if found
+            if vectors
         },
     )
 
@@ -161,7 +161,7 @@ def read_map(path: Path) -> dict[str, str]:
             missing = {OLD, NEW} - set(reader.fieldnames or ())
             if missing:
                 raise RelabelError(f"{path}: the first line must name the columns {OLD},{NEW}")
-            found: dict[str, str] = {}
+            new_of: dict[str, str] = {}
             for row in reader:
                 old, new = row[OLD], row[NEW]
                 where = f"{path}, line {reader.line_num}"
@@ -169,15 +169,15 @@ def read_map(path: Path) -> dict[str, str]:
                     raise RelabelError(f"{where}: there is no old prompt for {new!r}; add one or remove the line")
                 if not new or not new.strip():
                     raise RelabelError(f"{where}: there is no new prompt for {old!r}; add one or remove the line")
-                if found.setdefault(old, new) != new:
-                    raise RelabelError(f"{where}: {old!r} has two new prompts, {found[old]!r} and {new!r}; keep one")
+                if new_of.setdefault(old, new) != new:
+                    raise RelabelError(f"{where}: {old!r} has two new prompts, {new_of[old]!r} and {new!r}; keep one")
     except (csv.Error, UnicodeDecodeError) as error:
         raise RelabelError(
             f"{path}: the file is not a CSV in UTF-8 ({error}); save it as one with the columns {OLD},{NEW}"
         ) from error
-    if not found:
+    if not new_of:
         raise RelabelError(f"{path}: the file maps no prompts; add lines of the form old prompt,new prompt")
-    return found
+    return new_of
 
 
 def pair_up(labels: Sequence[str], prompts: Sequence[str]) -> dict[str, str]:
@@ -195,10 +195,10 @@ def check_encoder(source: SampleSource, encoder: TextEncoder) -> None:
     provenance = source.provenance
     if provenance is None:
         return
-    given = Provenance(
+    with_encoder = Provenance(
         encoder.identity, fingerprint(encoder).numpy(), provenance.landmarker, provenance.emotion_model, encoder.space
     )
-    differences = provenance.differences(given)
+    differences = provenance.differences(with_encoder)
     if differences:
         raise RelabelError(
             f"the dataset's prompts were encoded with the {' and the '.join(differences)}: pass their encoder, or "
