@@ -44,6 +44,7 @@ from perception_clip.projection.insight_picture import insight_picture
 from perception_clip.projection.mixing import weights
 from perception_clip.training.commands.demo import PROMPT, sample_photos
 from perception_clip.training.dataset.npz import Dataset
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.encoders.base import fingerprint
 from perception_clip.training.encoders.random_weights import random_encoder
@@ -251,9 +252,12 @@ def dataset_info() -> Image.Image:
     data, encoder = sampled(), random_encoder()
     labels = [EMOTIONS[index % 7] for index in range(len(data))]
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "sampled.db") as store:
-        store.bind(encoder.identity, fingerprint(encoder), data.meta["landmarker"], data.meta["emotion_model"])
-        sizes, vectors = torch.from_numpy(data.image_sizes), torch.from_numpy(data.perceptions)
-        store.append(vectors, sizes, data.prompts.tolist(), torch.from_numpy(data.clip_embeddings), labels=labels)
+        store.set_provenance(
+            encoder.identity, fingerprint(encoder), data.meta["landmarker"], data.meta["emotion_model"]
+        )
+        store.append(
+            Samples(data.perceptions, data.image_sizes, data.prompts.tolist(), data.clip_embeddings, labels=labels)
+        )
         with store.snapshot() as snapshot:
             found = mean_faces(snapshot, model().template, 6)
     captions = [f"{name} ({number})" for name, number in zip(found.names, found.counts, strict=True)]

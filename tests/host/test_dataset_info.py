@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from perception_clip.perception.drawing.panels import COLORS
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.inspection.checks import inspect_file
 from perception_clip.training.inspection.text import describe
@@ -78,12 +79,12 @@ def test_a_dataset_is_listed_and_read_again_when_it_has_grown(host: Host, collec
     assert "'listed'" in str(host.get(LISTED))
     assert host.run(inform("listed")).text("samples") == "1"
     with Store(host.datasets / "listed.db", create=False) as store:  # as another process, which stays open
-        made_with = store.binding
+        made_with = store.provenance
         assert made_with is not None and made_with.fingerprint is not None
         probe = torch.tensor(made_with.fingerprint)
-        store.bind(made_with.encoder, probe, made_with.landmarker, made_with.emotion_model)
+        store.set_provenance(made_with.encoder, probe, made_with.landmarker, made_with.emotion_model)
         vector = torch.tensor(next(store.iterate()).perceptions) + 1e-4 * torch.eye(1441)[:1]
-        store.append(vector, torch.tensor([[512, 512]]), ["another"], probe[None])
+        store.append(Samples(vector, torch.tensor([[512, 512]]), ["another"], probe[None]))
         assert host.run(inform("listed")).text("samples") == "2"  # it is still in the write-ahead log
     assert host.run(inform("listed")).text("samples") == "2"
 

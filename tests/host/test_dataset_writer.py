@@ -212,10 +212,12 @@ def test_a_picture_is_one_sample_alone_and_in_a_batch(host: Host, collect: Colle
 
 def test_a_dataset_made_with_something_else_is_refused_with_the_way_out(host: Host, collect: Collect) -> None:
     with Store(host.datasets / "other.db") as store:
-        store.bind("another encoder", torch.linspace(1, -1, 768), "another landmarker", "another emotion model")
+        store.set_provenance(
+            "another encoder", torch.linspace(1, -1, 768), "another landmarker", "another emotion model"
+        )
         vector = torch.zeros(1, 1441)
         vector[0, -1] = 1
-        store.append(vector, torch.tensor([[4, 3]]), ["x"], torch.ones(1, 768))
+        store.append(Samples(vector, torch.tensor([[4, 3]]), ["x"], torch.ones(1, 768)))
     message = host.run(collect(dataset="other")).message
     assert "its samples were made with the text encoder 'another encoder', not 'comfyui-clip:" in message
     assert "landmarker 'another landmarker', not '" in message

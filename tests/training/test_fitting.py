@@ -78,10 +78,10 @@ def test_the_sdxl_space(tmp_path: Path, dataset: Dataset) -> None:
     encoder = load_encoder("random", space="sdxl")
     assert dataset.prompts is not None and dataset.image_sizes is not None
     texts, row = np.unique(dataset.prompts[:1000], return_inverse=True)
-    extras = {name: vectors.numpy()[row] for name, vectors in encoder.extras(texts.tolist()).items()}
-    extras["sdxl_pooled"] *= 100
+    sdxl_targets = {name: vectors.numpy()[row] for name, vectors in encoder.sdxl_targets(texts.tolist()).items()}
+    sdxl_targets["sdxl_pooled"] *= 100
     meta = {**dataset.meta, "fingerprint": fingerprint(encoder).tolist()}
-    wide = cut(dataset, 1000, image_sizes=dataset.image_sizes[:1000], extras=extras, meta=meta)
+    wide = cut(dataset, 1000, image_sizes=dataset.image_sizes[:1000], sdxl_targets=sdxl_targets, meta=meta)
     made = load(fit(wide, tmp_path, Settings(epochs=20, size="small", space="sdxl"), report=False).path)
     assert made.metadata.space == "sdxl" and made.width == 3328
     assert made.fingerprint is not None and torch.equal(made.fingerprint, fingerprint(encoder))
@@ -89,7 +89,9 @@ def test_the_sdxl_space(tmp_path: Path, dataset: Dataset) -> None:
     assert narrow.fingerprint is not None and torch.equal(narrow.fingerprint, fingerprint(encoder)[:768])
     test = split_of(wide, seed=0).test.numpy()
     predicted = made.project(torch.from_numpy(wide.perceptions[test]), torch.from_numpy(wide.image_sizes[test]))
-    truth = torch.from_numpy(np.concatenate([extras["sdxl_embeddings"], extras["sdxl_pooled"]], axis=1)[test])
+    truth = torch.from_numpy(
+        np.concatenate([sdxl_targets["sdxl_embeddings"], sdxl_targets["sdxl_pooled"]], axis=1)[test]
+    )
     parts = (some.split(SDXL.parts, dim=-1) for some in (predicted, truth, truth.mean(dim=0)))
     for own, goal, mean in zip(*parts, strict=True):
         assert float(torch.cosine_similarity(own - mean, goal - mean).mean()) > 0.3

@@ -90,8 +90,8 @@ def test_the_walk(desk: Path, pictures: Pictures, capsys: pytest.CaptureFixture[
             typed += " --checkpoint checkpoints/best_model.safetensors"
         assert main(shlex.split(typed)) == 0, f"{typed}\n{capsys.readouterr().err}"
     with Store(desk / "my_faces.db", create=False) as store:
-        prompts, total = store.prompts(), len(store)
-    assert {"a woman smiling", "a calm face", "person 3, in gray"} <= set(prompts)
+        prompts, total = {text for samples in store.iterate() for text in samples.prompts}, len(store)
+    assert {"a woman smiling", "a calm face", "person 3, in gray"} <= prompts
     assert total > 20 + 2
     with np.load(desk / "training_data.npz") as data:
         assert data["perception_embeddings"].shape[1:] == (1441,) and data["clip_embeddings"].shape[1:] == (768,)

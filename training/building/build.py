@@ -20,7 +20,8 @@ from ...perception.pipeline import PerceptionPipeline
 from ...perception.selection import ORDERS
 from ...perception.vector import Perceptions
 from ..dataset.copying import vectors_of
-from ..dataset.store import Finished, Store
+from ..dataset.samples import Samples
+from ..dataset.store import Processed, Store
 from ..encoders.base import TextEncoder, fingerprint
 from ..sources.items import SourceItem
 from ..sources.media import origin_of
@@ -104,7 +105,7 @@ def build(
 
     Raises StoreError if the store's samples were created with other models.
     """
-    store.bind(
+    store.set_provenance(
         encoder.identity,
         fingerprint(encoder),
         pipeline.landmarker.identity,
@@ -182,7 +183,7 @@ class _Builder:
         for row, picture in enumerate(perceptions.frames.tolist()):
             row_of.setdefault(picture, row)
         samples: NewSamples = {}
-        done: dict[str, Finished] = {}
+        done: dict[str, Processed] = {}
         pictures = 0
         for event in batch:
             if isinstance(event, ItemFrame):
@@ -198,7 +199,7 @@ class _Builder:
         self.summary.faces += len(row_of)
         self.summary.samples += self._append(samples, perceptions)
         if done:  # after the samples, so that an interruption between them loses nothing
-            self._store.finish(done)
+            self._store.mark_processed(done)
 
     def _add_frame(
         self,
@@ -206,14 +207,14 @@ class _Builder:
         perceptions: Perceptions,
         row: int | None,
         samples: NewSamples,
-        done: dict[str, Finished],
+        done: dict[str, Processed],
     ) -> None:
         """Add the new samples of a picture and the keys to store for it; `row` is that of its face, None if none."""
         clip = self._advanced_clip(frame) if frame.item.media.is_sequence else None
         if row is None:
             if clip is None:
                 self.summary.skipped.append((frame.name, NO_FACE))
-                done[frame.faceless_key] = Finished(NO_FACE)
+                done[frame.faceless_key] = Processed(NO_FACE)
             else:
                 clip.faceless.append(frame.frame)
             self._count("faceless", frame.origin)
@@ -229,7 +230,7 @@ class _Builder:
             if (origin, prompt) not in samples and not self._store.has(origin, prompt)
         ]
         samples.update(dict.fromkeys(new, (frame, row)))
-        done.update({key: Finished("") for key in frame.prompts.values() if key})
+        done.update({key: Processed("") for key in frame.prompts.values() if key})
         self._count("new" if new else "known", frame.origin)
 
     def _append(self, samples: NewSamples, perceptions: Perceptions) -> int:
@@ -239,22 +240,24 @@ class _Builder:
         faces = perceptions.select([row for _, row in samples.values()])
         frames = [frame for frame, _ in samples.values()]
         prompts = [prompt for _, prompt in samples]
-        embeddings, extras = vectors_of(prompts, self._store, self._encoder)
+        embeddings, sdxl_targets = vectors_of(prompts, self._store, self._encoder)
         return self._store.append(
-            faces.vectors,
-            faces.image_sizes,
-            prompts,
-            embeddings,
-            [frame.item.group for frame in frames],
-            [frame.name for frame in frames],
-            [origin for origin, _ in samples],
-            labels=[frame.item.label for frame in frames],
-            splits=[frame.item.split for frame in frames],
-            scores=faces.scores,
-            extras=extras,
+            Samples(
+                faces.vectors.numpy(),
+                faces.image_sizes.numpy(),
+                prompts,
+                embeddings.numpy(),
+                [frame.item.group for frame in frames],
+                [frame.name for frame in frames],
+                [origin for origin, _ in samples],
+                labels=[frame.item.label for frame in frames],
+                splits=[frame.item.split for frame in frames],
+                scores=faces.scores.numpy(),
+                sdxl_targets={name: values.numpy() for name, values in sdxl_targets.items()},
+            )
         )
 
-    def _end_item(self, event: ItemDone, done: dict[str, Finished]) -> None:
+    def _end_item(self, event: ItemDone, done: dict[str, Processed]) -> None:
         """Count what could not be read, and add the key to store for a clip that is complete."""
         clip, self._clip = self._clip, None
         reason = "; ".join(filter(None, [event.reason, clip.without_face if clip is not None else ""]))
@@ -266,7 +269,7 @@ class _Builder:
             self.summary.unreadable += event.unreadable
         if event.done_key:
             self._seen.add(event.origin)
-            done[event.done_key] = Finished(reason, event.pictures)
+            done[event.done_key] = Processed(reason, event.pictures)
         self.items_done = event.number + 1
 
     def _advanced_clip(self, frame: ItemFrame) -> _Clip:

@@ -112,7 +112,7 @@ class ItemReader:
     def _picture(self, number: int, item: SourceItem, prompts: Sequence[str], content: bytes) -> Iterator[Event]:
         missing = self._missing(prompts, content, 0)
         faceless_key = _key(content, "no face", self._options.finding)
-        faceless = self._store.finished(faceless_key) if missing else None
+        faceless = self._store.processed(faceless_key) if missing else None
         if faceless is not None or not missing:
             yield AlreadyStored(item, origin_of(content, 0), reason="" if faceless is None else faceless.reason)
         else:
@@ -124,7 +124,7 @@ class ItemReader:
         every, only_changes = self._options.every, self._options.only_changes
         selection = f"every {every}, {'changes' if only_changes else 'all'}, {self._order}"
         done_key = _key(content, selection, self._options.finding, *prompts)
-        finished = self._store.finished(done_key)
+        finished = self._store.processed(done_key)
         if finished is not None:
             yield AlreadyStored(item, content.hex(), finished.pictures)
             yield ItemDone(number, item, reason=finished.reason)
@@ -147,7 +147,7 @@ class ItemReader:
             origin = origin_of(content, frame)
             return {prompt: "" for prompt in prompts if not self._store.has(origin, prompt)}
         keys = {prompt: _key(content, f"{frame} {self._order}", self._options.finding, prompt) for prompt in prompts}
-        return {prompt: key for prompt, key in keys.items() if self._store.finished(key) is None}
+        return {prompt: key for prompt, key in keys.items() if self._store.processed(key) is None}
 
     @property
     def _store(self) -> Store:

@@ -134,7 +134,7 @@ def build_shards(
     samples were created with other models.
     """
     # Before the work, because samples that do not fit the store would be useless.
-    store.bind(
+    store.set_provenance(
         job.encoded.identity, fingerprint(job.encoded), job.landmarker, job.emotion_model, space=job.encoded.space
     )
     numbers = range(-(-len(job.items) // job.shard_size))

@@ -19,6 +19,7 @@ from ...perception.origins import as_texts, face_number
 from ...perception.pipeline import PerceptionPipeline
 from ...perception.sequences.videos import Frame
 from ...perception.vector import Perceptions
+from ..dataset.samples import Samples
 from ..dataset.store import Store
 from ..encoders.base import TextEncoder, fingerprint
 from ..sources.media import origin_of
@@ -105,10 +106,10 @@ class Recorder:
         self.store, self.pipeline, self.limits = store, pipeline, limits
         self.group, self.source, self._content = group, source, content
         landmarker, emotion_model = pipeline.landmarker.identity, pipeline.emotion_model.identity
-        store.bind(encoder.identity, fingerprint(encoder), landmarker, emotion_model, space=encoder.space)
+        store.set_provenance(encoder.identity, fingerprint(encoder), landmarker, emotion_model, space=encoder.space)
         texts = list(dict.fromkeys(prompts))
         self._rows = {text: slice(row, row + 1) for row, text in enumerate(texts)}
-        self._embeddings, self._extras = encoder.encode(texts), encoder.extras(texts)
+        self._embeddings, self._sdxl_targets = encoder.encode(texts), encoder.sdxl_targets(texts)
         self._template = ExpressionModel.load().template
 
     def check(self, picture: Tensor) -> FrameCheck:
@@ -119,18 +120,18 @@ class Recorder:
     def save(self, frame: Frame, check: FrameCheck, prompt: str) -> bool:
         """Append a frame's face as a sample of one of the prompts; return False if the dataset already has it."""
         row = self._rows[prompt]
-        new = self.store.append(
-            check.faces.vectors[:1],
-            check.faces.image_sizes[:1],
+        samples = Samples(
+            check.faces.vectors[:1].numpy(),
+            check.faces.image_sizes[:1].numpy(),
             [prompt],
-            self._embeddings[row],
+            self._embeddings[row].numpy(),
             [self.group],
             [f"{self.source}#frame={frame.number}"],
             ["capture " + self._origin(frame, check)],
-            scores=check.faces.scores[:1],
-            extras={name: values[row] for name, values in self._extras.items()},
+            scores=check.faces.scores[:1].numpy(),
+            sdxl_targets={name: values[row].numpy() for name, values in self._sdxl_targets.items()},
         )
-        return new == 1
+        return self.store.append(samples) == 1
 
     def _origin(self, frame: Frame, check: FrameCheck) -> str:
         """Return the origin of the face: a frame of a file, or a picture that only the camera had."""

@@ -20,7 +20,7 @@ from ..building.item_reader import BuildOptions
 from ..building.ray_shards import SHARD_SIZE, Job, build_shards
 from ..dataset.copying import copy_samples, reencode
 from ..dataset.npz import export
-from ..dataset.opening import check_suffix, open_rows
+from ..dataset.opening import check_suffix, open_dataset
 from ..dataset.store import Store
 from ..encoders.base import KnownPrompts
 from ..prompts.templates import Templates
@@ -257,7 +257,7 @@ def copy_dataset(options: argparse.Namespace, database: Path) -> None:
     """Copy the samples of another dataset; with --text-encoder, re-encode its prompts."""
     if database.exists() and options.source.exists() and database.samefile(options.source):
         raise InputError(f"{options.source} and --out are the same dataset; choose another name, or use `export`")
-    with open_rows(options.source) as source, Store(database) as target:
+    with open_dataset(options.source) as source, Store(database) as target:
         if options.text_encoder is None:
             new = copy_samples(source, target)
         else:

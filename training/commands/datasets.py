@@ -13,7 +13,7 @@ from ...common.errors import InputError
 from ...common.words import counted
 from ..dataset.copying import copy_samples
 from ..dataset.npz import export, import_npz
-from ..dataset.opening import OUT_HELP, merge, open_output, open_rows, versions_of
+from ..dataset.opening import OUT_HELP, merge, open_dataset, open_output, versions_of
 from ..dataset.parquet import export_parquet
 from ..dataset.relabeling import Relabeling, pair_up, read_map, relabel, relabel_anew
 from ..dataset.samples import SPLITS
@@ -42,7 +42,7 @@ def run_info(options: argparse.Namespace) -> int:
         from ..reports.dataset_report import require_matplotlib, write_report
 
         require_matplotlib()
-    with open_rows(options.file) as rows, tqdm(total=len(rows), desc="reading", unit="sample", leave=False) as bar:
+    with open_dataset(options.file) as rows, tqdm(total=len(rows), desc="reading", unit="sample", leave=False) as bar:
         scan, versions = scan_dataset(rows, bar.update), versions_of(rows)
     inspection = inspect_scan(scan, options.file, versions)
     print(json.dumps(inspection.as_dict(), indent=2, ensure_ascii=False) if options.json else describe(inspection))
@@ -107,7 +107,7 @@ def run_filter(options: argparse.Namespace) -> int:
     conditions = conditions_of(options)
     if conditions in (Conditions(), Conditions(invert=True)):
         raise InputError("no condition was passed; add one, such as --min-score 0.8 (--help lists them)")
-    with open_output(options.out, [options.file]) as target, open_rows(options.file) as source:
+    with open_output(options.out, [options.file]) as target, open_dataset(options.file) as source:
         selection = select_samples(source, conditions)
         new = copy_samples(source, target, keep=selection.kept)
     for reason, count in selection.failed.items():
@@ -190,10 +190,10 @@ def run_relabel(options: argparse.Namespace) -> int:
         templates=templates,
         count=options.prompts_per_sample,
     )
-    with open_output(options.out, [options.file]) as target, open_rows(options.file) as source:
-        if source.binding is None:
+    with open_output(options.out, [options.file]) as target, open_dataset(options.file) as source:
+        if source.provenance is None:
             raise InputError(f"{options.file}: the dataset has no samples")
-        options.space = options.space or source.binding.space
+        options.space = options.space or source.provenance.space
         if options.re_encode:
             new = relabel_anew(source, target, relabeling, encoder_of(options))
         else:

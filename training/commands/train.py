@@ -12,7 +12,7 @@ from ...projection.checkpoint import BEST, DEFAULT_FOLDER, Checkpoint
 from ...projection.checkpoint import load as load_checkpoint
 from ...projection.spaces import SD15, SPACES
 from ..dataset.npz import content_hash
-from ..dataset.opening import opened
+from ..dataset.opening import open_for_training
 from ..evaluation.evaluation import evaluate
 from ..evaluation.text import table
 from ..evaluation.verdict import all_metrics, verdict
@@ -58,7 +58,7 @@ def run_train(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     init = None if options.init is None else load_checkpoint(options.init)
     with stop_on_signals() as stop:
-        dataset = opened(options.data, drop_bad_rows=options.drop_bad_rows)
+        dataset = open_for_training(options.data, drop_bad_rows=options.drop_bad_rows)
         if len(dataset.bad_rows):
             rows = ", ".join(map(str, dataset.bad_rows.tolist()))
             print(f"dropped {len(dataset.bad_rows)} of {counted(len(dataset), 'row')} with invalid values: {rows}")
@@ -117,7 +117,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 def run_evaluate(options: argparse.Namespace) -> int:
     paths = [options.checkpoint, *([] if options.compare is None else [options.compare])]
     checkpoints = {str(path): load_checkpoint(path) for path in paths}
-    dataset = opened(options.data, drop_bad_rows=options.drop_bad_rows)
+    dataset = open_for_training(options.data, drop_bad_rows=options.drop_bad_rows)
     data = of_dataset(dataset, _space_of(checkpoints))
     seed, val_split = _split_of(checkpoints, content_hash(dataset))
     rows = split_of(dataset, seed, val_split, data.target_index)

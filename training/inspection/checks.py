@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dataset.opening import open_rows, versions_of
+from ..dataset.opening import open_dataset, versions_of
 from ..dataset.samples import Floats
 from ..learning.split import FEWEST, split_rows
 from .inspection import Balance, Inspection, Issue, NearDuplicates, Origin, Outliers, Scores, Sizes
@@ -31,7 +31,7 @@ def inspect_file(path: Path, progress: Callable[[int], object] | None = None) ->
     samples just read. Raises StoreError or DatasetError if the file is not a dataset.
     """
     path = Path(path)
-    with open_rows(path) as rows:
+    with open_dataset(path) as rows:
         scan = scan_dataset(rows, progress)
         versions = versions_of(rows)
     return inspect_scan(scan, path, versions)
@@ -39,8 +39,8 @@ def inspect_file(path: Path, progress: Callable[[int], object] | None = None) ->
 
 def inspect_scan(scan: DatasetScan, path: Path, versions: dict[str, str]) -> Inspection:
     """Return the inspection of a scan of the file `path`; `versions` are those recorded in the file."""
-    size, binding = path.stat().st_size, scan.binding
-    if binding is None or not len(scan):
+    size, provenance = path.stat().st_size, scan.provenance
+    if provenance is None or not len(scan):
         inspection = Inspection(str(path), size, samples=0, origin=None)
         return replace(inspection, issues=issues_of(inspection))
     inspection = Inspection(
@@ -48,11 +48,11 @@ def inspect_scan(scan: DatasetScan, path: Path, versions: dict[str, str]) -> Ins
         file_bytes=size,
         samples=len(scan),
         origin=Origin(
-            encoder=binding.encoder,
-            has_fingerprint=binding.fingerprint is not None,
-            space=binding.space,
-            landmarker=binding.landmarker,
-            emotion_model=binding.emotion_model,
+            encoder=provenance.encoder,
+            has_fingerprint=provenance.fingerprint is not None,
+            space=provenance.space,
+            landmarker=provenance.landmarker,
+            emotion_model=provenance.emotion_model,
             versions=versions,
         ),
         labels=scan.labels.counts(),

@@ -14,7 +14,7 @@ from ...perception.emotions.expression import ExpressionModel
 from ...perception.geometry import AXES, head_pose
 from ...perception.vector import split
 from ...projection.checkpoint import SQUARE
-from ..dataset.copying import Rows
+from ..dataset.copying import SampleSource
 from ..dataset.samples import Samples
 from .checks import clusters_of
 from .outliers import outlier_limit
@@ -48,7 +48,9 @@ class Selection:
     unknown_sizes: int  # samples whose pose was measured as if the picture were square
 
 
-def select_samples(rows: Rows, conditions: Conditions, progress: Callable[[int], object] | None = None) -> Selection:
+def select_samples(
+    rows: SampleSource, conditions: Conditions, progress: Callable[[int], object] | None = None
+) -> Selection:
     """Check every sample against the conditions, in one pass over `rows`, or two for outliers and duplicates.
 
     Of duplicates, the first that meets all other conditions is kept. `progress`, if given, is called with the number of

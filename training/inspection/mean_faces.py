@@ -59,6 +59,6 @@ def mean_faces(
 def _count(snapshot: Snapshot, column: str) -> Counter[str]:
     """Return the number of samples of each text that is not empty."""
     counted: Counter[str] = Counter()
-    for texts in snapshot.texts(column):
+    for texts in snapshot.column(column):
         counted.update(text for text in texts if text)
     return counted

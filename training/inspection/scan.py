@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from ...perception.vector import EMOTIONS, LANDMARK_VALUES
 from ...projection.spaces import EMBEDDING
-from ..dataset.copying import BATCH, Rows
-from ..dataset.samples import Binding, Floats
+from ..dataset.copying import SampleSource
+from ..dataset.samples import Floats, Provenance
+from ..dataset.snapshot import BATCH
 from .outliers import COMPONENTS, FaceSpace
 
 MOST_PROMPTS = 4096  # number of prompts whose vectors are kept: 12 MB
@@ -53,7 +54,7 @@ class Column:
 class DatasetScan:
     """The data kept about N samples."""
 
-    binding: Binding | None
+    provenance: Provenance | None
     components: Floats  # (N, 64): the pose-free face (training/inspection/outliers.py)
     outlier_score: Floats  # (N,)
     emotions: Floats  # (N, 7) probabilities
@@ -71,7 +72,7 @@ class DatasetScan:
         return len(self.sources)
 
 
-def scan_dataset(rows: Rows, progress: Callable[[int], object] | None = None) -> DatasetScan:
+def scan_dataset(rows: SampleSource, progress: Callable[[int], object] | None = None) -> DatasetScan:
     """Read all samples once. `progress`, if given, is called with the number of samples just read."""
     count, space = len(rows), FaceSpace()
     components, emotions = np.empty((count, COMPONENTS), np.float32), np.empty((count, len(EMOTIONS)), np.float32)
@@ -97,7 +98,7 @@ def scan_dataset(rows: Rows, progress: Callable[[int], object] | None = None) ->
         if progress is not None:
             progress(len(samples))
     return DatasetScan(
-        binding=rows.binding,
+        provenance=rows.provenance,
         components=components,
         outlier_score=outlier_score,
         emotions=emotions,

@@ -18,7 +18,7 @@ from torch import Tensor
 from ...common.errors import InputError
 from ...projection.checkpoint import SQUARE
 from ...projection.network import ProjectionNetwork
-from ...projection.spaces import EXTRAS, SD15, SPACES
+from ...projection.spaces import ADDED_TARGETS, SD15, SPACES
 from ..dataset.npz import Dataset
 
 CHUNK = 4096  # rows read from disk in one step
@@ -100,7 +100,9 @@ def _targets(dataset: Dataset, space: str) -> Tensor:
             f"this dataset has no targets for {SPACES[space].title}; encode its prompts for it with "
             f"build --space {space} or relabel --re-encode --space {space}"
         )
-    return torch.cat([torch.from_numpy(np.ascontiguousarray(dataset.extras[name])) for name in EXTRAS[space]], dim=1)
+    return torch.cat(
+        [torch.from_numpy(np.ascontiguousarray(dataset.sdxl_targets[name])) for name in ADDED_TARGETS[space]], dim=1
+    )
 
 
 def sample(rows: Tensor, most: int) -> Tensor:

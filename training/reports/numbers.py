@@ -14,7 +14,7 @@ from ...common.words import counted
 from ...perception.geometry import head_pose
 from ...perception.vector import split
 from ...projection.checkpoint import SQUARE
-from ..dataset.opening import open_rows
+from ..dataset.opening import open_dataset
 from ..dataset.samples import Floats
 from ..inspection.outliers import FaceSpace
 from ..inspection.scan import Column, DatasetScan, Numbers
@@ -128,7 +128,7 @@ def head_poses(path: Path, most: int = DRAWN) -> Floats:
     """Return yaw and pitch (n, 2) in degrees of the dataset's faces, or of a random sample of `most`."""
     template = FaceSpace().model.template
     poses, start = [np.empty((0, 2), np.float32)], 0
-    with open_rows(path) as rows:
+    with open_dataset(path) as rows:
         chosen = drawn(len(rows), most)
         for samples in rows.samples():
             here = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + len(samples))] - start

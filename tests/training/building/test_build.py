@@ -42,8 +42,8 @@ class Counting:
         self.asked.extend(prompts)
         return self.encoder.encode(prompts)
 
-    def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        return self.encoder.extras(prompts)
+    def sdxl_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        return self.encoder.sdxl_targets(prompts)
 
 
 @dataclass
@@ -129,10 +129,10 @@ def test_a_folder_becomes_a_dataset(photos: Path, bench: Bench) -> None:
     # Which pictures share a chunk may move a landmark by rounding, not by more.
     np.testing.assert_allclose(samples.perceptions[1], alone.vectors[0].numpy(), atol=1e-4)
     with Store(bench.folder / "a.db") as store:
-        binding = store.binding
-    assert binding is not None
-    assert (binding.encoder, binding.landmarker) == (bench.encoder.identity, bench.pipeline.landmarker.identity)
-    assert binding.emotion_model == bench.pipeline.emotion_model.identity
+        provenance = store.provenance
+    assert provenance is not None
+    assert (provenance.encoder, provenance.landmarker) == (bench.encoder.identity, bench.pipeline.landmarker.identity)
+    assert provenance.emotion_model == bench.pipeline.emotion_model.identity
 
     again = bench.build(items, batch=2)
     assert (again.samples, again.faces, again.known, again.perceived, bench.count()) == (0, 0, 3, 0, 3)
@@ -322,7 +322,7 @@ def test_no_face_at_all_is_an_error(photos: Path, bench: Bench) -> None:
     with pytest.raises(BuildError, match=r"in any of 2 files \(2 pictures\); the first: wall\.bmp: no face"):
         summary.check(2)
     with Store(bench.folder / "a.db") as store:
-        assert len(store) == 0 and store.binding is None
+        assert len(store) == 0 and store.provenance is None
     with pytest.raises(BuildError, match="the list: it is empty"):
         bench.build([]).check(0)
 

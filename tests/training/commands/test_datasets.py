@@ -39,17 +39,19 @@ def write(path: Path, vectors: torch.Tensor, sizes: torch.Tensor, encoder: str =
     labels = [EMOTIONS[row % len(EMOTIONS)] for row in range(len(vectors))]
     prompts = [f"a {label} face" for label in labels]
     with Store(path) as store:
-        store.bind(text.identity, fingerprint(text), "landmarker/1", "emotions/1")
+        store.set_provenance(text.identity, fingerprint(text), "landmarker/1", "emotions/1")
         store.append(
-            vectors,
-            sizes,
-            prompts,
-            text.encode(prompts),
-            [f"{person} {row // 10}" for row in range(len(vectors))],
-            [f"{person} {row}.png" for row in range(len(vectors))],
-            [f"{person} key {row}" for row in range(len(vectors))],
-            labels=labels,
-            scores=torch.arange(len(vectors)) / len(vectors),
+            Samples(
+                vectors,
+                sizes,
+                prompts,
+                text.encode(prompts),
+                [f"{person} {row // 10}" for row in range(len(vectors))],
+                [f"{person} {row}.png" for row in range(len(vectors))],
+                [f"{person} key {row}" for row in range(len(vectors))],
+                labels=labels,
+                scores=torch.arange(len(vectors)) / len(vectors),
+            )
         )
     return path
 

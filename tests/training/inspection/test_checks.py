@@ -11,6 +11,7 @@ import torch
 
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.vector import EMOTIONS, pack
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.inspection.checks import inspect_file
 from perception_clip.training.inspection.inspection import Inspection
@@ -34,10 +35,10 @@ def inspected(tmp_path: Path) -> Make:
         path = tmp_path / "a.db"
         path.unlink(missing_ok=True)
         with Store(path) as store:
-            store.bind("encoder", torch.ones(768), "landmarker", "emotions")
+            store.set_provenance("encoder", torch.ones(768), "landmarker", "emotions")
             embeddings = torch.stack([known[prompt] for prompt in prompts])
             sources = [f"{number}.png" for number in range(len(rows))]
-            store.append(vectors[rows], sizes[rows], prompts, embeddings, sources=sources, **texts)
+            store.append(Samples(vectors[rows], sizes[rows], prompts, embeddings, sources=sources, **texts))
         return inspect_file(path)
 
     return make

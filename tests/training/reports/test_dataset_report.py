@@ -19,7 +19,8 @@ from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.geometry import head_pose
 from perception_clip.perception.vector import EMOTIONS, LANDMARKS, pack, split
 from perception_clip.training.cli import main
-from perception_clip.training.dataset.opening import open_rows
+from perception_clip.training.dataset.opening import open_dataset
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.inspection.checks import inspect_file
 from perception_clip.training.inspection.inspection import Inspection
@@ -47,7 +48,7 @@ def make(path: Path, counts: dict[str, int], *, known: bool = True, prompts: lis
     count = len(emotions)
     generator = torch.Generator().manual_seed(0)
     with Store(path) as store:
-        store.bind("encoder", torch.ones(768), "landmarker", "emotion model")
+        store.set_provenance("encoder", torch.ones(768), "landmarker", "emotion model")
         if count:
             wanted = torch.tensor([EMOTIONS.index(emotion) for emotion in emotions])
             landmarks, sizes = MODEL.sample(wanted, torch.ones(count), generator)
@@ -55,16 +56,18 @@ def make(path: Path, counts: dict[str, int], *, known: bool = True, prompts: lis
             texts = prompts or [f"a {emotion} face {row % 2}" for row, emotion in enumerate(emotions)]
             vector_of = {text: torch.randn(768, generator=generator) for text in dict.fromkeys(texts)}
             store.append(
-                vectors,
-                sizes if known else None,
-                texts,
-                torch.stack([vector_of[text] for text in texts]),
-                [f"person {row % 20}" for row in range(count)] if known else None,
-                labels=None if prompts else emotions,
-                splits=["train" if row % 4 else "test" for row in range(count)] if known else None,
-                scores=torch.linspace(0.5, 1, count) if known else None,
+                Samples(
+                    vectors,
+                    sizes if known else torch.zeros_like(sizes),
+                    texts,
+                    torch.stack([vector_of[text] for text in texts]),
+                    [f"person {row % 20}" for row in range(count)] if known else [],
+                    labels=[] if prompts else emotions,
+                    splits=["train" if row % 4 else "test" for row in range(count)] if known else [],
+                    scores=torch.linspace(0.5, 1, count if known else 0),
+                )
             )
-    with open_rows(path) as rows:
+    with open_dataset(path) as rows:
         scan = scan_dataset(rows)
     return Looked(path, scan, inspect_file(path))
 
@@ -80,7 +83,7 @@ def test_means_are_those_of_the_samples(labeled: Looked) -> None:
     assert means.counts == [40, 30, 20]
     with Store(labeled.path, create=False) as store, store.snapshot() as snapshot:
         landmarks, emotions = split(mean_faces(snapshot, MODEL.template, 3).vectors)
-        everything = torch.tensor(np.concatenate(list(snapshot.perceptions())))
+        everything = torch.tensor(np.concatenate(list(snapshot.column("perceptions"))))
     np.testing.assert_allclose(means.emotions, emotions, atol=1e-5)
     np.testing.assert_allclose(means.emotion, split(everything)[1].mean(dim=0), atol=1e-5)
     faces = means.face + (means.faces - means.face) / numbers.EXAGGERATION
@@ -125,8 +128,8 @@ def test_of_many_faces_some_are_drawn_at_random_and_always_the_same(labeled: Loo
 
 def test_poses_are_those_of_the_faces_drawn(labeled: Looked) -> None:
     with Store(labeled.path, create=False) as store, store.snapshot() as snapshot:
-        landmarks, _ = split(torch.tensor(np.concatenate(list(snapshot.perceptions()))))
-        sizes = torch.from_numpy(np.concatenate(list(snapshot.image_sizes())))
+        landmarks, _ = split(torch.tensor(np.concatenate(list(snapshot.column("perceptions")))))
+        sizes = torch.from_numpy(np.concatenate(list(snapshot.column("image_sizes"))))
     expected = head_pose(landmarks, sizes, MODEL.template)[:, :2].numpy()
     np.testing.assert_allclose(numbers.head_poses(labeled.path), expected, atol=1e-3)
     some = numbers.head_poses(labeled.path, most=10)
@@ -220,13 +223,20 @@ def test_pictures_say_when_only_some_samples_are_drawn(labeled: Looked, monkeypa
 def test_samples_without_a_label_or_split_are_counted_apart(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with Store(path) as store:
-        store.bind("encoder", torch.ones(768), "landmarker", "emotion model")
+        store.set_provenance("encoder", torch.ones(768), "landmarker", "emotion model")
         landmarks = MODEL.template[None] / 10 + 0.5 + torch.rand(4, LANDMARKS, 3) / 100
         vectors = pack(landmarks, torch.full((4, 7), 1 / 7))
         store.append(
-            vectors, None, ["p"] * 4, torch.ones(4, 768), labels=["a", "", "", ""], splits=["", "", "", "test"]
+            Samples(
+                vectors,
+                np.zeros((4, 2), int),
+                ["p"] * 4,
+                torch.ones(4, 768),
+                labels=["a", "", "", ""],
+                splits=["", "", "", "test"],
+            )
         )
-    with open_rows(path) as rows:
+    with open_dataset(path) as rows:
         scan = scan_dataset(rows)
     figure = dataset_report.counts(scan, numbers.head_poses(path))
     shown = [
