@@ -68,11 +68,11 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
         file = file_of(dataset, path)
         with Store(file, create=False) as store, store.snapshot() as snapshot:
             progress = adding(host.progress(2 * len(snapshot)))  # it is read for the faces, and again for the text
-            found = mean_faces(snapshot, host.expression_model().template, FACES, progress)
+            means = mean_faces(snapshot, host.expression_model().template, FACES, progress)
         inspection = inspect_file(file, progress)
         text = describe(inspection)
-        captions = [f"{name} ({number})" for name, number in zip(found.names, found.counts, strict=True)]
-        sheet = contact_sheet(found.vectors, torch.ones(len(captions), 2), captions, COLUMNS)[None] / 255
+        captions = [f"{name} ({number})" for name, number in zip(means.names, means.counts, strict=True)]
+        sheet = contact_sheet(means.vectors, torch.ones(len(captions), 2), captions, COLUMNS)[None] / 255
         # The front end shows some 14 lines before one has to scroll: what matters most goes first.
-        shown = host.note(f"verdict: {verdict(inspection)}\n\n{text}")
-        return io.NodeOutput(inspection.samples, text, sheet, ui={**host.preview(sheet), **shown})
+        message = host.note(f"verdict: {verdict(inspection)}\n\n{text}")
+        return io.NodeOutput(inspection.samples, text, sheet, ui={**host.preview(sheet), **message})

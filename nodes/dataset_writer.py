@@ -8,6 +8,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..common.errors import InputError
+from ..common.words import counted
 from ..perception.drawing.contact_sheet import contact_sheet
 from ..perception.origins import as_texts
 from ..perception.vector import Perceptions
@@ -17,7 +18,7 @@ from ..training.dataset.store import Store, StoreError, dataset_path
 from ..training.dataset.summary import Glance, glance
 from .support import clips, host
 from .support.checks import check_choice, check_perceptions
-from .support.schema import PERCEPTION, aliases, count
+from .support.schema import PERCEPTION, aliases
 
 ONE, PER_FACE, PER_PICTURE = PROMPTS = ("one for all faces", "one line per face", "one line per picture")
 NO_SPLIT = "none"
@@ -155,16 +156,16 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
                 scores=faces.scores,
                 extras=extras,
             )
-            found = glance(store)
+            contents = glance(store)
         lines = [
             *nothing_added(perception, faces),
-            f"{count(found.samples, 'sample')} ({new} new) in {path}",
-            *frequent_prompts(found),
+            f"{counted(contents.samples, 'sample')} ({new} new) in {path}",
+            *frequent_prompts(contents),
             *too_long(texts, encoder),
         ]
-        sheet = contact_sheet(found.vectors, found.image_sizes, found.newest)[None] / 255
-        shown = host.preview(sheet if found.samples else sheet[:0])
-        return io.NodeOutput(found.samples, str(path), ui={**shown, **host.note("\n".join(lines))})
+        sheet = contact_sheet(contents.vectors, contents.image_sizes, contents.newest)[None] / 255
+        shown = host.preview(sheet if contents.samples else sheet[:0])
+        return io.NodeOutput(contents.samples, str(path), ui={**shown, **host.note("\n".join(lines))})
 
 
 def prompt_of_each(prompt: str, prompts: str, perception: Perceptions) -> list[str]:
@@ -182,7 +183,7 @@ def prompt_of_each(prompt: str, prompts: str, perception: Perceptions) -> list[s
     if len(lines) != number:
         filled = int((perception.scores <= 0).sum()) if prompts == PER_FACE else 0
         raise InputError(
-            f"prompt has {count(len(lines), 'line')}, but perception has {count(number, what)}"
+            f"prompt has {counted(len(lines), 'line')}, but perception has {counted(number, what)}"
             f"{f', {filled} of them filled in' if filled else ''}: write one line for each {what}, in the same order "
             f"(empty lines are ignored), or set prompts to {ONE!r}"
         )
@@ -208,16 +209,16 @@ def nothing_added(perception: Perceptions, faces: Perceptions) -> Iterable[str]:
     if not len(perception):
         yield "no face was perceived, so nothing was added"
     elif filled:
-        yield f"{count(filled, 'filled-in face')} skipped: only detected faces are used for training"
+        yield f"{counted(filled, 'filled-in face')} skipped: only detected faces are used for training"
 
 
-def frequent_prompts(found: Glance) -> Iterable[str]:
+def frequent_prompts(contents: Glance) -> Iterable[str]:
     """Yield a line for each of the most frequent prompts."""
-    for text, number in found.frequent:
+    for text, number in contents.frequent:
         yield f"{number} × {quoted(text)}"
-    more = found.prompts - len(found.frequent)
+    more = contents.prompts - len(contents.frequent)
     if more:
-        yield f"and {count(more, 'more prompt')}"
+        yield f"and {counted(more, 'more prompt')}"
 
 
 def too_long(texts: Sequence[str], encoder: clips.ClipEncoder) -> Iterable[str]:

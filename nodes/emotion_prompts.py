@@ -8,12 +8,13 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..common.words import counted
 from ..perception.vector import EMOTIONS, NEUTRAL, Perceptions
 from ..projection.choice import FACES, choose
 from ..projection.mixing import TEMPERATURES, mix, weights
 from .support import clips, host
 from .support.checks import check_choice, check_perceptions
-from .support.schema import PERCEPTION, aliases, count
+from .support.schema import PERCEPTION, aliases
 
 PLACEHOLDER = "{emotion}"
 # The emotion comes last: CLIP reads from left to right, so that all before it is the same in the seven prompts.
@@ -118,15 +119,15 @@ class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
     ) -> io.NodeOutput:
         check_perceptions(perception)
         check_choice("faces", faces, FACES)
-        nobody = torch.zeros(1, len(EMOTIONS)), torch.zeros(1, dtype=torch.bool)
-        chosen = choose(perception.emotions, perception, faces) if len(perception) else [nobody]
+        no_face = torch.zeros(1, len(EMOTIONS)), torch.zeros(1, dtype=torch.bool)
+        chosen = choose(perception.emotions, perception, faces) if len(perception) else [no_face]
         parts = [(shares(rows, seen, temperature, top_k), seen) for rows, seen in chosen]
         prompts = {emotion: prompt(base_prompt, words[emotion]) for emotion in EMOTIONS}
         encoded = clips.conditionings(clip, list(prompts.values()))
         mixed = [entry for rows, _ in parts for entry in mix(encoded, rows, strength, NEUTRAL)]
-        said = summary(parts, len(perception), faces, strength)
+        blend = summary(parts, len(perception), faces, strength)
         listed = "\n".join(f"{emotion}: {text}" for emotion, text in prompts.items())
-        return io.NodeOutput(mixed, f"{said}\n\n{listed}", ui=host.note(said))
+        return io.NodeOutput(mixed, f"{blend}\n\n{listed}", ui=host.note(blend))
 
 
 def prompt(base: str, words: str) -> str:
@@ -143,9 +144,9 @@ def shares(probabilities: Tensor, seen: Tensor, temperature: float, top_k: int) 
     return weights(probabilities, temperature, top_k).where(seen[:, None], neutral)
 
 
-def summary(parts: list[tuple[Tensor, Tensor]], found: int, faces: str, strength: float) -> str:
+def summary(parts: list[tuple[Tensor, Tensor]], face_count: int, faces: str, strength: float) -> str:
     """Describe the blend, with a line for each face or picture."""
-    if not found:
+    if not face_count:
         return "no face: using the neutral prompt"
     rows = [row for part, _ in parts for row in part]
     seen = [one for _, part in parts for one in part.tolist()]
@@ -154,7 +155,7 @@ def summary(parts: list[tuple[Tensor, Tensor]], found: int, faces: str, strength
         what = "face" if faces == "each" else "picture"
         lines = [f"{what} {index}: {line}" for index, line in enumerate(lines)]
     else:
-        lines[0] = f"{faces} of {count(found, 'face')}: {lines[0]}"
+        lines[0] = f"{faces} of {counted(face_count, 'face')}: {lines[0]}"
     more = [f"… and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
     return "\n".join([*lines[:LISTED], *more, f"strength {strength:g}"])
 

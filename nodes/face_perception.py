@@ -10,6 +10,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..common.words import counted
 from ..perception.drawing.overlay import Overlay
 from ..perception.engines import BUNDLED, LANDMARKERS, Landmarker
 from ..perception.landmarks.comfyui import SAME_PICTURES, ComfyLandmarks
@@ -23,7 +24,7 @@ from ..perception.sequences.videos import Frame, VideoInMemory
 from ..perception.vector import Perceptions
 from .support import host
 from .support.checks import check_choice, check_image, check_perceptions
-from .support.schema import PERCEPTION, advanced, aliases, count, strongest
+from .support.schema import PERCEPTION, advanced, aliases, extent, strongest
 
 FACE_LANDMARKS = io.Custom("FACE_LANDMARKS")  # ComfyUI's own, from its MediaPipe Face Landmarker (0.23 and newer)
 ALL_FACES = -1
@@ -229,7 +230,7 @@ def given_landmarks(data: Any, pictures: int) -> ComfyLandmarks:
     landmarks = ComfyLandmarks(data)
     if len(landmarks) != pictures:
         raise ValueError(
-            f"face_landmarks are for {count(len(landmarks), 'picture')}, but image has {pictures}; {SAME_PICTURES}"
+            f"face_landmarks are for {counted(len(landmarks), 'picture')}, but image has {pictures}; {SAME_PICTURES}"
         )
     return landmarks
 
@@ -242,14 +243,14 @@ def preview(frames: Iterable[Frame], perceptions: Perceptions, *, tracks: bool) 
 
 def summary(perceptions: Perceptions, missing: str) -> str:
     """Summarize the faces in a few lines: their number, the first one's emotion, and the pictures without a face."""
-    found = perceptions.select((perceptions.scores > 0).nonzero()[:, 0].tolist())  # not those filled in
-    lines = [f"{count(len(found), 'face')} in {count(found.frame_count, 'picture')}"]
-    if len(found):
-        lines[0] += f"; the first looks {strongest(found)}"
-    empty = found.empty_frames
-    if empty and found.frame_count > 1:
+    detected = perceptions.select((perceptions.scores > 0).nonzero()[:, 0].tolist())  # not those filled in
+    lines = [extent(detected)]
+    if len(detected):
+        lines[0] += f"; the first looks {strongest(detected)}"
+    empty = detected.empty_frames
+    if empty and detected.frame_count > 1:
         shown = ", ".join(map(str, empty[:10])) + (", …" if len(empty) > 10 else "")
-        lines.append(f"no face in {count(len(empty), 'picture')} (counted from 0): {shown}")
+        lines.append(f"no face in {counted(len(empty), 'picture')} (counted from 0): {shown}")
     if empty and missing != "skip":
         lines.append(f"filled in: {missing}" if len(perceptions) else "there is no face to fill in from")
     return "\n".join(lines)

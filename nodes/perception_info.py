@@ -12,7 +12,7 @@ from ..perception.geometry import AXES, head_pose
 from ..perception.vector import EMOTIONS, Perception, Perceptions
 from .support import host
 from .support.checks import check_choice, check_perceptions
-from .support.schema import PERCEPTION, aliases, count
+from .support.schema import PERCEPTION, aliases, extent
 
 MISSING = ("zeros", "error")
 MAX_LISTED = 20  # faces in the list below the table; a video has thousands
@@ -92,7 +92,7 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         check_choice("missing", missing, MISSING)
         total = len(perception)
         if not 0 <= face < total:
-            text = f"there is no face {face}: {count(total, 'face')} in {count(perception.frame_count, 'picture')}"
+            text = f"there is no face {face}: {extent(perception)}"
             if missing == "error":
                 raise InputError(f"{text}. Faces are counted from 0; choose another one, or set missing to zeros.")
             text += "; every number is 0"

@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
+from ..common.words import counted
 from ..perception.vector import Perceptions
 from ..projection.choice import FACES, choose
 from ..projection.conditioning import MODES, inject
 from ..projection.insight import lengths, nearest, warnings
 from .support import checkpoints, clips, host
 from .support.checks import check_choice, check_conditioning, check_perceptions
-from .support.schema import PERCEPTION, advanced, aliases, count
+from .support.schema import PERCEPTION, advanced, aliases
 
 SHOWN_PROMPTS, SHOWN_FACES = 3, 4  # on the node
 MODE_TOOLTIP = (
@@ -138,18 +139,18 @@ class PerceptionProjection(UsesCheckpoint):
         check_conditioning(conditioning)
         check_choice("faces", faces, FACES)
         name = checkpoint if checkpoint_name is None else checkpoint_name
-        projection = checkpoints.opened(name)
+        projection = checkpoints.load(name)
         if len(perception) == 0:
             return io.NodeOutput(conditioning, ui=host.note("no face: the conditioning passes through unchanged"))
-        vectors, neutral = checkpoints.projected(projection, perception)
+        vectors, neutral = checkpoints.project(projection, perception)
         steered: list[list[Any]] = []
         parts = choose(torch.cat([vectors, neutral], dim=1), perception, faces)
         for rows, seen in parts:
-            own, unmoved = rows.chunk(2, dim=1)
+            projected, neutral_rows = rows.chunk(2, dim=1)
             steered += inject(
                 conditioning,
-                own,
-                unmoved,
+                projected,
+                neutral_rows,
                 space=projection.space,
                 mode=mode,
                 strength=strength,
@@ -160,17 +161,17 @@ class PerceptionProjection(UsesCheckpoint):
                 clip_l_only=clip_l_only,
             )
         acting = torch.cat([rows[seen] for rows, seen in parts])
-        own, unmoved = acting.chunk(2, dim=1)
+        projected, neutral_rows = acting.chunk(2, dim=1)
         lines = [f"⚠ {text}" for text in warnings(projection, perception, clips.fingerprint_for(projection, clip))]
         lines.append(f"{name}, trained with {projection.metadata.encoder}")
-        length, moved, typical = lengths(projection, own, unmoved, conditioning)
+        length, moved, typical = lengths(projection, projected, neutral_rows, conditioning)
         added = abs(strength) * (moved if mode == "steer" else length)
         effect = "adds a vector of length" if mode == "steer" else "applies a vector of length"
-        acts = f"{faces} of {count(len(perception), 'face')}" + (" (mean lengths)" if len(own) > 1 else "")
+        acts = f"{faces} of {counted(len(perception), 'face')}" + (" (mean lengths)" if len(projected) > 1 else "")
         lines.append(
             f"{acts}: {effect} {added:.1f} to tokens of length {typical:.1f}" + " before normalizing" * normalise
         )
-        for prompts in nearest(projection, own[:SHOWN_FACES], SHOWN_PROMPTS):
+        for prompts in nearest(projection, projected[:SHOWN_FACES], SHOWN_PROMPTS):
             lines += ["closest to " + ", ".join(f"“{text}” {value:.2f}" for text, value in prompts)] if prompts else []
         return io.NodeOutput(steered, ui=host.note("\n".join(lines)))
 

@@ -86,7 +86,7 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
         cls, dataset: str | None, name: str | None = None, init: str | None = NO_INIT, **_: Any
     ) -> str:
         """Return a text that changes with the dataset and `init`, and if something else changes the checkpoint."""
-        state = f"{host.dataset_state(dataset or '')} {checkpoints.changes(name or '')}"
+        state = f"{host.dataset_state(dataset or '')} {checkpoints.external_changes(name or '')}"
         return state if init == NO_INIT else f"{state} {checkpoints.state(init or '')}"
 
     @classmethod
@@ -107,7 +107,7 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
         check_choice("size", size, SIZES)
         target, file = checkpoints.new_path(name), file_of(dataset, path)
         with host.training() as device:
-            start = None if init == NO_INIT else checkpoints.own(init)
+            start = None if init == NO_INIT else checkpoints.load_trainable(init)
             samples = opened(file)
             settings = Settings(
                 epochs=epochs, size=size, seed=seed, device=device, val_split=val_split, space=samples.space

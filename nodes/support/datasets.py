@@ -53,11 +53,11 @@ def file_of(dataset: str, path: str | None) -> Path:
     Raises StoreError, with a remedy, if the file is not in the datasets folder.
     """
     listed = host.datasets()  # only what is listed is opened: a name can lead nowhere else
-    found = listed.get(str(dataset)) if path is None else next((f for f in listed.values() if str(f) == path), None)
-    if found is None:
+    file = listed.get(str(dataset)) if path is None else next((f for f in listed.values() if str(f) == path), None)
+    if file is None:
         raise StoreError(
             f"{host.datasets_folder()}: there is no dataset {(dataset if path is None else path)!r}. Create one with "
             "Dataset Writer, or copy a .db file from another machine into this folder; then press R in ComfyUI to "
             "refresh the list and choose it in this node, or connect the path output of Dataset Writer"
         )
-    return found
+    return file

@@ -133,8 +133,8 @@ def _emotion_classifier(source: str, state: str) -> tuple[TransformersEmotions, 
 def _emotion_folders() -> dict[str, Path]:
     """Return the folders with a model in models/emotion/ by name; if two have the same name, the first."""
     folders = [Path(folder) for folder in folder_paths.get_folder_paths(EMOTION_MODELS)]
-    found = [path.parent for folder in folders for path in sorted(folder.glob("*/config.json"))]
-    return {folder.name: folder for folder in reversed(found)}
+    paths = [path.parent for folder in folders for path in sorted(folder.glob("*/config.json"))]
+    return {folder.name: folder for folder in reversed(paths)}
 
 
 def _folder_state(folder: Path | None) -> str:
@@ -189,14 +189,14 @@ def progress(total: int, picture: Callable[[], Image.Image] | None = None) -> Ca
     `picture` is drawn at most every `PICTURE_SECONDS` and shown below the node.
     """
     bar = comfy.utils.ProgressBar(total)
-    drawn = -PICTURE_SECONDS
+    last_drawn = -PICTURE_SECONDS
 
     def update(done: int) -> None:
-        nonlocal drawn
+        nonlocal last_drawn
         stop_if_cancelled()
         preview = None
-        if picture is not None and time.monotonic() - drawn >= PICTURE_SECONDS:
-            preview, drawn = ("PNG", picture(), None), time.monotonic()
+        if picture is not None and time.monotonic() - last_drawn >= PICTURE_SECONDS:
+            preview, last_drawn = ("PNG", picture(), None), time.monotonic()
         bar.update_absolute(done, preview=preview)
 
     return update

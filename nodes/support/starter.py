@@ -18,26 +18,26 @@ from ...training.starter import origin, sample_dataset
 from . import checkpoints, clips, host
 from .training import outcome, reported, train_to
 
-BEGINNING = (
+STARTER_NOTE = (
     "A starter was only evaluated on synthetic faces: continue training it on real ones (init of Train Projection)"
 )
 
 
-def made_with(encoder: clips.ClipEncoder, target: Path, seed: int, samples: int) -> io.NodeOutput:
+def train_starter(encoder: clips.ClipEncoder, target: Path, seed: int, samples: int) -> io.NodeOutput:
     """Train a starter for this encoder and write it to `target`, or reuse the one that is already there."""
     made_by = origin("starter", samples, f"{SAMPLED}{host.expression_model().identity}")
-    made = earlier(target)
-    if made is not None and is_same(made, encoder, made_by, samples, seed):
-        metrics = made.metadata.metrics
+    existing = existing_checkpoint(target)
+    if existing is not None and is_same(existing, encoder, made_by, samples, seed):
+        metrics = existing.metadata.metrics
         picture = stored_result_picture(metrics)
-        checkpoints.written(target.name)
+        checkpoints.mark_written(target.name)
         note = f"{target.name}: reused, because it was already trained with the same CLIP, samples and seed"
-        return reported(target, metrics["verdict"], picture, [note, BEGINNING], on_node=headline(metrics))
+        return reported(target, metrics["verdict"], picture, [note, STARTER_NOTE], on_node=headline(metrics))
     dataset = sample_dataset(encoder.showing_progress(), samples, seed)
     with host.training() as device:
         settings = Settings(epochs=STARTER_EPOCHS, seed=seed, device=device, space=encoder.space)
         fitted = train_to(target, dataset, settings, made_by=made_by)
-        return outcome(fitted, BEGINNING, on_node=headline(fitted.checkpoint.metadata.metrics))
+        return outcome(fitted, STARTER_NOTE, on_node=headline(fitted.checkpoint.metadata.metrics))
 
 
 def headline(metrics: Mapping[str, Any]) -> str:
@@ -50,7 +50,7 @@ def headline(metrics: Mapping[str, Any]) -> str:
     return f"Ready: {line}" if metrics["ready"] else f"Not ready: {line}\n{metrics['verdict'][0]}"
 
 
-def earlier(path: Path) -> Checkpoint | None:
+def existing_checkpoint(path: Path) -> Checkpoint | None:
     """Return the checkpoint that is already there; None if there is none or it cannot be read."""
     try:
         return load(path) if path.is_file() else None
@@ -58,10 +58,10 @@ def earlier(path: Path) -> Checkpoint | None:
         return None
 
 
-def is_same(made: Checkpoint, encoder: clips.ClipEncoder, made_by: str, samples: int, seed: int) -> bool:
+def is_same(existing: Checkpoint, encoder: clips.ClipEncoder, made_by: str, samples: int, seed: int) -> bool:
     """Return whether training again would give the same checkpoint."""
-    metadata = made.metadata
-    if made.fingerprint is None or not same_encoder(made.fingerprint.numpy(), encoder.fingerprint.numpy()):
+    metadata = existing.metadata
+    if existing.fingerprint is None or not same_encoder(existing.fingerprint.numpy(), encoder.fingerprint.numpy()):
         return False
-    known = metadata.made_by, metadata.dataset.get("samples"), metadata.dataset.get("seed")
-    return known == (made_by, samples, seed) and "verdict" in metadata.metrics
+    provenance = metadata.made_by, metadata.dataset.get("samples"), metadata.dataset.get("seed")
+    return provenance == (made_by, samples, seed) and "verdict" in metadata.metrics

@@ -93,7 +93,7 @@ def test_no_face_passes_with_a_word(host: Host, photos: dict[str, str]) -> None:
     assert host.run(told(schedule(graph, "other"))).text("composed") == "no face: 16 frames left empty"
     assert values(host, told(schedule(graph, "other")))["face_count"] == 0
     joined = host.run(told(join(graph), "joined"))
-    assert joined.text("joined") == "1 face in 1 picture, then no face in 1 picture"
+    assert joined.text("joined") == "1 face in 1 picture, then 0 faces in 1 picture"
     crowded = schedule(perceive(repeated(photos["astronaut"], 3)), "perception", frames=2)
     text = host.run(told(crowded)).text("composed")
     assert text.endswith("\nmore key faces than frames: some are skipped")

@@ -62,7 +62,7 @@ def test_no_face_adds_nothing_and_says_so(host: Host, collect: Collect) -> None:
     for prompts in ("one for all faces", "one line per face", "one line per picture"):
         result = host.run(collect("no_face", dataset="nobody", prompts=prompts))
         path = host.datasets / "nobody.db"
-        assert result.text("writer") == f"no face was perceived, so nothing was added\nno sample (0 new) in {path}"
+        assert result.text("writer") == f"no face was perceived, so nothing was added\n0 samples (0 new) in {path}"
         assert result.output("writer")["images"] == []
 
 

@@ -72,7 +72,7 @@ def test_preview_of_a_batch_is_limited(host: Host, photos: dict[str, str]) -> No
 @pytest.mark.parametrize(("picture", "size"), [("no_face", 96), ("one_pixel", 1)])
 def test_no_face_passes_with_a_word(host: Host, photos: dict[str, str], picture: str, size: int) -> None:
     result = host.run(perceive(photo(photos[picture])))
-    assert result.text("perception") == "no face in 1 picture"
+    assert result.text("perception") == "0 faces in 1 picture"
     assert result.picture("perception").shape == (size, size, 3)
 
 
@@ -89,11 +89,11 @@ def test_broken_pixels_are_named(host: Host, value: str) -> None:
 
 @pytest.mark.parametrize("channels", [1, 4])
 def test_grey_and_transparent_pictures_are_taken(host: Host, channels: int) -> None:
-    assert host.run(perceive(pictures(channels=channels))).text("perception") == "no face in 1 picture"
+    assert host.run(perceive(pictures(channels=channels))).text("perception") == "0 faces in 1 picture"
 
 
 def test_an_empty_batch_is_no_crash(host: Host) -> None:
-    assert host.run(perceive(pictures(count=0))).text("perception") == "no face in no picture"
+    assert host.run(perceive(pictures(count=0))).text("perception") == "0 faces in 0 pictures"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_order_limit_and_index_choose_the_face(
 
 
 def test_an_index_beyond_the_faces_is_no_face(host: Host, photos: dict[str, str]) -> None:
-    assert host.run(perceive(photo(photos["astronaut"]), face_index=1)).text("perception") == "no face in 1 picture"
+    assert host.run(perceive(photo(photos["astronaut"]), face_index=1)).text("perception") == "0 faces in 1 picture"
 
 
 def with_gap(names: dict[str, str]) -> Graph:
@@ -233,7 +233,7 @@ def test_every_way_to_treat_missing_faces(host: Host, photos: dict[str, str], mi
 
 def test_nothing_to_fill_in_from_is_said(host: Host, photos: dict[str, str]) -> None:
     result = host.run(perceive(photo(photos["no_face"]), missing="previous"))
-    assert result.text("perception") == "no face in 1 picture\nthere is no face to fill in from"
+    assert result.text("perception") == "0 faces in 1 picture\nthere is no face to fill in from"
 
 
 def test_one_picture_has_nothing_to_smooth(host: Host, photos: dict[str, str]) -> None:
@@ -314,4 +314,4 @@ def test_emotion_models(host: Host, photos: dict[str, str], emotion_classifier: 
 
 def test_frames_of_a_long_batch(host: Host) -> None:
     result = host.run(perceive(pictures(count=300, size=16)))
-    assert result.text("perception").startswith("no face in 300 pictures")
+    assert result.text("perception").startswith("0 faces in 300 pictures")

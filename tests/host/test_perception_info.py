@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from perception_clip.common.words import counted
+
 from .server import Graph, Host
 from .test_face_perception import perceive, photo, repeated
 from .websocket import listen, text_on_node
@@ -74,13 +76,13 @@ def test_no_such_face_gives_zeros_with_a_word(
     numbers = values(host, graph)
     assert numbers == dict.fromkeys(OUTPUTS[1:], 0.0) | {"face_count": count}
     assert host.run(graph).text("info") == (
-        f"there is no face {face}: {count or 'no'} face in 1 picture; every number is 0"
+        f"there is no face {face}: {counted(count, 'face')} in 1 picture; every number is 0"
     )
 
 
 def test_no_such_face_is_an_error_if_asked(host: Host, photos: dict[str, str]) -> None:
     message = host.run(inform(perceive(photo(photos["no_face"])), missing="error")).message
-    assert "there is no face 0: no face in 1 picture" in message
+    assert "there is no face 0: 0 faces in 1 picture" in message
     assert "set missing to zeros" in message
 
 

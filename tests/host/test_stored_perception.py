@@ -59,7 +59,7 @@ def test_a_taken_name_gets_a_number_and_nothing_is_lost(host: Host, photos: dict
     assert host.run(save(perceive(photo(photos["no_face"])), "taken")).text("name") == "taken_00002"
     assert (folder(host) / "taken.safetensors").read_bytes() == content
     assert values(host, load("taken_00001"))["neutral"] > 0.4
-    assert host.run(load("taken_00002")).text("load").startswith("no face in 1 picture")
+    assert host.run(load("taken_00002")).text("load").startswith("0 faces in 1 picture")
 
 
 def test_overwrite_replaces_and_the_new_file_is_used_without_restart(host: Host, photos: dict[str, str]) -> None:
