@@ -1,9 +1,8 @@
-"""The shipped workflows, without a host: as built, laid out to be read, and with a thumbnail each."""
+"""The shipped workflows, without a host: sound links, a layout that can be read, a note and a thumbnail each."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -30,18 +29,6 @@ def nodes_of(path: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
     return workflow, {node["id"]: node for node in workflow["nodes"]}
 
 
-def test_files_are_what_the_script_builds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "tools")
-    import build_workflows
-
-    built = build_workflows.build()
-    assert {path for path in built if path.parts[0] == "workflows"} == {path.relative_to(ROOT) for path in WORKFLOWS}
-    for path, text in built.items():
-        assert (ROOT / path).read_text(encoding="utf-8") == text, f"run python tools/build_workflows.py: {path}"
-    for name in [name for name in sys.modules if name.startswith(("build_workflows", "workflow_"))]:
-        del sys.modules[name]
-
-
 @each_workflow
 def test_links_agree_with_the_sockets_at_both_ends(path: Path) -> None:
     workflow, nodes = nodes_of(path)
@@ -50,7 +37,7 @@ def test_links_agree_with_the_sockets_at_both_ends(path: Path) -> None:
         assert link in output["links"] and input_["link"] == link
         assert kind == input_["type"] == output["type"]
         assert nodes[source]["order"] < nodes[target]["order"]
-    ends = [input_["link"] for node in nodes.values() for input_ in node["inputs"]]
+    ends = [input_["link"] for node in nodes.values() for input_ in node["inputs"] if input_["link"] is not None]
     assert sorted(ends) == [link[0] for link in workflow["links"]]
     assert workflow["last_node_id"] == max(nodes) and workflow["last_link_id"] == len(workflow["links"])
 
