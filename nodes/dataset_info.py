@@ -44,7 +44,7 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
                     f"{FACES} with the most samples. Drawn from landmarks.",
                 ),
             ],
-            is_output_node=True,  # so that it shows its text with nothing behind it
+            is_output_node=True,  # so that it shows its text even if nothing is connected to its outputs
             **aliases("dataset statistics", "mean face"),
         )
 
@@ -61,18 +61,18 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
     @classmethod
     def execute(cls, dataset: str, path: str | None = None) -> io.NodeOutput:
         from ..training.dataset.store import Store
-        from ..training.inspection.checks import inspect_file  # these take a while, so not when ComfyUI starts
+        from ..training.inspection.checks import inspect_file  # slow imports, so not when ComfyUI starts
         from ..training.inspection.mean_faces import mean_faces
         from ..training.inspection.text import describe, verdict
 
         file = file_of(dataset, path)
         with Store(file, create=False) as store, store.snapshot() as snapshot:
-            progress = adding(host.progress(2 * len(snapshot)))  # it is read for the faces, and again for the text
+            progress = adding(host.progress(2 * len(snapshot)))  # the dataset is read twice: faces, then text
             means = mean_faces(snapshot, host.expression_model().template, FACES, progress)
         inspection = inspect_file(file, progress)
         text = describe(inspection)
         captions = [f"{name} ({number})" for name, number in zip(means.names, means.counts, strict=True)]
         sheet = contact_sheet(means.vectors, torch.ones(len(captions), 2), captions, COLUMNS)[None] / 255
-        # The front end shows some 14 lines before one has to scroll: what matters most goes first.
+        # The verdict goes first, because the front end shows only about 14 lines before one has to scroll.
         message = host.note(f"verdict: {verdict(inspection)}\n\n{text}")
         return io.NodeOutput(inspection.samples, text, sheet, ui={**host.preview(sheet), **message})

@@ -17,9 +17,9 @@ from .support.checks import check_choice, check_perceptions
 from .support.schema import PERCEPTION, aliases
 
 PLACEHOLDER = "{emotion}"
-# The emotion comes last: CLIP reads from left to right, so that all before it is the same in the seven prompts.
+# The emotion comes last: CLIP reads from left to right, so everything before it is the same in all seven prompts.
 BASE = f"portrait photo of a person, looking at the camera, soft natural light, {PLACEHOLDER}"
-# What the muscles of such a face do, in 12 tokens of CLIP each: the ends of the prompts fall onto each other, too.
+# Facial muscle movements, in 12 CLIP tokens each, so that all seven prompts end at the same position.
 WORDS = {
     "angry": "angry face, furious glare, lowered brows, clenched teeth",
     "disgust": "disgusted face, sick look, wrinkled nose, curled lips",
@@ -53,7 +53,7 @@ class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                     "base_prompt",
                     default=BASE,
                     multiline=True,
-                    dynamic_prompts=False,  # which would take the placeholder's braces away
+                    dynamic_prompts=False,  # they would remove the braces of the placeholder
                     tooltip=f"The prompt around the emotion. {PLACEHOLDER} is replaced with an emotion's words from "
                     "below; without it, they are appended after a comma. Put it last, so that everything before it is "
                     "the same in all seven prompts.",
@@ -138,7 +138,7 @@ def prompt(base: str, words: str) -> str:
 
 
 def shares(probabilities: Tensor, seen: Tensor, temperature: float, top_k: int) -> Tensor:
-    """Return the weights (R, 7) of the emotions; where no face was seen, only neutral has a weight."""
+    """Return the weights (R, 7) of the emotions; a row without a face is neutral."""
     neutral = torch.zeros(len(EMOTIONS))
     neutral[NEUTRAL] = 1
     return weights(probabilities, temperature, top_k).where(seen[:, None], neutral)

@@ -51,7 +51,7 @@ class InspectProjection(UsesCheckpoint):
                 io.String.Output("text", display_name="text", tooltip="Everything the node shows, as text."),
                 io.Image.Output("picture", display_name="picture", tooltip="The same as an RGB picture with bars."),
             ],
-            is_output_node=True,  # so that it shows itself with nothing behind it
+            is_output_node=True,  # so that it shows its picture even if nothing is connected to its outputs
             **aliases("debug projection", "nearest prompts"),
         )
 

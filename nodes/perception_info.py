@@ -82,7 +82,7 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                 ),
                 io.Int.Output("face_count", display_name="face_count", tooltip="Total number of faces."),
             ],
-            is_output_node=True,  # so that it shows its table with nothing behind it
+            is_output_node=True,  # so that it shows its table even if nothing is connected to its outputs
             **aliases("head pose", "yaw pitch roll", "emotion values", "face box"),
         )
 
@@ -104,7 +104,7 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         if total > 1:
             text += f"\n\n{overview(perception, poses)}"
         numbers = (*chosen.emotions.tolist(), *pose, *box, chosen.score, chosen.frame, chosen.track, total)
-        # A line for each face: the node has no room for the table.
+        # The node has no room for the table, so it shows one line per face.
         return io.NodeOutput(text, *numbers, ui=host.note(text, on_node=overview(perception, poses)))
 
 

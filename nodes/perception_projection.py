@@ -19,8 +19,9 @@ from .support.schema import PERCEPTION, advanced, aliases
 SHOWN_PROMPTS, SHOWN_FACES = 3, 4  # on the node
 MODE_TOOLTIP = (
     "How the face is applied. steer: shifts every token of the prompt by strength × (face − neutral face). blend: "
-    "moves only the end-of-text and padding tokens toward the face; the words stay. replace: moves every token toward "
-    "the face; at strength 1 only the face is left. append: keeps the prompt and adds the same number of face tokens."
+    "moves only the end-of-text and padding tokens toward the face, so the words stay (on SDXL, it moves every token). "
+    "replace: moves every token toward the face; at strength 1 only the face is left. append: keeps the prompt and "
+    "adds the same number of face tokens."
 )
 FACES_TOOLTIP = (
     "Which faces to use when there are several. first: the first face of the first picture that has one. mean: the "
@@ -143,8 +144,8 @@ class PerceptionProjection(UsesCheckpoint):
         if len(perception) == 0:
             return io.NodeOutput(conditioning, ui=host.note("no face: the conditioning passes through unchanged"))
         vectors, neutral = checkpoints.project(projection, perception)
-        steered: list[list[Any]] = []
         parts = choose(torch.cat([vectors, neutral], dim=1), perception, faces)
+        steered: list[list[Any]] = []
         for rows, seen in parts:
             projected, neutral_rows = rows.chunk(2, dim=1)
             steered += inject(

@@ -49,6 +49,6 @@ class StarterProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships n
 
     @classmethod
     def execute(cls, clip: Any, name: str, seed: int, samples: int) -> io.NodeOutput:
-        from .support.starter import train_starter  # takes a while, so not when ComfyUI starts
+        from .support.starter import train_starter  # a slow import, so not when ComfyUI starts
 
         return train_starter(clips.encoder(clip), checkpoints.new_path(name), seed, samples)

@@ -105,7 +105,7 @@ class LoadPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
     @classmethod
     def execute(cls, name: str) -> io.NodeOutput:
         folder = host.perceptions_folder()
-        saved = storage.find(folder)  # only what is listed is opened: a name can lead nowhere else
+        saved = storage.find(folder)  # only listed files are opened, so a name cannot lead to another folder
         if not isinstance(name, str) or name not in saved:
             raise storage.PerceptionFileError(
                 folder,

@@ -101,7 +101,7 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
         path: str | None = None,
         val_split: float = 0.2,
     ) -> io.NodeOutput:
-        from ..training.dataset.opening import opened  # these take a while, so not when ComfyUI starts
+        from ..training.dataset.opening import opened  # slow imports, so not when ComfyUI starts
         from .support.training import outcome, train_to
 
         check_choice("size", size, SIZES)
@@ -130,7 +130,7 @@ def checkpoint_inputs(default: str) -> list[Any]:
             default=0,
             min=0,
             max=LARGEST_SEED,
-            control_after_generate=False,  # or it would change at each run, and train again
+            control_after_generate=False,  # otherwise it would change at each run, and train again
             tooltip="Random seed, 0 to 2³² − 1; the same seed and data give the same checkpoint.",
         ),
     ]

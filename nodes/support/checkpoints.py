@@ -31,7 +31,7 @@ def listed() -> dict[str, Path]:
 
 
 def state(name: str) -> str:
-    """Return a text that changes whenever the checkpoint's file does; it is equal for equal files."""
+    """Return a text that changes whenever the checkpoint's file does."""
     return host.file_state(listed().get(name))
 
 
@@ -59,12 +59,12 @@ def new_path(name: str) -> Path:
 
 
 def mark_written(name: str) -> None:
-    """Record the checkpoint of that name as a node has just written it; see `external_changes`."""
+    """Record that a node has just written the checkpoint of that name; see `external_changes`."""
     _written[name] = state(name)
 
 
 def external_changes(name: str) -> int:
-    """Return how often something else changed or removed the checkpoint that a node wrote; the node then runs again."""
+    """Return how often something else changed or removed a checkpoint that a node wrote; the node then runs again."""
     plain = name.strip().removesuffix(".safetensors") + ".safetensors"
     if plain in _written and _written[plain] != state(plain):
         del _written[plain]
@@ -115,7 +115,7 @@ def _load(path: Path, state: str) -> Projection:
 
 
 def project(projection: Projection, perceptions: Perceptions) -> tuple[Tensor, Tensor]:
-    """Return what N faces project to, and what they would if they were neutral: (N, W) float32 each, on the CPU.
+    """Return the projections of N faces and of their neutral versions: (N, W) float32 each, on the CPU.
 
     Raises ValueError if any of the numbers is not finite: the landmarks then do not form a valid face.
     """

@@ -1,4 +1,4 @@
-"""The work of Starter Projection; imported when the node runs, because the import takes a while."""
+"""The work of Starter Projection; imported when the node runs, because the import is slow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STARTER_NOTE = (
 
 
 def train_starter(encoder: clips.ClipEncoder, target: Path, seed: int, samples: int) -> io.NodeOutput:
-    """Train a starter for this encoder and write it to `target`, or reuse the one that is already there."""
+    """Train a starter for this encoder and write it to `target`, or reuse an existing one."""
     made_by = origin("starter", samples, f"{SAMPLED}{host.expression_model().identity}")
     existing = existing_checkpoint(target)
     if existing is not None and is_same(existing, encoder, made_by, samples, seed):
@@ -41,9 +41,9 @@ def train_starter(encoder: clips.ClipEncoder, target: Path, seed: int, samples: 
 
 
 def headline(metrics: Mapping[str, Any]) -> str:
-    """Return one line for someone new: whether the starter is ready, and how often it is right compared with guessing.
+    """Return one line for newcomers: whether the starter is ready, and how often it is right compared with guessing.
 
-    `metrics` are those of a checkpoint (`Metadata.metrics`). If it is not ready, a second line has the reason.
+    `metrics` are `Metadata.metrics` of the checkpoint. If it is not ready, a second line contains the reason.
     """
     right, guessed = metrics["scores"]["projection"]["recall_at_1"][0], round(100 / metrics["prompts"], 1)
     line = f"picks the right prompt for {right:.0%} of unseen synthetic faces; guessing would be {guessed:g}%."
@@ -51,7 +51,7 @@ def headline(metrics: Mapping[str, Any]) -> str:
 
 
 def existing_checkpoint(path: Path) -> Checkpoint | None:
-    """Return the checkpoint that is already there; None if there is none or it cannot be read."""
+    """Return the checkpoint at `path`; None if there is none or it cannot be read."""
     try:
         return load(path) if path.is_file() else None
     except CheckpointError:

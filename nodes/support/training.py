@@ -1,4 +1,4 @@
-"""The work of the nodes that train; imported when one of them runs, because the import takes a while."""
+"""The work of the nodes that train; imported when one of them runs, because the import is slow."""
 
 from __future__ import annotations
 
