@@ -1,12 +1,12 @@
 """Measure photos with MediaPipe's own legacy face mesh, as the reference for tests of the bundled landmarker.
 
-    pip install mediapipe==0.10.21     # in an environment of its own: it wants old versions of other packages
+    pip install mediapipe==0.10.21     # in a separate environment: it needs old versions of other packages
     python tools/measure_reference_landmarks.py --out tests/perception/reference_landmarks.npz \\
         astronaut.png grace_hopper.jpg
 
 The two photos of the test suite are scikit-image's `skimage/data/astronaut.png` and matplotlib's
 `matplotlib/mpl-data/sample_data/grace_hopper.jpg`. The file holds one array per photo, named by its stem:
-(faces, 478, 3) float32 in normalised image coordinates.
+(faces, 478, 3) float32 in normalized image coordinates.
 """
 
 from __future__ import annotations
