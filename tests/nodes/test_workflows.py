@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from .schemas import Slot, schemas
+
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 NAMES = {path.stem for path in WORKFLOWS}
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 TITLE_BAR = 30
 SLOT = 20  # pixels from one slot to the next
 LARGEST_THUMBNAILS = 1_000_000  # bytes of all together
@@ -40,6 +43,28 @@ def test_links_agree_with_the_sockets_at_both_ends(path: Path) -> None:
     ends = [input_["link"] for node in nodes.values() for input_ in node["inputs"] if input_["link"] is not None]
     assert sorted(ends) == [link[0] for link in workflow["links"]]
     assert workflow["last_node_id"] == max(nodes) and workflow["last_link_id"] == len(workflow["links"])
+
+
+@each_workflow
+def test_widgets_and_outputs_fit_the_packs_nodes(path: Path) -> None:
+    """`tests/host/test_workflows.py` also checks ComfyUI's own nodes."""
+    _, nodes = nodes_of(path)
+    for node in nodes.values():
+        if schema := schemas().get(node["type"]):
+            inputs = sorted(schema.inputs, key=lambda slot: slot.optional)  # required ones come first, as on the node
+            widgets = [slot for slot in inputs if slot.kind in WIDGETS and not slot.options.get("force_input")]
+            for slot, value in zip(widgets, node["widgets_values"], strict=True):
+                assert accepts(slot, value), (node["type"], slot.name, value)
+            outputs = [(output["name"], output["type"]) for output in node["outputs"]]
+            assert outputs == [(slot.shown, slot.kind) for slot in schema.outputs]
+
+
+def accepts(slot: Slot, value: Any) -> bool:
+    if slot.kind == "COMBO":
+        return slot.name in ("checkpoint", "dataset") or value in slot.options["options"]  # the former are users' files
+    if slot.kind in ("INT", "FLOAT"):
+        return type(value) in (int, float) and slot.options["min"] <= value <= slot.options["max"]
+    return type(value) is (bool if slot.kind == "BOOLEAN" else str)
 
 
 @each_workflow
