@@ -57,7 +57,7 @@ DOCS = Path(__file__).resolve().parents[1] / "web" / "docs"
 NODE = "PerceptionClip_"
 WIDTH, TILE = 560, 280  # pixels: of a picture for the narrow help column, and of each photo in a picture of two
 TEXT = 19  # font size, pixels
-COLOURS = 64  # in a drawing
+PALETTE_SIZE = 64  # colors in a drawing
 CELLS, CELL = 26, 16  # tokens drawn per block, and their spacing in pixels
 BLUE, TRACK = (96, 185, 240), (52, 58, 70)
 BOXES = {"astronaut": (84, 0, 364, 280), "grace_hopper": (96, 60, 426, 390)}  # left, top, right, bottom in the photos
@@ -199,8 +199,8 @@ def projection() -> Image.Image:
         for line, change in enumerate(changes[:, :CELLS].tolist()):
             for place, amount in enumerate(change):
                 share, x, top = min(amount, 1.0), left + place * CELL, y - 14 + 32 * line
-                colour = tuple(round(dim + share * (full - dim)) for dim, full in zip(TRACK, BLUE, strict=True))
-                canvas.line([(x, top), (x, top + 26)], colour, CELL - 3)
+                color = tuple(round(dim + share * (full - dim)) for dim, full in zip(TRACK, BLUE, strict=True))
+                canvas.line([(x, top), (x, top + 26)], color, CELL - 3)
     for start, name in ((0, "BOS"), (3, "words"), (1 + words, "end of the text, then padding …")):
         canvas.write(left + start * CELL - 7, 24, name, 15, DIM)
     return canvas.finished()
@@ -296,7 +296,7 @@ def main(names: Sequence[str]) -> None:
         file, drawn = PICTURES[name]
         path, picture = DOCS / f"{NODE}{name}" / file, drawn()
         if path.suffix == ".png":
-            picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
+            picture.quantize(PALETTE_SIZE, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
         else:
             picture.save(path, quality=72, optimize=True)
         print(f"{path.relative_to(DOCS)}: {picture.width} × {picture.height}, {path.stat().st_size / 1000:.0f} kB")
