@@ -1,9 +1,9 @@
-"""What each part of the projection network and its training is worth: the table of ablation.md.
+"""Measure the effect of each part of the projection network and its training: the table of ablation.md.
 
     python benchmarks/ablation.py [--faces FILE] [--vectors FILE] [--only NAME …] > table.md
 
-The protocol is that of projection_quality.py. Every line changes one thing of the default; what is not part of the
-pack, because it did not pay, is built here.
+The protocol is that of projection_quality.py. Every line changes one thing compared with the default; alternatives
+that did not pay are not part of the pack and are defined here.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Variant:
 
 
 class Features(FaceFeatures):
-    """Features whose shape part is another: a subclass says which."""
+    """Features with a different shape part, which a subclass defines."""
 
     whitened = False
     emotions = True
@@ -63,14 +63,14 @@ class Features(FaceFeatures):
     def fit(cls, vectors: Tensor, image_sizes: Tensor, template: Tensor) -> FaceFeatures:
         with patch.object(features_of_faces, "_shapes", cls.shapes):
             plain = FaceFeatures.fit(vectors, image_sizes, template)
-        made = cls(plain.shape_basis.shape[1])
-        made.load_state_dict(plain.state_dict())
+        features = cls(plain.shape_basis.shape[1])
+        features.load_state_dict(plain.state_dict())
         if cls.whitened:
-            spread = (cls.shapes(vectors, image_sizes, template) - made.shape_mean).matmul(made.shape_basis).std(dim=0)
-            made.shape_basis.div_(spread.clamp_min(1e-6))
+            shapes = cls.shapes(vectors, image_sizes, template) - features.shape_mean
+            features.shape_basis.div_(shapes.matmul(features.shape_basis).std(dim=0).clamp_min(1e-6))
         if not cls.emotions:
-            made.emotion_spread.fill_(1e6)
-        return made
+            features.emotion_spread.fill_(1e6)
+        return features
 
     def forward(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
         with patch.object(features_of_faces, "_shapes", type(self).shapes):
@@ -94,7 +94,7 @@ class PoseFreeAndPose(Features):
     @staticmethod
     def shapes(vectors: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:
         shapes = PoseFree.shapes(vectors, image_sizes, template)
-        angles = head_pose(split(vectors)[0], image_sizes, template) / 10  # in units that compare with the shapes'
+        angles = head_pose(split(vectors)[0], image_sizes, template) / 10  # in units comparable with the shapes
         return torch.cat([shapes[:, :-3], angles], dim=1)
 
 
@@ -121,7 +121,7 @@ class NoEmotions(Features):
 
 
 class LinearBeside(ProjectionNetwork):
-    """A linear map of the features, and the MLP adds to it."""
+    """The MLP plus a linear map of the features."""
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)
@@ -134,13 +134,13 @@ class LinearBeside(ProjectionNetwork):
 
 
 def from_ridge(data: TrainingData, rows: Split, *more: object) -> ProjectionNetwork:
-    """A new network whose linear part is the ridge regression of the targets."""
+    """Return a new network whose linear part is initialized as the ridge regression of the targets."""
     with patch.object(trainer, "ProjectionNetwork", LinearBeside):
         network = trainer.new_network(data, rows, *more)
     parts = rows.train, rows.validation
-    known, held = (network.features(data.vectors[part], data.image_sizes[part]) for part in parts)
+    fitted, held_out = (network.features(data.vectors[part], data.image_sizes[part]) for part in parts)
     goals = (data.targets - network.target_mean) / network.target_scale
-    weight, bias = best_ridge(known, goals[rows.train], held, goals[rows.validation])
+    weight, bias = best_ridge(fitted, goals[rows.train], held_out, goals[rows.validation])
     with torch.no_grad():
         network.linear.weight.copy_(weight)
         network.linear.bias.copy_(bias)
@@ -161,7 +161,7 @@ def cosine(predicted: Tensor, own: Tensor) -> Tensor:
 
 
 def whitened(predicted: Tensor, own: Tensor) -> Tensor:
-    """The squared error along the distinct targets' principal axes, each counting the same."""
+    """Return the squared error along the principal axes of the distinct targets, weighted equally."""
     _, singular, axes = torch.linalg.svd(own.unique(dim=0), full_matrices=False)
     kept = singular > singular[0] * 1e-2
     scale = singular[kept].square().mean().sqrt() / singular[kept]
@@ -169,7 +169,7 @@ def whitened(predicted: Tensor, own: Tensor) -> Tensor:
 
 
 def info_nce(temperature: float) -> Losses:
-    """Over the batch's distinct prompts; the rows of one prompt are positives together.
+    """Return the InfoNCE loss over the distinct prompts of a batch; all rows of a prompt are positives.
 
     (van den Oord et al. 2018, "Representation learning with contrastive predictive coding".)
     """
@@ -183,12 +183,12 @@ def info_nce(temperature: float) -> Losses:
 
 
 def mixed(*parts: tuple[float, Losses]) -> tuple[tuple[object, str, object], ...]:
-    """The sum of several losses, with weights."""
+    """Return patches that use the weighted sum of several losses."""
     return ((trainer, "losses", lambda predicted, own: sum(w * part(predicted, own) for w, part in parts)),)
 
 
 def more_rows(data: TrainingData, rows: Split, vectors: Tensor) -> tuple[TrainingData, Split]:
-    """Further training rows: `vectors` (n, 1441) for the n training rows."""
+    """Add training rows: `vectors` (n, 1441), one for each of the n training rows."""
     extra = torch.arange(len(vectors)) + len(data)
     together = training_data(
         torch.cat([data.vectors, vectors]),
@@ -205,7 +205,7 @@ def mirrored(data: TrainingData, rows: Split) -> tuple[TrainingData, Split]:
 
 
 def noisy(data: TrainingData, rows: Split) -> tuple[TrainingData, Split]:
-    """Moved by 0.01 distances between the eyes: what the landmarker itself trembles by."""
+    """Add faces moved by 0.01 inter-ocular distances, which is the landmarker's own jitter."""
     landmarks, emotions = split(data.vectors[rows.train])
     sizes = data.image_sizes[rows.train]
     points = true_proportions(landmarks, sizes)
@@ -217,7 +217,7 @@ def noisy(data: TrainingData, rows: Split) -> tuple[TrainingData, Split]:
 
 
 def rotated(data: TrainingData, rows: Split) -> tuple[TrainingData, Split]:
-    """Turned by a few degrees about a random axis."""
+    """Add faces rotated by a few degrees around a random axis."""
     landmarks, emotions = split(data.vectors[rows.train])
     sizes = data.image_sizes[rows.train]
     points = true_proportions(landmarks, sizes)
@@ -235,7 +235,7 @@ def sized(width: int, depth: int) -> tuple[tuple[object, str, object], ...]:
 
 def dropping(share: float) -> type[networks.ResidualBlock]:
     class Dropping(networks.ResidualBlock):
-        """Without some of its inner values in training."""
+        """A block with dropout of its inner values."""
 
         def forward(self, hidden: Tensor) -> Tensor:
             inner = nn.functional.gelu(self.expand(self.norm(hidden)))
@@ -251,23 +251,23 @@ def features(kind: type[Features]) -> tuple[tuple[object, str, object], ...]:
 VARIANTS = (
     Variant("", "**the default**"),
     Variant("features", "pose-free (rigid fit) instead of upright", patches=features(PoseFree)),
-    Variant("features", "pose-free, and the head's pose as three more", patches=features(PoseFreeAndPose)),
+    Variant("features", "pose-free, plus three head pose features", patches=features(PoseFreeAndPose)),
     Variant("features", "roll kept", patches=features(Tilted)),
-    Variant("features", "image coordinates as they are", patches=features(Raw)),
+    Variant("features", "raw image coordinates", patches=features(Raw)),
     Variant("features", "components whitened", patches=features(Whitened)),
     Variant("features", "32 components", patches=((features_of_faces, "COMPONENTS", 32),)),
     Variant("features", "256 components", patches=((features_of_faces, "COMPONENTS", 256),)),
     Variant("features", "without emotions", patches=features(NoEmotions)),
-    Variant("network", "a linear part beside it", patches=((trainer, "ProjectionNetwork", LinearBeside),)),
-    Variant("network", "a linear part that starts as ridge", patches=((trainer, "new_network", from_ridge),)),
+    Variant("network", "an additional linear part", patches=((trainer, "ProjectionNetwork", LinearBeside),)),
+    Variant("network", "a linear part initialized as ridge", patches=((trainer, "new_network", from_ridge),)),
     Variant("network", "blocks without residuals", patches=((networks, "ResidualBlock", NoResidual),)),
     *(Variant("network", f"width {w}, depth {d}", patches=sized(w, d)) for w, d in OTHER_SIZES),
     *(Variant("network", f"dropout {share}", patches=((networks, "ResidualBlock", dropping(share)),))
       for share in (0.1, 0.3, 0.5)),
-    Variant("loss", "and the cosine", patches=mixed((1, squared), (1, cosine))),
-    Variant("loss", "the cosine alone", patches=mixed((1, cosine))),
+    Variant("loss", "plus the cosine", patches=mixed((1, squared), (1, cosine))),
+    Variant("loss", "cosine alone", patches=mixed((1, cosine))),
     Variant("loss", "squared error in the whitened space", patches=mixed((1, whitened))),
-    *(Variant("loss", f"and the cosine and {w} × InfoNCE, temperature {t}",
+    *(Variant("loss", f"plus the cosine and {w} × InfoNCE, temperature {t}",
               patches=mixed((1, squared), (1, cosine), (w, info_nce(t))))
       for w, t in ((0.1, 0.1), (1.0, 0.1), (1.0, 0.3))),
     Variant("loss", "InfoNCE alone, temperature 0.1", patches=mixed((1, info_nce(0.1)))),
@@ -277,8 +277,8 @@ VARIANTS = (
     Variant("training", "batches of 32", settings=replace(SETTINGS, batch_size=32)),
     Variant("training", "no weight decay", patches=((run, "WEIGHT_DECAY", 0.0),)),
     Variant("augmentation", "mirrored faces added", data=mirrored),
-    Variant("augmentation", "noise added, as large as the landmarker's", data=noisy),
-    Variant("augmentation", "faces turned by 3° added", data=rotated),
+    Variant("augmentation", "landmark noise added", data=noisy),
+    Variant("augmentation", "faces rotated by 3° added", data=rotated),
 )  # fmt: skip
 
 
@@ -292,7 +292,7 @@ def patched(patches: tuple[tuple[object, str, object], ...]) -> Iterator[None]:
 
 
 def measured(variant: Variant, faces: Faces, vectors: Path, count: int, seed: int) -> tuple[float, float]:
-    """Recall@1 and centered cosine on the test faces."""
+    """Return recall@1 and the centered cosine on the test faces."""
     data = drawn(faces, vectors, seed)
     rows = split_rows(faces.groups, len(data), seed, prompts=data.target_index.tolist(), share=HELD_OUT)
     rows = few_of(rows, count, seed)
@@ -315,11 +315,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces", type=Path, default=SHARED / "expression_landmarks.npz")
     parser.add_argument("--vectors", type=Path, default=SHARED / "clip_l14_pooled.npz")
-    parser.add_argument("--only", nargs="*", help="lines whose name contains one of these")
+    parser.add_argument("--only", nargs="*", help="only lines whose name contains one of these")
     arguments = parser.parse_args()
     need(arguments.faces, "give the file of face landmarks with --faces")
     need(arguments.vectors, "give the file of text vectors with --vectors")
-    torch.set_num_threads(1)  # on busy cores two threads mostly wait for each other
+    torch.set_num_threads(1)  # on busy cores, two threads mostly wait for each other
     faces = load_faces(arguments.faces)
     heads = [f"{metric}, {count:,} samples" for count in COUNTS for metric in ("recall@1", "cosine")]
     print(f"| | | {' | '.join(heads)} | seconds |")

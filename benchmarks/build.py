@@ -1,11 +1,11 @@
-"""Time a build beside the perception pipeline alone, taking turns in one run; then kill builds at random moments.
+"""Time a build compared with the perception pipeline alone, taking turns; then kill builds at random moments.
 
     python benchmarks/build.py [--photos FOLDER] [--pictures 500] [--rounds 5] [--kills 50]
 
-The pipeline alone gets pictures that are decoded already; the build reads and decodes the same files and makes every
-sample safe on the disk. It is timed with its prompts encoded before, which is a cost per prompt, not per picture, and
-with encoding them (by the random-weight placeholder, far smaller than CLIP). Killed builds are checked one by one: by
-SQLite's own integrity check, and that every sample that was acknowledged is there, once.
+The pipeline alone gets decoded pictures; the build reads and decodes the same files and commits every sample to disk.
+It is timed with prompts that are already encoded, because encoding is a cost per prompt, not per picture, and with
+encoding (by the placeholder encoder, which is far smaller than CLIP). Killed builds are checked one by one: with
+SQLite's integrity check, and that every acknowledged sample is stored exactly once.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ LABELS = ("angry", "happy", "sad", "surprise")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, help="a folder of further photos (.jpg, .png)")
+    parser.add_argument("--photos", type=Path, help="a folder with more photos (.jpg, .png)")
     parser.add_argument("--pictures", type=int, default=500, help="pictures to build from (default 500)")
-    parser.add_argument("--rounds", type=int, default=5, help="timed rounds of each (default 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default 5)")
     parser.add_argument("--kills", type=int, default=50, help="builds to kill (default 50)")
-    parser.add_argument("--cores", type=int, default=2, help="processor cores for each (default 2)")
+    parser.add_argument("--cores", type=int, default=2, help="CPU cores to use (default 2)")
     arguments = parser.parse_args()
-    need(arguments.photos, "give an existing folder of photos with --photos, or leave it out")
+    need(arguments.photos, "give an existing folder of photos with --photos, or omit it")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
     torch.set_num_threads(arguments.cores)
@@ -74,7 +74,7 @@ def load_photos(folder: Path | None) -> list[Image.Image]:
 
 
 def make_pictures(root: Path, photos: list[Image.Image], count: int) -> Path:
-    """So many JPEGs in a folder per label, no two alike."""
+    """Write `count` different JPEGs into one folder per label; return the parent folder."""
     for number in range(count):
         path = root / LABELS[number % len(LABELS)] / f"{number:04d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def compare(folder: Path, scratch: Path, rounds: int) -> None:
     print(f"{len(items)} pictures of {SIZE}×{SIZE}, {faces} faces; seconds, median (range) of {rounds} rounds")
     print(f"{'pipeline alone':>20}: {spread(alone)}")
     for name, values in built.items():
-        ratios = [mine / rival for mine, rival in zip(values, alone, strict=True)]
+        ratios = [one / baseline for one, baseline in zip(values, alone, strict=True)]
         print(f"{name:>20}: {spread(values)}, ratio {spread(ratios)}")
 
 
@@ -117,7 +117,7 @@ def kill(scratch: Path, photos: list[Image.Image], kills: int) -> None:
     outcome = kill_builds(folder, scratch / "killed" / "a.db", kills, longest=1.5)
     print(
         f"{outcome.killed} builds killed at random moments, {outcome.finished} finished: {outcome.lost} acknowledged "
-        f"samples lost, {outcome.doubled} doubled, every file sound; {time.perf_counter() - started:.0f} s"
+        f"samples lost, {outcome.doubled} duplicated, every file intact; {time.perf_counter() - started:.0f} s"
     )
 
 

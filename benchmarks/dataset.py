@@ -1,11 +1,11 @@
-"""Datasets: appending to a small and a large store, eight writers at once, exporting, reading back.
+"""Time datasets: appends to a small and a large store, eight concurrent writers, exports, reading back.
 
     python benchmarks/dataset.py [--samples 200000] [--page 4096 …] [--folder /tmp]
 
-Every part runs in a process of its own, so that its peak of memory (ru_maxrss) is its own; what is compared takes
-turns. "Disk" writes the bytes of an export from memory, in pieces of 6 MB, and syncs them: no export can be faster.
-The samples are random numbers: 500 prompts, 300 groups, a source, a key, a label and a score each. A sample
-takes 6 KB in a store and 9 KB in an NPZ; the whole needs 10 GB of disk.
+Every part runs in a separate process, so that its peak memory (ru_maxrss) is measured alone; compared parts take turns.
+"Disk" writes the bytes of an export from memory, in chunks of 6 MB, and syncs them: no export can be faster. The
+samples are random numbers: 500 prompts, 300 groups, and a source, a key, a label and a score each. A sample takes 6 KB
+in a store and 9 KB in an NPZ; all files together need 10 GB of disk.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="exports of each kind (default: %(default)s)")
     parser.add_argument("--page", type=int, nargs="+", help="SQLite's page sizes to compare (default: the store's)")
     parser.add_argument("--folder", type=Path, help="where to write, on the disk to be measured (default: temporary)")
-    parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)  # what a process of its own is to do
+    parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)  # run one part; used for the separate processes
     arguments = parser.parse_args()
-    need(arguments.folder, "give an existing folder with --folder, or leave it out")
+    need(arguments.folder, "give an existing folder with --folder, or omit it")
     if arguments.part:
         name, *values = arguments.part
         print(json.dumps(PARTS[name](*values)))
@@ -88,33 +88,34 @@ def measure(folder: Path, page: int, samples: int, appends: int, rounds: int) ->
         ratios.append(exported[-1]["rate"] / disk[-1])
     print(f"  export, {exported[0]['bytes'] / 1e9:.2f} GB: {spread([one['rate'] for one in exported])} MB/s", end="; ")
     print(f"disk {spread(disk)}; ratios {spread(ratios)}")
-    print(f"  … MB per second of processor time {spread([one['processor'] for one in exported])}", end="; ")
-    print(f"peak {max(one['peak'] for one in exported):.0f} MB, of it {exported[0]['before']:.0f} torch and ours")
+    print(f"  … MB per second of CPU time {spread([one['processor'] for one in exported])}", end="; ")
+    before = exported[0]["before"]
+    print(f"peak {max(one['peak'] for one in exported):.0f} MB, including {before:.0f} for torch and the pack")
 
     for name in ("load", "numpy"):
         read = [run(name, folder / "out.npz") for _ in range(rounds)]
         print(f"  {name}: {spread([one['seconds'] for one in read])} s", end="; ")
-        print(f"takes {read[0]['grown']:.0f} MB, {read[0]['touched']:.0f} once all rows are used", end="; ")
+        print(f"uses {read[0]['grown']:.0f} MB, {read[0]['touched']:.0f} after all rows were used", end="; ")
         print(f"private memory of the process {read[0]['private']:.0f} MB")
     parquet = run("parquet", many, folder / "out.parquet")
     print(f"  Parquet, {parquet['bytes'] / 1e9:.2f} GB: {parquet['seconds']:.1f} s, peak {parquet['peak']:.0f} MB")
 
 
 def run(*part: object) -> Result:
-    """What a part of the benchmark returns, from a process of its own."""
+    """Run a part of the benchmark in a separate process; return its result."""
     command = [sys.executable, __file__, "--part", *map(str, part)]
     result: Result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return result
 
 
 def writers(path: Path) -> tuple[float, float]:
-    """Seconds that all writers together take, and that the slowest append took."""
+    """Return the seconds of all writers together, and of the slowest append."""
     go = path.with_suffix(".go")
     commands = [
         [sys.executable, __file__, "--part", "writer", str(path), str(seed), str(go)] for seed in range(WRITERS)
     ]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
-    while len(list(path.parent.glob(f"{go.name}.*"))) < WRITERS:  # not all have loaded torch
+    while len(list(path.parent.glob(f"{go.name}.*"))) < WRITERS:  # until all have loaded torch
         time.sleep(0.1)
     start = time.perf_counter()
     go.touch()
@@ -126,7 +127,7 @@ def writers(path: Path) -> tuple[float, float]:
 
 
 def spread(values: list[float], scale: float = 1) -> str:
-    """Median and range."""
+    """Return the median and the range."""
     middle, least, most = (scale * value for value in (median(values), min(values), max(values)))
     return f"{middle:.2f} ({least:.2f} to {most:.2f})" if most < 10 else f"{middle:.1f} ({least:.1f} to {most:.1f})"
 
@@ -142,8 +143,8 @@ def versions() -> Result:
     return {"torch": torch.__version__, "numpy": np.__version__, "SQLite": sqlite3.sqlite_version, "page": PAGE}
 
 
-def batches(count: int, seed: int, size: int = BATCH) -> Iterator[Any]:
-    """`count` new samples, `size` at a time."""
+def batches(count: int, seed: int, size: int = BATCH) -> Iterator[Result]:
+    """Yield the arguments of `Store.append` for `count` new samples, `size` at a time."""
     import torch
 
     from perception_clip.perception.vector import pack
@@ -170,7 +171,7 @@ def batches(count: int, seed: int, size: int = BATCH) -> Iterator[Any]:
 
 
 def opened(path: str) -> Any:
-    """The store, ready for appending."""
+    """Return the store, ready for appending."""
     import torch
 
     from perception_clip.training.dataset.store import Store
@@ -197,7 +198,7 @@ def count(path: str) -> Result:
 
 
 def append(small: str, large: str, appends: str) -> Result:
-    """Seconds of every append, in turn to both stores."""
+    """Return the seconds of every append to both stores, taking turns."""
     times: dict[str, list[float]] = {"small": [], "large": []}
     with opened(small) as one, opened(large) as other:
         for turn, batch in enumerate(batches(int(appends) + 10, seed=2, size=1)):
@@ -210,7 +211,7 @@ def append(small: str, large: str, appends: str) -> Result:
 
 
 def summary(small: str, large: str) -> Result:
-    """Seconds that each summary of the Dataset Writer node takes, of both stores in turn."""
+    """Return the seconds of each Dataset Writer summary of both stores, taking turns."""
     from perception_clip.training.dataset.store import Store
 
     times: dict[str, list[float]] = {"small": [], "large": []}
@@ -225,7 +226,7 @@ def summary(small: str, large: str) -> Result:
 
 
 def writer(path: str, seed: str, go: str) -> Result:
-    """Append sample after sample, as soon as the file `go` is there."""
+    """Append sample after sample, as soon as the file `go` exists."""
     longest = 0.0
     rows = list(batches(EACH, seed=100 + int(seed), size=1))
     Path(f"{go}.{seed}").touch()
@@ -240,9 +241,9 @@ def writer(path: str, seed: str, go: str) -> Result:
 
 
 def timed(work: Callable[[], object], out: Path) -> Result:
-    """How long it takes to write `out`, and the memory that it takes; the file replaces no other."""
+    """Return the time and memory needed to write `out`; an existing file is removed first."""
     out.unlink(missing_ok=True)
-    os.sync()  # what was written before does not slow this down
+    os.sync()  # so that earlier writes do not slow this down
     before, start, processor = peak(), time.perf_counter(), time.process_time()
     work()
     seconds, processor = time.perf_counter() - start, time.process_time() - processor
@@ -266,7 +267,7 @@ def parquet(path: str, out: str) -> Result:
 
 
 def write(out: str, size: str) -> Result:
-    """The disk's own rate."""
+    """Measure the write rate of the disk."""
     piece = os.urandom(PIECE)
 
     def work() -> None:
@@ -282,7 +283,7 @@ def write(out: str, size: str) -> Result:
 
 
 def load(path: str) -> Result:
-    """As training does it."""
+    """Load the file as training does."""
     from perception_clip.training.dataset.npz import load as from_npz
     from perception_clip.training.learning.data import of_dataset
 
@@ -299,7 +300,7 @@ def numpy(path: str) -> Result:
 
 
 def reading(read: Callable[[], list[Any]]) -> Result:
-    """Memory before any row is used, and after all are."""
+    """Return the memory before any row is used, and after all rows are."""
     before, start = peak(), time.perf_counter()
     tensors = read()
     seconds, grown = time.perf_counter() - start, peak() - before
@@ -309,12 +310,12 @@ def reading(read: Callable[[], list[Any]]) -> Result:
 
 
 def peak() -> float:
-    """The most memory that this process has taken so far, MB."""
+    """Return the peak memory of this process so far, MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 def private() -> float:
-    """Memory that this process alone has and that no file stands behind, MB (Linux)."""
+    """Return the private memory of this process, without mapped files, MB (Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return float(next(line.split()[1] for line in lines if line.startswith("RssAnon"))) / 1000
 

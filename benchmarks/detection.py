@@ -1,11 +1,11 @@
-"""Small faces: what the three detectors and MediaPipe's Face Landmarker find, and how long they take, in one run.
+"""Compare the three detectors with MediaPipe's Face Landmarker on small faces: detections and time, in one run.
 
     python benchmarks/detection.py --data ../shared/data [--task-model face_landmarker.task]
 
 Group pictures are composed from the photos in the folder (tests/perception/landmarks/group_pictures.py), so that every
-true face is known; then the photos themselves and the frames of a film without a face are counted. The rivals need
-mediapipe: its Face Landmarker on the whole picture, and on half-overlapping tiles of 320, 200 and 128 pixels, each
-enlarged to 384. All run on the same processor cores, one after the other, picture by picture.
+true face is known. Then come the photos themselves and the frames of a film without a face. The comparison needs
+mediapipe: its Face Landmarker runs on the whole picture, and on half-overlapping tiles of 320, 200 and 128 pixels, each
+enlarged to 384. All run on the same CPU cores, one after the other, picture by picture.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TILE_INPUT = 384
 KINDS = {
     "easy": {"heights": (24, 96), "turn": 15},
     "rolled": {"heights": (24, 96), "turn": 180},
-    "hard": {"heights": (16, 40), "turn": 35},  # and dull, blurred and strongly compressed
+    "hard": {"heights": (16, 40), "turn": 35},  # also dark, blurred and strongly compressed
 }
 FACELESS = "noface_"
 Finder = Callable[[Tensor], Tensor]  # a picture (H, W, 3) uint8 → boxes (F, 4)
@@ -50,10 +50,12 @@ Finder = Callable[[Tensor], Tensor]  # a picture (H, W, 3) uint8 → boxes (F, 4
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder with faces/ and video/")
-    parser.add_argument("--task-model", type=Path, help="MediaPipe's face_landmarker.task; without it no rivals")
+    parser.add_argument(
+        "--task-model", type=Path, help="MediaPipe's face_landmarker.task; MediaPipe is skipped without"
+    )
     parser.add_argument("--pictures", type=int, default=6, help="group pictures of each kind (default 6)")
-    parser.add_argument("--frames", type=int, default=8, help="of so many frames of the film take one (default 8)")
-    parser.add_argument("--cores", type=int, default=2, help="processor cores for each (default 2)")
+    parser.add_argument("--frames", type=int, default=8, help="use every n-th frame of the film (default 8)")
+    parser.add_argument("--cores", type=int, default=2, help="CPU cores to use (default 2)")
     arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
@@ -85,7 +87,7 @@ def compose_all(data: Path, kind: str, count: int) -> Iterator[GroupPicture]:
 
 
 def spoil(picture: Tensor) -> Tensor:
-    """Dull, blurred and strongly compressed."""
+    """Darken, blur and strongly compress a picture."""
     dull = Image.fromarray((picture * 0.7 + 40).to(torch.uint8).numpy())
     return torch.from_numpy(compress(dull.filter(ImageFilter.GaussianBlur(0.8)), quality=50))
 
@@ -116,8 +118,8 @@ def mediapipe_finder(task_model: Path) -> Finder:
     landmarker = vision.FaceLandmarker.create_from_options(options)
 
     def find(picture: Tensor) -> Tensor:
-        found = landmarker.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(picture.numpy())))
-        faces = [[(point.x, point.y) for point in face] for face in found.face_landmarks]
+        result = landmarker.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(picture.numpy())))
+        faces = [[(point.x, point.y) for point in face] for face in result.face_landmarks]
         pixels = torch.tensor(faces).view(-1, 478, 2) * torch.tensor(picture.shape[1::-1])
         return torch.cat([pixels.amin(dim=1), pixels.amax(dim=1)], dim=1)
 
@@ -125,7 +127,7 @@ def mediapipe_finder(task_model: Path) -> Finder:
 
 
 def tiled(find: Finder, picture: Tensor) -> Tensor:
-    """Over half-overlapping tiles of every size; of boxes that overlap, the one nearest to its tile's center stays."""
+    """Run on half-overlapping tiles of every size; of overlapping boxes, keep the one closest to its tile's center."""
     boxes, ranks = [], []
     height, width = picture.shape[:2]
     for size in TILES:
@@ -135,16 +137,16 @@ def tiled(find: Finder, picture: Tensor) -> Tensor:
                 scale = TILE_INPUT / max(tile.shape[:2])
                 shape = [round(side * scale) for side in tile.shape[1::-1]]
                 large = np.array(Image.fromarray(tile.numpy()).resize(shape, Image.Resampling.BILINEAR))
-                found = find(torch.from_numpy(large)) / scale
-                middle = (found[:, :2] + found[:, 2:]) / 2 - torch.tensor(tile.shape[1::-1]) / 2
+                detected = find(torch.from_numpy(large)) / scale
+                middle = (detected[:, :2] + detected[:, 2:]) / 2 - torch.tensor(tile.shape[1::-1]) / 2
                 ranks.append(-middle.norm(dim=1) / size)
-                boxes.append(found + torch.tensor([left, top, left, top]))
+                boxes.append(detected + torch.tensor([left, top, left, top]))
     every, rank = torch.cat(boxes), torch.cat(ranks)
     return every[distinct(every[:, :2], every[:, 2:], rank)]
 
 
 def report(name: str, kind: str, trials: list[tuple[Finder, Tensor, Tensor]]) -> None:
-    """Print how many of the true faces are found, how many found are none, and the time per picture."""
+    """Print the number of detected faces and of false positives, and the time per picture."""
     total, hits, extra = 0, 0, 0
     start = time.perf_counter()
     for find, picture, boxes in trials:
@@ -158,7 +160,7 @@ def report(name: str, kind: str, trials: list[tuple[Finder, Tensor, Tensor]]) ->
 
 
 def count_faces(name: str, find: Finder, photos: dict[str, Tensor], film: list[Tensor]) -> None:
-    """Print what is found in the photos, in those without a face, and in the film."""
+    """Print the detections in the photos, in those without a face, and in the film."""
     start = time.perf_counter()
     counts = {photo: len(find(picture)) for photo, picture in photos.items()}
     seconds = (time.perf_counter() - start) / len(photos)

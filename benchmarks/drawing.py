@@ -1,9 +1,9 @@
-"""How long an overlay takes to draw, in processor time of one thread: other work on the machine hardly counts.
+"""Time the drawing of overlays, in CPU time of one thread, so that other work on the machine hardly matters.
 
     python benchmarks/drawing.py [--video ../shared/data/video/expressive_face.mp4] [--repeats 25]
 
-The pictures are made from scikit-image's `astronaut`: its face alone or several times, at the sizes that matter. The
-video's frames are read and perceived first, and only the drawing of them is timed.
+The pictures show the face of scikit-image's `astronaut`, once or several times, at typical sizes. The video's frames
+are read and perceived first; only the drawing is timed.
 """
 
 from __future__ import annotations
@@ -58,18 +58,18 @@ def main() -> None:
         report(f"{size[0]} × {size[1]}", f"{len(faces)}", work, arguments.repeats)
     if arguments.video.is_file():
         frames = read_video(arguments.video, FRAMES)
-        found = perceive(frames)
+        perceptions = perceive(frames)
         name = f"{len(frames)} frames of a {frames[0].shape[1]} × {frames[0].shape[0]} video"
-        count = f"{len(found) / len(frames):.0f}"
-        report(name, count, partial(draw_batch, frames, found), 5, pictures=len(frames))
-        everything = partial(draw_batch, frames, found, mesh=True, tracks=True)
+        count = f"{len(perceptions) / len(frames):.0f}"
+        report(name, count, partial(draw_batch, frames, perceptions), 5, pictures=len(frames))
+        everything = partial(draw_batch, frames, perceptions, mesh=True, tracks=True)
         report(f"{name}, with mesh and tracks", count, everything, 5, pictures=len(frames))
 
 
 def scene(
     crop: Image.Image, face: Perception, size: tuple[int, int], side: int, columns: int, rows: int
 ) -> tuple[Tensor, list[Perception]]:
-    """A gray (width, height) picture, (H, W, 3) uint8, with copies of a face of `side` pixels on a grid; its faces."""
+    """Return a gray (width, height) picture, (H, W, 3) uint8, with a grid of copies of a face, `side` pixels each."""
     canvas = Image.new("RGB", size, (96, 104, 112))
     copy = crop.resize((side, side), Image.Resampling.LANCZOS)
     faces = []
@@ -89,12 +89,12 @@ def scene(
 
 
 def read_video(path: Path, count: int) -> list[Tensor]:
-    """Its first frames, (H, W, 3) uint8."""
+    """Return the first frames of a video, (H, W, 3) uint8."""
     return [frame.picture for frame in islice(Video(path).frames(), count)]
 
 
 def report(name: str, faces: str, work: Callable[[], object], repeats: int, pictures: int = 1) -> None:
-    """One row of the table; the first run, which fills the caches, is not counted."""
+    """Print one row of the table; the first run, which fills the caches, is not timed."""
     work()
     times = []
     for _ in range(repeats):

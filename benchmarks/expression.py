@@ -1,11 +1,11 @@
-"""How well the bundled expression model reads faces that it was not fitted to.
+"""Evaluate the bundled expression model on held-out faces.
 
     python benchmarks/expression.py [--data ../shared/data/expression_landmarks.npz] [--video …/expressive_face.mp4]
 
-Five-fold, stratified; everything that is learned, the template face, the shape components, the cleaning of labels and
-the calibration included, is learned inside each fold. Beside it a plain discriminant: Fisher's, on aligned landmarks
-in 80 principal components. Then how often disturbed landmarks change the bundled model's answer, and what the frames
-of a video read as.
+Five-fold, stratified cross-validation; everything that is learned, including the template face, the shape components,
+the cleaning of labels and the calibration, is learned inside each fold. The baseline is a plain discriminant: Fisher's,
+on aligned landmarks in 80 principal components. The script then measures how often disturbed landmarks change the
+bundled model's answer, and how it classifies the frames of a video.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from perception_clip.perception.vector import EMOTIONS  # noqa: E402
 
 SAME_PHOTO = 0.017  # inter-ocular distances per landmark: far below the usual nearest neighbor's 0.025
 TREMBLE = 0.01  # inter-ocular distances
-# What stretches of the video's frames show, judged by eye: first and last frame, and what may be answered.
+# Parts of the video, labeled by eye: first and last frame, and the answers that count as right.
 STRETCHES = {
     "disgust, tears": (16, 140, ("disgust", "sad")),
     "startled, worried": (144, 224, ("fear", "surprise", "sad")),
@@ -62,7 +62,7 @@ def main() -> None:
     together = training.held_out_probabilities(photos, grouped_folds)
     plain = plain_discriminant(photos)
     other = photos.other_source
-    print(f"{len(photos)} faces; {len(photos) - len(groups.unique())} repeat another photo of the file\n")
+    print(f"{len(photos)} faces; {len(photos) - len(groups.unique())} repeat another photo in the file\n")
     print("| method | balanced | " + " | ".join(EMOTIONS) + " | calibration error |")
     print("|---|---|" + "---|" * (len(EMOTIONS) + 1))
     report("plain discriminant", plain, photos.labels)
@@ -78,9 +78,9 @@ def main() -> None:
     alike = torch.full((len(photos),), 1 / len(photos), dtype=torch.float64)
     error = training.calibration_error(likely, photos.labels, alike)
     right = (likely.argmax(dim=1) == photos.labels).double().mean()
-    print(f"\nWith the file's own class frequencies as prior: accuracy {right:.3f}, calibration error {error:.3f}")
+    print(f"\nWith the file's class frequencies as the prior: accuracy {right:.3f}, calibration error {error:.3f}")
     by_chance = error_by_chance(probabilities, photos.labels)
-    print(f"Exactly right probabilities would show a calibration error of {by_chance:.3f}: the rare classes are small")
+    print(f"Perfect probabilities would show a calibration error of {by_chance:.3f}: rare classes have few faces")
     print()
     report_disturbed(photos)
     if arguments.video.is_file():
@@ -95,7 +95,7 @@ def report(name: str, probabilities: Tensor, labels: Tensor) -> None:
 
 
 def error_by_chance(probabilities: Tensor, labels: Tensor) -> float:
-    """The calibration error that is left, on average, when every answer is right as often as it claims."""
+    """Return the mean calibration error of perfectly calibrated probabilities, which chance alone causes."""
     confidence = probabilities.double().max(dim=1).values
     generator = torch.Generator().manual_seed(0)
     draws = [torch.rand(len(labels), generator=generator) < confidence for _ in range(20)]
@@ -103,7 +103,7 @@ def error_by_chance(probabilities: Tensor, labels: Tensor) -> float:
 
 
 def report_disturbed(photos: estimation.Photos) -> None:
-    """The share of faces for which the bundled model answers differently when the landmarks are disturbed."""
+    """Print the share of faces for which disturbed landmarks change the bundled model's answer."""
     model = ExpressionModel.load()
     points = true_proportions(photos.landmarks, photos.image_sizes)
     size = (points[:, 468] - points[:, 473]).norm(dim=1)[:, None, None]
@@ -113,7 +113,7 @@ def report_disturbed(photos: estimation.Photos) -> None:
         f"every landmark moved by {TREMBLE} inter-ocular distances": points + TREMBLE * noise,
         "depth 20 % flatter": points * torch.tensor([1, 1, 0.8]),
         "depth 20 % deeper": points * torch.tensor([1, 1, 1.2]),
-        "the picture 10 % higher": points * torch.tensor([1, 1.1, 1]),
+        "the picture 10 % taller": points * torch.tensor([1, 1.1, 1]),
     }
     print("| disturbance | answers changed |\n|---|---|")
     for name, moved in disturbed.items():
@@ -122,41 +122,41 @@ def report_disturbed(photos: estimation.Photos) -> None:
 
 
 def report_video(path: Path) -> None:
-    """What each stretch of the video reads as, alone and beside its first frame as the person's neutral face."""
+    """Print the answers for each part of the video, alone and relative to its first frame as the neutral face."""
     faces = PerceptionPipeline()(frame.picture for frame in Video(path).frames(every=EVERY))
     first = faces.landmarks[0], faces.image_sizes[0]
     model = ExpressionModel.load()
-    print("| stretch of the video | faces | read as expected | … beside the first frame | that is, beside it |")
+    print("| part of the video | faces | classified as expected | … relative to the first frame | those answers |")
     print("|---|---|---|---|---|")
     alone = model.probabilities(faces.landmarks, faces.image_sizes).argmax(dim=1)
-    beside = model.probabilities(faces.landmarks, faces.image_sizes, first).argmax(dim=1)
+    relative = model.probabilities(faces.landmarks, faces.image_sizes, first).argmax(dim=1)
     for name, (start, end, expected) in STRETCHES.items():
         here = (faces.frames * EVERY >= start) & (faces.frames * EVERY <= end)
         shares = [
-            sum((answers[here] == EMOTIONS.index(emotion)).double().mean() for emotion in expected)
-            for answers in (alone, beside)
+            sum((predicted[here] == EMOTIONS.index(emotion)).double().mean() for emotion in expected)
+            for predicted in (alone, relative)
         ]
-        counts = beside[here].bincount(minlength=len(EMOTIONS)).tolist()
-        told = ", ".join(f"{count} {emotion}" for emotion, count in zip(EMOTIONS, counts, strict=True) if count)
-        print(f"| {name}: {' or '.join(expected)} | {here.sum()} | {shares[0]:.2f} | {shares[1]:.2f} | {told} |")
+        counts = relative[here].bincount(minlength=len(EMOTIONS)).tolist()
+        answers = ", ".join(f"{count} {emotion}" for emotion, count in zip(EMOTIONS, counts, strict=True) if count)
+        print(f"| {name}: {' or '.join(expected)} | {here.sum()} | {shares[0]:.2f} | {shares[1]:.2f} | {answers} |")
 
 
 def plain_discriminant(photos: estimation.Photos) -> Tensor:
-    """Held-out probabilities (N, 7)."""
+    """Return held-out probabilities (N, 7)."""
     points = true_proportions(photos.landmarks, photos.image_sizes)
     scores = torch.zeros(len(photos), len(EMOTIONS))
     for train, test in estimation.folds(photos.labels):
         template, _ = estimation.make_template(points[train])
         faces = align(points, template).points.flatten(1).numpy()
         components = PCA(80, svd_solver="covariance_eigh").fit(faces[train])
-        judge = LinearDiscriminantAnalysis(priors=np.full(len(EMOTIONS), 1 / len(EMOTIONS)))
-        judge.fit(components.transform(faces[train]), photos.labels[train].numpy())
-        scores[test] = torch.from_numpy(judge.decision_function(components.transform(faces[test]))).float()
+        discriminant = LinearDiscriminantAnalysis(priors=np.full(len(EMOTIONS), 1 / len(EMOTIONS)))
+        discriminant.fit(components.transform(faces[train]), photos.labels[train].numpy())
+        scores[test] = torch.from_numpy(discriminant.decision_function(components.transform(faces[test]))).float()
     return (scores / estimation.calibrate(scores, photos.labels)[0]).softmax(dim=1)  # calibrated on the same faces
 
 
 def near_duplicates(photos: estimation.Photos) -> Tensor:
-    """A group number per face (N,): faces whose aligned landmarks nearly coincide show the same photo."""
+    """Return a group number per face (N,): faces whose aligned landmarks nearly coincide are from the same photo."""
     model = ExpressionModel.load()
     shapes = (model.align(photos.landmarks, photos.image_sizes).points - model.mean).flatten(1)
     both = torch.cat([model.symmetric, model.antisymmetric]).flatten(1)

@@ -1,4 +1,4 @@
-"""What a benchmark needs from outside: without it, it ends with a sentence that says how to get it."""
+"""Checks for the input files of the benchmarks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def need(path: Path | None, remedy: str) -> None:
-    """End the script if there is nothing at `path`. None is an input that was not asked for."""
+    """Exit with a message and its remedy if `path` does not exist; None is an input that was not requested."""
     if path is not None and not path.exists():
         sys.exit(f"{path} is missing: {remedy}.")

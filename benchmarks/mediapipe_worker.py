@@ -1,7 +1,7 @@
-"""MediaPipe's Face Landmarker as a process of its own, timed batch by batch by benchmarks/perception.py.
+"""MediaPipe's Face Landmarker in a separate process, timed batch by batch by benchmarks/perception.py.
 
-Needs mediapipe ≥ 0.10.30 and numpy. Reads pictures (N, H, W, 3) uint8 from an .npy file; then, for every line on
-standard input, finds the faces in all of them, one by one, and answers with the seconds taken and the faces found.
+Requires mediapipe ≥ 0.10.30 and numpy. Reads pictures (N, H, W, 3) uint8 from an .npy file; then, for every line on
+standard input, detects the faces in all of them, one by one, and prints the seconds and the number of faces.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ except ModuleNotFoundError:
 
 def main() -> None:
     task_model, pictures_path, max_faces = sys.argv[1:]
-    # The conversion to MediaPipe's own picture type is not timed.
+    # The conversion to MediaPipe's image type is not timed.
     pictures = [mediapipe.Image(mediapipe.ImageFormat.SRGB, picture) for picture in np.load(pictures_path)]
     options = vision.FaceLandmarkerOptions(
         base_options=BaseOptions(model_asset_path=task_model),

@@ -1,13 +1,13 @@
-"""Time perception beside MediaPipe's Face Landmarker, taking turns in one run; then a video, then a CUDA device.
+"""Time perception compared with MediaPipe's Face Landmarker, taking turns; then a video, then a CUDA device.
 
     python benchmarks/perception.py --task-model face_landmarker.task [--mediapipe-python PATH] [--photos FOLDER]
         [--batch 1 --busy 2] [--video FILE [--loop-minutes 10]]
 
-Without --task-model only the pack is timed. MediaPipe (≥ 0.10.30) may live in another environment: give that one's
-Python. All find up to ten faces in the same batch of 512×512 photos on the same two processor cores: the bundled
-landmarker, the whole pipeline with emotions, and MediaPipe. The video is perceived, then drawn on and encoded,
-frame by frame; repeated for minutes, it shows whether memory grows with its length. With a CUDA device at hand, its
-throughput is measured too.
+Without --task-model only the pack is timed. MediaPipe (≥ 0.10.30) may be installed in another environment: set
+--mediapipe-python to its Python. The bundled landmarker, the whole pipeline with emotions, and MediaPipe detect up to
+ten faces in the same batch of 512×512 photos on the same two CPU cores. The video is perceived, then drawn on and
+encoded, frame by frame; repeated for minutes, it shows whether memory grows with its length. If there is a CUDA device,
+its throughput is measured too.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task-model", type=Path, help="MediaPipe's face_landmarker.task")
     parser.add_argument("--mediapipe-python", type=Path, default=Path(sys.executable), help="default: this Python")
-    parser.add_argument("--photos", type=Path, help="a folder of further photos (.jpg, .png)")
+    parser.add_argument("--photos", type=Path, help="a folder with more photos (.jpg, .png)")
     parser.add_argument("--video", type=Path, help="a video file to perceive and draw on")
-    parser.add_argument("--loop-minutes", type=float, default=0, help="repeat the video until it is as long as that")
+    parser.add_argument("--loop-minutes", type=float, default=0, help="repeat the video until it is this long")
     parser.add_argument("--batch", type=int, default=16, help="pictures per batch (default 16)")
-    parser.add_argument("--rounds", type=int, default=25, help="timed batches of each (default 25)")
+    parser.add_argument("--rounds", type=int, default=25, help="timed batches per method (default 25)")
     parser.add_argument(
-        "--busy", type=int, default=0, help="processes that multiply matrices meanwhile, on 2 threads each"
+        "--busy", type=int, default=0, help="processes that multiply matrices in the background, with 2 threads each"
     )
-    parser.add_argument("--cores", type=int, default=2, help="processor cores for each (default 2)")
+    parser.add_argument("--cores", type=int, default=2, help="CPU cores to use (default 2)")
     arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])  # the rival inherits it
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])  # inherited by MediaPipe's process
     torch.set_num_threads(arguments.cores)
 
     photos = load_photos(arguments.photos)
@@ -94,11 +94,11 @@ def main() -> None:
     if torch.cuda.is_available():
         measure_cuda(tensors)
     else:
-        print("no CUDA device at hand")
+        print("no CUDA device available")
 
 
 def load_photos(folder: Path | None) -> list[np.ndarray]:
-    """The two photos that PyPI packages carry, and those of `folder` with a long side of 256 pixels or more."""
+    """Return two photos from PyPI packages, and those in `folder` whose long side is at least 256 pixels."""
     with cbook.get_sample_data("grace_hopper.jpg") as file, Image.open(file) as image:
         photos = [data.astronaut(), square(image)]
     for path in sorted(folder.iterdir()) if folder else []:
@@ -110,14 +110,14 @@ def load_photos(folder: Path | None) -> list[np.ndarray]:
 
 
 def square(image: Image.Image) -> np.ndarray:
-    """The upper or middle square of a photo, where faces mostly are, resized to (512, 512, 3) uint8."""
+    """Return the top or middle square of a photo, where faces usually are, resized to (512, 512, 3) uint8."""
     side = min(image.size)
     left = (image.width - side) // 2
     return np.asarray(image.convert("RGB").resize((SIZE, SIZE), box=(left, 0, left + side, side)))
 
 
 def time_once(work: Callable[[], int]) -> tuple[float, int]:
-    """Seconds for one batch, and the faces found in it."""
+    """Return the seconds for one batch, and the number of detected faces."""
     start = time.perf_counter()
     faces = work()
     return time.perf_counter() - start, faces
@@ -125,13 +125,13 @@ def time_once(work: Callable[[], int]) -> tuple[float, int]:
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """While it lasts, `count` other processes multiply matrices, with two threads each."""
+    """Run `count` processes in the background that multiply matrices, with two threads each."""
     work = "import torch; torch.set_num_threads(2); a = torch.randn(1024, 1024); print(flush=True)\nwhile True: a @ a"
     command = [sys.executable, "-c", work]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(count)]
     try:
         for process in processes:
-            process.stdout.readline()  # it has begun
+            process.stdout.readline()  # wait until it has started
         yield
     finally:
         for process in processes:
@@ -140,7 +140,7 @@ def busy(count: int) -> Iterator[None]:
 
 
 class Rival:
-    """MediaPipe in a process of its own, idle until asked."""
+    """MediaPipe in a separate process, idle until it is timed."""
 
     def __init__(self, python: Path, task_model: Path, pictures: Path) -> None:
         worker = Path(__file__).with_name("mediapipe_worker.py")
@@ -154,7 +154,7 @@ class Rival:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.communicate()  # the end of its input ends it
+        self.process.communicate()  # closing its input ends it
 
     def time_once(self) -> tuple[float, int]:
         self.process.stdin.write("\n")
@@ -170,7 +170,7 @@ class Rival:
 
 
 def compare(contestants: dict[str, Callable[[], tuple[float, int]]], rounds: int, batch: int) -> None:
-    """Let them take turns; print milliseconds per picture, and how each compares with MediaPipe."""
+    """Time all methods, taking turns; print milliseconds per picture, also relative to MediaPipe."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
     faces: dict[str, int] = {}
     for index in range(WARM_UP + rounds):
@@ -179,8 +179,8 @@ def compare(contestants: dict[str, Callable[[], tuple[float, int]]], rounds: int
             if index >= WARM_UP:
                 times[name].append(seconds * 1000 / batch)
     for name, each in times.items():
-        median, worst = statistics.median(each), sorted(each)[-max(1, len(each) // 30) - 1]  # but one of 30
-        spread = f"{min(each):.2f} to {max(each):.2f}, worst but one of 30 {worst / median:.1f} × the median"
+        median, worst = statistics.median(each), sorted(each)[-max(1, len(each) // 30) - 1]  # the second worst of 30
+        spread = f"{min(each):.2f} to {max(each):.2f}, second worst of 30 {worst / median:.1f} × the median"
         print(f"{name:20} {median:6.2f} ms per picture ({spread}), {faces[name]} faces")
     rival = next((name for name in times if name.startswith("mediapipe")), None)
     for name in [name for name in times if rival and name != rival]:
@@ -188,11 +188,11 @@ def compare(contestants: dict[str, Callable[[], tuple[float, int]]], rounds: int
         low, ratio, high = statistics.quantiles(ratios, n=4)
         print(f"{name}: {ratio:.2f} of {rival}'s time, round by round (quarters {low:.2f} to {high:.2f})")
     ratio = statistics.median(times["bundled, standard"]) / statistics.median(times["bundled"])
-    print(f"standard takes {ratio:.2f} × fast's time")
+    print(f"standard takes {ratio:.2f} × the time of fast")
 
 
 def measure_video(path: Path, pipeline: PerceptionPipeline) -> None:
-    """A video through what Face Perception Video and Draw Perception do: speed, and memory by the minute."""
+    """Do what Face Perception Video and Draw Perception do with a video; print the speed and the memory per minute."""
     video, storyboard = Video(path), Storyboard(PREVIEWS)
     every = round(60 * video.rate)
     perceiving, drawing = ({0: resident_megabytes()} for _ in range(2))
@@ -214,12 +214,12 @@ def measure_video(path: Path, pipeline: PerceptionPipeline) -> None:
     count = perceptions.frame_count
     print(f"{path.name}: {count} frames, {count / video.rate / 60:.1f} minutes, {len(perceptions)} faces")
     print(f"perceived {count / (perceived - start):.0f} frames/s, drawn on and encoded", end=" ")
-    print(f"{count / (done - perceived):.0f}, one after the other {count / (done - start):.0f}")
-    held = perceptions.vectors.nbytes / 2**20
-    print(f"perceptions {held:.0f} MB, drawn file {size:.0f} MB (on disk); the process's memory by the minute, MB:")
+    print(f"{count / (done - perceived):.0f}, both in sequence {count / (done - start):.0f}")
+    megabytes = perceptions.vectors.nbytes / 2**20
+    print(f"perceptions {megabytes:.0f} MB, drawn file {size:.0f} MB (on disk); memory of the process per minute, MB:")
     for name, memory in (("perceiving", perceiving), ("drawing", drawing)):
         print(f"  {name:10}", *(f"{megabytes:.0f}" for megabytes in memory.values()))
-    print(f"  the most at any time: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}")
+    print(f"  peak: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}")
 
 
 def looped(source: Path, target: Path, minutes: float) -> Path:
@@ -242,13 +242,13 @@ def looped(source: Path, target: Path, minutes: float) -> Path:
 
 
 def resident_megabytes() -> float:
-    """What the process holds in memory now (Linux)."""
+    """Return the resident memory of the process (Linux)."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def measure_cuda(pictures: list[torch.Tensor], rounds: int = 20) -> None:
-    """Throughput on the current CUDA device, the pictures already there."""
+    """Measure the throughput on the current CUDA device, with pictures that are already there."""
     pipeline = PerceptionPipeline(device="cuda")
     on_device = [picture.cuda() for picture in pictures]
     print(torch.cuda.get_device_name())

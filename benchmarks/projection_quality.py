@@ -1,15 +1,15 @@
-"""How well a trained projection tells prompts apart, beside what anyone would try first.
+"""Evaluate how well a trained projection separates prompts, compared with standard baselines.
 
     python benchmarks/projection_quality.py [--faces FILE] [--vectors FILE] [--seeds 5] [--few 300] [--no-trees]
 
-Real geometry on both sides. The faces are landmarks of an expression photo set, with the bundled expression model's
+The data are real on both sides. The faces are landmarks of an expression photo set, with the bundled expression model's
 probabilities; the targets are real CLIP ViT-L/14 text vectors. Each of 63 composite prompts (7 labels × mouth opening
-in three ranges × head yaw in three ranges, both read off the landmarks, at their terciles) is given one of the vectors
-by a seeded draw. For each seed the faces are split anew; repeated photos of a face lie on one side.
+in three ranges × head yaw in three ranges, both measured on the landmarks and divided at their terciles) gets one of
+the vectors by a seeded draw. The faces are split again for each seed; repeated photos of a face are on the same side.
 
-The rivals see what the projection sees for training and validation together. Each gets two inputs: the standardized
-1441 numbers, and the projection's own features. The trees see principal components of the first, and predict those of
-the targets.
+The baselines get what the projection gets for training and validation together, with two kinds of inputs: the
+standardized 1441 numbers, and the projection's own features. The trees get principal components of the former, and
+predict those of the targets.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ from perception_clip.training.learning.split import Split, split_rows
 from perception_clip.training.learning.trainer import train
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
-UPPER, LOWER, RIGHT_IRIS, LEFT_IRIS = 13, 14, 468, 473  # landmarks: the inner lips' middles, the irises' centers
-HELD_OUT = 0.3  # of the faces: half to choose when to stop, half to judge
-COLUMNS = ("recall_at_1", "centered_cosine")
+UPPER, LOWER, RIGHT_IRIS, LEFT_IRIS = 13, 14, 468, 473  # landmarks: middles of the inner lips, centers of the irises
+HELD_OUT = 0.3  # of the faces: half for early stopping, half for the evaluation
+COLUMNS = ("recall_at_1", "centred_cosine")
 OWN = "**projection**"
 
 
@@ -76,7 +76,7 @@ def thirds(values: Tensor) -> Tensor:
 
 
 def drawn(faces: Faces, vectors: Path, seed: int) -> TrainingData:
-    """The faces, each with the vector that its prompt has in this draw."""
+    """Return the faces, each with the vector of its prompt in this draw."""
     with np.load(vectors) as file:
         pooled = torch.from_numpy(file["pooled"].astype(np.float32))
     chosen = torch.from_numpy(np.random.default_rng(seed).permutation(len(pooled))[: int(faces.prompts.max()) + 1])
@@ -84,7 +84,7 @@ def drawn(faces: Faces, vectors: Path, seed: int) -> TrainingData:
 
 
 def few_of(rows: Split, count: int, seed: int) -> Split:
-    """The same test rows, and only `count` of the others: a sixth of them to choose when to stop."""
+    """Return the same test rows, and only `count` of the others: a sixth of them for early stopping."""
     others = torch.cat([rows.train, rows.validation])
     order = others[torch.randperm(len(others), generator=torch.Generator().manual_seed(seed))[:count]]
     return Split(order[count // 6 :], order[: count // 6], rows.test, rows.groups, rows.by_group)
@@ -103,14 +103,14 @@ def nearest(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
 
 def perceptron(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # its defaults are what is asked for
+        warnings.simplefilter("ignore", ConvergenceWarning)  # with its default settings
         return MLPRegressor(random_state=0).fit(x, y).predict(test)
 
 
 def trees(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
     inputs, outputs = PCA(min(64, len(x) - 1)).fit(x), PCA(min(62, len(x) - 1)).fit(y)
-    few, goal, asked = inputs.transform(x), outputs.transform(y), inputs.transform(test)
-    predicted = [HistGradientBoostingRegressor(random_state=0).fit(few, column).predict(asked) for column in goal.T]
+    few, goal, queries = inputs.transform(x), outputs.transform(y), inputs.transform(test)
+    predicted = [HistGradientBoostingRegressor(random_state=0).fit(few, column).predict(queries) for column in goal.T]
     return outputs.inverse_transform(np.stack(predicted, axis=1))
 
 
@@ -118,7 +118,7 @@ RIVALS: dict[str, Rival] = {"ridge": ridge, "nearest neighbor": nearest, "MLPReg
 
 
 def one_run(data: TrainingData, rows: Split, settings: Settings, rivals: dict[str, Rival]) -> dict[str, Tensor]:
-    """What the projection and each rival predict of the test rows."""
+    """Return the predictions of the projection and of each baseline for the test rows."""
     started = time.perf_counter()
     network = train(data, rows, ExpressionModel.load().template, settings).network.eval()
     with torch.no_grad():
@@ -131,14 +131,14 @@ def one_run(data: TrainingData, rows: Split, settings: Settings, rivals: dict[st
     for name, rival in rivals.items():
         for kind, x in inputs.items():
             if rival is trees and kind == "features":
-                continue  # these are principal components already, and it would take as long again
-            made = rival(x[known], data.targets[known].numpy(), x[rows.test])
-            predicted[f"{name}, {kind}"] = torch.from_numpy(np.asarray(made, dtype=np.float32))
+                continue  # these are principal components already, and it would double the time
+            targets = rival(x[known], data.targets[known].numpy(), x[rows.test])
+            predicted[f"{name}, {kind}"] = torch.from_numpy(np.asarray(targets, dtype=np.float32))
     return predicted
 
 
 def compare(faces: Faces, vectors: Path, seeds: int, few: int | None, rivals: dict[str, Rival]) -> None:
-    """Print the table of all seeds."""
+    """Print the table for all seeds."""
     scores: dict[str, list[list[Interval]]] = {}
     leads: dict[str, list[list[Interval]]] = {}
     for seed in range(seeds):
@@ -153,12 +153,12 @@ def compare(faces: Faces, vectors: Path, seeds: int, few: int | None, rivals: di
             n: evaluate_predictions(p, data.targets[rows.test], candidates, target_index, center)
             for n, p in predictions.items()
         }
-        for name, found in evaluated.items():
-            scores.setdefault(name, []).append(bootstrap(found.values, found.weights, groups))
-            ahead = evaluated[OWN].values - found.values
-            leads.setdefault(name, []).append(bootstrap(ahead, found.weights, groups))
+        for name, result in evaluated.items():
+            scores.setdefault(name, []).append(bootstrap(result.values, result.weights, groups))
+            ahead = evaluated[OWN].values - result.values
+            leads.setdefault(name, []).append(bootstrap(ahead, result.weights, groups))
     print(f"\n{len(rows.train) + len(rows.validation)} samples, evaluated on {len(rows.test)}; {seeds} seeds\n")
-    print("| method | recall@1 | lead, least of the seeds | centered cosine | lead, least of the seeds |")
+    print("| method | recall@1 | smallest lead over the seeds | centered cosine | smallest lead over the seeds |")
     print("|---|---|---|---|---|")
     for name in scores:
         print(
@@ -169,7 +169,7 @@ def compare(faces: Faces, vectors: Path, seeds: int, few: int | None, rivals: di
 
 
 def cells(scores: list[list[Interval]], leads: list[list[Interval]], metric: str) -> tuple[str, str]:
-    """The mean and range over the seeds; and the smallest lead with its 95 % interval."""
+    """Return the mean and range over the seeds, and the smallest lead with its 95 % interval."""
     index = METRICS.index(metric)
     values = [intervals[index].value for intervals in scores]
     worst = min((intervals[index] for intervals in leads), key=lambda interval: interval.low)
@@ -182,10 +182,12 @@ def main() -> None:
     parser.add_argument("--faces", type=Path, default=SHARED / "expression_landmarks.npz")
     parser.add_argument("--vectors", type=Path, default=SHARED / "clip_l14_pooled.npz")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--few", type=int, default=300, help="also with so few samples; 0 for not (default 300)")
-    parser.add_argument("--only-few", action="store_true", help="only with few samples")
-    parser.add_argument("--no-trees", action="store_true", help="leave out the trees, which take most of the time")
-    parser.add_argument("--threads", type=int, help="that torch uses (default: its own choice)")
+    parser.add_argument(
+        "--few", type=int, default=300, help="also evaluate with this many samples (default 300; 0: skip)"
+    )
+    parser.add_argument("--only-few", action="store_true", help="evaluate with few samples only")
+    parser.add_argument("--no-trees", action="store_true", help="skip the trees, which take most of the time")
+    parser.add_argument("--threads", type=int, help="torch threads (default: its own choice)")
     arguments = parser.parse_args()
     need(arguments.faces, "give the file of face landmarks with --faces")
     need(arguments.vectors, "give the file of text vectors with --vectors")

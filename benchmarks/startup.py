@@ -1,9 +1,9 @@
-"""The pack's share of ComfyUI's start.
+"""Measure the pack's share of ComfyUI's startup time.
 
     python benchmarks/startup.py [--comfyui ~/ComfyUI] [--rounds 5]
 
-Each round starts a real ComfyUI, without any other pack but the tests' probe, until it answers. The import time of the
-pack is what ComfyUI's own log gives, to a tenth of a second.
+Each round starts a real ComfyUI with no other pack than the tests' probe, and waits until it answers. The import time
+of the pack is that in ComfyUI's log, to a tenth of a second.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ IMPORTED = re.compile(rf"^\s*([0-9.]+) seconds:.*{re.escape(PACK)}$", re.MULTILI
 
 
 def start(checkout: Path, python: Path) -> tuple[float, float]:
-    """Seconds until ComfyUI answers, and those of importing the pack."""
+    """Return the seconds until ComfyUI answers, and the seconds of importing the pack."""
     with tempfile.TemporaryDirectory() as folder:
         host = Host(checkout, python, Path(folder))
         started = time.perf_counter()
         host.start()
         whole = time.perf_counter() - started
         host.stop()
-        found = IMPORTED.search(host.log.read_text(errors="replace"))
-        if found is None:
-            sys.exit(f"ComfyUI's log names no import time of the pack:\n{host.tail()}")
-        return whole, float(found[1])
+        match = IMPORTED.search(host.log.read_text(errors="replace"))
+        if match is None:
+            sys.exit(f"ComfyUI's log contains no import time of the pack:\n{host.tail()}")
+        return whole, float(match[1])
 
 
 def main() -> None:
@@ -44,9 +44,9 @@ def main() -> None:
     arguments = parser.parse_args()
     checkout = arguments.comfyui.expanduser()
     need(checkout / "main.py", "give ComfyUI's checkout with --comfyui")
-    own = checkout / ".venv" / "bin" / "python"
-    python = own if own.is_file() else Path(sys.executable)
-    start(checkout, python)  # compiles what is imported
+    venv_python = checkout / ".venv" / "bin" / "python"
+    python = venv_python if venv_python.is_file() else Path(sys.executable)
+    start(checkout, python)  # compiles the imported modules
     shares = []
     for _ in range(arguments.rounds):
         whole, pack = start(checkout, python)

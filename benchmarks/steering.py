@@ -1,10 +1,10 @@
-"""What steering costs in ComfyUI: the time of the warm node, beside that of ComfyUI's own ConditioningAverage.
+"""Time Perception→CLIP Projection in ComfyUI after warm-up, compared with ComfyUI's own ConditioningAverage.
 
     python benchmarks/steering.py [--comfyui ~/ComfyUI] [--rounds 200]
 
-A real ComfyUI runs a graph in which a node calls Perception→CLIP Projection over and over with what the graph gave it,
-as ComfyUI would with another strength; in turn, it averages the same prompt's conditioning with itself. Needs the
-checkout and the random Stable Diffusion 1.5 of tests/host.
+A real ComfyUI runs a graph with a node that calls Perception→CLIP Projection repeatedly with the inputs from the graph,
+as if only the strength had changed, and averages the same conditioning with itself, taking turns. Needs the checkout
+and the random Stable Diffusion 1.5 of tests/host.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def graph(photo: str, weights: str, checkpoint: str, mode: str, faces: str, roun
 
 
 def spread(values: np.ndarray) -> str:
-    """Median (10 % to 90 %)."""
+    """Return the median (10 % to 90 %)."""
     low, middle, high = np.quantile(values, (0.1, 0.5, 0.9))
     return f"{middle:.1f} ({low:.1f} to {high:.1f})"
 
@@ -67,12 +67,12 @@ def main() -> None:
     arguments = parser.parse_args()
     checkout = arguments.comfyui.expanduser()
     need(checkout / "main.py", "give ComfyUI's checkout with --comfyui")
-    own = checkout / ".venv" / "bin" / "python"
+    venv_python = checkout / ".venv" / "bin" / "python"
     with tempfile.TemporaryDirectory() as folder:
-        host = Host(checkout, own if own.is_file() else Path(sys.executable), Path(folder))
+        host = Host(checkout, venv_python if venv_python.is_file() else Path(sys.executable), Path(folder))
         if not link_weights(host):
             weights = checkout / "models" / "checkpoints" / RANDOM_WEIGHTS
-            need(weights, "put a Stable Diffusion 1.5 checkpoint there, one with random weights will do")
+            need(weights, "put a Stable Diffusion 1.5 checkpoint there; random weights are enough")
         host.start()
         try:
             photo = host.put_picture("astronaut.png", astronaut())

@@ -1,18 +1,18 @@
-"""Training beside a plain loop, beside the machine's rate of matrix products, and on a file larger than memory.
+"""Compare training with a plain loop and with the speed of its matrix products; train on a file larger than memory.
 
     python benchmarks/training.py [--rounds 5] [--gigabytes 1] [--folder FOLDER] [--only quality throughput memory cuda]
 
 20,000 rows: the faces and composite prompts of projection_quality.py, the faces repeated with the landmarker's noise.
 
-- quality: the time until training, at its defaults, everything counted, has the validation quality that a plain loop
-  has reached in 10 epochs: DataLoader over a TensorDataset, batches of 32, Adam at 1e-4, the same network and loss.
-  It starts from random weights; measuring the features' numbers is a gift to it. The strong plain loop has its
-  features calculated beforehand, too.
-- throughput: an epoch at the default preset beside the matrix products alone that it needs, of the same shapes.
-- memory: `fit` on a memory-mapped NPZ, in a process of its own, read from the system ten times a second.
-- cuda: the same quality on a CUDA device, and an epoch's steps during which torch forbids to wait for the device.
+- quality: the total time until training, with its defaults, reaches the validation quality of 10 epochs of a plain
+  loop: DataLoader over a TensorDataset, batches of 32, Adam at 1e-4, the same network and loss. The plain loop starts
+  from random weights; measuring the statistics of the features is not counted. The strong plain loop has precomputed
+  features.
+- throughput: an epoch at the default preset compared with its matrix products alone, of the same shapes.
+- memory: `fit` on a memory-mapped NPZ in a separate process; its memory is read from the system ten times a second.
+- cuda: the same quality on a CUDA device, and the steps of an epoch while torch raises an error on synchronization.
 
-What is compared takes turns. Everything is pinned to two cores.
+Compared methods take turns. Everything is pinned to two cores.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ PARTS = ("quality", "throughput", "memory", "cuda")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=SHARED, help="folder with the faces and the text vectors")
-    parser.add_argument("--rounds", type=int, default=3, help="of everything that is timed (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each timing (default: %(default)s)")
     parser.add_argument("--gigabytes", type=float, default=1.0, help="size of the NPZ (default: %(default)s)")
-    parser.add_argument("--own-targets", action="store_true", help="in the NPZ, each row has a target of its own")
+    parser.add_argument("--own-targets", action="store_true", help="give each row of the NPZ a separate target")
     parser.add_argument("--folder", type=Path, help="where to write the NPZ (default: temporary)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--fit", type=Path, nargs=2, help=argparse.SUPPRESS)  # what a process of its own is to do
+    parser.add_argument("--fit", type=Path, nargs=2, help=argparse.SUPPRESS)  # used for the separate process
     arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
@@ -78,7 +78,7 @@ def main() -> None:
         fit(load(arguments.fit[0]), arguments.fit[1], Settings(epochs=1))
         return
     for name in ("expression_landmarks.npz", "clip_l14_pooled.npz"):
-        need(arguments.data / name, "give the folder that holds it with --data")
+        need(arguments.data / name, "give the folder that contains it with --data")
     print(f"{time.strftime('%d %B %Y')}, {CORES} of {os.cpu_count()} cores, torch {torch.__version__}\n")
     faces = load_faces(arguments.data / "expression_landmarks.npz")
     data, rows = repeated(faces, arguments.data / "clip_l14_pooled.npz")
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def repeated(faces: Faces, vectors: Path) -> tuple[TrainingData, Split]:
-    """`ROWS` rows, and their split: the faces over again, the repeats with noise. A face lies on one side."""
+    """Return `ROWS` rows and their split: the faces repeated, with noise. Copies of a face are on the same side."""
     number = torch.arange(ROWS) % len(faces.vectors)
     copied = faces.vectors[number]
     noise = torch.randn(ROWS - len(faces.vectors), 478 * 3, generator=torch.Generator().manual_seed(0))
@@ -121,16 +121,16 @@ def compare_quality(data: TrainingData, rows: Split, settings: Settings, rounds:
     print(f"| validation quality of {reached:.3f} on {settings.device} | seconds | of the plain loop's time |")
     print("|---|---|---|")
     print(f"| plain loop, {PLAIN_EPOCHS} epochs | {spread(plain)} | |")
-    print(f"| … with features calculated beforehand | {spread(strong)} | {ratios(strong, plain)} |")
-    print(f"| **training**, until it is as good | {spread(ours)} | **{ratios(ours, plain)}** |")
-    print(f"| … beside the loop with features | | {ratios(ours, strong)} |\n", flush=True)
+    print(f"| … with precomputed features | {spread(strong)} | {ratios(strong, plain)} |")
+    print(f"| **training**, until it is equally good | {spread(ours)} | **{ratios(ours, plain)}** |")
+    print(f"| … relative to the loop with features | | {ratios(ours, strong)} |\n", flush=True)
 
 
 def plain_loop(data: TrainingData, rows: Split, device: str, prepared: bool) -> tuple[float, float]:
-    """What anyone would write: seconds of its 10 epochs, and the best quality after any of them."""
+    """Run a straightforward loop; return the seconds of its 10 epochs, and the best quality after any of them."""
     torch.manual_seed(0)
     network = untrained(data, rows).to(device)
-    held = make_table(network, data, rows.validation)
+    validation = make_table(network, data, rows.validation)
     started = time.perf_counter()
     inputs: tuple[Tensor, ...] = (data.vectors[rows.train], data.image_sizes[rows.train])
     if prepared:
@@ -142,29 +142,30 @@ def plain_loop(data: TrainingData, rows: Split, device: str, prepared: bool) -> 
     for _ in range(PLAIN_EPOCHS):
         started = time.perf_counter()
         for batch in loader:
-            *given, target = (tensor.to(device) for tensor in batch)
-            predicted = network.standardized(given[0] if prepared else network.features(*given))
+            *network_inputs, target = (tensor.to(device) for tensor in batch)
+            features = network_inputs[0] if prepared else network.features(*network_inputs)
+            predicted = network.standardised(features)
             loss = losses(predicted, target).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            loss.item()  # to show it
+            loss.item()  # as for a progress bar
         seconds += time.perf_counter() - started
-        best = max(best, threads.run(validate, network, held)["centered_cosine"])
+        best = max(best, threads.run(validate, network, validation)["centered_cosine"])
     return seconds, best
 
 
 def untrained(data: TrainingData, rows: Split) -> ProjectionNetwork:
-    """A new network, whose features and targets are measured already."""
+    """Return a new network with the statistics of features and targets."""
     return new_network(data, rows, ExpressionModel.load().template, Settings(), None)
 
 
-class Reached(Exception):  # noqa: N818  # it is no error
+class Reached(Exception):  # noqa: N818  # not an error
     pass
 
 
 def time_until(reached: float, data: TrainingData, rows: Split, settings: Settings) -> float:
-    """Seconds of everything, from tensors of the dataset on, until validation is as good."""
+    """Return the total seconds, starting from the dataset's tensors, until validation is equally good."""
 
     def look(epoch: Epoch) -> None:
         if epoch.validation["centered_cosine"] >= reached:
@@ -198,26 +199,26 @@ def compare_throughput(data: TrainingData, rows: Split, rounds: int) -> None:
     operations = 2 * count * sum(inputs * outputs * (3 if back else 2) for inputs, outputs, back in needed)
     print(f"| an epoch of {count} rows in batches of {batch}, default preset | seconds | rows/s | GFLOP/s |")
     print("|---|---|---|---|")
-    for name, times in (("its matrix products alone", alone[1:]), ("**training**, validation counted", epochs[1:])):
+    for name, times in (("its matrix products alone", alone[1:]), ("**training**, including validation", epochs[1:])):
         print(f"| {name} | {spread(times)} | {count / median(times):.0f} | {operations / median(times) / 1e9:.0f} |")
     shares = [product / epoch for product, epoch in zip(alone[1:], epochs[1:], strict=True)]
     print(f"\nproducts alone ÷ training: **{spread(shares)}**\n", flush=True)
 
 
 def layers(data: TrainingData, rows: Split) -> list[tuple[int, int, bool]]:
-    """(inputs, outputs, whether its input needs a gradient) of each linear layer."""
+    """Return (inputs, outputs, whether its input needs a gradient) of each linear layer."""
     network = untrained(data, rows)
     linear = [module for module in network.modules() if isinstance(module, torch.nn.Linear)]
     return [(layer.in_features, layer.out_features, layer is not network.enter) for layer in linear]
 
 
 def products_of(layers: list[tuple[int, int, bool]], batch: int) -> Callable[[], float]:
-    """A function that times the matrix products of one step: forward, and backward to weights and to inputs.
+    """Return a function that times the matrix products of one step: forward, and backward to weights and inputs.
 
-    The faster of two ways: torch's own threads on the whole batch, and a part of it for each core, with one thread.
+    The faster of two ways counts: torch's own threads on the whole batch, or one part of it per core, with one thread.
     """
 
-    def made(rows: int) -> list[tuple[Tensor, Tensor, Tensor, bool]]:
+    def matrices_of(rows: int) -> list[tuple[Tensor, Tensor, Tensor, bool]]:
         return [
             (torch.randn(rows, inputs), torch.randn(outputs, inputs), torch.randn(rows, outputs), back)
             for inputs, outputs, back in layers
@@ -231,7 +232,7 @@ def products_of(layers: list[tuple[int, int, bool]], batch: int) -> Callable[[],
                 if back:
                     torch.matmul(gradient, weight)
 
-    whole, parts = made(batch), [made(batch // CORES) for _ in range(CORES)]
+    whole, parts = matrices_of(batch), [matrices_of(batch // CORES) for _ in range(CORES)]
 
     def products() -> float:
         started = time.perf_counter()
@@ -268,17 +269,17 @@ def measure_memory(data: TrainingData, folder: Path, gigabytes: float, own_targe
     metrics = json.loads((folder / "out" / "metrics.json").read_text())
     print("| `fit`, one epoch, with report | MB |\n|---|---|")
     for name, what in (
-        ("RssAnon", "**peak of its own memory (RssAnon)**"),
-        ("RssFile", "mapped from the disk, which is the system's cache, and libraries"),
+        ("RssAnon", "**peak private memory (RssAnon)**"),
+        ("RssFile", "mapped files (in the system's cache) and libraries"),
         ("RssShmem", "shared"),
-        ("VmHWM", "all of these at once (VmHWM)"),
+        ("VmHWM", "total (VmHWM)"),
     ):
         print(f"| {what} | {peaks[name] / 1000:.0f} |")
     print(f"\n{time.perf_counter() - started:.0f} s; {metrics['evaluated_rows']} rows evaluated\n", flush=True)
 
 
 def write_npz(data: TrainingData, path: Path, gigabytes: float, own_targets: bool) -> int:
-    """The rows over and over, each time with other noise, to about so many bytes."""
+    """Write the rows repeatedly, with different noise each time, up to about that many bytes; return their number."""
     each = 4 * (data.vectors.shape[1] + data.targets.shape[1] + 2) + 4 * 20
     count = int(gigabytes * 1e9 / each)
     random = np.random.default_rng(0)
@@ -288,16 +289,16 @@ def write_npz(data: TrainingData, path: Path, gigabytes: float, own_targets: boo
 
     def faces() -> Iterator[np.ndarray]:
         for part in pieces():
-            made = data.vectors[part % len(data)].numpy().copy()
-            made[:, : 478 * 3] += random.standard_normal((len(made), 478 * 3), dtype=np.float32) * NOISE
-            yield made
+            vectors = data.vectors[part % len(data)].numpy().copy()
+            vectors[:, : 478 * 3] += random.standard_normal((len(vectors), 478 * 3), dtype=np.float32) * NOISE
+            yield vectors
 
     def targets() -> Iterator[np.ndarray]:
         for part in pieces():
-            made = data.targets[part % len(data)].numpy().copy()
+            rows = data.targets[part % len(data)].numpy().copy()
             if own_targets:
-                made += random.standard_normal(made.shape, dtype=np.float32) * 0.1
-            yield made
+                rows += random.standard_normal(rows.shape, dtype=np.float32) * 0.1
+            yield rows
 
     def sizes() -> Iterator[np.ndarray]:
         yield from (data.image_sizes[part % len(data)].numpy() for part in pieces())
@@ -324,8 +325,9 @@ def write_npz(data: TrainingData, path: Path, gigabytes: float, own_targets: boo
 
 
 def forbid_waiting(data: TrainingData, rows: Split) -> None:
-    """Two epochs in which torch raises an error if the processor waits for the device between the first step and the
-    end of the last."""
+    """Train two epochs; torch raises an error if the CPU waits for the device between the first step and the end of the
+    last.
+    """
     losses, check = trainer.losses, trainer._check
 
     def first(*arguments: Any) -> Tensor:
@@ -345,12 +347,12 @@ def forbid_waiting(data: TrainingData, rows: Split) -> None:
 
 
 def spread(values: list[float]) -> str:
-    """Median (range)."""
+    """Return the median (range)."""
     return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def ratios(values: list[float], others: list[float]) -> str:
-    """Of what was measured in turn."""
+    """Return the ratios of values that were measured in turn."""
     return "1/" + spread([other / value for value, other in zip(values, others, strict=True)])
 
 

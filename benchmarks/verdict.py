@@ -1,10 +1,9 @@
-"""Time the way from a folder of photos to a verdict: the command line, as a user types it, on two cores.
+"""Time the steps from a folder of photos to a verdict: the command line, as a user types it, on two cores.
 
     python benchmarks/verdict.py [--photos FOLDER] [--pictures 50] [--rounds 3] [--cores 2]
 
-Build, train and evaluate are processes of their own, with all that they have to load. Prompts are encoded by the
-placeholder text encoder, which is far smaller than CLIP: a real one adds its loading and a few seconds for each
-hundred prompts.
+Building and training are separate processes, including everything they load. Prompts are encoded by the placeholder
+encoder, which is far smaller than CLIP: a real encoder adds its loading and a few seconds per hundred prompts.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def command(*words: str) -> tuple[float, str]:
-    """Run `python -m training …`; the seconds it took, and what it printed."""
+    """Run `python -m training …`; return the seconds it took and its output."""
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "training", *words], cwd=ROOT, capture_output=True, text=True, check=True
@@ -35,12 +34,12 @@ def command(*words: str) -> tuple[float, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, help="a folder of further photos (.jpg, .png)")
+    parser.add_argument("--photos", type=Path, help="a folder with more photos (.jpg, .png)")
     parser.add_argument("--pictures", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cores", type=int, default=2)
     arguments = parser.parse_args()
-    need(arguments.photos, "give an existing folder of photos with --photos, or leave it out")
+    need(arguments.photos, "give an existing folder of photos with --photos, or omit it")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
     totals = []
@@ -54,7 +53,7 @@ def main() -> None:
             if not round_:
                 print(printed)
         totals.append(build + train)
-        print(f"build {build:.1f} s, train and evaluate {train:.1f} s, together {totals[-1]:.1f} s", flush=True)
+        print(f"build {build:.1f} s, train and evaluate {train:.1f} s, total {totals[-1]:.1f} s", flush=True)
     print(f"\n{arguments.pictures} photos to a verdict: {statistics.median(totals):.0f} s "
           f"({min(totals):.0f} to {max(totals):.0f})")  # fmt: skip
 

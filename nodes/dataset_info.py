@@ -44,7 +44,7 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
                     f"{MEAN_FACES} with the most samples. Drawn from landmarks.",
                 ),
             ],
-            is_output_node=True,  # so that it shows its text with nothing behind it
+            is_output_node=True,  # so that it shows its text even if nothing is connected to its outputs
             **aliases("dataset statistics", "mean face"),
         )
 
@@ -61,18 +61,18 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
     @classmethod
     def execute(cls, dataset: str, path: str | None = None) -> io.NodeOutput:
         from ..training.dataset.store import Store
-        from ..training.inspection.checks import inspect_file  # these take a while, so not when ComfyUI starts
+        from ..training.inspection.checks import inspect_file  # slow imports, so not when ComfyUI starts
         from ..training.inspection.mean_faces import mean_faces
         from ..training.inspection.text import describe, one_line_summary
 
         file = file_of(dataset, path)
         with Store(file, create=False) as store, store.snapshot() as snapshot:
-            progress = adding(host.progress(2 * len(snapshot)))  # it is read for the faces, and again for the text
-            found = mean_faces(snapshot, host.expression_model().template, MEAN_FACES, progress)
+            progress = adding(host.progress(2 * len(snapshot)))  # the dataset is read twice: faces, then text
+            means = mean_faces(snapshot, host.expression_model().template, MEAN_FACES, progress)
         inspection = inspect_file(file, progress)
         text = describe(inspection)
-        captions = [f"{name} ({number})" for name, number in zip(found.names, found.counts, strict=True)]
-        sheet = contact_sheet(found.vectors, torch.ones(len(captions), 2), captions, SHEET_COLUMNS)[None] / 255
-        # The front end shows some 14 lines before one has to scroll: what matters most goes first.
-        shown = host.note(f"summary: {one_line_summary(inspection)}\n\n{text}")
-        return io.NodeOutput(inspection.samples, text, sheet, ui={**host.preview(sheet), **shown})
+        captions = [f"{name} ({number})" for name, number in zip(means.names, means.counts, strict=True)]
+        sheet = contact_sheet(means.vectors, torch.ones(len(captions), 2), captions, SHEET_COLUMNS)[None] / 255
+        # The verdict goes first, because the front end shows only about 14 lines before one has to scroll.
+        message = host.note(f"summary: {one_line_summary(inspection)}\n\n{text}")
+        return io.NodeOutput(inspection.samples, text, sheet, ui={**host.preview(sheet), **message})

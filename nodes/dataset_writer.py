@@ -8,6 +8,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..common.errors import InputError
+from ..common.words import counted
 from ..perception.drawing.contact_sheet import contact_sheet
 from ..perception.origins import as_texts
 from ..perception.vector import Perceptions
@@ -17,7 +18,7 @@ from ..training.dataset.snapshot import DatasetSummary
 from ..training.dataset.store import Store, dataset_path
 from .support import clips, host
 from .support.checks import check_choice, check_perceptions
-from .support.schema import PERCEPTION, aliases, count
+from .support.schema import PERCEPTION, aliases
 
 ONE, PER_FACE, PER_PICTURE = PROMPTS = ("one for all faces", "one line per face", "one line per picture")
 NO_SPLIT = "none"
@@ -160,7 +161,7 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
                 summary = snapshot.summary()
         lines = [
             *nothing_added(perception, faces),
-            f"{count(summary.samples, 'sample')} ({new} new) in {path}",
+            f"{counted(summary.samples, 'sample')} ({new} new) in {path}",
             *frequent_prompts(summary),
             *too_long(texts, encoder),
         ]
@@ -184,7 +185,7 @@ def prompt_of_each(prompt: str, prompts: str, perception: Perceptions) -> list[s
     if len(lines) != number:
         filled = int((perception.scores <= 0).sum()) if prompts == PER_FACE else 0
         raise InputError(
-            f"prompt has {count(len(lines), 'line')}, but perception has {count(number, what)}"
+            f"prompt has {counted(len(lines), 'line')}, but perception has {counted(number, what)}"
             f"{f', {filled} of them filled in' if filled else ''}: write one line for each {what}, in the same order "
             f"(empty lines are ignored), or set prompts to {ONE!r}"
         )
@@ -210,7 +211,7 @@ def nothing_added(perception: Perceptions, faces: Perceptions) -> Iterable[str]:
     if not len(perception):
         yield "no face was perceived, so nothing was added"
     elif filled:
-        yield f"{count(filled, 'filled-in face')} skipped: only detected faces are used for training"
+        yield f"{counted(filled, 'filled-in face')} skipped: only detected faces are used for training"
 
 
 def frequent_prompts(summary: DatasetSummary) -> Iterable[str]:
@@ -219,7 +220,7 @@ def frequent_prompts(summary: DatasetSummary) -> Iterable[str]:
         yield f"{number} × {quoted(text)}"
     more = summary.prompts - len(summary.frequent)
     if more:
-        yield f"and {count(more, 'more prompt')}"
+        yield f"and {counted(more, 'more prompt')}"
 
 
 def too_long(texts: Sequence[str], encoder: clips.ClipEncoder) -> Iterable[str]:

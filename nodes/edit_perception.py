@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..common.words import counted
 from ..perception.editing import edit
 from ..perception.vector import EMOTIONS, Perceptions
 from .support import host
 from .support.checks import check_perceptions
-from .support.schema import PERCEPTION, aliases, count, strongest
+from .support.schema import PERCEPTION, aliases, strongest
 
 NEUTRAL_TOOLTIP = "Toward neutral, −2 to 2; 1 removes all detected expression."
 
@@ -70,7 +71,7 @@ class EditPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
     ) -> io.NodeOutput:
         check_perceptions(perception)
         edited, model = perception, host.expression_model()
-        lines = [count(len(perception), "face")]
+        lines = [counted(len(perception), "face")]
         if mix_with is not None:
             check_perceptions(mix_with, "mix_with")
             if len(mix_with):

@@ -8,17 +8,18 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..common.words import counted
 from ..perception.vector import EMOTIONS, NEUTRAL, Perceptions
 from ..projection.choice import FACE_CHOICES, choose
 from ..projection.mixing import TEMPERATURES, mix, weights
 from .support import clips, host
 from .support.checks import check_choice, check_perceptions
-from .support.schema import PERCEPTION, aliases, count
+from .support.schema import PERCEPTION, aliases
 
 PLACEHOLDER = "{emotion}"
-# The emotion comes last: CLIP reads from left to right, so that all before it is the same in the seven prompts.
+# The emotion comes last: CLIP reads from left to right, so everything before it is the same in all seven prompts.
 BASE = f"portrait photo of a person, looking at the camera, soft natural light, {PLACEHOLDER}"
-# What the muscles of such a face do, in 12 tokens of CLIP each: the ends of the prompts fall onto each other, too.
+# Facial muscle movements, in 12 CLIP tokens each, so that all seven prompts end at the same position.
 WORDS = {
     "angry": "angry face, furious glare, lowered brows, clenched teeth",
     "disgust": "disgusted face, sick look, wrinkled nose, curled lips",
@@ -52,7 +53,7 @@ class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                     "base_prompt",
                     default=BASE,
                     multiline=True,
-                    dynamic_prompts=False,  # which would take the placeholder's braces away
+                    dynamic_prompts=False,  # they would remove the braces of the placeholder
                     tooltip=f"The prompt around the emotion. {PLACEHOLDER} is replaced with an emotion's words from "
                     "below; without it, they are appended after a comma. Put it last, so that everything before it is "
                     "the same in all seven prompts.",
@@ -118,15 +119,15 @@ class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
     ) -> io.NodeOutput:
         check_perceptions(perception)
         check_choice("faces", faces, FACE_CHOICES)
-        nobody = torch.zeros(1, len(EMOTIONS)), torch.zeros(1, dtype=torch.bool)
-        chosen = choose(perception.emotions, perception, faces) if len(perception) else [nobody]
+        no_face = torch.zeros(1, len(EMOTIONS)), torch.zeros(1, dtype=torch.bool)
+        chosen = choose(perception.emotions, perception, faces) if len(perception) else [no_face]
         parts = [(shares(rows, seen, temperature, top_k), seen) for rows, seen in chosen]
         prompts = {emotion: prompt(base_prompt, words[emotion]) for emotion in EMOTIONS}
         encoded = clips.conditionings(clip, list(prompts.values()))
         mixed = [entry for rows, _ in parts for entry in mix(encoded, rows, strength, NEUTRAL)]
-        said = summary(parts, len(perception), faces, strength)
+        blend = summary(parts, len(perception), faces, strength)
         listed = "\n".join(f"{emotion}: {text}" for emotion, text in prompts.items())
-        return io.NodeOutput(mixed, f"{said}\n\n{listed}", ui=host.note(said))
+        return io.NodeOutput(mixed, f"{blend}\n\n{listed}", ui=host.note(blend))
 
 
 def prompt(base: str, words: str) -> str:
@@ -137,15 +138,15 @@ def prompt(base: str, words: str) -> str:
 
 
 def shares(probabilities: Tensor, seen: Tensor, temperature: float, top_k: int) -> Tensor:
-    """Return the weights (R, 7) of the emotions; where no face was seen, only neutral has a weight."""
+    """Return the weights (R, 7) of the emotions; a row without a face is neutral."""
     neutral = torch.zeros(len(EMOTIONS))
     neutral[NEUTRAL] = 1
     return weights(probabilities, temperature, top_k).where(seen[:, None], neutral)
 
 
-def summary(parts: list[tuple[Tensor, Tensor]], found: int, faces: str, strength: float) -> str:
+def summary(parts: list[tuple[Tensor, Tensor]], face_count: int, faces: str, strength: float) -> str:
     """Describe the blend, with a line for each face or picture."""
-    if not found:
+    if not face_count:
         return "no face: using the neutral prompt"
     rows = [row for part, _ in parts for row in part]
     seen = [one for _, part in parts for one in part.tolist()]
@@ -154,7 +155,7 @@ def summary(parts: list[tuple[Tensor, Tensor]], found: int, faces: str, strength
         what = "face" if faces == "each" else "picture"
         lines = [f"{what} {index}: {line}" for index, line in enumerate(lines)]
     else:
-        lines[0] = f"{faces} of {count(found, 'face')}: {lines[0]}"
+        lines[0] = f"{faces} of {counted(face_count, 'face')}: {lines[0]}"
     more = [f"… and {len(lines) - LISTED_FACES} more"] if len(lines) > LISTED_FACES else []
     return "\n".join([*lines[:LISTED_FACES], *more, f"strength {strength:g}"])
 

@@ -10,6 +10,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..common.words import counted
 from ..perception.drawing.overlay import Overlay
 from ..perception.engines import BUNDLED, LANDMARKERS, Landmarker
 from ..perception.landmarks.comfyui import SAME_PICTURES, ComfyLandmarks
@@ -23,18 +24,15 @@ from ..perception.sequences.videos import Frame, VideoInMemory
 from ..perception.vector import Perceptions
 from .support import host
 from .support.checks import check_choice, check_image, check_perceptions
-from .support.schema import PERCEPTION, advanced, aliases, count, strongest
+from .support.schema import PERCEPTION, advanced, aliases, extent, strongest
 
 FACE_LANDMARKS = io.Custom("FACE_LANDMARKS")  # ComfyUI's own, from its MediaPipe Face Landmarker (0.23 and newer)
 ALL_FACES = -1
-BATCH_RATE = 24.0  # pictures per second of a batch, which does not say its own
+BATCH_RATE = 24.0  # assumed pictures per second of a batch
 
 
 def perceiving_inputs(detector: str) -> list[Any]:
-    """Return the widgets that control how faces are found; `perceiver` accepts their values. All are optional.
-
-    `detector` is the default of the widget `detector`.
-    """
+    """Return the optional widgets that control how faces are detected, with that default detector; see `perceiver`."""
     inputs = [
         io.Combo.Input(
             "detector",
@@ -100,7 +98,7 @@ def perceiving_inputs(detector: str) -> list[Any]:
                 "landmarker",
                 options=list(LANDMARKERS),
                 default=LANDMARKERS[0],
-                tooltip="What finds the faces. bundled: included in the pack. mediapipe: Google's Face Landmarker; "
+                tooltip="What detects the faces. bundled: included in the pack. mediapipe: Google's Face Landmarker; "
                 "requires the mediapipe package and face_landmarker.task in models/mediapipe/, and ignores detector.",
             )
         ),
@@ -119,13 +117,13 @@ def perceiving_inputs(detector: str) -> list[Any]:
             "relative to it (bundled emotion model only). Only its first face is used.",
         ),
     ]
-    for one in inputs:
-        one.optional = True
+    for widget in inputs:
+        widget.optional = True
     return inputs
 
 
 def perceiving_outputs() -> list[Any]:
-    """Return the outputs that all nodes that find faces have."""
+    """Return the outputs that all nodes that detect faces have."""
     return [
         PERCEPTION.Output("perception", display_name="perception", tooltip="All faces, picture by picture, in order."),
         io.Int.Output("face_count", display_name="face_count", tooltip="Total number of faces in all pictures."),
@@ -133,7 +131,7 @@ def perceiving_outputs() -> list[Any]:
 
 
 class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Finds the faces in a batch of pictures, with their landmarks and emotions."""
+    """Detects the faces in a batch of pictures, with their landmarks and emotions."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -142,8 +140,8 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
             display_name="Face Perception (1441D)",
             category="Perception CLIP",
             description=(
-                "Finds the faces in pictures and turns each into a perception of 1441 numbers: 478 "
-                "landmarks (x, y, z) and the probabilities of 7 emotions. No download is needed."
+                "Detects the faces in pictures and turns each into a perception of 1441 numbers: 478 landmarks (x, y, "
+                "z) and the probabilities of 7 emotions. No download is needed."
             ),
             inputs=[
                 io.Image.Input(
@@ -153,12 +151,12 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                 FACE_LANDMARKS.Input(
                     "face_landmarks",
                     optional=True,
-                    tooltip="Faces that ComfyUI's own MediaPipe Face Landmarker found in the same pictures; "
+                    tooltip="Optional: faces in the same pictures from ComfyUI's own MediaPipe Face Landmarker; "
                     "landmarker, detector and min_confidence are then ignored.",
                 ),
             ],
             outputs=perceiving_outputs(),
-            is_output_node=True,  # so that a photo and this node alone already show something
+            is_output_node=True,  # so that the node shows its faces even if nothing is connected to its outputs
             **aliases("face", "landmarks", "face mesh", "emotion", "expression", "mediapipe", "face detection"),
         )
 
@@ -178,15 +176,11 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
     ) -> io.NodeOutput:
         check_image(image)
         check_choice("missing", missing, MISSING_MODES)
-        given = None if face_landmarks is None else given_landmarks(face_landmarks, len(image))
+        landmarks = None if face_landmarks is None else comfy_landmarks(face_landmarks, len(image))
         batch = VideoInMemory(image, BATCH_RATE)
-        perceptions = perceive_video(
-            batch,
-            perceiver(**how, given=given),
-            missing=missing,
-            smoothing=smoothing,
-            progress=host.progress(len(image)),
-        )
+        pipeline = perceiver(**how, landmarks=landmarks)
+        progress = host.progress(len(image))
+        perceptions = perceive_video(batch, pipeline, missing=missing, smoothing=smoothing, progress=progress)
         perceptions = relative(perceptions, how.get("neutral"))
         shown = preview(islice(batch.frames(), host.PREVIEWS), perceptions, tracks=len(image) > 1)
         return io.NodeOutput(perceptions, len(perceptions), ui={**shown, **host.note(summary(perceptions, missing))})
@@ -201,16 +195,16 @@ def perceiver(
     landmarker: str = BUNDLED,
     emotion_model: str = BUNDLED,
     neutral: Perceptions | None = None,
-    given: Landmarker | None = None,
+    landmarks: Landmarker | None = None,
 ) -> PerceptionPipeline:
-    """Return the pipeline that the widgets of `perceiving_inputs` describe; a `given` landmarker overrides theirs."""
+    """Return the pipeline that the widgets of `perceiving_inputs` describe; `landmarks` override theirs."""
     check_choice("detector", detector, DETECTORS)
     check_choice("order", order, ORDERS)
     check_choice("landmarker", landmarker, LANDMARKERS)
     if neutral is not None:
         check_perceptions(neutral, "neutral")
     return PerceptionPipeline(
-        host.landmarker(landmarker, detector) if given is None else given,
+        host.landmarker(landmarker, detector) if landmarks is None else landmarks,
         host.emotion_model(emotion_model, neutral),
         min_confidence=min_confidence,
         selection=Selection(order, max_faces, None if face_index == ALL_FACES else face_index),
@@ -224,32 +218,32 @@ def relative(perceptions: Perceptions, neutral: Perceptions | None) -> Perceptio
     return replace(perceptions, origins=derived("relative", perceptions.origins, neutral.origins[:1]))
 
 
-def given_landmarks(data: Any, pictures: int) -> ComfyLandmarks:
+def comfy_landmarks(data: Any, pictures: int) -> ComfyLandmarks:
     """Return ComfyUI's own face landmarks of that number of pictures; raise ValueError for anything else."""
     landmarks = ComfyLandmarks(data)
     if len(landmarks) != pictures:
         raise ValueError(
-            f"face_landmarks are for {count(len(landmarks), 'picture')}, but image has {pictures}; {SAME_PICTURES}"
+            f"face_landmarks are for {counted(len(landmarks), 'picture')}, but image has {pictures}; {SAME_PICTURES}"
         )
     return landmarks
 
 
 def preview(frames: Iterable[Frame], perceptions: Perceptions, *, tracks: bool) -> dict[str, Any]:
-    """Return the pictures with the faces that were detected in them drawn on, as a node's `ui` entry."""
+    """Return the pictures with their faces drawn on them, as a node's `ui` entry."""
     faces, overlay = FacesOfFrames(perceptions), Overlay(tracks=tracks)
     return host.preview([overlay.draw(frame.picture, faces[frame.number]) / 255 for frame in frames])
 
 
 def summary(perceptions: Perceptions, missing: str) -> str:
     """Summarize the faces in a few lines: their number, the first one's emotion, and the pictures without a face."""
-    found = perceptions.select((perceptions.scores > 0).nonzero()[:, 0].tolist())  # not those filled in
-    lines = [f"{count(len(found), 'face')} in {count(found.frame_count, 'picture')}"]
-    if len(found):
-        lines[0] += f"; the first looks {strongest(found)}"
-    empty = found.empty_frames
-    if empty and found.frame_count > 1:
+    detected = perceptions.select((perceptions.scores > 0).nonzero()[:, 0].tolist())  # not those filled in
+    lines = [extent(detected)]
+    if len(detected):
+        lines[0] += f"; the first looks {strongest(detected)}"
+    empty = detected.empty_frames
+    if empty and detected.frame_count > 1:
         shown = ", ".join(map(str, empty[:10])) + (", …" if len(empty) > 10 else "")
-        lines.append(f"no face in {count(len(empty), 'picture')} (counted from 0): {shown}")
+        lines.append(f"no face in {counted(len(empty), 'picture')} (counted from 0): {shown}")
     if empty and missing != "skip":
         lines.append(f"filled in: {missing}" if len(perceptions) else "there is no face to fill in from")
     return "\n".join(lines)

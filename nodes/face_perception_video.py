@@ -18,7 +18,7 @@ from .support.schema import aliases
 
 
 class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """Finds the faces in a video frame by frame, without ever loading the whole video into memory."""
+    """Detects the faces in a video frame by frame, without ever loading the whole video into memory."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -27,7 +27,7 @@ class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships
             display_name="Face Perception Video",
             category="Perception CLIP",
             description=(
-                "Finds the faces in every frame of a video, tracks each one from frame to frame, and turns each into a "
+                "Detects the faces in every frame of a video, tracks them from frame to frame, and turns each into a "
                 "perception of 1441 numbers. Frames are read one at a time and not kept: a long video takes no more "
                 "memory than a short one, apart from its perceptions (6 KB per face and frame)."
             ),
@@ -76,10 +76,5 @@ class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships
         perceptions = relative(perceptions, how.get("neutral"))
         shown = preview(storyboard.frames, perceptions, tracks=True)
         text = "\n".join(filter(None, [summary(perceptions, missing), source.problem]))
-        return io.NodeOutput(
-            perceptions,
-            len(perceptions),
-            perceptions.frame_count,
-            source.rate,
-            ui={**shown, **host.note(text)},
-        )
+        numbers = len(perceptions), perceptions.frame_count, source.rate
+        return io.NodeOutput(perceptions, *numbers, ui={**shown, **host.note(text)})

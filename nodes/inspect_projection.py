@@ -6,13 +6,14 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..common.words import counted
 from ..perception.vector import Perceptions
 from ..projection.insight import lengths, nearest, warnings
 from ..projection.insight_picture import insight_picture
 from .perception_projection import UsesCheckpoint, checkpoint_input, checkpoint_name_input, clip_input
 from .support import checkpoints, clips, host
 from .support.checks import check_conditioning, check_perceptions
-from .support.schema import PERCEPTION, aliases, count, strongest
+from .support.schema import PERCEPTION, aliases, strongest
 
 MOST_FACES = 8  # in the text and the picture; a video has thousands
 
@@ -50,7 +51,7 @@ class InspectProjection(UsesCheckpoint):
                 io.String.Output("text", display_name="text", tooltip="Everything the node shows, as text."),
                 io.Image.Output("picture", display_name="picture", tooltip="The same as an RGB picture with bars."),
             ],
-            is_output_node=True,  # so that it shows itself with nothing behind it
+            is_output_node=True,  # so that it shows its picture even if nothing is connected to its outputs
             **aliases("debug projection", "nearest prompts"),
         )
 
@@ -67,21 +68,21 @@ class InspectProjection(UsesCheckpoint):
         check_perceptions(perception)
         check_conditioning(conditioning or [])
         name = checkpoint if checkpoint_name is None else checkpoint_name
-        projection = checkpoints.opened(name)
+        projection = checkpoints.load(name)
         title = f"{name}, for {projection.space.title}, trained with {projection.metadata.encoder}"
         notes, faces = ["no face"], []
         if len(perception):
-            some = perception.select(range(min(len(perception), MOST_FACES)))
-            vectors, neutral = checkpoints.projected(projection, some)
+            faces_shown = perception.select(range(min(len(perception), MOST_FACES)))
+            vectors, neutral = checkpoints.project(projection, faces_shown)
             length, moved, typical = lengths(projection, vectors, neutral, conditioning or [])
-            notes = [f"⚠ {text}" for text in warnings(projection, some, clips.fingerprint_for(projection, clip))]
+            notes = [f"⚠ {text}" for text in warnings(projection, faces_shown, clips.fingerprint_for(projection, clip))]
             notes.append(
                 f"vector length {length:.1f}, distance from neutral {moved:.1f}"
                 + (f", token length of the prompt {typical:.1f}" if conditioning else "")
             )
-            if len(some) < len(perception):
-                notes.append(f"showing the first {len(some)} of {count(len(perception), 'face')}")
-            headings = [f"face {index}: {strongest(some.select([index]))}" for index in range(len(some))]
+            if len(faces_shown) < len(perception):
+                notes.append(f"showing the first {len(faces_shown)} of {counted(len(perception), 'face')}")
+            headings = [f"face {index}: {strongest(faces_shown.select([index]))}" for index in range(len(faces_shown))]
             faces = list(zip(headings, nearest(projection, vectors, prompts), strict=True))
         picture = insight_picture(title, notes, faces)
         lines = [title, *notes]

@@ -8,7 +8,7 @@ from ..perception.editing.join import join
 from ..perception.vector import Perceptions
 from .support import host
 from .support.checks import check_perceptions
-from .support.schema import PERCEPTION, aliases, count
+from .support.schema import PERCEPTION, aliases, extent
 
 
 class JoinPerceptions(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
@@ -42,9 +42,4 @@ class JoinPerceptions(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
     def execute(cls, first: Perceptions, second: Perceptions) -> io.NodeOutput:
         check_perceptions(first, "first")
         check_perceptions(second, "second")
-        return io.NodeOutput(join(first, second), ui=host.note(f"{held(first)}, then {held(second)}"))
-
-
-def held(perceptions: Perceptions) -> str:
-    """Return a text such as `2 faces in 3 pictures`."""
-    return f"{count(len(perceptions), 'face')} in {count(perceptions.frame_count, 'picture')}"
+        return io.NodeOutput(join(first, second), ui=host.note(f"{extent(first)}, then {extent(second)}"))

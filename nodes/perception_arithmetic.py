@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..common.words import counted
 from ..perception.editing.arithmetic import add_difference
 from ..perception.vector import Perceptions
 from .support import host
 from .support.checks import check_perceptions
-from .support.schema import PERCEPTION, aliases, count, strongest
+from .support.schema import PERCEPTION, aliases, strongest
 
 ONE_OR_ALL = "One face (applied to all of a) or exactly as many as in a, matched in order."
 
@@ -53,5 +54,5 @@ class PerceptionArithmetic(io.ComfyNode):  # type: ignore[misc]  # the host ship
         if missing:
             return io.NodeOutput(a, ui=host.note(f"no face in {' and '.join(missing)}, so nothing was added"))
         changed = add_difference(a, b, c, strength, host.expression_model())
-        text = f"{count(len(a), 'face')}; the first was {strongest(a)} and is now {strongest(changed)}"
+        text = f"{counted(len(a), 'face')}; the first was {strongest(a)} and is now {strongest(changed)}"
         return io.NodeOutput(changed, ui=host.note(text))

@@ -12,7 +12,7 @@ from ..perception.geometry import AXES, head_pose
 from ..perception.vector import EMOTIONS, Perception, Perceptions
 from .support import host
 from .support.checks import check_choice, check_perceptions
-from .support.schema import PERCEPTION, aliases, count
+from .support.schema import PERCEPTION, aliases, extent
 
 NO_FACE_CHOICES = ("zeros", "error")
 MAX_LISTED = 20  # faces in the list below the table; a video has thousands
@@ -82,7 +82,7 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                 ),
                 io.Int.Output("face_count", display_name="face_count", tooltip="Total number of faces."),
             ],
-            is_output_node=True,  # so that it shows its table with nothing behind it
+            is_output_node=True,  # so that it shows its table even if nothing is connected to its outputs
             **aliases("head pose", "yaw pitch roll", "emotion values", "face box"),
         )
 
@@ -92,7 +92,7 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         check_choice("missing", missing, NO_FACE_CHOICES)
         total = len(perception)
         if not 0 <= face < total:
-            text = f"there is no face {face}: {count(total, 'face')} in {count(perception.frame_count, 'picture')}"
+            text = f"there is no face {face}: {extent(perception)}"
             if missing == "error":
                 raise InputError(f"{text}. Faces are counted from 0; choose another one, or set missing to zeros.")
             text += "; every number is 0"
@@ -104,7 +104,7 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         if total > 1:
             text += f"\n\n{overview(perception, poses)}"
         numbers = (*chosen.emotions.tolist(), *pose, *box, chosen.score, chosen.frame, chosen.track, total)
-        # A line for each face: the node has no room for the table.
+        # The node has no room for the table, so it shows one line per face.
         return io.NodeOutput(text, *numbers, ui=host.note(text, on_node=overview(perception, poses)))
 
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from comfy_api.latest import io
 
+from ..common.words import counted
 from ..perception.vector import Perceptions
 from ..projection.choice import FACE_CHOICES, choose
 from ..projection.conditioning import MODES, inject
-from ..projection.insight import lengths, nearest, warnings
+from ..projection.insight import Similarity, lengths, nearest, warnings
 from .support import checkpoints, clips, host
 from .support.checks import check_choice, check_conditioning, check_perceptions
-from .support.schema import PERCEPTION, advanced, aliases, count
+from .support.schema import PERCEPTION, advanced, aliases
 
 SHOWN_PROMPTS, SHOWN_FACES = 3, 4  # on the node
 MODE_TOOLTIP = (
     "How the face is applied. steer: shifts every token of the prompt by strength × (face − neutral face). blend: "
-    "moves only the end-of-text and padding tokens toward the face; the words stay. replace: moves every token toward "
-    "the face; at strength 1 only the face is left. append: keeps the prompt and adds the same number of face tokens."
+    "moves only the end-of-text and padding tokens toward the face, so the words stay (on SDXL, it moves every token). "
+    "replace: moves every token toward the face; at strength 1 only the face is left. append: keeps the prompt and "
+    "adds the same number of face tokens."
 )
 FACES_TOOLTIP = (
     "Which faces to use when there are several. first: the first face of the first picture that has one. mean: the "
@@ -138,18 +141,18 @@ class PerceptionProjection(UsesCheckpoint):
         check_conditioning(conditioning)
         check_choice("faces", faces, FACE_CHOICES)
         name = checkpoint if checkpoint_name is None else checkpoint_name
-        projection = checkpoints.opened(name)
+        projection = checkpoints.load(name)
         if len(perception) == 0:
             return io.NodeOutput(conditioning, ui=host.note("no face: the conditioning passes through unchanged"))
-        vectors, neutral = checkpoints.projected(projection, perception)
+        vectors, neutral = checkpoints.project(projection, perception)
+        chosen = choose(torch.cat([vectors, neutral], dim=1), perception, faces)
+        parts = [(*rows.chunk(2, dim=1), seen) for rows, seen in chosen]
         steered: list[list[Any]] = []
-        parts = choose(torch.cat([vectors, neutral], dim=1), perception, faces)
-        for rows, seen in parts:
-            own, unmoved = rows.chunk(2, dim=1)
+        for vectors, neutral, seen in parts:
             steered += inject(
                 conditioning,
-                own,
-                unmoved,
+                vectors,
+                neutral,
                 space=projection.space,
                 mode=mode,
                 strength=strength,
@@ -159,20 +162,27 @@ class PerceptionProjection(UsesCheckpoint):
                 seen=seen,
                 clip_l_only=clip_l_only,
             )
-        acting = torch.cat([rows[seen] for rows, seen in parts])
-        own, unmoved = acting.chunk(2, dim=1)
-        lines = [f"⚠ {text}" for text in warnings(projection, perception, clips.fingerprint_for(projection, clip))]
-        lines.append(f"{name}, trained with {projection.metadata.encoder}")
-        length, moved, typical = lengths(projection, own, unmoved, conditioning)
-        added = abs(strength) * (moved if mode == "steer" else length)
-        effect = "adds a vector of length" if mode == "steer" else "applies a vector of length"
-        acts = f"{faces} of {count(len(perception), 'face')}" + (" (mean lengths)" if len(own) > 1 else "")
-        lines.append(
-            f"{acts}: {effect} {added:.1f} to tokens of length {typical:.1f}" + " before match_norm" * match_norm
-        )
-        for prompts in nearest(projection, own[:SHOWN_FACES], SHOWN_PROMPTS):
-            lines += ["closest to " + ", ".join(f"“{text}” {value:.2f}" for text, value in prompts)] if prompts else []
+        vectors = torch.cat([rows[seen] for rows, _, seen in parts])
+        neutral = torch.cat([rows[seen] for _, rows, seen in parts])
+        length, moved, typical = lengths(projection, vectors, neutral, conditioning)
+        effect = f"adds a vector of length {abs(strength) * moved:.1f}"
+        if mode != "steer":
+            effect = f"applies a vector of length {abs(strength) * length:.1f}"
+        which = f"{faces} of {counted(len(perception), 'face')}{' (mean lengths)' if len(vectors) > 1 else ''}"
+        lines = [
+            *(f"⚠ {text}" for text in warnings(projection, perception, clips.fingerprint_for(projection, clip))),
+            f"{name}, trained with {projection.metadata.encoder}",
+            f"{which}: {effect} to tokens of length {typical:.1f}{' before match_norm' if match_norm else ''}",
+            *closest(nearest(projection, vectors[:SHOWN_FACES], SHOWN_PROMPTS)),
+        ]
         return io.NodeOutput(steered, ui=host.note("\n".join(lines)))
+
+
+def closest(prompts_of_faces: list[list[Similarity]]) -> Iterable[str]:
+    """Yield one line per face with its most similar prompts, if the projection has prompts."""
+    for prompts in prompts_of_faces:
+        if prompts:
+            yield "closest to " + ", ".join(f"“{text}” {value:.2f}" for text, value in prompts)
 
 
 def checkpoint_input() -> io.Combo.Input:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..common.words import counted
 from ..perception.editing.schedule import EASINGS, first_faces, spread
 from ..perception.vector import Perceptions
 from .support import host
 from .support.checks import check_choice, check_perceptions
-from .support.schema import PERCEPTION, aliases, count
+from .support.schema import PERCEPTION, aliases
 
 
 class PerceptionSchedule(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
@@ -58,11 +59,11 @@ class PerceptionSchedule(io.ComfyNode):  # type: ignore[misc]  # the host ships 
         check_perceptions(perception)
         check_choice("easing", easing, EASINGS)
         keys = len(first_faces(perception))
-        lines = [f"{count(keys, 'key face')} over {count(frames, 'frame')}: {easing}"]
+        lines = [f"{counted(keys, 'key face')} over {counted(frames, 'frame')}: {easing}"]
         if keys == 0:
-            lines = [f"no face: {count(frames, 'frame')} left empty"]
+            lines = [f"no face: {counted(frames, 'frame')} left empty"]
         if keys > frames:
             lines.append("more key faces than frames: some are skipped")
         if len(perception) > keys:
-            lines.append(f"{count(len(perception) - keys, 'other face')} in the same pictures ignored")
+            lines.append(f"{counted(len(perception) - keys, 'other face')} in the same pictures ignored")
         return io.NodeOutput(spread(perception, frames, easing), ui=host.note("\n".join(lines)))

@@ -45,10 +45,10 @@ class StarterProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships n
     @classmethod
     def fingerprint_inputs(cls, name: str | None, **_: Any) -> int:
         """Return a number that changes when something else removes or replaces the checkpoint."""
-        return checkpoints.changes(name or "")
+        return checkpoints.external_changes(name or "")
 
     @classmethod
     def execute(cls, clip: Any, name: str, seed: int, samples: int) -> io.NodeOutput:
-        from .support.starter import made_with  # takes a while, so not when ComfyUI starts
+        from .support.starter import train_starter  # a slow import, so not when ComfyUI starts
 
-        return made_with(clips.encoder(clip), checkpoints.new_path(name), seed, samples)
+        return train_starter(clips.encoder(clip), checkpoints.new_path(name), seed, samples)

@@ -6,11 +6,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..common.words import counted
 from ..perception import storage
 from ..perception.vector import Perceptions
 from .support import host
 from .support.checks import check_perceptions
-from .support.schema import PERCEPTION, aliases, count
+from .support.schema import PERCEPTION, aliases, extent
 
 NOTHING_SAVED = "nothing saved yet"
 
@@ -60,7 +61,9 @@ class SavePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         if not overwrite:
             path = storage.unused(path)
         storage.save(perception, path)
-        text = f"{count(len(perception), 'face')} saved as {path.stem}{', replacing the old file' if replaced else ''}"
+        text = (
+            f"{counted(len(perception), 'face')} saved as {path.stem}{', replacing the old file' if replaced else ''}"
+        )
         return io.NodeOutput(path.stem, str(path), ui=host.note(f"{text}\n{path}"))
 
 
@@ -102,7 +105,7 @@ class LoadPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
     @classmethod
     def execute(cls, name: str) -> io.NodeOutput:
         folder = host.perceptions_folder()
-        saved = storage.find(folder)  # only what is listed is opened: a name can lead nowhere else
+        saved = storage.find(folder)  # only listed files are opened, so a name cannot lead to another folder
         if not isinstance(name, str) or name not in saved:
             raise storage.PerceptionFileError(
                 folder,
@@ -110,6 +113,6 @@ class LoadPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                 "machine into this folder; then press R in ComfyUI to refresh the list and choose it in this node",
             )
         perceptions = storage.load(saved[name])
-        text = f"{count(len(perceptions), 'face')} in {count(perceptions.frame_count, 'picture')}"
+        text = extent(perceptions)
         made_with = f"created with {perceptions.landmarker} and {perceptions.emotion_model}"
         return io.NodeOutput(perceptions, len(perceptions), ui=host.note(f"{text}\n{made_with}"))

@@ -86,7 +86,7 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
         cls, dataset: str | None, name: str | None = None, init: str | None = NO_INIT, **_: Any
     ) -> str:
         """Return a text that changes with the dataset and `init`, and if something else changes the checkpoint."""
-        state = f"{host.dataset_state(dataset or '')} {checkpoints.changes(name or '')}"
+        state = f"{host.dataset_state(dataset or '')} {checkpoints.external_changes(name or '')}"
         return state if init == NO_INIT else f"{state} {checkpoints.state(init or '')}"
 
     @classmethod
@@ -101,13 +101,13 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
         path: str | None = None,
         val_split: float = 0.2,
     ) -> io.NodeOutput:
-        from ..training.dataset.opening import open_for_training  # these take a while, so not when ComfyUI starts
+        from ..training.dataset.opening import open_for_training  # slow imports, so not when ComfyUI starts
         from .support.training import outcome, train_to
 
         check_choice("size", size, SIZES)
         target, file = checkpoints.new_path(name), file_of(dataset, path)
         with host.training() as device:
-            start = None if init == NO_INIT else checkpoints.own(init)
+            start = None if init == NO_INIT else checkpoints.load_trainable(init)
             samples = open_for_training(file)
             settings = Settings(
                 epochs=epochs, size=size, seed=seed, device=device, val_split=val_split, space=samples.space
@@ -130,7 +130,7 @@ def checkpoint_inputs(default: str) -> list[Any]:
             default=0,
             min=0,
             max=LARGEST_SEED,
-            control_after_generate=False,  # or it would change at each run, and train again
+            control_after_generate=False,  # otherwise it would change at each run, and train again
             tooltip="Random seed, 0 to 2³² − 1; the same seed and data give the same checkpoint.",
         ),
     ]

@@ -19,7 +19,8 @@ HEAVY = ("torch", "numpy", "transformers", "cv2", "mediapipe", "PIL", "av")
 IMPORT_PROBE = f"""
 import sys, json
 import perception_clip
-print(json.dumps([[name for name in {HEAVY!r} if name in sys.modules], perception_clip.__file__]))
+loaded = [name for name in sys.modules if name in {HEAVY!r} or name.startswith("perception_clip.nodes")]
+print(json.dumps([loaded, perception_clip.__file__]))
 """
 
 
@@ -58,18 +59,6 @@ def test_command_line_from_a_folder_of_any_name(copy: Path) -> None:
         "tensorboard",
     ]
     assert str(copy / "projection" / "checkpoints" / "best_model.safetensors") in printed
-
-
-def test_user_mistakes_are_one_line(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "training", "train", "--data", str(tmp_path / "no.npz")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ") and "no.npz" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

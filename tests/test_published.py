@@ -131,22 +131,16 @@ def forbidden(module: str) -> bool:
     return module in FORBIDDEN_MODULES or module.split(".")[0] in FORBIDDEN_MODULES
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
+def test_the_scan_finds_what_it_looks_for_and_nothing_else() -> None:
+    for code in (
         *("eval('1')", "exec('')", "__import__('os')", "run('ls', shell=True)", "os.environ['A']", "os.system('ls')"),
         *("import pickle", "from pickle import loads", "import pickletools", "import ctypes.util", "import base64"),
         *("import importlib", "from importlib.util import find_spec", "from importlib import util"),
         *("import subprocess", "from urllib.request import urlopen", "import requests", "import http.client"),
-    ],
-)
-def test_the_scan_finds_what_it_looks_for(code: str) -> None:
-    assert suspicious(code)
-
-
-@pytest.mark.parametrize("code", ["model.eval()", "re.compile('a')", "import json", "from .http import x"])
-def test_the_scan_lets_the_harmless_pass(code: str) -> None:
-    assert not suspicious(code)
+    ):
+        assert suspicious(code), code
+    for code in ("model.eval()", "re.compile('a')", "import json", "from .http import x"):
+        assert not suspicious(code), code
 
 
 def test_the_registry_is_told_what_it_asks_for() -> None:

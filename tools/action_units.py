@@ -1,9 +1,9 @@
-"""What is known of expressions without any photo: which muscles move, and what that does to a face's measurements.
+"""Expressions without any photo: which muscles move, and how that changes the measurements of a face.
 
 Ekman and Friesen's Facial Action Coding System (1978) and its table of prototypes for the basic emotions (EMFACS)
 name the action units (AU) of each expression. Here an action unit is a change of a few distances on the face, and
-an emotion is a small table of such changes: the start from which tools/expression_estimation.py learns, and all it
-has for emotions of which a data file holds next to no faces.
+an emotion is a small table of such changes. It is the prior from which tools/expression_estimation.py learns, and
+all it has for emotions with hardly any faces in the data file.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from perception_clip.perception.vector import EMOTIONS, LANDMARKS
 
-# A measurement is the mean of some landmarks' coordinates less the mean of others'. Left ones stand for both sides.
-# x points away from the face's middle, y points down. Measurement: (axis, landmarks added, landmarks taken away).
+# A measurement is the mean coordinate of some landmarks minus that of others. Left landmarks stand for both sides.
+# x points away from the face's middle, y points down. Measurement: (axis, landmarks added, landmarks subtracted).
 MEASUREMENTS: dict[str, tuple[str, tuple[int, ...], tuple[int, ...]]] = {
     "inner brow raised": ("y", (133,), (107, 55, 65)),
     "outer brow raised": ("y", (33,), (70, 63, 46, 53)),
@@ -93,13 +93,13 @@ PROTOTYPES: dict[str, dict[str, float]] = {
         "mouth wide": -0.5,
     },
 }
-# Of a measurement's variance: what the measurements leave unsaid. Without it, unlikely combinations of correlated
-# measurements would need huge changes of shape.
+# Share of a measurement's variance that the measurements do not explain. Without it, unlikely combinations of
+# correlated measurements would need huge changes of shape.
 SLACK = 0.15
 
 
 def measurement_weights(template: Tensor, mirror: Tensor) -> Tensor:
-    """The measurements as linear maps of a face's shape: (measurements, 478, 3) float64."""
+    """Return the measurements as linear maps of a face's shape: (measurements, 478, 3) float64."""
     weights = torch.zeros(len(MEASUREMENTS), LANDMARKS, 3, dtype=torch.float64)
     for row, (axis, added, taken) in zip(weights, MEASUREMENTS.values(), strict=True):
         for landmarks, sign in ((added, 1.0), (taken, -1.0)):
@@ -111,10 +111,10 @@ def measurement_weights(template: Tensor, mirror: Tensor) -> Tensor:
 
 
 def posed_expressions(template: Tensor, mirror: Tensor, symmetric: Tensor, covariance: Tensor) -> Tensor:
-    """How each emotion's prototype differs from a neutral face, (7, S) float64, in the symmetric components.
+    """Return how each emotion's prototype differs from a neutral face, (7, S) float64, in the symmetric components.
 
-    The likeliest change of shape, given the measurements, under the covariance (S, S) of faces within an emotion;
-    `symmetric` (S, 478, 3) are the components' shapes.
+    This is the most likely change of shape, given the measurements, under the covariance (S, S) of faces within an
+    emotion; `symmetric` (S, 478, 3) are the components' shapes.
     """
     targets = torch.zeros(len(EMOTIONS), len(MEASUREMENTS), dtype=torch.float64)
     for emotion, changes in PROTOTYPES.items():

@@ -1,4 +1,4 @@
-"""Make perception/weights/{blazeface,blazeface_full_range,face_mesh}.safetensors from the mediapipe 0.10.21 wheel.
+"""Write perception/weights/{blazeface,blazeface_full_range,face_mesh}.safetensors from the mediapipe 0.10.21 wheel.
 
     pip download mediapipe==0.10.21 --no-deps     # needs Python 3.9 to 3.12
     pip install tflite
@@ -30,8 +30,8 @@ from perception_clip.perception.landmarks.face_mesh import FaceMesh
 
 State = dict[str, Tensor]
 FOLDER = "mediapipe/modules"
-# The output layers have names of their own in the original; all others are numbered by kind, in the order in
-# which the network was built, which is the order of our modules.
+# The original names its output layers; all others are numbered by kind, in the order in which the network was built,
+# which is also the order of the pack's modules.
 OUTPUT_LAYERS = {
     "fine_head.score": "classificator_8",
     "fine_head.points": "regressor_8",
@@ -65,14 +65,14 @@ def main() -> None:
                 "licence": "Apache-2.0, Copyright The MediaPipe Authors",
             }
             path = arguments.out / f"{name}.safetensors"
-            # One entry only: safetensors writes several in no fixed order.
+            # One metadata entry only: safetensors writes several in no fixed order.
             path.write_bytes(save(state, metadata={"origin": json.dumps(origin, sort_keys=True)}))
             count = sum(tensor.numel() for tensor in state.values())
             print(f"{path}: {count:,} parameters, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
 
 
 def by_name(network: nn.Module, model: tflite.Model) -> State:
-    """The state of a network whose original names its layers. Raises KeyError or ValueError if they do not match."""
+    """Return the state of a network whose original has layer names. Raises KeyError or ValueError on a mismatch."""
     counts = {"conv2d": 0, "depthwise_conv2d": 0, "p_re_lu": 0}
     state: State = {}
     left = read_constants(model)
@@ -97,7 +97,7 @@ def by_name(network: nn.Module, model: tflite.Model) -> State:
 
 
 def by_order(network: nn.Module, model: tflite.Model, size: int) -> State:
-    """The state of a network that runs its convolutions in the original's order. Raises ValueError if it does not."""
+    """Return the state of a network that runs its convolutions in the original order; otherwise raise ValueError."""
     running: list[tuple[str, nn.Conv2d]] = []
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
@@ -112,7 +112,7 @@ def by_order(network: nn.Module, model: tflite.Model, size: int) -> State:
 
 
 def kernel(module: nn.Conv2d, weight: Tensor) -> Tensor:
-    """TensorFlow's kernel, (1, height, width, channels) where depthwise, else (out, height, width, in), as torch's."""
+    """Return for torch a TensorFlow kernel, (1, H, W, channels) if depthwise, else (out, H, W, in)."""
     return weight.permute((3, 0, 1, 2) if module.groups > 1 else (0, 3, 1, 2)).contiguous()
 
 
@@ -125,14 +125,14 @@ def check(network: nn.Module, state: State) -> State:
 
 
 def read_constants(model: tflite.Model) -> State:
-    """The float16 constants of a .tflite file by name."""
+    """Return the float16 constants of a .tflite file by name."""
     graph = model.Subgraphs(0)
     tensors = [graph.Tensors(index) for index in range(graph.TensorsLength())]
     return {tensor.Name().decode(): read_constant(model, tensor) for tensor in tensors if is_constant(model, tensor)}
 
 
 def read_convolutions(model: tflite.Model) -> list[tuple[Tensor, Tensor]]:
-    """Kernel and bias of every convolution of a .tflite file, in the order in which they run."""
+    """Return kernel and bias of every convolution of a .tflite file, in execution order."""
     graph = model.Subgraphs(0)
     operators = [graph.Operators(index) for index in range(graph.OperatorsLength())]
     makers = {operator.Outputs(0): operator for operator in operators}
@@ -159,7 +159,7 @@ def read_constant(model: tflite.Model, tensor: tflite.Tensor) -> Tensor:
 
 
 def densify(values: np.ndarray, sparsity: tflite.SparsityParameters, shape: np.ndarray) -> np.ndarray:
-    """Compressed rows (out, 1, 1, in), of which only the entries other than 0 are stored, → all entries."""
+    """Return a dense tensor (out, 1, 1, in) from compressed rows, which store only nonzero entries."""
     *dense, last = (sparsity.DimMetadata(axis) for axis in range(sparsity.DimMetadataLength()))
     plain = sparsity.TraversalOrderAsNumpy().tolist() == [0, 1, 2, 3] and not sparsity.BlockMapLength()
     if not plain or any(d.Format() != tflite.DimensionType.DENSE for d in dense) or shape[1:3].tolist() != [1, 1]:
@@ -172,7 +172,7 @@ def densify(values: np.ndarray, sparsity: tflite.SparsityParameters, shape: np.n
 
 
 def read_indices(kind: int, table: tflite.Table) -> np.ndarray:
-    """A list of whole numbers of a sparse tensor, stored in as few bytes as they need."""
+    """Return a list of integers of a sparse tensor, stored in as few bytes as possible."""
     readers = {
         tflite.SparseIndexVector.Int32Vector: tflite.Int32Vector,
         tflite.SparseIndexVector.Uint16Vector: tflite.Uint16Vector,

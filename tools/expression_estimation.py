@@ -1,11 +1,11 @@
-"""How the expression model's numbers are estimated from labeled landmarks; see train_expression_model.py.
+"""Estimate the parameters of the expression model from labeled landmarks; see train_expression_model.py.
 
-The labels are noisy, and the faces come from two kinds of source, told apart by the picture's size: 12,743 of 13,626
-pictures have the usual one. Among the others, mostly small, turned and tightly cropped, labels say little: half of
-the "happy" faces do not smile, and the 186 "disgusted" ones, nearly all there are, neither wrinkle their nose nor
-raise their lip. So each emotion gets up to three modes (a mixture discriminant: Hastie and Tibshirani, 1996, JRSS
-B 58(1)): the usual source's faces, the posed expression that action units describe, and the other sources' faces,
-which are kept apart so that they do not blur the first.
+The labels are noisy, and the faces come from two kinds of sources, which differ in picture size: 12,743 of 13,626
+pictures have the usual size. The labels of the others, mostly small, rotated and tightly cropped, are unreliable:
+half of the "happy" faces do not smile, and the 186 "disgusted" ones, nearly all there are, neither wrinkle their
+nose nor raise their lip. Each emotion therefore has up to three modes (a mixture discriminant: Hastie and
+Tibshirani, 1996, JRSS B 58(1)): the usual source's faces, the posed expression that action units describe, and the
+other sources' faces, which are separate so that they do not blur the first.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.geometry import align, true_proportions
 from perception_clip.perception.vector import EMOTIONS, NEUTRAL
 
-# Balanced accuracy hardly moves between 60 and 200 symmetric components; sadness gains until 120. The 120th still
-# has four times the standard deviation of the noise that the data file's float16 rounding makes (0.0005).
+# Balanced accuracy hardly changes between 60 and 200 symmetric components; sadness improves until 120. The standard
+# deviation of the 120th is still four times that of the data file's float16 rounding noise (0.0005).
 SYMMETRIC, ANTISYMMETRIC = 120, 40
-# A class counts in the shared covariance by the cube root of its size: between all faces alike (only happy and
-# neutral ones would count) and all classes alike (12 faces of fear would count as much as 6708 neutral ones).
+# A class is weighted in the shared covariance by the cube root of its size: a compromise between equal faces (only
+# happy and neutral ones would matter) and equal classes (12 faces of fear would matter as much as 6708 neutral ones).
 CLASS_WEIGHT_POWER = 1 / 3
-# Added to every component's standard deviation (squared), so that the discriminant does not lean on details
-# that a landmarker on another photo cannot place. In inter-ocular distances.
+# Added to every component's standard deviation (squared), so that the discriminant does not rely on details that a
+# landmarker cannot locate in another photo. In inter-ocular distances.
 LANDMARK_NOISE = 0.003
-# What must not be taken for an expression is added to the covariance: what a turned head does to the landmarks, as
-# if heads turned by √3 times the usual angles, and a part of how the other sources' faces differ.
+# Changes that must not be mistaken for an expression are added to the covariance: the effect of a turned head on the
+# landmarks, as if heads turned by √3 times the usual angles, and a part of the difference between the sources.
 POSE_WEIGHT, OTHER_WEIGHT = 3.0, 0.1
-# … and what becomes of a face in a picture that is stretched, or whose depth a landmarker or a lens sees
-# differently. Without it, a depth that is 20 % flatter would change the answer for every second face.
-HEIGHT_STRETCH, DEPTH_STRETCH = 0.03, 0.055  # standard deviations, parts of the face's own
-# The posed expression: its strength in those of action_units.py, as how many faces it counts in a class's mean, and
-# its weight as a mode of its own.
+# The same for stretched pictures, and for depth that a landmarker or a lens renders differently. Without it, a depth
+# that is 20 % flatter would change the answer for every second face.
+HEIGHT_STRETCH, DEPTH_STRETCH = 0.03, 0.055  # standard deviations, relative to the face
+# The posed expression: its strength relative to action_units.py, the number of faces it is worth in a class's mean,
+# and its weight as a separate mode.
 POSED_STRENGTH, POSED_FACES, POSED_SHARE = 1.8, 25, 0.15
-# The weight of an emotion's mode for other sources: part of it is the share of its faces that are from there. All
-# of it would make the model take a source for an emotion; none of it, and the file's "disgust" is never recalled.
+# The weight of an emotion's mode for other sources: a part of it is the share of the emotion's faces from there. If it
+# were that share alone, the model would mistake a source for an emotion; without it, "disgust" is never recalled.
 OTHER_SHARE, OWN_SHARE_PART = 0.1, 0.4
 FOLDS = 5
 
@@ -67,7 +67,7 @@ class Photos:
 
 @dataclass(frozen=True)
 class Shapes:
-    """What is learned without labels; see ExpressionModel."""
+    """Parameters that are learned without labels; see ExpressionModel."""
 
     template: Tensor
     mean: Tensor
@@ -79,11 +79,11 @@ class Shapes:
 
 @dataclass(frozen=True)
 class Measured:
-    """Faces in the symmetric components, all that the classes are learned from."""
+    """Faces in the symmetric components, from which the classes are learned."""
 
     components: Tensor  # (N, S) float64
-    stretched: Tensor  # (N, 2, S) float64: how the components change when the face is higher, or deeper
-    pose: Tensor  # (N, 4) float64: |yaw|, yaw², pitch, pitch² in radians: what may move symmetric components
+    stretched: Tensor  # (N, 2, S) float64: changes of the components if the face is taller, or deeper
+    pose: Tensor  # (N, 4) float64: |yaw|, yaw², pitch, pitch² in radians, which may move symmetric components
     labels: Tensor  # (N,)
     other_source: Tensor  # (N,) bool
 
@@ -105,7 +105,7 @@ def load_photos(path: Path) -> Photos:
 
 
 def fit(photos: Photos) -> ExpressionModel:
-    """Estimate a model, calibrated on faces that were held out inside `photos`."""
+    """Return a model, calibrated on held-out faces of `photos`."""
     shapes = learn_shapes(photos)
     return fit_classes(shapes, measure(shapes, photos))
 
@@ -133,10 +133,10 @@ def learn_shapes(photos: Photos) -> Shapes:
 
 
 def make_template(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Faces (N, 478, 3) in true proportions → the template (478, 3), and the mirror map (478,).
+    """Return the template (478, 3) and the mirror map (478,) of faces (N, 478, 3) in true proportions.
 
-    Generalized Procrustes analysis (Gower, 1975): the mean of the faces after each is aligned to that mean. It
-    is made symmetric, centered, and one inter-ocular distance (between the irises' centers) wide.
+    Generalized Procrustes analysis (Gower, 1975): the template is the mean of the faces, each aligned to that mean. It
+    is symmetric, centered, and one inter-ocular distance (between the iris centers) wide.
     """
     centered = points - points.mean(dim=1, keepdim=True)
     template = (centered / centered.square().mean(dim=(1, 2), keepdim=True).sqrt()).mean(dim=0)
@@ -149,9 +149,9 @@ def make_template(points: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def find_mirror(face: Tensor) -> Tensor:
-    """The landmark that each landmark of a nearly symmetric face (478, 3) becomes in the mirror: (478,) int64.
+    """Return the mirrored landmark of each landmark of a nearly symmetric face (478, 3): (478,) int64.
 
-    Matches the face with its mirror image, one to one, and refits the image, in turns.
+    Alternates between matching the face with its mirror image, one to one, and refitting the image.
     """
     index = torch.arange(len(face))
     image = face * torch.tensor([-1.0, 1.0, 1.0])
@@ -165,16 +165,16 @@ def find_mirror(face: Tensor) -> Tensor:
 
 
 def mirrored(faces: Tensor, mirror: Tensor) -> Tensor:
-    """Faces (..., 478, 3) in the template's frame, as a mirror shows them."""
+    """Return faces (..., 478, 3) in the template's frame, mirrored."""
     return faces[..., mirror, :] * torch.tensor([-1.0, 1.0, 1.0], dtype=faces.dtype)
 
 
 def principal_components(shapes: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Centered shapes (N, 478, 3) → orthonormal components (count, 1434), and their standard deviations."""
+    """Return orthonormal components (count, 1434) of centered shapes (N, 478, 3), and their standard deviations."""
     flat = shapes.flatten(1)
     variances, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
     components = vectors.flip(1)[:, :count].T
-    largest = components.abs().argmax(dim=1, keepdim=True)  # a component's sign is free: fix it
+    largest = components.abs().argmax(dim=1, keepdim=True)  # fix the arbitrary sign of a component
     return components * components.gather(1, largest).sign(), variances.flip(0)[:count].sqrt()
 
 
@@ -199,7 +199,7 @@ def measure(shapes: Shapes | ExpressionModel, photos: Photos) -> Measured:
 
 
 def fit_classes(shapes: Shapes | ExpressionModel, faces: Measured) -> ExpressionModel:
-    """Learn the emotions, leaving out neutral labels that other faces contradict, and calibrate."""
+    """Learn the emotions without neutral labels that other faces contradict, and calibrate."""
 
     def held_out_scores(faces: Measured, clean: bool) -> Tensor:
         scores = torch.zeros(len(faces), len(EMOTIONS))
@@ -216,11 +216,11 @@ def fit_classes(shapes: Shapes | ExpressionModel, faces: Measured) -> Expression
 
 
 def contradicted(scores: Tensor, faces: Measured) -> Tensor:
-    """Which neutral faces of the usual source most likely show an emotion: (N,) bool.
+    """Return which neutral faces of the usual source most likely show an emotion: (N,) bool.
 
-    Confident learning (Northcutt et al. 2021, JAIR 70): a face is counted as a class when its held-out probability
-    reaches the mean of the faces labeled so; the likeliest such class is believed, not the label. For other
-    labels than neutral it made the model worse: those classes need every face that they have.
+    Confident learning (Northcutt et al. 2021, JAIR 70): a face belongs to a class if its held-out probability reaches
+    the mean of the faces with that label; the most likely such class overrides the label. For labels other than
+    neutral this made the model worse: those classes need every face they have.
     """
     probabilities = calibrated(scores, *calibrate(scores, faces.labels))
     usual = torch.stack([probabilities[faces.labels == e, e].mean() for e in range(len(EMOTIONS))])
@@ -232,7 +232,7 @@ def contradicted(scores: Tensor, faces: Measured) -> Tensor:
 def estimate_classes(
     shapes: Shapes | ExpressionModel, faces: Measured, temperature: float = 1.0, doubt: float = 0.0
 ) -> ExpressionModel:
-    """Modes, their shares and the covariance, from faces as they are labeled."""
+    """Return the modes, their shares and the covariance of labeled faces."""
     usual, other = faces.select(~faces.other_source), faces.select(faces.other_source)
     counts, averages = class_means(usual.labels, usual.components)
     covariance = covariance_within(usual, counts, averages)
@@ -247,7 +247,7 @@ def estimate_classes(
     common = (counts[:, None] * averages + POSED_FACES * posed) / (counts[:, None] + POSED_FACES)
     common[NEUTRAL] = averages[NEUTRAL]
 
-    # The same for the other sources, around what is usual plus how these sources differ in general.
+    # The same for the other sources, around the usual mean plus the general difference of these sources.
     other_counts, other_averages = class_means(other.labels, other.components)
     believed = other.labels != EMOTIONS.index("disgust")
     offset = apart[believed].mean(dim=0) if believed.any() else torch.zeros_like(averages[0])
@@ -277,14 +277,14 @@ def estimate_classes(
 
 
 def class_means(labels: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """The number of faces of each emotion (7,), and the mean of their values (7, …); 0 where there are none."""
+    """Return the number of faces of each emotion (7,) and their mean (7, …), which is 0 if there are none."""
     members = torch.nn.functional.one_hot(labels, len(EMOTIONS)).double()  # (N, 7)
     counts = members.sum(dim=0)
     return counts, members.T @ values / counts.clamp_min(1)[:, None]
 
 
 def covariance_within(faces: Measured, counts: Tensor, averages: Tensor) -> Tensor:
-    """(S, S): of faces around the mean of their emotion, of what pose and stretching do to them, and of noise."""
+    """Return the covariance (S, S) of faces around the mean of their emotion, of pose, of stretching, and of noise."""
     weights = torch.where(counts > 2, counts**CLASS_WEIGHT_POWER, 0)
     weights = weights / weights.sum() / (counts - 1).clamp_min(1)
     apart = faces.components - averages[faces.labels]
@@ -301,22 +301,22 @@ def covariance_within(faces: Measured, counts: Tensor, averages: Tensor) -> Tens
 
 
 def folds(labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Stratified: the indices to train on and those to judge, `FOLDS` times."""
+    """Yield the training and test indices of `FOLDS` stratified folds."""
     splitter = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     for train, test in splitter.split(np.zeros(len(labels)), labels.numpy()):
         yield torch.from_numpy(train), torch.from_numpy(test)
 
 
 def class_weights(labels: Tensor) -> Tensor:
-    """Weights (N,), sum 1, under which every class counts alike."""
+    """Return weights (N,), sum 1, that weight every class equally."""
     counts = labels.bincount(minlength=len(EMOTIONS)).double()
     return 1 / ((counts > 0).sum() * counts)[labels]
 
 
 def calibrate(scores: Tensor, labels: Tensor) -> tuple[float, float]:
-    """The temperature (Guo et al. 2017) and the doubt with the smallest log loss, classes weighted alike.
+    """Return the temperature (Guo et al. 2017) and the doubt with the smallest log loss, classes weighted equally.
 
-    The doubt is the share of faces that carry a label of chance, and keeps the probabilities away from 1.
+    The doubt is the share of faces with a random label; it keeps the probabilities away from 1.
     """
     weights, scores = class_weights(labels), scores.double()
 
@@ -332,5 +332,5 @@ def calibrate(scores: Tensor, labels: Tensor) -> tuple[float, float]:
 
 
 def calibrated(scores: Tensor, temperature: float | Tensor, doubt: float | Tensor) -> Tensor:
-    """Scores at temperature 1 → probabilities (N, 7), as ExpressionModel makes them."""
+    """Return probabilities (N, 7) from scores at temperature 1, as ExpressionModel does."""
     return (1 - doubt) * (scores / temperature).softmax(dim=1) + doubt / len(EMOTIONS)

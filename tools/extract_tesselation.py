@@ -1,10 +1,10 @@
-"""Make perception/weights/tesselation.safetensors: the triangles of MediaPipe's face mesh.
+"""Write perception/weights/tesselation.safetensors: the triangles of MediaPipe's face mesh.
 
     pip download mediapipe==0.10.21 --no-deps     # needs Python 3.9 to 3.12
     python tools/extract_tesselation.py mediapipe-0.10.21-*.whl
 
-The wheel lists the edges of each triangle one after another; its first points are the triangle. The same wheel gives
-the same bytes. Nothing of the wheel is run.
+The wheel lists the three edges of each triangle one after another; their start points are the triangle. The same wheel
+gives the same bytes. No code from the wheel is run.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def read_triangles(source: str) -> Tensor:
-    """The (T, 3) int16 triangles in the text of MediaPipe's module. Raises ValueError if they are not there."""
+    """Return the (T, 3) int16 triangles in the text of MediaPipe's module. Raises ValueError if they are missing."""
     for statement in ast.parse(source).body:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == NAME:
             call = statement.value

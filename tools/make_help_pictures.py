@@ -56,10 +56,10 @@ from perception_clip.training.starter import sample_dataset
 
 DOCS = Path(__file__).resolve().parents[1] / "web" / "docs"
 NODE = "PerceptionClip_"
-WIDTH, TILE = 560, 280  # pixels: of a picture, as help is shown in a narrow column, and of a photo in one with two
-TEXT = 19  # height of the letters, pixels
-COLORS = 64  # of a drawing
-CELLS, CELL = 26, 16  # tokens of a block that are drawn, and pixels from one to the next
+WIDTH, TILE = 560, 280  # pixels: of a picture for the narrow help column, and of each photo in a picture of two
+TEXT = 19  # font size, pixels
+PALETTE_SIZE = 64  # colors in a drawing
+CELLS, CELL = 26, 16  # tokens drawn per block, and their spacing in pixels
 BLUE, BAR_BACKGROUND = (96, 185, 240), (52, 58, 70)
 BOXES = {"astronaut": (84, 0, 364, 280), "grace_hopper": (96, 60, 426, 390)}  # left, top, right, bottom in the photos
 
@@ -110,7 +110,7 @@ def tile(picture: Tensor, width: int = TILE, height: int | None = None) -> Image
 
 
 def row(images: Sequence[Image.Image]) -> Image.Image:
-    """Side by side, each halfway up."""
+    """Return pictures side by side, vertically centered."""
     canvas = Image.new("RGB", (sum(image.width for image in images), max(image.height for image in images)), BACKGROUND)
     for index, image in enumerate(images):
         left = sum(before.width for before in images[:index])
@@ -127,7 +127,7 @@ def face_perception() -> Image.Image:
 
 
 def face_perception_video() -> Image.Image:
-    """The photo as a camera sees it that moves from left to right."""
+    """Return the photo as frames of a camera that moves from left to right."""
     whole = sample_photos()[0].picture
     frames = torch.stack([whole[0:256, left : left + 256] for left in range(20, 180, 16)]) / 255
     faces = perceive_video(VideoInMemory(frames, 24.0), PerceptionPipeline())
@@ -187,9 +187,9 @@ def save_perception() -> Image.Image:
 
 
 def projection() -> Image.Image:
-    """What each mode changes at the first tokens of the prompt and, with append, of its repetition."""
+    """Draw what each mode changes in the first tokens of the prompt and, with append, of its copy."""
     encoder, checkpoint, face = random_encoder(), trained().checkpoint, photos().face(0)
-    tokens, words = encoder.token_states(PROMPT), len(PROMPT.split())  # the placeholder has a token for each word
+    tokens, words = encoder.token_states(PROMPT), len(PROMPT.split())  # the placeholder encoder has one token per word
     vectors, neutral = checkpoint.project(face.vectors, face.image_sizes), checkpoint.neutral_of(face)
     canvas, left, pooled = Canvas(WIDTH, 350), 136, encoder.encode([PROMPT])
     for index, mode in enumerate(MODES):
@@ -217,7 +217,7 @@ def inspect_projection() -> Image.Image:
     headings = [f"face {i}: {EMOTIONS[best.indices]} ({best.values:.0%})" for i, best in enumerate(shares)]
     similar = zip(headings, nearest(checkpoint, vectors, 4), strict=True)
     picture = insight_picture(f"{trained().path.name}, for {checkpoint.space.title}", notes, list(similar))
-    return picture.crop((0, 0, 768, picture.height))  # there is nothing further right
+    return picture.crop((0, 0, 768, picture.height))  # the rest is empty
 
 
 def emotion_prompts() -> Image.Image:
@@ -274,7 +274,7 @@ def train_projection() -> Image.Image:
     return curve_picture(trained().history, 400, 440)
 
 
-# Photos are smaller as JPEG, drawings as PNG of a few colors.
+# Photos are smaller as JPEG, drawings as PNG with few colors.
 PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "FacePerception": ("overlay.jpg", face_perception),
     "FacePerceptionVideo": ("frames.jpg", face_perception_video),
@@ -300,7 +300,7 @@ def main(names: Sequence[str]) -> None:
         file, drawn = PICTURES[name]
         path, picture = DOCS / f"{NODE}{name}" / file, drawn()
         if path.suffix == ".png":
-            picture.quantize(COLORS, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
+            picture.quantize(PALETTE_SIZE, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
         else:
             picture.save(path, quality=72, optimize=True)
         print(f"{path.relative_to(DOCS)}: {picture.width} × {picture.height}, {path.stat().st_size / 1000:.0f} kB")

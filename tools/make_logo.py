@@ -15,7 +15,7 @@ from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.topology import CLOSED_LINES, mesh_lines
 
 WEB = Path(__file__).resolve().parents[1] / "web"
-ZOOM = 3  # drawn so much larger, then reduced
+ZOOM = 3  # drawn this many times larger, then reduced
 DARK, MESH, LINE, WORDS, DIM = (16, 20, 28), (70, 120, 160), (255, 213, 79), (245, 246, 248), (160, 172, 184)
 
 
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def face() -> torch.Tensor:
-    """(478, 2) of a smiling mean face, in a unit square, y down."""
+    """Return the landmarks (478, 2) of a smiling mean face, in a unit square, y down."""
     model = ExpressionModel.load()
     plain = model.template[None] / model.template.abs().max() / 4 + 0.5
     points = model.edit(plain, torch.ones(1, 2), "happy", 1.4)[0, :, :2]
@@ -34,7 +34,7 @@ def face() -> torch.Tensor:
 
 
 def draw(picture: Image.Image, left: float, top: float, size: float) -> None:
-    """A mesh with bright features, in a square of so many pixels."""
+    """Draw a mesh with bright features in a square of `size` pixels."""
     pen = ImageDraw.Draw(picture)
     points = [(left + x * size, top + y * size) for x, y in face().tolist()]
     for line in mesh_lines():

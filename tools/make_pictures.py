@@ -29,9 +29,9 @@ from perception_clip.perception.vector import EMOTIONS, Perceptions
 from perception_clip.training.commands.demo import sample_photos
 
 ROOT = Path(__file__).resolve().parents[1]
-HEIGHT = 480  # of the README's picture
-SIDE = 640  # of a thumbnail, pixels
-ZOOM = 2  # thumbnails are drawn so much larger, then reduced, so that lines are smooth
+HEIGHT = 480  # pixels, of the README's picture
+SIDE = 640  # pixels, of a thumbnail
+ZOOM = 2  # thumbnails are drawn this many times larger, then reduced, for smooth lines
 TITLE = 92  # pixels at the bottom, for the title
 QUALITY = 86
 
@@ -76,25 +76,25 @@ def in_a_row(images: Sequence[Image.Image]) -> Image.Image:
     return canvas
 
 
-# --- what there is to draw: two faces, and what the pack makes of them ---------------------------------------------
+# --- two faces and their perceptions ---------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=1)
 def faces() -> tuple[dict[str, Tensor], Perceptions]:
-    """The photos (H, W, 3) uint8, cropped to their faces, and both perceptions."""
+    """Return the photos (H, W, 3) uint8, cropped to their faces, and both perceptions."""
     pictures = {photo.name: cropped(photo.picture, FACE[photo.name]) for photo in sample_photos()}
     return pictures, PerceptionPipeline()(list(pictures.values()))
 
 
 def face(name: str, **sliders: float) -> Perceptions:
-    """One photo's face, with another expression."""
+    """Return the face of one photo with another expression."""
     pictures, found = faces()
     alone = replace(found.select([list(pictures).index(name)]), frames=torch.zeros(1, dtype=torch.int64), frame_count=1)
     return edit(alone, sliders, 1.0, ExpressionModel.load())
 
 
 def overlay(name: str) -> Tensor:
-    """A photo with what was read from it."""
+    """Return a photo with its perception drawn on it."""
     pictures, found = faces()
     return draw_batch(list(pictures.values()), found)[list(pictures).index(name)]
 
@@ -113,7 +113,7 @@ class Page:
         return self.image.reduce(ZOOM)
 
     def title(self, words: str, below: str) -> None:
-        """The name at the bottom, and a smaller line below it."""
+        """Draw the name at the bottom, and a smaller line below it."""
         self.pen.rectangle(zoomed((0, SIDE - TITLE, SIDE, SIDE)), PLATE)
         self.write(SIDE / 2, SIDE - 0.64 * TITLE, words, 37)
         self.write(SIDE / 2, SIDE - 0.23 * TITLE, below, 22, DIM)
@@ -122,7 +122,7 @@ class Page:
         self.pen.text((x * ZOOM, y * ZOOM), words, color, ImageFont.load_default(size * ZOOM), anchor)
 
     def photo(self, picture: Tensor, left: float, top: float, side: float, border: Color | None = None) -> None:
-        """A square picture with round corners, and perhaps a colored border."""
+        """Draw a square picture with round corners and an optional colored border."""
         pixels = round(side * ZOOM)
         image = Image.fromarray(picture.numpy()).resize((pixels, pixels), Image.Resampling.LANCZOS)
         mask = Image.new("L", image.size)
@@ -135,13 +135,13 @@ class Page:
         self.pen.rounded_rectangle(zoomed(box), radius * ZOOM, color)
 
     def chip(self, x: float, y: float, words: str, size: float, color: Color) -> None:
-        """Words on a colored pill, around its middle."""
+        """Draw text centered on a colored pill."""
         half = self.pen.textlength(words, ImageFont.load_default(size * ZOOM)) / ZOOM / 2 + 0.6 * size
         self.plate((x - half, y - 0.85 * size, x + half, y + 0.85 * size), color, 0.85 * size)
         self.write(x, y, words, size, DARK)
 
     def arrow(self, start: tuple[float, float], end: tuple[float, float], color: Color = WORDS) -> None:
-        """A thick arrow, level or upright."""
+        """Draw a thick horizontal or vertical arrow."""
         (x, y), (to_x, to_y) = start, end
         length = max(abs(to_x - x), abs(to_y - y))
         along = (to_x - x) / length, (to_y - y) / length
@@ -158,7 +158,7 @@ class Page:
         self.pen.ellipse(zoomed((x - radius, y - radius, x + radius, y + radius)), color)
 
     def drawn_face(self, perceptions: Perceptions, box: Box, color: Color = YELLOW) -> None:
-        """The first face's landmarks as a mesh with bright features, as large as fits."""
+        """Draw the first face's landmarks as a mesh with bright features, as large as fits."""
         height, width = perceptions.image_sizes[0].tolist()
         points = perceptions.landmarks[0, :468, :2] * torch.tensor([width, height])
         low, high = points.amin(dim=0), points.amax(dim=0)
@@ -176,7 +176,7 @@ class Page:
             self.line([placed[index] for index in one], color, thick)
 
     def shares(self, perceptions: Perceptions, box: Box) -> None:
-        """A bar for each emotion, as long as the face shows it."""
+        """Draw a bar for each emotion, as long as its probability."""
         left, top, right, bottom = box
         step = (bottom - top) / len(EMOTIONS)
         for row, (emotion, value) in enumerate(zip(EMOTIONS, perceptions.emotions[0].tolist(), strict=True)):
@@ -188,7 +188,7 @@ class Page:
             self.plate((start, y - 0.26 * step, end, y + 0.26 * step), COLORS[emotion], 0.26 * step)
 
     def network(self, box: Box, layers: Sequence[int] = (5, 4, 4, 5)) -> None:
-        """Dots in columns, each joined to all of the next column."""
+        """Draw dots in columns, each connected to all dots of the next column."""
         left, top, right, bottom = box
         columns = [
             [
@@ -254,10 +254,10 @@ def train_and_try(page: Page) -> None:
     page.plate((24, 246, 616, 530))
     page.line([(64, 270), (64, 500), (592, 500)], DIM, 3)
     learned = [(64 + 528 * t / 60, 276 + 200 * (1 - 0.935**t)) for t in range(61)]
-    held = [(64 + 528 * t / 60, 276 + 168 * (1 - 0.915**t)) for t in range(61)]
+    curve = [(64 + 528 * t / 60, 276 + 168 * (1 - 0.915**t)) for t in range(61)]
     page.line(learned, BLUE, 6)
-    page.line(held, ORANGE, 6)
-    page.dot(*held[-1], 10, ORANGE)
+    page.line(curve, ORANGE, 6)
+    page.dot(*curve[-1], 10, ORANGE)
     page.write(400, 300, "Ready to use?", 34)
     page.write(400, 340, "It says so, and why.", 26, DIM)
     page.title("Train and try", "inside ComfyUI, in one graph")
@@ -282,7 +282,7 @@ def expression_video(page: Page) -> None:
 
 
 def frames(keys: Perceptions, number: int) -> list[Perceptions]:
-    """From the first face to the last, in so many steps."""
+    """Return faces from the first to the last, in this many steps."""
     spreading = spread(keys, number, "linear")
     return [spreading.select([index]) for index in range(number)]
 

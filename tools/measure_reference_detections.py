@@ -1,9 +1,9 @@
-"""Make tests/perception/reference_detections.npz: what the full-range detector's original file gives for two photos.
+"""Write tests/perception/reference_detections.npz: the original full-range detector's output for two photos.
 
     pip install ai-edge-litert
     python tools/measure_reference_detections.py mediapipe-0.10.21-*.whl
 
-The pictures are letterboxed by our own code, so that nothing but the network is compared.
+The pictures are letterboxed by the pack's code, so that only the network is compared.
 """
 
 from __future__ import annotations

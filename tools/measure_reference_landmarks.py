@@ -1,6 +1,6 @@
 """Measure photos with MediaPipe's own legacy face mesh, as the reference for tests of the bundled landmarker.
 
-    pip install mediapipe==0.10.21     # in an environment of its own: it wants old versions of other packages
+    pip install mediapipe==0.10.21     # in a separate environment: it needs old versions of other packages
     python tools/measure_reference_landmarks.py --out tests/perception/reference_landmarks.npz \\
         astronaut.png grace_hopper.jpg
 

@@ -1,10 +1,10 @@
 import { app } from "../../scripts/app.js"
 
-// Links and slots of PERCEPTION in a color that no type of ComfyUI has. A palette of the user's may choose another.
+// Draw links and slots of PERCEPTION in a color that no ComfyUI type has. A user's palette may set another color.
 const TYPE = "PERCEPTION"
 const COLOR = "#2EC4B6"
 
-// The front end empties, each time it loads a palette, the colors of types that the palette does not name.
+// Each time the front end loads a palette, it clears the colors of types that the palette does not name.
 function keepColor(colors) {
   let chosen = colors[TYPE]
   Object.defineProperty(colors, TYPE, {
@@ -18,7 +18,7 @@ function keepColor(colors) {
 app.registerExtension({
   name: "perceptionclip.colors",
   setup() {
-    // Nodes drawn by Vue take the color from here; a palette that names the type goes before it.
+    // Nodes drawn by Vue read the color from here; a palette that names the type takes precedence.
     const sheet = new CSSStyleSheet()
     sheet.replaceSync(`:root { --color-datatype-${TYPE}: ${COLOR} }`)
     document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet]

@@ -1,24 +1,24 @@
 import { app } from "../../scripts/app.js"
 
-// What a node of this pack has to say of its run stays on the node: ComfyUI's own texts go when the run is over.
+// Keep the message of a node on it after the run; ComfyUI removes its own texts when the run ends.
 const NODES = "PerceptionClip_"
 const NAME = "note"
-const LEAST_HEIGHT = 60 // in the graph's units: three lines
+const LEAST_HEIGHT = 60 // graph units: three lines
 
 function addNote(node) {
   const field = document.createElement("textarea")
   field.className = "comfy-multiline-input"
   field.readOnly = true
-  // A type that the front end does not know: nodes drawn by Vue then show this element, not one of their own.
+  // With a type that the front end does not know, nodes drawn by Vue show this element instead of their own.
   const note = node.addDOMWidget(NAME, "perception_note", field, {
-    serialize: false, // neither in a prompt
+    serialize: false, // not in a prompt
     getMinHeight: () => LEAST_HEIGHT,
     getValue: () => field.value,
     setValue: (text) => { field.value = text },
   })
-  note.serialize = false // nor in a workflow
+  note.serialize = false // and not in a workflow
   const picture = node.widgets.findIndex((widget) => widget.name.startsWith("$$"))
-  if (picture >= 0) node.widgets.splice(picture, 0, node.widgets.pop()) // above a preview that came before
+  if (picture >= 0) node.widgets.splice(picture, 0, node.widgets.pop()) // above an existing preview
   const [width, height] = node.computeSize()
   node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)])
   return note
@@ -31,10 +31,10 @@ app.registerExtension({
     const executed = nodeType.prototype.onExecuted
     nodeType.prototype.onExecuted = function (message) {
       executed?.apply(this, arguments)
-      const said = message.note ?? message.text
-      if (!said) return
+      const lines = message.note ?? message.text
+      if (!lines) return
       const note = this.widgets?.find((widget) => widget.name === NAME) ?? addNote(this)
-      note.value = said.join("\n")
+      note.value = lines.join("\n")
       app.canvas.setDirty(true)
     }
   },

@@ -31,7 +31,7 @@ def listed() -> dict[str, Path]:
 
 
 def state(name: str) -> str:
-    """Return a text that changes whenever the checkpoint's file does; it is equal for equal files."""
+    """Return a text that changes whenever the checkpoint's file does."""
     return host.file_state(listed().get(name))
 
 
@@ -49,22 +49,22 @@ def new_path(name: str) -> Path:
             "as 'my_projection'"
         )
     path = host.model_folders()[0] / f"{plain}.safetensors"
-    there = listed().get(path.name, path)
-    if there != path:
+    existing = listed().get(path.name, path)
+    if existing != path:
         raise CheckpointError(
-            f"A checkpoint named {path.name} already exists in {there.parent} and would be used instead of one in "
+            f"A checkpoint named {path.name} already exists in {existing.parent} and would be used instead of one in "
             f"{path.parent}. Choose another name, or move that file there"
         )
     return path
 
 
-def written(name: str) -> None:
-    """Record the checkpoint of that name as a node has just written it; see `changes`."""
+def mark_written(name: str) -> None:
+    """Record that a node has just written the checkpoint of that name; see `external_changes`."""
     _written[name] = state(name)
 
 
-def changes(name: str) -> int:
-    """Return how often something else changed or removed the checkpoint that a node wrote; the node then runs again."""
+def external_changes(name: str) -> int:
+    """Return how often something else changed or removed a checkpoint that a node wrote; the node then runs again."""
     plain = name.strip().removesuffix(".safetensors") + ".safetensors"
     if plain in _written and _written[plain] != state(plain):
         del _written[plain]
@@ -76,14 +76,14 @@ _written: dict[str, str] = {}
 _changes: Counter[str] = Counter()
 
 
-def opened(name: str) -> Projection:
+def load(name: str) -> Projection:
     """Return the projection of that name, on the CPU; each version of its file is read once.
 
     Raises CheckpointError, with a remedy, if there is no checkpoint of that name or if it cannot be used.
     """
-    found = listed()
-    if not isinstance(name, str) or name not in found:
-        others = f"Choose one of these: {', '.join(found)}. Or train" if found else "Train"
+    paths = listed()
+    if not isinstance(name, str) or name not in paths:
+        others = f"Choose one of these: {', '.join(paths)}. Or train" if paths else "Train"
         raise CheckpointError(
             f"There is no projection checkpoint named {name!r}. {others} a first one from your Stable Diffusion "
             "1.5 checkpoint, without any data of your own: queue Starter Projection with its CLIP, or open a terminal "
@@ -92,30 +92,30 @@ def opened(name: str) -> Projection:
             f"or copy a .safetensors or .pth checkpoint into {host.model_folders()[0]}. Then press R in ComfyUI to "
             "refresh the list and choose the checkpoint in this node."
         )
-    return _opened(found[name], state(name))
+    return _load(paths[name], state(name))
 
 
-def own(name: str) -> Checkpoint:
+def load_trainable(name: str) -> Checkpoint:
     """Return the checkpoint of that name if it was trained by this pack; raise CheckpointError otherwise."""
-    found = opened(name)
-    if not isinstance(found, Checkpoint):
+    projection = load(name)
+    if not isinstance(projection, Checkpoint):
         raise CheckpointError(
             f"{name} was not trained by this pack, so it cannot be used as a starting point. Set init to another "
             "checkpoint, or to none"
         )
-    return found
+    return projection
 
 
 @lru_cache(maxsize=4)
-def _opened(path: Path, state: str) -> Projection:
+def _load(path: Path, state: str) -> Projection:
     with torch.inference_mode(False):
-        loaded = open_projection(path)
+        projection = open_projection(path)
     log.info("Perception CLIP: loaded %s", path)
-    return loaded
+    return projection
 
 
-def projected(projection: Projection, perceptions: Perceptions) -> tuple[Tensor, Tensor]:
-    """Return what N faces project to, and what they would if they were neutral: (N, W) float32 each, on the CPU.
+def project(projection: Projection, perceptions: Perceptions) -> tuple[Tensor, Tensor]:
+    """Return the projections of N faces and of their neutral versions: (N, W) float32 each, on the CPU.
 
     Raises ValueError if any of the numbers is not finite: the landmarks then do not form a valid face.
     """

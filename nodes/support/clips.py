@@ -22,10 +22,10 @@ from ...training.encoders import base
 from . import host
 
 END = 49407  # CLIP's token for the end of the text
-PROMPTS_AT_ONCE = 16  # encoded before a canceled run can stop
-KNOWN_PROMPTS = 4096  # whose vectors are kept, of each CLIP, 3 kB each, 16 kB of SDXL
-KNOWN_CONDITIONINGS = 64  # kept of each CLIP: 0.2 MB each for Stable Diffusion 1.5, about 4 MB for a T5
-TOKENS = 75  # of a prompt that its text vector covers, without the start and the end
+PROMPTS_AT_ONCE = 16  # per batch; a canceled run stops between batches
+KNOWN_PROMPTS = 4096  # whose vectors are cached per CLIP: 3 kB each, 16 kB for SDXL
+KNOWN_CONDITIONINGS = 64  # cached per CLIP: 0.2 MB each for Stable Diffusion 1.5, about 4 MB for a T5
+TOKENS = 75  # of a prompt that its text vector covers, without the start and end tokens
 SPACE_OF = {
     frozenset("l"): SD15.name,
     frozenset("lg"): SDXL.name,
@@ -116,7 +116,7 @@ def _space(clip: Any) -> str | None:
 def _text_vectors(clip: Any, space: str, prompts: Sequence[str]) -> Tensor:
     """Return all vectors of the space for N prompts, concatenated: (N, W) float32 on the CPU."""
     tokens = [clip.tokenize(prompt) for prompt in prompts]
-    parts = {name: [of_prompt[name][0] for of_prompt in tokens] for name in tokens[0]}  # beyond 77 tokens, the first
+    parts = {name: [of_prompt[name][0] for of_prompt in tokens] for name in tokens[0]}  # the first 77 tokens of each
     return _sd15_vectors(clip, parts["l"]) if space == SD15.name else _sdxl_vectors(clip, parts["l"], parts["g"])
 
 
@@ -162,7 +162,7 @@ def _sdxl_vectors(clip: Any, parts_l: Sequence[Part], parts_g: Sequence[Part]) -
 
 
 def _end(part: Part) -> int:
-    """Return where the text ends in a prompt's tokens; some tokens may be vectors of embeddings the user loaded."""
+    """Return the position of the end token; some tokens may be vectors, from textual-inversion embeddings."""
     return next(place for place, (token, *_) in enumerate(part) if isinstance(token, int) and token == END)
 
 
@@ -183,10 +183,10 @@ def conditionings(clip: Any, prompts: Sequence[str]) -> list[Conditioning]:
         if update is not None:
             update(done)
     for prompt in prompts:
-        known[prompt] = known.pop(prompt)  # the latest used to the end
+        known[prompt] = known.pop(prompt)  # the most recently used go last
     result = [known[prompt] for prompt in prompts]
     while len(known) > KNOWN_CONDITIONINGS:
-        del known[next(iter(known))]  # the longest unused
+        del known[next(iter(known))]  # the least recently used
     return result
 
 

@@ -1,4 +1,4 @@
-"""The inputs with which nodes choose a dataset, and the file of the chosen one."""
+"""The inputs that select a dataset, and the selected file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NO_DATASET = "no dataset yet"
 
 
 def dataset_input(purpose: str) -> Any:
-    """Return the input `dataset`; `purpose` is what the node does with it, such as "train on"."""
+    """Return the input `dataset`; `purpose` completes the tooltip, for example "train on"."""
     return io.Combo.Input(
         "dataset",
         options=list(host.datasets()) or [NO_DATASET],
@@ -36,7 +36,7 @@ def path_input(purpose: str) -> Any:
 
 
 def adding(progress: Callable[[int], None]) -> Callable[[int], None]:
-    """Return the same progress, to be called with the amount done since the last call."""
+    """Return the progress callback as one that accepts the amount done since its last call."""
     done = 0
 
     def add(more: int) -> None:
@@ -52,12 +52,12 @@ def file_of(dataset: str, path: str | None) -> Path:
 
     Raises StoreError, with a remedy, if the file is not in the datasets folder.
     """
-    listed = host.datasets()  # only what is listed is opened: a name can lead nowhere else
-    found = listed.get(str(dataset)) if path is None else next((f for f in listed.values() if str(f) == path), None)
-    if found is None:
+    listed = host.datasets()  # only listed files are opened, so a name or path cannot lead to another folder
+    file = listed.get(str(dataset)) if path is None else next((f for f in listed.values() if str(f) == path), None)
+    if file is None:
         raise StoreError(
             f"{host.datasets_folder()}: there is no dataset {(dataset if path is None else path)!r}. Create one with "
             "Dataset Writer, or copy a .db file from another machine into this folder; then press R in ComfyUI to "
             "refresh the list and choose it in this node, or connect the path output of Dataset Writer"
         )
-    return found
+    return file

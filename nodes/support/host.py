@@ -38,9 +38,9 @@ from ...perception.vector import Perceptions
 
 MEDIAPIPE_MODELS, EMOTION_MODELS = "mediapipe", "emotion"  # folders below ComfyUI's models/, and their keys
 MODELS = "perception_clip"  # the folder below ComfyUI's models/, and its key in extra_model_paths.yaml
-FREED = 1 << 30  # bytes of a graphics card's memory that training wants free, in addition to ComfyUI's models
-PICTURE_SECONDS = 0.5  # from one picture of a node's progress to the next
-PREVIEWS = 16  # a preview is for looking at: of a long batch, the first pictures
+FREED = 1 << 30  # bytes of GPU memory that training needs in addition to ComfyUI's models
+PICTURE_SECONDS = 0.5  # at least, between two pictures of a node's progress
+PREVIEWS = 16  # pictures of a batch that a node shows, at most
 
 log = logging.getLogger(__name__)
 Model = TypeVar("Model")
@@ -100,7 +100,7 @@ def emotion_model(name: str, neutral: Perceptions | None) -> EmotionModel:
             )
         folder = _emotion_folders().get(name) if isinstance(name, str) else None
         is_id = isinstance(name, str) and HUB_ID.fullmatch(name) and not Path(name).is_dir()
-        if folder is None and not is_id:  # a graph names no other places
+        if folder is None and not is_id:  # a graph cannot name other folders
             raise InputError(
                 f"{name!r} is neither a folder in {Path(folder_paths.models_dir) / EMOTION_MODELS} that contains a "
                 f"config.json, nor a Hugging Face model id such as {DEFAULT_CLASSIFIER}. Choose another emotion_model"
@@ -133,8 +133,8 @@ def _emotion_classifier(source: str, state: str) -> tuple[TransformersEmotions, 
 def _emotion_folders() -> dict[str, Path]:
     """Return the folders with a model in models/emotion/ by name; if two have the same name, the first."""
     folders = [Path(folder) for folder in folder_paths.get_folder_paths(EMOTION_MODELS)]
-    found = [path.parent for folder in folders for path in sorted(folder.glob("*/config.json"))]
-    return {folder.name: folder for folder in reversed(found)}
+    paths = [path.parent for folder in folders for path in sorted(folder.glob("*/config.json"))]
+    return {folder.name: folder for folder in reversed(paths)}
 
 
 def _folder_state(folder: Path | None) -> str:
@@ -189,14 +189,14 @@ def progress(total: int, picture: Callable[[], Image.Image] | None = None) -> Ca
     `picture` is drawn at most every `PICTURE_SECONDS` and shown below the node.
     """
     bar = comfy.utils.ProgressBar(total)
-    drawn = -PICTURE_SECONDS
+    last_drawn = -PICTURE_SECONDS
 
     def update(done: int) -> None:
-        nonlocal drawn
+        nonlocal last_drawn
         stop_if_cancelled()
         preview = None
-        if picture is not None and time.monotonic() - drawn >= PICTURE_SECONDS:
-            preview, drawn = ("PNG", picture(), None), time.monotonic()
+        if picture is not None and time.monotonic() - last_drawn >= PICTURE_SECONDS:
+            preview, last_drawn = ("PNG", picture(), None), time.monotonic()
         bar.update_absolute(done, preview=preview)
 
     return update
@@ -242,7 +242,7 @@ def frames_of(video: Any) -> Video | VideoInMemory:
 
 
 def as_video(path: str) -> Any:
-    """Return a video file as ComfyUI's VIDEO, which holds a reference to `path` as long as it exists."""
+    """Return a video file as ComfyUI's VIDEO, which keeps a reference to `path` as long as it exists."""
     return InputImpl.VideoFromFile(path)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ...common.words import counted
 from ...perception.vector import EMOTIONS, Perceptions
 
 PERCEPTION = io.Custom("PERCEPTION")
@@ -28,6 +29,6 @@ def strongest(perceptions: Perceptions) -> str:
     return f"{EMOTIONS[index]} ({probability:.0%})"
 
 
-def count(number: int, what: str) -> str:
-    """Return a text such as `1 face`, `no face` or `7 faces`."""
-    return f"{number or 'no'} {what}" if number < 2 else f"{number} {what}s"
+def extent(perceptions: Perceptions) -> str:
+    """Return the number of faces and pictures, such as `2 faces in 3 pictures`."""
+    return f"{counted(len(perceptions), 'face')} in {counted(perceptions.frame_count, 'picture')}"

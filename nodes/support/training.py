@@ -1,4 +1,4 @@
-"""The work of the nodes that train; imported when one of them runs, because the import takes a while."""
+"""The work of the nodes that train; imported when one of them runs, because the import is slow."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def train_to(
         progress=show,
         stop=host.stop_if_cancelled,
     )
-    checkpoints.written(target.name)
+    checkpoints.mark_written(target.name)
     return fitted
 
 
@@ -48,8 +48,8 @@ def outcome(fitted: Fitted, *notes: str, on_node: str | None = None) -> io.NodeO
     """Return the output of a node that has trained; see `reported`."""
     assert fitted.evaluation is not None and fitted.verdict is not None  # it is None for stopped runs, which raise here
     picture = result_picture(fitted.history, fitted.evaluation, fitted.verdict)
-    made = f"{fitted.path.name}: best epoch {fitted.best_epoch} of {len(fitted.history):,}"
-    return reported(fitted.path, fitted.verdict.sentences, picture, [made, *notes], table(fitted.evaluation), on_node)
+    epochs = f"{fitted.path.name}: best epoch {fitted.best_epoch} of {len(fitted.history):,}"
+    return reported(fitted.path, fitted.verdict.sentences, picture, [epochs, *notes], table(fitted.evaluation), on_node)
 
 
 def reported(
@@ -65,6 +65,6 @@ def reported(
     The node shows `on_node`, or else the sentences, notes and path.
     """
     report = host.as_image(picture)
-    said = [*sentences, *notes, str(path)]
-    text = "\n".join([*said, *(["", details] if details else [])])
-    return io.NodeOutput(path.name, report, text, ui={**host.preview(report), **host.note("\n".join(said), on_node)})
+    lines = [*sentences, *notes, str(path)]
+    text = "\n".join([*lines, *(["", details] if details else [])])
+    return io.NodeOutput(path.name, report, text, ui={**host.preview(report), **host.note("\n".join(lines), on_node)})

@@ -1,52 +1,56 @@
-"""A benchmark without its inputs says in one sentence what is missing and what to do."""
+"""A benchmark without its inputs reports in one sentence what is missing, and the remedy."""
 
 from __future__ import annotations
 
 import importlib.util
-import subprocess
+import os
+import runpy
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-# What its arguments name is not there.
-CALLS = {
-    "ablation": ("--faces", "absent"),
-    "build": ("--photos", "absent"),
-    "dataset": ("--folder", "absent"),
-    "drawing": ("--video", "absent"),
-    "expression": ("--data", "absent"),
-    "projection_quality": ("--faces", "absent"),
-    "startup": ("--comfyui", "absent"),
-    "steering": ("--comfyui", "absent"),
-    "training": ("--data", "absent"),
-    "verdict": ("--photos", "absent"),
+ROOT = Path(__file__).resolve().parents[2]
+BENCHMARKS = ROOT / "benchmarks"
+OPTIONS = {
+    **dict.fromkeys(("ablation", "projection_quality"), "--faces"),
+    **dict.fromkeys(("build", "verdict"), "--photos"),
+    **dict.fromkeys(("expression", "training"), "--data"),
+    **dict.fromkeys(("startup", "steering"), "--comfyui"),
+    "dataset": "--folder",
+    "drawing": "--video",
 }
-NOT_HERE = {"inputs", "mediapipe_worker", "perception", "detection"}
 
 
-def said(name: str, *arguments: str) -> str:
-    """The one line that a script ends with."""
-    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode != 0
-    [line] = done.stderr.splitlines()
-    return line
+@pytest.fixture(autouse=True)
+def left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The scripts neither change the number of threads nor leave their folders and modules importable."""
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    yield
+    for path in [*BENCHMARKS.glob("*.py"), *(ROOT / "tools").glob("*.py")]:
+        sys.modules.pop(path.stem, None)
 
 
-def test_every_benchmark_is_here() -> None:
-    assert {path.stem for path in BENCHMARKS.glob("*.py")} == CALLS.keys() | NOT_HERE
+def message_of(name: str, *arguments: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the line that a script exits with."""
+    script = str(BENCHMARKS / f"{name}.py")
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(script, run_name="__main__")
+    return str(stop.value.code)
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_a_missing_input_is_named_with_the_remedy(name: str, tmp_path: Path) -> None:
-    option, value = CALLS[name]
-    missing = tmp_path / value
-    line = said(name, option, str(missing))
-    assert line.startswith(str(missing)) and " is missing: give " in line and option in line
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_missing_input_is_named_with_the_remedy(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = str(tmp_path / "absent")
+    line = message_of(name, OPTIONS[name], missing, monkeypatch=monkeypatch)
+    assert line.startswith(missing) and " is missing: give " in line and OPTIONS[name] in line
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mediapipe") is not None, reason="mediapipe is installed")
-def test_missing_mediapipe_is_named_with_the_remedy() -> None:
-    assert said("mediapipe_worker").startswith("mediapipe is missing: run pip install")
+def test_missing_mediapipe_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert message_of("mediapipe_worker", monkeypatch=monkeypatch).startswith("mediapipe is missing: run pip install")

@@ -57,7 +57,7 @@ ADD = """type => {
     app.canvas.selectNode(node)
 }"""
 
-SAID = """() => app.graph.nodes.flatMap(node => (node.widgets ?? [])
+NOTES = """() => app.graph.nodes.flatMap(node => (node.widgets ?? [])
     .filter(one => one.name === "note").map(one => [node.type, one.value]))"""
 
 CUT_OFF = """() => [...document.querySelectorAll(".dom-widget > textarea[readonly]")]
@@ -159,12 +159,12 @@ class FrontEnd:
     def run(self) -> None:
         self.page.get_by_test_id("queue-button").get_by_role("button").first.click()
 
-    def said(self) -> dict[str, str]:
-        """What the nodes say below their widgets, by type."""
-        return dict(self.page.evaluate(SAID))
+    def notes(self) -> dict[str, str]:
+        """Return the messages below the widgets of the nodes, by type."""
+        return dict(self.page.evaluate(NOTES))
 
     def cut_off(self) -> list[str]:
-        """What of that is too long for its place, and has to be scrolled."""
+        """Return the messages that do not fit and have to be scrolled."""
         return self.page.evaluate(CUT_OFF)  # type: ignore[no-any-return]
 
     def add(self, node: str) -> None:

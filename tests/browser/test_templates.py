@@ -73,8 +73,8 @@ def test_users_of_other_languages_get_names_in_theirs_and_help_in_english(front_
         )
         front_end.page.locator(".node-help-content").get_by_role("heading", name=heading, exact=True).wait_for()
         front_end.page.wait_for_function(PICTURES_SHOWN)
-        asked = f"404 {front_end.host.url}/extensions/{PACK}/docs/{node}/ja.md"
-        assert front_end.errors == [asked]  # where the front end looks first
+        missing = f"404 {front_end.host.url}/extensions/{PACK}/docs/{node}/ja.md"
+        assert front_end.errors == [missing]  # where the front end looks first
         front_end.errors.clear()
 
 
@@ -91,13 +91,13 @@ def test_perceptions_have_a_color_of_their_own_in_every_palette(front_end: Front
 
 def test_what_a_node_says_stays_on_it_and_is_no_markup(front_end: FrontEnd) -> None:
     front_end.add("PerceptionClip_Projection")
-    for said in ("<img src='nowhere.png'>", "another & another"):
-        front_end.page.evaluate("said => app.graph.nodes[0].onExecuted({text: ['a table'], note: [said]})", said)
+    for note in ("<img src='nowhere.png'>", "another & another"):
+        front_end.page.evaluate("note => app.graph.nodes[0].onExecuted({text: ['a table'], note: [note]})", note)
         front_end.page.wait_for_timeout(200)
-        assert front_end.said() == {"PerceptionClip_Projection": said}
+        assert front_end.notes() == {"PerceptionClip_Projection": note}
         assert front_end.page.locator("img[src='nowhere.png']").count() == 0
     [node] = front_end.page.evaluate("app.graph.serialize().nodes")
-    assert said not in node["widgets_values"]
+    assert note not in node["widgets_values"]
     prompt = front_end.page.evaluate("app.graphToPrompt().then(prompt => prompt.output)")
     assert "note" not in next(iter(prompt.values()))["inputs"]
 
@@ -122,12 +122,12 @@ def test_the_first_picture_needs_three_steps_and_no_training_of_ones_own(
     """The README's three steps, with nothing trained before. The photo is chosen already."""
     open_workflow(front_end, ROOT / "workflows" / "face_to_expression.json")
     run_to_a_picture(front_end, weights)
-    used, does, *_ = front_end.said()["PerceptionClip_Projection"].splitlines()
+    used, does, *_ = front_end.notes()["PerceptionClip_Projection"].splitlines()
     assert used.startswith("starter.safetensors, trained with comfyui-clip:")
     assert does.startswith("first of 1 face: adds a vector of length ")
     if screenshots is not None:
         front_end.screenshot(screenshots / "face_to_expression_run.png")
-    starter = front_end.said()["PerceptionClip_StarterProjection"]
+    starter = front_end.notes()["PerceptionClip_StarterProjection"]
     assert starter.startswith("Ready: picks the right prompt for ") and len(starter.splitlines()) == 1
     assert front_end.cut_off() == []
 
@@ -137,9 +137,9 @@ def test_a_photo_becomes_a_picture_without_training(
 ) -> None:
     nodes = open_workflow(front_end, ROOT / "workflows" / "emotion_prompts.json")
     run_to_a_picture(front_end, weights)
-    said = front_end.said()
-    assert said["PerceptionClip_FacePerception"] == "1 face in 1 picture; the first looks happy (85%)"
-    assert said["PerceptionClip_EmotionPrompts"].startswith("first of 1 face: happy 85%")
+    notes = front_end.notes()
+    assert notes["PerceptionClip_FacePerception"] == "1 face in 1 picture; the first looks happy (85%)"
+    assert notes["PerceptionClip_EmotionPrompts"].startswith("first of 1 face: happy 85%")
     assert front_end.cut_off() == []
     if screenshots is not None:
         front_end.screenshot(screenshots / "emotion_prompts_run.png")

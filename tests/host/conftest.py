@@ -66,9 +66,7 @@ def link_weights(server: Host) -> bool:
         if not MAKE_WEIGHTS.is_file():
             return False
         subprocess.run(
-            [server.python, MAKE_WEIGHTS, weights],
-            check=True,
-            env={**os.environ, "COMFYUI_PATH": str(server.checkout)},
+            [server.python, MAKE_WEIGHTS, weights], check=True, env={**os.environ, "COMFYUI_PATH": str(server.checkout)}
         )
     (server.base / "models" / "checkpoints" / RANDOM_WEIGHTS).symlink_to(weights)
     return True

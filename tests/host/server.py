@@ -29,6 +29,11 @@ NOT_INSTALLED = {"tests", "tools", "benchmarks", "build", "dist"}
 Graph = dict[str, dict[str, Any]]
 
 
+def entry(kind: str, /, **inputs: Any) -> dict[str, Any]:
+    """Return a node for a graph: its type, and its widgets and links by name."""
+    return {"class_type": kind, "inputs": inputs}
+
+
 @dataclass(frozen=True)
 class Result:
     """What /history says of one prompt."""
@@ -91,7 +96,7 @@ class Host:
             self.process = subprocess.Popen(
                 [str(self.python), str(self.checkout / "main.py"), *arguments],
                 cwd=self.base,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -150,22 +155,9 @@ class Host:
         return json.loads(answer) if answer else None
 
     def put_picture(self, name: str, pixels: np.ndarray) -> str:
-        """Upload a picture to ComfyUI's input folder, as its front end does; return the name to load."""
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG")
-        boundary = "pictureboundary"
-        head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue\r\n'
-            f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
-            "Content-Type: image/png\r\n\r\n"
-        )
-        request = urllib.request.Request(
-            f"{self.url}/upload/image",
-            head.encode() + buffer.getvalue() + f"\r\n--{boundary}--\r\n".encode(),
-            {"Content-Type": f"multipart/form-data; boundary={boundary}"},
-        )
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return str(json.loads(response.read())["name"])
+        """Save a picture in ComfyUI's input folder; return the name to load."""
+        Image.fromarray(pixels).save(self.base / "input" / name)
+        return name
 
     def queue(self, graph: Graph, client: str | None = None) -> str:
         answer = self.post("/prompt", {"prompt": graph} | ({"client_id": client} if client else {}))

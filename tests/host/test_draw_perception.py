@@ -10,7 +10,7 @@ import pytest
 
 from perception_clip.perception.sequences.videos import Video
 
-from .server import Graph, Host
+from .server import Graph, Host, entry
 from .test_face_perception import perceive, photo, repeated, with_gap
 from .test_face_perception_video import perceive as perceive_video
 from .test_face_perception_video import put_video
@@ -19,18 +19,18 @@ from .websocket import listen
 
 def drawing(graph: Graph, **inputs: Any) -> Graph:
     inputs = {"perception": ["perception", 0]} | inputs
-    return graph | {"draw": {"class_type": "PerceptionClip_DrawPerception", "inputs": inputs}}
+    return graph | {"draw": entry("PerceptionClip_DrawPerception", **inputs)}
 
 
 def drawn_image(graph: Graph, **inputs: Any) -> Graph:
-    shown = {"show": {"class_type": "PreviewImage", "inputs": {"images": ["draw", 0]}}}
+    shown = {"show": entry("PreviewImage", images=["draw", 0])}
     return drawing(graph, **{"image": ["picture", 0], **inputs}) | shown
 
 
 def drawn_video(graph: Graph, **inputs: Any) -> Graph:
     saving = {"video": ["draw", 1], "filename_prefix": "drawn", "format": "auto", "codec": "auto"}
     graph = drawing(graph, **{"video": ["video", 0], **inputs})
-    return graph | {"save": {"class_type": "SaveVideo", "inputs": saving}}
+    return graph | {"save": entry("SaveVideo", **saving)}
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +81,8 @@ def test_a_video_is_drawn_on_and_leaves_no_file(host: Host, clip: str) -> None:
 
 def test_a_video_made_of_pictures_is_drawn_on(host: Host, photos: dict[str, str]) -> None:
     graph = perceive_video("") | {
-        "photo": {"class_type": "LoadImage", "inputs": {"image": photos["astronaut"]}},
-        "video": {"class_type": "CreateVideo", "inputs": {"images": ["photo", 0], "fps": 5.0}},
+        "photo": entry("LoadImage", image=photos["astronaut"]),
+        "video": entry("CreateVideo", images=["photo", 0], fps=5.0),
     }
     assert host.run(drawn_video(graph)).output("save")["images"]
 
@@ -100,10 +100,10 @@ def test_the_other_output_says_which_to_use(host: Host, photos: dict[str, str], 
     """ComfyUI tells the browser, and not its history."""
     saving = {"video": ["draw", 1], "filename_prefix": "drawn", "format": "auto", "codec": "auto"}
     graph = drawing(perceive(photo(photos["astronaut"])), image=["picture", 0])
-    said = told(host, graph | {"save": {"class_type": "SaveVideo", "inputs": saving}})
+    said = told(host, graph | {"save": entry("SaveVideo", **saving)})
     assert "Draw Perception has no video because its image input is connected. Use its image output" in said
     graph = drawing(perceive_video(clip), video=["video", 0])
-    said = told(host, graph | {"show": {"class_type": "PreviewImage", "inputs": {"images": ["draw", 0]}}})
+    said = told(host, graph | {"show": entry("PreviewImage", images=["draw", 0])})
     assert "Draw Perception has no image because its video input is connected. Use its video output" in said
 
 
@@ -123,7 +123,7 @@ def test_other_pictures_than_those_perceived_are_refused(host: Host, photos: dic
     message = host.run(drawn_image(graph, image=["small", 0])).message
     assert "picture 0 is 128 × 128 pixels, but its face was found in a picture of 512 × 512" in message
     before = len(left_over(host))
-    graph = perceive_video(clip) | {"other": {"class_type": "LoadImage", "inputs": {"image": photos["astronaut"]}}}
-    graph["perception"] = {"class_type": "PerceptionClip_FacePerception", "inputs": {"image": ["other", 0]}}
+    graph = perceive_video(clip) | {"other": entry("LoadImage", image=photos["astronaut"])}
+    graph["perception"] = entry("PerceptionClip_FacePerception", image=["other", 0])
     assert "picture 0 is 320 × 300 pixels" in host.run(drawn_video(graph)).message
     assert len(left_over(host)) <= before  # nothing half-written

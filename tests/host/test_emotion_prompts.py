@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from .server import Graph, Host
+from .server import Graph, Host, entry
 from .test_face_perception import perceive, photo
 from .test_perception_info import EMOTIONS, inform, values
-from .websocket import listen, text_on_node
 
 NODE = "PerceptionClip_EmotionPrompts"
 Prompting = Callable[..., Graph]
@@ -32,10 +30,10 @@ def prompting(defaults: dict[str, Any], weights: str, photos: dict[str, str]) ->
     def make(picture: str = "astronaut", save: str = "emotions", **widgets: Any) -> Graph:
         node = defaults | {"perception": ["perception", 0], "clip": ["model", 1]} | widgets
         return perceive(photo(photos[picture])) | {
-            "model": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": weights}},
-            "prompts": {"class_type": NODE, "inputs": node},
-            "text": {"class_type": "PreviewAny", "inputs": {"source": ["prompts", 1]}},
-            "save": {"class_type": "Probe_SaveConditioning", "inputs": {"conditioning": ["prompts", 0], "name": save}},
+            "model": entry("CheckpointLoaderSimple", ckpt_name=weights),
+            "prompts": entry(NODE, **node),
+            "text": entry("PreviewAny", source=["prompts", 1]),
+            "save": entry("Probe_SaveConditioning", conditioning=["prompts", 0], name=save),
         }
 
     return make
@@ -51,7 +49,7 @@ def saved(host: Host, graph: Graph) -> Entries:
 def encoded(host: Host, graph: Graph, text: str) -> Entries:
     """What ComfyUI's own node makes of a text, with the graph's CLIP."""
     graph = {name: graph[name] for name in ("model", "save")} | {
-        "prompts": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["model", 1], "text": text}}
+        "prompts": entry("CLIPTextEncode", clip=["model", 1], text=text)
     }
     return saved(host, graph)
 
@@ -66,30 +64,9 @@ def equal(one: Entries, other: Entries) -> bool:
 def three_photos(graph: Graph, photos: dict[str, str]) -> Graph:
     """The graph with astronaut, no_face and grace_hopper as one batch."""
     nodes = {name: photo(photos[name])["picture"] for name in ("astronaut", "no_face", "grace_hopper")}
-    two = {"class_type": "ImageBatch", "inputs": {"image1": ["astronaut", 0], "image2": ["no_face", 0]}}
-    three = {"class_type": "ImageBatch", "inputs": {"image1": ["two", 0], "image2": ["grace_hopper", 0]}}
+    two = entry("ImageBatch", image1=["astronaut", 0], image2=["no_face", 0])
+    three = entry("ImageBatch", image1=["two", 0], image2=["grace_hopper", 0])
     return graph | nodes | {"two": two, "picture": three}
-
-
-def sampling(graph: Graph, size: int = 128, steps: int = 2, batch: int = 1) -> Graph:
-    """The graph, and a picture of its conditioning."""
-    latent = {"width": size, "height": size, "batch_size": batch}
-    sampler = {
-        **{
-            "model": ["model", 0],
-            "positive": ["prompts", 0],
-            "negative": ["negative", 0],
-            "latent_image": ["latent", 0],
-        },
-        **{"seed": 1, "steps": steps, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0},
-    }
-    return graph | {
-        "negative": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["model", 1], "text": "blurry"}},
-        "latent": {"class_type": "EmptyLatentImage", "inputs": latent},
-        "sampler": {"class_type": "KSampler", "inputs": sampler},
-        "decode": {"class_type": "VAEDecode", "inputs": {"samples": ["sampler", 0], "vae": ["model", 2]}},
-        "show": {"class_type": "PreviewImage", "inputs": {"images": ["decode", 0]}},
-    }
 
 
 def test_the_strongest_emotion_alone_is_its_prompt(host: Host, prompting: Prompting, defaults: dict[str, Any]) -> None:
@@ -97,6 +74,7 @@ def test_the_strongest_emotion_alone_is_its_prompt(host: Host, prompting: Prompt
     text = defaults["base_prompt"].replace("{emotion}", defaults["happy"])
     assert equal(saved(host, graph), encoded(host, graph, text))
     assert host.run(graph).text("text").startswith("first of 1 face: happy 100%\nstrength 1\n\nangry: ")
+    assert host.run(graph).output("prompts")["note"] == ["first of 1 face: happy 100%\nstrength 1"]
     assert f"\nhappy: {text}\n" in host.run(graph).text("text")
 
 
@@ -129,7 +107,7 @@ def test_each_prompt_is_encoded_once(host: Host, prompting: Prompting) -> None:
     def queue(picture: str, **widgets: Any) -> int:
         """How many prompts have been encoded when the run is over."""
         graph = prompting(picture, clip=["counting", 0], **widgets)
-        counting = {"class_type": "Probe_CountingClip", "inputs": {"clip": ["model", 1], "name": "encodes"}}
+        counting = entry("Probe_CountingClip", clip=["model", 1], name="encodes")
         assert host.run(graph | {"counting": counting}).succeeded
         return len((host.base / "output" / "encodes.txt").read_text().splitlines())
 
@@ -155,51 +133,9 @@ def test_every_picture_has_its_row(host: Host, prompting: Prompting, photos: dic
     assert torch.allclose(torch.cat([entry[0] for entry in each]), tokens[[0, 2]], atol=1e-5)
 
 
-def test_two_faces_give_two_pictures_at_the_same_seed(host: Host, prompting: Prompting, photos: dict[str, str]) -> None:
-    one, other = (host.run(sampling(prompting(name))).picture("show") for name in ("astronaut", "grace_hopper"))
-    assert one.shape == (128, 128, 3)
-    assert np.abs(one.astype(int) - other.astype(int)).mean() > 0.1
-
-
-def test_a_batch_of_latents_takes_a_row_each(host: Host, prompting: Prompting, photos: dict[str, str]) -> None:
-    alone = host.run(sampling(prompting(), size=64, steps=1)).picture("show")
-    batch = host.run(sampling(three_photos(prompting(faces="per frame"), photos), size=64, steps=1, batch=3))
-    assert len(batch.output("show")["images"]) == 3
-    assert np.abs(batch.picture("show").astype(int) - alone).mean() < 0.1  # the first latent's noise is the same
-
-
-def test_the_shares_are_put_on_the_node(host: Host, prompting: Prompting) -> None:
-    with listen(host.port, "a-prompter", silence=30) as payloads:
-        host.queue(prompting(strength=1.25), client="a-prompter")
-        texts = (text for payload in payloads if (text := text_on_node(payload)))
-        shown = next(text for node, text in texts if node == "prompts")
-    first, second = shown.splitlines()
-    assert first.startswith("first of 1 face: happy 8")
-    assert second == "strength 1.25"
-
-
 def test_the_words_are_of_one_length(host: Host, defaults: dict[str, Any]) -> None:
     """So that the prompts' ends fall onto each other; see the node's defaults."""
     from transformers import CLIPTokenizer
 
     tokenizer = CLIPTokenizer.from_pretrained(host.checkout / "comfy" / "sd1_tokenizer")
     assert {len(tokenizer.tokenize(defaults[emotion])) for emotion in EMOTIONS} == {12}
-
-
-@pytest.mark.parametrize(
-    ("inputs", "word"),
-    [
-        ({"faces": "all"}, "faces"),
-        ({"temperature": 0}, "temperature"),
-        ({"temperature": float("nan")}, "temperature"),
-        ({"top_k": 8}, "top_k"),
-        ({"strength": 4}, "strength"),
-        ({"strength": float("nan")}, "strength"),
-        ({"perception": 5}, "perception"),
-        ({"clip": 5}, "clip contains no text encoder"),
-    ],
-)
-def test_wrong_inputs_are_refused_by_name(host: Host, prompting: Prompting, inputs: dict[str, Any], word: str) -> None:
-    answer = host.post("/prompt", {"prompt": prompting(**inputs)})
-    said = str(answer) if "error" in answer or answer["node_errors"] else host.wait(answer["prompt_id"]).message
-    assert word in said

@@ -11,30 +11,29 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .server import Graph, Host
-from .websocket import listen, text_on_node
+from .server import Graph, Host, entry
 
 
 def perceive(source: Graph, image: str = "picture", **widgets: Any) -> Graph:
     node = {"max_faces": 10, "min_confidence": 0.5, "missing": "skip", "image": [image, 0]} | widgets
-    return source | {"perception": {"class_type": "PerceptionClip_FacePerception", "inputs": node}}
+    return source | {"perception": entry("PerceptionClip_FacePerception", **node)}
 
 
 def photo(name: str) -> Graph:
-    return {"picture": {"class_type": "LoadImage", "inputs": {"image": name}}}
+    return {"picture": entry("LoadImage", image=name)}
 
 
 def pictures(**inputs: Any) -> Graph:
     inputs = {"count": 1, "size": 64, "channels": 3, "value": "0.5"} | inputs
-    return {"picture": {"class_type": "Probe_Pictures", "inputs": inputs}}
+    return {"picture": entry("Probe_Pictures", **inputs)}
 
 
 def repeated(name: str, count: int) -> Graph:
     small = {"image": ["photo", 0], "upscale_method": "area", "width": 128, "height": 128, "crop": "disabled"}
     return {
-        "photo": {"class_type": "LoadImage", "inputs": {"image": name}},
-        "small": {"class_type": "ImageScale", "inputs": small},
-        "picture": {"class_type": "RepeatImageBatch", "inputs": {"image": ["small", 0], "amount": count}},
+        "photo": entry("LoadImage", image=name),
+        "small": entry("ImageScale", **small),
+        "picture": entry("RepeatImageBatch", image=["small", 0], amount=count),
     }
 
 
@@ -48,9 +47,9 @@ def test_a_face_is_found_and_shown(host: Host, photos: dict[str, str], astronaut
 
 
 def test_comfyui_manages_the_networks(host: Host, photos: dict[str, str]) -> None:
-    probe: Graph = {"held": {"class_type": "Probe_LoadedModels", "inputs": {"after": ["perception", 0]}}}
+    probe: Graph = {"held": entry("Probe_LoadedModels", after=["perception", 0])}
     host.post("/free", {"unload_models": True})  # what other tests have used
-    alone: Graph = {"held": {"class_type": "Probe_LoadedModels", "inputs": {}}}
+    alone: Graph = {"held": entry("Probe_LoadedModels")}
     host.run(alone)  # ComfyUI frees memory between two runs
     for confidence in (0.31, 0.32, 0.33):  # one set of networks, whatever is asked of it
         result = host.run(perceive(photo(photos["astronaut"]), min_confidence=confidence) | probe)
@@ -69,71 +68,23 @@ def test_preview_of_a_batch_is_limited(host: Host, photos: dict[str, str]) -> No
     assert len(result.output("perception")["images"]) == 16
 
 
-@pytest.mark.parametrize(("picture", "size"), [("no_face", 96), ("one_pixel", 1)])
-def test_no_face_passes_with_a_word(host: Host, photos: dict[str, str], picture: str, size: int) -> None:
-    result = host.run(perceive(photo(photos[picture])))
-    assert result.text("perception") == "no face in 1 picture"
-    assert result.picture("perception").shape == (size, size, 3)
-
-
-def test_no_face_is_an_error_if_asked(host: Host, photos: dict[str, str]) -> None:
-    result = host.run(perceive(photo(photos["no_face"]), missing="error"))
-    assert "no face in 1 of 1 picture (counted from 0: 0)" in result.message
-    assert "set missing to another option" in result.message
+def test_pictures_without_a_face(host: Host, photos: dict[str, str]) -> None:
+    for name, size in (("no_face", 96), ("one_pixel", 1)):
+        result = host.run(perceive(photo(photos[name])))
+        assert result.text("perception") == "0 faces in 1 picture"
+        assert result.picture("perception").shape == (size, size, 3)
+    for channels in (1, 4):  # gray, transparent
+        assert host.run(perceive(pictures(channels=channels))).text("perception") == "0 faces in 1 picture"
+    assert host.run(perceive(pictures(count=0))).text("perception") == "0 faces in 0 pictures"
+    result = host.run(perceive(photo(photos["no_face"]), missing="previous"))
+    assert result.text("perception") == "0 faces in 1 picture\nthere is no face to fill in from"
+    message = host.run(perceive(photo(photos["no_face"]), missing="error")).message
+    assert "no face in 1 of 1 picture (counted from 0: 0)" in message and "set missing to another option" in message
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_broken_pixels_are_named(host: Host, value: str) -> None:
     assert "picture 0 contains NaN or infinite pixels" in host.run(perceive(pictures(value=value))).message
-
-
-@pytest.mark.parametrize("channels", [1, 4])
-def test_gray_and_transparent_pictures_are_taken(host: Host, channels: int) -> None:
-    assert host.run(perceive(pictures(channels=channels))).text("perception") == "no face in 1 picture"
-
-
-def test_an_empty_batch_is_no_crash(host: Host) -> None:
-    assert host.run(perceive(pictures(count=0))).text("perception") == "no face in no picture"
-
-
-@pytest.mark.parametrize(
-    ("widgets", "word"),
-    [
-        ({"max_faces": 0}, "max_faces"),
-        ({"max_faces": "many"}, "max_faces"),
-        ({"min_confidence": 2}, "min_confidence"),
-        ({"min_confidence": float("nan")}, "min_confidence"),
-        ({"missing": "perhaps"}, "missing"),
-        ({"detector": "psychic"}, "detector"),
-        ({"order": "oldest"}, "order"),
-        ({"landmarker": "mine"}, "landmarker"),
-        ({"smoothing": 1.5}, "smoothing"),
-        ({"face_index": -2}, "face_index"),
-        ({"neutral": "me"}, "neutral"),
-    ],
-)
-def test_wrong_widgets_are_refused_by_name(host: Host, widgets: dict[str, Any], word: str) -> None:
-    answer = host.post("/prompt", {"prompt": perceive(pictures(), **widgets)})
-    said = str(answer) if "error" in answer else host.wait(answer["prompt_id"]).message
-    assert word in said
-
-
-def test_wrong_link_is_refused(host: Host) -> None:
-    graph = perceive(pictures()) | {
-        "next": {
-            "class_type": "PerceptionClip_FacePerception",
-            "inputs": {"max_faces": 1, "min_confidence": 0.5, "missing": "skip", "image": ["perception", 0]},
-        }
-    }
-    answer = host.post("/prompt", {"prompt": graph})
-    assert "mismatch" in str(answer["node_errors"]["next"])
-
-
-def test_text_is_put_on_the_node(host: Host, photos: dict[str, str]) -> None:
-    with listen(host.port, "a-browser") as payloads:
-        host.queue(perceive(photo(photos["grace_hopper"]), min_confidence=0.45), client="a-browser")
-        shown = [text for payload in payloads if (text := text_on_node(payload))]
-    assert [(node, text.splitlines()[0][:6]) for node, text in shown] == [("perception", "1 face")]
 
 
 def models_read(host: Host) -> list[str]:
@@ -147,17 +98,6 @@ def test_models_are_loaded_once(host: Host, photos: dict[str, str]) -> None:
     host.post("/free", {"free_memory": True})  # ComfyUI forgets its own results, so the nodes run again
     host.run(perceive(photo(photos["grace_hopper"]), min_confidence=0.55))
     assert before and models_read(host) == before
-
-
-def test_cancelling_stops_within_a_chunk_and_the_server_lives(host: Host, photos: dict[str, str]) -> None:
-    with listen(host.port, "another-browser", silence=30) as payloads:
-        prompt = host.queue(perceive(repeated(photos["astronaut"], 512)), client="another-browser")
-        next(payload for payload in payloads if b'"progress"' in payload and b'"perception"' in payload)
-    host.post("/interrupt", {})
-    result = host.wait(prompt)
-    assert "execution_interrupted" in result.events
-    assert "execution_error" not in result.events
-    assert host.run(perceive(photo(photos["astronaut"]))).succeeded
 
 
 def side_by_side(host: Host, astronaut: np.ndarray, grace_hopper: np.ndarray) -> str:
@@ -184,12 +124,10 @@ def test_order_limit_and_index_choose_the_face(
     source = photo(side_by_side(host, astronaut, grace_hopper))
     places = []
     for widgets in ({"max_faces": 1}, {"face_index": 0}, {"face_index": 1}):
+        info = {"perception": ["perception", 0], "face": 0, "missing": "error"}
         graph = perceive(source, order=order, **widgets) | {
-            "info": {
-                "class_type": "PerceptionClip_PerceptionInfo",
-                "inputs": {"perception": ["perception", 0], "face": 0, "missing": "error"},
-            },
-            "x": {"class_type": "PreviewAny", "inputs": {"source": ["info", 11]}},
+            "info": entry("PerceptionClip_PerceptionInfo", **info),
+            "x": entry("PreviewAny", source=["info", 11]),
         }
         result = host.run(graph)
         assert result.text("perception").startswith("1 face in 1 picture")
@@ -201,17 +139,13 @@ def test_order_limit_and_index_choose_the_face(
         assert (limited >= 300) == (first == 300)
 
 
-def test_an_index_beyond_the_faces_is_no_face(host: Host, photos: dict[str, str]) -> None:
-    assert host.run(perceive(photo(photos["astronaut"]), face_index=1)).text("perception") == "no face in 1 picture"
-
-
 def with_gap(names: dict[str, str]) -> Graph:
     """Her photo, a picture without a face, and her photo again, as a batch of three."""
     return {
-        "face": {"class_type": "LoadImage", "inputs": {"image": names["astronaut"]}},
-        "wall": {"class_type": "Probe_Pictures", "inputs": {"count": 1, "size": 512, "channels": 3, "value": "0.5"}},
-        "two": {"class_type": "ImageBatch", "inputs": {"image1": ["face", 0], "image2": ["wall", 0]}},
-        "picture": {"class_type": "ImageBatch", "inputs": {"image1": ["two", 0], "image2": ["face", 0]}},
+        "face": entry("LoadImage", image=names["astronaut"]),
+        "wall": pictures(size=512)["picture"],
+        "two": entry("ImageBatch", image1=["face", 0], image2=["wall", 0]),
+        "picture": entry("ImageBatch", image1=["two", 0], image2=["face", 0]),
     }
 
 
@@ -219,9 +153,7 @@ def with_gap(names: dict[str, str]) -> Graph:
     ("missing", "faces"), [("skip", 2), ("previous", 3), ("interpolate", 3), ("neutral", 3), ("error", None)]
 )
 def test_every_way_to_treat_missing_faces(host: Host, photos: dict[str, str], missing: str, faces: int | None) -> None:
-    graph = perceive(with_gap(photos), missing=missing) | {
-        "count": {"class_type": "PreviewAny", "inputs": {"source": ["perception", 1]}}
-    }
+    graph = perceive(with_gap(photos), missing=missing) | {"count": entry("PreviewAny", source=["perception", 1])}
     result = host.run(graph)
     if faces is None:
         assert "no face in 1 of 3 pictures (counted from 0: 1)" in result.message
@@ -231,24 +163,13 @@ def test_every_way_to_treat_missing_faces(host: Host, photos: dict[str, str], mi
         assert (f"filled in: {missing}" in result.text("perception")) == (missing != "skip")
 
 
-def test_nothing_to_fill_in_from_is_said(host: Host, photos: dict[str, str]) -> None:
-    result = host.run(perceive(photo(photos["no_face"]), missing="previous"))
-    assert result.text("perception") == "no face in 1 picture\nthere is no face to fill in from"
-
-
-def test_one_picture_has_nothing_to_smooth(host: Host, photos: dict[str, str]) -> None:
-    plain = host.run(perceive(photo(photos["astronaut"])))
-    smooth = host.run(perceive(photo(photos["astronaut"]), smoothing=0.7))
-    assert np.array_equal(plain.picture("perception"), smooth.picture("perception"))
-
-
 def test_a_neutral_face_is_a_reference(host: Host, photos: dict[str, str]) -> None:
     graph = perceive(photo(photos["grace_hopper"]))
     graph["relative"] = copy_of(graph["perception"], neutral=["perception", 0])
     result = host.run(graph)
     plain, relative = (re.search(r"looks neutral \((\d+)%\)", result.text(node)) for node in ("perception", "relative"))
     assert plain and relative and int(relative[1]) > int(plain[1])
-    graph["wall"] = {"class_type": "Probe_Pictures", "inputs": {"count": 1, "size": 64, "channels": 3, "value": "0.5"}}
+    graph["wall"] = pictures()["picture"]
     graph["nobody"] = copy_of(graph["perception"], image=["wall", 0])
     graph["relative"] = copy_of(graph["perception"], neutral=["nobody", 0])
     assert "neutral contains no face" in host.run(graph).message
@@ -260,7 +181,7 @@ def copy_of(node: dict[str, Any], **inputs: Any) -> dict[str, Any]:
 
 def test_comfyuis_own_face_landmarks_are_taken(host: Host, photos: dict[str, str]) -> None:
     graph = perceive(photo(photos["astronaut"]))
-    graph["theirs"] = {"class_type": "Probe_FaceLandmarks", "inputs": {"perception": ["perception", 0], "points": 478}}
+    graph["theirs"] = entry("Probe_FaceLandmarks", perception=["perception", 0], points=478)
     graph["again"] = copy_of(graph["perception"], face_landmarks=["theirs", 0])
     result = host.run(graph)
     assert result.text("again") == result.text("perception")  # the same landmarks: the same emotion and probability
@@ -268,27 +189,20 @@ def test_comfyuis_own_face_landmarks_are_taken(host: Host, photos: dict[str, str
     assert "478" in host.run(graph).message
     graph["theirs"]["inputs"]["points"] = 478
     graph["again"]["inputs"]["image"] = ["wall", 0]
-    graph["wall"] = {"class_type": "Probe_Pictures", "inputs": {"count": 2, "size": 512, "channels": 3, "value": "0.5"}}
-    assert "1" in host.run(graph).message
+    graph["wall"] = pictures(count=2, size=512)["picture"]
+    assert "face_landmarks are for 1 picture, but image has 2" in host.run(graph).message
 
 
-def test_mediapipe_without_its_file_says_where_to_get_it(host: Host, photos: dict[str, str]) -> None:
-    folder = host.base / "models" / "mediapipe"
-    folder.mkdir(exist_ok=True)
-    task = folder / "face_landmarker.task"
-    graph = perceive(photo(photos["grace_hopper"]), landmarker="mediapipe")
-    message = host.run(graph).message
-    assert "face_landmarker.task" in message and "https://" in message and str(folder) in message
-    task.write_bytes(b"not a task")
-    assert "not a Face Landmarker bundle" in host.run(graph).message
-    task.unlink()
-
-
-def test_mediapipe_works_or_says_what_to_install(host: Host, photos: dict[str, str], shared_data: Path) -> None:
+def test_mediapipe_needs_its_file_and_its_package(host: Host, photos: dict[str, str], shared_data: Path) -> None:
     task = host.base / "models" / "mediapipe" / "face_landmarker.task"
     task.parent.mkdir(exist_ok=True)
+    graph = perceive(photo(photos["grace_hopper"]), landmarker="mediapipe")
+    message = host.run(graph).message
+    assert task.name in message and "https://" in message and str(task.parent) in message
+    task.write_bytes(b"not a task")
+    assert "not a Face Landmarker bundle" in host.run(graph).message
     shutil.copy(shared_data / task.name, task)
-    result = host.run(perceive(photo(photos["grace_hopper"]), landmarker="mediapipe"))
+    result = host.run(graph)
     task.unlink()
     if host.has_package("mediapipe"):
         assert result.text("perception").startswith("1 face in 1 picture")
@@ -310,8 +224,3 @@ def test_emotion_models(host: Host, photos: dict[str, str], emotion_classifier: 
     refused = perceive(photo(photos["astronaut"]), emotion_model=emotion_classifier, neutral=["other", 0])
     refused["other"] = perceive(photo(photos["astronaut"]))["perception"]
     assert "neutral works only with the bundled emotion model" in host.run(refused).message
-
-
-def test_frames_of_a_long_batch(host: Host) -> None:
-    result = host.run(perceive(pictures(count=300, size=16)))
-    assert result.text("perception").startswith("no face in 300 pictures")

@@ -20,7 +20,7 @@ def steered(graphs: Callable[[str], Graph], weights: str, checkpoint: str, photo
         graph = graphs("face_to_expression")
         graph["model"]["inputs"]["ckpt_name"] = weights
         graph["photo"]["inputs"]["image"] = photos[photo]
-        graph["latent"]["inputs"] |= {"width": 128, "height": 128}
+        graph["latent"]["inputs"] |= {"width": 64, "height": 64}
         graph["sampler"]["inputs"] |= {"steps": 2, "seed": seed}
         graph["projection"]["inputs"] |= {"checkpoint": checkpoint} | widgets
         return graph
@@ -31,7 +31,7 @@ def steered(graphs: Callable[[str], Graph], weights: str, checkpoint: str, photo
 def test_two_faces_give_two_pictures_at_the_same_seed(host: Host, steered: Steered) -> None:
     one = host.run(steered("astronaut")).picture("save")
     other = host.run(steered("grace_hopper")).picture("save")
-    assert one.shape == other.shape == (128, 128, 3)
+    assert one.shape == other.shape == (64, 64, 3)
     assert np.abs(one.astype(int) - other.astype(int)).mean() > 0.5
 
 
@@ -50,9 +50,7 @@ def test_second_run_loads_no_model_again(host: Host, steered: Steered) -> None:
     assert not np.array_equal(first, second)
 
 
-def test_other_choices_sample(host: Host, steered: Steered) -> None:
+def test_a_face_acts_during_a_part_of_the_sampling(host: Host, steered: Steered) -> None:
     full = host.run(steered()).picture("save")
-    appended = host.run(steered(mode="append", strength=-2.0)).picture("save")
     scheduled = host.run(steered(start_percent=0.2, end_percent=0.7)).picture("save")
-    assert not np.array_equal(appended, full)
     assert not np.array_equal(scheduled, full)

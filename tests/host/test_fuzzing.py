@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .server import Graph, Host
+from .server import Graph, Host, entry
 from .test_train_projection import collect
 
 pytestmark = pytest.mark.slow
@@ -22,10 +22,10 @@ PREFIX = "PerceptionClip_"
 NAN, INFINITE = float("nan"), float("inf")
 TRAVERSAL, LONG = "../../../../tmp/perception_clip_fuzz", "x" * 10_000
 NAMES = ["", TRAVERSAL, "/tmp/perception_clip_fuzz", "..\\x", "con", "a\0b", LONG, "😀", "\u202egnp.exe", "a\nb", "~/x"]
-OTHER_KINDS = [None, {"a": [1]}, [1, 2, 3], {"__value__": [1, None]}]
+OTHER_KINDS = [None, {"a": [1]}, {"__value__": [1, None]}]
 VALUES: dict[str, list[Any]] = {
-    "INT": [*OTHER_KINDS, "many", NAN, INFINITE, 10**40, -(10**40), 1e308],
-    "FLOAT": [*OTHER_KINDS, "much", NAN, INFINITE, -INFINITE, 10**40, -1e308],
+    "INT": [*OTHER_KINDS, "many", NAN, INFINITE, 10**40],
+    "FLOAT": [*OTHER_KINDS, "much", NAN, INFINITE, -1e308],
     "STRING": [*OTHER_KINDS, 7, NAN, *NAMES],
     "BOOLEAN": [*OTHER_KINDS, "perhaps", NAN],
     "COMBO": [*OTHER_KINDS, 3, True, NAN, *NAMES],
@@ -50,6 +50,7 @@ CHEAP = {"epochs": 1, "size": "small", "samples": 100, "frames": 4, "name": "fuz
 ON_THE_HUB = ("emotion_model", re.compile(r"[\w.-]+"))
 ENCODED = ("PerceptionClip_EmotionPrompts", "PerceptionClip_DatasetWriter")  # CLIP takes a while for each new text
 TRAINING = ("PerceptionClip_StarterProjection", "PerceptionClip_TrainProjection")  # and for each new name
+CALLED = {"init": "checkpoint"}  # in messages
 # Python's own words, which tell a user nothing.
 GIBBERISH = re.compile(
     r"NoneType|'\w+' object|object of type|unsupported operand|not iterable|unhashable|to unpack|cannot unpack|"
@@ -84,12 +85,12 @@ def base_graph(photo: str, weights: str) -> Graph:
     """One thing of each type that links carry."""
     perceive = {"image": ["photo", 0], "detector": "fast"}
     return {
-        "photo": {"class_type": "LoadImage", "inputs": {"image": photo}},
-        "model": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": weights}},
-        "faces": {"class_type": f"{PREFIX}FacePerception", "inputs": perceive},
-        "words": {"class_type": "Probe_Conditioning", "inputs": {"width": 768, "blocks": 1}},
-        "film": {"class_type": "CreateVideo", "inputs": {"images": ["photo", 0], "fps": 12.0}},
-        "points": {"class_type": "Probe_FaceLandmarks", "inputs": {"perception": ["faces", 0], "points": 478}},
+        "photo": entry("LoadImage", image=photo),
+        "model": entry("CheckpointLoaderSimple", ckpt_name=weights),
+        "faces": entry(f"{PREFIX}FacePerception", **perceive),
+        "words": entry("Probe_Conditioning", width=768, blocks=1),
+        "film": entry("CreateVideo", images=["photo", 0], fps=12.0),
+        "points": entry("Probe_FaceLandmarks", perception=["faces", 0], points=478),
     }
 
 
@@ -134,8 +135,8 @@ def sound(base: Graph, node: str, info: dict[str, Any], given: dict[str, Any]) -
         else:
             value = None if options.get("forceInput") else (CHEAP | given).get(name, options.get("default", "a face"))
         inputs |= {} if value is None else {name: value}
-    itself = {"class_type": node, "inputs": inputs}
-    sink = {"class_type": "PreviewAny", "inputs": {"source": ["node", 0]}}
+    itself = entry(node, **inputs)
+    sink = entry("PreviewAny", source=["node", 0])
     return needed(base | {"node": itself, "sink": sink}, ["node", "sink"])
 
 
@@ -159,11 +160,11 @@ def cases(base: Graph, node: str, info: dict[str, Any], graph: Graph) -> Iterato
             if kind == "STRING" and value not in texts_for(node, name):
                 continue
             yield Case(node, f"{name} = {value!r:.40}", changed(name, value))
-        for link in WRONG_LINKS:
+        for link in WRONG_LINKS if name == next(iter(inputs_of(info))) else WRONG_LINKS[:1]:
             yield Case(node, f"{name} linked to {link}", changed(name, link))
         if kind == "IMAGE":
             for values in PICTURES:
-                extra = {"pictures": {"class_type": "Probe_Pictures", "inputs": values}}
+                extra = {"pictures": entry("Probe_Pictures", **values)}
                 yield Case(node, f"{name} of {values}", changed(name, ["pictures", 0], extra))
 
 
@@ -209,10 +210,7 @@ def fuzzed(host: Host, astronaut: np.ndarray, checkpoint: str) -> Fuzzed:
     photo = host.put_picture("fuzzed.png", astronaut[0:256, 96:352])
     dataset = collect(host, "fuzzed", 70)
     base = base_graph(photo, "random_sd15.safetensors")
-    save = {
-        "class_type": f"{PREFIX}SavePerception",
-        "inputs": {"perception": ["faces", 0], "name": "fuzzed", "overwrite": True},
-    }
+    save = entry(f"{PREFIX}SavePerception", perception=["faces", 0], name="fuzzed", overwrite=True)
     assert host.run(base | {"save": save}).succeeded
     given = {"dataset": dataset, "checkpoint": checkpoint}
     nodes = {name: info for name, info in host.get("/object_info").items() if name.startswith(PREFIX)}
@@ -253,6 +251,17 @@ def test_errors_are_sentences(fuzzed: Fuzzed) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_messages_name_what_is_wrong(fuzzed: Fuzzed) -> None:
+    """By its name, or its kind at least, or by its value."""
+    nameless = []
+    for one in fuzzed.outcomes:
+        name, _, value = one.case.what.partition(" = ")
+        words = CALLED.get(name, name.split("_")[0]), value
+        if value and not one.succeeded and not any(word in one.refused + one.message for word in words):
+            nameless.append(f"{one.case}: {one.refused or one.message:.300}")
+    assert not nameless, "\n".join(nameless)
+
+
 def test_nothing_is_written_elsewhere(fuzzed: Fuzzed) -> None:
     assert not fuzzed.new_files
 
@@ -260,7 +269,7 @@ def test_nothing_is_written_elsewhere(fuzzed: Fuzzed) -> None:
 def test_the_server_goes_on(fuzzed: Fuzzed, host: Host, photos: dict[str, str]) -> None:
     assert host.process.poll() is None
     graph = {
-        "photo": {"class_type": "LoadImage", "inputs": {"image": photos["astronaut"]}},
-        "node": {"class_type": f"{PREFIX}FacePerception", "inputs": {"image": ["photo", 0]}},
+        "photo": entry("LoadImage", image=photos["astronaut"]),
+        "node": entry(f"{PREFIX}FacePerception", image=["photo", 0]),
     }
     assert host.run(graph).text("node").startswith("1 face in 1 picture")

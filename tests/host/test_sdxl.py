@@ -15,7 +15,7 @@ from perception_clip.training.dataset.store import Store
 from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.starter import sample_dataset
 
-from .server import Graph, Host
+from .server import Graph, Host, entry
 from .test_projection import conditioning, steering
 
 PROMPTS = ("a person laughing", "a (sad:1.3) old man with a long gray beard", "a person laughing")
@@ -23,11 +23,11 @@ ENDS = (4, 10)  # where the text ends in the tokens of the first two
 
 
 def clip(family: str = "sdxl", seed: int = 0) -> Graph:
-    return {"clip": {"class_type": "Probe_SmallClip", "inputs": {"family": family, "seed": seed}}}
+    return {"clip": entry("Probe_SmallClip", family=family, seed=seed)}
 
 
 def encoded(prompt: str) -> Graph:
-    return {"prompt": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["clip", 0], "text": prompt}}}
+    return {"prompt": entry("CLIPTextEncode", clip=["clip", 0], text=prompt)}
 
 
 def write(host: Host, photo: str, dataset: str, family: str = "sdxl", seed: int = 0) -> list[str]:
@@ -37,9 +37,9 @@ def write(host: Host, photo: str, dataset: str, family: str = "sdxl", seed: int 
         inputs = {"perception": ["perception", 0], "clip": ["clip", 0], "prompt": prompt, "dataset": dataset}
         graph = {
             **clip(family, seed),
-            "photo": {"class_type": "LoadImage", "inputs": {"image": photo}},
-            "perception": {"class_type": "PerceptionClip_FacePerception", "inputs": {"image": ["photo", 0]}},
-            "writer": {"class_type": "PerceptionClip_DatasetWriter", "inputs": inputs},
+            "photo": entry("LoadImage", image=photo),
+            "perception": entry("PerceptionClip_FacePerception", image=["photo", 0]),
+            "writer": entry("PerceptionClip_DatasetWriter", **inputs),
         }
         result = host.run(graph)
         said.append(result.text("writer") if result.succeeded else result.message)
@@ -58,7 +58,7 @@ def test_a_dataset_holds_what_comfyui_conditions_on(host: Host, photos: dict[str
     samples = stored(host, "xl")
     assert samples.prompts == list(PROMPTS[:2])
     for row, (prompt, end) in enumerate(zip(samples.prompts, ENDS, strict=True)):
-        saving = {"class_type": "Probe_SaveConditioning", "inputs": {"conditioning": ["prompt", 0], "name": "xl"}}
+        saving = entry("Probe_SaveConditioning", conditioning=["prompt", 0], name="xl")
         assert host.run(clip() | encoded(prompt) | {"save": saving}).succeeded
         [[tokens, options]] = conditioning(host, "xl")
         for name, expected in (("sdxl_embeddings", tokens[0, end]), ("sdxl_pooled", options["pooled_output"][0])):
@@ -85,7 +85,7 @@ def test_a_starter_steers_its_own_clip(host: Host, photos: dict[str, str]) -> No
 
     starter = {"clip": ["clip", 0], "name": "xl_starter", "seed": 0, "samples": 100}
     graph = steered("xl", checkpoint_name=["starter", 0])
-    graph["starter"] = {"class_type": "PerceptionClip_StarterProjection", "inputs": starter}
+    graph["starter"] = entry("PerceptionClip_StarterProjection", **starter)
     result = host.run(graph)
     assert result.succeeded, result.message
     made = load(host.models / "xl_starter.safetensors")
@@ -118,10 +118,7 @@ def wide(host: Host) -> str:
 def test_training_is_for_the_space_of_the_dataset(host: Host, wide: str) -> None:
     inputs = {"dataset": wide, "size": "small", "epochs": 3, "name": "xl_trained", "seed": 0}
     result = host.run(
-        {
-            "train": {"class_type": "PerceptionClip_TrainProjection", "inputs": inputs},
-            "text": {"class_type": "PreviewAny", "inputs": {"source": ["train", 2]}},
-        }
+        {"train": entry("PerceptionClip_TrainProjection", **inputs), "text": entry("PreviewAny", source=["train", 2])}
     )
     assert result.succeeded, result.message
     made = load(host.models / "xl_trained.safetensors")

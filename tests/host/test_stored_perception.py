@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import urllib.error
-import urllib.parse
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .server import Graph, Host
+from .server import Graph, Host, entry
 from .test_face_perception import perceive, photo, repeated
 from .test_perception_info import inform, values
+from .test_projection import Payload
 
 LISTED = "/object_info/PerceptionClip_LoadPerception"
 
@@ -26,17 +24,17 @@ def save(graph: Graph, name: str, overwrite: bool = False) -> Graph:
     """Save Perception behind the graph's Face Perception."""
     node = {"perception": ["perception", 0], "name": name, "overwrite": overwrite}
     return graph | {
-        "save": {"class_type": "PerceptionClip_SavePerception", "inputs": node},
-        "name": {"class_type": "PreviewAny", "inputs": {"source": ["save", 0]}},
-        "path": {"class_type": "PreviewAny", "inputs": {"source": ["save", 1]}},
+        "save": entry("PerceptionClip_SavePerception", **node),
+        "name": entry("PreviewAny", source=["save", 0]),
+        "path": entry("PreviewAny", source=["save", 1]),
     }
 
 
 def load(name: Any) -> Graph:
     """Load Perception, and Perception Info behind it."""
-    nodes = inform({"load": {"class_type": "PerceptionClip_LoadPerception", "inputs": {"name": name}}})
+    nodes = inform({"load": entry("PerceptionClip_LoadPerception", name=name)})
     nodes["info"]["inputs"]["perception"] = ["load", 0]
-    return nodes | {"count": {"class_type": "PreviewAny", "inputs": {"source": ["load", 1]}}}
+    return nodes | {"count": entry("PreviewAny", source=["load", 1])}
 
 
 def test_faces_come_back_as_they_were(host: Host, photos: dict[str, str]) -> None:
@@ -59,7 +57,7 @@ def test_a_taken_name_gets_a_number_and_nothing_is_lost(host: Host, photos: dict
     assert host.run(save(perceive(photo(photos["no_face"])), "taken")).text("name") == "taken_00002"
     assert (folder(host) / "taken.safetensors").read_bytes() == content
     assert values(host, load("taken_00001"))["neutral"] > 0.4
-    assert host.run(load("taken_00002")).text("load").startswith("no face in 1 picture")
+    assert host.run(load("taken_00002")).text("load").startswith("0 faces in 1 picture")
 
 
 def test_overwrite_replaces_and_the_new_file_is_used_without_restart(host: Host, photos: dict[str, str]) -> None:
@@ -73,31 +71,12 @@ def test_overwrite_replaces_and_the_new_file_is_used_without_restart(host: Host,
     assert [path.stem for path in folder(host).glob("again*")] == ["again"]
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", "..", "", "a\\b", "con", ".hidden"])
-def test_names_cannot_leave_their_folder(host: Host, photos: dict[str, str], name: str) -> None:
-    graph, before = perceive(photo(photos["astronaut"])), sorted(host.base.rglob("*.safetensors"))
-    for overwrite in (False, True):
-        message = host.run(save(graph, name, overwrite)).message
-        assert f"{name!r} cannot be the name of saved faces" in message
-    assert sorted(host.base.rglob("*.safetensors")) == before
-
-
-@pytest.mark.parametrize("name", ["absent", "../../../etc/passwd", "/etc/passwd", "", "nothing saved yet"])
+@pytest.mark.parametrize("name", ["absent", "../../../etc/passwd", "nothing saved yet"])
 def test_a_missing_file_comes_with_its_folder_and_the_way_to_make_one(host: Host, name: str) -> None:
     message = host.run(load(name)).message
     assert f"there are no saved faces named {name!r}" in message
     assert str(folder(host)) in message
     assert "Save Perception" in message
-
-
-class Payload:
-    """Unpickling this makes a folder: proof that code has run."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.path),)
 
 
 def test_a_strangers_file_is_refused_and_not_run(host: Host, photos: dict[str, str], tmp_path: Path) -> None:
@@ -111,31 +90,3 @@ def test_a_strangers_file_is_refused_and_not_run(host: Host, photos: dict[str, s
     assert not proof.exists()
     path.write_bytes(good)
     assert host.run(load("stranger")).succeeded
-
-
-def test_saved_faces_are_not_served(host: Host, photos: dict[str, str]) -> None:
-    host.run(save(perceive(photo(photos["astronaut"])), "private"))
-    assert (folder(host) / "private.safetensors").is_file()
-    inside = "__perception_clip/perceptions/private.safetensors"
-    for route in (
-        *(f"/userdata/{urllib.parse.quote(up + inside, safe='')}" for up in ("", "../", "default/../../")),
-        *(f"/view?type={kind}&filename=../user/{inside}" for kind in ("input", "output", "temp")),
-        *(
-            f"/view?type={kind}&subfolder=../user/__perception_clip/perceptions&filename=private.safetensors"
-            for kind in ("input", "output", "temp")
-        ),
-    ):
-        with pytest.raises(urllib.error.HTTPError) as refusal:
-            host.read(route)
-        assert refusal.value.code in (400, 403, 404), route
-
-
-@pytest.mark.parametrize(("inputs", "word"), [({"perception": 5}, "perception"), ({"name": ["picture", 0]}, "name")])
-def test_wrong_inputs_are_refused_by_name(
-    host: Host, photos: dict[str, str], inputs: dict[str, Any], word: str
-) -> None:
-    graph = save(perceive(photo(photos["astronaut"])), "never")
-    graph["save"]["inputs"] |= inputs
-    answer = host.post("/prompt", {"prompt": graph})
-    said = str(answer) if "error" in answer or answer["node_errors"] else host.wait(answer["prompt_id"]).message
-    assert word in said

@@ -38,9 +38,10 @@ def texts(node: dict[str, Any]) -> Iterator[str]:
             yield from texts(value)
 
 
-def test_languages_are_those_of_the_folders() -> None:
-    assert {path.name for path in LOCALES.iterdir()} == set(LANGUAGES)
-    assert {path.name for path in LOCALES.rglob("*.json")} == {"nodeDefs.json"}
+def test_there_is_one_file_per_language() -> None:
+    assert {path.relative_to(LOCALES).as_posix() for path in LOCALES.rglob("*.json")} == {
+        f"{language}/nodeDefs.json" for language in LANGUAGES
+    }
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,12 +31,6 @@ def imported(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names.add(node.module.split(".")[0])
     return names
-
-
-def test_root_import_leaves_nodes_and_torch_alone() -> None:
-    code = "import sys, perception_clip; print([m for m in sys.modules if m == 'torch' or '.nodes' in m])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 def test_only_host_knows_comfyui_beyond_its_node_api() -> None:

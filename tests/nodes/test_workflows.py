@@ -1,9 +1,8 @@
-"""The shipped workflows, without a host: as built, laid out to be read, and with a thumbnail each."""
+"""The shipped workflows, without a host: sound links, a layout that can be read, a note and a thumbnail each."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -13,9 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from .schemas import Slot, schemas
+
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 NAMES = {path.stem for path in WORKFLOWS}
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 TITLE_BAR = 30
 SLOT = 20  # pixels from one slot to the next
 LARGEST_THUMBNAILS = 1_000_000  # bytes of all together
@@ -30,18 +32,6 @@ def nodes_of(path: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
     return workflow, {node["id"]: node for node in workflow["nodes"]}
 
 
-def test_files_are_what_the_script_builds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "tools")
-    import build_workflows
-
-    built = build_workflows.build()
-    assert {path for path in built if path.parts[0] == "workflows"} == {path.relative_to(ROOT) for path in WORKFLOWS}
-    for path, text in built.items():
-        assert (ROOT / path).read_text(encoding="utf-8") == text, f"run python tools/build_workflows.py: {path}"
-    for name in [name for name in sys.modules if name.startswith(("build_workflows", "workflow_"))]:
-        del sys.modules[name]
-
-
 @each_workflow
 def test_links_agree_with_the_sockets_at_both_ends(path: Path) -> None:
     workflow, nodes = nodes_of(path)
@@ -50,9 +40,31 @@ def test_links_agree_with_the_sockets_at_both_ends(path: Path) -> None:
         assert link in output["links"] and input_["link"] == link
         assert kind == input_["type"] == output["type"]
         assert nodes[source]["order"] < nodes[target]["order"]
-    ends = [input_["link"] for node in nodes.values() for input_ in node["inputs"]]
+    ends = [input_["link"] for node in nodes.values() for input_ in node["inputs"] if input_["link"] is not None]
     assert sorted(ends) == [link[0] for link in workflow["links"]]
     assert workflow["last_node_id"] == max(nodes) and workflow["last_link_id"] == len(workflow["links"])
+
+
+@each_workflow
+def test_widgets_and_outputs_fit_the_packs_nodes(path: Path) -> None:
+    """`tests/host/test_workflows.py` also checks ComfyUI's own nodes."""
+    _, nodes = nodes_of(path)
+    for node in nodes.values():
+        if schema := schemas().get(node["type"]):
+            inputs = sorted(schema.inputs, key=lambda slot: slot.optional)  # required ones come first, as on the node
+            widgets = [slot for slot in inputs if slot.kind in WIDGETS and not slot.options.get("force_input")]
+            for slot, value in zip(widgets, node["widgets_values"], strict=True):
+                assert accepts(slot, value), (node["type"], slot.name, value)
+            outputs = [(output["name"], output["type"]) for output in node["outputs"]]
+            assert outputs == [(slot.shown, slot.kind) for slot in schema.outputs]
+
+
+def accepts(slot: Slot, value: Any) -> bool:
+    if slot.kind == "COMBO":
+        return slot.name in ("checkpoint", "dataset") or value in slot.options["options"]  # the former are users' files
+    if slot.kind in ("INT", "FLOAT"):
+        return type(value) in (int, float) and slot.options["min"] <= value <= slot.options["max"]
+    return type(value) is (bool if slot.kind == "BOOLEAN" else str)
 
 
 @each_workflow
