@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +12,6 @@ from PIL import Image
 
 from perception_clip.perception.landmarks.bundled import BundledLandmarker
 from perception_clip.perception.pipeline import PerceptionPipeline
-from perception_clip.training.inspection import near_duplicates as module
 from perception_clip.training.inspection.near_duplicates import SAME_PICTURE, near_duplicates
 from perception_clip.training.inspection.outliers import FaceSpace
 
@@ -38,13 +36,12 @@ def test_it_is_what_comparing_one_by_one_gives(seed: int, count: int, width: int
     assert near_duplicates(faces, distance=0.5).tolist() == one_by_one(faces, 0.5)
 
 
-def test_many_blocks_are_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_faces_in_clusters() -> None:
     generator = np.random.default_rng(0)
     faces = generator.normal(size=(40, 8)).astype(np.float32)[generator.integers(40, size=700)]
     faces += generator.normal(size=faces.shape).astype(np.float32) * 0.1
     expected = one_by_one(faces, 0.5)
     assert 40 <= len(set(expected)) < 120
-    monkeypatch.setattr(module, "BLOCK", 64)
     assert near_duplicates(faces, distance=0.5).tolist() == expected
 
 
