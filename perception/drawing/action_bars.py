@@ -85,6 +85,13 @@ def action_picture(
     return picture
 
 
+def nothing_to_draw(reason: str) -> Image.Image:
+    """Return an RGB picture with a line of text."""
+    canvas = Canvas(3 * MARGIN + SIDE + LABEL + 2 * (BAR + NUMBER), 2 * MARGIN + ROW)
+    canvas.write(canvas.width / 2, canvas.height / 2, reason, TEXT, BRIGHT, align=0.5)
+    return canvas.finished()
+
+
 def _size(face: Perception) -> Tensor:
     return face.vector.new_tensor([face.image_size])
 

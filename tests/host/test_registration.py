@@ -134,6 +134,19 @@ NODES = {
         | dict.fromkeys(("x", "y", "width", "height"), "INT")
         | {"score": "FLOAT", "frame": "INT", "track": "INT", "face_count": "INT"},
     ),
+    "PerceptionClip_FaceActions": (
+        "Face Actions",
+        {
+            "perception": "PERCEPTION",
+            "action": "COMBO",
+            "frame": "INT",
+            "track": "INT",
+            "smoothing": "FLOAT",
+            "missing": "COMBO",
+        },
+        dict.fromkeys(("value", "values", "gaze_yaw", "gaze_pitch", "yaw", "pitch", "roll"), "FLOAT")
+        | {"json": "STRING", "chart": "IMAGE"},
+    ),
     "PerceptionClip_EditPerception": (
         "Edit Perception",
         {"perception": "PERCEPTION"}

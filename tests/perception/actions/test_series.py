@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from perception_clip.perception.actions.series import hold, smoothed
+from perception_clip.perception.actions.series import over_pictures, rows_of_track, smoothed
+from perception_clip.perception.vector import Perceptions
+
+from ..reference_faces import reference_faces
 
 
-def test_gaps_hold_the_last_value_and_the_beginning_the_first() -> None:
-    held = hold(torch.tensor([0.1, 0.4, 0.2]), [2, 3, 6], 8)
-    assert torch.equal(held, torch.tensor([0.1, 0.1, 0.1, 0.4, 0.4, 0.4, 0.2, 0.2]))
-    assert torch.equal(hold(torch.tensor([0.3]), [0], 1), torch.tensor([0.3]))
+def faces(frames: list[int], tracks: list[int], frame_count: int) -> Perceptions:
+    first = reference_faces().select([0] * len(frames))
+    return replace(first, frames=torch.tensor(frames), tracks=torch.tensor(tracks), frame_count=frame_count)
+
+
+@pytest.mark.parametrize(
+    ("track", "seen", "held"),
+    [
+        (0, [None, 0, None, 2, 4, None], [0, 0, 0, 2, 4, 4]),
+        (1, [None, 1, None, None, 3, None], [1, 1, 1, 1, 3, 3]),
+        (7, [None] * 6, [None] * 6),
+    ],
+)
+def test_a_track_is_found_in_every_picture_or_held(track: int, seen: list[int | None], held: list[int | None]) -> None:
+    perceptions = faces([1, 1, 3, 4, 4], [0, 1, 0, 1, 0], 6)
+    assert rows_of_track(perceptions, track, hold=False) == seen
+    assert rows_of_track(perceptions, track, hold=True) == held
+
+
+def test_pictures_without_a_face_have_zeros() -> None:
+    values = torch.tensor([[0.1, 1.0], [0.4, 2.0]])
+    expected = torch.tensor([[0.0, 0.0], [0.4, 2.0], [0.1, 1.0], [0.4, 2.0]])
+    assert torch.equal(over_pictures(values, [None, 1, 0, 1]), expected)
+    assert over_pictures(torch.zeros(0, 5), [None, None]).tolist() == [[0.0] * 5] * 2
+    assert over_pictures(torch.zeros(0), []).shape == (0,)
 
 
 def test_smoothing_calms_noise_and_follows_steps() -> None:
