@@ -32,6 +32,7 @@ OUTWARD, DOWN, BACK = 0.012, -0.025, RADIUS - 0.073
 # is seen. In photos, eyes that look straight ahead have 0.3, eyes that look far down 0.15, closed ones 0.06 to 0.12.
 CLOSED, OPEN = 0.08, 0.14
 FARTHEST = 0.98  # the sine of the largest angle
+LARGEST_TURN = 0.85  # sine of 58°: no eye turns further in its head, but the landmarks of an eye behind a hand may
 SMALLEST = 1e-12  # instead of 0, of a face whose points coincide
 # Corners, the middles of the upper and the lower lid, pupil, and the side on which it is in an upright picture.
 EYES = ((RIGHT_EYE_CORNERS, (159, 145), RIGHT_IRIS[0], -1.0), (LEFT_EYE_CORNERS, (386, 374), LEFT_IRIS[0], 1.0))
@@ -52,7 +53,9 @@ def gaze(landmarks: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:
     weights = openness * sizes**2
     seen = (weights * directions).sum(dim=0) / weights.sum(dim=0).clamp_min(SMALLEST)  # (N, 2)
     ahead = (into_picture.new_tensor([0.0, 0.0, -1.0]) @ into_picture)[:, :2]
-    x, y = torch.lerp(ahead, seen, openness.amax(dim=0)).unbind(dim=1)
+    turn = openness.amax(dim=0) * (seen - ahead)
+    turn = turn * (LARGEST_TURN / turn.norm(dim=1, keepdim=True).clamp_min(LARGEST_TURN))
+    x, y = (ahead + turn).unbind(dim=1)
     length = torch.hypot(x, y)
     shrunk = FARTHEST / length.clamp_min(FARTHEST)
     x, y = x * shrunk, y * shrunk
@@ -71,9 +74,8 @@ def _eye(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the direction x and y (N, 2), how far the eye is open, 0…1 (N, 1), and its width as seen (N, 1)."""
     first, second = (points[:, corner] for corner in corners)
-    centre = (
-        into_picture.new_tensor([side * OUTWARD, DOWN, BACK]) @ into_picture
-    )  # (N, 3) from the middle of the corners
+    # (N, 3), from the middle of the corners, as the pupil is below.
+    centre = into_picture.new_tensor([side * OUTWARD, DOWN, BACK]) @ into_picture
     moved = (points[:, pupil] - (first + second) / 2) * scale - centre
     gap = (points[:, lids[0]] - points[:, lids[1]]).norm(dim=1, keepdim=True)
     width = (first - second).norm(dim=1, keepdim=True).clamp_min(SMALLEST)
