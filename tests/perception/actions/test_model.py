@@ -134,6 +134,13 @@ def test_a_bad_weight_file_is_named_with_the_remedy(
         ActionModel.load(path)
 
 
+def test_the_weights_are_those_that_their_readme_describes() -> None:
+    digest = weight_files.read(BUNDLED)[1]
+    assert digest in (weight_files.FOLDER / "README.md").read_text(encoding="utf-8")
+    assert digest.startswith(MODEL.identity.rpartition(":")[2])
+    assert BUNDLED.stat().st_size < 1_000_000
+
+
 def test_names() -> None:
     assert len(ACTIONS) == len(set(ACTIONS)) == 52
     assert len(NAMES) == 51 + len(BOTH) and "_neutral" not in NAMES
