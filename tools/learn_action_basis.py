@@ -36,10 +36,10 @@ ROOT = Path(__file__).resolve().parents[1]
 NOSE_TIP = 4
 FITTED, TESTED = 400, 150  # neutral faces
 AHEAD = 15.0  # degrees
-STEPS, BATCH, RATE = 80, 12, 0.08
+STEPS, BATCH, RATE = 160, 12, 0.08
 SLOPES = 24  # faces that the start is computed from
 QUIET = 0.15  # of the amount: what others may change without a penalty
-OTHERS, UNUSUAL, OUTLINE = 2.5, 0.002, 100.0  # weights of the penalties
+OTHERS, UNUSUAL, OUTLINE = 4.0, 0.0007, 100.0  # weights of the penalties
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ SLIDERS = (
     Slider(
         "smile left",
         ("mouthSmileLeft",),
-        free=("mouthDimple", "mouthUpperUp", "eyeSquint", "mouthPucker"),
+        free=("mouthDimpleLeft", "mouthUpperUpLeft", "eyeSquintLeft", "mouthPucker"),
         mirror="smile right",
     ),
     Slider("frown", ("mouthFrown",), free=("mouthShrugLower",)),
