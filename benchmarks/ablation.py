@@ -23,14 +23,14 @@ from projection_quality import HELD_OUT, SHARED, Faces, drawn, few_of, load_face
 from torch import Tensor, nn
 
 from perception_clip.perception.emotions.expression import ExpressionModel
-from perception_clip.perception.geometry import align, head_pose, normalised, true_proportions
+from perception_clip.perception.geometry import align, from_true_proportions, head_pose, true_proportions
 from perception_clip.perception.vector import LANDMARKS, split
 from perception_clip.projection import features as features_of_faces
 from perception_clip.projection import network as networks
 from perception_clip.projection.features import FaceFeatures
 from perception_clip.projection.network import ProjectionNetwork
 from perception_clip.training.evaluation.baselines import best_ridge
-from perception_clip.training.evaluation.metrics import METRICS, judge
+from perception_clip.training.evaluation.metrics import METRICS, evaluate_predictions
 from perception_clip.training.learning import run, trainer
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.settings import SIZES, Settings, Size
@@ -129,8 +129,8 @@ class LinearBeside(ProjectionNetwork):
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
-    def standardised(self, features: Tensor) -> Tensor:
-        return super().standardised(features) + self.linear(features)
+    def standardized(self, features: Tensor) -> Tensor:
+        return super().standardized(features) + self.linear(features)
 
 
 def from_ridge(data: TrainingData, rows: Split, *more: object) -> ProjectionNetwork:
@@ -211,7 +211,9 @@ def noisy(data: TrainingData, rows: Split) -> tuple[TrainingData, Split]:
     points = true_proportions(landmarks, sizes)
     eyes = (points[:, 468] - points[:, 473]).norm(dim=1)[:, None, None]
     noise = torch.randn(points.shape, generator=torch.Generator().manual_seed(0)) * 0.01 / 3**0.5
-    return more_rows(data, rows, torch.cat([normalised(points + noise * eyes, sizes).flatten(1), emotions], dim=1))
+    return more_rows(
+        data, rows, torch.cat([from_true_proportions(points + noise * eyes, sizes).flatten(1), emotions], dim=1)
+    )
 
 
 def rotated(data: TrainingData, rows: Split) -> tuple[TrainingData, Split]:
@@ -222,9 +224,9 @@ def rotated(data: TrainingData, rows: Split) -> tuple[TrainingData, Split]:
     turn = torch.randn(len(points), 3, generator=torch.Generator().manual_seed(0)) * 3 * torch.pi / 180
     x, y, z, none = *turn.unbind(dim=1), torch.zeros(len(points))
     cross = torch.stack([none, -z, y, z, none, -x, -y, x, none], dim=1).view(-1, 3, 3)
-    centre = points.mean(dim=1, keepdim=True)
-    moved = (points - centre) @ torch.linalg.matrix_exp(cross) + centre
-    return more_rows(data, rows, torch.cat([normalised(moved, sizes).flatten(1), emotions], dim=1))
+    center = points.mean(dim=1, keepdim=True)
+    moved = (points - center) @ torch.linalg.matrix_exp(cross) + center
+    return more_rows(data, rows, torch.cat([from_true_proportions(moved, sizes).flatten(1), emotions], dim=1))
 
 
 def sized(width: int, depth: int) -> tuple[tuple[object, str, object], ...]:
@@ -290,19 +292,23 @@ def patched(patches: tuple[tuple[object, str, object], ...]) -> Iterator[None]:
 
 
 def measured(variant: Variant, faces: Faces, vectors: Path, count: int, seed: int) -> tuple[float, float]:
-    """Recall@1 and centred cosine on the test faces."""
+    """Recall@1 and centered cosine on the test faces."""
     data = drawn(faces, vectors, seed)
-    rows = split_rows(faces.groups, len(data), seed, prompts=data.member.tolist(), share=HELD_OUT)
+    rows = split_rows(faces.groups, len(data), seed, prompts=data.target_index.tolist(), share=HELD_OUT)
     rows = few_of(rows, count, seed)
-    candidates, member, truth = data.targets[data.first], data.member[rows.test], data.targets[rows.test]
-    centre = data.targets[rows.train].mean(dim=0)
+    candidates, target_index, truth = (
+        data.targets[data.first_row],
+        data.target_index[rows.test],
+        data.targets[rows.test],
+    )
+    center = data.targets[rows.train].mean(dim=0)
     learned = (data, rows) if variant.data is None else variant.data(data, rows)
     with patched(variant.patches):
         network = trainer.train(*learned, MODEL.template, replace(variant.settings, seed=seed)).network.eval()
         with torch.no_grad():
             predicted = network(data.vectors[rows.test], data.image_sizes[rows.test])
-    values = judge(predicted, truth, candidates, member, centre).values.mean(dim=0)
-    return float(values[METRICS.index("recall_at_1")]), float(values[METRICS.index("centred_cosine")])
+    values = evaluate_predictions(predicted, truth, candidates, target_index, center).values.mean(dim=0)
+    return float(values[METRICS.index("recall_at_1")]), float(values[METRICS.index("centered_cosine")])
 
 
 def main() -> None:

@@ -4,7 +4,7 @@
 
 The pipeline alone gets pictures that are decoded already; the build reads and decodes the same files and makes every
 sample safe on the disk. It is timed with its prompts encoded before, which is a cost per prompt, not per picture, and
-with encoding them (by the random-weight stand-in, far smaller than CLIP). Killed builds are checked one by one: by
+with encoding them (by the random-weight placeholder, far smaller than CLIP). Killed builds are checked one by one: by
 SQLite's own integrity check, and that every sample that was acknowledged is there, once.
 """
 
@@ -30,7 +30,7 @@ from perception_clip.perception.pictures import read_picture
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.selection import Selection
 from perception_clip.training.building.build import build
-from perception_clip.training.building.item_reader import Plan
+from perception_clip.training.building.item_reader import BuildOptions
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.encoders.base import KnownPrompts
 from perception_clip.training.encoders.loading import load_encoder
@@ -83,11 +83,11 @@ def make_pictures(root: Path, photos: list[Image.Image], count: int) -> Path:
 
 
 def compare(folder: Path, scratch: Path, rounds: int) -> None:
-    items, plan, encoder = find_items(folder).items, Plan(Templates.load()), load_encoder("random")
+    items, options, encoder = find_items(folder).items, BuildOptions(Templates.load()), load_encoder("random")
     pipeline = PerceptionPipeline(detector=FOR_PICTURES, selection=Selection(max_faces=1))
     decoded = [read_picture(item.media.path) for item in items]
     pipeline(decoded[:32])
-    encoded = KnownPrompts.encoded(encoder, [prompt for item in items for prompt in plan.prompts(item)])
+    encoded = KnownPrompts.encoded(encoder, [prompt for item in items for prompt in options.prompts(item)])
     alone: list[float] = []
     built: dict[str, list[float]] = {"build": [], "encoding prompts too": []}
     for number in range(rounds):
@@ -97,7 +97,7 @@ def compare(folder: Path, scratch: Path, rounds: int) -> None:
         for name, with_encoder in zip(built, (encoded, encoder), strict=True):
             started = time.perf_counter()
             with Store(scratch / f"{name} {number}.db") as store:
-                summary = build(items, store, pipeline, with_encoder, plan, workers=torch.get_num_threads())
+                summary = build(items, store, pipeline, with_encoder, options, workers=torch.get_num_threads())
                 assert summary.faces == faces == len(store)
             built[name].append(time.perf_counter() - started)
     print(f"{len(items)} pictures of {SIZE}×{SIZE}, {faces} faces; seconds, median (range) of {rounds} rounds")

@@ -142,11 +142,12 @@ def versions() -> Result:
     return {"torch": torch.__version__, "numpy": np.__version__, "SQLite": sqlite3.sqlite_version, "page": PAGE}
 
 
-def batches(count: int, seed: int, size: int = BATCH) -> Iterator[Result]:
-    """The arguments of `Store.append` for `count` new samples, `size` at a time."""
+def batches(count: int, seed: int, size: int = BATCH) -> Iterator[Any]:
+    """`count` new samples, `size` at a time."""
     import torch
 
     from perception_clip.perception.vector import pack
+    from perception_clip.training.dataset.samples import Samples
 
     generator = torch.Generator().manual_seed(seed)
     targets = torch.randn(PROMPTS, 768, generator=torch.Generator().manual_seed(0))
@@ -155,17 +156,17 @@ def batches(count: int, seed: int, size: int = BATCH) -> Iterator[Result]:
         prompts = torch.randint(0, PROMPTS, (n,), generator=generator)
         emotions = torch.rand(n, 7, generator=generator).softmax(dim=1)
         numbers = range(start, start + n)
-        yield {
-            "vectors": pack(torch.rand(n, 478, 3, generator=generator), emotions),
-            "image_sizes": torch.full((n, 2), 512),
-            "prompts": [f"a photo of a person who looks {prompt}" for prompt in prompts.tolist()],
-            "embeddings": targets[prompts],
-            "groups": [f"person {number % 300}" for number in numbers],
-            "sources": [f"/home/someone/pictures/faces/happy/{seed:04}_{number:07}.jpg" for number in numbers],
-            "origins": [f"{seed:04}:{number:07}:0" for number in numbers],
-            "labels": [f"label {number % 7}" for number in numbers],
-            "scores": torch.rand(n, generator=generator),
-        }
+        yield Samples(
+            perceptions=pack(torch.rand(n, 478, 3, generator=generator), emotions),
+            image_sizes=torch.full((n, 2), 512),
+            prompts=[f"a photo of a person who looks {prompt}" for prompt in prompts.tolist()],
+            embeddings=targets[prompts],
+            groups=[f"person {number % 300}" for number in numbers],
+            sources=[f"/home/someone/pictures/faces/happy/{seed:04}_{number:07}.jpg" for number in numbers],
+            origins=[f"{seed:04}:{number:07}:0" for number in numbers],
+            labels=[f"label {number % 7}" for number in numbers],
+            scores=torch.rand(n, generator=generator),
+        )
 
 
 def opened(path: str) -> Any:
@@ -175,7 +176,7 @@ def opened(path: str) -> Any:
     from perception_clip.training.dataset.store import Store
 
     store = Store(Path(path))
-    store.bind("encoder/1", torch.linspace(-1, 1, 768), "bundled/1", "expression/1")
+    store.set_provenance("encoder/1", torch.linspace(-1, 1, 768), "bundled/1", "expression/1")
     return store
 
 
@@ -185,7 +186,7 @@ def fill(path: str, count: str, page: str) -> Result:
     store_file.PAGE = int(page)
     with opened(path) as store:
         for batch in batches(int(count), seed=1):
-            store.append(**batch)
+            store.append(batch)
         samples = len(store)
     return {"samples": samples, "bytes_each": Path(path).stat().st_size / samples}
 
@@ -202,7 +203,7 @@ def append(small: str, large: str, appends: str) -> Result:
         for turn, batch in enumerate(batches(int(appends) + 10, seed=2, size=1)):
             for name, store in (("small", one), ("large", other)):
                 start = time.perf_counter()
-                store.append(**batch)
+                store.append(batch)
                 if turn >= 10:  # warm
                     times[name].append(time.perf_counter() - start)
     return times
@@ -211,14 +212,14 @@ def append(small: str, large: str, appends: str) -> Result:
 def summary(small: str, large: str) -> Result:
     """Seconds that each summary of the Dataset Writer node takes, of both stores in turn."""
     from perception_clip.training.dataset.store import Store
-    from perception_clip.training.dataset.summary import glance
 
     times: dict[str, list[float]] = {"small": [], "large": []}
     with Store(Path(small)) as one, Store(Path(large)) as other:
         for _ in range(20):
             for store, row in zip((one, other), times.values(), strict=True):
                 start = time.perf_counter()
-                glance(store)
+                with store.snapshot() as snapshot:
+                    snapshot.summary()
                 row.append(time.perf_counter() - start)
     return times
 
@@ -233,7 +234,7 @@ def writer(path: str, seed: str, go: str) -> Result:
     with opened(path) as store:
         for batch in rows:
             start = time.perf_counter()
-            store.append(**batch)
+            store.append(batch)
             longest = max(longest, time.perf_counter() - start)
     return {"longest": longest}
 

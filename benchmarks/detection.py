@@ -125,7 +125,7 @@ def mediapipe_finder(task_model: Path) -> Finder:
 
 
 def tiled(find: Finder, picture: Tensor) -> Tensor:
-    """Over half-overlapping tiles of every size; of boxes that overlap, the one nearest to its tile's centre stays."""
+    """Over half-overlapping tiles of every size; of boxes that overlap, the one nearest to its tile's center stays."""
     boxes, ranks = [], []
     height, width = picture.shape[:2]
     for size in TILES:

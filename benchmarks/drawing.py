@@ -69,7 +69,7 @@ def main() -> None:
 def scene(
     crop: Image.Image, face: Perception, size: tuple[int, int], side: int, columns: int, rows: int
 ) -> tuple[Tensor, list[Perception]]:
-    """A grey (width, height) picture, (H, W, 3) uint8, with copies of a face of `side` pixels on a grid; its faces."""
+    """A gray (width, height) picture, (H, W, 3) uint8, with copies of a face of `side` pixels on a grid; its faces."""
     canvas = Image.new("RGB", size, (96, 104, 112))
     copy = crop.resize((side, side), Image.Resampling.LANCZOS)
     faces = []

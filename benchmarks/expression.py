@@ -29,12 +29,12 @@ import expression_estimation as estimation  # noqa: E402
 import train_expression_model as training  # noqa: E402
 
 from perception_clip.perception.emotions.expression import ExpressionModel  # noqa: E402
-from perception_clip.perception.geometry import align, normalised, true_proportions  # noqa: E402
+from perception_clip.perception.geometry import align, from_true_proportions, true_proportions  # noqa: E402
 from perception_clip.perception.pipeline import PerceptionPipeline  # noqa: E402
 from perception_clip.perception.sequences.videos import Video  # noqa: E402
 from perception_clip.perception.vector import EMOTIONS  # noqa: E402
 
-SAME_PHOTO = 0.017  # inter-ocular distances per landmark: far below the usual nearest neighbour's 0.025
+SAME_PHOTO = 0.017  # inter-ocular distances per landmark: far below the usual nearest neighbor's 0.025
 TREMBLE = 0.01  # inter-ocular distances
 # What stretches of the video's frames show, judged by eye: first and last frame, and what may be answered.
 STRETCHES = {
@@ -117,7 +117,7 @@ def report_disturbed(photos: estimation.Photos) -> None:
     }
     print("| disturbance | answers changed |\n|---|---|")
     for name, moved in disturbed.items():
-        after = model.probabilities(normalised(moved, photos.image_sizes), photos.image_sizes).argmax(dim=1)
+        after = model.probabilities(from_true_proportions(moved, photos.image_sizes), photos.image_sizes).argmax(dim=1)
         print(f"| {name} | {(before != after).double().mean():.3f} |")
 
 

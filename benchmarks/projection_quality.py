@@ -7,7 +7,7 @@ probabilities; the targets are real CLIP ViT-L/14 text vectors. Each of 63 compo
 in three ranges × head yaw in three ranges, both read off the landmarks, at their terciles) is given one of the vectors
 by a seeded draw. For each seed the faces are split anew; repeated photos of a face lie on one side.
 
-The rivals see what the projection sees for training and validation together. Each gets two inputs: the standardised
+The rivals see what the projection sees for training and validation together. Each gets two inputs: the standardized
 1441 numbers, and the projection's own features. The trees see principal components of the first, and predict those of
 the targets.
 """
@@ -37,16 +37,16 @@ from torch import Tensor
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.geometry import head_pose, true_proportions
 from perception_clip.perception.vector import pack
-from perception_clip.training.evaluation.metrics import METRICS, Interval, bootstrap, judge
+from perception_clip.training.evaluation.metrics import METRICS, Interval, bootstrap, evaluate_predictions
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.settings import Settings
 from perception_clip.training.learning.split import Split, split_rows
 from perception_clip.training.learning.trainer import train
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
-UPPER, LOWER, RIGHT_IRIS, LEFT_IRIS = 13, 14, 468, 473  # landmarks: the inner lips' middles, the irises' centres
+UPPER, LOWER, RIGHT_IRIS, LEFT_IRIS = 13, 14, 468, 473  # landmarks: the inner lips' middles, the irises' centers
 HELD_OUT = 0.3  # of the faces: half to choose when to stop, half to judge
-COLUMNS = ("recall_at_1", "centred_cosine")
+COLUMNS = ("recall_at_1", "centered_cosine")
 OWN = "**projection**"
 
 
@@ -114,7 +114,7 @@ def trees(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
     return outputs.inverse_transform(np.stack(predicted, axis=1))
 
 
-RIVALS: dict[str, Rival] = {"ridge": ridge, "nearest neighbour": nearest, "MLPRegressor": perceptron, "trees": trees}
+RIVALS: dict[str, Rival] = {"ridge": ridge, "nearest neighbor": nearest, "MLPRegressor": perceptron, "trees": trees}
 
 
 def one_run(data: TrainingData, rows: Split, settings: Settings, rivals: dict[str, Rival]) -> dict[str, Tensor]:
@@ -143,19 +143,22 @@ def compare(faces: Faces, vectors: Path, seeds: int, few: int | None, rivals: di
     leads: dict[str, list[list[Interval]]] = {}
     for seed in range(seeds):
         data = drawn(faces, vectors, seed)
-        rows = split_rows(faces.groups, len(data), seed, prompts=data.member.tolist(), share=HELD_OUT)
+        rows = split_rows(faces.groups, len(data), seed, prompts=data.target_index.tolist(), share=HELD_OUT)
         rows = rows if few is None else few_of(rows, few, seed)
-        candidates, member = data.targets[data.first], data.member[rows.test]
-        centre = data.targets[torch.cat([rows.train, rows.validation])].mean(dim=0)
+        candidates, target_index = data.targets[data.first_row], data.target_index[rows.test]
+        center = data.targets[torch.cat([rows.train, rows.validation])].mean(dim=0)
         groups = [rows.groups[row] for row in rows.test.tolist()]
         predictions = one_run(data, rows, Settings(seed=seed), rivals)
-        judged = {n: judge(p, data.targets[rows.test], candidates, member, centre) for n, p in predictions.items()}
-        for name, found in judged.items():
+        evaluated = {
+            n: evaluate_predictions(p, data.targets[rows.test], candidates, target_index, center)
+            for n, p in predictions.items()
+        }
+        for name, found in evaluated.items():
             scores.setdefault(name, []).append(bootstrap(found.values, found.weights, groups))
-            ahead = judged[OWN].values - found.values
+            ahead = evaluated[OWN].values - found.values
             leads.setdefault(name, []).append(bootstrap(ahead, found.weights, groups))
-    print(f"\n{len(rows.train) + len(rows.validation)} samples, judged on {len(rows.test)}; {seeds} seeds\n")
-    print("| method | recall@1 | lead, least of the seeds | centred cosine | lead, least of the seeds |")
+    print(f"\n{len(rows.train) + len(rows.validation)} samples, evaluated on {len(rows.test)}; {seeds} seeds\n")
+    print("| method | recall@1 | lead, least of the seeds | centered cosine | lead, least of the seeds |")
     print("|---|---|---|---|---|")
     for name in scores:
         print(

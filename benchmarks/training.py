@@ -105,7 +105,7 @@ def repeated(faces: Faces, vectors: Path) -> tuple[TrainingData, Split]:
     copied[len(faces.vectors) :, : 478 * 3] += noise * NOISE
     groups = [faces.groups[row] for row in number.tolist()]
     data = drawn(Faces(copied, faces.image_sizes[number], faces.prompts[number], groups), vectors, 0)
-    return data, split_rows(groups, ROWS, 0, prompts=data.member.tolist())
+    return data, split_rows(groups, ROWS, 0, prompts=data.target_index.tolist())
 
 
 # --- quality ---------------------------------------------------------------------------------------------------
@@ -143,14 +143,14 @@ def plain_loop(data: TrainingData, rows: Split, device: str, prepared: bool) -> 
         started = time.perf_counter()
         for batch in loader:
             *given, target = (tensor.to(device) for tensor in batch)
-            predicted = network.standardised(given[0] if prepared else network.features(*given))
+            predicted = network.standardized(given[0] if prepared else network.features(*given))
             loss = losses(predicted, target).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             loss.item()  # to show it
         seconds += time.perf_counter() - started
-        best = max(best, threads.run(validate, network, held)["centred_cosine"])
+        best = max(best, threads.run(validate, network, held)["centered_cosine"])
     return seconds, best
 
 
@@ -167,7 +167,7 @@ def time_until(reached: float, data: TrainingData, rows: Split, settings: Settin
     """Seconds of everything, from tensors of the dataset on, until validation is as good."""
 
     def look(epoch: Epoch) -> None:
-        if epoch.validation["centred_cosine"] >= reached:
+        if epoch.validation["centered_cosine"] >= reached:
             raise Reached
 
     started = time.perf_counter()
@@ -274,7 +274,7 @@ def measure_memory(data: TrainingData, folder: Path, gigabytes: float, own_targe
         ("VmHWM", "all of these at once (VmHWM)"),
     ):
         print(f"| {what} | {peaks[name] / 1000:.0f} |")
-    print(f"\n{time.perf_counter() - started:.0f} s; {metrics['judged_rows']} rows judged\n", flush=True)
+    print(f"\n{time.perf_counter() - started:.0f} s; {metrics['evaluated_rows']} rows evaluated\n", flush=True)
 
 
 def write_npz(data: TrainingData, path: Path, gigabytes: float, own_targets: bool) -> int:
@@ -314,7 +314,7 @@ def write_npz(data: TrainingData, path: Path, gigabytes: float, own_targets: boo
         Member("groups", text, (count,), texts("face", lambda part: part % len(data))),
     ]
     if not own_targets:
-        prompts = texts("prompt", lambda part: data.member[part % len(data)])
+        prompts = texts("prompt", lambda part: data.target_index[part % len(data)])
         members.append(Member("prompts", text, (count,), prompts))
     write(path, members)
     return count
@@ -326,17 +326,17 @@ def write_npz(data: TrainingData, path: Path, gigabytes: float, own_targets: boo
 def forbid_waiting(data: TrainingData, rows: Split) -> None:
     """Two epochs in which torch raises an error if the processor waits for the device between the first step and the
     end of the last."""
-    gradients, check = trainer._gradients, trainer._check
+    losses, check = trainer.losses, trainer._check
 
     def first(*arguments: Any) -> Tensor:
         torch.cuda.set_sync_debug_mode("error")
-        return gradients(*arguments)
+        return losses(*arguments)
 
     def after(*arguments: Any) -> None:
         torch.cuda.set_sync_debug_mode("default")
         check(*arguments)
 
-    with patch.object(trainer, "_gradients", first), patch.object(trainer, "_check", after):
+    with patch.object(trainer, "losses", first), patch.object(trainer, "_check", after):
         train(data, rows, ExpressionModel.load().template, Settings(device="cuda", epochs=2))
     print("cuda: the steps of two epochs never waited for the device\n")
 

@@ -2,8 +2,9 @@
 
     python benchmarks/verdict.py [--photos FOLDER] [--pictures 50] [--rounds 3] [--cores 2]
 
-Build, train and judge are processes of their own, with all that they have to load. Prompts are encoded by the stand-in
-text encoder, which is far smaller than CLIP: a real one adds its loading and a few seconds for each hundred prompts.
+Build, train and evaluate are processes of their own, with all that they have to load. Prompts are encoded by the
+placeholder text encoder, which is far smaller than CLIP: a real one adds its loading and a few seconds for each
+hundred prompts.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def main() -> None:
             if not round_:
                 print(printed)
         totals.append(build + train)
-        print(f"build {build:.1f} s, train and judge {train:.1f} s, together {totals[-1]:.1f} s", flush=True)
+        print(f"build {build:.1f} s, train and evaluate {train:.1f} s, together {totals[-1]:.1f} s", flush=True)
     print(f"\n{arguments.pictures} photos to a verdict: {statistics.median(totals):.0f} s "
           f"({min(totals):.0f} to {max(totals):.0f})")  # fmt: skip
 

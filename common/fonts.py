@@ -30,9 +30,9 @@ def font_for(text: str, size: int) -> Font:
 
     Letters that no font has are drawn as boxes, and a warning is logged once.
     """
-    missing = frozenset(letter for letter in text if not _in_own(letter))
+    missing = frozenset(letter for letter in text if not _in_default(letter))
     name = _system_font(missing) if missing else None
-    return _own(size) if name is None else _opened(name, size)
+    return _default(size) if name is None else _load(name, size)
 
 
 def lacking(font: Font, text: Set[str] | str) -> set[str]:
@@ -42,8 +42,8 @@ def lacking(font: Font, text: Set[str] | str) -> set[str]:
 
 
 @lru_cache(maxsize=8192)
-def _in_own(letter: str) -> bool:
-    return letter.isascii() or not lacking(_own(SIZE), letter)
+def _in_default(letter: str) -> bool:
+    return letter.isascii() or not lacking(_default(SIZE), letter)
 
 
 @lru_cache(maxsize=256)
@@ -51,18 +51,18 @@ def _system_font(letters: frozenset[str]) -> str | None:
     """Return the font that has the most of these letters, which Pillow's own lacks; None if none has any."""
     best, left = None, set(letters)
     for name in _available():
-        lacks = lacking(_opened(name, SIZE), letters)
+        lacks = lacking(_load(name, SIZE), letters)
         if len(lacks) < len(left):
             best, left = name, lacks
         if not left:
             break
     if left:
-        _say_so()
+        _warn()
     return best
 
 
 @lru_cache(maxsize=1)  # once is enough
-def _say_so() -> None:
+def _warn() -> None:
     log.warning(
         "Perception CLIP: some letters of the prompts are drawn as boxes because no font on this system has them; "
         "install one, such as Noto Sans CJK"
@@ -72,23 +72,23 @@ def _say_so() -> None:
 @lru_cache(maxsize=1)
 def _available() -> tuple[str, ...]:
     """Return the names of SYSTEM_FONTS that are installed."""
-    found = []
+    installed = []
     for name in SYSTEM_FONTS:
         try:
-            _opened(name, SIZE)
+            _load(name, SIZE)
         except OSError:
             continue
-        found.append(name)
-    return tuple(found)
+        installed.append(name)
+    return tuple(installed)
 
 
 @lru_cache(maxsize=64)
-def _own(size: int) -> Font:
+def _default(size: int) -> Font:
     return ImageFont.load_default(size)
 
 
 @lru_cache(maxsize=64)
-def _opened(name: str, size: int) -> Font:
+def _load(name: str, size: int) -> Font:
     return ImageFont.truetype(name, size)
 
 

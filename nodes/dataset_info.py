@@ -12,8 +12,8 @@ from .support import host
 from .support.datasets import adding, dataset_input, file_of, path_input
 from .support.schema import aliases
 
-FACES = 12  # mean faces drawn, at most
-COLUMNS = 4
+MEAN_FACES = 12  # mean faces drawn, at most
+SHEET_COLUMNS = 4
 
 
 class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
@@ -41,7 +41,7 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
                     "faces",
                     display_name="faces",
                     tooltip="The mean face of each label, or of each prompt if there are no labels; at most the "
-                    f"{FACES} with the most samples. Drawn from landmarks.",
+                    f"{MEAN_FACES} with the most samples. Drawn from landmarks.",
                 ),
             ],
             is_output_node=True,  # so that it shows its text with nothing behind it
@@ -63,16 +63,16 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
         from ..training.dataset.store import Store
         from ..training.inspection.checks import inspect_file  # these take a while, so not when ComfyUI starts
         from ..training.inspection.mean_faces import mean_faces
-        from ..training.inspection.text import describe, verdict
+        from ..training.inspection.text import describe, one_line_summary
 
         file = file_of(dataset, path)
         with Store(file, create=False) as store, store.snapshot() as snapshot:
             progress = adding(host.progress(2 * len(snapshot)))  # it is read for the faces, and again for the text
-            found = mean_faces(snapshot, host.expression_model().template, FACES, progress)
+            found = mean_faces(snapshot, host.expression_model().template, MEAN_FACES, progress)
         inspection = inspect_file(file, progress)
         text = describe(inspection)
         captions = [f"{name} ({number})" for name, number in zip(found.names, found.counts, strict=True)]
-        sheet = contact_sheet(found.vectors, torch.ones(len(captions), 2), captions, COLUMNS)[None] / 255
+        sheet = contact_sheet(found.vectors, torch.ones(len(captions), 2), captions, SHEET_COLUMNS)[None] / 255
         # The front end shows some 14 lines before one has to scroll: what matters most goes first.
-        shown = host.note(f"verdict: {verdict(inspection)}\n\n{text}")
+        shown = host.note(f"summary: {one_line_summary(inspection)}\n\n{text}")
         return io.NodeOutput(inspection.samples, text, sheet, ui={**host.preview(sheet), **shown})

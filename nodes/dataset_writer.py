@@ -12,9 +12,9 @@ from ..perception.drawing.contact_sheet import contact_sheet
 from ..perception.origins import as_texts
 from ..perception.vector import Perceptions
 from ..training.dataset.copying import vectors_of
-from ..training.dataset.samples import SPLITS
-from ..training.dataset.store import Store, StoreError, dataset_path
-from ..training.dataset.summary import Glance, glance
+from ..training.dataset.samples import SPLITS, Samples, StoreError
+from ..training.dataset.snapshot import DatasetSummary
+from ..training.dataset.store import Store, dataset_path
 from .support import clips, host
 from .support.checks import check_choice, check_perceptions
 from .support.schema import PERCEPTION, aliases, count
@@ -140,31 +140,33 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
         seen = (perception.scores > 0).nonzero()[:, 0].tolist()
         faces, texts = perception.select(seen), [texts[index] for index in seen]
         with Store(path) as store:
-            bind(store, encoder, perception)
-            embeddings, extras = vectors_of(texts, store, encoder.showing_progress())
-            new = store.append(
-                faces.vectors,
-                faces.image_sizes,
+            set_provenance(store, encoder, perception)
+            embeddings, sdxl_targets = vectors_of(texts, store, encoder.showing_progress())
+            samples = Samples(
+                faces.vectors.numpy(),
+                faces.image_sizes.numpy(),
                 texts,
-                embeddings,
+                embeddings.numpy(),
                 groups=[group.strip()] * len(faces),
                 sources=[source.strip()] * len(faces),
                 origins=as_texts(faces.origins),
                 labels=[label.strip()] * len(faces),
                 splits=["" if split == NO_SPLIT else split] * len(faces),
-                scores=faces.scores,
-                extras=extras,
+                scores=faces.scores.numpy(),
+                sdxl_targets={name: values.numpy() for name, values in sdxl_targets.items()},
             )
-            found = glance(store)
+            new = store.append(samples)
+            with store.snapshot() as snapshot:
+                summary = snapshot.summary()
         lines = [
             *nothing_added(perception, faces),
-            f"{count(found.samples, 'sample')} ({new} new) in {path}",
-            *frequent_prompts(found),
+            f"{count(summary.samples, 'sample')} ({new} new) in {path}",
+            *frequent_prompts(summary),
             *too_long(texts, encoder),
         ]
-        sheet = contact_sheet(found.vectors, found.image_sizes, found.newest)[None] / 255
-        shown = host.preview(sheet if found.samples else sheet[:0])
-        return io.NodeOutput(found.samples, str(path), ui={**shown, **host.note("\n".join(lines))})
+        sheet = contact_sheet(summary.vectors, summary.image_sizes, summary.newest)[None] / 255
+        shown = host.preview(sheet if summary.samples else sheet[:0])
+        return io.NodeOutput(summary.samples, str(path), ui={**shown, **host.note("\n".join(lines))})
 
 
 def prompt_of_each(prompt: str, prompts: str, perception: Perceptions) -> list[str]:
@@ -189,10 +191,10 @@ def prompt_of_each(prompt: str, prompts: str, perception: Perceptions) -> list[s
     return lines if prompts == PER_FACE else [lines[frame] for frame in perception.frames.tolist()]
 
 
-def bind(store: Store, encoder: clips.ClipEncoder, perception: Perceptions) -> None:
-    """Call `Store.bind`; extend its error with where in the graph to fix the mismatch."""
+def set_provenance(store: Store, encoder: clips.ClipEncoder, perception: Perceptions) -> None:
+    """Call `Store.set_provenance`; extend its error with where in the graph to fix the mismatch."""
     try:
-        store.bind(
+        store.set_provenance(
             encoder.identity, encoder.fingerprint, perception.landmarker, perception.emotion_model, encoder.space
         )
     except StoreError as error:
@@ -211,11 +213,11 @@ def nothing_added(perception: Perceptions, faces: Perceptions) -> Iterable[str]:
         yield f"{count(filled, 'filled-in face')} skipped: only detected faces are used for training"
 
 
-def frequent_prompts(found: Glance) -> Iterable[str]:
+def frequent_prompts(summary: DatasetSummary) -> Iterable[str]:
     """Yield a line for each of the most frequent prompts."""
-    for text, number in found.frequent:
+    for text, number in summary.frequent:
         yield f"{number} × {quoted(text)}"
-    more = found.prompts - len(found.frequent)
+    more = summary.prompts - len(summary.frequent)
     if more:
         yield f"and {count(more, 'more prompt')}"
 

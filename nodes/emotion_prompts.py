@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..perception.vector import EMOTIONS, NEUTRAL, Perceptions
-from ..projection.choice import FACES, choose
+from ..projection.choice import FACE_CHOICES, choose
 from ..projection.mixing import TEMPERATURES, mix, weights
 from .support import clips, host
 from .support.checks import check_choice, check_perceptions
@@ -28,7 +28,7 @@ WORDS = {
     "surprise": "surprised face, amazed wide eyes, raised brows, open mouth",
     "neutral": "neutral face, calm relaxed eyes, level brows, closed mouth",
 }
-LISTED = 20  # faces or pictures in the text
+LISTED_FACES = 20  # faces or pictures in the text
 
 
 class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
@@ -89,8 +89,8 @@ class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                 ),
                 io.Combo.Input(
                     "faces",
-                    options=list(FACES),
-                    default=FACES[0],
+                    options=list(FACE_CHOICES),
+                    default=FACE_CHOICES[0],
                     tooltip="Which faces to use when there are several. first: the first face of the first picture "
                     "that has one. mean: the average of all. each: all act together, as with Conditioning (Combine). "
                     "per frame: one row for each picture, from its first face, for a latent batch of the same length; "
@@ -117,7 +117,7 @@ class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         **words: str,
     ) -> io.NodeOutput:
         check_perceptions(perception)
-        check_choice("faces", faces, FACES)
+        check_choice("faces", faces, FACE_CHOICES)
         nobody = torch.zeros(1, len(EMOTIONS)), torch.zeros(1, dtype=torch.bool)
         chosen = choose(perception.emotions, perception, faces) if len(perception) else [nobody]
         parts = [(shares(rows, seen, temperature, top_k), seen) for rows, seen in chosen]
@@ -155,8 +155,8 @@ def summary(parts: list[tuple[Tensor, Tensor]], found: int, faces: str, strength
         lines = [f"{what} {index}: {line}" for index, line in enumerate(lines)]
     else:
         lines[0] = f"{faces} of {count(found, 'face')}: {lines[0]}"
-    more = [f"… and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
-    return "\n".join([*lines[:LISTED], *more, f"strength {strength:g}"])
+    more = [f"… and {len(lines) - LISTED_FACES} more"] if len(lines) > LISTED_FACES else []
+    return "\n".join([*lines[:LISTED_FACES], *more, f"strength {strength:g}"])
 
 
 def mixture(row: Tensor) -> str:

@@ -17,7 +17,7 @@ from ..perception.landmarks.detectors import DETECTORS, FOR_PICTURES
 from ..perception.origins import derived
 from ..perception.pipeline import PerceptionPipeline
 from ..perception.selection import ORDERS, Selection
-from ..perception.sequences.missing import MISSING
+from ..perception.sequences.missing import MISSING_MODES
 from ..perception.sequences.run import FacesOfFrames, perceive_video
 from ..perception.sequences.videos import Frame, VideoInMemory
 from ..perception.vector import Perceptions
@@ -40,8 +40,8 @@ def perceiving_inputs(detector: str) -> list[Any]:
             "detector",
             options=list(DETECTORS),
             default=detector,
-            tooltip="near: fast; faces at least a tenth of the picture's size. far: also smaller faces; takes about "
-            "twice as long as near in batches. thorough: crowds, faces down to about 24 px, any head orientation; much "
+            tooltip="fast: faces at least a tenth of the picture's size. standard: also smaller faces; takes about "
+            "twice as long as fast in batches. thorough: crowds, faces down to about 24 px, any head orientation; much "
             "slower.",
         ),
         io.Int.Input(
@@ -68,7 +68,7 @@ def perceiving_inputs(detector: str) -> list[Any]:
         ),
         io.Combo.Input(
             "missing",
-            options=list(MISSING),
+            options=list(MISSING_MODES),
             default="skip",
             tooltip="What to do when a picture has no face. skip: output nothing for it, and report it. previous: "
             "reuse the previous picture's faces. interpolate: interpolate between the faces before and after it. "
@@ -171,13 +171,13 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
     def execute(
         cls,
         image: Tensor,
-        missing: str = MISSING[0],
+        missing: str = MISSING_MODES[0],
         smoothing: float = 0.0,
         face_landmarks: Any = None,
         **how: Any,
     ) -> io.NodeOutput:
         check_image(image)
-        check_choice("missing", missing, MISSING)
+        check_choice("missing", missing, MISSING_MODES)
         given = None if face_landmarks is None else given_landmarks(face_landmarks, len(image))
         batch = VideoInMemory(image, BATCH_RATE)
         perceptions = perceive_video(

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..perception.engines import BUNDLED
 from ..perception.landmarks.detectors import FOR_VIDEOS
-from ..perception.sequences.missing import MISSING
+from ..perception.sequences.missing import MISSING_MODES
 from ..perception.sequences.run import perceive_video
 from ..perception.sequences.storyboard import Storyboard
 from .face_perception import perceiver, perceiving_inputs, perceiving_outputs, preview, relative, summary
@@ -58,11 +58,11 @@ class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships
         cls,
         video: Any,
         detector: str = FOR_VIDEOS,
-        missing: str = MISSING[0],
+        missing: str = MISSING_MODES[0],
         smoothing: float = 0.0,
         **how: Any,
     ) -> io.NodeOutput:
-        check_choice("missing", missing, MISSING)
+        check_choice("missing", missing, MISSING_MODES)
         source = host.frames_of(video)
         storyboard = Storyboard(host.PREVIEWS)
         perceptions = perceive_video(

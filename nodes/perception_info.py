@@ -14,7 +14,7 @@ from .support import host
 from .support.checks import check_choice, check_perceptions
 from .support.schema import PERCEPTION, aliases, count
 
-MISSING = ("zeros", "error")
+NO_FACE_CHOICES = ("zeros", "error")
 MAX_LISTED = 20  # faces in the list below the table; a video has thousands
 POSE_TOOLTIPS = {
     "yaw": "Head turn in degrees, −180 to 180; positive when the nose points to the right of the picture.",
@@ -53,7 +53,7 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                 ),
                 io.Combo.Input(
                     "missing",
-                    options=list(MISSING),
+                    options=list(NO_FACE_CHOICES),
                     default="zeros",
                     tooltip="What to do when there is no such face. zeros: output 0 for every number, and report it; "
                     "face_count shows how many faces there are. error: stop the run.",
@@ -89,7 +89,7 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
     @classmethod
     def execute(cls, perception: Perceptions, face: int, missing: str) -> io.NodeOutput:
         check_perceptions(perception)
-        check_choice("missing", missing, MISSING)
+        check_choice("missing", missing, NO_FACE_CHOICES)
         total = len(perception)
         if not 0 <= face < total:
             text = f"there is no face {face}: {count(total, 'face')} in {count(perception.frame_count, 'picture')}"

@@ -8,7 +8,7 @@ import torch
 from comfy_api.latest import io
 
 from ..perception.vector import Perceptions
-from ..projection.choice import FACES, choose
+from ..projection.choice import FACE_CHOICES, choose
 from ..projection.conditioning import MODES, inject
 from ..projection.insight import lengths, nearest, warnings
 from .support import checkpoints, clips, host
@@ -87,11 +87,11 @@ class PerceptionProjection(UsesCheckpoint):
                     tooltip="When the face stops acting, as a fraction of the sampling, 0 to 1; must not be less than "
                     "start_percent.",
                 ),
-                io.Combo.Input("faces", options=list(FACES), default="first", tooltip=FACES_TOOLTIP),
+                io.Combo.Input("faces", options=list(FACE_CHOICES), default="first", tooltip=FACES_TOOLTIP),
                 checkpoint_name_input(),
                 advanced(
                     io.Boolean.Input(
-                        "normalise",
+                        "match_norm",
                         default=False,
                         optional=True,
                         tooltip="Scale the face's vector to the length of the prompt's tokens. Use it with a "
@@ -105,7 +105,7 @@ class PerceptionProjection(UsesCheckpoint):
                         optional=True,
                         tooltip="Apply a Stable Diffusion 1.5 checkpoint to a Stable Diffusion XL prompt: it changes "
                         "only the CLIP-L part of the tokens, 768 of 2048 numbers. SDXL tokens have a different scale, "
-                        "so turn on normalise as well.",
+                        "so turn on match_norm as well.",
                     )
                 ),
                 clip_input(),
@@ -130,13 +130,13 @@ class PerceptionProjection(UsesCheckpoint):
         end_percent: float,
         faces: str,
         checkpoint_name: str | None = None,
-        normalise: bool = False,
+        match_norm: bool = False,
         clip_l_only: bool = False,
         clip: Any = None,
     ) -> io.NodeOutput:
         check_perceptions(perception)
         check_conditioning(conditioning)
-        check_choice("faces", faces, FACES)
+        check_choice("faces", faces, FACE_CHOICES)
         name = checkpoint if checkpoint_name is None else checkpoint_name
         projection = checkpoints.opened(name)
         if len(perception) == 0:
@@ -155,7 +155,7 @@ class PerceptionProjection(UsesCheckpoint):
                 strength=strength,
                 start_percent=start_percent,
                 end_percent=end_percent,
-                normalise=normalise,
+                match_norm=match_norm,
                 seen=seen,
                 clip_l_only=clip_l_only,
             )
@@ -168,7 +168,7 @@ class PerceptionProjection(UsesCheckpoint):
         effect = "adds a vector of length" if mode == "steer" else "applies a vector of length"
         acts = f"{faces} of {count(len(perception), 'face')}" + (" (mean lengths)" if len(own) > 1 else "")
         lines.append(
-            f"{acts}: {effect} {added:.1f} to tokens of length {typical:.1f}" + " before normalizing" * normalise
+            f"{acts}: {effect} {added:.1f} to tokens of length {typical:.1f}" + " before match_norm" * match_norm
         )
         for prompts in nearest(projection, own[:SHOWN_FACES], SHOWN_PROMPTS):
             lines += ["closest to " + ", ".join(f"“{text}” {value:.2f}" for text, value in prompts)] if prompts else []

@@ -101,14 +101,14 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
         path: str | None = None,
         val_split: float = 0.2,
     ) -> io.NodeOutput:
-        from ..training.dataset.opening import opened  # these take a while, so not when ComfyUI starts
+        from ..training.dataset.opening import open_for_training  # these take a while, so not when ComfyUI starts
         from .support.training import outcome, train_to
 
         check_choice("size", size, SIZES)
         target, file = checkpoints.new_path(name), file_of(dataset, path)
         with host.training() as device:
             start = None if init == NO_INIT else checkpoints.own(init)
-            samples = opened(file)
+            samples = open_for_training(file)
             settings = Settings(
                 epochs=epochs, size=size, seed=seed, device=device, val_split=val_split, space=samples.space
             )

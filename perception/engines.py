@@ -12,7 +12,7 @@ from torch import Tensor
 from .vector import bounding_boxes
 
 BUNDLED, MEDIAPIPE = LANDMARKERS = "bundled", "mediapipe"  # names shown to users; "bundled" is an emotion model too
-PORTION = 16  # default number of pictures per call
+BATCH_SIZE = 16  # default number of pictures per call
 MIN_CONFIDENCE = 0.5  # default
 MOST_FACES = 100  # per picture, default
 
@@ -34,12 +34,12 @@ class Landmarker(Protocol):
 
     @property
     def identity(self) -> str:
-        """Stored with every perception, dataset and checkpoint: family, version, hash of the weights."""
+        """Return family, version and hash of the weights, stored with every perception, dataset and checkpoint."""
         ...
 
     @property
-    def portion(self) -> int:
-        """The number of pictures per call: enough for full speed, few enough to cancel quickly."""
+    def batch_size(self) -> int:
+        """Return the number of pictures per call: enough for full speed, few enough to cancel quickly."""
         ...
 
     def detect(self, pictures: Sequence[Tensor], *, min_confidence: float = MIN_CONFIDENCE) -> list[Faces]:

@@ -26,21 +26,21 @@ AXES = ("yaw", "pitch", "roll")
 
 @dataclass(frozen=True)
 class Alignment:
-    """N faces aligned with a template: points in the template frame = (points − centre) @ rotation × scale."""
+    """N faces aligned with a template: points in the template frame = (points − center) @ rotation × scale."""
 
     points: Tensor  # (N, L, 3) in the template frame
     rotation: Tensor  # (N, 3, 3), proper: determinant 1
     scale: Tensor  # (N,)
-    centre: Tensor  # (N, 1, 3)
+    center: Tensor  # (N, 1, 3)
 
-    def back(self, moves: Tensor) -> Tensor:
+    def to_image_frame(self, displacements: Tensor) -> Tensor:
         """Return displacements (N or 1, L, 3) from the template frame in the frame of each face.
 
         A face without extent does not move.
         """
         scale = torch.where(self.scale > 0, self.scale, torch.inf)
-        moved: Tensor = (moves / scale[:, None, None]) @ self.rotation.transpose(1, 2)
-        return moved
+        delta: Tensor = (displacements / scale[:, None, None]) @ self.rotation.transpose(1, 2)
+        return delta
 
 
 def true_proportions(landmarks: Tensor, image_sizes: Tensor) -> Tensor:
@@ -50,8 +50,8 @@ def true_proportions(landmarks: Tensor, image_sizes: Tensor) -> Tensor:
     return landmarks * factors[:, None]
 
 
-def normalised(points: Tensor, image_sizes: Tensor) -> Tensor:
-    """Return points given in image widths in normalized image coordinates: the inverse of `true_proportions`."""
+def from_true_proportions(points: Tensor, image_sizes: Tensor) -> Tensor:
+    """Return points (N, L, 3) in normalized image coordinates: the inverse of `true_proportions`."""
     return true_proportions(points, image_sizes.flip(1))
 
 
@@ -64,16 +64,16 @@ def align(points: Tensor, template: Tensor) -> Alignment:
     """
     # Where float32 sums of squares decide a rotation, and where huge coordinates would overflow, use float64.
     wide, target = points.double(), template.double()
-    centre = wide.mean(dim=1, keepdim=True)  # (N, 1, 3)
-    wide = wide - centre
+    center = wide.mean(dim=1, keepdim=True)  # (N, 1, 3)
+    wide = wide - center
     u, singular, vt = torch.linalg.svd(wide.transpose(1, 2) @ target)  # (N, 3, 3), (N, 3), (N, 3, 3)
     signs = torch.ones_like(singular)
     signs[:, 2] = torch.det(u @ vt).sign()  # a rotation, never a mirror image
     rotation = (u * signs[:, None]) @ vt
     spread = wide.square().sum(dim=(1, 2))
     scale = torch.where(spread > 0, (singular * signs).sum(dim=1) / spread.clamp_min(1e-30), 0.0)
-    laid = wide @ rotation * scale[:, None, None]
-    return Alignment(*(tensor.to(points) for tensor in (laid, rotation, scale, centre)))
+    aligned = wide @ rotation * scale[:, None, None]
+    return Alignment(*(tensor.to(points) for tensor in (aligned, rotation, scale, center)))
 
 
 def head_pose(landmarks: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:

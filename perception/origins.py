@@ -29,6 +29,11 @@ def of_picture(picture: Tensor, faces: Sequence[int]) -> Tensor:
     return _rows([hashlib.sha256(whole.digest() + f"face {face}".encode()) for face in faces])
 
 
+def face_number(picture: Tensor, origin: Tensor, most: int = 1000) -> int:
+    """Return the number, below `most`, of the face in a picture (H, W, 3) uint8 that has this origin (32,)."""
+    return int((of_picture(picture, range(most)) == origin).all(dim=1).nonzero()[0])
+
+
 def derived(operations: str | Sequence[str], *origins: Tensor) -> Tensor:
     """Return the origins (N, 32) uint8 of N faces derived by an operation from faces with origins (N or 1, 32).
 
@@ -38,13 +43,13 @@ def derived(operations: str | Sequence[str], *origins: Tensor) -> Tensor:
     count = max(map(len, origins))
     texts = [operations] * count if isinstance(operations, str) else operations
     sources = torch.stack([each.expand(count, DIGEST) for each in origins], dim=1)  # (N, sources, 32)
-    made = _rows(
+    result = _rows(
         [
             hashlib.sha256(text.encode() + b"\0" + source.numpy().tobytes())
             for text, source in zip(texts, sources, strict=True)
         ]
     )
-    return torch.where((sources != 0).any(dim=2).all(dim=1, keepdim=True), made, torch.zeros_like(made))
+    return torch.where((sources != 0).any(dim=2).all(dim=1, keepdim=True), result, torch.zeros_like(result))
 
 
 def as_texts(origins: Tensor) -> list[str]:
@@ -53,6 +58,6 @@ def as_texts(origins: Tensor) -> list[str]:
 
 
 def _rows(digests: Sequence[hashlib._Hash]) -> Tensor:
-    """(N, 32) uint8."""
+    """Return the digests as (N, 32) uint8."""
     joined = bytearray().join(digest.digest() for digest in digests)
     return torch.frombuffer(joined, dtype=torch.uint8).reshape(-1, DIGEST) if joined else unknown(0)

@@ -38,9 +38,9 @@ def read_picture(path: Path) -> Tensor:
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I"):  # 16-bit greys, which Pillow would clip at 255
-                grey = np.asarray(upright).astype(np.int64).clip(0, 65535) // 257
-                return _as_rgb(torch.from_numpy(grey.astype(np.uint8)), name=str(path))
+            if upright.mode.startswith("I"):  # 16-bit grays, which Pillow would clip at 255
+                gray = np.asarray(upright).astype(np.int64).clip(0, 65535) // 257
+                return _as_rgb(torch.from_numpy(gray.astype(np.uint8)), name=str(path))
             pixels = np.array(upright.convert("RGB"))
     except FileNotFoundError as error:
         raise PictureError(f"{path}: there is no such file") from error

@@ -14,7 +14,7 @@ from .pictures import batches, separate, to_picture
 from .selection import Selection, take
 from .sequences.rows import Rows
 from .tracking import Tracker
-from .vector import DIM, Perceptions, pack
+from .vector import PERCEPTION_DIM, Perceptions, pack
 
 if TYPE_CHECKING:
     from .pictures import Picture, Pictures
@@ -30,7 +30,7 @@ class PerceptionPipeline:
         emotion_model: classifies them; the bundled expression model when None.
         device: where the bundled landmarker runs; a landmarker that is passed in stays on its device. Everything else
             runs on the CPU.
-        detector: the detector of the bundled landmarker: near, far or thorough (perception/landmarks/detectors.py).
+        detector: of the bundled landmarker: fast, standard or thorough (perception/landmarks/detectors.py).
         min_confidence: faces with a lower landmarker confidence are dropped, 0…1.
         selection: which faces of a picture are used, and in which order; the ten largest, largest first, when None.
     """
@@ -41,7 +41,7 @@ class PerceptionPipeline:
         emotion_model: EmotionModel | None = None,
         *,
         device: str | torch.device = "cpu",
-        detector: str = "near",
+        detector: str = "fast",
         min_confidence: float = MIN_CONFIDENCE,
         selection: Selection | None = None,
     ) -> None:
@@ -70,7 +70,7 @@ class PerceptionPipeline:
         """
         items = pictures if isinstance(pictures, Iterator) else iter(separate(pictures))
         tracker = Tracker()
-        vectors = Rows(DIM)  # the only large part of a long video, so it is never stored twice
+        vectors = Rows(PERCEPTION_DIM)  # the only large part of a long video, so it is never stored twice
         sizes: list[tuple[int, int]] = []
         frames: list[int] = []
         boxes: list[Tensor] = []
@@ -78,18 +78,18 @@ class PerceptionPipeline:
         tracks: list[int] = []
         made_from: list[Tensor] = []
         done = 0
-        for chunk in batches((to_picture(item, index) for index, item in enumerate(items)), self.landmarker.portion):
+        for chunk in batches((to_picture(item, index) for index, item in enumerate(items)), self.landmarker.batch_size):
             detected = self.landmarker.detect(chunk, min_confidence=self.min_confidence)
             chosen = [
                 self.selection.chosen(all_faces, *picture.shape[:2])
                 for picture, all_faces in zip(chunk, detected, strict=True)
             ]
-            found = [take(all_faces, numbers) for all_faces, numbers in zip(detected, chosen, strict=True)]
-            emotions = self.emotion_model.classify(chunk, found)
-            vectors.extend(pack(torch.cat([faces.landmarks for faces in found]), emotions))
+            selected = [take(all_faces, numbers) for all_faces, numbers in zip(detected, chosen, strict=True)]
+            emotions = self.emotion_model.classify(chunk, selected)
+            vectors.extend(pack(torch.cat([faces.landmarks for faces in selected]), emotions))
             # One tensor per chunk: one per picture would need more memory than its content.
-            boxes.append(torch.cat([faces.boxes for faces in found]))
-            scores.append(torch.cat([faces.scores for faces in found]))
+            boxes.append(torch.cat([faces.boxes for faces in selected]))
+            scores.append(torch.cat([faces.scores for faces in selected]))
             made_from.append(
                 torch.cat(
                     [
@@ -98,7 +98,7 @@ class PerceptionPipeline:
                     ]
                 )
             )
-            for picture, faces in zip(chunk, found, strict=True):
+            for picture, faces in zip(chunk, selected, strict=True):
                 tracks.extend(tracker.update(faces, *picture.shape[:2]))
                 frames.extend([done] * len(faces))
                 sizes.extend([(picture.shape[0], picture.shape[1])] * len(faces))

@@ -18,13 +18,13 @@ from ..common.errors import PerceptionClipError
 from ..common.files import atomic_path, is_name
 from ..common.words import counted
 from .origins import DIGEST
-from .vector import DIM, Perceptions
+from .vector import PERCEPTION_DIM, Perceptions
 
 FORMAT_VERSION = 1
 METADATA_KEY = "perception_clip_perceptions"
 SUFFIX = ".safetensors"
-COLUMNS: dict[str, tuple[torch.dtype, str, tuple[int, ...]]] = {  # type, the file's word for it, shape of a row
-    "vectors": (torch.float32, "F32", (DIM,)),
+TENSORS: dict[str, tuple[torch.dtype, str, tuple[int, ...]]] = {  # type, the file's word for it, shape of a row
+    "vectors": (torch.float32, "F32", (PERCEPTION_DIM,)),
     "image_sizes": (torch.int32, "I32", (2,)),
     "frames": (torch.int64, "I64", ()),
     "boxes": (torch.float32, "F32", (4,)),
@@ -58,7 +58,7 @@ def save(perceptions: Perceptions, path: Path) -> None:
     _check(path, perceptions)
     tensors = {
         name: getattr(perceptions, name).detach().to(dtype=dtype, device="cpu", copy=True).contiguous()
-        for name, (dtype, _, _) in COLUMNS.items()
+        for name, (dtype, _, _) in TENSORS.items()
     }
     description = {
         "format_version": FORMAT_VERSION,
@@ -90,7 +90,7 @@ def load(path: Path) -> Perceptions:
             description = _description(path, (file.metadata() or {}).get(METADATA_KEY))
             _check_header(path, {name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118  # no mapping
             # Copied, since tensors from safetensors read from the file, which may be replaced while in use.
-            tensors = {name: file.get_tensor(name).clone() for name in COLUMNS}
+            tensors = {name: file.get_tensor(name).clone() for name in TENSORS}
     except (OSError, SafetensorError) as error:
         raise PerceptionFileError(
             path, f"this is not a readable safetensors file ({error}); save the faces again"
@@ -155,9 +155,9 @@ def _description(path: Path, text: str | None) -> dict[str, Any]:
 
 def _check_header(path: Path, slices: dict[str, Any]) -> None:
     """Refuse tensors with other names, types or shapes, and too many faces."""
-    if slices.keys() != COLUMNS.keys():
+    if slices.keys() != TENSORS.keys():
         raise PerceptionFileError(
-            path, f"the file is damaged: its tensors are not {', '.join(COLUMNS)}; save the faces again"
+            path, f"the file is damaged: its tensors are not {', '.join(TENSORS)}; save the faces again"
         )
     faces = (slices["vectors"].get_shape() or [0])[0]
     if faces > MAX_FACES:
@@ -165,7 +165,7 @@ def _check_header(path: Path, slices: dict[str, Any]) -> None:
             path,
             f"the file contains {counted(faces, 'face')}, but at most {MAX_FACES} are allowed; save fewer per file",
         )
-    for name, (_, word, row) in COLUMNS.items():
+    for name, (_, word, row) in TENSORS.items():
         actual, wanted = (slices[name].get_dtype(), slices[name].get_shape()), (word, [faces, *row])
         if actual != wanted:
             raise PerceptionFileError(

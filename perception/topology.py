@@ -77,7 +77,7 @@ FEW_LINES = (
     (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291),  # lower edge
 )
 FEATURES = (*RIGHT_EYE_OUTLINE, *LEFT_EYE_OUTLINE, *RIGHT_BROW, *LEFT_BROW, *OUTER_LIPS)
-IRISES = tuple((iris[0], iris[1:]) for iris in (RIGHT_IRIS, LEFT_IRIS))  # centre, rim
+IRISES = tuple((iris[0], iris[1:]) for iris in (RIGHT_IRIS, LEFT_IRIS))  # center, rim
 
 
 @lru_cache(maxsize=1)
@@ -94,21 +94,21 @@ def triangles() -> NDArray[np.int64]:
 @lru_cache(maxsize=1)
 def mesh_lines() -> tuple[tuple[int, ...], ...]:
     """Return all edges of `triangles`, each once, joined into few long lines, which draw faster."""
-    neighbours: dict[int, set[int]] = {}
+    neighbors: dict[int, set[int]] = {}
     for first, second, third in triangles().tolist():
         for start, end in ((first, second), (second, third), (third, first)):
-            neighbours.setdefault(start, set()).add(end)
-            neighbours.setdefault(end, set()).add(start)
+            neighbors.setdefault(start, set()).add(end)
+            neighbors.setdefault(end, set()).add(start)
     # A line that begins where an odd number of edges meet can only end at another such landmark (Euler).
-    starts = sorted(neighbours, key=lambda landmark: (len(neighbours[landmark]) % 2 == 0, landmark))
+    starts = sorted(neighbors, key=lambda landmark: (len(neighbors[landmark]) % 2 == 0, landmark))
     lines = []
     for start in starts:
-        while neighbours[start]:
+        while neighbors[start]:
             line = [start]
-            while neighbours[line[-1]]:
-                following = min(neighbours[line[-1]])
-                neighbours[line[-1]].remove(following)
-                neighbours[following].remove(line[-1])
+            while neighbors[line[-1]]:
+                following = min(neighbors[line[-1]])
+                neighbors[line[-1]].remove(following)
+                neighbors[following].remove(line[-1])
                 line.append(following)
             lines.append(tuple(line))
     return tuple(lines)

@@ -1,6 +1,6 @@
 """The 1441-number perception: its layout, its checks, and the batch of perceptions passed between nodes.
 
-    [0:1434]     478 landmarks × (x, y, z), row-major, in MediaPipe's order and normalised image coordinates:
+    [0:1434]     478 landmarks × (x, y, z), row-major, in MediaPipe's order and normalized image coordinates:
                  x / image width, y / image height (y down), z depth / image width (smaller is nearer)
     [1434:1441]  P(angry, disgust, fear, happy, sad, surprise, neutral): each ≥ 0, sum 1
 
@@ -24,7 +24,7 @@ LANDMARKS = 478
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # FER2013's order
 NEUTRAL = EMOTIONS.index("neutral")
 LANDMARK_VALUES = LANDMARKS * 3
-DIM = LANDMARK_VALUES + len(EMOTIONS)  # 1441
+PERCEPTION_DIM = LANDMARK_VALUES + len(EMOTIONS)  # 1441
 
 SUM_TOLERANCE = 1e-3  # float32 rounding, with a margin for vectors stored as float16
 
@@ -59,8 +59,8 @@ def bounding_boxes(landmarks: Tensor, image_sizes: Tensor) -> Tensor:
 
 def validate(vectors: Tensor) -> Tensor:
     """Return `vectors` (N, 1441) as float32, or raise ValueError with the first invalid row and the reason."""
-    if vectors.ndim != 2 or vectors.shape[1] != DIM:
-        raise ValueError(f"perceptions must have the shape (N, {DIM}), not {tuple(vectors.shape)}")
+    if vectors.ndim != 2 or vectors.shape[1] != PERCEPTION_DIM:
+        raise ValueError(f"perceptions must have the shape (N, {PERCEPTION_DIM}), not {tuple(vectors.shape)}")
     vectors = vectors.to(torch.float32)
     problems = (
         (~vectors.isfinite().all(dim=1), "contains NaN or infinite values"),
@@ -164,8 +164,8 @@ class Perceptions:
     @property
     def empty_frames(self) -> list[int]:
         """Return the frames without a face."""
-        found = set(self.frames.tolist())
-        return [frame for frame in range(self.frame_count) if frame not in found]
+        occupied = set(self.frames.tolist())
+        return [frame for frame in range(self.frame_count) if frame not in occupied]
 
     @property
     def first_of_frames(self) -> list[int]:

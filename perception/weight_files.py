@@ -34,7 +34,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def fill(network: nn.Module, path: Path) -> str:
-    """Load the file into `network`, ready for inference; returns the file's SHA-256. Raises WeightFileError."""
+    """Load the file into `network`, ready for inference; return the file's SHA-256. Raises WeightFileError."""
     tensors, digest = read(path)
     try:
         network.load_state_dict(tensors)

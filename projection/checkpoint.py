@@ -164,24 +164,24 @@ def find(folders: Sequence[Path]) -> dict[str, Path]:
 
     A .pth next to a .safetensors of the same name is the same checkpoint and is not listed again.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.rglob("*")):
             twin = path.suffix == ".pth" and path.with_suffix(".safetensors").is_file()
             half_written = path.name.startswith(".")
             if path.suffix in SUFFIXES and path.is_file() and not (twin or half_written):
-                found.setdefault(path.relative_to(folder).as_posix(), path)
-    return dict(sorted(found.items(), key=lambda item: (Path(item[0]).stem != BEST, item[0])))
+                paths.setdefault(path.relative_to(folder).as_posix(), path)
+    return dict(sorted(paths.items(), key=lambda item: (Path(item[0]).stem != BEST, item[0])))
 
 
 def _metadata(description: Mapping[str, Any]) -> Metadata:
     """Return the metadata of a file. Raises TypeError or ValueError with the name of the field that is invalid."""
     metadata = Metadata(**description)
     for name, value in asdict(Metadata()).items():
-        said = getattr(metadata, name)
-        if type(said) is not type(value):
+        actual = getattr(metadata, name)
+        if type(actual) is not type(value):
             raise TypeError(f"{name} must be of type {type(value).__name__}")
-        if isinstance(said, str) and len(said) > LONGEST_IDENTITY:
+        if isinstance(actual, str) and len(actual) > LONGEST_IDENTITY:
             raise ValueError(f"{name} is longer than {LONGEST_IDENTITY} characters")
     if not all(isinstance(prompt, str) for prompt in metadata.prompts):
         raise TypeError("one of the prompts is not text")

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..common.errors import InputError
 from ..perception.vector import Perceptions
 
-FACES = ("first", "mean", "each", "per frame")
+FACE_CHOICES = ("first", "mean", "each", "per frame")
 
 
 def choose(values: Tensor, perceptions: Perceptions, faces: str) -> list[tuple[Tensor, Tensor]]:
@@ -21,15 +21,15 @@ def choose(values: Tensor, perceptions: Perceptions, faces: str) -> list[tuple[T
 
     Args:
         values: (N, W) floating point, one row for every face in `perceptions`; N ≥ 1.
-        faces: one of `FACES`.
+        faces: one of `FACE_CHOICES`.
 
     Returns parts (rows (R, W), seen (R,) bool) on the device of the values; R is the number of pictures for "per frame"
     and 1 otherwise. Rows of pictures without a face are zeros and have `seen` False.
 
     Raises ValueError for an unknown choice, if there is no face, or if the number of values differs from that of faces.
     """
-    if faces not in FACES:
-        raise InputError(f"faces cannot be {faces!r}; choose one of {', '.join(FACES)}")
+    if faces not in FACE_CHOICES:
+        raise InputError(f"faces cannot be {faces!r}; choose one of {', '.join(FACE_CHOICES)}")
     if not len(values) == len(perceptions) >= 1:
         raise ValueError(
             f"there must be at least one face and one value for each, not {len(values)} for {len(perceptions)}"

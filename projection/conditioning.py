@@ -36,7 +36,7 @@ class Push:
     seen: Tensor  # (F,) bool: False leaves the row unchanged
     mode: str
     strength: float
-    normalise: bool
+    match_norm: bool
 
 
 def inject(
@@ -49,7 +49,7 @@ def inject(
     strength: float = 1.0,
     start_percent: float = 0.0,
     end_percent: float = 1.0,
-    normalise: bool = False,
+    match_norm: bool = False,
     seen: Tensor | None = None,
     clip_l_only: bool = False,
 ) -> list[list[Any]]:
@@ -75,7 +75,7 @@ def inject(
             face.
         start_percent, end_percent: the part of the sampling during which the face is applied, 0…1. Outside it the
             unchanged entry is used.
-        normalise: multiply v and n by the mean length of the changed tokens ÷ the length of v.
+        match_norm: multiply v and n by the mean length of the changed tokens ÷ the length of v.
         seen: (F,) bool, False for a row of `vectors` that is not a face: its row of the conditioning stays unchanged.
         clip_l_only: apply vectors of the sd15 space to the CLIP-L part of Stable Diffusion XL's tokens.
 
@@ -96,7 +96,7 @@ def inject(
     parts = (space.tokens, space.pooled)
     pairs = zip(vectors.split(parts, dim=1), neutral.expand_as(vectors).split(parts, dim=1), strict=True)
     push, pooled_push = (
-        Push(v.clamp(-LARGEST, LARGEST), n.clamp(-LARGEST, LARGEST), seen, mode, strength, normalise) for v, n in pairs
+        Push(v.clamp(-LARGEST, LARGEST), n.clamp(-LARGEST, LARGEST), seen, mode, strength, match_norm) for v, n in pairs
     )
     result: list[list[Any]] = []
     for tokens, options in conditioning:
@@ -142,7 +142,7 @@ def pushed_tokens(tokens: Tensor, pooled: Tensor | None, push: Push) -> Tensor:
     base = cycled(tokens.float(), rows)
     acting = text_end(base, pooled) if push.mode == "blend" else not_bos(base).expand(rows, -1)  # (R, T)
     width = push.vectors.shape[1]
-    changed = _moved(base[..., :width], acting, push)
+    changed = _pushed(base[..., :width], acting, push)
     if width < base.shape[-1]:
         changed = torch.cat([changed, base[..., width:]], dim=-1)
     if push.mode == "append":
@@ -154,19 +154,19 @@ def pushed_pooled(pooled: Tensor, push: Push) -> Tensor:
     """Return a pooled output (B, width) with the push applied, (max(B, F), width)."""
     base = cycled(pooled.float(), max(len(pooled), len(push.vectors)))[:, None]  # one token each
     everything = torch.ones(base.shape[:2], dtype=torch.bool, device=base.device)
-    return as_before(_moved(base, everything, push)[:, 0], pooled)
+    return as_before(_pushed(base, everything, push)[:, 0], pooled)
 
 
-def _moved(base: Tensor, acting: Tensor, push: Push) -> Tensor:
+def _pushed(base: Tensor, acting: Tensor, push: Push) -> Tensor:
     """Return tokens (R, T, W) with the push applied where the mask `acting` (R, T) is True."""
     rows = len(base)
     vectors, neutral = (cycled(some.to(base), rows)[:, None] for some in (push.vectors, push.neutral))  # (R, 1, W)
     seen = cycled(push.seen.to(base.device), rows)[:, None]  # (R, 1)
     scale: Tensor | float = 1.0
-    if push.normalise:
+    if push.match_norm:
         scale = typical_length(base, acting) / vectors.norm(dim=-1, keepdim=True).clamp_min(1 / LARGEST)
-    way = (vectors - neutral) * scale if push.mode == "steer" else vectors * scale - base
-    return torch.where((acting & seen)[..., None], torch.add(base, way, alpha=push.strength), base)
+    delta = (vectors - neutral) * scale if push.mode == "steer" else vectors * scale - base
+    return torch.where((acting & seen)[..., None], torch.add(base, delta, alpha=push.strength), base)
 
 
 def typical_length(tokens: Tensor, acting: Tensor) -> Tensor:
@@ -193,11 +193,11 @@ def text_end(tokens: Tensor, pooled: Tensor | None) -> Tensor:
     if pooled is None or pooled.shape[-1] != tokens.shape[-1]:
         return tail
     ends = cycled(pooled.to(tokens), len(tokens))[:, None]  # (R, 1, W)
-    alike = (tokens - ends).norm(dim=-1) <= SAME * ends.norm(dim=-1)
-    blocks = alike.unflatten(1, (-1, _block(tokens)))  # (R, blocks, 77)
+    matches = (tokens - ends).norm(dim=-1) <= SAME * ends.norm(dim=-1)
+    blocks = matches.unflatten(1, (-1, _block(tokens)))  # (R, blocks, 77)
     behind = (blocks.cumsum(dim=2) > 0) | ~blocks.any(dim=2, keepdim=True)
-    found: Tensor = behind.flatten(1) & tail
-    return found
+    end: Tensor = behind.flatten(1) & tail
+    return end
 
 
 def _block(tokens: Tensor) -> int:

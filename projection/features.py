@@ -76,8 +76,8 @@ class FaceFeatures(nn.Module):
 
         The distance covers shape and pose.
         """
-        moved = _shapes(vectors, image_sizes, self.template) - self.shape_mean  # (N, 1434)
-        distance: Tensor = torch.linalg.vector_norm(moved, dim=1) / self.reach
+        offsets = _shapes(vectors, image_sizes, self.template) - self.shape_mean  # (N, 1434)
+        distance: Tensor = torch.linalg.vector_norm(offsets, dim=1) / self.reach
         return distance
 
     def forward(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
@@ -100,19 +100,19 @@ def upright(points: Tensor, template: Tensor) -> Tensor:
     across = (y * template[:, 0] - x * template[:, 1]).sum(dim=1)
     roll = torch.atan2(across, along)[:, None]
     turned = torch.stack([x * roll.cos() + y * roll.sin(), y * roll.cos() - x * roll.sin(), depth], dim=2)
-    laid: Tensor = turned * (template.norm() / size.clamp_min(SMALLEST))[:, None, None]
-    return laid
+    aligned: Tensor = turned * (template.norm() / size.clamp_min(SMALLEST))[:, None, None]
+    return aligned
 
 
-def _principal(centred: Tensor) -> tuple[Tensor, Tensor]:
+def _principal(centered: Tensor) -> tuple[Tensor, Tensor]:
     """Return the spreads of the first principal components of centered rows (N, D), descending, and their axes (D, …).
 
     There are up to `COMPONENTS` of them. The method is randomized: Halko et al. (2011), "Finding structure with
     randomness", SIAM Review 53(2), algorithm 5.1 after subspace iterations (4.4). The exact method takes seconds on a
     busy processor. torch's version (svd_lowrank) uses the global random number generator; this one does not.
     """
-    few = len(centred) < centred.shape[1]
-    tall = centred.T if few else centred
+    few = len(centered) < centered.shape[1]
+    tall = centered.T if few else centered
     sketched = min(COMPONENTS + SPARE, *tall.shape)
     sketch = tall @ torch.randn(tall.shape[1], sketched, generator=torch.Generator().manual_seed(0))
     for _ in range(ITERATIONS):
@@ -120,7 +120,7 @@ def _principal(centred: Tensor) -> tuple[Tensor, Tensor]:
     basis = torch.linalg.qr(sketch)[0]  # orthonormal columns
     left, singular, right = torch.linalg.svd(basis.T @ tall, full_matrices=False)
     axes = basis @ left if few else right.T
-    return (singular / len(centred) ** 0.5)[:COMPONENTS], axes[:, :COMPONENTS]
+    return (singular / len(centered) ** 0.5)[:COMPONENTS], axes[:, :COMPONENTS]
 
 
 def _shapes(vectors: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:

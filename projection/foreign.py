@@ -19,7 +19,7 @@ from ..common import threads
 from ..common.words import counted
 from ..perception.editing.edit import edit
 from ..perception.emotions.expression import ExpressionModel
-from ..perception.vector import DIM, Perceptions, validate
+from ..perception.vector import PERCEPTION_DIM, Perceptions, validate
 from .checkpoint import Metadata
 from .checkpoint_file import CheckpointError
 from .spaces import SD15, Space
@@ -62,19 +62,19 @@ def rebuild(path: Path, tensors: Mapping[str, Tensor]) -> ForeignCheckpoint:
     Raises CheckpointError with the reasons if it is not a chain of known layers from 1441 numbers to 768.
     """
     layers: list[nn.Module] = []
-    problems, width = [], DIM
+    problems, width = [], PERCEPTION_DIM
     for name, leaves in _modules(tensors):
         layer = _layer(leaves)
         if layer is None:
             problems.append(f"{name}: {_shapes(leaves)} is not a linear layer, layer norm or batch norm")
             continue
-        taken, given = _widths(layer)
-        if taken != width:
-            problems.append(f"{name} expects {counted(taken, 'number')} but receives {width:,}")
+        inputs, outputs = _widths(layer)
+        if inputs != width:
+            problems.append(f"{name} expects {counted(inputs, 'number')} but receives {width:,}")
         if isinstance(layer, nn.Linear) and any(isinstance(other, nn.Linear) for other in layers):
             layers.append(nn.ReLU())
         layers.append(layer)
-        width = given
+        width = outputs
     if width != SD15.width:
         problems.append(f"its output has {counted(width, 'number')}, not {SD15.width}")
     if not any(isinstance(layer, nn.Linear) for layer in layers):
@@ -83,10 +83,11 @@ def rebuild(path: Path, tensors: Mapping[str, Tensor]) -> ForeignCheckpoint:
         problems.append("it contains NaN or infinite weights")
     if problems:
         raise CheckpointError(
-            f"{path}: this is neither a checkpoint of this pack nor a chain of linear layers {DIM} → … → {SD15.width}: "
-            f"{'; '.join(problems)}. Train a checkpoint with `python -m training train`"
+            f"{path}: this is neither a checkpoint of this pack nor a chain of linear layers "
+            f"{PERCEPTION_DIM} → … → {SD15.width}: {'; '.join(problems)}. Train a checkpoint with "
+            "`python -m training train`"
         )
-    widths = [DIM, *(layer.out_features for layer in layers if isinstance(layer, nn.Linear))]
+    widths = [PERCEPTION_DIM, *(layer.out_features for layer in layers if isinstance(layer, nn.Linear))]
     description = f"linear layers {' → '.join(map(str, widths))}, assuming ReLU between them"
     return ForeignCheckpoint(nn.Sequential(*layers).train(False), Metadata(made_by="another script"), description)
 
@@ -111,8 +112,8 @@ def _layer(leaves: Mapping[str, Tensor]) -> nn.Module | None:
     kinds = {leaf: tensor.ndim for leaf, tensor in leaves.items() if leaf != COUNTER}
     layer: nn.Module
     if kinds in ({"weight": 2, "bias": 1}, {"weight": 2}):
-        given, taken = leaves["weight"].shape
-        layer = nn.Linear(taken, given, bias="bias" in kinds, device="meta")
+        outputs, inputs = leaves["weight"].shape
+        layer = nn.Linear(inputs, outputs, bias="bias" in kinds, device="meta")
     elif kinds == {"weight": 1, "bias": 1}:
         layer = nn.LayerNorm(len(leaves["weight"]), device="meta")
     elif kinds == dict.fromkeys(BATCH_NORM, 1):

@@ -18,7 +18,7 @@ from .opening import Projection
 from .spaces import SAME_VECTOR
 
 FAR = 1.4  # distance (FaceFeatures.distance) above which a face is outside the training distribution
-STAND_IN = "random-weight stand-in"  # prefix of the identity of a placeholder encoder
+PLACEHOLDER_ENCODER = "random-weight placeholder"  # prefix of the identity of a placeholder encoder
 SAMPLED = "sampled from "  # prefix of the landmarker of synthetic faces from the expression model
 UNSEEN = ("unknown", SAMPLED)  # prefixes, in a checkpoint, of landmarkers that used no pictures
 
@@ -36,10 +36,10 @@ def nearest(projection: Projection, vectors: Tensor, count: int) -> list[list[Si
         return [[] for _ in vectors]
     network, prompts = projection.network, projection.metadata.prompts
     mean, scale = network.target_mean.cpu(), network.target_scale.cpu()
-    own, others = (
+    faces, targets = (
         torch.nn.functional.normalize((v - mean) / scale, dim=1) for v in (vectors, projection.prompt_vectors)
     )
-    best = (own @ others.T).topk(min(count, len(prompts)), dim=1)
+    best = (faces @ targets.T).topk(min(count, len(prompts)), dim=1)
     return [
         [(prompts[number], value) for number, value in zip(numbers, values, strict=True)]
         for numbers, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
@@ -56,8 +56,8 @@ def lengths(projection: Projection, vectors: Tensor, neutral: Tensor, conditioni
     for tokens, _ in conditioning:
         of_entries.append(typical_length(tokens[..., :width].float(), not_bos(tokens).expand(len(tokens), -1)).mean())
     typical = torch.stack(of_entries).mean() if of_entries else torch.zeros(())
-    own, moved = (some[:, :width].norm(dim=1).mean() for some in (vectors, vectors - neutral))
-    return float(own), float(moved), float(typical)
+    face, delta = (some[:, :width].norm(dim=1).mean() for some in (vectors, vectors - neutral))
+    return float(face), float(delta), float(typical)
 
 
 def warnings(projection: Projection, perceptions: Perceptions, fingerprint: Tensor | None) -> list[str]:
@@ -67,9 +67,9 @@ def warnings(projection: Projection, perceptions: Perceptions, fingerprint: Tens
     """
     if isinstance(projection, ForeignCheckpoint):
         return [f"trained by another script ({projection.description}), so nothing is known about its training data"]
-    metadata, found = projection.metadata, []
-    if metadata.encoder.startswith(STAND_IN):
-        found.append(
+    metadata, result = projection.metadata, []
+    if metadata.encoder.startswith(PLACEHOLDER_ENCODER):
+        result.append(
             "PLACEHOLDER: trained with random text vectors, so it changes the image but not its expression. Retrain "
             "with your model's CLIP"
         )
@@ -78,7 +78,7 @@ def warnings(projection: Projection, perceptions: Perceptions, fingerprint: Tens
         pairs_of = zip(fingerprint.split(widths), projection.fingerprint.split(widths), strict=True)
         alike = min(float(torch.cosine_similarity(one, other, dim=0)) for one, other in pairs_of)
         if not alike >= SAME_VECTOR:
-            found.append(
+            result.append(
                 f"trained with another text encoder, {metadata.encoder} (cosine {alike:.3f}). Retrain with this CLIP"
             )
     pairs = (
@@ -88,15 +88,15 @@ def warnings(projection: Projection, perceptions: Perceptions, fingerprint: Tens
     for what, trained, seen in pairs:
         others = [name for name in seen.split(AND) if name.removesuffix(RELATIVE) != trained.removesuffix(RELATIVE)]
         if others and not trained.startswith(UNSEEN):
-            found.append(
+            result.append(
                 f"trained with the {what} {trained}, but this face comes from {others[0]}. Use the same {what}"
             )
     distance = projection.distance(perceptions)
     far = (distance > FAR).nonzero()[:, 0].tolist()
     if far:
         several = f" and {len(far) - 1} more lie" if len(far) > 1 else " lies"
-        found.append(
+        result.append(
             f"face {far[0]}{several} outside the training distribution ({float(distance[far[0]]):.1f}× the distance "
             "from the mean within which 99 % of the training faces lie)"
         )
-    return found
+    return result

@@ -68,7 +68,7 @@ class ProjectionNetwork(nn.Module):
         self.register_buffer("target_scale", torch.ones(architecture.output))
 
     @torch.no_grad()
-    def restandardise(self, mean: Tensor, scale: Tensor) -> None:
+    def restandardize(self, mean: Tensor, scale: Tensor) -> None:
         """Change the standardization to this mean and scale, (768,) each, without changing any prediction."""
         ratio = self.target_scale / scale
         self.leave.weight.mul_(ratio[:, None])
@@ -76,7 +76,7 @@ class ProjectionNetwork(nn.Module):
         self.target_mean.copy_(mean)
         self.target_scale.copy_(scale)
 
-    def standardised(self, features: Tensor) -> Tensor:
+    def standardized(self, features: Tensor) -> Tensor:
         """Return the standardized predictions (N, 768) for features (N, F), on which the loss is computed."""
         hidden = self.enter(features)  # (N, width)
         for block in self.blocks:
@@ -85,4 +85,4 @@ class ProjectionNetwork(nn.Module):
 
     def forward(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
         """Return the CLIP vectors (N, 768), float32, of perceptions (N, 1441) float32 and (height, width) (N, 2)."""
-        return self.standardised(self.features(vectors, image_sizes)) * self.target_scale + self.target_mean
+        return self.standardized(self.features(vectors, image_sizes)) * self.target_scale + self.target_mean

@@ -37,7 +37,7 @@ SDXL = Space("sdxl", "Stable Diffusion XL", (768, 1280, 1280), pooled=1280)  # C
 SAME_VECTOR = 0.999  # cosine above which two vectors of a text come from the same encoder, apart from rounding
 SPACES = {space.name: space for space in (SD15, SDXL)}
 EMBEDDING = SD15.width  # 768
-EXTRAS: dict[str, dict[str, int]] = {  # space → vectors of its prompts other than the sd15 vector: name → width
+ADDED_TARGETS: dict[str, dict[str, int]] = {  # space → vectors of its prompts other than the sd15 vector: name → width
     SD15.name: {},
     SDXL.name: {"sdxl_embeddings": SDXL.tokens, "sdxl_pooled": SDXL.pooled},
 }

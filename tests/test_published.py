@@ -31,6 +31,7 @@ NEEDED = {
     "SECURITY.md",
     "nodes/__init__.py",
     "training/__main__.py",
+    "training/prompts/strengths.json",
     "training/prompts/templates.json",
     "training/photos/astronaut.jpg",
     "training/photos/grace_hopper.jpg",

@@ -1,4 +1,4 @@
-"""How the expression model's numbers are estimated from labelled landmarks; see train_expression_model.py.
+"""How the expression model's numbers are estimated from labeled landmarks; see train_expression_model.py.
 
 The labels are noisy, and the faces come from two kinds of source, told apart by the picture's size: 12,743 of 13,626
 pictures have the usual one. Among the others, mostly small, turned and tightly cropped, labels say little: half of
@@ -51,9 +51,9 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Photos:
-    """Labelled faces."""
+    """Labeled faces."""
 
-    landmarks: Tensor  # (N, 478, 3) float32, normalised
+    landmarks: Tensor  # (N, 478, 3) float32, normalized
     image_sizes: Tensor  # (N, 2) int64, (height, width)
     labels: Tensor  # (N,) int64, indices into EMOTIONS
     other_source: Tensor  # (N,) bool: the picture does not have the file's usual size
@@ -135,11 +135,11 @@ def learn_shapes(photos: Photos) -> Shapes:
 def make_template(points: Tensor) -> tuple[Tensor, Tensor]:
     """Faces (N, 478, 3) in true proportions → the template (478, 3), and the mirror map (478,).
 
-    Generalised Procrustes analysis (Gower, 1975): the mean of the faces after each is aligned to that mean. It
-    is made symmetric, centred, and one inter-ocular distance (between the irises' centres) wide.
+    Generalized Procrustes analysis (Gower, 1975): the mean of the faces after each is aligned to that mean. It
+    is made symmetric, centered, and one inter-ocular distance (between the irises' centers) wide.
     """
-    centred = points - points.mean(dim=1, keepdim=True)
-    template = (centred / centred.square().mean(dim=(1, 2), keepdim=True).sqrt()).mean(dim=0)
+    centered = points - points.mean(dim=1, keepdim=True)
+    template = (centered / centered.square().mean(dim=(1, 2), keepdim=True).sqrt()).mean(dim=0)
     mirror = find_mirror(template)
     for _ in range(8):
         template = align(points, template).points.mean(dim=0)
@@ -170,7 +170,7 @@ def mirrored(faces: Tensor, mirror: Tensor) -> Tensor:
 
 
 def principal_components(shapes: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Centred shapes (N, 478, 3) → orthonormal components (count, 1434), and their standard deviations."""
+    """Centered shapes (N, 478, 3) → orthonormal components (count, 1434), and their standard deviations."""
     flat = shapes.flatten(1)
     variances, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
     components = vectors.flip(1)[:, :count].T
@@ -219,7 +219,7 @@ def contradicted(scores: Tensor, faces: Measured) -> Tensor:
     """Which neutral faces of the usual source most likely show an emotion: (N,) bool.
 
     Confident learning (Northcutt et al. 2021, JAIR 70): a face is counted as a class when its held-out probability
-    reaches the mean of the faces labelled so; the likeliest such class is believed, not the label. For other
+    reaches the mean of the faces labeled so; the likeliest such class is believed, not the label. For other
     labels than neutral it made the model worse: those classes need every face that they have.
     """
     probabilities = calibrated(scores, *calibrate(scores, faces.labels))
@@ -232,7 +232,7 @@ def contradicted(scores: Tensor, faces: Measured) -> Tensor:
 def estimate_classes(
     shapes: Shapes | ExpressionModel, faces: Measured, temperature: float = 1.0, doubt: float = 0.0
 ) -> ExpressionModel:
-    """Modes, their shares and the covariance, from faces as they are labelled."""
+    """Modes, their shares and the covariance, from faces as they are labeled."""
     usual, other = faces.select(~faces.other_source), faces.select(faces.other_source)
     counts, averages = class_means(usual.labels, usual.components)
     covariance = covariance_within(usual, counts, averages)

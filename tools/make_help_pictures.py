@@ -4,7 +4,7 @@
 usage: python tools/make_help_pictures.py [NODE …]    (all if none is named, such as EditPerception; takes a minute,
 and needs scikit-image and matplotlib)
 
-No text encoder can be shipped, so the pictures of projections come from the random stand-in, and say so.
+No text encoder can be shipped, so the pictures of projections come from the random placeholder encoder, and say so.
 Copies each <node>/en.md to <node>.md too: the page that the front end shows to users of other languages.
 """
 
@@ -29,7 +29,7 @@ from perception_clip.perception.drawing.action_bars import action_picture
 from perception_clip.perception.drawing.canvas import BACKGROUND, Canvas
 from perception_clip.perception.drawing.contact_sheet import contact_sheet
 from perception_clip.perception.drawing.overlay import Overlay, draw_batch
-from perception_clip.perception.drawing.panels import BRIGHT, DIM
+from perception_clip.perception.drawing.panels import BRIGHT, DIMMED
 from perception_clip.perception.editing.arithmetic import add_difference
 from perception_clip.perception.editing.edit import edit
 from perception_clip.perception.editing.join import join
@@ -47,6 +47,7 @@ from perception_clip.projection.insight_picture import insight_picture
 from perception_clip.projection.mixing import weights
 from perception_clip.training.commands.demo import PROMPT, sample_photos
 from perception_clip.training.dataset.npz import Dataset
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.encoders.base import fingerprint
 from perception_clip.training.encoders.random_weights import random_encoder
@@ -60,9 +61,9 @@ DOCS = Path(__file__).resolve().parents[1] / "web" / "docs"
 NODE = "PerceptionClip_"
 WIDTH, TILE = 560, 280  # pixels: of a picture, as help is shown in a narrow column, and of a photo in one with two
 TEXT = 19  # height of the letters, pixels
-COLOURS = 64  # of a drawing
+COLORS = 64  # of a drawing
 CELLS, CELL = 26, 16  # tokens of a block that are drawn, and pixels from one to the next
-BLUE, TRACK = (96, 185, 240), (52, 58, 70)
+BLUE, BAR_BACKGROUND = (96, 185, 240), (52, 58, 70)
 BOXES = {"astronaut": (84, 0, 364, 280), "grace_hopper": (96, 60, 426, 390)}  # left, top, right, bottom in the photos
 
 
@@ -152,7 +153,7 @@ def perception_info() -> Image.Image:
     values |= zip(EMOTIONS, (f"{share:.1%}" for share in face.emotions[0]), strict=True)
     canvas = Canvas(WIDTH - TILE, 410)
     for index, (name, value) in enumerate(values.items()):
-        canvas.write(24, 24 + 30 * index, name, TEXT, DIM)
+        canvas.write(24, 24 + 30 * index, name, TEXT, DIMMED)
         canvas.write(116, 24 + 30 * index, value, TEXT, BRIGHT)
     return row([tile(draw_batch([photos().pictures[1]], face)[0]), canvas.finished()])
 
@@ -199,7 +200,7 @@ def save_perception() -> Image.Image:
 def projection() -> Image.Image:
     """What each mode changes at the first tokens of the prompt and, with append, of its repetition."""
     encoder, checkpoint, face = random_encoder(), trained().checkpoint, photos().face(0)
-    tokens, words = encoder.token_states(PROMPT), len(PROMPT.split())  # the stand-in has a token for each word
+    tokens, words = encoder.token_states(PROMPT), len(PROMPT.split())  # the placeholder has a token for each word
     vectors, neutral = checkpoint.project(face.vectors, face.image_sizes), checkpoint.neutral_of(face)
     canvas, left, pooled = Canvas(WIDTH, 350), 136, encoder.encode([PROMPT])
     for index, mode in enumerate(MODES):
@@ -210,19 +211,19 @@ def projection() -> Image.Image:
         for line, change in enumerate(changes[:, :CELLS].tolist()):
             for place, amount in enumerate(change):
                 share, x, top = min(amount, 1.0), left + place * CELL, y - 14 + 32 * line
-                colour = tuple(round(dim + share * (full - dim)) for dim, full in zip(TRACK, BLUE, strict=True))
-                canvas.line([(x, top), (x, top + 26)], colour, CELL - 3)
+                color = tuple(round(dim + share * (full - dim)) for dim, full in zip(BAR_BACKGROUND, BLUE, strict=True))
+                canvas.line([(x, top), (x, top + 26)], color, CELL - 3)
     for start, name in ((0, "BOS"), (3, "words"), (1 + words, "end of the text, then padding …")):
-        canvas.write(left + start * CELL - 7, 24, name, 15, DIM)
+        canvas.write(left + start * CELL - 7, 24, name, 15, DIMMED)
     return canvas.finished()
 
 
 def inspect_projection() -> Image.Image:
     checkpoint, faces = trained().checkpoint, photos().found
     vectors = checkpoint.project(faces.vectors, faces.image_sizes)
-    length, moved, _ = lengths(checkpoint, vectors, checkpoint.neutral_of(faces), [])
-    notes = [f"⚠ {text}" for text in warnings(checkpoint, faces, None)]
-    notes.append(f"vectors of length {length:.1f}, {moved:.1f} away from neutral")
+    length, delta, _ = lengths(checkpoint, vectors, checkpoint.neutral_of(faces), [])
+    notes = [f"⚠ {line}" for text in warnings(checkpoint, faces, None) for line in text.split(". ")]  # to fit
+    notes.append(f"vectors of length {length:.1f}, {delta:.1f} away from neutral")
     shares = [face.emotions.max(dim=0) for face in faces]
     headings = [f"face {i}: {EMOTIONS[best.indices]} ({best.values:.0%})" for i, best in enumerate(shares)]
     similar = zip(headings, nearest(checkpoint, vectors, 4), strict=True)
@@ -238,7 +239,7 @@ def emotion_prompts() -> Image.Image:
         canvas.write(left, 28, f"temp. {temperature:g}", TEXT, BRIGHT)
         for index, (name, share) in enumerate(zip(EMOTIONS, weights(shares, temperature, 7)[0].tolist(), strict=True)):
             y = 68 + 32 * index
-            canvas.line([(left, y), (left + width, y)], TRACK, 12)
+            canvas.line([(left, y), (left + width, y)], BAR_BACKGROUND, 12)
             canvas.line([(left, y), (left + max(share * width, 1), y)], BLUE, 12)
             canvas.write(left + width + 8, y, f"{share:.0%}", 16, BRIGHT)
             if column == 0:
@@ -262,9 +263,12 @@ def dataset_info() -> Image.Image:
     data, encoder = sampled(), random_encoder()
     labels = [EMOTIONS[index % 7] for index in range(len(data))]
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "sampled.db") as store:
-        store.bind(encoder.identity, fingerprint(encoder), data.meta["landmarker"], data.meta["emotion_model"])
-        sizes, vectors = torch.from_numpy(data.image_sizes), torch.from_numpy(data.perceptions)
-        store.append(vectors, sizes, data.prompts.tolist(), torch.from_numpy(data.clip_embeddings), labels=labels)
+        store.set_provenance(
+            encoder.identity, fingerprint(encoder), data.meta["landmarker"], data.meta["emotion_model"]
+        )
+        store.append(
+            Samples(data.perceptions, data.image_sizes, data.prompts.tolist(), data.clip_embeddings, labels=labels)
+        )
         with store.snapshot() as snapshot:
             found = mean_faces(snapshot, model().template, 6)
     captions = [f"{name} ({number})" for name, number in zip(found.names, found.counts, strict=True)]
@@ -281,7 +285,7 @@ def train_projection() -> Image.Image:
     return curve_picture(trained().history, 400, 440)
 
 
-# Photos are smaller as JPEG, drawings as PNG of a few colours.
+# Photos are smaller as JPEG, drawings as PNG of a few colors.
 PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "FacePerception": ("overlay.jpg", face_perception),
     "FacePerceptionVideo": ("frames.jpg", face_perception_video),
@@ -308,7 +312,7 @@ def main(names: Sequence[str]) -> None:
         file, drawn = PICTURES[name]
         path, picture = DOCS / f"{NODE}{name}" / file, drawn()
         if path.suffix == ".png":
-            picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
+            picture.quantize(COLORS, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
         else:
             picture.save(path, quality=72, optimize=True)
         print(f"{path.relative_to(DOCS)}: {picture.width} × {picture.height}, {path.stat().st_size / 1000:.0f} kB")

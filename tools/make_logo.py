@@ -55,13 +55,13 @@ def banner(width: int, height: int) -> Image.Image:
     size = 0.8 * height * ZOOM
     draw(large, 0.09 * width * ZOOM, 0.1 * height * ZOOM, size)
     pen, left = ImageDraw.Draw(large), 0.48 * width * ZOOM
-    for words, y, text, colour in (
+    for words, y, text, color in (
         ("Perception CLIP", 0.36, 0.15, WORDS),
         ("a real face steers", 0.56, 0.085, DIM),
         ("Stable Diffusion", 0.68, 0.085, DIM),
     ):
         font = ImageFont.load_default(round(text * height * ZOOM))
-        pen.text((left, y * height * ZOOM), words, colour, font, anchor="lm")
+        pen.text((left, y * height * ZOOM), words, color, font, anchor="lm")
     return large.reduce(ZOOM)
 
 

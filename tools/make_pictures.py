@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from perception_clip.perception.drawing.overlay import draw_batch
-from perception_clip.perception.drawing.panels import COLOURS
+from perception_clip.perception.drawing.panels import COLORS
 from perception_clip.perception.editing.edit import edit
 from perception_clip.perception.editing.join import join
 from perception_clip.perception.editing.schedule import spread
@@ -36,7 +36,7 @@ TITLE = 92  # pixels at the bottom, for the title
 QUALITY = 86
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 WIDE: dict[str, Box] = {"astronaut": (60, 0, 460, 400), "grace_hopper": (50, 60, 462, 560)}
 FACE: dict[str, Box] = {"astronaut": (84, 0, 364, 280), "grace_hopper": (96, 60, 426, 390)}
 SAYS = {"astronaut": "“a person smiling”", "grace_hopper": "“a calm person”"}
@@ -118,11 +118,11 @@ class Page:
         self.write(SIDE / 2, SIDE - 0.64 * TITLE, words, 37)
         self.write(SIDE / 2, SIDE - 0.23 * TITLE, below, 22, DIM)
 
-    def write(self, x: float, y: float, words: str, size: float, colour: Colour = WORDS, anchor: str = "mm") -> None:
-        self.pen.text((x * ZOOM, y * ZOOM), words, colour, ImageFont.load_default(size * ZOOM), anchor)
+    def write(self, x: float, y: float, words: str, size: float, color: Color = WORDS, anchor: str = "mm") -> None:
+        self.pen.text((x * ZOOM, y * ZOOM), words, color, ImageFont.load_default(size * ZOOM), anchor)
 
-    def photo(self, picture: Tensor, left: float, top: float, side: float, border: Colour | None = None) -> None:
-        """A square picture with round corners, and perhaps a coloured border."""
+    def photo(self, picture: Tensor, left: float, top: float, side: float, border: Color | None = None) -> None:
+        """A square picture with round corners, and perhaps a colored border."""
         pixels = round(side * ZOOM)
         image = Image.fromarray(picture.numpy()).resize((pixels, pixels), Image.Resampling.LANCZOS)
         mask = Image.new("L", image.size)
@@ -131,33 +131,33 @@ class Page:
         if border is not None:
             self.pen.rounded_rectangle(zoomed((left, top, left + side, top + side)), 14 * ZOOM, None, border, 4 * ZOOM)
 
-    def plate(self, box: Box, colour: Colour = PLATE, radius: float = 14) -> None:
-        self.pen.rounded_rectangle(zoomed(box), radius * ZOOM, colour)
+    def plate(self, box: Box, color: Color = PLATE, radius: float = 14) -> None:
+        self.pen.rounded_rectangle(zoomed(box), radius * ZOOM, color)
 
-    def chip(self, x: float, y: float, words: str, size: float, colour: Colour) -> None:
-        """Words on a coloured pill, around its middle."""
+    def chip(self, x: float, y: float, words: str, size: float, color: Color) -> None:
+        """Words on a colored pill, around its middle."""
         half = self.pen.textlength(words, ImageFont.load_default(size * ZOOM)) / ZOOM / 2 + 0.6 * size
-        self.plate((x - half, y - 0.85 * size, x + half, y + 0.85 * size), colour, 0.85 * size)
+        self.plate((x - half, y - 0.85 * size, x + half, y + 0.85 * size), color, 0.85 * size)
         self.write(x, y, words, size, DARK)
 
-    def arrow(self, start: tuple[float, float], end: tuple[float, float], colour: Colour = WORDS) -> None:
+    def arrow(self, start: tuple[float, float], end: tuple[float, float], color: Color = WORDS) -> None:
         """A thick arrow, level or upright."""
         (x, y), (to_x, to_y) = start, end
         length = max(abs(to_x - x), abs(to_y - y))
         along = (to_x - x) / length, (to_y - y) / length
         neck = to_x - 16 * along[0], to_y - 16 * along[1]
-        self.line([start, neck], colour, 9)
+        self.line([start, neck], color, 9)
         across = -along[1] * 16, along[0] * 16
         head = [end, (neck[0] + across[0], neck[1] + across[1]), (neck[0] - across[0], neck[1] - across[1])]
-        self.pen.polygon([(a * ZOOM, b * ZOOM) for a, b in head], colour)
+        self.pen.polygon([(a * ZOOM, b * ZOOM) for a, b in head], color)
 
-    def line(self, points: Sequence[tuple[float, float]], colour: Colour, width: float) -> None:
-        self.pen.line([(x * ZOOM, y * ZOOM) for x, y in points], colour, round(width * ZOOM), joint="curve")
+    def line(self, points: Sequence[tuple[float, float]], color: Color, width: float) -> None:
+        self.pen.line([(x * ZOOM, y * ZOOM) for x, y in points], color, round(width * ZOOM), joint="curve")
 
-    def dot(self, x: float, y: float, radius: float, colour: Colour) -> None:
-        self.pen.ellipse(zoomed((x - radius, y - radius, x + radius, y + radius)), colour)
+    def dot(self, x: float, y: float, radius: float, color: Color) -> None:
+        self.pen.ellipse(zoomed((x - radius, y - radius, x + radius, y + radius)), color)
 
-    def drawn_face(self, perceptions: Perceptions, box: Box, colour: Colour = YELLOW) -> None:
+    def drawn_face(self, perceptions: Perceptions, box: Box, color: Color = YELLOW) -> None:
         """The first face's landmarks as a mesh with bright features, as large as fits."""
         height, width = perceptions.image_sizes[0].tolist()
         points = perceptions.landmarks[0, :468, :2] * torch.tensor([width, height])
@@ -171,9 +171,9 @@ class Page:
             if max(one) < len(placed):
                 self.line([placed[index] for index in one], MESH, thick / 3)
         for one in CLOSED_LINES:
-            self.line([placed[index] for index in (*one, one[0])], colour, thick)
+            self.line([placed[index] for index in (*one, one[0])], color, thick)
         for one in OPEN_LINES:
-            self.line([placed[index] for index in one], colour, thick)
+            self.line([placed[index] for index in one], color, thick)
 
     def shares(self, perceptions: Perceptions, box: Box) -> None:
         """A bar for each emotion, as long as the face shows it."""
@@ -185,7 +185,7 @@ class Page:
             start = left + 0.48 * (right - left)
             self.plate((start, y - 0.26 * step, right, y + 0.26 * step), (52, 60, 76), 0.26 * step)
             end = start + max(value, 0.05) * (right - start)
-            self.plate((start, y - 0.26 * step, end, y + 0.26 * step), COLOURS[emotion], 0.26 * step)
+            self.plate((start, y - 0.26 * step, end, y + 0.26 * step), COLORS[emotion], 0.26 * step)
 
     def network(self, box: Box, layers: Sequence[int] = (5, 4, 4, 5)) -> None:
         """Dots in columns, each joined to all of the next column."""
@@ -229,8 +229,8 @@ def emotion_prompts(page: Page) -> None:
     page.arrow((496, 318), (496, 362))
     page.plate((24, 372, 616, 528))
     page.write(44, 402, "portrait photo of a person, …", 27, DIM, "lm")
-    for row, (words, colour) in enumerate((("joyful broad smile, laughing eyes", YELLOW), ("amazed eyes", ORANGE))):
-        page.write(44, 448 + 44 * row, words, (30, 24)[row], colour, "lm")
+    for row, (words, color) in enumerate((("joyful broad smile, laughing eyes", YELLOW), ("amazed eyes", ORANGE))):
+        page.write(44, 448 + 44 * row, words, (30, 24)[row], color, "lm")
     page.title("Emotion prompts", "any model, no training")
 
 
@@ -241,7 +241,7 @@ def collect_dataset(page: Page) -> None:
         page.photo(overlay(name), 36, top + 11, 220)
         page.arrow((270, top + 121), (316, top + 121))
         page.write(464, top + 92, words, 29)
-        page.chip(464, top + 158, ("happy", "neutral")[row], 26, COLOURS[("happy", "neutral")[row]])
+        page.chip(464, top + 158, ("happy", "neutral")[row], 26, COLORS[("happy", "neutral")[row]])
     page.title("Collect a dataset", "your own faces, in your own words")
 
 
@@ -249,13 +249,13 @@ def train_and_try(page: Page) -> None:
     for column, emotion in enumerate(("happy", "sad", "surprise", "angry")):
         left = 24 + 151 * column
         page.plate((left, 22, left + 139, 186))
-        page.drawn_face(face("grace_hopper", **{emotion: 1.3}), (left + 18, 34, left + 121, 174), COLOURS[emotion])
+        page.drawn_face(face("grace_hopper", **{emotion: 1.3}), (left + 18, 34, left + 121, 174), COLORS[emotion])
     page.arrow((320, 196), (320, 236))
     page.plate((24, 246, 616, 530))
     page.line([(64, 270), (64, 500), (592, 500)], DIM, 3)
-    learnt = [(64 + 528 * t / 60, 276 + 200 * (1 - 0.935**t)) for t in range(61)]
+    learned = [(64 + 528 * t / 60, 276 + 200 * (1 - 0.935**t)) for t in range(61)]
     held = [(64 + 528 * t / 60, 276 + 168 * (1 - 0.915**t)) for t in range(61)]
-    page.line(learnt, BLUE, 6)
+    page.line(learned, BLUE, 6)
     page.line(held, ORANGE, 6)
     page.dot(*held[-1], 10, ORANGE)
     page.write(400, 300, "Ready to use?", 34)
@@ -303,9 +303,9 @@ def blend_two_faces(page: Page) -> None:
     mixed = frames(join(face("grace_hopper"), face("astronaut")), 5)
     for column, mixture in enumerate(mixed):
         share = column / (len(mixed) - 1)
-        colour = tuple(round(a + (b - a) * share) for a, b in zip(BLUE, YELLOW, strict=True))
+        color = tuple(round(a + (b - a) * share) for a, b in zip(BLUE, YELLOW, strict=True))
         left = 24 + 120 * column
-        page.drawn_face(mixture, (left, 316, left + 112, 516), colour)  # type: ignore[arg-type]
+        page.drawn_face(mixture, (left, 316, left + 112, 516), color)  # type: ignore[arg-type]
     page.title("Blend two faces", "a row of pictures from one to the other")
 
 
@@ -313,10 +313,10 @@ def expression_switch(page: Page) -> None:
     for column, (emotion, words) in enumerate((("surprise", "early"), ("happy", "late"))):
         left = 24 + 308 * column
         page.plate((left, 22, left + 284, 410))
-        page.drawn_face(face("grace_hopper", **{emotion: 1.7}), (left + 30, 40, left + 254, 330), COLOURS[emotion])
-        page.chip(left + 142, 372, f"{words}: {emotion}", 27, COLOURS[emotion])
-    page.plate((24, 448, 270, 488), COLOURS["surprise"], 20)
-    page.plate((262, 448, 616, 488), COLOURS["happy"], 20)
+        page.drawn_face(face("grace_hopper", **{emotion: 1.7}), (left + 30, 40, left + 254, 330), COLORS[emotion])
+        page.chip(left + 142, 372, f"{words}: {emotion}", 27, COLORS[emotion])
+    page.plate((24, 448, 270, 488), COLORS["surprise"], 20)
+    page.plate((262, 448, 616, 488), COLORS["happy"], 20)
     for step in range(20):
         page.dot(44 + 29.1 * step, 468, 5, DARK)
     page.write(24, 514, "first step", 22, DIM, "lm")

@@ -6,7 +6,7 @@
 
 The two photos of the test suite are scikit-image's `skimage/data/astronaut.png` and matplotlib's
 `matplotlib/mpl-data/sample_data/grace_hopper.jpg`. The file holds one array per photo, named by its stem:
-(faces, 478, 3) float32 in normalised image coordinates.
+(faces, 478, 3) float32 in normalized image coordinates.
 """
 
 from __future__ import annotations

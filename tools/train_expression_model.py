@@ -1,4 +1,4 @@
-"""Make perception/weights/expression.safetensors, the bundled expression model, from labelled landmarks.
+"""Make perception/weights/expression.safetensors, the bundled expression model, from labeled landmarks.
 
     pip install -e '.[test]'      # brings scipy and scikit-learn
     OMP_NUM_THREADS=1 python tools/train_expression_model.py --data expression_landmarks.npz
@@ -32,7 +32,7 @@ MEANINGFUL = {f.name for f in fields(ExpressionModel)} - {"identity"}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the .npz of labelled landmarks")
+    parser.add_argument("--data", type=Path, required=True, help="the .npz of labeled landmarks")
     parser.add_argument("--out", type=Path, default=BUNDLED)
     arguments = parser.parse_args()
 
@@ -53,7 +53,7 @@ def main() -> None:
     print(f"{arguments.out}: {arguments.out.stat().st_size:,} bytes, {identity}")
 
 
-# --- judgement -----------------------------------------------------------------------------------------------
+# --- judgment -----------------------------------------------------------------------------------------------
 
 
 def held_out_probabilities(photos: Photos, splits: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
@@ -94,7 +94,7 @@ def describe(photos: Photos, recall: Tensor, error: float) -> dict[str, object]:
         "format": "perception-clip expression model, version 2",
         "emotions": EMOTIONS,
         "origin": "tools/train_expression_model.py on landmarks (MediaPipe face mesh, mediapipe 0.10.21) of a"
-        " labelled expression photo set; the photos are not part of this file and cannot be got back from it",
+        " labeled expression photo set; the photos are not part of this file and cannot be got back from it",
         "terms": "Apache-2.0, as the photo set's labels",
         "faces": dict(zip(EMOTIONS, photos.labels.bincount().tolist(), strict=True)),
         "five_fold": {

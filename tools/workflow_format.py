@@ -10,7 +10,7 @@ FRONT_END_ONLY = {"capture", "control_after_generate", "note", "upload"}  # widg
 NO_PROMPT = {"MarkdownNote"}  # node types that live in the front end alone
 
 PADDING, TITLE_BAR, GROUP_TITLE = 20, 30, 40  # pixels of the canvas
-GROUP_COLOUR = "#3f789e"
+GROUP_COLOR = "#3f789e"
 
 Socket = tuple[str, str]  # name, type
 Link = tuple[int, int, int, int, int, str]  # link, from node, from slot, to node, to slot, type
@@ -87,7 +87,7 @@ def front_end_graph(workflow: Workflow) -> dict[str, Any]:
                 "id": number,
                 "title": title,
                 "bounding": _bounding(workflow, members),
-                "color": GROUP_COLOUR,
+                "color": GROUP_COLOR,
                 "font_size": 24,
                 "flags": {},
             }

@@ -90,7 +90,7 @@ SDXL = {
 
 # The defaults of the pack's nodes, in the order of their widgets; a test compares them with the nodes' schemas.
 PERCEIVING = {
-    "detector": "far",
+    "detector": "standard",
     "max_faces": 10,
     "order": "largest",
     "min_confidence": 0.5,
@@ -120,7 +120,7 @@ PROJECTION = {
     "start_percent": 0.0,
     "end_percent": 1.0,
     "faces": "first",
-    "normalise": False,
+    "match_norm": False,
     "clip_l_only": False,
 }
 

@@ -35,7 +35,7 @@ FACE_TO_EXPRESSION_NOTE = """\
 *strength* in *Perception→CLIP Projection*: 0 gives the picture without the face, 2 exaggerates, negative values turn
 the expression away. *mode* says what the face does with the prompt.
 
-The starter has learnt from sampled faces. Better ones come from real faces: open the templates *collect_dataset*, then
+The starter has learned from sampled faces. Better ones come from real faces: open the templates *collect_dataset*, then
 *train_and_try*. Without any training there is *emotion_prompts*.
 """
 
@@ -78,7 +78,7 @@ SDXL_NOTE = """\
 4. **Change the photo and run again.** The seed is fixed: only the expression changes.
 
 The projection moves the prompt's tokens and its pooled output. A checkpoint for Stable Diffusion 1.5 does not fit, but
-can act on the CLIP-L part of the prompt: turn *clip_l_only* and *normalise* on.
+can act on the CLIP-L part of the prompt: turn *clip_l_only* and *match_norm* on.
 
 *Dataset Writer* and *Train Projection* take XL's CLIP, too. Without any training there is *emotion_prompts*.
 """

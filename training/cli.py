@@ -7,8 +7,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from ..common.errors import PerceptionClipError
 
@@ -27,6 +26,8 @@ COMMANDS = {
     "demo": "run the whole pipeline on two photos, without any download",
 }
 
+Command = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]  # adds flags, and runs
+
 ABOUT_FILES = {
     *(errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM),
     *(errno.EIO, errno.EROFS),
@@ -43,19 +44,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Windows console may lack characters used in prompts and names
-    given = [_dashed(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
+    words = [_dashed(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
     parser = argparse.ArgumentParser(
         prog="python -m training", description="Build datasets and train the perception projection layer."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    chosen = next((argument for argument in given if argument in COMMANDS), None)
+    chosen = next((argument for argument in words if argument in COMMANDS), None)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
         if name == chosen:  # the other commands' libraries need not be loaded
-            module = _module(name)
-            module.add_arguments(command)
-            command.set_defaults(run=module.run)
-    options = parser.parse_args(given)
+            add_arguments, run = _command(name)
+            add_arguments(command)
+            command.set_defaults(run=run)
+    options = parser.parse_args(words)
     try:
         result: int = options.run(options)
         sys.stdout.flush()
@@ -81,65 +82,29 @@ def _fail(message: str) -> int:
     return 1
 
 
-class _Command(Protocol):
-    """A module in training/commands."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
-
-    def run(self, options: argparse.Namespace) -> int: ...
-
-
-def _module(command: str) -> _Command:
-    """Import and return the module of one of COMMANDS."""
-    match command:
+def _command(name: str) -> Command:
+    """Import and return one of COMMANDS."""
+    match name:
         case "build":
             from .commands import build
 
-            return build
+            return build.COMMANDS[name]
         case "capture":
             from .commands import capture
 
-            return capture
-        case "info":
-            from .commands import info
-
-            return info
-        case "merge":
-            from .commands import merge
-
-            return merge
-        case "filter":
-            from .commands import filter
-
-            return filter
-        case "relabel":
-            from .commands import relabel
-
-            return relabel
-        case "export":
-            from .commands import export
-
-            return export
-        case "import":
-            from .commands import import_
-
-            return import_
-        case "train":
-            from .commands import train
-
-            return train
-        case "evaluate":
-            from .commands import evaluate
-
-            return evaluate
-        case "starter":
-            from .commands import starter
-
-            return starter
-        case _:
+            return capture.COMMANDS[name]
+        case "demo":
             from .commands import demo
 
-            return demo
+            return demo.COMMANDS[name]
+        case "train" | "starter" | "evaluate":
+            from .commands import train
+
+            return train.COMMANDS[name]
+        case _:
+            from .commands import datasets
+
+            return datasets.COMMANDS[name]
 
 
 def _dashed(argument: str) -> str:

@@ -18,7 +18,8 @@ from ..common.errors import InputError
 from ..common.files import atomic_path
 from ..common.words import counted
 from ..perception.emotions.expression import ExpressionModel
-from ..perception.vector import NEUTRAL, split
+from ..perception.vector import NEUTRAL
+from ..perception.vector import split as split_vectors
 from ..projection.checkpoint import BEST, Checkpoint, Metadata, save
 from ..projection.network import ProjectionNetwork
 from ..projection.spaces import SPACES
@@ -61,19 +62,16 @@ class Fitted:
         return 0 if kept is None else kept.number
 
 
-def held_out(dataset: Dataset, seed: int, val_split: float = HELD_OUT, prompts: Tensor | None = None) -> Split:
-    """Return the split used by training with `seed`, over the valid rows; `prompts` is TrainingData.member."""
-    good = np.setdiff1d(np.arange(len(dataset)), dataset.bad_rows)
-    texts = (None if array is None else array[good].tolist() for array in (dataset.groups, dataset.splits))
-    groups, splits = texts
-    numbers = of_dataset(dataset).member if prompts is None else prompts
-    made = split_rows(groups, len(good), seed, splits=splits, prompts=numbers[good].tolist(), share=val_split)
-    if not len(dataset.bad_rows):
-        return made
+def split_of(dataset: Dataset, seed: int, val_split: float = HELD_OUT, prompts: Tensor | None = None) -> Split:
+    """Return the split used by training with `seed`, over the valid rows; `prompts` is TrainingData.target_index."""
+    valid = np.setdiff1d(np.arange(len(dataset)), dataset.bad_rows)
+    groups, splits = (None if texts is None else texts[valid].tolist() for texts in (dataset.groups, dataset.splits))
+    indices = of_dataset(dataset).target_index if prompts is None else prompts
+    split = split_rows(groups, len(valid), seed, splits=splits, prompts=indices[valid].tolist(), share=val_split)
     names = np.full(len(dataset), "", dtype=object)
-    names[good] = made.groups
-    row = torch.from_numpy(good)
-    return Split(row[made.train], row[made.validation], row[made.test], names.tolist(), made.by_group)
+    names[valid] = split.groups
+    rows = torch.from_numpy(valid)
+    return Split(rows[split.train], rows[split.validation], rows[split.test], names.tolist(), split.by_group)
 
 
 def fit(
@@ -101,13 +99,13 @@ def fit(
     """
     _check_writable(out_dir)
     data, rows = prepared(dataset, settings, init)
-    made_of = {
+    trained_on = {
         "sha256": content_hash(dataset),
         "samples": len(data),
         "seed": settings.seed,
         "val_split": settings.val_split,
     }
-    identity = {**made_of, **_flat(settings), "init": _digest(init)}
+    identity = {**trained_on, **_flat(settings), "init": _digest(init)}
     state = StateFile(out_dir / STATE_FILE, identity) if resumable else None
     with tensorboard_log(out_dir, report) as log:
 
@@ -128,7 +126,7 @@ def fit(
             stop=stop,
         )
     fingerprint, frequent = dataset.meta.get("fingerprint"), _frequent(data, rows)
-    known_by = sum(SPACES[settings.space].fingerprint)  # that of an sdxl dataset starts with that of sd15
+    width = sum(SPACES[settings.space].fingerprint)  # that of an sdxl dataset starts with that of sd15
     checkpoint = Checkpoint(
         network=trained.network,
         metadata=Metadata(
@@ -136,12 +134,12 @@ def fit(
             space=settings.space,
             made_by=made_by,
             uses_image_sizes=dataset.image_sizes is not None,
-            dataset=made_of,
-            prompts=[data.prompts[number] for number in frequent.tolist()],
+            dataset=trained_on,
+            prompts=[data.prompts[index] for index in frequent.tolist()],
         ),
         neutral=_neutral(trained.network, data, rows),
-        fingerprint=None if fingerprint is None else torch.tensor(fingerprint[:known_by], dtype=torch.float32),
-        prompt_vectors=data.candidates(frequent),
+        fingerprint=None if fingerprint is None else torch.tensor(fingerprint[:width], dtype=torch.float32),
+        prompt_vectors=data.unique_targets(frequent),
     )
     if not trained.finished:
         return Fitted(checkpoint, save(checkpoint, out_dir, name), trained.history, None, None, None)
@@ -149,8 +147,8 @@ def fit(
     evaluation = evaluate(checkpoint, data, rows, {} if init is None else {BEFORE: init})
     if stop is not None:
         stop()  # it may raise: a run cancelled during evaluation writes nothing
-    judgement = verdict(evaluation, sampled=is_sampled(dataset))
-    metrics = all_metrics(evaluation, judgement)
+    result = verdict(evaluation, sampled=is_sampled(dataset))
+    metrics = all_metrics(evaluation, result)
     checkpoint = replace(checkpoint, metadata=replace(checkpoint.metadata, metrics=metrics))
     path, page = save(checkpoint, out_dir, name), None
     if report:
@@ -161,7 +159,7 @@ def fit(
             checkpoint,
             data,
             evaluation,
-            judgement,
+            result,
             trained.history,
             title=f"{name}: how good it is",
             facts={**_flat(settings), "samples": len(data), "made by": made_by},
@@ -169,13 +167,13 @@ def fit(
         )
     if state is not None:
         state.remove()
-    return Fitted(checkpoint, path, trained.history, evaluation, judgement, page)
+    return Fitted(checkpoint, path, trained.history, evaluation, result, page)
 
 
 def prepared(dataset: Dataset, settings: Settings, init: Checkpoint | None = None) -> tuple[TrainingData, Split]:
     """Return the training data of a dataset and its split. Raises ValueError if it cannot be used for training."""
     data = of_dataset(dataset, settings.space)
-    rows = held_out(dataset, settings.seed, settings.val_split, data.member)
+    rows = split_of(dataset, settings.seed, settings.val_split, data.target_index)
     _check_prompts(data, rows)
     if init is not None and init.width != data.targets.shape[1]:
         raise InputError(
@@ -205,17 +203,17 @@ def _check_writable(folder: Path) -> None:
 
 def _check_prompts(data: TrainingData, rows: Split) -> None:
     """Raise ValueError if there is only one target."""
-    present = data.member[rows.train].unique().tolist()
+    present = data.target_index[rows.train].unique().tolist()
     if len(present) > 1:
         return
-    named = repr(data.prompts[present[0]])
-    if len(data.first) == 1:
+    prompt = repr(data.prompts[present[0]])
+    if len(data.first_row) == 1:
         raise InputError(
-            f"all {counted(len(data), 'sample')} have the same target, that of {named}, so there is nothing to learn; "
+            f"all {counted(len(data), 'sample')} have the same target, that of {prompt}, so there is nothing to learn; "
             "label the faces with at least two prompts"
         )
     raise InputError(
-        f"all training samples have the same target, that of {named}, and the others are held out; add samples with "
+        f"all training samples have the same target, that of {prompt}, and the others are held out; add samples with "
         "other prompts from other people, or choose another --seed"
     )
 
@@ -236,8 +234,8 @@ def _digest(init: Checkpoint | None) -> str | None:
 
 
 def _frequent(data: TrainingData, rows: Split) -> Tensor:
-    """Return the numbers of the most frequent training prompts, `KEPT_PROMPTS` at most, ascending."""
-    counts = data.member[rows.train].bincount(minlength=len(data.first))
+    """Return the indices of the most frequent training prompts, `KEPT_PROMPTS` at most, ascending."""
+    counts = data.target_index[rows.train].bincount(minlength=len(data.first_row))
     kept = counts.argsort(descending=True, stable=True)[: min(KEPT_PROMPTS, int((counts > 0).sum()))]
     return kept.sort().values
 
@@ -246,7 +244,7 @@ def _frequent(data: TrainingData, rows: Split) -> Tensor:
 def _neutral(network: ProjectionNetwork, data: TrainingData, rows: Split) -> Tensor:
     """Return the mean projection (768,) of faces that are probably neutral, or of the most neutral if none are."""
     some = sample(rows.train, NEUTRAL_ROWS)
-    probability = torch.cat([split(data.vectors[part])[1][:, NEUTRAL] for part in some.split(CHUNK)])
+    probability = torch.cat([split_vectors(data.vectors[part])[1][:, NEUTRAL] for part in some.split(CHUNK)])
     chosen = some[probability >= min(NEUTRAL_FACES, float(probability.max()))]
     total = torch.zeros(data.targets.shape[1])
     for part in chosen.split(CHUNK):

@@ -9,7 +9,7 @@ from ..common.words import counted
 from ..perception.emotions.expression import ExpressionModel
 from ..perception.vector import EMOTIONS, pack
 from ..projection.insight import SAMPLED
-from .dataset.npz import SPACE, Dataset
+from .dataset.npz import Dataset
 from .encoders.base import TextEncoder, fingerprint
 from .learning.settings import STARTER_SAMPLES
 from .prompts.strengths import STRONGEST, prompt_at
@@ -43,17 +43,17 @@ def sample_dataset(encoder: TextEncoder, samples: int = STARTER_SAMPLES, seed: i
     ]
     texts, text_of_each = np.unique(prompts, return_inverse=True)
     distinct = texts.tolist()
-    embeddings, extras = encoder.encode(distinct), encoder.extras(distinct)
+    embeddings, sdxl_targets = encoder.encode(distinct), encoder.sdxl_targets(distinct)
     return Dataset(
         perceptions=vectors.numpy(),
         clip_embeddings=embeddings.numpy()[text_of_each],
-        extras={name: values.numpy()[text_of_each] for name, values in extras.items()},
+        sdxl_targets={name: values.numpy()[text_of_each] for name, values in sdxl_targets.items()},
         image_sizes=image_sizes.numpy(),
         prompts=np.array(prompts),
         groups=np.array([f"sampled {index}" for index in range(samples)]),
         sources=np.array([f"expression model, seed {seed}"] * samples),
         meta={
-            "space": SPACE,
+            "space": encoder.space,
             "encoder": encoder.identity,
             "fingerprint": fingerprint(encoder).tolist(),
             "landmarker": f"{SAMPLED}{expression.identity}",

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...common.errors import InputError
 from ...projection.conditioning import Conditioning
 from ...projection.opening import Projection
-from ...projection.spaces import EMBEDDING, EXTRAS, SD15, SDXL
+from ...projection.spaces import ADDED_TARGETS, EMBEDDING, SD15, SDXL
 from ...training.encoders import base
 from . import host
 
@@ -54,11 +54,11 @@ class ClipEncoder:
         """Return CLIP-L's end-of-text state of N prompts after the final layer norm: (N, 768) float32 on the CPU."""
         return self._vectors(prompts)[:, :EMBEDDING]
 
-    def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """Return the other vectors of the space for N prompts, by name as in `EXTRAS`; float32 on the CPU."""
-        further = EXTRAS[self.space]
-        parts = self._vectors(prompts).split([EMBEDDING, *further.values()], dim=1)[1:]
-        return dict(zip(further, parts, strict=True))
+    def sdxl_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """Return the other vectors of the space for N prompts, by name as in `ADDED_TARGETS`; float32 on the CPU."""
+        widths = ADDED_TARGETS[self.space]
+        parts = self._vectors(prompts).split([EMBEDDING, *widths.values()], dim=1)[1:]
+        return dict(zip(widths, parts, strict=True))
 
     def _vectors(self, prompts: Sequence[str]) -> Tensor:
         """Return all vectors of the space for N prompts, concatenated: (N, W) float32 on the CPU.

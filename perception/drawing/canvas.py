@@ -3,55 +3,61 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import count
 
 from PIL import Image, ImageDraw
 
-from .panels import Colour, text_width, write
+from .panels import Color, text_width, write
 
 BACKGROUND = (18, 22, 30)
 ZOOM = 2  # lines are drawn so much larger, then reduced, so that they are smooth
 
 
 class Canvas:
-    """A dark picture. Lines and dots are kept until the end, as words go on top of them."""
+    """A dark picture. Lines and dots are kept until the end, as text goes on top of them."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
         self._shapes = Image.new("RGB", (width * ZOOM, height * ZOOM), BACKGROUND)
         self._draw = ImageDraw.Draw(self._shapes)
-        self._words: list[tuple[float, float, str, int, Colour, float]] = []
+        self._texts: list[tuple[float, float, str, int, Color, float]] = []
 
-    def line(self, points: Sequence[tuple[float, float]], colour: Colour, width: int) -> None:
+    def line(self, points: Sequence[tuple[float, float]], color: Color, width: int) -> None:
         """Draw a line through points, `width` pixels wide."""
-        self._draw.line([(x * ZOOM, y * ZOOM) for x, y in points], colour, width * ZOOM, joint="curve")
+        self._draw.line([(x * ZOOM, y * ZOOM) for x, y in points], color, width * ZOOM, joint="curve")
 
-    def dot(self, x: float, y: float, radius: float, colour: Colour) -> None:
-        self._draw.ellipse([(a * ZOOM) for a in (x - radius, y - radius, x + radius, y + radius)], colour)
+    def dot(self, x: float, y: float, radius: float, color: Color) -> None:
+        """Draw a filled circle."""
+        self._draw.ellipse([(a * ZOOM) for a in (x - radius, y - radius, x + radius, y + radius)], color)
 
-    def write(self, x: float, y: float, words: str, text: int, colour: Colour, align: float = 0) -> None:
-        """Write words centered at height y; x is their left end (`align` 0), middle (0.5) or right end (1)."""
-        self._words.append((x, y, words, text, colour, align))
+    def write(self, x: float, y: float, text: str, font_size: int, color: Color, align: float = 0) -> None:
+        """Write text centered at height y; x is its left end (`align` 0), middle (0.5) or right end (1)."""
+        self._texts.append((x, y, text, font_size, color, align))
 
     def finished(self) -> Image.Image:
+        """Return the RGB picture, with the text on top."""
         picture = self._shapes.reduce(ZOOM).convert("RGBA")
-        for x, y, words, text, colour, align in self._words:
-            write(picture, x, y, words, text, colour, align)
+        for x, y, text, font_size, color, align in self._texts:
+            write(picture, x, y, text, font_size, color, align)
         return picture.convert("RGB")
 
 
-def wrapped(words: str, text: int, width: float) -> Iterator[str]:
-    """Return lines of up to this many pixels; longer words are truncated, and Latin letters lose their accents."""
-    line = ""
-    for word in "".join(
-        mark if mark.isprintable() else " " for mark in map(_plain, unicodedata.normalize("NFC", words))
-    ).split():
-        longer = f"{line} {word}".lstrip()
-        if line and text_width(longer, text) > width:
-            yield cut(line, text, width)
-            longer = word
-        line = longer
-    yield cut(line, text, width)
+def wrapped(text: str, font_size: int, width: float, most: int = 0) -> list[str]:
+    """Return lines of up to `width` pixels, in which Latin letters lose their accents.
+
+    Words longer than a line are broken. `most` is the maximum number of lines, of which the last is truncated; 0: any.
+    """
+    letters = (letter if letter.isprintable() else " " for letter in map(_plain, unicodedata.normalize("NFC", text)))
+    rest = " ".join("".join(letters).split())
+    lines: list[str] = []
+    while text_width(rest, font_size) > width and len(lines) + 1 != most:
+        fits = next(end for end in count(2) if text_width(rest[:end], font_size) > width) - 1
+        end = rest.rfind(" ", 1, fits + 1)
+        end = fits if end < 0 else end
+        lines.append(rest[:end])
+        rest = rest[end:].lstrip()
+    return [*lines, cut(rest, font_size, width)]
 
 
 def _plain(letter: str) -> str:
@@ -60,11 +66,11 @@ def _plain(letter: str) -> str:
     return base if base.isascii() else letter
 
 
-def cut(words: str, text: int, width: float) -> str:
-    """Return the words, truncated with three dots to fit into this many pixels."""
-    if text_width(words, text) <= width:
-        return words
-    end = len(words)
-    while end and text_width(f"{words[:end]}…", text) > width:
+def cut(text: str, font_size: int, width: float) -> str:
+    """Return the text, truncated with three dots to fit into this many pixels."""
+    if text_width(text, font_size) <= width:
+        return text
+    end = len(text)
+    while end and text_width(f"{text[:end]}…", font_size) > width:
         end -= 1
-    return f"{words[:end].rstrip()}…"
+    return f"{text[:end].rstrip()}…"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
-from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +13,7 @@ from ...common.words import counted
 from ..geometry import true_proportions
 from ..vector import EMOTIONS, split, validate
 from . import panels
+from .canvas import wrapped
 from .sketch import Sketch, stamp
 
 if TYPE_CHECKING:
@@ -24,10 +23,10 @@ if TYPE_CHECKING:
 
 SIDE = 240  # pixels: the square that a face is drawn in
 FILLED = 0.8  # of the square, by the face's larger extent
-TEXT = 19  # height of the letters, pixels: still read when three columns are shown at half their size
+FONT_SIZE = 19  # height of the letters, pixels: still read when three columns are shown at half their size
 LINE = 26  # pixels from a caption's line to the next
 LINES = 3  # of a caption, at most
-LONGEST = 300  # characters of a caption that are looked at; fewer fit
+LONGEST = 300  # characters of a caption that are read; fewer fit
 GAP = 12  # pixels around the faces and between them
 BACKGROUND = (18, 22, 30)
 NOTHING = "no face"
@@ -54,10 +53,10 @@ def contact_sheet(vectors: Tensor, image_sizes: Tensor, captions: Sequence[str],
         return _nothing()
     landmarks, emotions = split(faces)
     points = true_proportions(landmarks, torch.as_tensor(image_sizes).clamp_min(1))[..., :2].double().numpy()
-    texts = [wrap(caption, SIDE) for caption in captions]
+    texts = [wrapped(caption[:LONGEST], FONT_SIZE, SIDE, LINES) if caption.strip() else [] for caption in captions]
     width = min(len(faces), columns)
     rows = -(-len(faces) // width)
-    emotion = panels.Panel((1.0, *[0.0] * (len(EMOTIONS) - 1)), TEXT, short=True).size[1]
+    emotion = panels.Panel((1.0, *[0.0] * (len(EMOTIONS) - 1)), FONT_SIZE, short=True).size[1]
     height = SIDE + emotion + GAP + LINE * max(map(len, texts))
     sheet = np.empty((GAP + rows * (height + GAP), GAP + width * (SIDE + GAP), 3), dtype=np.uint8)
     sheet[:] = BACKGROUND
@@ -66,43 +65,13 @@ def contact_sheet(vectors: Tensor, image_sizes: Tensor, captions: Sequence[str],
         top, left = GAP + row * (height + GAP), GAP + column * (SIDE + GAP)
         sketch = _sketch(points[index], tuple(shares))
         sketch.draw(sheet[top : top + SIDE, left : left + SIDE], mesh=False)
-        panel = panels.Panel(sketch.emotions, TEXT, short=True).render()
+        panel = panels.Panel(sketch.emotions, FONT_SIZE, short=True).render()
         stamp(sheet, panel, (left + (SIDE - panel.width) // 2, top + SIDE))
-        for line, words in enumerate(texts[index]):
-            mask = panels.letters(words, TEXT)
+        for line, text in enumerate(texts[index]):
+            mask = panels.letters(text, FONT_SIZE)
             y = top + SIDE + emotion + GAP // 2 + line * LINE
-            _write(sheet, words, left + (SIDE - mask.width) // 2, y)
+            _write(sheet, text, left + (SIDE - mask.width) // 2, y)
     return torch.from_numpy(sheet)
-
-
-def wrap(text: str, width: int) -> list[str]:
-    """Return a text as up to `LINES` lines of `width` pixels; words longer than a line are broken."""
-    lines: list[str] = []
-    rest = " ".join(_plain(text[:LONGEST]).split())
-    while rest:
-        if len(lines) == LINES - 1 or panels.text_width(rest, TEXT) <= width:
-            return [*lines, shorten(rest, width)]
-        fits = next(end for end in count(2) if panels.text_width(rest[:end], TEXT) > width) - 1
-        end = rest.rfind(" ", 1, fits + 1)
-        end = fits if end < 0 else end
-        lines.append(rest[:end])
-        rest = rest[end:].lstrip()
-    return lines
-
-
-def shorten(text: str, width: int) -> str:
-    """Return the text, truncated with three dots to fit into `width` pixels."""
-    if panels.text_width(text, TEXT) <= width:
-        return text
-    end = len(text)
-    while end > 1 and panels.text_width(f"{text[:end]}…", TEXT) > width:
-        end -= 1
-    return f"{text[:end].rstrip()}…"
-
-
-def _plain(text: str) -> str:
-    """Return letters without their accents, which the font lacks."""
-    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
 
 
 def _sketch(points: NDArray[np.float64], emotions: tuple[float, ...]) -> Sketch:
@@ -117,14 +86,14 @@ def _sketch(points: NDArray[np.float64], emotions: tuple[float, ...]) -> Sketch:
 def _nothing() -> Tensor:
     sheet = np.empty((2 * GAP + 2 * LINE, 2 * GAP + SIDE, 3), dtype=np.uint8)
     sheet[:] = BACKGROUND
-    mask = panels.letters(NOTHING, TEXT)
+    mask = panels.letters(NOTHING, FONT_SIZE)
     _write(sheet, NOTHING, (sheet.shape[1] - mask.width) // 2, (sheet.shape[0] - mask.height) // 2)
     return torch.from_numpy(sheet)
 
 
-def _write(sheet: Pixels, words: str, left: int, top: int) -> None:
-    """Write words onto the sheet, clipped to its area."""
-    mask = np.asarray(panels.letters(words, TEXT))
+def _write(sheet: Pixels, text: str, left: int, top: int) -> None:
+    """Write text onto the sheet, clipped to its area."""
+    mask = np.asarray(panels.letters(text, FONT_SIZE))
     part = sheet[top : top + mask.shape[0], left : left + mask.shape[1]]
     opacity = mask[: part.shape[0], : part.shape[1], None] / np.float32(255)
     part[:] = np.rint(part + (np.array(panels.BRIGHT) - part) * opacity).astype(np.uint8)

@@ -44,7 +44,7 @@ def draw_batch(
             "use the pictures that these were created from"
         )
     overlay = Overlay(mesh=mesh, tracks=tracks)
-    return [overlay.draw(picture, found) for picture, found in zip(checked, perceptions.by_frame(), strict=True)]
+    return [overlay.draw(picture, faces) for picture, faces in zip(checked, perceptions.by_frame(), strict=True)]
 
 
 def draw(picture: Picture, faces: Sequence[Perception], *, mesh: bool = False, tracks: bool = False) -> Tensor:
@@ -91,10 +91,10 @@ class Overlay:
     def _note(self, sketch: Sketch) -> Note:
         name = f"#{sketch.track}"
         if sketch.seen:
-            words: tuple[str, ...] = (name,) if self.tracks else ()
+            tags: tuple[str, ...] = (name,) if self.tracks else ()
         else:
-            words = (f"{name} {FILLED_IN}", name) if self.tracks else (FILLED_IN,)
-        return Note(sketch.track, sketch.emotions, words, panels.BRIGHT if sketch.seen else panels.DIM)
+            tags = (f"{name} {FILLED_IN}", name) if self.tracks else (FILLED_IN,)
+        return Note(sketch.track, sketch.emotions, tags, panels.BRIGHT if sketch.seen else panels.DIMMED)
 
 
 def _importance(face: Perception) -> tuple[object, ...]:
@@ -106,11 +106,11 @@ def _importance(face: Perception) -> tuple[object, ...]:
 def _say_nothing_found(pixels: NDArray[np.uint8]) -> None:
     """Write a line at the bottom, or nothing on pictures too small for text."""
     height, width = pixels.shape[:2]
-    wanted = max(panels.SMALLEST_TEXT, round(min(height, width) / 22))
-    for text in sorted({wanted, panels.SMALLEST_TEXT}, reverse=True):
-        for words in NOTHING_FOUND:
-            tag = panels.Tag(words, text, panels.BRIGHT, roomy=True)
+    wanted = max(panels.SMALLEST_FONT, round(min(height, width) / 22))
+    for font_size in sorted({wanted, panels.SMALLEST_FONT}, reverse=True):
+        for text in NOTHING_FOUND:
+            tag = panels.Tag(text, font_size, panels.BRIGHT, roomy=True)
             if tag.size[0] <= width and tag.size[1] <= height:
-                bottom = min(round(0.8 * text), (height - tag.size[1]) // 2)
+                bottom = min(round(0.8 * font_size), (height - tag.size[1]) // 2)
                 stamp(pixels, tag.render(), ((width - tag.size[0]) // 2, height - tag.size[1] - bottom))
                 return

@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from ..topology import CLOSED_LINES, FEATURES, FEW_LINES, IRISES, OPEN_LINES, mesh_lines
 from ..vector import EMOTIONS, LANDMARK_VALUES, Perception
 from . import strokes
-from .panels import COLOURS
+from .panels import COLORS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +45,7 @@ class Sketch:
 
     @classmethod
     def of(cls, face: Perception, size: tuple[int, int]) -> Sketch:
+        """Return the sketch of a face for a picture of (width, height) `size`."""
         values = face.vector.numpy().astype(np.float64)
         box = np.array(face.box) / np.array([*face.image_size[::-1]] * 2)
         return cls(
@@ -59,7 +60,7 @@ class Sketch:
     @property
     def accent(self) -> tuple[int, int, int]:
         """Return the color of the strongest emotion."""
-        return COLOURS[EMOTIONS[max(range(len(EMOTIONS)), key=self.emotions.__getitem__)]]
+        return COLORS[EMOTIONS[max(range(len(EMOTIONS)), key=self.emotions.__getitem__)]]
 
     @property
     def in_view(self) -> bool:
@@ -98,9 +99,9 @@ class Sketch:
             strokes.add_dots(white, points[np.unique(np.concatenate(contours))], thick / 2, opacity)
         accent = np.zeros_like(white)
         if height >= DETAIL_FROM:
-            for centre, rim in IRISES:
-                radius = float(np.hypot(*(points[list(rim)] - points[centre]).T).mean())
-                strokes.add_ring(accent, points[centre], radius, 1.3 * thick)
+            for center, rim in IRISES:
+                radius = float(np.hypot(*(points[list(rim)] - points[center]).T).mean())
+                strokes.add_ring(accent, points[center], radius, 1.3 * thick)
         draw_frame = strokes.add_frame if self.seen else strokes.add_dashes
         draw_frame(accent, box, 1.5 * thick)
         shade = Image.fromarray(np.maximum(white, accent)).filter(ImageFilter.BoxBlur(0.8 * thick)).point(SHADE)

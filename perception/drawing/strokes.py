@@ -29,7 +29,7 @@ def lines(size: tuple[int, int], polylines: Sequence[Points], width: float, opac
     layer = Image.new("L", (size[0] * zoom, size[1] * zoom))
     pen = ImageDraw.Draw(layer)
     thick = max(round(width * zoom), 1)
-    far = 4 * max(size)  # lines that lead further out than this would only cost time
+    far = 4 * max(size)  # lines that lead further out would only take time
     for points in polylines:
         # Pillow's whole numbers are the middles of pixels.
         pen.line((points.clip(-far, far) * zoom - 0.5).ravel().tolist(), opacity, thick)
@@ -44,9 +44,9 @@ def paint(pixels: NDArray[np.uint8], layers: Sequence[tuple[Mask, tuple[int, int
     where = np.flatnonzero(used)  # few of all pixels
     flat = np.ascontiguousarray(pixels).reshape(-1, 3)
     ink = flat.take(where, axis=0).astype(np.float32)  # (P, 3)
-    for mask, colour in layers:
+    for mask, color in layers:
         opacity = mask.reshape(-1).take(where)[:, None] * np.float32(1 / 255)
-        ink += (np.array(colour, dtype=np.float32) - ink) * opacity
+        ink += (np.array(color, dtype=np.float32) - ink) * opacity
     flat[where] = (ink + 0.5).astype(np.uint8)
     pixels[:] = flat.reshape(pixels.shape)
 
@@ -66,9 +66,9 @@ def add_dots(mask: Mask, points: Points, radius: float, opacity: int = 255) -> N
     np.maximum.at(mask.reshape(-1), flat, covered[inside])
 
 
-def add_ring(mask: Mask, centre: Points, radius: float, width: float, opacity: int = 255) -> None:
-    """Draw a circle's outline, its middle at `radius` from the centre, onto the mask."""
-    x, y = centre.tolist()
+def add_ring(mask: Mask, center: Points, radius: float, width: float, opacity: int = 255) -> None:
+    """Draw a circle's outline, its middle at `radius` from the center, onto the mask."""
+    x, y = center.tolist()
     reach = radius + width
     first_column, last_column = _within(x - reach, x + reach, mask.shape[1])
     first_row, last_row = _within(y - reach, y + reach, mask.shape[0])
@@ -91,7 +91,7 @@ def add_rectangle(mask: Mask, left: float, top: float, right: float, bottom: flo
 
 
 def _within(start: float, end: float, size: int) -> tuple[int, int]:
-    """The pixels, of `size`, that reach from `start` to `end`: the first, and the one behind the last."""
+    """Return the range of pixels, of `size`, between `start` and `end`: the first one, and the one after the last."""
     return int(min(max(start, 0), size)), int(min(max(np.ceil(end), 0), size))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...common.errors import InputError
 from ...common.words import counted
 from ..emotions.expression import ExpressionModel
-from ..geometry import normalised
+from ..geometry import from_true_proportions
 from ..origins import derived
 from ..vector import Perceptions
 from .edit import FLOOR, changed
@@ -49,13 +49,13 @@ def add_difference(
                 "order, so use the same number, or a single face for all"
             )
     pose, start, end = (model.align(faces.landmarks, faces.image_sizes) for faces in (a, c, b))
-    way = pose.back(end.points - start.points)  # (N, 478, 3)
-    move = strength * normalised(way, a.image_sizes).double()
+    delta = pose.to_image_frame(end.points - start.points)  # (N, 478, 3)
+    move = strength * from_true_proportions(delta, a.image_sizes).double()
     if not (move.abs() < FARTHEST).all():  # also if it is NaN
         raise InputError(f"a strength of {strength:g} moves landmarks beyond all bounds; use one nearer to 0")
-    moved = (a.landmarks + move).to(a.landmarks)
+    landmarks = (a.landmarks + move).to(a.landmarks)
     return replace(
-        changed(a, moved, _shifted(a.emotions, b.emotions, c.emotions, strength)),
+        changed(a, landmarks, _shifted(a.emotions, b.emotions, c.emotions, strength)),
         origins=derived(f"add {strength!r} {model.identity}", a.origins, b.origins, c.origins),
         landmarker=both(both(a.landmarker, b.landmarker), c.landmarker),
         emotion_model=both(both(a.emotion_model, b.emotion_model), c.emotion_model),
@@ -67,6 +67,6 @@ def _shifted(a: Tensor, b: Tensor, c: Tensor, strength: float) -> Tensor:
     from_a, to_b, from_c = (p.double().clamp_min(FLOOR).log() for p in (a, b, c))
     evidence = to_b - from_c
     # Shifting all logarithms leaves probabilities unchanged: with the largest at 0, none grows without bound.
-    favoured = evidence.amax(dim=1, keepdim=True) if strength > 0 else evidence.amin(dim=1, keepdim=True)
-    shifted = (from_a + strength * (evidence - favoured)).softmax(dim=1).to(a)
+    favored = evidence.amax(dim=1, keepdim=True) if strength > 0 else evidence.amin(dim=1, keepdim=True)
+    shifted = (from_a + strength * (evidence - favored)).softmax(dim=1).to(a)
     return torch.where((evidence != 0).any(dim=1, keepdim=True), shifted, a)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...common.errors import InputError
 from ...common.words import counted
 from ..emotions.expression import ExpressionModel
-from ..geometry import normalised
+from ..geometry import from_true_proportions
 from ..origins import derived
 from ..vector import EMOTIONS, Perceptions, bounding_boxes, pack
 from .join import both
@@ -54,13 +54,13 @@ def edit(
         return perceptions
     landmarks, sizes = perceptions.landmarks, perceptions.image_sizes
     before = model.probabilities(landmarks, sizes)  # (N, 7)
-    moved = landmarks + _move(landmarks, sizes, amounts, before, model)
-    after = model.probabilities(moved, sizes)
+    edited = landmarks + _displacement(landmarks, sizes, amounts, before, model)
+    after = model.probabilities(edited, sizes)
     evidence = after.clamp_min(FLOOR).log() - before.clamp_min(FLOOR).log()
     emotions = (perceptions.emotions.clamp_min(FLOOR).log() + evidence).softmax(dim=1)
-    what = ", ".join(f"{name} {amount!r}" for name, amount in sorted(amounts.items()) if amount)
-    made = derived(f"edit {what} {model.identity}", perceptions.origins)
-    return replace(changed(perceptions, moved, emotions), origins=made)
+    changes = ", ".join(f"{name} {amount!r}" for name, amount in sorted(amounts.items()) if amount)
+    origins = derived(f"edit {changes} {model.identity}", perceptions.origins)
+    return replace(changed(perceptions, edited, emotions), origins=origins)
 
 
 def mix(first: Perceptions, second: Perceptions, share: float, model: ExpressionModel) -> Perceptions:
@@ -85,9 +85,9 @@ def mix(first: Perceptions, second: Perceptions, share: float, model: Expression
     if len(second) < len(first):
         second = second.select([0] * len(first))
     pose, other = (model.align(faces.landmarks, faces.image_sizes) for faces in (first, second))
-    move = pose.back(share * (other.points - pose.points))
-    moved = first.landmarks + normalised(move, first.image_sizes.to(move.device)).to(first.landmarks)
-    mixed = changed(first, moved, torch.lerp(first.emotions, second.emotions, share))
+    move = pose.to_image_frame(share * (other.points - pose.points))
+    landmarks = first.landmarks + from_true_proportions(move, first.image_sizes.to(move.device)).to(first.landmarks)
+    mixed = changed(first, landmarks, torch.lerp(first.emotions, second.emotions, share))
     return replace(
         mixed,
         origins=derived(f"mix {share!r} {model.identity}", first.origins, second.origins),
@@ -96,18 +96,18 @@ def mix(first: Perceptions, second: Perceptions, share: float, model: Expression
     )
 
 
-def _move(
+def _displacement(
     landmarks: Tensor, sizes: Tensor, amounts: Mapping[str, float], before: Tensor, model: ExpressionModel
 ) -> Tensor:
     """Return the displacement of the landmarks, (N, 478, 3); the formula is in `edit`."""
-    giving_way = max([0.0, *(amount for name, amount in amounts.items() if name != "neutral")])
+    highest = max([0.0, *(amount for name, amount in amounts.items() if name != "neutral")])
     total = torch.zeros_like(landmarks)
     for index, name in enumerate(EMOTIONS):
         amount = amounts.get(name, 0.0)
-        spared = 1.0 if name == "neutral" else min(1.0, abs(amount))
-        if amount or (giving_way and spared < 1):
-            way = model.edit(landmarks, sizes, name, 1.0) - landmarks  # (N, 478, 3)
-            total += (amount - giving_way * (1 - spared) * before[:, index, None, None]) * way
+        kept = 1.0 if name == "neutral" else min(1.0, abs(amount))
+        if amount or (highest and kept < 1):
+            delta = model.edit(landmarks, sizes, name, 1.0) - landmarks  # (N, 478, 3)
+            total += (amount - highest * (1 - kept) * before[:, index, None, None]) * delta
     return total
 
 

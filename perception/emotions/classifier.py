@@ -68,7 +68,7 @@ class TransformersEmotions:
 
     def __init__(self, source: str | Path = DEFAULT, *, device: str | torch.device = "cpu") -> None:
         name, parts = _load(source)
-        self._columns, self._grey, self._processor, network = parts
+        self._columns, self._gray, self._processor, network = parts
         self._network = network.float().train(False).requires_grad_(False)
         self.identity = f"transformers-emotions/1:{name}:{_digest(network, self._columns)[:8]}"
         self._try(name)
@@ -83,15 +83,15 @@ class TransformersEmotions:
         """
         crops = [
             crop
-            for picture, found in zip(pictures, faces, strict=True)
-            for crop in face_crops(picture, found.landmarks)
+            for picture, group in zip(pictures, faces, strict=True)
+            for crop in face_crops(picture, group.landmarks)
         ]
         batches = [self._judge(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
         return torch.cat([torch.empty(0, len(EMOTIONS)), *batches])
 
     def _judge(self, crops: Sequence[Tensor]) -> Tensor:
         """Return the probabilities (N, 7) of crops, each (S, S, 3) uint8."""
-        images = [(_to_grey(crop) if self._grey else crop).numpy() for crop in crops]
+        images = [(_to_gray(crop) if self._gray else crop).numpy() for crop in crops]
         inputs = self._processor(images, return_tensors="pt", input_data_format="channels_last")
         logits: Tensor = self._network(inputs["pixel_values"].to(self._network.device)).logits
         return logits.cpu().softmax(dim=1)[:, self._columns]
@@ -99,13 +99,13 @@ class TransformersEmotions:
     def _try(self, name: str) -> None:
         """Classify a gray picture, so that inconsistent model files are detected now and not on a face."""
         try:
-            judgement = self._judge([torch.full((64, 64, 3), 128, dtype=torch.uint8)])
+            judgment = self._judge([torch.full((64, 64, 3), 128, dtype=torch.uint8)])
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise EmotionModelError(
                 f"the emotion model {name} cannot classify a picture: its network and its preprocessor_config.json "
                 f"do not match ({error})"
             ) from error
-        if not judgement.isfinite().all():
+        if not judgment.isfinite().all():
             raise EmotionModelError(f"the emotion model {name} is damaged: its output is NaN")
 
 
@@ -148,7 +148,7 @@ def face_crops(picture: Tensor, landmarks: Tensor) -> list[Tensor]:
     squares = _squares(landmarks.to(picture.device), *picture.shape[:2])
     crops = []
     for index, side in enumerate(squares.sides.tolist()):
-        one = Squares(*(part[index : index + 1] for part in (squares.centres, squares.sides, squares.angles)))
+        one = Squares(*(part[index : index + 1] for part in (squares.centers, squares.sides, squares.angles)))
         size = min(max(round(side), 1), LARGEST_CROP)
         (crop,) = cut([picture], torch.zeros(1, dtype=torch.int64, device=picture.device), one, size)
         crops.append((crop * 255).round().to("cpu", torch.uint8).permute(1, 2, 0))
@@ -160,11 +160,11 @@ def _squares(landmarks: Tensor, height: int, width: int) -> Squares:
     points = landmarks[..., :2] * landmarks.new_tensor([width, height])  # (F, 478, 2) pixels
     eyes = points[:, LEFT_EYE_CORNERS].mean(dim=1) - points[:, RIGHT_EYE_CORNERS].mean(dim=1)
     angles = torch.atan2(eyes[:, 1], eyes[:, 0])
-    unit = Squares(centres=torch.zeros_like(eyes), sides=torch.ones_like(angles), angles=angles)
+    unit = Squares(centers=torch.zeros_like(eyes), sides=torch.ones_like(angles), angles=angles)
     upright = points @ unit.axes  # turned back: a rotation's inverse is its transpose
     low, high = upright.amin(dim=1), upright.amax(dim=1)  # (F, 2)
     return Squares(
-        centres=unit.locate(((low + high) / 2)[:, None])[:, 0],
+        centers=unit.locate(((low + high) / 2)[:, None])[:, 0],
         sides=(high - low).amax(dim=1) * MARGIN,
         angles=angles,
     )
@@ -240,7 +240,7 @@ def _digest(network: Any, columns: Sequence[int]) -> str:
     return hashlib.sha256(b"".join(digests) + bytes(columns)).hexdigest()
 
 
-def _to_grey(crop: Tensor) -> Tensor:
+def _to_gray(crop: Tensor) -> Tensor:
     """Return a crop (S, S, 3) uint8 as gray (S, S, 1) uint8, by ITU-R BT.601."""
     return (crop.float() @ torch.tensor([0.299, 0.587, 0.114])).round().to(torch.uint8)[..., None]
 

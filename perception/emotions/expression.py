@@ -27,7 +27,7 @@ from ...common import threads
 from ...common.errors import InputError
 from .. import weight_files
 from ..engines import Faces
-from ..geometry import Alignment, align, normalised, true_proportions
+from ..geometry import Alignment, align, from_true_proportions, true_proportions
 from ..vector import EMOTIONS, LANDMARKS, NEUTRAL
 from ..weight_files import WeightFileError
 
@@ -104,11 +104,11 @@ class ExpressionModel:
 
     @cached_property
     def discriminant(self) -> tuple[Tensor, Tensor]:
-        """Fisher's linear discriminant of the modes, (S, 7·M) and (7·M,): components @ first + second is a mode's
-        log-likelihood, up to a constant per face, plus the logarithm of its share.
+        """Return Fisher's linear discriminant of the modes, (S, 7·M) and (7·M,).
 
-        Every emotion has the same prior: the training photos, like most, are nearly all happy or neutral, and
-        their prior would hardly ever let a rare emotion win.
+        components @ first + second is a mode's log-likelihood, up to a constant per face, plus the logarithm of its
+        share. Every emotion has the same prior: the training photos, like most, are nearly all happy or neutral, and
+        with their prior a rare emotion would hardly ever win.
         """
         modes, covariance = self.modes.flatten(0, 1).double(), self.covariance.double()
         directions = torch.linalg.solve(covariance, modes.T)  # (S, 7·M)
@@ -117,8 +117,10 @@ class ExpressionModel:
 
     @cached_property
     def spread(self) -> tuple[Tensor, Tensor]:
-        """(S, S): `covariance` = spread @ spread.T, which makes components of white noise; and (S, 7): a basis of
-        the directions in that noise that tell emotions apart.
+        """Return the Cholesky factor (S, S) of `covariance` and a basis (S, 7).
+
+        The factor turns white noise into components; the basis spans the directions in that noise that distinguish
+        emotions.
         """
         root = torch.linalg.cholesky(self.covariance.double())
         differences = (self.means - self.means[NEUTRAL]).double()
@@ -151,8 +153,9 @@ class ExpressionModel:
         return modes.logsumexp(dim=2)
 
     def scores(self, landmarks: Tensor, image_sizes: Tensor, neutral: NeutralFace | None = None) -> Tensor:
-        """As `probabilities`, but log-likelihoods up to a constant per face, without the doubt, for other priors:
-        (N, 7).
+        """Return the log-likelihoods (N, 7), up to a constant per face, for use with other priors.
+
+        The arguments are those of `probabilities`; `doubt` is not applied.
         """
         components = self.components(landmarks, image_sizes)
         if neutral is None:
@@ -164,8 +167,9 @@ class ExpressionModel:
         return self.component_scores(components - personal * person) / (self.temperature * (1 - personal**2))
 
     def _person(self, landmarks: Tensor, image_sizes: Tensor) -> tuple[Tensor, float]:
-        """Neutral faces of one person → how their mean differs from the mean neutral face (S,), and which part of
-        that is the person's own (Spearman and Brown's formula for the mean of several).
+        """Return the difference (S,) of a person's neutral faces from the mean neutral face.
+
+        The second value is the share of it that is the person's, by the Spearman-Brown formula for a mean of several.
         """
         if landmarks.ndim == 2:
             landmarks, image_sizes = landmarks[None], image_sizes.reshape(1, -1)
@@ -194,8 +198,8 @@ class ExpressionModel:
         """Implement `EmotionModel.classify`; only the sizes of the pictures (H, W, 3) are used."""
         if not sum(map(len, faces)):
             return torch.zeros(0, len(EMOTIONS))
-        sizes = [picture.shape[:2] for picture, found in zip(pictures, faces, strict=True) for _ in range(len(found))]
-        landmarks = torch.cat([found.landmarks for found in faces])
+        sizes = [picture.shape[:2] for picture, group in zip(pictures, faces, strict=True) for _ in range(len(group))]
+        landmarks = torch.cat([group.landmarks for group in faces])
         return threads.run(self.probabilities, landmarks, torch.tensor(sizes), neutral)
 
     def relative_to(self, landmarks: Tensor, image_sizes: Tensor) -> RelativeExpressionModel:
@@ -222,8 +226,8 @@ class ExpressionModel:
         if emotion == "neutral":
             start = self.scores(landmarks, image_sizes).softmax(dim=1) @ self.means  # (N, S)
         move = torch.tensordot(strength * (target - start), self.symmetric, dims=1)  # (478, 3) or (N, 478, 3)
-        move = pose.back(move)
-        return landmarks + normalised(move, image_sizes).to(landmarks)
+        move = pose.to_image_frame(move)
+        return landmarks + from_true_proportions(move, image_sizes).to(landmarks)
 
     def sample(
         self, emotions: Tensor, strengths: Tensor, generator: torch.Generator, variety: float = 1.0
@@ -280,7 +284,7 @@ class RelativeExpressionModel:
         return f"{self.model.identity}{RELATIVE}"
 
     def classify(self, pictures: Sequence[Tensor], faces: Sequence[Faces]) -> Tensor:
-        """The `EmotionModel` interface: (total faces, 7) float32 probabilities."""
+        """Implement `EmotionModel.classify`: return (total faces, 7) float32 probabilities."""
         return self.model.classify(pictures, faces, self.neutral)
 
 

@@ -16,7 +16,7 @@ from .side_by_side import Network, Part
 
 INPUT_SIZE = 128  # pixels: what the network was trained on
 MULTIPLE = 16  # height and width must be multiples of this
-POINTS = 8  # per candidate: box centre, box size, and six key points
+POINTS = 8  # per candidate: box center, box size, and six key points
 RIGHT_EYE, LEFT_EYE = 2, 3  # key points among those eight; left and right are the person's
 
 FINE = (8, 2, 88)  # pixels per cell, candidates per cell, channels
@@ -33,7 +33,7 @@ def _block(channels_in: int, channels_out: int, stride: int = 1) -> Block:
 
 @lru_cache(maxsize=64)  # the sizes of pictures are few
 @torch.inference_mode(False)  # an ordinary tensor, usable wherever it is used next
-def cell_centres(height: int, width: int, per_cell: int, stride: int, device: torch.device) -> Tensor:
+def cell_centers(height: int, width: int, per_cell: int, stride: int, device: torch.device) -> Tensor:
     """Return the cell center (height · width · per_cell, 2) of each candidate, row by row, in pixels of the input."""
     x, y = ((torch.arange(cells, device=device) + 0.5) * stride for cells in (width, height))
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).view(-1, 2)
@@ -42,9 +42,9 @@ def cell_centres(height: int, width: int, per_cell: int, stride: int, device: to
 
 def relative_to(anchors: Tensor, points: Tensor) -> Tensor:
     """Return points (N, K, 8, 2) of a head in pixels of the input; all but the size are relative to the anchor."""
-    centre, size, key_points = points.split([1, 1, POINTS - 2], dim=2)
+    center, size, key_points = points.split([1, 1, POINTS - 2], dim=2)
     anchors = anchors[:, None]
-    return torch.cat([centre + anchors, size, key_points + anchors], dim=2)
+    return torch.cat([center + anchors, size, key_points + anchors], dim=2)
 
 
 class _Head(nn.Module):
@@ -60,7 +60,7 @@ class _Head(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         count, _, height, width = features.shape
         points = self.points(features).permute(0, 2, 3, 1).reshape(count, -1, POINTS, 2)
-        anchors = cell_centres(height, width, self.per_cell, self.stride, points.device)
+        anchors = cell_centers(height, width, self.per_cell, self.stride, points.device)
         logits = self.score(features).permute(0, 2, 3, 1).reshape(count, -1)
         return relative_to(anchors, points), logits
 
@@ -68,7 +68,7 @@ class _Head(nn.Module):
 class BlazeFace(Network):
     """(N, 3, H, W) RGB in −1…1 → points (N, K, 8, 2) in pixels and logits (N, K), K = 14 · H/16 · W/16.
 
-    H and W are multiples of 16; the network was trained on 128 × 128. The points are the box's centre, its width
+    H and W are multiples of 16; the network was trained on 128 × 128. The points are the box's center, its width
     and height, and six key points (right eye, left eye, nose tip, mouth, right ear, left ear); the sigmoid of a
     logit is the score.
     """

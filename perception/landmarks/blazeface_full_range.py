@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blazeface import POINTS, cell_centres, relative_to
+from .blazeface import POINTS, cell_centers, relative_to
 from .side_by_side import Layer, Network, Part, Separable
 
 INPUT_SIZE = 192  # pixels: what the network was trained on
@@ -47,7 +47,7 @@ class _Block(nn.Module):
         return y.relu_()
 
     def side_by_side(self, blocks: Sequence[_Block]) -> Layer:
-        """Of several blocks of this form: see side_by_side.py."""
+        """Return one layer that computes several blocks of this form; see side_by_side.py."""
         narrow, widen = (
             Separable([part[0] for part in parts], [part[1] for part in parts], before=1)
             for parts in ([block.narrow for block in blocks], [block.widen for block in blocks])
@@ -129,5 +129,5 @@ class BlazeFaceFullRange(Network):
                 x = self.fewer[level - 1](x)
         logits = self.score(x)[..., 0]
         points = self.points(x).view(len(x), -1, POINTS, 2)
-        anchors = cell_centres(x.shape[2], x.shape[3], per_cell=1, stride=STRIDE, device=points.device)
+        anchors = cell_centers(x.shape[2], x.shape[3], per_cell=1, stride=STRIDE, device=points.device)
         return relative_to(anchors, points), logits

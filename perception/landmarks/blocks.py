@@ -43,7 +43,7 @@ class Block(nn.Module):
         return out
 
     def side_by_side(self, blocks: Sequence[Block]) -> Layer:
-        """Of several blocks of this form: see side_by_side.py."""
+        """Return one layer that computes several blocks of this form; see side_by_side.py."""
         separable = Separable(
             [block.depthwise for block in blocks],
             [block.pointwise for block in blocks],

@@ -65,24 +65,24 @@ def _letterbox_grid(height: int, width: int, size: int, device: torch.device) ->
     rows = torch.stack([above, above + 1], dim=1).flatten()
     outside = ((rows < 0) | (rows >= height)).nonzero()[:, 0]
     y = torch.arange(size, device=device) * 2 + (y - above)
-    # grid_sample counts −1…1 from border to border, pixel centres half a pixel inside.
+    # grid_sample counts −1…1 from border to border, pixel centers half a pixel inside.
     grid = torch.stack(torch.meshgrid((2 * x + 1) / width - 1, (2 * y + 1) / len(rows) - 1, indexing="xy"), dim=-1)
     return rows.clamp(0, height - 1).to(torch.int64), outside, grid[None]
 
 
-def from_letterbox(points: Tensor, image_sizes: Tensor, size: int) -> Tensor:
-    """Return points (N, K, 8, 2), in pixels of the letterbox, in pixels of pictures of (height, width) (N, 2)."""
+def from_letterbox(points: Tensor, image_sizes: Tensor) -> Tensor:
+    """Return points (F, 8, 2), in 0…1 of the letterbox, in pixels of pictures of (height, width) (F, 2)."""
     image_sizes = image_sizes.to(points)
-    sides = image_sizes.amax(dim=1)  # (N,)
-    corners = (image_sizes.flip(1) - sides[:, None]) / 2  # (N, 2): the letterbox's upper left on the picture
-    return move(points, scale=(sides / size)[:, None, None, None], offset=corners[:, None, None])
+    sides = image_sizes.amax(dim=1)  # (F,)
+    corners = (image_sizes.flip(1) - sides[:, None]) / 2  # (F, 2): the letterbox's upper left on the picture
+    return move(points, scale=sides[:, None, None], offset=corners[:, None])
 
 
 def move(points: Tensor, *, scale: Tensor | float, offset: Tensor) -> Tensor:
     """Return points (…, 8, 2) in the pixels of another picture: scaled, then shifted; box sizes are only scaled."""
     points = points * scale
-    centre, size, key_points = points.split([1, 1, points.shape[-2] - 2], dim=-2)
-    return torch.cat([centre + offset, size, key_points + offset], dim=-2)
+    center, size, key_points = points.split([1, 1, points.shape[-2] - 2], dim=-2)
+    return torch.cat([center + offset, size, key_points + offset], dim=-2)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Detections:
     """F faces in N pictures, sorted by picture, then by descending score."""
 
     frames: Tensor  # (F,) int64: which picture
-    points: Tensor  # (F, 8, 2) pixels: box centre, box size, six key points, as BlazeFace gives them
+    points: Tensor  # (F, 8, 2) pixels: box center, box size, six key points, as from BlazeFace
     scores: Tensor  # (F,) 0…1
 
     def take(self, which: Tensor) -> Detections:
@@ -117,7 +117,7 @@ def distinct(low: Tensor, high: Tensor, scores: Tensor) -> Tensor:
     low, high = low[order], high[order]
     areas = (high - low).prod(dim=1)
     shared = shared_area(low[:, None], high[:, None], low, high)
-    clash = (shared > torch.minimum(areas[:, None], areas) * SAME).tril(diagonal=-1)  # with each surer one
+    clash = (shared > torch.minimum(areas[:, None], areas) * SAME).tril(diagonal=-1)  # with each higher score
     keep = torch.ones_like(order, dtype=torch.bool)
     while True:  # each round settles at least one more
         kept = ~(clash & keep).any(dim=1)
@@ -157,9 +157,11 @@ def weighted_nms(
         return Detections(
             points.new_zeros(0, dtype=torch.int64), points.new_zeros(0, *points.shape[2:]), scores.new_zeros(0)
         )
-    found = torch.stack(best, dim=1)  # (N, steps)
-    frames, steps = found.nonzero(as_tuple=True)
-    return Detections(frames=frames, points=torch.stack(merged, dim=1)[frames, steps], scores=found[frames, steps])
+    best_scores = torch.stack(best, dim=1)  # (N, steps)
+    frames, steps = best_scores.nonzero(as_tuple=True)
+    return Detections(
+        frames=frames, points=torch.stack(merged, dim=1)[frames, steps], scores=best_scores[frames, steps]
+    )
 
 
 def corners(points: Tensor) -> tuple[Tensor, Tensor]:

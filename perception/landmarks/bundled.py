@@ -1,6 +1,6 @@
 """The bundled landmarker: BlazeFace finds the faces, the face mesh their 478 landmarks. It needs only torch.
 
-With the detector `near` the steps are those of the face landmark graph of MediaPipe 0.10, without tracking.
+With the detector `fast` the steps are those of the face landmark graph of MediaPipe 0.10, without tracking.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class FaceLandmarkNetworks(nn.ModuleList):
 class BundledLandmarker:
     """Finds faces and their landmarks in pictures of any size. Implements `engines.Landmarker`.
 
-    `detector` is `near`, `far` or `thorough` (see detectors.py). The `max_faces` faces with the highest confidence are
-    kept in each picture. Boxes are the bounding boxes of the landmarks. The result for a picture does not depend on
+    `detector` is `fast`, `standard` or `thorough` (see detectors.py). The `max_faces` faces with the highest confidence
+    are kept in each picture. Boxes are the bounding boxes of the landmarks. The result for a picture does not depend on
     the other pictures of the batch, except for rounding.
 
     All detectors share one identity: the landmarks come from the face mesh, and differences in the crop move them less
@@ -49,7 +49,7 @@ class BundledLandmarker:
     def __init__(
         self,
         *,
-        detector: str = "near",
+        detector: str = "fast",
         device: str | torch.device = "cpu",
         max_faces: int = MOST_FACES,
         weights: Path = weight_files.FOLDER,
@@ -61,7 +61,7 @@ class BundledLandmarker:
         self.device = torch.device(device)
         self.max_faces = max_faces
         batch = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
-        self.portion = 1 if detector == "thorough" else batch
+        self.batch_size = 1 if detector == "thorough" else batch
         self._detector = DETECTORS[detector](self.device, weights)
         self._mesh = load(FaceMesh(), "face_mesh", self.device, weights)
         self.networks = FaceLandmarkNetworks([*self._detector.networks, self._mesh])
@@ -81,7 +81,7 @@ class BundledLandmarker:
         check_confidence(min_confidence)
 
         def in_batches(some: Sequence[Tensor]) -> list[Faces]:
-            return [faces for batch in batches(some, self.portion) for faces in self._detect(batch, min_confidence)]
+            return [faces for batch in batches(some, self.batch_size) for faces in self._detect(batch, min_confidence)]
 
         with torch.inference_mode():  # less to keep track of in each of many small operations
             shares = [pictures] if self.device.type != "cpu" else threads.split(pictures)
@@ -91,19 +91,20 @@ class BundledLandmarker:
     def _detect(self, pictures: Sequence[Tensor], min_confidence: float) -> list[Faces]:
         pictures = [picture.to(self.device) for picture in pictures]
         image_sizes = torch.tensor([picture.shape[:2] for picture in pictures])  # (N, 2)
-        found = self._detector.find(pictures, min_score=min_confidence, max_faces=self.max_faces)
-        if not len(found.frames):
-            return _by_picture(found, found.points.new_zeros(0, LANDMARKS, 3), image_sizes, self.max_faces)
-        squares = cropping.squares_around(found.points)
-        landmarks, flags = self._read(pictures, found.frames, squares)
+        detections = self._detector.find(pictures, min_score=min_confidence, max_faces=self.max_faces)
+        if not len(detections.frames):
+            return _by_picture(detections, detections.points.new_zeros(0, LANDMARKS, 3), image_sizes, self.max_faces)
+        squares = cropping.squares_around(detections.points)
+        landmarks, flags = self._read(pictures, detections.frames, squares)
         xy = squares.locate(landmarks[..., :2] / CROP_SIZE - 0.5)  # (F, 478, 2) pixels
-        found = replace(found, scores=self._detector.judge(found, xy, flags.sigmoid()))
-        landmarks = cropping.normalise(landmarks, squares, image_sizes.to(self.device)[found.frames], CROP_SIZE)
-        keep = found.scores >= min_confidence
-        return _by_picture(found.take(keep), landmarks[keep], image_sizes, self.max_faces)
+        detections = replace(detections, scores=self._detector.rescore(detections, xy, flags.sigmoid()))
+        sizes = image_sizes.to(self.device)[detections.frames]
+        landmarks = cropping.to_image_coordinates(landmarks, squares, sizes, CROP_SIZE)
+        keep = detections.scores >= min_confidence
+        return _by_picture(detections.take(keep), landmarks[keep], image_sizes, self.max_faces)
 
     def _read(self, pictures: Sequence[Tensor], frames: Tensor, squares: Squares) -> tuple[Tensor, Tensor]:
-        """Squares on pictures → landmarks (F, 478, 3) in crop pixels and face logits (F,)."""
+        """Return the landmarks (F, 478, 3), in crop pixels, and face logits (F,) of squares on pictures."""
         parts = []
         for some in torch.arange(len(frames), device=self.device).split(CROPS):
             crops = cropping.cut(pictures, frames[some], squares.take(some), CROP_SIZE)  # (F, 3, 192, 192)
@@ -121,9 +122,9 @@ def _teach_allocator() -> None:
     torch.empty(ALLOCATOR_LESSON, dtype=torch.uint8)
 
 
-def _by_picture(found: Detections, landmarks: Tensor, image_sizes: Tensor, max_faces: int) -> list[Faces]:
-    """Faces by picture, on any device → `Faces` of each of N pictures: of those that overlap the surest one only."""
-    frames, landmarks, scores = found.frames.cpu(), landmarks.cpu(), found.scores.cpu()
+def _by_picture(detections: Detections, landmarks: Tensor, image_sizes: Tensor, max_faces: int) -> list[Faces]:
+    """Return the `Faces` of each of N pictures; of overlapping faces only the one with the highest score."""
+    frames, landmarks, scores = detections.frames.cpu(), landmarks.cpu(), detections.scores.cpu()
     boxes = bounding_boxes(landmarks, image_sizes[frames])
     counts = torch.bincount(frames, minlength=len(image_sizes)).tolist()
     parts = zip(landmarks.split(counts), boxes.split(counts), scores.split(counts), strict=True)
@@ -132,7 +133,7 @@ def _by_picture(found: Detections, landmarks: Tensor, image_sizes: Tensor, max_f
 
 def _choose(landmarks: Tensor, boxes: Tensor, scores: Tensor, max_faces: int) -> Faces:
     if len(scores) > 1:
-        keep = distinct(boxes[:, :2], boxes[:, 2:], scores)[:max_faces]  # the surest first
+        keep = distinct(boxes[:, :2], boxes[:, 2:], scores)[:max_faces]  # by descending score
         areas = (boxes[keep, 2:] - boxes[keep, :2]).prod(dim=1)
         order = keep[areas.argsort(descending=True, stable=True)]
         landmarks, boxes, scores = landmarks[order], boxes[order], scores[order]

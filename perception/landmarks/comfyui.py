@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from ...common.words import counted
-from ..engines import PORTION, Faces, check_pictures, largest_first
+from ..engines import BATCH_SIZE, Faces, check_pictures, largest_first
 from ..vector import LANDMARKS
 
 MISFIT = 0.1  # of the face's size; if no affine map comes closer, the two sets of landmarks are of different faces
@@ -40,7 +40,7 @@ class ComfyLandmarks:
     """
 
     identity = "comfyui-face-landmarks/1"
-    portion = PORTION
+    batch_size = BATCH_SIZE
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         if not isinstance(data, Mapping):

@@ -48,7 +48,7 @@ def _squeeze(channels: int) -> list[nn.Module]:
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)  # an ordinary tensor, usable wherever it is used next
-def _pixel_centres(device: torch.device) -> Tensor:
+def _pixel_centers(device: torch.device) -> Tensor:
     """Return the pixel centers of a region crop (2, 256), x and y, row by row."""
     steps = torch.arange(REGION_SIZE, device=device) + 0.5
     return torch.stack(torch.meshgrid(steps, steps, indexing="xy")).flatten(1)
@@ -70,14 +70,14 @@ class FeatureCrop:
         upright = points @ rotation
         low, high = upright.amin(dim=1), upright.amax(dim=1)  # (N, 2)
         axes = rotation * ((high - low) * (REGION_MARGIN / REGION_SIZE))[:, None]
-        centre = (rotation @ ((low + high) / 2)[..., None])[..., 0]
-        return cls(axes=axes, origin=centre - axes.sum(dim=2) * (REGION_SIZE / 2))
+        center = (rotation @ ((low + high) / 2)[..., None])[..., 0]
+        return cls(axes=axes, origin=center - axes.sum(dim=2) * (REGION_SIZE / 2))
 
     def cut(self, features: Tensor) -> Tensor:
         """Return the crop (N, C, 16, 16) of (N, C, H, W), bilinear; everything outside the features is 0."""
         size = self.origin.new_tensor(features.shape[:1:-1])  # width, height
         scale = (2 / size)[:, None]  # −1…1 from border to border
-        places = (self.axes @ _pixel_centres(size.device) + self.origin[..., None]) * scale - 1  # (N, 2, 256)
+        places = (self.axes @ _pixel_centers(size.device) + self.origin[..., None]) * scale - 1  # (N, 2, 256)
         inside = (places.abs() <= 1 - scale / 2).all(dim=1).view(-1, 1, REGION_SIZE, REGION_SIZE)
         return sample(features, places.view(-1, 2, REGION_SIZE, REGION_SIZE)) * inside
 
@@ -141,7 +141,7 @@ class _RegionsTogether:
         self._corners = torch.stack([region.corners for region in regions])  # (R, 2)
 
     def __call__(self, features: Tensor, mesh: Tensor) -> Tensor:
-        """Features (1, 32, 48, 48) and the trunk's points (1, 468, 2) → each decoder's points (1, all of them, 2)."""
+        """Return the points (1, 232, 2) of all decoders for features (1, 32, 48, 48) and points (1, 468, 2)."""
         mesh = mesh[0] / FEATURE_STRIDE
         left, right = mesh[self._corners].unbind(dim=1)
         crop = FeatureCrop.around(mesh[self._points], left, right)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ...common.errors import MissingLibraryError, PerceptionClipError
-from ..engines import MIN_CONFIDENCE, MOST_FACES, PORTION, Faces, check_confidence, check_pictures, largest_first
+from ..engines import BATCH_SIZE, MIN_CONFIDENCE, MOST_FACES, Faces, check_confidence, check_pictures, largest_first
 from ..topology import LEFT_IRIS, RIGHT_IRIS
 from ..vector import LANDMARKS
 
@@ -30,12 +30,12 @@ TASK_ADDRESS = (
 )
 TASK_BYTES = 3_758_596
 TASK_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
-TASK_PARTS = {"face_detector.tflite", "face_landmarks_detector.tflite"}  # a .task is a zip file; these it must hold
+TASK_PARTS = {"face_detector.tflite", "face_landmarks_detector.tflite"}  # required in a .task, which is a zip file
 
 BUNDLED_NEEDS_NOTHING = "The bundled landmarker needs neither the wheel nor the file."
 KEPT = 4  # open landmarkers; each takes some 30 MB
 
-_open: dict[tuple[Path, int], MediaPipeLandmarker] = {}  # the one asked for last comes last
+_open: dict[tuple[Path, int], MediaPipeLandmarker] = {}  # the most recently used one is last
 _failed: list[Any] = []  # tasks that could not be closed
 
 
@@ -78,11 +78,11 @@ def open_landmarker(model: Path, *, max_faces: int = MOST_FACES) -> MediaPipeLan
     rather than keep the result. Raises the errors of MediaPipeLandmarker.
     """
     key = (model.resolve(), max_faces)
-    found = _open.pop(key, None)
-    if found is not None and found.file_state != _file_state(model):
-        found.close()
-        found = None
-    _open[key] = found or MediaPipeLandmarker(model, max_faces=max_faces)
+    landmarker = _open.pop(key, None)
+    if landmarker is not None and landmarker.file_state != _file_state(model):
+        landmarker.close()
+        landmarker = None
+    _open[key] = landmarker or MediaPipeLandmarker(model, max_faces=max_faces)
     while len(_open) > KEPT:
         _open.pop(next(iter(_open))).close()
     return _open[key]
@@ -98,7 +98,7 @@ class MediaPipeLandmarker:
     it. Raises MediaPipeMissingError and TaskFileError.
     """
 
-    portion = PORTION
+    batch_size = BATCH_SIZE
 
     def __init__(self, model: Path, *, max_faces: int = MOST_FACES) -> None:
         if max_faces < 1:
@@ -132,8 +132,8 @@ class MediaPipeLandmarker:
             raise MediaPipeMissingError(error) from error
         self._min_confidence = min_confidence
         self._detect = task.detect
-        # Left to Python's cyclic garbage collector, a task waits for ever for its own thread, which is gone by then
-        # (seen in mediapipe 1.2.3). So a reference is kept, here and in the registry of weakref.
+        # If freed by Python's cyclic garbage collector, a task waits forever for its own thread, which has ended then
+        # (seen in mediapipe 1.2.3). So weakref's registry keeps the task until it is closed.
         self._close = weakref.finalize(self, _close, task)
         self._image = mediapipe.Image
         self._rgb = mediapipe.ImageFormat.SRGB
@@ -162,10 +162,10 @@ class MediaPipeLandmarker:
         height, width = picture.shape[:2]
         pixels = np.ascontiguousarray(picture.cpu().numpy())
         try:
-            found: list[list[Any]] = self._detect(self._image(self._rgb, pixels)).face_landmarks
+            faces: list[list[Any]] = self._detect(self._image(self._rgb, pixels)).face_landmarks
         except (RuntimeError, ValueError) as error:
             raise _not_a_task(self._model, error) from error
-        points = [[(point.x, point.y, point.z) for point in face] for face in found]
+        points = [[(point.x, point.y, point.z) for point in face] for face in faces]
         if any(len(face) != LANDMARKS for face in points):
             raise _not_a_task(self._model, f"it returns {len(points[0])} landmarks, not {LANDMARKS}")
         landmarks = torch.tensor(points, dtype=torch.float32).view(-1, LANDMARKS, 3)
@@ -175,7 +175,7 @@ class MediaPipeLandmarker:
 
 
 def _depth_unit(landmarks: Tensor, height: int, width: int) -> Tensor:
-    """The task's unit of depth in image widths, (F,): 1 for an upright face or a square picture.
+    """Return the task's unit of depth in image widths, (F,): 1 for an upright face or a square picture.
 
     The task measures depth in lengths along the x axis of the face, in normalized coordinates (MediaPipe,
     LandmarkProjectionCalculator). With the head on its side that axis runs down the picture: image heights.
@@ -190,8 +190,8 @@ def _close(task: Any) -> None:
     try:
         task.close()
     except (RuntimeError, ValueError):
-        # A task that failed says so again. Freed, now or at the end of the process, it would close itself once more and
-        # wait for ever, or fail: so it is kept, and has nothing to close any more.
+        # A failed task raises again here. If freed, now or at exit, it would close itself once more and wait forever or
+        # fail; so it is kept, and its close does nothing.
         task.close = lambda: None
         _failed.append(task)
 

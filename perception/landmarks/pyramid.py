@@ -35,13 +35,13 @@ def search(detector: BlazeFace, pictures: Tensor, *, min_score: float, max_faces
     for level, scale in _sizes(pictures):
         for turn in range(TURNS if scale <= 1 and max(level.shape[2:]) <= TURNED else 1):
             for corner, part in _parts(level.rot90(-turn, (2, 3))):
-                found_points, found_scores = _candidates(detector, part, min_score)
-                found_points = move(found_points, scale=1.0, offset=found_points.new_tensor(corner))
+                part_points, part_scores = _candidates(detector, part, min_score)
+                part_points = move(part_points, scale=1.0, offset=part_points.new_tensor(corner))
                 # A pixel of a coarser size lies amid the pixels that it is the mean of.
-                upright = _turn_back(found_points, turn, level.shape[2:])
+                upright = _turn_back(part_points, turn, level.shape[2:])
                 points.append(move(upright, scale=1 / scale, offset=upright.new_tensor((1 / scale - 1) / 2)))
-                scores.append(found_scores)
-                turns.append(torch.full_like(found_scores[0], turn))
+                scores.append(part_scores)
+                turns.append(torch.full_like(part_scores[0], turn))
     return weighted_nms(
         torch.cat(points, dim=1),
         torch.cat(scores, dim=1),

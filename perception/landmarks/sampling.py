@@ -10,7 +10,7 @@ from torch import Tensor
 def sample(maps: Tensor, grid: Tensor) -> Tensor:
     """Return maps (N, C, H, W) at the places `grid` (N, 2, h, w), x and y, bilinear: (N, C, h, w).
 
-    A place outside counts as the nearest inside. The grid counts x and y −1…1 from border to border, pixel centres
+    A place outside counts as the nearest inside. The grid counts x and y −1…1 from border to border, pixel centers
     half a pixel inside, as for F.grid_sample, whose own border padding is missing on Apple's devices before torch 2.13.
     x and y are planes of their own because a processor computes them several times as fast in this form.
     """

@@ -45,7 +45,7 @@ class Network(nn.Module):
     """A network whose parts have a form for one picture on a processor."""
 
     def prepare(self) -> None:
-        """Take over the weights, once they are loaded, in that form; gradients are then not needed."""
+        """Convert the loaded weights to that form, which has no gradients."""
         for module in self.modules():
             if isinstance(module, Part):
                 module.prepare()
@@ -72,7 +72,7 @@ def side_by_side(*networks: nn.Module) -> Layer:
 
 
 def chain(layers: Sequence[Layer]) -> Layer:
-    """One layer after the other; each may write on what it gets from the one before."""
+    """Return a layer that applies the layers in order; each may overwrite its input."""
 
     def chained(maps: Tensor) -> Tensor:
         for layer in layers:
@@ -83,7 +83,7 @@ def chain(layers: Sequence[Layer]) -> Layer:
 
 
 def _slopes(modules: Sequence[Any]) -> Layer:
-    """Of nn.PReLU modules."""
+    """Return one layer that computes several nn.PReLU modules."""
     slopes = torch.stack([module.weight for module in modules]).detach()  # (G, C)
     if len(modules) == 1:
         slope = slopes[0]
@@ -184,7 +184,7 @@ def _make_workspace(count: int, height: int, width: int, channels: int, stride: 
 
 
 def _shared_memory(count: int) -> Tensor:
-    """The first numbers of this thread's memory for what no layer leaves to the next."""
+    """Return the first numbers of this thread's memory, which no layer leaves to the next."""
     if len(getattr(_thread, "memory", ())) < count:
         _thread.memory = torch.empty(count)
     memory: Tensor = _thread.memory
@@ -192,6 +192,6 @@ def _shared_memory(count: int) -> Tensor:
 
 
 def convolve(modules: Sequence[Any], maps: Tensor) -> Tensor:
-    """torch's own convolution of each map (G, H, W, C)."""
+    """Return torch's own convolution of each map (G, H, W, C)."""
     results = [module(planes) for module, planes in zip(modules, maps.permute(0, 3, 1, 2).split(1), strict=True)]
     return (results[0] if len(results) == 1 else torch.cat(results)).permute(0, 2, 3, 1)

@@ -13,11 +13,11 @@ from torch import Tensor
 from ...common.errors import InputError, PerceptionClipError
 from ...common.words import counted
 from ..emotions.expression import ExpressionModel
-from ..geometry import normalised
+from ..geometry import from_true_proportions
 from ..origins import derived, unknown
 from ..vector import EMOTIONS, NEUTRAL, Perceptions, bounding_boxes, pack
 
-MISSING = ("skip", "previous", "interpolate", "neutral", "error")
+MISSING_MODES = ("skip", "previous", "interpolate", "neutral", "error")
 NEUTRAL_HEIGHT = 0.5  # height of a neutral filled-in face, relative to the shorter side of the picture
 
 
@@ -35,8 +35,8 @@ def fill(perceptions: Perceptions, missing: str, image_size: tuple[int, int]) ->
     error: raises NoFaceError with the picture numbers. If no picture has a face, previous and interpolate change
     nothing. Raises ValueError for any other value.
     """
-    if missing not in MISSING:
-        raise InputError(f"missing cannot be {missing!r}; choose one of {', '.join(MISSING)}")
+    if missing not in MISSING_MODES:
+        raise InputError(f"missing cannot be {missing!r}; choose one of {', '.join(MISSING_MODES)}")
     empty = perceptions.empty_frames
     if not empty or missing == "skip":
         return perceptions
@@ -93,7 +93,7 @@ def _neutral_faces(perceptions: Perceptions, frames: list[int], image_size: tupl
     points = template()
     extent = float(points[:, 1].amax() - points[:, 1].amin())
     points = points * (NEUTRAL_HEIGHT * min(image_size) / extent / image_size[1])  # in image widths
-    landmarks = normalised(points[None], size)
+    landmarks = from_true_proportions(points[None], size)
     landmarks[..., :2] += 0.5 - (landmarks[..., :2].amin(dim=1) + landmarks[..., :2].amax(dim=1)) / 2
     emotions = torch.nn.functional.one_hot(torch.tensor([NEUTRAL]), len(EMOTIONS)).float()
     count = len(frames)

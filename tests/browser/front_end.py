@@ -39,12 +39,12 @@ SET = """([type, widget, value]) => {
     return found.length
 }"""
 
-COLOURS = """() => {
+COLORS = """() => {
     const [links, slots] = [app.canvas.constructor.link_type_colors, app.canvas.default_connection_color_byType]
-    return Object.fromEntries(Object.entries(links).filter(([type, colour]) => colour && slots[type] === colour))
+    return Object.fromEntries(Object.entries(links).filter(([type, color]) => color && slots[type] === color))
 }"""
 
-COLOUR_BY_VUE = "type => getComputedStyle(document.documentElement).getPropertyValue(`--color-datatype-${type}`)"
+COLOR_BY_VUE = "type => getComputedStyle(document.documentElement).getPropertyValue(`--color-datatype-${type}`)"
 
 ADD = """type => {
     app.graph.clear()
@@ -87,7 +87,7 @@ class FrontEnd:
     errors: list[str] = field(default_factory=list)
 
     def start(self, language: str = "en", palette: str = "dark") -> None:
-        """Open the front end, or open it anew, in a language and a palette of colours."""
+        """Open the front end, or open it anew, in a language and a palette of colors."""
         for name, value in {**SETTINGS, "Comfy.Locale": language, "Comfy.ColorPalette": palette}.items():
             self.host.post(f"/settings/{name}", value)
         self.page.goto(self.host.url)
@@ -122,13 +122,13 @@ class FrontEnd:
         self.page.evaluate("name => app.extensionManager.setting.set('Comfy.ColorPalette', name)", name)
         self.page.wait_for_timeout(500)  # it is loaded in the background
 
-    def colours(self) -> dict[str, str]:
-        """By type, the colours of links, where slots have them too."""
-        return self.page.evaluate(COLOURS)  # type: ignore[no-any-return]
+    def colors(self) -> dict[str, str]:
+        """By type, the colors of links, where slots have them too."""
+        return self.page.evaluate(COLORS)  # type: ignore[no-any-return]
 
-    def colour_by_vue(self, type: str) -> str:
+    def color_by_vue(self, type: str) -> str:
         """What nodes drawn by Vue take for a type."""
-        return self.page.evaluate(COLOUR_BY_VUE, type)  # type: ignore[no-any-return]
+        return self.page.evaluate(COLOR_BY_VUE, type)  # type: ignore[no-any-return]
 
     def dialogs(self) -> list[str]:
         """The names of the dialogs that are open."""

@@ -78,15 +78,15 @@ def test_users_of_other_languages_get_names_in_theirs_and_help_in_english(front_
         front_end.errors.clear()
 
 
-def test_perceptions_have_a_colour_of_their_own_in_every_palette(front_end: FrontEnd) -> None:
+def test_perceptions_have_a_color_of_their_own_in_every_palette(front_end: FrontEnd) -> None:
     for palette in ("dark", "light", "nord"):
         front_end.start(palette=palette)
-        colours = front_end.colours()
-        assert colours["PERCEPTION"] == "#2EC4B6"
-        assert list(colours.values()).count("#2EC4B6") == 1 and len(colours) > 10
-        assert front_end.colour_by_vue("PERCEPTION") == "#2EC4B6"
+        colors = front_end.colors()
+        assert colors["PERCEPTION"] == "#2EC4B6"
+        assert list(colors.values()).count("#2EC4B6") == 1 and len(colors) > 10
+        assert front_end.color_by_vue("PERCEPTION") == "#2EC4B6"
     front_end.choose_palette("github")
-    assert front_end.colours()["PERCEPTION"] == "#2EC4B6"
+    assert front_end.colors()["PERCEPTION"] == "#2EC4B6"
 
 
 def test_what_a_node_says_stays_on_it_and_is_no_markup(front_end: FrontEnd) -> None:

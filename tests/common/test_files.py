@@ -36,34 +36,12 @@ def test_failure_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows syncs no folders and has no modes")
-def test_what_a_network_drive_refuses_does_not_fail_a_finished_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = os.fsync
-    refused: list[str] = []
-
-    def fsync(handle: int) -> None:
-        if stat.S_ISDIR(os.fstat(handle).st_mode):
-            refused.append("fsync")
-            raise OSError(errno.EINVAL, "Invalid argument")
-        real(handle)
-
-    def chmod(*values: object, **named: object) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(os, "chmod", chmod)
-    with atomic_path(tmp_path / "file.txt") as temporary:
-        temporary.write_text("whole")
-    assert (tmp_path / "file.txt").read_text() == "whole" and refused == ["fsync"]
-    assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
-
-
 @pytest.mark.parametrize("answer", [errno.ENOTSUP, errno.EINVAL, errno.ENOSYS])
 def test_a_drive_that_cannot_sync_keeps_a_finished_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: int
 ) -> None:
+    """Network drives refuse it for files and folders."""
+
     def fsync(handle: int) -> None:
         raise OSError(answer, os.strerror(answer))
 

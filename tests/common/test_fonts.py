@@ -17,12 +17,12 @@ BOXES = "some letters of the prompts are drawn as boxes because no font on this 
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_known_yet() -> Iterator[None]:
-    for known in (fonts._system_font, fonts._available, fonts._say_so):
-        known.cache_clear()
+def empty_caches() -> Iterator[None]:
+    for cached in (fonts._system_font, fonts._available, fonts._warn):
+        cached.cache_clear()
     yield
-    for known in (fonts._system_font, fonts._available, fonts._say_so):
-        known.cache_clear()
+    for cached in (fonts._system_font, fonts._available, fonts._warn):
+        cached.cache_clear()
 
 
 def test_plain_letters_are_in_pillows_own_font() -> None:
@@ -35,11 +35,11 @@ def test_others_are_in_one_of_the_systems_or_the_log_says_so(caplog: pytest.LogC
     with caplog.at_level(logging.WARNING):
         missing = lacking(font_for(JAPANESE, 24), JAPANESE)
         font_for(JAPANESE, 40)
-    said = [record.getMessage() for record in caplog.records]
+    messages = [record.getMessage() for record in caplog.records]
     if missing:
-        assert len(said) == 1 and BOXES in said[0]
+        assert len(messages) == 1 and BOXES in messages[0]
     else:
-        assert not said
+        assert not messages
         assert letters("笑", 20).tobytes() != letters("顔", 20).tobytes()  # two letters, not two boxes
 
 
@@ -48,9 +48,9 @@ def test_without_such_a_font_the_log_says_it_once(
 ) -> None:
     monkeypatch.setattr(fonts, "SYSTEM_FONTS", ())
     with caplog.at_level(logging.WARNING):
-        found = [font_for(JAPANESE, size) for size in (20, 24, 24)]
+        chosen = [font_for(JAPANESE, size) for size in (20, 24, 24)]
         font_for(CHINESE, 24)
-    assert all(lacking(font, JAPANESE) == set(JAPANESE) for font in found)
+    assert all(lacking(font, JAPANESE) == set(JAPANESE) for font in chosen)
     assert [BOXES in record.getMessage() for record in caplog.records] == [True]
 
 

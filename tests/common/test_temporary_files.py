@@ -34,12 +34,6 @@ def test_a_file_can_be_deleted_at_once_and_by_others(tmp_path: Path) -> None:
     other.delete()
 
 
-def test_others_may_not_read_it(tmp_path: Path) -> None:
-    if os.name == "posix":
-        path = temporary_file(tmp_path, ".mp4")
-        assert Path(path).stat().st_mode & 0o777 == 0o600
-
-
 def test_only_what_is_old_is_left_over(tmp_path: Path) -> None:
     old, new = tmp_path / "old.mp4", tmp_path / "new.mp4"
     for file, age in ((old, LEFT_OVER + 60), (new, LEFT_OVER - 3600)):

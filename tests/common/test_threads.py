@@ -59,6 +59,8 @@ def test_an_error_comes_out_and_the_count_stays() -> None:
     assert torch.get_num_threads() == 3
     assert in_new_thread(torch.get_num_threads) == 3
     assert threads.run(torch.get_num_threads) == 1  # the worker lives on
+    with pytest.raises(ZeroDivisionError):
+        threads.share(lambda part: part // part, [1, 0, 2])
 
 
 @pytest.mark.parametrize("inference", [False, True])
@@ -99,16 +101,6 @@ def test_work_shares_out_its_own_work_however_few_workers_are_free() -> None:
 
     wide = 4 * (os.cpu_count() or 1)
     assert threads.share(work, range(wide)) == [[10 * part + inner for inner in range(4)] for part in range(wide)]
-
-
-def test_the_first_part_that_fails_is_what_is_raised() -> None:
-    def work(part: int) -> int:
-        if part:
-            raise ValueError(f"part {part}")
-        return part
-
-    with pytest.raises(ValueError, match="part 1"):
-        threads.share(work, [0, 1, 2])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

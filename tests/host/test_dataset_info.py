@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from perception_clip.perception.drawing.panels import COLOURS
+from perception_clip.perception.drawing.panels import COLORS
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.inspection.checks import inspect_file
 from perception_clip.training.inspection.text import describe
@@ -45,9 +46,9 @@ def outputs() -> Graph:
     return {name: node for name, node in inform("").items() if name != "info"}
 
 
-def coloured(picture: np.ndarray, emotion: str) -> int:
-    """How many pixels are in about an emotion's colour."""
-    return int((abs(picture.astype(int) - COLOURS[emotion]).max(axis=2) < 24).sum())
+def colored(picture: np.ndarray, emotion: str) -> int:
+    """How many pixels are in about an emotion's color."""
+    return int((abs(picture.astype(int) - COLORS[emotion]).max(axis=2) < 24).sum())
 
 
 def test_it_describes_what_the_writer_has_just_written(host: Host, whole: Collect) -> None:
@@ -58,8 +59,8 @@ def test_it_describes_what_the_writer_has_just_written(host: Host, whole: Collec
     second = host.run(whole("grace_hopper", dataset="grows", label="neutral"))
     assert second.text("text").startswith(f"{path}: 2 samples, ")
     assert second.text("samples") == "2"
-    assert coloured(first.picture("info"), "happy") > 300
-    assert coloured(second.picture("info"), "happy") > 300 and coloured(second.picture("info"), "neutral") > 300
+    assert colored(first.picture("info"), "happy") > 300
+    assert colored(second.picture("info"), "happy") > 300 and colored(second.picture("info"), "neutral") > 300
     assert np.array_equal(second.picture("info"), second.picture("faces"))
 
 
@@ -69,7 +70,7 @@ def test_it_says_what_the_command_line_says(host: Host, collect: Collect) -> Non
     text = result.text("text")
     assert text == describe(inspect_file(host.datasets / "alone.db"))
     assert "Eileen" in text and "happy" in text
-    assert result.text("info") == f"{text.splitlines()[-1]}\n\n{text}"  # the verdict goes first
+    assert result.text("info") == f"{text.splitlines()[-1]}\n\n{text}"  # the summary comes first
 
 
 def test_a_dataset_is_listed_and_read_again_when_it_has_grown(host: Host, collect: Collect) -> None:
@@ -78,12 +79,12 @@ def test_a_dataset_is_listed_and_read_again_when_it_has_grown(host: Host, collec
     assert "'listed'" in str(host.get(LISTED))
     assert host.run(inform("listed")).text("samples") == "1"
     with Store(host.datasets / "listed.db", create=False) as store:  # as another process, which stays open
-        made_with = store.binding
+        made_with = store.provenance
         assert made_with is not None and made_with.fingerprint is not None
         probe = torch.tensor(made_with.fingerprint)
-        store.bind(made_with.encoder, probe, made_with.landmarker, made_with.emotion_model)
+        store.set_provenance(made_with.encoder, probe, made_with.landmarker, made_with.emotion_model)
         vector = torch.tensor(next(store.iterate()).perceptions) + 1e-4 * torch.eye(1441)[:1]
-        store.append(vector, torch.tensor([[512, 512]]), ["another"], probe[None])
+        store.append(Samples(vector, torch.tensor([[512, 512]]), ["another"], probe[None]))
         assert host.run(inform("listed")).text("samples") == "2"  # it is still in the write-ahead log
     assert host.run(inform("listed")).text("samples") == "2"
 

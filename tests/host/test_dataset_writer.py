@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from perception_clip.perception.drawing.panels import COLOURS
+from perception_clip.perception.drawing.panels import COLORS
 from perception_clip.perception.vector import EMOTIONS
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
@@ -172,7 +172,7 @@ def test_newest_faces_are_drawn_without_their_pictures(host: Host, collect: Coll
     cell = one.shape[1] - 12
     assert np.array_equal(two[:, -cell:], one[:, -cell:])  # the newest stands first
     happy, neutral = (
-        (abs(picture[:, :cell].astype(int) - COLOURS[name]).max(axis=2) < 24).sum()
+        (abs(picture[:, :cell].astype(int) - COLORS[name]).max(axis=2) < 24).sum()
         for picture, name in ((one, "happy"), (two, "neutral"))
     )
     assert happy > 300 and neutral > 300
@@ -212,10 +212,12 @@ def test_a_picture_is_one_sample_alone_and_in_a_batch(host: Host, collect: Colle
 
 def test_a_dataset_made_with_something_else_is_refused_with_the_way_out(host: Host, collect: Collect) -> None:
     with Store(host.datasets / "other.db") as store:
-        store.bind("another encoder", torch.linspace(1, -1, 768), "another landmarker", "another emotion model")
+        store.set_provenance(
+            "another encoder", torch.linspace(1, -1, 768), "another landmarker", "another emotion model"
+        )
         vector = torch.zeros(1, 1441)
         vector[0, -1] = 1
-        store.append(vector, torch.tensor([[4, 3]]), ["x"], torch.ones(1, 768))
+        store.append(Samples(vector, torch.tensor([[4, 3]]), ["x"], torch.ones(1, 768)))
     message = host.run(collect(dataset="other")).message
     assert "its samples were made with the text encoder 'another encoder', not 'comfyui-clip:" in message
     assert "landmarker 'another landmarker', not '" in message

@@ -53,7 +53,7 @@ def faces(host: Host, astronaut: np.ndarray, grace_hopper: np.ndarray) -> dict[s
 
 
 def perceiving(photo: str, **widgets: Any) -> Graph:
-    perceive = {"image": ["photo", 0], "detector": "near"} | widgets
+    perceive = {"image": ["photo", 0], "detector": "fast"} | widgets
     shown = {"perception": ["faces", 0], "face": 0, "missing": "error"}
     return {
         "photo": {"class_type": "LoadImage", "inputs": {"image": photo}},

@@ -88,7 +88,7 @@ def test_broken_pixels_are_named(host: Host, value: str) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-def test_grey_and_transparent_pictures_are_taken(host: Host, channels: int) -> None:
+def test_gray_and_transparent_pictures_are_taken(host: Host, channels: int) -> None:
     assert host.run(perceive(pictures(channels=channels))).text("perception") == "no face in 1 picture"
 
 
@@ -168,7 +168,7 @@ def side_by_side(host: Host, astronaut: np.ndarray, grace_hopper: np.ndarray) ->
     return host.put_picture("pair.png", picture)
 
 
-@pytest.mark.parametrize("detector", ["near", "far", "thorough"])
+@pytest.mark.parametrize("detector", ["fast", "standard", "thorough"])
 def test_every_detector_finds_the_face(host: Host, photos: dict[str, str], detector: str) -> None:
     result = host.run(perceive(photo(photos["astronaut"]), detector=detector))
     assert result.text("perception").startswith("1 face in 1 picture; the first looks happy")

@@ -78,7 +78,7 @@ def test_every_way_to_treat_missing_faces(host: Host, clip: str, missing: str, f
 @pytest.mark.parametrize(
     "widgets",
     [
-        *({"detector": detector} for detector in ("near", "far", "thorough")),
+        *({"detector": detector} for detector in ("fast", "standard", "thorough")),
         *({"order": order} for order in ORDERS),
         *({"smoothing": 0.5}, {"face_index": 0}, {"max_faces": 1}, {"min_confidence": 0.6}),
     ],

@@ -82,7 +82,7 @@ class Outcome:
 
 def base_graph(photo: str, weights: str) -> Graph:
     """One thing of each type that links carry."""
-    perceive = {"image": ["photo", 0], "detector": "near"}
+    perceive = {"image": ["photo", 0], "detector": "fast"}
     return {
         "photo": {"class_type": "LoadImage", "inputs": {"image": photo}},
         "model": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": weights}},

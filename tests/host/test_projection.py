@@ -103,10 +103,10 @@ def test_no_face_passes_unchanged_with_a_word(host: Host, photos: dict[str, str]
     assert torch.equal(conditioning(host, "none")[0][0], prompt_tokens())
 
 
-def test_random_stand_in_is_named(host: Host, photos: dict[str, str], checkpoint: str) -> None:
+def test_random_placeholder_is_named(host: Host, photos: dict[str, str], checkpoint: str) -> None:
     text = host.run(steering(photos["astronaut"], checkpoint, "named", strength=0.5)).text("projection")
     assert "PLACEHOLDER" in text
-    assert f"{checkpoint}, trained with random-weight stand-in" in text
+    assert f"{checkpoint}, trained with random-weight placeholder" in text
     assert "first of 1 face: adds a vector" in text
 
 

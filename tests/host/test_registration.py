@@ -80,7 +80,7 @@ NODES = {
             "end_percent": "FLOAT",
             "faces": "COMBO",
             "checkpoint_name": "STRING",
-            "normalise": "BOOLEAN",
+            "match_norm": "BOOLEAN",
             "clip_l_only": "BOOLEAN",
             "clip": "CLIP",
         },

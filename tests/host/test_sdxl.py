@@ -18,7 +18,7 @@ from perception_clip.training.starter import sample_dataset
 from .server import Graph, Host
 from .test_projection import conditioning, steering
 
-PROMPTS = ("a person laughing", "a (sad:1.3) old man with a long grey beard", "a person laughing")
+PROMPTS = ("a person laughing", "a (sad:1.3) old man with a long gray beard", "a person laughing")
 ENDS = (4, 10)  # where the text ends in the tokens of the first two
 
 
@@ -62,10 +62,10 @@ def test_a_dataset_holds_what_comfyui_conditions_on(host: Host, photos: dict[str
         assert host.run(clip() | encoded(prompt) | {"save": saving}).succeeded
         [[tokens, options]] = conditioning(host, "xl")
         for name, expected in (("sdxl_embeddings", tokens[0, end]), ("sdxl_pooled", options["pooled_output"][0])):
-            np.testing.assert_allclose(samples.extras[name][row], expected.numpy(), atol=5e-3)
+            np.testing.assert_allclose(samples.sdxl_targets[name][row], expected.numpy(), atol=5e-3)
     write(host, photos["astronaut"], "narrow", "sd15")
     np.testing.assert_allclose(samples.embeddings, stored(host, "narrow").embeddings, atol=5e-3)
-    assert samples.embeddings.std() > 0.5 and samples.extras["sdxl_pooled"].std() > 0.1
+    assert samples.embeddings.std() > 0.5 and samples.sdxl_targets["sdxl_pooled"].std() > 0.1
 
 
 def test_a_dataset_keeps_to_its_encoders(host: Host, photos: dict[str, str]) -> None:
@@ -107,19 +107,11 @@ def wide(host: Host) -> str:
     """A dataset of sampled faces with prompts in SDXL's text space."""
     made = sample_dataset(load_encoder("random", space=SDXL.name), samples=300)
     with Store(host.datasets / "wide.db") as store:
-        binding = made.binding
-        assert binding.fingerprint is not None
-        probe = torch.from_numpy(binding.fingerprint)
-        store.bind(binding.encoder, probe, binding.landmarker, binding.emotion_model, binding.space)
+        provenance = made.provenance
+        assert provenance.fingerprint is not None
+        store.set_provenance(**vars(provenance))
         [samples] = made.samples()
-        store.append(
-            torch.from_numpy(samples.perceptions),
-            torch.from_numpy(samples.image_sizes),
-            samples.prompts,
-            torch.from_numpy(samples.embeddings),
-            samples.groups,
-            extras={name: torch.from_numpy(values) for name, values in samples.extras.items()},
-        )
+        store.append(samples)
     return "wide"
 
 

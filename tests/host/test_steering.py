@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from perception_clip.projection.checkpoint import Checkpoint, Metadata, save
-from perception_clip.projection.choice import FACES
+from perception_clip.projection.choice import FACE_CHOICES
 from perception_clip.projection.conditioning import MODES
 from perception_clip.projection.features import FaceFeatures
 from perception_clip.projection.network import Architecture, ProjectionNetwork
@@ -67,7 +67,7 @@ def test_every_mode_changes_the_picture_in_one_call_for_both_prompts(host: Host,
     assert steered.picture("save").std() > 0
 
 
-@pytest.mark.parametrize("faces", FACES)
+@pytest.mark.parametrize("faces", FACE_CHOICES)
 def test_every_choice_of_faces(host: Host, steer: Steer, faces: str) -> None:
     """Three faces, each with a conditioning of its own, and the negative prompt are still one call."""
     result = host.run(steer(frames=3, faces=faces))
@@ -179,7 +179,7 @@ def test_sdxl_tokens_and_pooled_output_are_steered(host: Host, photos: dict[str,
 def test_an_sd15_checkpoint_acts_on_sdxl_when_asked(host: Host, photos: dict[str, str], checkpoint: str) -> None:
     refused = host.run(steering(photos["astronaut"], checkpoint, "never", width=2048)).message
     assert "--space sdxl" in refused and "clip_l_only" in refused
-    host.run(steering(photos["astronaut"], checkpoint, "part", width=2048, clip_l_only=True, normalise=True))
+    host.run(steering(photos["astronaut"], checkpoint, "part", width=2048, clip_l_only=True, match_norm=True))
     [[tokens, options]] = conditioning(host, "part")
     before = prompt_tokens(2048)
     assert torch.equal(tokens[..., 768:], before[..., 768:]) and not torch.equal(tokens[..., :768], before[..., :768])
@@ -217,7 +217,7 @@ def test_inspect_projection_says_and_shows_it(host: Host, steer: Steer, checkpoi
     graph = {name: node for name, node in graph.items() if name not in ("sampler", "decode", "save", "calls")}
     result = host.run(graph)
     text = result.text("text")
-    assert text.startswith(f"{checkpoint}, for Stable Diffusion 1.5, trained with random-weight stand-in")
+    assert text.startswith(f"{checkpoint}, for Stable Diffusion 1.5, trained with random-weight placeholder")
     assert "⚠ PLACEHOLDER" in text and "⚠ trained with another text encoder" in text
     assert "the first 8 of 16 faces" in text and text.count("\nface ") == 8
     assert result.picture("inspect").shape[1] == 1024

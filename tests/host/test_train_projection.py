@@ -15,7 +15,8 @@ from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.vector import EMOTIONS, pack
 from perception_clip.projection.checkpoint import load
 from perception_clip.training.dataset.npz import content_hash
-from perception_clip.training.dataset.opening import opened
+from perception_clip.training.dataset.opening import open_for_training
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 
 from .server import Graph, Host
@@ -44,13 +45,15 @@ def collect(host: Host, name: str, samples: int, prompts: int = len(EMOTIONS)) -
     targets = torch.randn(len(EMOTIONS), 768, generator=torch.Generator().manual_seed(1))
     numbers = (emotions % prompts).tolist()
     with Store(host.datasets / f"{name}.db") as store:
-        store.bind("an encoder", targets[0], "sampled", expression.identity)
+        store.set_provenance("an encoder", targets[0], "sampled", expression.identity)
         store.append(
-            pack(landmarks, expression.probabilities(landmarks, sizes)),
-            sizes,
-            [f"a person looking {EMOTIONS[number]}" for number in numbers],
-            targets[numbers],
-            groups=[f"person {row // 5}" for row in range(samples)],
+            Samples(
+                pack(landmarks, expression.probabilities(landmarks, sizes)),
+                sizes,
+                [f"a person looking {EMOTIONS[number]}" for number in numbers],
+                targets[numbers],
+                groups=[f"person {row // 5}" for row in range(samples)],
+            )
         )
     return name
 
@@ -82,9 +85,9 @@ def test_a_checkpoint_appears_without_a_restart(host: Host, dataset: str) -> Non
     path = host.models / "appears.safetensors"
     assert {path for path, _ in files(host)} - before == {path, path.with_suffix(".pth")}
     made = load(path)
-    assert made.metadata.dataset["sha256"] == content_hash(opened(host.datasets / f"{dataset}.db"))
+    assert made.metadata.dataset["sha256"] == content_hash(open_for_training(host.datasets / f"{dataset}.db"))
     assert made.metadata.encoder == "an encoder" and made.metadata.dataset["samples"] == 350
-    assert made.metadata.metrics["scores"]["projection"]["centred_cosine"][0] > 0.5
+    assert made.metadata.metrics["scores"]["projection"]["centered_cosine"][0] > 0.5
     text = result.text("text")
     assert all(sentence in text for sentence in made.metadata.metrics["verdict"])
     assert "recall@1 of 7 prompts" in text and "ridge" in text

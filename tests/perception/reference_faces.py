@@ -1,13 +1,16 @@
-"""The faces of two photos, without their pictures: MediaPipe's landmarks, judged by the bundled expression model."""
+"""The faces of two photos, without their pictures: MediaPipe's landmarks and the expression model's emotions."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from perception_clip.perception.emotions.expression import ExpressionModel
+from perception_clip.perception.emotions.expression import ExpressionModel, rotations
+from perception_clip.perception.geometry import from_true_proportions, true_proportions
 from perception_clip.perception.vector import Perceptions, bounding_boxes, pack
 
 MODEL = ExpressionModel.load()
@@ -30,3 +33,16 @@ def reference_faces() -> Perceptions:
         landmarker="reference/1",
         emotion_model=MODEL.identity,
     )
+
+
+def read(faces: Perceptions) -> Tensor:
+    """The emotions (N, 7) that the model sees in the landmarks."""
+    return MODEL.probabilities(faces.landmarks, faces.image_sizes)
+
+
+def posed(faces: Perceptions) -> Perceptions:
+    """The same faces elsewhere, smaller and turned."""
+    points = true_proportions(faces.landmarks, faces.image_sizes)
+    turn = rotations(torch.tensor([[10.0, 25.0, -30.0]]).deg2rad())[0]
+    landmarks = from_true_proportions(points @ turn.T * 0.5 + torch.tensor([0.2, 0.6, 0.1]), faces.image_sizes)
+    return replace(faces, vectors=pack(landmarks, faces.emotions), boxes=bounding_boxes(landmarks, faces.image_sizes))

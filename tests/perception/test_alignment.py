@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perception_clip.perception.geometry import align, normalised, true_proportions
+from perception_clip.perception.geometry import align, from_true_proportions, true_proportions
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> torch.Tensor:
@@ -39,17 +39,6 @@ def test_a_mirror_image_is_not_mistaken_for_a_pose() -> None:
     assert (aligned.points[0] - TEMPLATE).abs().max() > 0.5
 
 
-def test_batch_equals_one_by_one() -> None:
-    points = torch.randn(5, 478, 3, generator=torch.Generator().manual_seed(2))
-    together = align(points, TEMPLATE).points
-    for index in range(5):
-        assert torch.allclose(together[index], align(points[index : index + 1], TEMPLATE).points[0], atol=1e-6)
-
-
-def test_coinciding_points_stay_finite() -> None:
-    assert torch.equal(align(torch.ones(1, 478, 3), TEMPLATE).points, torch.zeros(1, 478, 3))
-
-
 def test_proportions() -> None:
     landmarks = torch.rand(2, 478, 3, generator=torch.Generator().manual_seed(3))
     sizes = torch.tensor([[600, 300], [512, 512]])
@@ -57,9 +46,10 @@ def test_proportions() -> None:
     assert torch.allclose(points[0, :, 1], landmarks[0, :, 1] * 2)
     assert torch.equal(points[0, :, ::2], landmarks[0, :, ::2])
     assert torch.equal(points[1], landmarks[1])
-    assert torch.allclose(normalised(points, sizes), landmarks)
+    assert torch.allclose(from_true_proportions(points, sizes), landmarks)
 
 
-def test_huge_coordinates_stay_finite() -> None:
+def test_huge_coordinates_and_a_single_point_stay_finite() -> None:
     small = align(TEMPLATE[None], TEMPLATE).points
     assert torch.allclose(align(TEMPLATE[None] * 5e37, TEMPLATE).points, small, atol=1e-5)
+    assert torch.equal(align(torch.ones(1, 478, 3), TEMPLATE).points, torch.zeros(1, 478, 3))

@@ -7,11 +7,7 @@ import pytest
 import torch
 
 from perception_clip.perception import topology
-from perception_clip.perception.landmarks import blazeface
-from perception_clip.perception.landmarks.boxes import letterbox
 from perception_clip.perception.landmarks.bundled import BundledLandmarker
-from perception_clip.perception.landmarks.detectors import load
-from perception_clip.perception.weight_files import FOLDER
 
 PAIRS = {
     "the outlines of the eyes": (topology.LEFT_EYE_OUTLINE, topology.RIGHT_EYE_OUTLINE),
@@ -48,11 +44,3 @@ def test_one_eye_has_one_name() -> None:
         assert (iris[0], iris[1:]) in topology.IRISES
     assert set(topology.LEFT_EYE_CORNERS) < set(topology.LEFT_EYE_OUTLINE)
     assert set(topology.RIGHT_EYE_CORNERS) < set(topology.RIGHT_EYE_OUTLINE)
-
-
-def test_the_detectors_key_points_are_called_the_same(photos: list[torch.Tensor]) -> None:
-    network = load(blazeface.BlazeFace(), "blazeface", torch.device("cpu"), FOLDER)
-    with torch.inference_mode():
-        points, logits = network(letterbox(photos[:1], blazeface.INPUT_SIZE))
-    best = points[0, int(logits[0].argmax())]
-    assert best[blazeface.LEFT_EYE, 0] > best[blazeface.RIGHT_EYE, 0] + 5

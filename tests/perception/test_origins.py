@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
@@ -12,7 +11,6 @@ from perception_clip.perception.editing.arithmetic import add_difference
 from perception_clip.perception.editing.edit import edit, mix
 from perception_clip.perception.editing.join import join
 from perception_clip.perception.editing.schedule import spread
-from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.origins import as_texts, derived, of_picture, unknown
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.selection import Selection
@@ -20,12 +18,7 @@ from perception_clip.perception.sequences.missing import fill
 from perception_clip.perception.sequences.smoothing import smooth
 from perception_clip.perception.vector import Perceptions
 
-from .reference_faces import reference_faces
-
-
-@pytest.fixture(scope="module")
-def model() -> ExpressionModel:
-    return ExpressionModel.load()
+from .reference_faces import MODEL, reference_faces
 
 
 def test_a_face_is_named_by_its_picture_and_number() -> None:
@@ -51,42 +44,42 @@ def test_what_is_made_from_unknown_faces_is_unknown() -> None:
 def test_the_same_picture_has_the_same_faces_in_any_company(astronaut: np.ndarray, grace_hopper: np.ndarray) -> None:
     both = np.zeros((512, 800, 3), np.uint8)
     both[:, :512], both[100:356, 530:786] = astronaut, astronaut[::2, ::2]
-    pipeline = PerceptionPipeline(detector="far")
+    pipeline = PerceptionPipeline(detector="standard")
     alone = pipeline([astronaut])
     batch = pipeline([astronaut, grace_hopper, astronaut, both])
     assert torch.equal(batch.origins[:1], alone.origins) and torch.equal(batch.origins[2], batch.origins[0])
     assert len(batch) == 5 and len(set(as_texts(batch.origins))) == 4
     # A face keeps its name wherever it stands among those that are chosen.
-    right_first = PerceptionPipeline(detector="far", selection=Selection(index=1))([both])
+    right_first = PerceptionPipeline(detector="standard", selection=Selection(index=1))([both])
     assert torch.equal(right_first.origins, batch.origins[4:])
 
 
-Change = Callable[[Perceptions, ExpressionModel], Perceptions]
+Change = Callable[[Perceptions], Perceptions]
 CHANGES: dict[str, Change] = {
-    "edit": lambda faces, model: edit(faces, {"happy": 1.0}, 1.0, model),
-    "edit more": lambda faces, model: edit(faces, {"happy": 1.0}, 1.5, model),
-    "edit otherwise": lambda faces, model: edit(faces, {"sad": 1.0}, 1.0, model),
-    "mix": lambda faces, model: mix(faces, faces.select([1]), 0.5, model),
-    "mix more": lambda faces, model: mix(faces, faces.select([1]), 0.6, model),
-    "mix with another": lambda faces, model: mix(faces, faces.select([0]), 0.5, model),
-    "add": lambda faces, model: add_difference(faces, faces.select([0]), faces.select([1]), 1.0, model),
-    "add the other way": lambda faces, model: add_difference(faces, faces.select([1]), faces.select([0]), 1.0, model),
+    "edit": lambda faces: edit(faces, {"happy": 1.0}, 1.0, MODEL),
+    "edit more": lambda faces: edit(faces, {"happy": 1.0}, 1.5, MODEL),
+    "edit otherwise": lambda faces: edit(faces, {"sad": 1.0}, 1.0, MODEL),
+    "mix": lambda faces: mix(faces, faces.select([1]), 0.5, MODEL),
+    "mix more": lambda faces: mix(faces, faces.select([1]), 0.6, MODEL),
+    "mix with another": lambda faces: mix(faces, faces.select([0]), 0.5, MODEL),
+    "add": lambda faces: add_difference(faces, faces.select([0]), faces.select([1]), 1.0, MODEL),
+    "add the other way": lambda faces: add_difference(faces, faces.select([1]), faces.select([0]), 1.0, MODEL),
 }
 
 
-def test_each_change_makes_another_face(model: ExpressionModel) -> None:
+def test_each_change_makes_another_face() -> None:
     faces = reference_faces()
-    made: dict[str, list[str]] = {"unchanged": as_texts(faces.origins)}
+    origins: dict[str, list[str]] = {"unchanged": as_texts(faces.origins)}
     for name, change in CHANGES.items():
-        made[name] = as_texts(change(faces, model).origins)
-        assert made[name] == as_texts(change(faces, model).origins), name
-    texts = [text for each in made.values() for text in each]
+        origins[name] = as_texts(change(faces).origins)
+        assert origins[name] == as_texts(change(faces).origins), name
+    texts = [text for each in origins.values() for text in each]
     assert "" not in texts and len(set(texts)) == len(texts)
 
 
-def test_what_changes_nothing_keeps_the_names(model: ExpressionModel) -> None:
+def test_what_changes_nothing_keeps_the_names() -> None:
     faces = reference_faces()
-    for same in (edit(faces, {"happy": 0.0}, 1.0, model), mix(faces, faces, 0.0, model), smooth(faces, 0.0, [0, 1, 2])):
+    for same in (edit(faces, {"happy": 0.0}, 1.0, MODEL), mix(faces, faces, 0.0, MODEL), smooth(faces, 0.0, [0, 1, 2])):
         assert torch.equal(same.origins, faces.origins)
     assert torch.equal(join(faces, faces).origins, torch.cat([faces.origins, faces.origins]))
     assert torch.equal(faces.select([1]).origins, faces.origins[1:])

@@ -71,7 +71,7 @@ class CountingLandmarker:
     """No faces, but a record of what it was asked."""
 
     identity = "counting"
-    portion = CHUNK
+    batch_size = CHUNK
 
     def __init__(self) -> None:
         self.chunks: list[int] = []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from perception_clip.perception.emotions.expression import ExpressionModel, rotations
-from perception_clip.perception.geometry import AXES, angles, head_pose, normalised
+from perception_clip.perception.geometry import AXES, angles, from_true_proportions, head_pose
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.vector import Perceptions
 
@@ -52,7 +52,7 @@ def turned(template: torch.Tensor, yaw: float, pitch: float, roll: float) -> tor
 def test_a_turned_template_is_read_back(template: torch.Tensor, yaw: float, pitch: float, roll: float) -> None:
     """In a wide picture, smaller and off its middle: neither counts."""
     sizes = torch.tensor([[300, 900]])
-    landmarks = normalised(turned(template, yaw, pitch, roll) * 0.1 + torch.tensor([0.7, 0.1, 0.0]), sizes)
+    landmarks = from_true_proportions(turned(template, yaw, pitch, roll) * 0.1 + torch.tensor([0.7, 0.1, 0.0]), sizes)
     read = head_pose(landmarks, sizes, template)
     assert torch.allclose(read, torch.tensor([[yaw, pitch, roll]], dtype=torch.float32), atol=0.01)
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,31 +17,19 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from perception_clip.perception import storage
-from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.storage import METADATA_KEY, PerceptionFileError, find, load, path_of, save, unused
-from perception_clip.perception.vector import Perceptions, bounding_boxes, pack
+from perception_clip.perception.vector import Perceptions
+
+from .reference_faces import reference_faces
 
 Tensors = dict[str, torch.Tensor]
 
 
 @pytest.fixture(scope="module")
 def faces() -> Perceptions:
-    """MediaPipe's landmarks of astronaut and grace_hopper, in the first and third of four pictures."""
-    with np.load(Path(__file__).parent / "reference_landmarks.npz") as file:
-        landmarks = torch.from_numpy(np.concatenate([file["astronaut"], file["grace_hopper"]]))
-    sizes, model = torch.tensor([[512, 512], [600, 512]], dtype=torch.int32), ExpressionModel.load()
-    return Perceptions(
-        vectors=pack(landmarks, model.probabilities(landmarks, sizes)),
-        image_sizes=sizes,
-        frames=torch.tensor([0, 2]),
-        boxes=bounding_boxes(landmarks, sizes),
-        scores=torch.tensor([0.9, 0.0]),
-        tracks=torch.tensor([4, 7]),
-        origins=torch.arange(1, 65, dtype=torch.uint8).reshape(2, 32),
-        frame_count=4,
-        landmarker="reference/1 «ü»",
-        emotion_model=model.identity,
-    )
+    """Two faces, in the first and third of four pictures; the second one was filled in."""
+    scores = torch.tensor([0.9, 0.0])
+    return replace(reference_faces(), scores=scores, frame_count=4, landmarker="reference/1 «ü»")
 
 
 @pytest.fixture
@@ -55,7 +42,7 @@ def path(faces: Perceptions, tmp_path: Path) -> Path:
 def same(one: Perceptions, other: Perceptions) -> bool:
     tensors = all(
         torch.equal(getattr(one, name), getattr(other, name)) and getattr(one, name).dtype == getattr(other, name).dtype
-        for name in storage.COLUMNS
+        for name in storage.TENSORS
     )
     words = ("frame_count", "landmarker", "emotion_model")
     return tensors and all(getattr(one, name) == getattr(other, name) for name in words)
@@ -79,9 +66,6 @@ def refusal(path: Path) -> str:
     message = str(error.value)
     assert message.startswith(f"{path}: ")
     return message
-
-
-# --- there and back ------------------------------------------------------------------------------------------
 
 
 def test_faces_come_back_bit_for_bit(faces: Perceptions, path: Path) -> None:
@@ -113,23 +97,19 @@ def test_what_was_loaded_does_not_change_with_the_file(faces: Perceptions, path:
     assert same(loaded, faces)
 
 
-# --- refused -------------------------------------------------------------------------------------------------
-
-
-def test_a_file_that_is_none_is_named(path: Path, tmp_path: Path) -> None:
-    assert "there is no such file" in refusal(tmp_path / "absent.safetensors")
-    assert "there is no such file" in refusal(tmp_path)
-    path.write_bytes(b"")
-    assert "not a readable safetensors file" in refusal(path)
-    path.write_bytes(pickle.dumps({"vectors": 1}))
-    assert "not a readable safetensors file" in refusal(path)
-
-
-def test_a_file_cut_short_is_named(path: Path) -> None:
+def test_files_of_another_kind_are_named(path: Path, tmp_path: Path) -> None:
+    for absent in (tmp_path / "absent.safetensors", tmp_path):
+        assert "there is no such file" in refusal(absent)
     content = path.read_bytes()
-    for length in (4, 100, len(content) // 2, len(content) - 1):
-        path.write_bytes(content[:length])
+    parts = [content[:length] for length in (0, 4, 100, len(content) // 2, len(content) - 1)]
+    for unreadable in (*parts, pickle.dumps({"vectors": 1})):
+        path.write_bytes(unreadable)
         assert "not a readable safetensors file" in refusal(path)
+    save_file({"weight": torch.zeros(3)}, path)
+    assert "the file contains no perceptions; choose a file written by Save Perception" in refusal(path)
+    path.write_bytes(content)
+    rewritten(path, lambda _, words: words.update(format_version=2))
+    assert "format version 2 is newer than this pack supports (1); update the pack" in refusal(path)
 
 
 @settings(max_examples=60)
@@ -149,16 +129,6 @@ def test_a_changed_byte_is_refused_or_still_a_perception(
         assert len(load(path)) == 2
     except PerceptionFileError as error:
         assert str(path) in str(error)
-
-
-def test_another_kind_of_file_is_named(path: Path) -> None:
-    save_file({"weight": torch.zeros(3)}, path)
-    assert "the file contains no perceptions; choose a file written by Save Perception" in refusal(path)
-
-
-def test_a_newer_version_comes_with_the_remedy(path: Path) -> None:
-    rewritten(path, lambda _, words: words.update(format_version=2))
-    assert "format version 2 is newer than this pack supports (1); update the pack" in refusal(path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", "{}", "[" * 100_000, '{"format_version": true}'])
@@ -227,7 +197,7 @@ def test_absurd_sizes_are_refused_by_the_header_alone(path: Path) -> None:
     """Six gigabytes of nothing, as a sparse file: it is refused without being read."""
     faces = storage.MAX_FACES + 1
     header, end = {"__metadata__": _metadata(path)}, 0
-    for name, (dtype, word, row) in storage.COLUMNS.items():
+    for name, (dtype, word, row) in storage.TENSORS.items():
         size = faces * torch.empty(row, dtype=dtype).nelement() * dtype.itemsize
         header[name] = {"dtype": word, "shape": [faces, *row], "data_offsets": [end, end + size]}
         end += size
@@ -256,9 +226,6 @@ def test_nothing_is_saved_that_could_not_be_loaded(faces: Perceptions, path: Pat
 def test_a_folder_that_cannot_be_written_to_is_named(faces: Perceptions, path: Path) -> None:
     with pytest.raises(PerceptionFileError, match="cannot be written .* has free space"):
         save(faces, path / "below a file.safetensors")
-
-
-# --- names ---------------------------------------------------------------------------------------------------
 
 
 def test_names_lead_nowhere_else(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +11,13 @@ from numpy.typing import NDArray
 
 from perception_clip.perception import topology, weight_files
 
+from .reference_faces import reference_faces
+
 
 @pytest.fixture(scope="module")
 def points() -> NDArray[np.float64]:
     """MediaPipe's landmarks of `astronaut`, x and y, (478, 2)."""
-    with np.load(Path(__file__).parent / "reference_landmarks.npz") as file:
-        return file["astronaut"][0][:, :2].astype(np.float64)
+    return reference_faces().landmarks[0, :, :2].numpy().astype(np.float64)
 
 
 def edges() -> Counter[frozenset[int]]:
@@ -25,15 +25,7 @@ def edges() -> Counter[frozenset[int]]:
     return Counter(frozenset(pair) for a, b, c in topology.triangles().tolist() for pair in ((a, b), (b, c), (c, a)))
 
 
-def test_topology_names_each_landmark_once_per_line() -> None:
-    for line in (*topology.CLOSED_LINES, *topology.OPEN_LINES):
-        assert len(set(line)) == len(line)
-        assert min(line) >= 0
-        assert max(line) < 468
-    assert sorted(i for centre, rim in topology.IRISES for i in (centre, *rim)) == list(range(468, 478))
-
-
-def test_lines_join_neighbours(points: NDArray[np.float64]) -> None:
+def test_lines_join_neighbors(points: NDArray[np.float64]) -> None:
     """A wrong index would make a line jump across the face."""
     width = np.ptp(points[:, 0])
     for line in topology.CLOSED_LINES:

@@ -1,38 +1,23 @@
-"""Choosing among the faces of three pictures: two in the first, none in the second, one in the third."""
+"""Choosing among faces: two in the first, one in the third, of four."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from perception_clip.perception.origins import unknown
-from perception_clip.perception.vector import Perceptions, bounding_boxes, pack
-from perception_clip.projection.choice import FACES, choose
+from perception_clip.perception.vector import Perceptions
+from perception_clip.projection.choice import FACE_CHOICES, choose
+
+from ..perception.reference_faces import reference_faces
 
 VALUES = torch.tensor([[1.0, 2.0], [3.0, 5.0], [8.0, 11.0]])
 
 
 @pytest.fixture(scope="module")
 def faces() -> Perceptions:
-    with np.load(Path(__file__).parents[1] / "perception" / "reference_landmarks.npz") as file:
-        landmarks = torch.from_numpy(file["astronaut"]).expand(3, -1, -1)
-    sizes = torch.full((3, 2), 512, dtype=torch.int32)
-    return Perceptions(
-        vectors=pack(landmarks, torch.eye(7)[:3]),
-        image_sizes=sizes,
-        frames=torch.tensor([0, 0, 2]),
-        boxes=bounding_boxes(landmarks, sizes),
-        scores=torch.ones(3),
-        tracks=torch.arange(3),
-        origins=unknown(3),
-        frame_count=4,
-        landmarker="reference/1",
-        emotion_model="none/1",
-    )
+    return replace(reference_faces().select([0, 0, 1]), frame_count=4)
 
 
 def test_the_first_and_the_mean_are_one_row(faces: Perceptions) -> None:
@@ -53,17 +38,12 @@ def test_every_picture_has_a_row(faces: Perceptions) -> None:
     assert seen.tolist() == [True, False, True, False]
 
 
-@pytest.mark.parametrize("choice", FACES)
-def test_values_keep_their_dtype(faces: Perceptions, choice: str) -> None:
-    for rows, seen in choose(VALUES.half(), faces, choice):
-        assert (rows.dtype, seen.dtype) == (torch.float16, torch.bool)
-
-
 def test_a_single_face_is_the_same_by_every_choice(faces: Perceptions) -> None:
     alone = replace(faces.select([2]), frames=torch.tensor([0]), frame_count=1)
-    for choice in FACES:
-        [(rows, seen)] = choose(VALUES[2:], alone, choice)
+    for choice in FACE_CHOICES:
+        [(rows, seen)] = choose(VALUES[2:].half(), alone, choice)
         assert (rows.tolist(), seen.tolist()) == ([[8.0, 11.0]], [True])
+        assert (rows.dtype, seen.dtype) == (torch.float16, torch.bool)
 
 
 def test_what_cannot_be_chosen_from_is_named(faces: Perceptions) -> None:

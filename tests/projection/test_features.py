@@ -56,9 +56,9 @@ def test_upright_faces_are_as_large_as_the_template(vectors: torch.Tensor) -> No
     template = split(vectors[:1])[0][0]
     template = template - template.mean(dim=0)
     points = torch.cat([turned(3 * template[None] + 7, 150, axis=2), torch.ones(1, 478, 3)])
-    laid = upright(points, template)
-    assert torch.allclose(laid[0], template, atol=1e-4)
-    assert laid[1].abs().max() == 0  # a face whose points all coincide
+    aligned = upright(points, template)
+    assert torch.allclose(aligned[0], template, atol=1e-4)
+    assert aligned[1].abs().max() == 0  # a face whose points all coincide
 
 
 def test_one_face_is_enough_to_fit(vectors: torch.Tensor, image_sizes: torch.Tensor) -> None:

@@ -1,4 +1,4 @@
-"""What is said of a projection: similar prompts, lengths, and what speaks against it."""
+"""Insight into a projection: similar prompts, lengths and warnings."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from perception_clip.perception.origins import unknown
 from perception_clip.perception.vector import Perceptions
 from perception_clip.projection.checkpoint import Checkpoint
-from perception_clip.projection.conditioning import inject
 from perception_clip.projection.insight import lengths, nearest, warnings
 from perception_clip.projection.insight_picture import AWAY, TOWARD, WARNING, insight_picture
+
+from ..perception.reference_faces import reference_faces
 
 
 @pytest.fixture
@@ -34,31 +34,19 @@ def knowing(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def perceived(vectors: Tensor, **others: Any) -> Perceptions:
-    count = len(vectors)
-    return Perceptions(
-        vectors=vectors,
-        image_sizes=torch.tensor([[600, 500]] * count, dtype=torch.int32),
-        frames=torch.arange(count),
-        boxes=torch.zeros(count, 4),
-        scores=torch.ones(count),
-        tracks=torch.zeros(count, dtype=torch.int64),
-        origins=unknown(count),
-        frame_count=count,
-        **({"landmarker": "l", "emotion_model": "e"} | others),
-    )
+    faces = reference_faces().select([0] * len(vectors))
+    sizes = torch.tensor([[600, 500]] * len(vectors), dtype=torch.int32)
+    return replace(faces, vectors=vectors, image_sizes=sizes, **({"landmarker": "l", "emotion_model": "e"} | others))
 
 
-def test_prompts_are_compared_around_their_mean(knowing: Checkpoint) -> None:
+def test_prompts_are_compared_around_their_mean(checkpoint: Checkpoint, knowing: Checkpoint) -> None:
+    assert nearest(checkpoint, torch.zeros(2, 768), 3) == [[], []]  # it has no prompts
     assert knowing.prompt_vectors is not None
     face = knowing.network.target_mean + 0.1 * (knowing.prompt_vectors[1] - knowing.network.target_mean)
-    [found] = nearest(knowing, face[None], 3)
-    assert [prompt for prompt, _ in found] == ["toward", "beside", "away"]
-    assert [value for _, value in found] == pytest.approx([1, 0, -1], abs=1e-4)
+    [similar] = nearest(knowing, face[None], 3)
+    assert [prompt for prompt, _ in similar] == ["toward", "beside", "away"]
+    assert [value for _, value in similar] == pytest.approx([1, 0, -1], abs=1e-4)
     assert len(nearest(knowing, face[None], 2)[0]) == 2 and len(nearest(knowing, face[None], 9)[0]) == 3
-
-
-def test_a_checkpoint_without_prompts_names_none(checkpoint: Checkpoint) -> None:
-    assert nearest(checkpoint, torch.zeros(2, 768), 3) == [[], []]
 
 
 def test_lengths(checkpoint: Checkpoint) -> None:
@@ -87,48 +75,40 @@ def test_what_differs_is_named(checkpoint: Checkpoint, vectors: Tensor) -> None:
     assert checkpoint.fingerprint is not None
     other = -checkpoint.fingerprint
     faces = perceived(vectors[:1], landmarker="l + mesh/2", emotion_model="vit/1")
-    said = warnings(checkpoint, faces, other)
-    assert [text.split(",")[0] for text in said] == [
+    messages = warnings(checkpoint, faces, other)
+    assert [text.split(",")[0] for text in messages] == [
         "trained with another text encoder",
         "trained with the landmarker l",
         "trained with the emotion model e",
     ]
-    assert "test encoder (cosine -1.000)" in said[0] and "mesh/2" in said[1] and "vit/1" in said[2]
-    stand_in = replace(checkpoint, metadata=replace(checkpoint.metadata, encoder="random-weight stand-in (…)/1"))
-    assert "PLACEHOLDER" in warnings(stand_in, perceived(vectors[:1]), None)[0]
+    assert "test encoder (cosine -1.000)" in messages[0] and "mesh/2" in messages[1] and "vit/1" in messages[2]
+    placeholder = replace(checkpoint, metadata=replace(checkpoint.metadata, encoder="random-weight placeholder (…)/1"))
+    assert "PLACEHOLDER" in warnings(placeholder, perceived(vectors[:1]), None)[0]
 
 
 def test_faces_unlike_those_of_the_training_are_named(checkpoint: Checkpoint, vectors: Tensor) -> None:
     strange = vectors[:3].clone()
     strange[1:, :1434] = torch.rand(2, 1434, generator=torch.Generator().manual_seed(5))
-    [said] = warnings(checkpoint, perceived(strange), None)
-    assert said.startswith("face 1 and 1 more lie outside the training distribution")
+    [message] = warnings(checkpoint, perceived(strange), None)
+    assert message.startswith("face 1 and 1 more lie outside the training distribution")
 
 
-def test_warnings_follow_the_projection_that_acts(checkpoint: Checkpoint, vectors: Tensor) -> None:
-    """A face that is not warned of steers by what is reported."""
-    face = perceived(vectors[:1])
-    own, neutral = checkpoint.project(face.vectors, face.image_sizes), checkpoint.neutral_of(face)
-    [[tokens, _]] = inject([[torch.zeros(1, 77, 768), {}]], own, neutral)
-    assert float(tokens[0, 5].norm()) == pytest.approx(lengths(checkpoint, own, neutral, [])[1], rel=1e-5)
-
-
-def coloured(picture: Image.Image, colour: tuple[int, int, int]) -> np.ndarray:
-    """(n, 2): rows and columns of about that colour."""
-    return np.argwhere(np.abs(np.asarray(picture, dtype=int) - colour).max(axis=2) < 12)
+def colored(picture: Image.Image, color: tuple[int, int, int]) -> np.ndarray:
+    """(n, 2): rows and columns of about that color."""
+    return np.argwhere(np.abs(np.asarray(picture, dtype=int) - color).max(axis=2) < 12)
 
 
 def test_bars_are_as_long_as_the_similarity() -> None:
     faces = [("face 0: happy 98 %", [("a smile", 0.8), ("a grin", 0.4), ("a frown", -0.6)])]
     picture = insight_picture("best_model.safetensors", ["vectors of length 27"], faces)
-    rows = coloured(picture, TOWARD)
+    rows = colored(picture, TOWARD)
     long, short = (rows[rows[:, 0] == row, 1] for row in (rows[:, 0].min() + 5, rows[:, 0].max() - 5))
     assert (np.ptp(long) + 1) / (np.ptp(short) + 1) == pytest.approx(2, rel=0.05)
-    assert coloured(picture, AWAY)[:, 1].max() <= long.min() + 1
+    assert colored(picture, AWAY)[:, 1].max() <= long.min() + 1
 
 
 def test_the_picture_grows_with_what_it_says() -> None:
     plain = insight_picture("t", ["no face"], [])
     warned = insight_picture("t", ["no face", "⚠ " + "something is wrong " * 20], [("face 0", []), ("face 1", [])])
     assert plain.width == warned.width == 1024 and warned.height > plain.height + 100
-    assert len(coloured(warned, WARNING)) > 200 and len(coloured(plain, WARNING)) == 0
+    assert len(colored(warned, WARNING)) > 200 and len(colored(plain, WARNING)) == 0

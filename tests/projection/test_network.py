@@ -33,8 +33,8 @@ def test_other_targets_change_no_prediction(
 ) -> None:
     network = copy.deepcopy(checkpoint.network)
     mean = torch.randn(768)
-    network.restandardise(mean, torch.tensor(0.3))
+    network.restandardize(mean, torch.tensor(0.3))
     expected = checkpoint.network(vectors, image_sizes)
     assert torch.allclose(network(vectors, image_sizes), expected, atol=1e-3)
-    standardised = network.standardised(network.features(vectors, image_sizes))
-    assert torch.allclose(standardised, (expected - mean) / 0.3, atol=1e-2)
+    standardized = network.standardized(network.features(vectors, image_sizes))
+    assert torch.allclose(standardized, (expected - mean) / 0.3, atol=1e-2)

@@ -58,7 +58,7 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def template() -> torch.Tensor:
-    """A centred face (478, 3)."""
+    """A centered face (478, 3)."""
     points = torch.randn(478, 3, generator=torch.Generator().manual_seed(9))
     return points - points.mean(dim=0)
 
@@ -74,8 +74,8 @@ def data(template: torch.Tensor) -> TrainingData:
     emotions = torch.full((ROWS, 7), 1 / 7)
     signs = (amounts > 0).long()
     corner = signs[:, 0] ^ signs[:, 1]  # no linear rule can tell
-    centres = torch.randn(2, 4, 2, 768, generator=generator) + 3
-    targets = centres[corner, signs[:, 2] * 2 + signs[:, 3], signs[:, 0]]
+    centers = torch.randn(2, 4, 2, 768, generator=generator) + 3
+    targets = centers[corner, signs[:, 2] * 2 + signs[:, 3], signs[:, 0]]
     return training_data(pack(landmarks, emotions), torch.ones(ROWS, 2, dtype=torch.int32), targets)
 
 

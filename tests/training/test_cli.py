@@ -1,14 +1,14 @@
-"""The training guide's walk, command by command, on real photos."""
+"""What all commands have in common: errors, help, consoles of every kind."""
 
 from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -19,69 +19,20 @@ from PIL import Image
 from perception_clip.common.errors import PerceptionClipError
 from perception_clip.projection.checkpoint import load
 from perception_clip.training.cli import COMMANDS, main
-from perception_clip.training.commands import starter
-
-
-@pytest.fixture
-def faces(tmp_path: Path, astronaut: np.ndarray, grace_hopper: np.ndarray) -> Path:
-    """A folder per label: the two photos in four sizes each, and a file that is no picture."""
-    for label, photo in (("happy", astronaut), ("a person looking calm", grace_hopper)):
-        folder = tmp_path / "faces" / label
-        folder.mkdir(parents=True)
-        for size in (256, 300, 400, 512):
-            Image.fromarray(photo).resize((size, size)).save(folder / f"{size}.png")
-    (tmp_path / "faces" / "happy" / "broken.jpg").write_text("not a picture")
-    return tmp_path / "faces"
-
-
-def test_the_guide(tmp_path: Path, faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    database, data, out = tmp_path / "my.db", tmp_path / "training_data.npz", tmp_path / "checkpoints"
-    assert main(["build", str(faces), "--out", str(database), "--text_encoder", "random"]) == 0
-    printed = capsys.readouterr().out
-    assert "broken.jpg" in printed and "8 samples" in printed
-
-    assert main(["export", str(database), "--out", str(data)]) == 0
-    with np.load(data) as arrays:
-        assert arrays["perception_embeddings"].shape == (8, 1441)
-        assert arrays["clip_embeddings"].shape == (8, 768)
-
-    assert (
-        main(["train", "--data", str(data), "--out_dir", str(out), "--epochs=2", "--batch_size", "4", "--lr", "1e-3"])
-        == 0
-    )
-    assert "random-weight stand-in" in capsys.readouterr().out
-    checkpoint = load(out / "best_model.safetensors")
-    assert "stand-in" in checkpoint.metadata.encoder
-    assert checkpoint.metadata.landmarker.startswith("mediapipe-face-mesh-bundled/1")
-
-    judged = tmp_path / "judged.json"
-    arguments = ["--data", str(data), "--checkpoint", str(out / "best_model.pth"), "--out", str(judged)]
-    assert main(["evaluate", *arguments]) == 0
-    printed = capsys.readouterr().out
-    assert "another dataset" not in printed and "nearest neighbour" in printed
-    assert json.loads(judged.read_text()) == checkpoint.metadata.metrics
-
-
-def test_evaluate_on_another_dataset_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    common = ["--text-encoder", "random", "--samples", "50", "--epochs", "1"]
-    assert main(["starter", *common, "--out-dir", str(tmp_path / "a")]) == 0
-    assert main(["demo", *common, "--seed", "1", "--out-dir", str(tmp_path / "b")]) == 0
-    data, checkpoint = tmp_path / "b" / "training_data.npz", tmp_path / "a" / "best_model.safetensors"
-    assert main(["evaluate", "--data", str(data), "--checkpoint", str(checkpoint)]) == 0
-    assert "trained on another dataset" in capsys.readouterr().out
-    assert load(checkpoint).metadata.made_by.startswith("starter: 50 faces sampled")
+from perception_clip.training.commands import options, train
 
 
 def test_a_starter_that_was_stopped_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     common = ["starter", "--text-encoder", "random", "--samples", "60", "--epochs", "3", "--size", "small"]
-    monkeypatch.setattr(starter, "stop_on_signals", lambda: nullcontext(lambda: True))  # as if Ctrl-C came at once
+    monkeypatch.setattr(train, "stop_on_signals", lambda: nullcontext(lambda: True))  # as if Ctrl-C came at once
     assert main([*common, "--out-dir", str(tmp_path)]) == 130
     assert "--resume to continue" in capsys.readouterr().out
     monkeypatch.undo()
     assert main([*common, "--out-dir", str(tmp_path), "--resume"]) == 0
     assert not (tmp_path / "training_state.pt").exists()
+    assert load(tmp_path / "best_model.safetensors").metadata.made_by.startswith("starter: 60 faces sampled")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +69,7 @@ def test_a_bug_keeps_its_traceback(bug: type[Exception], monkeypatch: pytest.Mon
     def broken(*_: object) -> None:
         raise bug("of the pack's own making")
 
-    monkeypatch.setattr(starter, "load_encoder", broken)
+    monkeypatch.setattr(options, "load_encoder", broken)
     with pytest.raises(bug, match="own making"):
         main(["starter", "--text-encoder", "random"])
 
@@ -134,7 +85,7 @@ def test_what_the_system_says_of_files_is_one_line(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(starter, "load_encoder", full)
+    monkeypatch.setattr(options, "load_encoder", full)
     assert main(["starter", "--text-encoder", "random"]) == 1
     assert capsys.readouterr().err == "error: No space left on device; free some disk space or use another disk\n"
 
@@ -166,51 +117,61 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 PRINTING = """
 import sys
 from perception_clip.training import cli
-from perception_clip.training.commands import starter
-starter.run = lambda options: print("much")
+from perception_clip.training.commands import train
+train.COMMANDS["starter"] = train.COMMANDS["starter"][0], lambda options: print("much")
 sys.exit(cli.main(["starter", "--text-encoder", "random"]))
 """
 
 
+@pytest.fixture
+def console(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
+    """A function: run a command at a console of this encoding; its exit code and all that it shows."""
+
+    def run(encoding: str, *arguments: object) -> tuple[int, str]:
+        out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        for name in ("stdout", "stderr"):
+            monkeypatch.setattr(sys, name, out)
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        out.flush()
+        return code, out.buffer.getvalue().decode(encoding)
+
+    return run
+
+
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 @pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_help_is_for_consoles_of_every_kind(encoding: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    console = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    monkeypatch.setattr(sys, "stdout", console)
-    with pytest.raises(SystemExit) as ended:
-        main([*command.split(), "--help"])
-    console.flush()
-    text = console.buffer.getvalue().decode(encoding)
-    assert ended.value.code == 0 and "usage: python -m training" in text
+def test_help_is_for_consoles_of_every_kind(
+    encoding: str, command: str, console: Callable[..., tuple[int, str]]
+) -> None:
+    code, text = console(encoding, *command.split(), "--help")
+    assert code == 0 and "usage: python -m training" in text and "None" not in text
     assert encoding == "ascii" or not re.search(r"\w\?\w| \? ", text)  # nothing had to be replaced
 
 
 def test_help_in_a_process_of_its_own() -> None:
-    done = _run(["--help"], "cp1252")
+    done = subprocess.run(
+        [sys.executable, "-m", "perception_clip.training", "--help"],
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, b"") and b" -> a dataset" in done.stdout
 
 
-def test_output_is_for_consoles_of_every_kind(tmp_path: Path, astronaut: np.ndarray) -> None:
+def test_output_is_for_consoles_of_every_kind(
+    tmp_path: Path, astronaut: np.ndarray, console: Callable[..., tuple[int, str]]
+) -> None:
     """A prompt, a folder and a file with names that the console lacks."""
     folder = tmp_path / "顔" / "笑顔の人"
     folder.mkdir(parents=True)
     Image.fromarray(astronaut).save(folder / "写真.png")
     (folder / "壊れた.jpg").write_text("not a picture")
     out = tmp_path / "データ.db"
-    done = _run(["build", str(tmp_path / "顔"), "--out", str(out), "--text-encoder", "random"], "cp1252")
-    assert done.returncode == 0, done.stderr
-    assert "1 sample" in done.stdout.decode("cp1252")
-    assert _run(["info", str(out)], "cp1252").returncode == 0
-    mistake = _run(["info", str(tmp_path / "無い.db")], "cp1252")
-    assert mistake.returncode == 1
-    assert mistake.stderr.startswith(b"error: ") and b"Traceback" not in mistake.stderr
-
-
-def _run(arguments: list[str], encoding: str) -> subprocess.CompletedProcess[bytes]:
-    """A command in a process of its own, whose console has this encoding."""
-    return subprocess.run(
-        [sys.executable, "-m", "perception_clip.training", *arguments],
-        env={**os.environ, "PYTHONIOENCODING": encoding, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        check=False,
-    )
+    code, text = console("cp1252", "build", tmp_path / "顔", "--out", out, "--text-encoder", "random")
+    assert code == 0 and "1 sample" in text
+    assert console("cp1252", "info", out)[0] == 0
+    code, text = console("cp1252", "info", tmp_path / "無い.db")
+    assert code == 1 and text.startswith("error: ") and "Traceback" not in text

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, fields
 
 import torch
@@ -14,21 +15,23 @@ from torch import Tensor
 from ...common.errors import PerceptionClipError
 from ...common.words import counted
 from ...perception.emotions.expression import ExpressionModel
+from ...perception.origins import face_number
 from ...perception.pipeline import PerceptionPipeline
+from ...perception.selection import ORDERS
 from ...perception.vector import Perceptions
 from ..dataset.copying import vectors_of
-from ..dataset.store import Finished, Store
+from ..dataset.samples import Samples
+from ..dataset.store import Processed, Store
 from ..encoders.base import TextEncoder, fingerprint
-from ..sources.items import Item
-from .item_reader import End, ItemReader, Known, Plan, Shot
-from .parallel import Perceivers, Prefetch
+from ..sources.items import SourceItem
+from ..sources.media import origin_of
+from .item_reader import AlreadyStored, BuildOptions, Event, ItemDone, ItemFrame, ItemReader, read_ahead
 
 BATCH = 16  # pictures perceived at a time, and samples written at a time
 BATCH_BYTES = 64 << 20  # of pixels in a batch, after which no further picture is added
-PORTION = 64  # items; no batch crosses a multiple of it, so that each such part can be a shard (ray_shards.py)
+BATCH_EVENTS = 256  # in a batch, so that progress is also shown while nothing is new
 WORKERS = min(os.cpu_count() or 1, 8)  # threads that read ahead
-PENDING = 2  # batches, in order: one being perceived, and one waiting for it
-AHEAD = 256 << 20  # maximum bytes of pictures decoded ahead
+PENDING = 2  # batches: one being perceived, and one waiting for it
 NO_FACE = "no face was found in it"
 
 EYES = (33, 263)  # the outer corners
@@ -62,10 +65,10 @@ class BuildSummary:
     def check(self, count: int) -> None:
         """Raise BuildError if none of the `count` items has a face."""
         if self.faces + self.known == 0:
-            which, why = self.skipped[0] if self.skipped else ("the list", "it is empty")
+            path, reason = self.skipped[0] if self.skipped else ("the list", "it is empty")
             raise BuildError(
                 f"no face was found in any of {counted(count, 'file')} ({counted(self.pictures, 'picture')}); the "
-                f"first: {which}: {why}"
+                f"first: {path}: {reason}"
             )
 
     def add(self, other: BuildSummary) -> None:
@@ -75,15 +78,16 @@ class BuildSummary:
         self.skipped.extend(other.skipped)
 
 
+NewSamples = dict[tuple[str, str], tuple[ItemFrame, int]]  # origin and prompt → frame, and row of its face
 Progress = Callable[[float, BuildSummary], None]  # called with the number of items done, including fractions of items
 
 
 def build(
-    items: Sequence[Item],
+    items: Sequence[SourceItem],
     store: Store,
     pipeline: PerceptionPipeline,
     encoder: TextEncoder,
-    plan: Plan,
+    options: BuildOptions,
     *,
     batch: int = BATCH,
     workers: int = WORKERS,
@@ -94,210 +98,220 @@ def build(
 
     `workers` threads read and decode files while other pictures are perceived, on all cores. Samples are safe on disk
     after each `batch` of pictures, so an interrupted build, or one with added files, can simply be run again: it skips
-    existing samples (the same bytes with the same prompt, whatever the file's name), pictures without a face, and
-    finished videos. Files that cannot be read, damaged parts of videos and pictures without a face are skipped and
-    listed with the reason in the summary. If `summary` is passed, it is used, and it is up to date whenever the build
-    ends.
+    existing samples (the same face of the same bytes with the same prompt, whatever the file's name), pictures without
+    a face, and finished videos. Files that cannot be read, damaged parts of videos and pictures without a face are
+    skipped and listed with the reason in the summary. If `summary` is passed, it is used, and it is up to date whenever
+    the build ends.
 
     Raises StoreError if the store's samples were created with other models.
     """
-    store.bind(
+    store.set_provenance(
         encoder.identity,
         fingerprint(encoder),
         pipeline.landmarker.identity,
         pipeline.emotion_model.identity,
         space=encoder.space,
     )
-    builder = _Builder(store, encoder, plan, summary or BuildSummary())
-    reading = Prefetch(ItemReader(store.path, plan), list(enumerate(items)), workers, size=_bytes_of, limit=AHEAD)
-    with reading as events, Perceivers(pipeline) as perceivers:
-        pending: deque[tuple[Batch, Future[Perceptions]]] = deque()
-
-        def settle(most: int) -> None:
-            while len(pending) > most:
-                perceived, future = pending.popleft()
-                builder.take(perceived, future.result() if perceived.shots else None)
-                if progress is not None:
-                    progress(builder.items_done, builder.summary)
-
-        for content in _batches(events, batch):
-            pending.append((content, perceivers.start([shot.picture for shot in content.shots])))
-            settle(most=PENDING)
-        settle(most=0)
+    order = pipeline.selection.order
+    builder = _Builder(store, encoder, options, order, summary or BuildSummary())
+    reader = ItemReader(store.path, options, order)
+    with (
+        closing(read_ahead(items, reader, workers)) as events,
+        closing(_perceived(_batches(events, batch), pipeline)) as batches,
+    ):
+        for content, perceptions in batches:
+            builder.add(content, perceptions)
+            if progress is not None:
+                progress(builder.items_done, builder.summary)
     return builder.summary
 
 
-@dataclass
-class Batch:
-    """Pictures that are perceived together, and the other events read before the batch ended."""
-
-    met: list[Shot | Known] = field(default_factory=list)  # in order
-    shots: list[Shot] = field(default_factory=list)  # those of `met` that are perceived
-    ended: list[End] = field(default_factory=list)  # items without pictures in later batches
-
-
-def _batches(events: Iterable[Shot | Known | End], most: int) -> Iterator[Batch]:
-    """Yield batches of up to `most` pictures with the other events between them; none crosses a multiple of PORTION."""
-    batch = Batch()
-    pixels = 0
+def _batches(events: Iterable[Event], most: int) -> Iterator[list[Event]]:
+    """Yield the events in batches of up to `most` pictures."""
+    batch: list[Event] = []
+    pictures = size = 0
     for event in events:
-        if isinstance(event, Shot):
-            if batch.shots and batch.shots[0].number // PORTION != event.number // PORTION:
-                yield batch
-                batch, pixels = Batch(), 0
-            batch.met.append(event)
-            batch.shots.append(event)
-            pixels += event.picture.numel()
-            if len(batch.shots) == most or pixels >= BATCH_BYTES:
-                yield batch
-                batch, pixels = Batch(), 0
-        elif isinstance(event, Known):
-            batch.met.append(event)
-        else:
-            batch.ended.append(event)
-        if not batch.shots and len(batch.met) + len(batch.ended) >= PORTION:
+        batch.append(event)
+        if isinstance(event, ItemFrame):
+            pictures += 1
+            size += event.picture.nbytes
+        if pictures == most or size >= BATCH_BYTES or len(batch) == BATCH_EVENTS:
             yield batch
-            batch = Batch()
-    yield batch
+            batch, pictures, size = [], 0, 0
+    if batch:
+        yield batch
+
+
+def _perceived(
+    batches: Iterable[list[Event]], pipeline: PerceptionPipeline
+) -> Generator[tuple[list[Event], Perceptions]]:
+    """Yield each batch with the faces in its pictures, while a thread perceives the next one."""
+    pending: deque[tuple[list[Event], Future[Perceptions]]] = deque()
+    perceiver = ThreadPoolExecutor(1)
+    try:
+        for batch in batches:
+            pictures = [event.picture for event in batch if isinstance(event, ItemFrame)]
+            pending.append((batch, perceiver.submit(pipeline, pictures)))
+            if len(pending) > PENDING:
+                first, future = pending.popleft()
+                yield first, future.result()
+        for first, future in pending:
+            yield first, future.result()
+    finally:
+        perceiver.shutdown(cancel_futures=True)
 
 
 class _Builder:
     """The part of a build that runs in order, in one thread."""
 
-    def __init__(self, store: Store, encoder: TextEncoder, plan: Plan, summary: BuildSummary) -> None:
+    def __init__(
+        self, store: Store, encoder: TextEncoder, options: BuildOptions, order: str, summary: BuildSummary
+    ) -> None:
         self.summary = summary
         self.items_done = 0.0
-        self._store, self._encoder, self._plan = store, encoder, plan
-        self._met: set[str] = set()  # origins of all pictures and clips of this build so far
-        self._wanted: set[tuple[str, str]] = set()  # origins and prompts of the samples that the batch will add
-        self._clips: dict[int, _Clip] = {}  # clips being read, by the number of their item
-        self._shapes = ExpressionModel.load() if plan.only_changes else None
+        self._store, self._encoder, self._order = store, encoder, order
+        self._expressions = ExpressionModel.load() if options.only_changes else None
+        self._clip: _Clip | None = None  # the one being read
+        self._seen: set[str] = set()  # origins of all pictures and clips of this build so far
 
-    def take(self, batch: Batch, perceptions: Perceptions | None) -> None:
-        """Append the samples of a batch, count its pictures, and record the items that end with it.
+    def add(self, batch: list[Event], perceptions: Perceptions) -> None:
+        """Append the samples of a batch, count its pictures, and record what need not be processed again.
 
-        `perceptions` belong to its shots; None if it has none.
+        `perceptions` are the faces in the pictures of the batch; the first of each picture is used.
         """
-        first: dict[int, int] = {}  # shot → row of its first face
-        for row, frame in enumerate([] if perceptions is None else perceptions.frames.tolist()):
-            first.setdefault(frame, row)
-        wanted: list[tuple[int, str]] = []  # shot and prompt of each sample to append
-        faceless: dict[str, Finished] = {}
-        index = 0
-        for event in batch.met:
-            if isinstance(event, Known):
-                self._count_known(event)
-                continue
-            clip = self._clip(event) if event.item.media.is_sequence else None
-            prompts: list[str] = []
-            if perceptions is None or index not in first:
-                if clip is None:
-                    self.summary.skipped.append((event.name, NO_FACE))
-                    faceless[event.done_key] = Finished(NO_FACE)
-                else:
-                    clip.faceless.append(event.frame)
-                without = "faceless"
-            elif clip is not None and not clip.is_new(perceptions, first[index]):
-                without = "unchanged"
+        row_of: dict[int, int] = {}  # picture → row of its first face
+        for row, picture in enumerate(perceptions.frames.tolist()):
+            row_of.setdefault(picture, row)
+        samples: NewSamples = {}
+        done: dict[str, Processed] = {}
+        pictures = 0
+        for event in batch:
+            if isinstance(event, ItemFrame):
+                self._add_frame(event, perceptions, row_of.get(pictures), samples, done)
+                pictures += 1
+            elif isinstance(event, AlreadyStored):
+                if event.reason:
+                    self.summary.skipped.append((event.item.source, event.reason))
+                self._count("faceless" if event.reason else "known", event.origin, event.pictures)
             else:
-                prompts = [prompt for prompt in event.prompts if self._is_new(event.origin, prompt)]
-                without = "known"
-            self._count("new" if prompts else without, event.origin)
-            wanted.extend((index, prompt) for prompt in prompts)
-            index += 1
-        self.summary.perceived += len(batch.shots)
-        self.summary.faces += len(first)
-        if perceptions is not None:
-            self.summary.samples += self._append(batch.shots, wanted, perceptions, first)
-        self._wanted.clear()
-        if faceless:
-            self._store.finish(faceless)
-        self._end(batch.ended)
+                self._end_item(event, done)
+        self.summary.perceived += pictures
+        self.summary.faces += len(row_of)
+        self.summary.samples += self._append(samples, perceptions)
+        if done:  # after the samples, so that an interruption between them loses nothing
+            self._store.mark_processed(done)
 
-    def _is_new(self, origin: str, prompt: str) -> bool:
-        """Return whether there is no such sample, neither stored nor in this batch; from then on it is in the batch."""
-        if (origin, prompt) in self._wanted or self._store.has(origin, prompt):
-            return False
-        self._wanted.add((origin, prompt))
-        return True
+    def _add_frame(
+        self,
+        frame: ItemFrame,
+        perceptions: Perceptions,
+        row: int | None,
+        samples: NewSamples,
+        done: dict[str, Processed],
+    ) -> None:
+        """Add the new samples of a picture and the keys to store for it; `row` is that of its face, None if none."""
+        clip = self._advanced_clip(frame) if frame.item.media.is_sequence else None
+        if row is None:
+            if clip is None:
+                self.summary.skipped.append((frame.name, NO_FACE))
+                done[frame.faceless_key] = Processed(NO_FACE)
+            else:
+                clip.faceless.append(frame.frame)
+            self._count("faceless", frame.origin)
+            return
+        if clip is not None and not clip.is_new(perceptions.landmarks[row], perceptions.image_sizes[row]):
+            self._count("unchanged", frame.origin)
+            return
+        face = 0 if self._order == ORDERS[0] else face_number(frame.picture, perceptions.origins[row])
+        origin = origin_of(frame.content, frame.frame, face)
+        new = [
+            (origin, prompt)
+            for prompt in frame.prompts
+            if (origin, prompt) not in samples and not self._store.has(origin, prompt)
+        ]
+        samples.update(dict.fromkeys(new, (frame, row)))
+        done.update({key: Processed("") for key in frame.prompts.values() if key})
+        self._count("new" if new else "known", frame.origin)
 
-    def _count_known(self, event: Known) -> None:
-        if event.reason:
-            self.summary.skipped.append((event.item.source, event.reason))
-        self._count("faceless" if event.reason else "known", event.origin, event.pictures)
+    def _append(self, samples: NewSamples, perceptions: Perceptions) -> int:
+        """Append the samples, and return the number of new ones."""
+        if not samples:
+            return 0
+        faces = perceptions.select([row for _, row in samples.values()])
+        frames = [frame for frame, _ in samples.values()]
+        prompts = [prompt for _, prompt in samples]
+        embeddings, sdxl_targets = vectors_of(prompts, self._store, self._encoder)
+        return self._store.append(
+            Samples(
+                faces.vectors.numpy(),
+                faces.image_sizes.numpy(),
+                prompts,
+                embeddings.numpy(),
+                [frame.item.group for frame in frames],
+                [frame.name for frame in frames],
+                [origin for origin, _ in samples],
+                labels=[frame.item.label for frame in frames],
+                splits=[frame.item.split for frame in frames],
+                scores=faces.scores.numpy(),
+                sdxl_targets={name: values.numpy() for name, values in sdxl_targets.items()},
+            )
+        )
+
+    def _end_item(self, event: ItemDone, done: dict[str, Processed]) -> None:
+        """Count what could not be read, and add the key to store for a clip that is complete."""
+        clip, self._clip = self._clip, None
+        reason = "; ".join(filter(None, [event.reason, clip.without_face if clip is not None else ""]))
+        if reason:
+            self.summary.skipped.append((event.item.source, reason))
+        if event.origin in self._seen:
+            self.summary.copies += event.unreadable
+        else:
+            self.summary.unreadable += event.unreadable
+        if event.done_key:
+            self._seen.add(event.origin)
+            done[event.done_key] = Processed(reason, event.pictures)
+        self.items_done = event.number + 1
+
+    def _advanced_clip(self, frame: ItemFrame) -> _Clip:
+        """Return the clip being read, advanced by one frame."""
+        if self._clip is None:
+            self._clip = _Clip(self._expressions)
+        self._clip.frames += 1
+        self.items_done = frame.number + self._clip.frames / max(frame.item.media.expected, self._clip.frames + 1)
+        return self._clip
 
     def _count(self, what: str, origin: str, pictures: int = 1) -> None:
         """Count pictures under a number of the summary, or as copies if they are not new and appeared before."""
-        if what != "new" and origin in self._met:
+        if what != "new" and origin in self._seen:
             what = "copies"
-        self._met.add(origin)
+        self._seen.add(origin)
         setattr(self.summary, what, getattr(self.summary, what) + pictures)
-
-    def _end(self, ended: list[End]) -> None:
-        """Record the items that are completely perceived."""
-        done = {}
-        for event in ended:
-            clip = self._clips.pop(event.number, None)
-            reason = "; ".join(filter(None, [event.reason, clip.without_face if clip is not None else ""]))
-            if reason:
-                self.summary.skipped.append((event.item.source, reason))
-            copied = event.origin and event.origin in self._met
-            self.summary.copies += event.unreadable if copied else 0
-            self.summary.unreadable += 0 if copied else event.unreadable
-            if event.done_key:
-                self._met.add(event.origin)
-                done[event.done_key] = Finished(reason, event.pictures)
-            self.items_done = event.number + 1
-        if done:
-            self._store.finish(done)
-        for number, clip in self._clips.items():
-            self.items_done = number + clip.frames / max(clip.expected, clip.frames + 1)
-
-    def _clip(self, shot: Shot) -> _Clip:
-        """Return the clip of a shot, advanced by one frame."""
-        if shot.number not in self._clips:
-            self._clips[shot.number] = _Clip(self._shapes)
-        clip = self._clips[shot.number]
-        clip.frames += 1
-        clip.expected = shot.item.media.expected
-        return clip
-
-    def _append(
-        self, shots: list[Shot], wanted: list[tuple[int, str]], perceptions: Perceptions, first: dict[int, int]
-    ) -> int:
-        """Append the first face of the wanted shots with their prompts, and return the number of new samples."""
-        if not wanted:
-            return 0
-        faces = perceptions.select([first[index] for index, _ in wanted])
-        chosen, prompts = [shots[index] for index, _ in wanted], [prompt for _, prompt in wanted]
-        embeddings, extras = vectors_of(prompts, self._store, self._encoder)
-        return self._store.append(
-            faces.vectors,
-            faces.image_sizes,
-            prompts,
-            embeddings,
-            [shot.item.group for shot in chosen],
-            [shot.name for shot in chosen],
-            [shot.origin for shot in chosen],
-            labels=[shot.item.label for shot in chosen],
-            splits=[shot.item.split for shot in chosen],
-            scores=faces.scores,
-            extras=extras,
-        )
 
 
 class _Clip:
-    """The state of a video or folder of frames while it is being read."""
+    """A video or folder of frames while it is being read.
 
-    def __init__(self, shapes: ExpressionModel | None) -> None:
-        self.frames = 0  # seen so far
-        self.expected = 0
+    With an expression model, only faces with a new expression count as new; head movements do not change it. Two
+    expressions differ if their aligned landmarks are at least CHANGE apart (root mean square, in units of the distance
+    between the outer eye corners, without depth, which is noisy).
+    """
+
+    def __init__(self, expressions: ExpressionModel | None) -> None:
+        self.frames = 0  # so far
         self.faceless: list[int] = []
-        self._changes = None if shapes is None else ExpressionChanges(shapes)
+        self._expressions = expressions
+        self._last: Tensor | None = None  # (478, 2) of the last new face
 
-    def is_new(self, perceptions: Perceptions, row: int) -> bool:
-        """Return whether to keep the face: always, or only if its expression differs from the last one kept."""
-        return self._changes is None or self._changes.is_new(perceptions.landmarks[row], perceptions.image_sizes[row])
+    def is_new(self, landmarks: Tensor, image_size: Tensor) -> bool:
+        """Return whether landmarks (478, 3), in a picture of (height, width) (2,), differ from the last new ones."""
+        if self._expressions is None:
+            return True
+        shape = self._expressions.align(landmarks[None], image_size[None]).points[0, :, :2]
+        shape = shape / (shape[EYES[0]] - shape[EYES[1]]).norm().clamp_min(torch.finfo(shape.dtype).tiny)
+        if self._last is not None and (shape - self._last).square().sum(dim=1).mean().sqrt() < CHANGE:
+            return False
+        self._last = shape
+        return True
 
     @property
     def without_face(self) -> str:
@@ -308,31 +322,3 @@ class _Clip:
             f"no face was found in {len(self.faceless)} of {counted(self.frames, 'frame')} (first in frame "
             f"{self.faceless[0]})"
         )
-
-
-def _bytes_of(event: Shot | Known | End) -> int:
-    return event.picture.numel() if isinstance(event, Shot) else 0
-
-
-class ExpressionChanges:
-    """Detects changes of expression in the frames of one video; head movements do not count as changes.
-
-    Two expressions differ if their aligned landmarks are at least `change` apart (root mean square, in units of the
-    distance between the outer eye corners, without depth, which is noisy).
-    """
-
-    def __init__(self, model: ExpressionModel, change: float = CHANGE) -> None:
-        self._model = model
-        self._change = change
-        self._last: Tensor | None = None  # (478, 2) of the last face reported as new
-
-    def is_new(self, landmarks: Tensor, image_size: Tensor) -> bool:
-        """Return whether landmarks (478, 3), in a picture of (height, width) (2,), differ from the last new ones."""
-        shape = self._model.align(landmarks[None], image_size[None]).points[0, :, :2]
-        shape = shape / (shape[EYES[0]] - shape[EYES[1]]).norm().clamp_min(torch.finfo(shape.dtype).tiny)
-        if self._last is not None:
-            difference = (shape - self._last).square().sum(dim=1).mean().sqrt()
-            if float(difference) < self._change:
-                return False
-        self._last = shape
-        return True

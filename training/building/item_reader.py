@@ -1,25 +1,33 @@
-"""Reading of items: the decoded pictures that are not samples yet. It can be called from many threads."""
+"""Reading of items: the decoded pictures that are not samples yet, read ahead by threads."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from ...perception.pictures import PictureError
+from ...perception.selection import ORDERS
 from ...perception.sequences.videos import VideoError
 from ..dataset.store import Store
 from ..prompts.templates import Templates
-from ..sources.items import Item
+from ..sources.items import SourceItem
 from ..sources.media import origin_of
+
+AHEAD = 256 << 20  # maximum bytes of pictures decoded ahead
+CHUNK = 32 << 20  # bytes of pictures after which a thread pauses reading an item
+CHUNK_EVENTS = 32  # likewise, so that a build can be stopped quickly
+ITEMS_AHEAD = 64
 
 
 @dataclass(frozen=True)
-class Plan:
+class BuildOptions:
     """How items become samples; the same for every item of a build."""
 
     templates: Templates
@@ -28,22 +36,27 @@ class Plan:
     only_changes: bool = False  # only frames of a sequence in which the expression has changed
     finding: str = ""  # how faces are found; pictures without a face are processed again when it changes
 
-    def prompts(self, item: Item) -> tuple[str, ...]:
+    def prompts(self, item: SourceItem) -> tuple[str, ...]:
         """Return the item's own prompts, or those generated from its label."""
         return item.prompts or self.templates.prompts(item.label, item.columns, item.source, self.prompts_per_picture)
 
 
 @dataclass(frozen=True)
-class Shot:
+class ItemFrame:
     """One decoded picture or frame."""
 
     number: int  # of its item
-    item: Item
+    item: SourceItem
     frame: int
-    prompts: tuple[str, ...]  # those without a sample yet
-    origin: str  # the same for the same file content and frame
-    done_key: str  # the same for the same file content and the same way to find faces
+    content: bytes  # SHA-256 of the item's content
+    prompts: dict[str, str]  # those without a sample yet → key to store when the sample exists; "" if none is needed
+    faceless_key: str  # the key to store if there is no face
     picture: Tensor  # (H, W, 3) uint8
+
+    @property
+    def origin(self) -> str:
+        """The origin of its largest face, by which the picture is recognized."""
+        return origin_of(self.content, self.frame)
 
     @property
     def name(self) -> str:
@@ -51,88 +64,90 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Known:
+class AlreadyStored:
     """A picture or clip that is not processed again: it has all its samples, has no face, or is a finished clip."""
 
-    item: Item
-    origin: str  # as in Shot; for a clip, the same for the same content
+    item: SourceItem
+    origin: str  # as in ItemFrame; for a clip, its content
     pictures: int = 1
     reason: str = ""  # why a picture produces no sample
 
 
 @dataclass(frozen=True)
-class End:
-    """The end of an item."""
+class ItemDone:
+    """The last event of every item."""
 
     number: int
-    item: Item
-    done_key: str = ""  # of a sequence that was just read to its end
+    item: SourceItem
+    done_key: str = ""  # the key to store, for a sequence that was just read to its end
     origin: str = ""  # of such a sequence
     pictures: int = 0  # number in such a sequence, including unreadable ones
     unreadable: int = 0  # pictures that could not be read now
     reason: str = ""  # why the item, or a part of it, has no pictures
 
 
-class ItemReader:
-    """Reads items for a build that writes to the dataset at `path`, which must exist."""
+Event = ItemFrame | AlreadyStored | ItemDone
 
-    def __init__(self, path: Path, plan: Plan) -> None:
-        self._path = path
-        self._plan = plan
+
+class ItemReader:
+    """Reads items for a build that writes to the dataset at `path`, which must exist. Any thread may call it.
+
+    `order` decides which face of a picture is used. That of the first order, the largest, has a known origin, so its
+    samples are found in the dataset; other faces are only known after detection, so a key records them.
+    """
+
+    def __init__(self, path: Path, options: BuildOptions, order: str) -> None:
+        self._path, self._options, self._order = path, options, order
         self._stores = threading.local()  # a store belongs to the thread that opened it
 
-    def __call__(self, numbered: tuple[int, Item]) -> Iterator[Shot | Known | End]:
-        """Yield the pictures of an item that are not in the dataset yet, and finally an End."""
-        number, item = numbered
+    def __call__(self, number: int, item: SourceItem) -> Iterator[Event]:
+        """Yield the pictures of an item that are not in the dataset yet, and finally an ItemDone."""
         try:
-            prompts, content = self._plan.prompts(item), item.media.digest()
+            prompts, content = self._options.prompts(item), item.media.digest()
             read = self._sequence if item.media.is_sequence else self._picture
             yield from read(number, item, prompts, content)
         except (PictureError, VideoError, OSError) as error:
-            yield End(number, item, unreadable=item.media.unreadable or 1, reason=_reason(item, error))
+            yield ItemDone(number, item, unreadable=item.media.unreadable or 1, reason=_reason(item, error))
 
-    def _picture(self, number: int, item: Item, prompts: Sequence[str], content: bytes) -> Iterator[Shot | Known | End]:
-        origin = origin_of(content, 0)
-        missing = self._missing(prompts, origin)
-        done_key = _key(content, "no face", self._plan.finding)
-        faceless = self._store.finished(done_key) if missing else None
-        if faceless is not None:
-            yield Known(item, origin, reason=faceless.reason)
-        elif not missing:
-            yield Known(item, origin)
+    def _picture(self, number: int, item: SourceItem, prompts: Sequence[str], content: bytes) -> Iterator[Event]:
+        missing = self._missing(prompts, content, 0)
+        faceless_key = _key(content, "no face", self._options.finding)
+        faceless = self._store.processed(faceless_key) if missing else None
+        if faceless is not None or not missing:
+            yield AlreadyStored(item, origin_of(content, 0), reason="" if faceless is None else faceless.reason)
         else:
             for frame in item.media.frames():
-                yield Shot(number, item, frame.number, missing, origin, done_key, frame.picture)
-        yield End(number, item)
+                yield ItemFrame(number, item, frame.number, content, missing, faceless_key, frame.picture)
+        yield ItemDone(number, item)
 
-    def _sequence(
-        self, number: int, item: Item, prompts: Sequence[str], content: bytes
-    ) -> Iterator[Shot | Known | End]:
-        plan = self._plan
-        taken = f"every {plan.every}, {'changes' if plan.only_changes else 'all'}"
-        done_key = _key(content, taken, plan.finding, *prompts)
-        whole = content.hex()
-        finished = self._store.finished(done_key)
+    def _sequence(self, number: int, item: SourceItem, prompts: Sequence[str], content: bytes) -> Iterator[Event]:
+        every, only_changes = self._options.every, self._options.only_changes
+        selection = f"every {every}, {'changes' if only_changes else 'all'}, {self._order}"
+        done_key = _key(content, selection, self._options.finding, *prompts)
+        finished = self._store.processed(done_key)
         if finished is not None:
-            yield Known(item, whole, finished.pictures)
-            yield End(number, item, reason=finished.reason)
+            yield AlreadyStored(item, content.hex(), finished.pictures)
+            yield ItemDone(number, item, reason=finished.reason)
             return
         pictures = 0
-        for frame in item.media.frames(plan.every or (1 if plan.only_changes else None)):
+        for frame in item.media.frames(every or (1 if only_changes else None)):
             pictures += 1
-            origin = origin_of(content, frame.number)
-            missing = self._missing(prompts, origin)
+            missing = self._missing(prompts, content, frame.number)
             # Changes only show compared with earlier frames, so with `only_changes` all frames are processed.
-            if missing or plan.only_changes:
-                yield Shot(number, item, frame.number, missing, origin, done_key, frame.picture)
+            if missing or only_changes:
+                yield ItemFrame(number, item, frame.number, content, missing, "", frame.picture)
             else:
-                yield Known(item, origin)
+                yield AlreadyStored(item, origin_of(content, frame.number))
         unreadable = item.media.unreadable
-        yield End(number, item, done_key, whole, pictures + unreadable, unreadable, item.media.problem)
+        yield ItemDone(number, item, done_key, content.hex(), pictures + unreadable, unreadable, item.media.problem)
 
-    def _missing(self, prompts: Sequence[str], origin: str) -> tuple[str, ...]:
-        """Return the prompts without a sample of the face of that origin."""
-        return tuple(prompt for prompt in prompts if not self._store.has(origin, prompt))
+    def _missing(self, prompts: Sequence[str], content: bytes, frame: int) -> dict[str, str]:
+        """Return the prompts without a sample of the frame's chosen face, each with the key that will record it."""
+        if self._order == ORDERS[0]:
+            origin = origin_of(content, frame)
+            return {prompt: "" for prompt in prompts if not self._store.has(origin, prompt)}
+        keys = {prompt: _key(content, f"{frame} {self._order}", self._options.finding, prompt) for prompt in prompts}
+        return {prompt: key for prompt, key in keys.items() if self._store.processed(key) is None}
 
     @property
     def _store(self) -> Store:
@@ -142,11 +157,60 @@ class ItemReader:
         return store
 
 
+def read_ahead(
+    items: Sequence[SourceItem], read: Callable[[int, SourceItem], Iterator[Event]], workers: int
+) -> Generator[Event]:
+    """Yield the events of `read` for each item, in the order of the items, while `workers` threads read ahead.
+
+    Memory is limited: an item is read in chunks, the second after the first is consumed, and no further item is started
+    while more than AHEAD bytes are waiting. Errors are raised where the event would have been consumed. Closing the
+    generator ends the threads after their current chunks.
+    """
+    upcoming = enumerate(items)
+    reading: deque[tuple[Iterator[Event], Future[list[Event]]]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        while True:
+            while len(reading) < ITEMS_AHEAD and sum(_bytes_of(future) for _, future in reading) < AHEAD:
+                if (following := next(upcoming, None)) is None:
+                    break
+                events = read(*following)
+                reading.append((events, pool.submit(_chunk, events)))
+            if not reading:
+                return
+            events, future = reading.popleft()
+            chunk = future.result()
+            if not isinstance(chunk[-1], ItemDone):
+                reading.appendleft((events, pool.submit(_chunk, events)))
+            yield from chunk
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _chunk(events: Iterator[Event]) -> list[Event]:
+    """Return the next events of an item: all that are left, or a chunk of them."""
+    chunk: list[Event] = []
+    size = 0
+    for event in events:
+        chunk.append(event)
+        size += event.picture.nbytes if isinstance(event, ItemFrame) else 0
+        if size >= CHUNK or len(chunk) == CHUNK_EVENTS:
+            break
+    return chunk
+
+
+def _bytes_of(future: Future[list[Event]]) -> int:
+    """Return the bytes of a chunk's pictures; at least CHUNK while it is being read."""
+    if not future.done() or future.exception() is not None:
+        return CHUNK
+    return sum(event.picture.nbytes for event in future.result() if isinstance(event, ItemFrame))
+
+
 def _key(content: bytes, *words: str) -> str:
     return hashlib.sha256(content + "\0".join(words).encode()).hexdigest()
 
 
-def _reason(item: Item, error: Exception) -> str:
+def _reason(item: SourceItem, error: Exception) -> str:
     """Return the message of an error without the file's path, because the item's name appears next to it."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

@@ -1,4 +1,4 @@
-"""A build distributed over processes or machines by Ray Data: each batch of PORTION items becomes a shard, an NPZ.
+"""A build distributed over processes or machines by Ray Data: each SHARD_SIZE items become a shard, an NPZ.
 
 Every shard is a small separate build, so the shards in order contain the samples of a plain build. A shard is written
 completely or not at all: after an interruption or the death of a worker, a build continues with the missing shards.
@@ -23,17 +23,19 @@ from ...perception.pipeline import PerceptionPipeline
 from ..dataset.npz import export, import_npz, load
 from ..dataset.store import Store
 from ..encoders.base import KnownPrompts, fingerprint
-from ..sources.items import Item
-from .build import PORTION, BuildSummary, Progress, build
-from .item_reader import Plan
+from ..sources.items import SourceItem
+from .build import BuildSummary, Progress, build
+from .item_reader import BuildOptions
 
-MISSING = (
+SHARD_SIZE = 64  # items
+
+RAY_MISSING = (
     'Ray is not installed; --engine ray needs it: pip install "ray[data]" pyarrow (the extra `scale` of this pack), '
     "or remove --engine"
 )
 
 PACKAGE = "perception_clip"
-NOT_INSTALLED = (
+PACK_NOT_INSTALLED = (
     "Ray's processes can only import installed packages: run `pip install --no-deps .` in this pack's folder (on every "
     "machine of a cluster), or remove --engine"
 )
@@ -43,24 +45,27 @@ NOT_INSTALLED = (
 class Job:
     """Everything a worker needs; Ray sends it to each worker."""
 
-    items: Sequence[Item]
-    plan: Plan
+    items: Sequence[SourceItem]
+    options: BuildOptions
     encoded: KnownPrompts  # all prompts of the items, and the probe sentence
     make_pipeline: Callable[[], PerceptionPipeline]
     folder: Path  # of the shards; all machines must access it, and the items, under the same names
     landmarker: str  # identities of the models of `make_pipeline`
     emotion_model: str
+    order: str  # of its faces
     batch: int
+    shard_size: int = SHARD_SIZE  # items
 
-    def portion(self, number: int) -> Sequence[Item]:
-        return self.items[number * PORTION : (number + 1) * PORTION]
+    def shard_items(self, number: int) -> Sequence[SourceItem]:
+        return self.items[number * self.shard_size : (number + 1) * self.shard_size]
 
     def shard(self, number: int) -> Path:
         """Return the path of a shard; its name depends on all inputs except the bytes of the files."""
-        prompts = [self.plan.prompts(item) for item in self.portion(number)]
-        what = repr((self.portion(number), prompts, self.plan.every, self.plan.only_changes, self.plan.finding))
-        made_with = f"{self.encoded.identity} {self.landmarker} {self.emotion_model}"
-        digest = hashlib.sha256(f"{what} {self.batch} {made_with}".encode()).hexdigest()
+        prompts = [self.options.prompts(item) for item in self.shard_items(number)]
+        options = (self.options.every, self.options.only_changes, self.options.finding, self.order)
+        inputs = repr((self.shard_items(number), prompts, *options))
+        models = f"{self.encoded.identity} {self.landmarker} {self.emotion_model}"
+        digest = hashlib.sha256(f"{inputs} {self.batch} {models}".encode()).hexdigest()
         return self.folder / f"{number:06d}-{digest[:12]}.npz"
 
 
@@ -76,27 +81,27 @@ class ShardBuilder:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Build the shards with these numbers, and return their summaries as JSON."""
-        summaries = [build_shard(self._job, int(number), self._pipeline) for number in batch["portion"]]
-        return {"portion": batch["portion"], "summary": [json.dumps(asdict(summary)) for summary in summaries]}
+        summaries = [build_shard(self._job, int(number), self._pipeline) for number in batch["shard"]]
+        return {"shard": batch["shard"], "summary": [json.dumps(asdict(summary)) for summary in summaries]}
 
 
 def build_shard(job: Job, number: int, pipeline: PerceptionPipeline) -> BuildSummary:
     """Build a shard if it does not exist or if its files have changed, and return its summary."""
     shard = job.shard(number)
     note = shard.with_suffix(".json")
-    content = _content(job.portion(number))
+    content = _content(job.shard_items(number))
     if note.exists():
-        made = json.loads(note.read_text(encoding="utf-8"))
-        if made["content"] == content:
-            return BuildSummary(**made["summary"])
+        result = json.loads(note.read_text(encoding="utf-8"))
+        if result["content"] == content:
+            return BuildSummary(**result["summary"])
     summary = BuildSummary()
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "shard.db") as store:
         build(
-            job.portion(number),
+            job.shard_items(number),
             store,
             pipeline,
             job.encoded,
-            job.plan,
+            job.options,
             batch=job.batch,
             workers=1,  # Ray has a worker for every core
             summary=summary,
@@ -108,7 +113,7 @@ def build_shard(job: Job, number: int, pipeline: PerceptionPipeline) -> BuildSum
     return summary
 
 
-def _content(items: Sequence[Item]) -> str:
+def _content(items: Sequence[SourceItem]) -> str:
     """Return the SHA-256, in hexadecimal, of the contents of these items; unreadable ones count as a NUL byte."""
     digest = hashlib.sha256()
     for item in items:
@@ -129,14 +134,14 @@ def build_shards(
     samples were created with other models.
     """
     # Before the work, because samples that do not fit the store would be useless.
-    store.bind(
+    store.set_provenance(
         job.encoded.identity, fingerprint(job.encoded), job.landmarker, job.emotion_model, space=job.encoded.space
     )
-    numbers = range(-(-len(job.items) // PORTION))
+    numbers = range(-(-len(job.items) // job.shard_size))
     done: dict[int, BuildSummary] = {}
     with _ray(workers, address) as ray:
         shared = ray.put(job)  # kept until the end, because a replacement worker requests it again
-        dataset = ray.data.from_items([{"portion": number} for number in numbers], override_num_blocks=len(numbers))
+        dataset = ray.data.from_items([{"shard": number} for number in numbers], override_num_blocks=len(numbers))
         results = dataset.map_batches(
             ShardBuilder,
             fn_constructor_args=(shared,),
@@ -147,34 +152,34 @@ def build_shards(
         so_far = BuildSummary()
         for row in results.iter_rows():
             part = BuildSummary(**json.loads(row["summary"]))
-            done[int(row["portion"])] = part
+            done[int(row["shard"])] = part
             so_far.add(part)
-            progress(min(len(done) * PORTION, len(job.items)), so_far)
-    met: set[str] = set()
+            progress(min(len(done) * job.shard_size, len(job.items)), so_far)
+    seen: set[str] = set()
     for number in numbers:
         part = done[number]
         if part.samples:
-            _take(job.shard(number), store, part, met)
+            _merge_shard(job.shard(number), store, part, seen)
         summary.add(part)
 
 
-def _take(shard: Path, store: Store, part: BuildSummary, met: set[str]) -> None:
+def _merge_shard(shard: Path, store: Store, part: BuildSummary, seen: set[str]) -> None:
     """Append a shard, and correct its summary: some of its pictures may be in the store or in an earlier shard.
 
-    `met` are the origins in the earlier shards; this shard's origins are added.
+    `seen` are the origins in the earlier shards; this shard's origins are added.
     """
     pictures: dict[tuple[str, str], bool] = {}  # source and origin → whether it has a new sample
     for samples in load(shard).samples():
         for source, origin, prompt in zip(samples.sources, samples.origins, samples.prompts, strict=True):
             known = not pictures.get((source, origin), False) and store.has(origin, prompt)
             pictures[source, origin] = not known
-    old = [origin for (_, origin), new in pictures.items() if not new]
-    copies = sum(origin in met for origin in old)
-    part.new -= len(old)
+    known_origins = [origin for (_, origin), new in pictures.items() if not new]
+    copies = sum(origin in seen for origin in known_origins)
+    part.new -= len(known_origins)
     part.copies += copies
-    part.known += len(old) - copies
+    part.known += len(known_origins) - copies
     part.samples = import_npz(shard, store)
-    met.update(origin for _, origin in pictures)
+    seen.update(origin for _, origin in pictures)
 
 
 @contextmanager
@@ -184,9 +189,9 @@ def _ray(workers: int, address: str | None) -> Iterator[Any]:
         import ray
         import ray.data
     except ImportError as error:
-        raise MissingLibraryError(MISSING) from error
+        raise MissingLibraryError(RAY_MISSING) from error
     if not any(finder.find_spec(PACKAGE, None) for finder in sys.meta_path):
-        raise MissingLibraryError(NOT_INSTALLED)
+        raise MissingLibraryError(PACK_NOT_INSTALLED)
     ray.init(
         address=address,
         num_cpus=None if address else workers,

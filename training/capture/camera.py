@@ -57,8 +57,8 @@ class Camera:
         """Yield pictures as they arrive, with seconds since the first. Raises CaptureError when the camera stops."""
         start = None
         for number in count():
-            there, picture = self._capture.read()
-            if not there:
+            success, picture = self._capture.read()
+            if not success:
                 raise CaptureError(
                     f"{self.name} stopped after {counted(number, 'picture')}: check that it is plugged in and that no "
                     "other program uses it. Everything recorded so far is safe in the dataset"

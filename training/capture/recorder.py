@@ -15,10 +15,11 @@ from torch import Tensor
 
 from ...perception.emotions.expression import ExpressionModel
 from ...perception.geometry import head_pose
-from ...perception.origins import as_texts
+from ...perception.origins import as_texts, face_number
 from ...perception.pipeline import PerceptionPipeline
 from ...perception.sequences.videos import Frame
 from ...perception.vector import Perceptions
+from ..dataset.samples import Samples
 from ..dataset.store import Store
 from ..encoders.base import TextEncoder, fingerprint
 from ..sources.media import origin_of
@@ -46,7 +47,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Look:
+class FrameCheck:
     """The result of examining a frame."""
 
     faces: Perceptions  # of one picture: one face, or none
@@ -67,10 +68,10 @@ def sharpness(picture: Tensor, box: tuple[float, float, float, float]) -> float:
         return 0.0
     image = Image.fromarray(picture.numpy()).convert("L")
     crop = image.resize((CROP, CROP), Image.Resampling.BILINEAR, box=(left, top, right, bottom))
-    grey = np.asarray(crop, dtype=np.float32)
-    middle = grey[1:-1, 1:-1]
-    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * middle
-    return float(laplacian.var() / max(grey.var(), 1.0))
+    gray = np.asarray(crop, dtype=np.float32)
+    middle = gray[1:-1, 1:-1]
+    laplacian = gray[:-2, 1:-1] + gray[2:, 1:-1] + gray[1:-1, :-2] + gray[1:-1, 2:] - 4 * middle
+    return float(laplacian.var() / max(gray.var(), 1.0))
 
 
 class Recorder:
@@ -105,38 +106,38 @@ class Recorder:
         self.store, self.pipeline, self.limits = store, pipeline, limits
         self.group, self.source, self._content = group, source, content
         landmarker, emotion_model = pipeline.landmarker.identity, pipeline.emotion_model.identity
-        store.bind(encoder.identity, fingerprint(encoder), landmarker, emotion_model, space=encoder.space)
+        store.set_provenance(encoder.identity, fingerprint(encoder), landmarker, emotion_model, space=encoder.space)
         texts = list(dict.fromkeys(prompts))
         self._rows = {text: slice(row, row + 1) for row, text in enumerate(texts)}
-        self._embeddings, self._extras = encoder.encode(texts), encoder.extras(texts)
+        self._embeddings, self._sdxl_targets = encoder.encode(texts), encoder.sdxl_targets(texts)
         self._template = ExpressionModel.load().template
 
-    def look(self, picture: Tensor) -> Look:
+    def check(self, picture: Tensor) -> FrameCheck:
         """Find the face in a picture (H, W, 3) uint8 and return it with its problem, if any."""
         faces = self.pipeline([picture])
-        return Look(faces, self._problem(picture, faces) if len(faces) else NO_FACE)
+        return FrameCheck(faces, self._problem(picture, faces) if len(faces) else NO_FACE)
 
-    def save(self, frame: Frame, look: Look, prompt: str) -> bool:
+    def save(self, frame: Frame, check: FrameCheck, prompt: str) -> bool:
         """Append a frame's face as a sample of one of the prompts; return False if the dataset already has it."""
         row = self._rows[prompt]
-        new = self.store.append(
-            look.faces.vectors[:1],
-            look.faces.image_sizes[:1],
+        samples = Samples(
+            check.faces.vectors[:1].numpy(),
+            check.faces.image_sizes[:1].numpy(),
             [prompt],
-            self._embeddings[row],
+            self._embeddings[row].numpy(),
             [self.group],
             [f"{self.source}#frame={frame.number}"],
-            ["capture " + self._origin(frame, look)],
-            scores=look.faces.scores[:1],
-            extras={name: values[row] for name, values in self._extras.items()},
+            ["capture " + self._origin(frame, check)],
+            scores=check.faces.scores[:1].numpy(),
+            sdxl_targets={name: values[row].numpy() for name, values in self._sdxl_targets.items()},
         )
-        return new == 1
+        return self.store.append(samples) == 1
 
-    def _origin(self, frame: Frame, look: Look) -> str:
+    def _origin(self, frame: Frame, check: FrameCheck) -> str:
         """Return the origin of the face: a frame of a file, or a picture that only the camera had."""
         if self._content is not None:
-            return origin_of(self._content, frame.number)
-        return as_texts(look.faces.origins[:1])[0]
+            return origin_of(self._content, frame.number, face_number(frame.picture, check.faces.origins[0]))
+        return as_texts(check.faces.origins[:1])[0]
 
     def _problem(self, picture: Tensor, faces: Perceptions) -> str:
         face, limits = faces[0], self.limits
@@ -155,7 +156,7 @@ def record(
     frames: Iterable[Frame],
     session: Session,
     recorder: Recorder,
-    show: Callable[[Frame, Look, Session], str] | None = None,
+    show: Callable[[Frame, FrameCheck, Session], str] | None = None,
     *,
     live: bool = False,
 ) -> None:
@@ -170,13 +171,13 @@ def record(
             return
         if show is None and not session.due:
             continue
-        look = recorder.look(frame.picture)
+        check = recorder.check(frame.picture)
         if session.due:
-            known = not look.problem and not recorder.save(frame, look, session.tally.prompt)
-            session.note(look.problem, known=known)
+            known = not check.problem and not recorder.save(frame, check, session.tally.prompt)
+            session.note(check.problem, known=known)
         if show is not None:
-            session.obey(show(frame, look, session))
+            session.obey(show(frame, check, session))
             while session.paused and not live and not session.done:
-                session.obey(show(frame, look, session))
+                session.obey(show(frame, check, session))
         if session.done:
             return

@@ -15,7 +15,7 @@ from ...common.fonts import Font, font_for
 from ...perception.drawing import panels
 from ...perception.drawing.overlay import Overlay
 from ...perception.vector import LANDMARKS, Perception, pack
-from .recorder import Look
+from .recorder import FrameCheck
 from .session import CaptureError, Session
 
 STAGE = 960, 540  # pixels: the picture is fitted into this area
@@ -23,8 +23,8 @@ BAND = 176  # pixels: the height of the band below it
 MARGIN = 28
 PROMPT_SIZES = range(44, 19, -4)  # pixels, tried from the largest
 TWO_LINES = 36  # pixels: up to this size a prompt may have two lines
-BACKGROUND, TRACK = panels.BACKGROUND[:3], panels.TRACK
-BRIGHT, DIM = panels.BRIGHT, panels.DIM
+BACKGROUND, BAR_BACKGROUND = panels.BACKGROUND[:3], panels.BAR_BACKGROUND
+BRIGHT, DIMMED = panels.BRIGHT, panels.DIMMED
 WAITING, RECORDING, GOOD, REFUSED = (255, 193, 79), (240, 84, 84), (126, 211, 120), (255, 160, 75)
 HELP = "space  pause      n  next prompt      r  repeat prompt      q or Esc  quit"
 
@@ -44,36 +44,36 @@ class View:
             except OSError as error:
                 raise CaptureError(f"{font}: the font cannot be read; pass a TrueType or OpenType file") from error
 
-    def draw(self, picture: Tensor, look: Look, session: Session) -> Tensor:
+    def draw(self, picture: Tensor, check: FrameCheck, session: Session) -> Tensor:
         """Return the window (716, 960, 3) uint8 for a picture (H, W, 3) uint8 of any size and its faces."""
         width, height = STAGE
         canvas = Image.new("RGBA", (width, height + BAND), BACKGROUND)
-        shown = Image.fromarray(self._stage(picture, look).numpy())
-        canvas.paste(shown, ((width - shown.width) // 2, (height - shown.height) // 2))
+        image = Image.fromarray(self._stage(picture, check).numpy())
+        canvas.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
         if session.done:
             _badge(canvas, "done", GOOD)
         elif session.paused:
-            _badge(canvas, "paused", DIM)
+            _badge(canvas, "paused", DIMMED)
         elif session.recording:
             _badge(canvas, "recording", RECORDING)
         else:
             _countdown(canvas, ceil(session.countdown))
-        self._band(canvas, look, session)
+        self._band(canvas, check, session)
         return _pixels(canvas.convert("RGB"))
 
-    def _stage(self, picture: Tensor, look: Look) -> Tensor:
+    def _stage(self, picture: Tensor, check: FrameCheck) -> Tensor:
         """Return the picture at its size in the window, with the overlay."""
         image = Image.fromarray(picture.numpy())
         scale = min(STAGE[0] / image.width, STAGE[1] / image.height)
         size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
         image = image.resize(size, Image.Resampling.BILINEAR)
-        faces = list(look.faces)
+        faces = list(check.faces)
         if self.mirrored:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
             faces = [mirror(face) for face in faces]
         return self._overlay.draw(_pixels(image), faces)
 
-    def _band(self, canvas: Image.Image, look: Look, session: Session) -> None:
+    def _band(self, canvas: Image.Image, check: FrameCheck, session: Session) -> None:
         """Draw the prompt, a progress bar, and the state of the recording and of the current frame."""
         draw = ImageDraw.Draw(canvas)
         width, top = STAGE
@@ -83,15 +83,15 @@ class View:
             middle = top + 52 + (row - (len(lines) - 1) / 2) * 42
             draw.text((width / 2, middle), line, BRIGHT, font, anchor="mm")
         bar = top + 106
-        draw.rounded_rectangle((left, bar, right, bar + 10), 5, TRACK)
+        draw.rounded_rectangle((left, bar, right, bar + 10), 5, BAR_BACKGROUND)
         if session.progress > 0:
             end = max(left + 10, left + round(session.progress * (right - left)))
-            draw.rounded_rectangle((left, bar, end, bar + 10), 5, DIM if session.paused else RECORDING)
+            draw.rounded_rectangle((left, bar, end, bar + 10), 5, DIMMED if session.paused else RECORDING)
         prompts = len(session.tallies)
         where = f"prompt {min(session.turn + 1, prompts)} of {prompts}, {session.tally.in_words}"
         panels.write(canvas, left, top + 136, where, 20, BRIGHT, align=0)
-        panels.write(canvas, right, top + 136, look.problem or "good", 24, REFUSED if look.problem else GOOD, align=1)
-        panels.write(canvas, left, top + 161, HELP, 15, DIM, align=0)
+        panels.write(canvas, right, top + 136, check.problem or "good", 24, REFUSED if check.problem else GOOD, align=1)
+        panels.write(canvas, left, top + 161, HELP, 15, DIMMED, align=0)
 
 
 def mirror(face: Perception) -> Perception:
@@ -106,10 +106,10 @@ def mirror(face: Perception) -> Perception:
 
 
 @lru_cache(maxsize=16)
-def fitted(prompt: str, width: int, given: str | None = None) -> tuple[list[str], Font]:
+def fitted(prompt: str, width: int, font_file: str | None = None) -> tuple[list[str], Font]:
     """Return a prompt on one or two lines with the largest font that fits `width`; prompts that do not fit are cut."""
     for size in PROMPT_SIZES:
-        font = prompt_font(prompt, size, given)
+        font = prompt_font(prompt, size, font_file)
         lines = _wrapped(prompt, font, width)
         if len(lines) <= (1 if size > TWO_LINES else 2):
             return lines, font
@@ -119,9 +119,9 @@ def fitted(prompt: str, width: int, given: str | None = None) -> tuple[list[str]
     return [lines[0], f"{kept}…"], font
 
 
-def prompt_font(text: str, size: int, given: str | None = None) -> Font:
-    """Return the font file `given`, else the first font, Pillow's or the system's, that covers the most characters."""
-    return font_for(text, size) if given is None else ImageFont.truetype(given, size)
+def prompt_font(text: str, size: int, font_file: str | None = None) -> Font:
+    """Return the font in `font_file`, else the first font, Pillow's or the system's, that covers the most text."""
+    return font_for(text, size) if font_file is None else ImageFont.truetype(font_file, size)
 
 
 def _wrapped(text: str, font: Font, width: int) -> list[str]:
@@ -141,12 +141,12 @@ def _wrapped(text: str, font: Font, width: int) -> list[str]:
     return lines
 
 
-def _badge(canvas: Image.Image, words: str, colour: panels.Colour) -> None:
+def _badge(canvas: Image.Image, text: str, color: panels.Color) -> None:
     """Draw a dot and a word in the upper left corner."""
     draw = ImageDraw.Draw(canvas)
-    draw.rounded_rectangle((16, 16, 66 + panels.text_width(words, 22), 54), 19, BACKGROUND)
-    draw.ellipse((28, 27, 44, 43), colour)
-    panels.write(canvas, 52, 35, words, 22, BRIGHT, align=0)
+    draw.rounded_rectangle((16, 16, 66 + panels.text_width(text, 22), 54), 19, BACKGROUND)
+    draw.ellipse((28, 27, 44, 43), color)
+    panels.write(canvas, 52, 35, text, 22, BRIGHT, align=0)
 
 
 def _countdown(canvas: Image.Image, seconds: int) -> None:

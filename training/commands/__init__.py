@@ -1,1 +1,1 @@
-"""One module per command of the command line: `add_arguments(parser)` and `run(options)`."""
+"""The commands of the command line; each module's COMMANDS are functions that add the flags and run the command."""

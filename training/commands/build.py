@@ -16,27 +16,27 @@ from ...common.errors import InputError
 from ...common.files import atomic_path
 from ...common.words import counted
 from ..building.build import BATCH, WORKERS, BuildSummary, Progress, build
-from ..building.item_reader import Plan
-from ..building.ray_shards import Job, build_shards
+from ..building.item_reader import BuildOptions
+from ..building.ray_shards import SHARD_SIZE, Job, build_shards
 from ..dataset.copying import copy_samples, reencode
 from ..dataset.npz import export
-from ..dataset.opening import check_suffix, open_rows
+from ..dataset.opening import check_suffix, open_dataset
 from ..dataset.store import Store
-from ..encoders.base import KnownPrompts, TextEncoder
-from ..encoders.loading import load_encoder
+from ..encoders.base import KnownPrompts
 from ..prompts.templates import Templates
 from ..sources import DATASET, FORMATS, detect, find_items
-from ..sources.items import Listing
+from ..sources.items import SourceListing
 from .options import (
     add_device_argument,
     add_encoder_arguments,
     add_perception_arguments,
+    encoder_of,
     finding,
     pipeline_of,
     positive,
 )
 
-LISTED = 10  # the most skipped files that the summary names
+NAMED_SKIPS = 10  # the most skipped files that the summary names
 SKIPPED_FILE = "skipped.csv"
 ENGINES = ("plain", "ray")
 
@@ -144,7 +144,7 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
     listing = find_items(source, kind, prompts=options.prompt, label=options.label)
     for note in listing.notes:
         print(note)
-    plan = Plan(
+    build_options = BuildOptions(
         templates=Templates.load(options.templates),
         prompts_per_picture=options.prompts_per_picture,
         every=options.every,
@@ -156,16 +156,18 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
     summary = BuildSummary()
     with writing_skipped(options, listing, summary), bar(len(listing.items)) as progress, Store(database) as store:
         if options.engine == "ray":
-            prompts = [prompt for item in listing.items for prompt in plan.prompts(item)]
+            prompts = [prompt for item in listing.items for prompt in build_options.prompts(item)]
             job = Job(
                 items=listing.items,
-                plan=plan,
+                options=build_options,
                 encoded=KnownPrompts.encoded(encoder, prompts),
                 make_pipeline=partial(pipeline_of, options),
                 landmarker=pipeline.landmarker.identity,
                 emotion_model=pipeline.emotion_model.identity,
+                order=pipeline.selection.order,
                 folder=database.with_suffix(".shards").resolve(),
                 batch=options.batch,
+                shard_size=SHARD_SIZE,
             )
             build_shards(
                 job, store, workers=options.workers, address=options.address, progress=progress, summary=summary
@@ -176,7 +178,7 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
                 store,
                 pipeline,
                 encoder,
-                plan,
+                build_options,
                 batch=options.batch,
                 workers=options.workers,
                 progress=progress,
@@ -208,7 +210,7 @@ def bar(total: int) -> Iterator[Progress]:
 
 
 @contextmanager
-def writing_skipped(options: argparse.Namespace, listing: Listing, summary: BuildSummary) -> Iterator[None]:
+def writing_skipped(options: argparse.Namespace, listing: SourceListing, summary: BuildSummary) -> Iterator[None]:
     """Write the list of skipped files when the build ends, also when it ends with an error."""
     try:
         yield
@@ -233,10 +235,10 @@ def write_skipped(skipped: Sequence[tuple[str, str]], path: Path) -> None:
 
 
 def print_summary(summary: BuildSummary, skipped: Sequence[tuple[str, str]], path: Path) -> None:
-    for which, why in skipped[:LISTED]:
+    for which, why in skipped[:NAMED_SKIPS]:
         print(f"skipped {which}: {why}")
-    if len(skipped) > LISTED:
-        print(f"… and {len(skipped) - LISTED} more")
+    if len(skipped) > NAMED_SKIPS:
+        print(f"… and {len(skipped) - NAMED_SKIPS} more")
     if skipped:
         print(f"skipped files are listed in {path}")
     kinds = {
@@ -255,7 +257,7 @@ def copy_dataset(options: argparse.Namespace, database: Path) -> None:
     """Copy the samples of another dataset; with --text-encoder, re-encode its prompts."""
     if database.exists() and options.source.exists() and database.samefile(options.source):
         raise InputError(f"{options.source} and --out are the same dataset; choose another name, or use `export`")
-    with open_rows(options.source) as source, Store(database) as target:
+    with open_dataset(options.source) as source, Store(database) as target:
         if options.text_encoder is None:
             new = copy_samples(source, target)
         else:
@@ -263,5 +265,4 @@ def copy_dataset(options: argparse.Namespace, database: Path) -> None:
         print(f"{new:,} of {counted(len(source), 'sample')} new")
 
 
-def encoder_of(options: argparse.Namespace) -> TextEncoder:
-    return load_encoder(options.text_encoder, device=options.device, tokenizer=options.tokenizer, space=options.space)
+COMMANDS = {"build": (add_arguments, run)}

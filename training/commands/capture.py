@@ -13,15 +13,21 @@ from ...common.words import counted
 from ...perception.landmarks.detectors import FOR_VIDEOS
 from ...perception.sequences.videos import Frame, Video
 from ..capture.camera import Camera, Window, check_window, paced
-from ..capture.recorder import NO_FACE, Limits, Look, Recorder, record
+from ..capture.recorder import NO_FACE, FrameCheck, Limits, Recorder, record
 from ..capture.session import CaptureError, Session, Timing, read_prompts, summary
 from ..capture.view import View
 from ..dataset.store import Store
-from ..encoders.loading import load_encoder
 from ..sources.media import VideoFile
-from .options import add_device_argument, add_encoder_arguments, add_perception_arguments, pipeline_of, positive
+from .options import (
+    add_device_argument,
+    add_encoder_arguments,
+    add_perception_arguments,
+    encoder_of,
+    pipeline_of,
+    positive,
+)
 
-Show = Callable[[Frame, Look, Session], str]
+Show = Callable[[Frame, FrameCheck, Session], str]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--group", default="", metavar="NAME", help="name of the person; the group is this name and the session's time"
     )
     add_perception_arguments(parser)
-    parser.set_defaults(detector=FOR_VIDEOS)  # people at a camera are near it, and the window must keep up
+    parser.set_defaults(detector=FOR_VIDEOS)  # people at a camera are close to it, and the window must keep up
     parser.add_argument(
         "--max-yaw",
         type=float,
@@ -105,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
     session = Session(prompts, timing)
     if not options.no_window:
         check_window()  # before PyAV is loaded
-    began = f"session {datetime.now():%Y-%m-%d %H:%M:%S}"
+    session_name = f"session {datetime.now():%Y-%m-%d %H:%M:%S}"
     video = None if options.video is None else Video(options.video)
     view = View(mirrored=video is None, font=options.font)
     with ExitStack() as stack:
@@ -115,9 +121,7 @@ def run(options: argparse.Namespace) -> int:
             name, content, frames = camera.name, None, camera.frames()
         else:
             name, content, frames = options.video.name, VideoFile(options.video).digest(), video.frames()
-        encoder = load_encoder(
-            options.text_encoder, device=options.device, tokenizer=options.tokenizer, space=options.space
-        )
+        encoder = encoder_of(options)
         pipeline = pipeline_of(options)
         store = stack.enter_context(Store(options.out))
         recorder = Recorder(
@@ -126,7 +130,7 @@ def run(options: argparse.Namespace) -> int:
             encoder,
             prompts,
             limits=limits,
-            group=f"{options.group} {began}".strip(),
+            group=f"{options.group} {session_name}".strip(),
             source=name,
             content=content,
         )
@@ -150,17 +154,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _on_screen(window: Window, view: View) -> Show:
-    return lambda frame, look, session: window.show(view.draw(frame.picture, look, session))
+    return lambda frame, check, session: window.show(view.draw(frame.picture, check, session))
 
 
 def _in_words() -> Show:
     """Return a function that prints in the terminal which prompt comes when, for a camera without a window."""
-    told: set[tuple[int, bool]] = set()
+    announced: set[tuple[int, bool]] = set()
 
-    def show(frame: Frame, look: Look, session: Session) -> str:
+    def show(frame: Frame, check: FrameCheck, session: Session) -> str:
         state = session.turn, session.recording
-        if state not in told and not session.done:
-            told.add(state)
+        if state not in announced and not session.done:
+            announced.add(state)
             when = "now" if session.recording else f"in {session.timing.countdown:g} s"
             print(f"{session.turn + 1} of {len(session.tallies)}, {when}: {session.tally.prompt}", flush=True)
         return ""
@@ -181,5 +185,8 @@ def _check_video(path: Path, video: Video, session: Session) -> None:
             )
     if session.refused and not session.good:
         reason, _ = session.refused.most_common(1)[0]
-        why = "no face was found" if reason == NO_FACE else f"mostly: {reason}"
-        raise CaptureError(f"{path}: {counted(session.refused.total(), 'frame')} checked, none is good ({why})")
+        reason_text = "no face was found" if reason == NO_FACE else f"mostly: {reason}"
+        raise CaptureError(f"{path}: {counted(session.refused.total(), 'frame')} checked, none is good ({reason_text})")
+
+
+COMMANDS = {"capture": (add_arguments, run)}

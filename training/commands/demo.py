@@ -26,13 +26,18 @@ from ...projection.conditioning import inject
 from ..dataset.npz import Dataset, save
 from ..dataset.npz import load as load_dataset
 from ..encoders.base import TokenEncoder
-from ..encoders.loading import load_encoder
 from ..evaluation.text import table
 from ..fitting import fit
-from ..learning.data import centred_cosine, of_dataset
-from ..learning.settings import STARTER_EPOCHS, STARTER_SAMPLES, Settings
+from ..learning.data import centered_cosine, of_dataset
+from ..learning.settings import STARTER_EPOCHS, Settings
 from ..starter import origin, sample_dataset
-from .options import add_sd15_encoder_arguments, add_training_arguments, positive, settings_of
+from .options import (
+    add_samples_argument,
+    add_sd15_encoder_arguments,
+    add_training_arguments,
+    encoder_of,
+    settings_of,
+)
 from .terminal import progress_bar
 
 PROMPT = "a portrait photo of a person"
@@ -105,8 +110,8 @@ def _step(title: str) -> Iterator[None]:
 def _summary(faces: list[Perception]) -> str:
     """Return the number of faces and their emotions, such as "1 face, happy 97%"."""
     likeliest = [face.emotions.max(dim=0) for face in faces]
-    judged = [f"{EMOTIONS[best.indices]} {best.values:.0%}" for best in likeliest]
-    return ", ".join([f"{len(faces)} face{'s' * (len(faces) != 1)}", *judged])
+    emotions = [f"{EMOTIONS[best.indices]} {best.values:.0%}" for best in likeliest]
+    return ", ".join([counted(len(faces), "face"), *emotions])
 
 
 def _write_png(picture: Tensor, path: Path) -> None:
@@ -119,9 +124,9 @@ def _write_png(picture: Tensor, path: Path) -> None:
 def _print_nearest(vectors: Tensor, perceptions: Perceptions, names: list[str], dataset: Dataset) -> None:
     """Print the training prompts nearest to each projected face, by mean-centered cosine."""
     data = of_dataset(dataset)
-    candidates, centre = data.targets[data.first], data.targets.mean(dim=0)
+    candidates, center = data.targets[data.first_row], data.targets.mean(dim=0)
     for vector, face in zip(vectors, perceptions, strict=True):
-        similarity = centred_cosine(vector.expand_as(candidates), candidates, centre)
+        similarity = centered_cosine(vector.expand_as(candidates), candidates, center)
         best = similarity.topk(min(NEAREST, len(candidates)))
         print(f"   {names[face.frame]} is nearest to:")
         for value, number in zip(best.values.tolist(), best.indices.tolist(), strict=True):
@@ -151,14 +156,11 @@ def _save_conditionings(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("photos", type=Path, nargs="*", help="your photos (default: two public-domain photos)")
-    add_sd15_encoder_arguments(parser, default="random")
     parser.add_argument(
-        "--samples",
-        type=positive,
-        default=STARTER_SAMPLES,
-        help="number of synthetic faces to sample (default: %(default)s)",
+        "photos", type=Path, nargs="*", metavar="PHOTO", help="your photos (default: two public-domain photos)"
     )
+    add_sd15_encoder_arguments(parser, default="random")
+    add_samples_argument(parser)
     add_training_arguments(parser)
     # Never the nodes' own folder: a checkpoint of the placeholder encoder must not become their best_model.
     parser.set_defaults(out_dir=Path("demo_output"), epochs=STARTER_EPOCHS)
@@ -167,7 +169,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     started = time.perf_counter()
     photos = [Photo(path.stem, read_picture(path)) for path in options.photos] or sample_photos()
-    encoder = load_encoder(options.text_encoder, device=options.device, tokenizer=options.tokenizer)
+    encoder = encoder_of(options)
     run_demo(photos, encoder, options.out_dir, options.samples, settings_of(options))
     if options.text_encoder == "random":
         print(
@@ -177,3 +179,6 @@ def run(options: argparse.Namespace) -> int:
         )
     print(f"Done in {time.perf_counter() - started:.0f} s.")
     return 0
+
+
+COMMANDS = {"demo": (add_arguments, run)}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from ...common.errors import InputError
 from ...perception.emotions.classifier import TransformersEmotions
@@ -15,40 +17,36 @@ from ...perception.pipeline import PerceptionPipeline
 from ...perception.selection import ORDERS, Selection
 from ...projection.checkpoint import DEFAULT_FOLDER
 from ...projection.spaces import SD15
-from ..encoders.loading import DEFAULTS
-from ..learning.settings import BASE_BATCH, BATCHES, SIZES, Settings
+from ..encoders.base import TokenEncoder
+from ..encoders.loading import DEFAULTS, load_encoder
+from ..learning.settings import BASE_BATCH, BATCHES, SIZES, STARTER_SAMPLES, Settings
+
+T = TypeVar("T", int, float)
+
+OTHER_MODELS = "a folder, a Hugging Face id, or 'random' (a placeholder for tests)"
+TOKENIZER_HELP = "a folder with CLIP's vocab.json and merges.txt (default: that of the model or of ComfyUI)"
 
 
-def positive(text: str) -> int:
-    """Return a whole number of at least 1; an argparse type."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"the value must be at least 1, not {value}")
-    return value
+def _number(convert: Callable[[str], T], is_valid: Callable[[T], bool], requirement: str) -> Callable[[str], T]:
+    """Return an argparse type for numbers that meet a requirement."""
+
+    def parse(text: str) -> T:
+        try:
+            value = convert(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"the value must be {requirement}, not {text!r}") from None
+        if not is_valid(value):
+            raise argparse.ArgumentTypeError(f"the value must be {requirement}, not {text}")
+        return value
+
+    return parse
 
 
-def natural(text: str) -> int:
-    """Return a whole number of at least 0; an argparse type."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"the value must be at least 0, not {value}")
-    return value
-
-
-def above_zero(text: str) -> float:
-    """Return a finite number above 0; an argparse type."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"the value must be a number above 0, not {text}")
-    return value
-
-
-def part(text: str) -> float:
-    """Return a number above 0 and below 1; an argparse type."""
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"the value must be above 0 and below 1, not {text}")
-    return value
+positive = _number(int, lambda value: value >= 1, "at least 1")
+natural = _number(int, lambda value: value >= 0, "at least 0")
+above_zero = _number(float, lambda value: 0 < value < float("inf"), "a number above 0")
+open_interval = _number(float, lambda value: 0 < value < 1, "above 0 and below 1")
+half_open_interval = _number(float, lambda value: 0 < value <= 1, "above 0 and at most 1")
 
 
 def device(text: str) -> str:
@@ -79,31 +77,27 @@ def add_device_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def share(text: str) -> float:
-    """Return a number above 0 and up to 1; an argparse type."""
-    value = float(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"the value must be above 0 and at most 1, not {text}")
-    return value
+def add_encoder_arguments(parser: argparse.ArgumentParser, *, required: bool = False, of_dataset: bool = False) -> None:
+    """Add `--space`, `--text-encoder` and `--tokenizer`; `encoder_of` reads them and `--device`.
 
-
-def add_encoder_arguments(parser: argparse.ArgumentParser, required: bool = False) -> None:
-    """Add `--text-encoder`, `--tokenizer` and `--space` for `load_encoder`; None stands for the space's default."""
-    defaults = ", ".join(f"{name} ({space})" for space, name in DEFAULTS.items())
+    With `of_dataset`, the command sets the space of its dataset where `--space` is not passed.
+    """
     parser.add_argument(
         "--space",
         choices=tuple(DEFAULTS),
-        default=SD15.name,
+        default=None if of_dataset else SD15.name,
         help="text space of the prompts: sd15 for Stable Diffusion 1.5; sdxl also stores the vectors for XL "
-        "(default: %(default)s)",
+        f"(default: {'that of the dataset' if of_dataset else '%(default)s'})",
     )
+    defaults = ", ".join(f"{name} ({space})" for space, name in DEFAULTS.items())
+    default = "" if required else f" ({'with --re-encode, ' if of_dataset else ''}default: {defaults})"
     parser.add_argument(
         "--text-encoder",
         required=required,
-        help="a Stable Diffusion 1.5 or XL .safetensors file, a folder, a Hugging Face id, or 'random' (a placeholder "
-        "for tests)" + ("" if required else f" (default: {defaults})"),
+        metavar="MODEL",
+        help=f"a Stable Diffusion 1.5 or XL .safetensors file, {OTHER_MODELS}{default}",
     )
-    _add_tokenizer_argument(parser)
+    parser.add_argument("--tokenizer", metavar="FOLDER", help=TOKENIZER_HELP)
 
 
 def add_sd15_encoder_arguments(parser: argparse.ArgumentParser, default: str) -> None:
@@ -111,14 +105,26 @@ def add_sd15_encoder_arguments(parser: argparse.ArgumentParser, default: str) ->
     parser.add_argument(
         "--text-encoder",
         default=default,
-        help="a Stable Diffusion 1.5 .safetensors file, a folder, a Hugging Face id, or 'random' (a placeholder for "
-        "tests) (default: %(default)s)",
+        metavar="MODEL",
+        help=f"a Stable Diffusion 1.5 .safetensors file, {OTHER_MODELS} (default: %(default)s)",
     )
-    _add_tokenizer_argument(parser)
+    parser.add_argument("--tokenizer", metavar="FOLDER", help=TOKENIZER_HELP)
+    parser.set_defaults(space=SD15.name)
 
 
-def _add_tokenizer_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tokenizer", metavar="FOLDER", help="a folder with CLIP's vocab.json and merges.txt")
+def encoder_of(options: argparse.Namespace) -> TokenEncoder:
+    """Load the text encoder of the flags above."""
+    return load_encoder(options.text_encoder, options.device, options.tokenizer, options.space)
+
+
+def add_samples_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--samples",
+        type=positive,
+        default=STARTER_SAMPLES,
+        metavar="N",
+        help="number of synthetic faces to sample (default: %(default)s)",
+    )
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
@@ -151,7 +157,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--val-split",
-        type=part,
+        type=open_interval,
         default=defaults.val_split,
         help="share of the people and clips to hold out: one half decides when to stop, the other evaluates the "
         "result (default: %(default)s)",
@@ -174,12 +180,13 @@ def add_resume_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """Return the settings from the flags of `add_training_arguments`."""
+    """Return the settings from the flags of `add_training_arguments` and `--space`."""
     return Settings(
         epochs=options.epochs,
         batch_size=options.batch_size,
         learning_rate=options.lr,
         size=options.size,
+        space=options.space,
         seed=options.seed,
         device=options.device,
         val_split=options.val_split,
@@ -193,12 +200,12 @@ def add_perception_arguments(parser: argparse.ArgumentParser) -> None:
         "--detector",
         choices=list(DETECTORS),
         default=FOR_PICTURES,
-        help="detector of the bundled landmarker: near (fast; faces at least a tenth of the picture's size), far (also "
+        help="detector of the bundled landmarker: fast (faces at least a tenth of the picture's size), standard (also "
         "smaller faces) or thorough (crowds and any head orientation; much slower) (default: %(default)s)",
     )
     parser.add_argument(
         "--min-confidence",
-        type=share,
+        type=half_open_interval,
         default=0.5,
         help="faces with a lower detection score are discarded, above 0 to 1 (default: %(default)s)",
     )

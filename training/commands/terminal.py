@@ -28,8 +28,8 @@ def progress_bar(epochs: int) -> Iterator[Callable[[Epoch], None]]:
     with tqdm(total=epochs, desc="training", unit="epoch") as bar:
 
         def show(epoch: Epoch) -> None:
-            found = {name: f"{value:.3f}" for name, value in epoch.validation.items()}
-            bar.set_postfix({"loss": f"{epoch.loss:.3f}", **found})
+            metrics = {name: f"{value:.3f}" for name, value in epoch.validation.items()}
+            bar.set_postfix({"loss": f"{epoch.loss:.3f}", **metrics})
             bar.update(epoch.number - bar.n)
 
         yield show

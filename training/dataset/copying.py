@@ -11,21 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...projection.spaces import EMBEDDING, EXTRAS
+from ...projection.spaces import ADDED_TARGETS, EMBEDDING
 from ..encoders.base import TextEncoder, fingerprint
-from .samples import Binding, Samples
+from .samples import TEXTS, Provenance, Samples
+from .snapshot import BATCH
 from .store import Store
-
-BATCH = 1024
 
 Change = Callable[[Samples], Samples]
 
 
-class Rows(Protocol):
+class SampleSource(Protocol):
     """A dataset to read: a `training.dataset.snapshot.Snapshot` or a `training.dataset.npz.Dataset`."""
 
     @property
-    def binding(self) -> Binding | None:
+    def provenance(self) -> Provenance | None:
         """The models that the samples were created with; None if there are no samples."""
         ...
 
@@ -42,63 +41,45 @@ class Rows(Protocol):
 
 
 def copy_samples(
-    source: Rows, target: Store, *, keep: NDArray[np.bool_] | None = None, change: Change | None = None
+    source: SampleSource, target: Store, *, keep: NDArray[np.bool_] | None = None, change: Change | None = None
 ) -> int:
     """Append the samples of `source` in order and unchanged, and return how many were new to `target`.
 
     Args:
         source: the dataset to copy from, such as one from `Store.snapshot`.
-        target: the dataset to copy to; it is bound to the models of the source.
+        target: the dataset to copy to; its models become those of the source.
         keep: (N,) mask of the source's samples to copy; None: all.
-        change: a function applied to the samples before they are appended; `target` is already bound then.
+        change: a function applied to the samples before they are appended; the models of `target` are set then.
 
     Each batch is safe on the disk once it is appended, so an interrupted copy can simply be repeated. Raises
     StoreError if the target's samples were created with other models.
     """
-    binding = source.binding
-    if binding is None:
+    provenance = source.provenance
+    if provenance is None:
         return 0
-    probe = None if binding.fingerprint is None else torch.from_numpy(binding.fingerprint)
-    target.bind(binding.encoder, probe, binding.landmarker, binding.emotion_model, binding.space)
-    new = done = 0
+    probe = None if provenance.fingerprint is None else torch.from_numpy(provenance.fingerprint)
+    target.set_provenance(provenance.encoder, probe, provenance.landmarker, provenance.emotion_model, provenance.space)
+    new = start = 0
     for samples in source.samples():
-        kept = samples if keep is None else take(samples, keep[done : done + len(samples)])
-        done += len(samples)
-        new += append(target, kept if change is None or not len(kept) else change(kept))
+        kept = samples if keep is None else take(samples, keep[start : start + len(samples)])
+        start += len(samples)
+        new += target.append(kept if change is None or not len(kept) else change(kept))
     return new
 
 
-def reencode(source: Rows, target: Store, encoder: TextEncoder, *, change: Change | None = None) -> int:
+def reencode(source: SampleSource, target: Store, encoder: TextEncoder, *, change: Change | None = None) -> int:
     """Copy like `copy_samples`, but encode each prompt once with `encoder`; `change` may change prompts."""
-    binding = source.binding
-    if binding is None:
+    provenance = source.provenance
+    if provenance is None:
         return 0
-    target.bind(encoder.identity, fingerprint(encoder), binding.landmarker, binding.emotion_model, encoder.space)
+    target.set_provenance(
+        encoder.identity, fingerprint(encoder), provenance.landmarker, provenance.emotion_model, encoder.space
+    )
     new = 0
     for samples in source.samples():
         changed = samples if change is None else change(samples)
-        new += append(target, with_vectors(changed, target, encoder))
+        new += target.append(with_vectors(changed, target, encoder))
     return new
-
-
-def append(target: Store, samples: Samples) -> int:
-    """Append samples unchanged to a bound store, and return how many were new."""
-    if not len(samples):
-        return 0
-    known = bool((samples.image_sizes > 0).all())
-    return target.append(
-        torch.tensor(samples.perceptions),
-        torch.tensor(samples.image_sizes) if known else None,
-        samples.prompts,
-        torch.tensor(samples.embeddings),
-        samples.groups,
-        samples.sources,
-        samples.origins,
-        labels=samples.labels,
-        splits=samples.splits,
-        scores=torch.tensor(samples.scores),
-        extras={name: torch.tensor(values) for name, values in samples.extras.items()},
-    )
 
 
 def take(samples: Samples, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Samples:
@@ -110,11 +91,8 @@ def take(samples: Samples, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Sampl
         embeddings=samples.embeddings[rows],
         image_sizes=samples.image_sizes[rows],
         scores=samples.scores[rows],
-        extras={name: values[rows] for name, values in samples.extras.items()},
-        **{
-            name: [getattr(samples, name)[row] for row in numbers]
-            for name in ("prompts", "groups", "sources", "labels", "splits", "origins")
-        },
+        sdxl_targets={name: values[rows] for name, values in samples.sdxl_targets.items()},
+        **{name: [getattr(samples, name)[row] for row in numbers] for name in TEXTS},
     )
 
 
@@ -137,30 +115,32 @@ def with_vectors(
     rows = np.arange(len(samples)) if where is None else where.nonzero()[0]
     if not len(rows):
         return samples
-    embeddings, extras = vectors_of([samples.prompts[row] for row in rows.tolist()], store, encoder)
+    embeddings, sdxl_targets = vectors_of([samples.prompts[row] for row in rows.tolist()], store, encoder)
     targets = samples.embeddings.copy()
     targets[rows] = embeddings.numpy()
     filled = {}
-    for name, values in extras.items():
+    for name, values in sdxl_targets.items():
         filled[name] = np.zeros((len(samples), values.shape[1]), dtype=np.float32)
         if len(rows) < len(samples):
-            filled[name][:] = samples.extras[name]
+            filled[name][:] = samples.sdxl_targets[name]
         filled[name][rows] = values.numpy()
-    return replace(samples, embeddings=targets, extras=filled)
+    return replace(samples, embeddings=targets, sdxl_targets=filled)
 
 
 def vectors_of(prompts: Sequence[str], store: Store, encoder: TextEncoder) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the vectors (N, 768) of N prompts and the space's further ones, from `store` or encoded now."""
     if not prompts:
-        return torch.empty(0, EMBEDDING), {name: torch.empty(0, width) for name, width in EXTRAS[encoder.space].items()}
+        return torch.empty(0, EMBEDDING), {
+            name: torch.empty(0, width) for name, width in ADDED_TARGETS[encoder.space].items()
+        }
     distinct = list(dict.fromkeys(prompts))
-    known = {prompt: found for prompt in distinct if (found := store.vectors_of(prompt)) is not None}
+    known = {prompt: vectors for prompt in distinct if (vectors := store.vectors_of(prompt)) is not None}
     new = [prompt for prompt in distinct if prompt not in known]
     if new:
-        embeddings, extras = encoder.encode(new), encoder.extras(new)
+        embeddings, sdxl_targets = encoder.encode(new), encoder.sdxl_targets(new)
         for row, prompt in enumerate(new):
-            known[prompt] = embeddings[row], {name: values[row] for name, values in extras.items()}
+            known[prompt] = embeddings[row], {name: values[row] for name, values in sdxl_targets.items()}
     return (
         torch.stack([known[prompt][0] for prompt in prompts]),
-        {name: torch.stack([known[prompt][1][name] for prompt in prompts]) for name in EXTRAS[encoder.space]},
+        {name: torch.stack([known[prompt][1][name] for prompt in prompts]) for name in ADDED_TARGETS[encoder.space]},
     )

@@ -1,17 +1,16 @@
-"""training_data.npz: a finished dataset. Saved, exported from a store, loaded with full checks, imported.
+"""training_data.npz, a dataset that does not grow: saved, exported from a store, loaded with full checks, imported.
 
     perception_embeddings  (N, 1441) float32    required
     clip_embeddings        (N, 768) float32     required
     image_sizes            (N, 2) int32         height, width in pixels
-    prompts, groups, sources  (N,) text         groups: the person or clip a row is from, "" where unknown
-    labels, splits, origins (N,) text           as in training/dataset/samples.py; "" where unknown
-    scores                 (N,) float32         how sure the detector was, 0…1; NaN where unknown
+    prompts, groups, sources  (N,) text         groups: the person or clip of a row; "" if unknown
+    labels, splits, origins (N,) text           as in training/dataset/samples.py; "" if unknown
+    scores                 (N,) float32         of the detector, 0…1; NaN if unknown
     sdxl_embeddings        (N, 2048) float32    of the sdxl space: both or neither
     sdxl_pooled            (N, 1280) float32
-    meta                   text                 JSON: encoder, fingerprint, landmarker, emotion_model, space, spaces,
-                                                versions
+    meta                   text                 JSON: encoder, fingerprint, landmarker, emotion_model, space, versions
 
-A file with just the two required arrays, made by anyone with NumPy, loads.
+A file with just the two required arrays, written by NumPy, loads.
 """
 
 from __future__ import annotations
@@ -31,28 +30,28 @@ from numpy.typing import NDArray
 
 from ...common.files import atomic_path
 from ...common.words import counted
-from ...perception.vector import DIM, EMOTIONS, LANDMARK_VALUES, SUM_TOLERANCE
-from ...projection.spaces import EMBEDDING, EXTRAS, SD15, SDXL
-from .copying import BATCH, copy_samples
+from ...perception.vector import EMOTIONS, LANDMARK_VALUES, PERCEPTION_DIM, SUM_TOLERANCE
+from ...projection.spaces import ADDED_TARGETS, EMBEDDING, SD15, SDXL
+from .copying import copy_samples
 from .npz_file import ArrayError, DatasetError, Layout, Member, array_error, read, write
-from .samples import SPLITS, UNKNOWN, Binding, Floats, Samples
-from .snapshot import Snapshot
+from .samples import SPLITS, TEXTS, UNKNOWN, Floats, Provenance, Samples
+from .snapshot import BATCH, Snapshot
 from .store import Store
 
 __all__ = ["Dataset", "DatasetError", "content_hash", "export", "gather", "import_npz", "load", "save"]
 
 FORMAT_VERSION = 1
-SPACE = SD15.name  # whose text space the targets are in
+IN_MEMORY = 512 << 20  # bytes of a .db that are read into memory: 60,000 samples; larger ones are mapped
 BLOCK = 1 << 20  # bytes of an array checked in one step
-NAMED_ROWS = 5  # so many bad rows are named in an error
-LAST_CHARACTER, SURROGATES = 0x10FFFF, (0xD800, 0xDFFF)  # of Unicode; surrogates are no characters
+NAMED_ROWS = 5  # number of bad rows named in an error
+LAST_CHARACTER, SURROGATES = 0x10FFFF, (0xD800, 0xDFFF)  # of Unicode; surrogates are not characters
 LARGEST = float(np.finfo(np.float32).max)
-TEXTS = ("prompts", "groups", "sources", "labels", "splits", "origins")
-ALWAYS = ("prompts", "groups", "sources")  # exported even where all are empty
+ALWAYS = ("prompts", "groups", "sources")  # exported even if all are empty
+MODELS = ("encoder", "landmarker", "emotion_model")
 LAYOUTS = {
-    "perception_embeddings": Layout("f", ("N", DIM), required=True),
+    "perception_embeddings": Layout("f", ("N", PERCEPTION_DIM), required=True),
     "clip_embeddings": Layout("f", ("N", EMBEDDING), required=True),
-    **{name: Layout("f", ("N", width)) for name, width in EXTRAS[SDXL.name].items()},
+    **{name: Layout("f", ("N", width)) for name, width in ADDED_TARGETS[SDXL.name].items()},
     "image_sizes": Layout("iu", ("N", 2)),
     "scores": Layout("f", ("N",)),
     **{name: Layout("US", ("N",)) for name in TEXTS},
@@ -64,7 +63,7 @@ Texts = NDArray[np.str_]
 
 @dataclass(frozen=True)
 class Dataset:
-    """N samples and what is known of them."""
+    """N samples. What is unknown for all of them is None."""
 
     perceptions: Floats  # (N, 1441)
     clip_embeddings: Floats  # (N, 768)
@@ -74,10 +73,10 @@ class Dataset:
     sources: Texts | None = None  # (N,)
     meta: dict[str, Any] = field(default_factory=dict)
     labels: Texts | None = None  # (N,)
-    splits: Texts | None = None  # (N,) one of SPLITS, or "" for training to choose
+    splits: Texts | None = None  # (N,) one of SPLITS, or "" to let training choose
     origins: Texts | None = None  # (N,)
-    scores: Floats | None = None  # (N,) 0…1; NaN where unknown
-    extras: dict[str, Floats] = field(default_factory=dict)  # what the sdxl space adds: name → (N, width)
+    scores: Floats | None = None  # (N,) 0…1; NaN if unknown
+    sdxl_targets: dict[str, Floats] = field(default_factory=dict)  # name → (N, width); empty in the sd15 space
     bad_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # not to be used; ascending
 
     def __len__(self) -> int:
@@ -85,20 +84,16 @@ class Dataset:
 
     @property
     def space(self) -> str:
-        """The text space that the targets are in; sdxl adds its own vectors to those of sd15."""
-        return SDXL.name if self.extras else SD15.name
+        """The text space of the targets; sdxl adds its own vectors to those of sd15."""
+        return SDXL.name if self.sdxl_targets else SD15.name
 
     @property
-    def binding(self) -> Binding:
-        """What the samples were made with; what meta does not state is "unknown"."""
-        probe = self.meta.get("fingerprint")
-        return Binding(
-            encoder=self.meta.get("encoder", UNKNOWN),
-            fingerprint=np.array(probe, dtype=np.float32) if probe else None,
-            landmarker=self.meta.get("landmarker", UNKNOWN),
-            emotion_model=self.meta.get("emotion_model", UNKNOWN),
-            space=self.space,
-        )
+    def provenance(self) -> Provenance:
+        """The models that the samples were created with; those that meta does not name are "unknown"."""
+        names = {name: self.meta.get(name, UNKNOWN) for name in MODELS}
+        fingerprint = self.meta.get("fingerprint")
+        vector = np.array(fingerprint, dtype=np.float32) if fingerprint else None
+        return Provenance(fingerprint=vector, space=self.space, **names)
 
     @property
     def has_image_sizes(self) -> bool:
@@ -106,58 +101,69 @@ class Dataset:
         return self.image_sizes is not None
 
     def samples(self, batch: int = BATCH) -> Iterator[Samples]:
-        """Whole samples, up to `batch` at a time, in order, copied from the disk.
+        """Yield complete samples in order, up to `batch` at a time, copied from the disk.
 
-        A row without a prompt gets one made from its vectors, `#` and 16 hexadecimal digits, so that rows with one
+        A row without a prompt gets one made from its vectors, `#` and 16 hexadecimal digits, so that rows with the same
         target share one prompt.
         """
-        sizes, scores = self.image_sizes, self.scores
         for start in range(0, len(self), batch):
             rows = slice(start, start + batch)
-            perceptions = np.array(self.perceptions[rows], dtype=np.float32)
-            count = len(perceptions)
-            embeddings = np.array(self.clip_embeddings[rows], dtype=np.float32)
-            extras = {name: np.array(values[rows], dtype=np.float32) for name, values in self.extras.items()}
-            texts = {name: _list(getattr(self, name), rows, count) for name in TEXTS}
-            if self.prompts is None:
-                texts["prompts"] = [_name_of(row) for row in zip(embeddings, *extras.values(), strict=True)]
+            targets = [np.array(vectors[rows]) for vectors in (self.clip_embeddings, *self.sdxl_targets.values())]
+            texts = {name: texts[rows].tolist() for name in TEXTS if (texts := getattr(self, name)) is not None}
+            texts.setdefault("prompts", [_prompt_of(vectors) for vectors in zip(*targets, strict=True)])
             yield Samples(
-                perceptions=perceptions,
-                embeddings=embeddings,
-                image_sizes=np.zeros((count, 2), np.int32) if sizes is None else np.array(sizes[rows], np.int32),
-                scores=np.full(count, np.nan, np.float32) if scores is None else np.array(scores[rows], np.float32),
-                extras=extras,
+                perceptions=np.array(self.perceptions[rows]),
+                embeddings=targets[0],
+                image_sizes=np.zeros((len(targets[0]), 2), np.int32)
+                if self.image_sizes is None
+                else self.image_sizes[rows],
+                scores=np.empty(0, np.float32) if self.scores is None else self.scores[rows],
+                sdxl_targets=dict(zip(self.sdxl_targets, targets[1:], strict=True)),
                 **texts,
             )
 
 
 def load(path: Path, *, allow_bad_rows: bool = False) -> Dataset:
-    """The dataset in a training_data.npz, read and checked; floats of other precisions become float32.
+    """Return the dataset in a training_data.npz after checking it; floats of other precisions become float32.
 
-    Arrays that lie in the file as they do in memory, as `export` and `save` write them, are mapped from the disk: what
-    they take is the system's cache, not the process's own memory. Raises DatasetError, saying which array or rows are
-    wrong and what to do, for anything that could not be trained on; with `allow_bad_rows`, rows whose numbers are
-    wrong are listed in `bad_rows` instead. No code in the file is ever run.
+    Arrays that lie in the file as they do in memory, as `export` and `save` write them, are mapped from the disk: they
+    take the system's cache, not the process's own memory. Raises DatasetError, naming the array or rows and the remedy,
+    for anything that cannot be used for training; with `allow_bad_rows`, rows with invalid numbers are listed in
+    `bad_rows` instead. No code in the file is ever run.
     """
     return _checked(Path(path), read(Path(path), LAYOUTS), allow_bad_rows)
 
 
 def gather(store: Store, *, allow_bad_rows: bool = False) -> Dataset:
-    """All samples of `store`, as of this moment, in memory: what `load` would return for its export, without a file.
+    """Return all samples of `store`, as of this moment, as `load` would return them from its export.
 
-    Raises DatasetError as `load` does, and if there are no samples.
+    Up to `IN_MEMORY` bytes are read into memory. What is larger is mapped from nameless files beside the dataset, which
+    take 9 KB per sample and vanish with the result. Raises DatasetError as `load` does, and if there are no samples or
+    the disk is full.
     """
     with store.snapshot() as snapshot:
-        arrays = {member.name: member.gathered() for member in _members(snapshot, _binding(snapshot, store))}
+        members = list(_members(snapshot, _provenance(snapshot, store)))
+        size = sum(member.size for member in members)
+        try:
+            arrays = {
+                member.name: member.in_memory()
+                if size <= IN_MEMORY or not member.size
+                else member.in_file(store.path.parent)
+                for member in members
+            }
+        except OSError as error:
+            raise DatasetError(
+                f"{store.path}: reading it takes {size / 1e9:.1f} GB in its folder ({error}); free some disk space"
+            ) from error
     return _checked(store.path, arrays, allow_bad_rows)
 
 
 def save(dataset: Dataset, path: Path) -> None:
-    """Write `dataset` as an NPZ, whole or not at all."""
+    """Write `dataset` as an NPZ, completely or not at all."""
     arrays: dict[str, NDArray[Any] | None] = {
         "perception_embeddings": dataset.perceptions.astype(np.float32, copy=False),
         "clip_embeddings": dataset.clip_embeddings.astype(np.float32, copy=False),
-        **dataset.extras,
+        **dataset.sdxl_targets,
         "image_sizes": dataset.image_sizes,
         **{name: getattr(dataset, name) for name in TEXTS},
         "scores": dataset.scores,
@@ -171,32 +177,31 @@ def save(dataset: Dataset, path: Path) -> None:
 
 
 def export(store: Store, path: Path) -> int:
-    """Write all samples of `store`, as of this moment, as an NPZ, and return how many; in constant memory.
+    """Write all samples of `store`, as of this moment, as an NPZ in constant memory, and return their number.
 
-    Others may append meanwhile. Raises DatasetError if there are none. On Windows a file that is in use, by a
-    `Dataset` loaded from it for instance, cannot be replaced: PermissionError, and the file stays as it was.
+    Others may append meanwhile. Raises DatasetError if there are none. On Windows a file in use, such as by a
+    `Dataset` loaded from it, cannot be replaced: it stays as it was, and PermissionError is raised.
     """
     with store.snapshot() as snapshot:
-        binding = _binding(snapshot, store)
+        provenance = _provenance(snapshot, store)
         with atomic_path(Path(path)) as temporary:
-            write(temporary, _members(snapshot, binding))
+            write(temporary, _members(snapshot, provenance))
         return len(snapshot)
 
 
 def import_npz(path: Path, store: Store) -> int:
     """Append the rows of any NPZ that `load` accepts to `store`, and return how many were new.
 
-    Rows without a prompt are named as by `Dataset.samples`. What the file's meta does not state counts as "unknown",
-    and unknown does not mix with known. Raises ValueError for a bad file, or if its samples were made differently than
-    the store's.
+    Raises ValueError for an invalid file, or if its samples were created with other models than the store's; models
+    that its meta does not name are "unknown", which is different from any that is known.
     """
     return copy_samples(load(path), store)
 
 
 def content_hash(dataset: Dataset) -> str:
-    """SHA-256, in hexadecimal, of all that training learns from.
+    """Return the SHA-256, in hexadecimal, of everything that training learns from.
 
-    That is perceptions, targets, sizes, prompts and groups; split hints and further targets where there are any.
+    These are perceptions, targets, sizes, prompts and groups, and splits and sdxl targets if there are any.
     """
     digest = hashlib.sha256()
     for array in (dataset.perceptions, dataset.clip_embeddings, dataset.image_sizes):
@@ -207,52 +212,49 @@ def content_hash(dataset: Dataset) -> str:
         digest.update(json.dumps(None if texts is None else texts.tolist()).encode())
     if dataset.splits is not None and dataset.splits.astype(np.bool_).any():
         digest.update(json.dumps({"splits": dataset.splits.tolist()}).encode())
-    for name, array in dataset.extras.items():
+    for name, array in dataset.sdxl_targets.items():
         digest.update(name.encode())
         _update(digest, array)
     return digest.hexdigest()
 
 
-def description(binding: Binding) -> dict[str, Any]:
-    """The meta of a dataset that is exported."""
+def description(provenance: Provenance) -> dict[str, Any]:
+    """Return the meta of an exported dataset."""
     return {
         "format": FORMAT_VERSION,
-        "space": SPACE,
-        "spaces": [SD15.name] if binding.space == SD15.name else [SD15.name, binding.space],
-        "encoder": binding.encoder,
-        "fingerprint": None if binding.fingerprint is None else binding.fingerprint.tolist(),
-        "landmarker": binding.landmarker,
-        "emotion_model": binding.emotion_model,
+        **vars(provenance),
+        "fingerprint": None if provenance.fingerprint is None else provenance.fingerprint.tolist(),
         "versions": {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__},
     }
 
 
-def _binding(snapshot: Snapshot, store: Store) -> Binding:
-    if snapshot.binding is None:
-        raise DatasetError(f"{store.path}: the dataset holds no samples yet; build or record some first")
-    return snapshot.binding
+def _provenance(snapshot: Snapshot, store: Store) -> Provenance:
+    if snapshot.provenance is None:
+        raise DatasetError(f"{store.path}: the dataset has no samples yet; build or record some first")
+    return snapshot.provenance
 
 
-def _members(snapshot: Snapshot, binding: Binding) -> Iterator[Member]:
+def _members(snapshot: Snapshot, provenance: Provenance) -> Iterator[Member]:
     count, floats = len(snapshot), np.dtype("<f4")
-    yield Member("perception_embeddings", floats, (count, DIM), snapshot.perceptions())
-    for name, width in {"clip_embeddings": EMBEDDING, **EXTRAS[binding.space]}.items():
-        yield Member(name, floats, (count, width), snapshot.vectors(name))
+    yield Member("perception_embeddings", floats, (count, PERCEPTION_DIM), snapshot.column("perceptions"))
+    yield Member("clip_embeddings", floats, (count, EMBEDDING), snapshot.column("embeddings"))
+    for name, width in ADDED_TARGETS[provenance.space].items():
+        yield Member(name, floats, (count, width), snapshot.column(name))
     if snapshot.has_image_sizes:
-        yield Member("image_sizes", np.dtype("<i4"), (count, 2), snapshot.image_sizes())
+        yield Member("image_sizes", np.dtype("<i4"), (count, 2), snapshot.column("image_sizes"))
     for name in TEXTS:
         longest = snapshot.longest(name)
         if longest or name in ALWAYS:
             dtype = np.dtype(f"<U{max(1, longest)}")
             yield Member(name, dtype, (count,), _texts(snapshot, name, dtype))
     if snapshot.has_scores:
-        yield Member("scores", floats, (count,), snapshot.scores())
-    text = np.array(json.dumps(description(binding)))
+        yield Member("scores", floats, (count,), snapshot.column("scores"))
+    text = np.array(json.dumps(description(provenance)))
     yield Member("meta", text.dtype, text.shape, [text])
 
 
 def _texts(snapshot: Snapshot, name: str, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    for texts in snapshot.texts(name):
+    for texts in snapshot.column(name):
         yield np.array(texts, dtype=dtype)
 
 
@@ -261,36 +263,30 @@ def _update(digest: hashlib._Hash, array: NDArray[Any]) -> None:
         digest.update(np.ascontiguousarray(rows).data)
 
 
-def _list(texts: Texts | None, rows: slice, count: int) -> list[str]:
-    return [""] * count if texts is None else [str(text) for text in texts[rows].tolist()]
-
-
-def _name_of(vectors: Sequence[Floats]) -> str:
-    """A prompt for the vectors of one whose text is not known."""
+def _prompt_of(vectors: Sequence[Floats]) -> str:
+    """Return a prompt that stands for one with these vectors whose text is unknown."""
     return f"#{hashlib.sha256(b''.join(vector.tobytes() for vector in vectors)).hexdigest()[:16]}"
 
 
 def _checked(path: Path, arrays: dict[str, NDArray[Any]], allow_bad_rows: bool) -> Dataset:
-    """The dataset that arrays of LAYOUTS make. Raises DatasetError for what could not be trained on."""
+    """Return the dataset of these arrays of LAYOUTS. Raises DatasetError if it cannot be used for training."""
     error = partial(array_error, path)
     count = len(arrays["perception_embeddings"])
     if count == 0:
-        raise error("perception_embeddings", "holds no rows", "add samples first")
+        raise error("perception_embeddings", "has no rows", "add samples first")
     for name, array in arrays.items():
         if array.ndim and len(array) != count:
             wrong = f"has {counted(len(array), 'row')}, but perception_embeddings has {count}"
-            raise error(name, wrong, "row i of every array must belong to the same sample: make the file again")
+            raise error(name, wrong, "row i of every array must belong to the same sample: write the file again")
     texts = {name: _decoded(array, partial(error, name)) for name, array in arrays.items() if array.dtype.kind in "US"}
-    strange = set(np.unique(texts.get("splits", "")).tolist()) - {"", *SPLITS}
-    if strange:
-        remedy = f"use {', '.join(SPLITS)}, or nothing to let training choose"
-        raise error("splits", f"holds {min(strange)!r}", remedy)
+    for split in set(np.unique(texts.get("splits", "")).tolist()) - {"", *SPLITS}:
+        raise error("splits", f"contains {split!r}", f"use {', '.join(SPLITS)}, or nothing to let training choose")
     meta = _read_meta(str(texts.pop("meta", "{}")), arrays.keys(), partial(error, "meta"))
-    is_xl = SDXL.name in meta.get("spaces", ()) or any(name in arrays for name in EXTRAS[SDXL.name])
-    extras = EXTRAS[SDXL.name] if is_xl else {}
-    for name in extras:
+    is_sdxl = meta.get("space") == SDXL.name or any(name in arrays for name in ADDED_TARGETS[SDXL.name])
+    sdxl_targets = ADDED_TARGETS[SDXL.name] if is_sdxl else {}
+    for name in sdxl_targets:
         if name not in arrays:
-            raise error(name, "is missing, though the file is of the space sdxl", "export the file again")
+            raise error(name, "is missing, but the targets are in the space sdxl", "export the file again")
     numbers = {name: array for name, array in arrays.items() if array.dtype.kind not in "US"}
     bad = [_bad_rows(name, array, partial(error, name), allow_bad_rows) for name, array in numbers.items()]
     return Dataset(
@@ -299,67 +295,66 @@ def _checked(path: Path, arrays: dict[str, NDArray[Any]], allow_bad_rows: bool) 
         image_sizes=numbers["image_sizes"].astype(np.int32, copy=False) if "image_sizes" in numbers else None,
         meta=meta,
         scores=numbers.get("scores"),
-        extras={name: numbers[name] for name in extras},
+        sdxl_targets={name: numbers[name] for name in sdxl_targets},
         bad_rows=np.unique(np.concatenate(bad)),
         **texts,  # type: ignore[arg-type]
     )
 
 
 def _bad_rows(name: str, array: NDArray[Any], error: ArrayError, allowed: bool) -> NDArray[np.int64]:
-    """The numbers of rows that hold wrong numbers. Raises DatasetError, naming the first few, if none is allowed."""
-    found: dict[str, list[NDArray[np.int64]]] = {}
+    """Return the row numbers with invalid values. Raises DatasetError, naming the first few, unless allowed."""
+    bad: dict[str, list[int]] = {}
     for start, rows in _blocks(array):
         for wrong, is_bad in _faults(name, rows).items():
-            found.setdefault(wrong, []).append(start + np.flatnonzero(is_bad))
-    bad = {wrong: np.concatenate(parts) for wrong, parts in found.items()}
-    for wrong, rows in bad.items():
-        if len(rows) and not allowed:
-            first, more = ", ".join(map(str, rows[:NAMED_ROWS])), len(rows) - NAMED_ROWS
+            bad.setdefault(wrong, []).extend((start + np.flatnonzero(is_bad)).tolist())
+    for wrong, numbers in bad.items():
+        if numbers and not allowed:
+            first, more = ", ".join(map(str, numbers[:NAMED_ROWS])), len(numbers) - NAMED_ROWS
             raise error(
-                f"has {len(rows)} of {counted(len(array), 'row')} that {wrong}: "
+                f"has {len(numbers)} of {counted(len(array), 'row')} that {wrong}: "
                 f"{first}{f' and {more} more' if more > 0 else ''} (counted from 0)",
-                "leave those rows out of every array, or make them again; `train --drop-bad-rows` goes on without them",
+                "remove those rows from every array, or correct them; `train --drop-bad-rows` skips them",
             )
-    return np.concatenate(list(bad.values()))
+    return np.array([number for numbers in bad.values() for number in numbers], dtype=np.int64)
 
 
 def _faults(name: str, rows: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
-    """What can be wrong with rows (n, …) of the array, in words, and which of them it is true of, (n,)."""
+    """Return what can be wrong with rows (n, …) of the array, in words → a mask (n,) of those that are."""
     if name == "image_sizes":
-        return {"hold sizes below 1 pixel": (rows.min(axis=1) < 1) | (rows.max(axis=1) >= 2**31)}
+        return {"contain sizes below 1 pixel": (rows.min(axis=1) < 1) | (rows.max(axis=1) >= 2**31)}
     if name == "scores":
-        return {"are no scores of a detector, which lie in 0…1 or are NaN": (rows < 0) | (rows > 1)}
-    faults = {"hold NaN or infinite values": ~np.isfinite(rows).all(axis=1)}
+        return {"are not detection scores, which are 0…1 or NaN": (rows < 0) | (rows > 1)}
+    faults = {"contain NaN or infinite values": ~np.isfinite(rows).all(axis=1)}
     if name == "perception_embeddings":
         emotions = rows[:, LANDMARK_VALUES:]
         wrong = f"have emotion probabilities (the last {len(EMOTIONS)} numbers) that are negative or do not sum to 1"
-        with np.errstate(invalid="ignore"):  # infinities are the matter of the line above
+        with np.errstate(invalid="ignore"):  # infinities are reported by the line above
             faults[wrong] = (emotions.min(axis=1) < 0) | (np.abs(emotions.sum(axis=1) - 1) > SUM_TOLERANCE)
     return faults
 
 
 def _blocks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
-    """About a megabyte of rows at a time, and the number of the first."""
+    """Yield about a megabyte of rows at a time, with the number of the first."""
     step = max(1, BLOCK // array[:1].nbytes)
     for start in range(0, len(array), step):
         yield start, array[start : start + step]
 
 
 def _decoded(array: NDArray[Any], error: ArrayError) -> Texts:
-    """Text as Unicode; bytes are taken as UTF-8. Raises DatasetError for what stands for no characters."""
+    """Return text as Unicode, decoded from UTF-8 if it is bytes. Raises DatasetError for invalid characters."""
     try:
         texts: Texts = np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
         for _, rows in _blocks(np.atleast_1d(texts)):
-            codes = rows.view(np.uint32)  # any number of 32 bits, for all that NumPy knows
+            codes = rows.view(np.uint32)  # NumPy does not check these numbers
             if ((codes > LAST_CHARACTER) | ((codes >= SURROGATES[0]) & (codes <= SURROGATES[1]))).any():
-                raise UnicodeError("numbers that are no characters")
+                raise UnicodeError("numbers that are not characters")
     except UnicodeError as broken:
-        raise error(f"holds broken text ({broken})", "save it as Unicode text") from broken
+        raise error(f"contains invalid text ({broken})", "save it as Unicode text") from broken
     return texts
 
 
 def _read_meta(text: str, names: Set[str], error: ArrayError) -> dict[str, Any]:
-    """The meta of a file with arrays of these names. Raises DatasetError if what others rely on is not there."""
+    """Return the meta of a file with arrays of these names. Raises DatasetError if it is invalid."""
     remedy = "export the file again, or leave meta out"
     try:
         meta = json.loads(text)
@@ -367,22 +362,20 @@ def _read_meta(text: str, names: Set[str], error: ArrayError) -> dict[str, Any]:
         raise error(f"is not JSON ({broken})", remedy) from broken
     if not isinstance(meta, dict):
         raise error("is not a JSON object", remedy)
-    for key in ("encoder", "landmarker", "emotion_model", "space"):
+    for key in MODELS:
         if not isinstance(meta.get(key, ""), str):
-            raise error(f"names no {key} in words", remedy)
-    if meta.get("space", SPACE) != SPACE:
-        raise error(f"says that the targets are in the space {meta['space']!r}", f"this needs {SPACE!r}")
-    spaces = meta.get("spaces", [SD15.name])
-    if spaces not in ([SD15.name], [SD15.name, SDXL.name]):
-        raise error(f"says that the file is of the spaces {spaces!r}", f"this knows {SD15.name} and {SDXL.name}")
-    space = SDXL if names >= EXTRAS[SDXL.name].keys() else SD15
-    probe, width = meta.get("fingerprint"), sum(space.fingerprint)
-    is_probe = isinstance(probe, list) and len(probe) == width and all(map(_is_finite, probe))
-    if probe is not None and not is_probe:
+            raise error(f"has no text as {key}", remedy)
+    if meta.get("space", SD15.name) not in (SD15.name, SDXL.name):
+        raise error(f"names the text space {meta['space']!r}", f"only {SD15.name} and {SDXL.name} are supported")
+    space = SDXL if names >= ADDED_TARGETS[SDXL.name].keys() else SD15
+    fingerprint, width = meta.get("fingerprint"), sum(space.fingerprint)
+    if fingerprint is not None and not (
+        isinstance(fingerprint, list) and len(fingerprint) == width and all(map(_is_finite, fingerprint))
+    ):
         raise error(f"has a fingerprint that is not {width} finite numbers", remedy)
     return meta
 
 
 def _is_finite(value: object) -> bool:
-    """Whether it is a number, and one that float32 can hold."""
+    """Return whether it is a number that fits into float32."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST

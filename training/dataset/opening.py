@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...common.errors import InputError
 from ...common.files import atomic_path
-from .copying import Rows, copy_samples
+from .copying import SampleSource, copy_samples
 from .npz import Dataset, export, gather, load
 from .samples import StoreError
 from .store import Store
@@ -21,7 +21,7 @@ OUT_HELP = "my.db, which is created or, if it exists, extended; or a new my.npz"
 
 
 @contextmanager
-def open_rows(path: Path) -> Iterator[Rows]:
+def open_dataset(path: Path) -> Iterator[SampleSource]:
     """Yield the samples of a .db, as they are at this moment, or of an .npz.
 
     Raises StoreError or DatasetError if the file is not a dataset, InputError for another suffix.
@@ -35,7 +35,7 @@ def open_rows(path: Path) -> Iterator[Rows]:
         raise InputError(f"{path}: the name of a dataset must end in .db or .npz")
 
 
-def versions_of(rows: Rows) -> dict[str, str]:
+def versions_of(rows: SampleSource) -> dict[str, str]:
     """Return the version of the file's format, and those of the programs that wrote it, if the file states them."""
     if not isinstance(rows, Dataset):
         return {"dataset": str(SCHEMA_VERSION)}
@@ -44,10 +44,11 @@ def versions_of(rows: Rows) -> dict[str, str]:
     return {str(name): str(version) for name, version in stated.items() if version is not None}
 
 
-def opened(path: Path, *, drop_bad_rows: bool = False) -> Dataset:
-    """Return the dataset `path`: an .npz mapped from the disk, or a .db as it is at this moment, read into memory.
+def open_for_training(path: Path, *, drop_bad_rows: bool = False) -> Dataset:
+    """Return the dataset `path`: an .npz mapped from the disk, or a .db as it is at this moment.
 
-    Nothing is written to disk. With `drop_bad_rows`, rows that cannot be used for training are listed in
+    A .db of up to `npz.IN_MEMORY` bytes (60,000 samples) is read into memory, a larger one into nameless files beside
+    it, which vanish with the dataset. With `drop_bad_rows`, rows that cannot be used for training are listed in
     `Dataset.bad_rows`; otherwise they raise DatasetError.
     """
     if path.suffix != ".db":
@@ -115,19 +116,19 @@ def merge(paths: Sequence[Path], target: Store) -> list[Merged]:
     anything is appended, if the datasets were created with different models.
     """
     with ExitStack() as stack:
-        sources = [stack.enter_context(open_rows(path)) for path in paths]
+        sources = [stack.enter_context(open_dataset(path)) for path in paths]
         _check_alike(paths, sources)
         return [
             Merged(path, len(source), copy_samples(source, target)) for path, source in zip(paths, sources, strict=True)
         ]
 
 
-def _check_alike(paths: Sequence[Path], sources: Sequence[Rows]) -> None:
-    filled = [(path, source) for path, source in zip(paths, sources, strict=True) if source.binding is not None]
+def _check_alike(paths: Sequence[Path], sources: Sequence[SampleSource]) -> None:
+    filled = [(path, source) for path, source in zip(paths, sources, strict=True) if source.provenance is not None]
     for path, source in filled[1:]:
         first_path, first = filled[0]
-        assert first.binding is not None and source.binding is not None
-        differences = first.binding.differences(source.binding)
+        assert first.provenance is not None and source.provenance is not None
+        differences = first.provenance.differences(source.provenance)
         if first.has_image_sizes != source.has_image_sizes:
             known, unknown = "known image sizes", "unknown ones"
             differences.append(f"{known}, not {unknown}" if first.has_image_sizes else f"{unknown}, not {known}")

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from ...common.errors import MissingLibraryError
 from ...common.files import atomic_path
-from ...perception.vector import DIM
-from ...projection.spaces import EMBEDDING, EXTRAS
-from .npz import ALWAYS, TEXTS, description
+from ...perception.vector import PERCEPTION_DIM
+from ...projection.spaces import ADDED_TARGETS, EMBEDDING
+from .npz import ALWAYS, description
 from .npz_file import DatasetError
-from .samples import Binding, Samples
+from .samples import TEXTS, Provenance, Samples
 from .snapshot import Snapshot
 from .store import Store
 
@@ -40,9 +40,9 @@ def export_parquet(store: Store, path: Path) -> int:
             'Parquet files need pyarrow: run `pip install pyarrow`, or `pip install "perception-clip[scale]"`'
         ) from error
     with store.snapshot() as snapshot:
-        if snapshot.binding is None:
+        if snapshot.provenance is None:
             raise DatasetError(f"{store.path}: the dataset has no samples yet; build or record some first")
-        schema = _schema(snapshot, snapshot.binding)
+        schema = _schema(snapshot, snapshot.provenance)
         texts = [name for name in schema.names if name in TEXTS]  # numbers hardly ever repeat
         with (
             atomic_path(Path(path)) as temporary,
@@ -53,10 +53,10 @@ def export_parquet(store: Store, path: Path) -> int:
         return len(snapshot)
 
 
-def _schema(snapshot: Snapshot, binding: Binding) -> pyarrow.Schema:
+def _schema(snapshot: Snapshot, provenance: Provenance) -> pyarrow.Schema:
     import pyarrow
 
-    widths = {"perception_embeddings": DIM, "clip_embeddings": EMBEDDING, **EXTRAS[binding.space]}
+    widths = {"perception_embeddings": PERCEPTION_DIM, "clip_embeddings": EMBEDDING, **ADDED_TARGETS[provenance.space]}
     columns = {name: pyarrow.list_(pyarrow.float32(), width) for name, width in widths.items()}
     if snapshot.has_image_sizes:
         columns["image_sizes"] = pyarrow.list_(pyarrow.int32(), 2)
@@ -64,7 +64,7 @@ def _schema(snapshot: Snapshot, binding: Binding) -> pyarrow.Schema:
     if snapshot.has_scores:
         columns["scores"] = pyarrow.float32()
     fields = [pyarrow.field(name, kind, nullable=False) for name, kind in columns.items()]
-    return pyarrow.schema(fields, metadata={META: json.dumps(description(binding))})
+    return pyarrow.schema(fields, metadata={META: json.dumps(description(provenance))})
 
 
 def _tables(snapshot: Snapshot, schema: pyarrow.Schema) -> Iterator[pyarrow.Table]:
@@ -89,6 +89,6 @@ def _column(samples: Samples, name: str, kind: pyarrow.DataType) -> pyarrow.Arra
 def _values(samples: Samples, name: str) -> NDArray[Any] | list[str]:
     names = {"perception_embeddings": "perceptions", "clip_embeddings": "embeddings"}
     values: NDArray[Any] | list[str] = (
-        samples.extras[name] if name in samples.extras else getattr(samples, names.get(name, name))
+        samples.sdxl_targets[name] if name in samples.sdxl_targets else getattr(samples, names.get(name, name))
     )
     return values

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
-from ...projection.spaces import EXTRAS, SD15
-from .samples import Binding, Floats, Samples
+from ...perception.vector import PERCEPTION_DIM
+from ...projection.spaces import ADDED_TARGETS
+from .samples import TEXTS, Floats, Provenance, Samples
 
-KEPT = 24 << 20  # bytes of prompts' vectors kept while reading
+BATCH = 1024
+KEPT = 2048  # prompts whose vectors are kept in memory while reading: consecutive samples mostly share prompts
 
-_TEXTS = {
+_SQL = {  # the columns of Samples; all others are the vectors of prompts
+    "perceptions": "(SELECT vector FROM perceptions WHERE perceptions.id = samples.id)",
+    "image_sizes": "height, width",
+    "scores": "score",
     "prompts": "(SELECT text FROM prompts WHERE prompts.id = prompt)",
     "groups": '"group"',
     "sources": "source",
@@ -22,20 +30,14 @@ _TEXTS = {
     "splits": "split",
     "origins": "origin",
 }
-_SMALL = 'prompt, height, width, score, "group", source, label, split, origin'
 
 
 class Snapshot:
-    """A dataset at one moment, created by `Store.snapshot`. Every method reads the rows in the same order.
-
-    All columns except the perceptions and the prompts' vectors are small, but scattered over the whole file. The first
-    method that needs such a column copies all of them to a temporary table; the file is then not read again for each.
-    """
+    """A dataset at one moment, created by `Store.snapshot`. Every method reads the rows in the same order."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._has_small = False
-        self.binding = read_binding(connection)  # the first read fixes the moment
+        self.provenance = read_provenance(connection)  # the first read fixes the moment
         self._count = int(self._first("SELECT count(*) FROM samples"))
         # A store has image sizes for all of its samples or for none.
         self.has_image_sizes = bool(self._first("SELECT width > 0 FROM samples LIMIT 1"))
@@ -46,67 +48,57 @@ class Snapshot:
     @property
     def has_scores(self) -> bool:
         """Whether any sample has a score."""
-        return bool(self._first(f"SELECT count(score) FROM {self._small()}"))
-
-    def perceptions(self, batch: int = 1024) -> Iterator[Floats]:
-        """Yield the perceptions, (n, 1441) at a time, n ≤ `batch`."""
-        for (column,) in self._columns("perception", "samples", batch):
-            yield _floats(column)
-
-    def vectors(self, name: str = "clip_embeddings", batch: int = 1024) -> Iterator[Floats]:
-        """Yield the prompts' vectors `name`, clip_embeddings or one of the space's EXTRAS, (n, width) at a time."""
-        vector_of = _Vectors(self._connection, name)
-        for (prompts,) in self._columns("prompt", self._small(), batch):
-            yield vector_of(prompts)
-
-    def image_sizes(self, batch: int = 1024) -> Iterator[NDArray[np.int32]]:
-        """Yield height and width of the pictures in pixels, (n, 2) at a time; zeros if unknown."""
-        for heights, widths in self._columns("height, width", self._small(), batch):
-            yield np.array([heights, widths], dtype=np.int32).T
-
-    def scores(self, batch: int = 1024) -> Iterator[Floats]:
-        """Yield the scores, (n,) at a time; NaN if unknown."""
-        for (column,) in self._columns("score", self._small(), batch):
-            yield np.array(column, dtype=np.float32)
-
-    def texts(self, name: str, batch: int = 1024) -> Iterator[tuple[str, ...]]:
-        """Yield the column `name` ("prompts", "groups", "sources", "labels", "splits" or "origins"), n at a time."""
-        for (column,) in self._columns(_TEXTS[name], self._small(), batch):
-            yield column
+        return bool(self._first("SELECT count(score) FROM samples"))
 
     def longest(self, name: str) -> int:
         """Return the number of characters of the longest text in the column `name`."""
-        return int(self._first(f"SELECT max(length({_TEXTS[name]})) FROM {self._small()}") or 0)
+        return int(self._first(f"SELECT max(length({_SQL[name]})) FROM samples") or 0)
 
-    def samples(self, batch: int = 1024) -> Iterator[Samples]:
-        """Yield complete samples, n at a time."""
-        extras = EXTRAS[self.binding.space] if self.binding else {}
-        vector_of = {name: _Vectors(self._connection, name) for name in ("clip_embeddings", *extras)}
-        columns = ", ".join(["perception, prompt, height, width, score", *_TEXTS.values()])
-        for perceptions, prompts, heights, widths, scores, *words in self._columns(columns, "samples", batch):
-            yield Samples(
-                perceptions=_floats(perceptions),
-                embeddings=vector_of["clip_embeddings"](prompts),
-                image_sizes=np.array([heights, widths], dtype=np.int32).T,
-                scores=np.array(scores, dtype=np.float32),
-                extras={name: vector_of[name](prompts) for name in extras},
-                **{name: list(column) for name, column in zip(_TEXTS, words, strict=True)},
-            )
+    def samples(self, batch: int = BATCH) -> Iterator[Samples]:
+        """Yield complete samples, n at a time, n ≤ `batch`."""
+        added = ADDED_TARGETS[self.provenance.space] if self.provenance else {}
+        columns = {name: self.column(name, batch) for name in (*_SQL, "embeddings", *added)}
+        for values in zip(*columns.values(), strict=True):
+            named = dict(zip(columns, values, strict=True))
+            yield Samples(sdxl_targets={name: named.pop(name) for name in added}, **named)
 
-    def _small(self) -> str:
-        """Return the name of the table of the small columns, which is created on first use."""
-        if not self._has_small:
-            table = f"CREATE TEMP TABLE small AS SELECT id, {_SMALL} FROM samples ORDER BY id"
-            self._connection.execute(table)
-            self._has_small = True
-        return "small"
+    def column(self, name: str, batch: int = BATCH) -> Iterator[Any]:
+        """Yield a column of `Samples` or of its `sdxl_targets`, n rows at a time: arrays of numbers, lists of texts."""
+        vector_of = lru_cache(KEPT)(lambda prompt: self._vector(prompt, name))
+        rows = self._connection.execute(f"SELECT {_SQL.get(name, 'prompt')} FROM samples ORDER BY id")
+        while values := rows.fetchmany(batch):
+            if name in TEXTS:
+                yield [text for (text,) in values]
+            elif name == "image_sizes":
+                yield np.array(values, dtype=np.int32)
+            elif name == "scores":
+                yield np.array(values, dtype=np.float32)[:, 0]
+            elif name == "perceptions":
+                yield array(value for (value,) in values).reshape(len(values), PERCEPTION_DIM)
+            else:
+                yield np.stack([vector_of(prompt) for (prompt,) in values])
 
-    def _columns(self, columns: str, table: str, batch: int) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the named columns of up to `batch` rows at a time, each as a tuple."""
-        order = "id" if table == "samples" else "rowid"  # in the temporary table, the order of copying
-        cursor = self._connection.execute(f"SELECT {columns} FROM {table} ORDER BY {table}.{order}")
-        while rows := cursor.fetchmany(batch):
-            yield list(zip(*rows, strict=True))
+    def summary(self, newest: int = 6, frequent: int = 3) -> DatasetSummary:
+        """Return a summary with up to `newest` samples and up to `frequent` prompts, without reading everything."""
+        counts = self._connection.execute(
+            "SELECT text, sum(number) FROM prompts"
+            " JOIN (SELECT prompt, count(*) AS number FROM samples GROUP BY prompt) ON prompts.id = prompt"
+            " GROUP BY text ORDER BY 2 DESC, min(prompt)"
+        ).fetchall()
+        columns = ", ".join(_SQL[name] for name in ("prompts", "perceptions", "image_sizes"))
+        rows = self._connection.execute(f"SELECT {columns} FROM samples ORDER BY id DESC LIMIT ?", (newest,)).fetchall()
+        return DatasetSummary(
+            samples=len(self),
+            prompts=len(counts),
+            frequent=counts[:frequent],
+            newest=[text for text, *_ in rows],
+            vectors=torch.from_numpy(array(row[1] for row in rows).reshape(len(rows), PERCEPTION_DIM)),
+            image_sizes=torch.tensor([row[2:] for row in rows], dtype=torch.int64).reshape(len(rows), 2),
+        )
+
+    def _vector(self, prompt: int, name: str) -> Floats:
+        query = "SELECT vector FROM vectors WHERE prompt = ? AND name = ?"
+        return array(self._connection.execute(query, (prompt, name)).fetchone())
 
     def _first(self, query: str) -> Any:
         """Return the first value that a query finds; None if there is none."""
@@ -114,53 +106,27 @@ class Snapshot:
         return None if row is None else row[0]
 
 
-class _Vectors:
-    """The vectors of prompts by number, with a cache, because consecutive samples mostly share prompts."""
+@dataclass(frozen=True)
+class DatasetSummary:
+    """The summary of a dataset at one moment."""
 
-    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
-        self._connection = connection
-        self._name = name
-        self._kept: dict[int, Floats] = {}
-        self._bytes = 0
-
-    def __call__(self, prompts: Sequence[int]) -> Floats:
-        """Return the vectors (n, width) of n prompts."""
-        if self._bytes > KEPT:
-            self._kept.clear()
-            self._bytes = 0
-        for prompt in set(prompts) - self._kept.keys():
-            self._kept[prompt] = self._read(prompt)
-            self._bytes += self._kept[prompt].nbytes
-        return np.stack([self._kept[prompt] for prompt in prompts])
-
-    def _read(self, prompt: int) -> Floats:
-        if self._name == "clip_embeddings":
-            row = self._connection.execute("SELECT embedding FROM prompts WHERE id = ?", (prompt,)).fetchone()
-        else:
-            query = "SELECT vector FROM vectors WHERE prompt = ? AND name = ?"
-            row = self._connection.execute(query, (prompt, self._name)).fetchone()
-        return vector(row[0])
+    samples: int  # total number
+    prompts: int  # number of distinct prompts
+    frequent: list[tuple[str, int]]  # prompts with their numbers of samples, the most frequent first
+    newest: list[str]  # the prompts of the N newest samples, the newest first
+    vectors: Tensor  # (N, 1441) float32: their perceptions
+    image_sizes: Tensor  # (N, 2) int64: height and width of their pictures in pixels; zeros if unknown
 
 
-def read_binding(connection: sqlite3.Connection) -> Binding | None:
+def read_provenance(connection: sqlite3.Connection) -> Provenance | None:
     """Return the models that the samples in the file of `connection` were created with; None without samples."""
     meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
     if not meta:
         return None
-    return Binding(
-        encoder=meta["encoder"],
-        fingerprint=vector(meta["fingerprint"]) if meta["fingerprint"] else None,
-        landmarker=meta["landmarker"],
-        emotion_model=meta["emotion_model"],
-        space=meta.get("space", SD15.name),
-    )
+    fingerprint = meta.pop("fingerprint")
+    return Provenance(fingerprint=array([fingerprint]) if fingerprint else None, **meta)
 
 
-def vector(stored: bytes) -> Floats:
-    """Return a stored vector as a new float32 array."""
-    return np.frombuffer(stored, dtype="<f4").astype(np.float32)
-
-
-def _floats(stored: tuple[bytes, ...]) -> Floats:
-    """Return stored vectors of the same width as the rows of an array."""
-    return np.frombuffer(bytearray().join(stored), dtype="<f4").reshape(len(stored), -1)
+def array(stored: Iterable[bytes]) -> Floats:
+    """Return stored vectors, one after the other, as a new float32 array."""
+    return np.frombuffer(bytearray().join(stored), dtype="<f4")

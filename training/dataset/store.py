@@ -11,38 +11,21 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...common.files import is_name
-from ...perception.vector import validate
-from ...projection.spaces import EMBEDDING, EXTRAS, SD15
-from .samples import (
-    Binding,
-    Floats,
-    Samples,
-    StoreError,
-    check_embeddings,
-    check_extras,
-    check_fingerprint,
-    check_scores,
-    check_sizes,
-    check_splits,
-    check_text,
-    check_texts,
-    same_vector,
-)
-from .snapshot import Snapshot, read_binding, vector
-from .store_file import BUSY_SECONDS, connect, open_dataset, transaction
-
-__all__ = ["EMBEDDING", "Binding", "Finished", "Samples", "Store", "StoreError", "dataset_path"]
+from ...projection.spaces import ADDED_TARGETS, SD15
+from .samples import Floats, Provenance, Samples, StoreError, check_text, same_vector
+from .snapshot import BATCH, Snapshot, array, read_provenance
+from .store_file import BUSY_SECONDS, connect, open_or_create, transaction
 
 MAX_NAME = 60  # characters of a dataset name, at most four bytes each: file names are limited to 255 bytes
 
@@ -57,7 +40,7 @@ _REMEDIES = {  # by a part of SQLite's message
 
 
 @dataclass(frozen=True)
-class Finished:
+class Processed:
     """The result for a picture or clip that need not be processed again."""
 
     reason: str  # why it produced no sample, or fewer samples than it has pictures; "" if there is none
@@ -91,16 +74,14 @@ class Store:
         if not create and not self.path.is_file():
             raise StoreError(f"{self.path}: there is no such dataset; create it with `python -m training build`")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._binding: Binding | None = None
+        self._declared: Provenance | None = None
         with self._reporting():
-            self._connection = open_dataset(self.path)
+            self._connection = open_or_create(self.path)
 
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -113,140 +94,81 @@ class Store:
             return int(self._connection.execute("SELECT count(*) FROM samples").fetchone()[0])
 
     @property
-    def binding(self) -> Binding | None:
+    def provenance(self) -> Provenance | None:
         """The models that the stored samples were created with; None if there are no samples."""
         with self._reporting():
-            return read_binding(self._connection)
+            return read_provenance(self._connection)
 
-    def bind(
-        self, encoder: str, fingerprint: Tensor | None, landmarker: str, emotion_model: str, space: str = SD15.name
+    def set_provenance(
+        self,
+        encoder: str,
+        fingerprint: Tensor | Floats | None,
+        landmarker: str,
+        emotion_model: str,
+        space: str = SD15.name,
     ) -> None:
         """Declare the models of the samples to append; required before `append`, which stores them.
 
         `fingerprint` is the encoder's (`training.encoders.base.fingerprint`), None only for data from elsewhere that
-        has none; `space` is a key of `projection.spaces.EXTRAS`. Raises StoreError, naming the differences and the
-        remedy, if the stored samples were created with other models.
+        has none; `space` is a key of `projection.spaces.ADDED_TARGETS`. Raises StoreError, naming the differences and
+        the remedy, if the stored samples were created with other models.
         """
-        if space not in EXTRAS:
-            raise StoreError(f"the text space {space!r} does not exist; choose {' or '.join(EXTRAS)}")
-        probe = None if fingerprint is None else check_fingerprint(fingerprint, space)
-        binding = Binding(check_text(encoder), probe, check_text(landmarker), check_text(emotion_model), space)
+        vector = None if fingerprint is None else np.asarray(fingerprint, dtype="<f4")
+        provenance = Provenance(encoder, vector, landmarker, emotion_model, space)
+        provenance.check()
         with self._reporting():
-            self._check_binding(binding)
-        self._binding = binding
+            self._check_provenance(provenance)
+        self._declared = provenance
 
-    def append(
-        self,
-        vectors: Tensor,
-        image_sizes: Tensor | None,
-        prompts: Sequence[str],
-        embeddings: Tensor,
-        groups: Sequence[str] | None = None,
-        sources: Sequence[str] | None = None,
-        origins: Sequence[str] | None = None,
-        *,
-        labels: Sequence[str] | None = None,
-        splits: Sequence[str] | None = None,
-        scores: Tensor | None = None,
-        extras: Mapping[str, Tensor] | None = None,
-    ) -> int:
-        """Append N samples, all or none, and return the number of new ones; the others were already in the dataset.
+    def append(self, samples: Samples) -> int:
+        """Append the samples, all or none, and return the number of new ones; the others were already in the dataset.
 
-        When this returns, the samples are on the disk.
-
-        Args:
-            vectors: (N, 1441) perceptions.
-            image_sizes: (N, 2) whole numbers: height and width of the pictures in pixels; None if unknown, which must
-                then be so for every sample of the dataset.
-            prompts: N texts.
-            embeddings: (N, 768) text vectors of the prompts, from the encoder passed to `bind`.
-            groups: N names of the person or clip of a sample, "" if unknown; None: all unknown.
-            sources: N readable names of a sample's source.
-            origins: N identifiers of the data a face was computed from: the bytes of a file and the number of a frame,
-                or the bytes of a picture and the number of a face in it. A sample is not new if its origin was appended
-                before with the same prompt, even if its numbers are rounded differently. "" if unknown, as in files
-                from elsewhere: such a face is identified by its numbers, which are copied, not computed.
-            labels: N labels of a sample, as its source names them, "" if unknown.
-            splits: N splits of a sample, of `samples.SPLITS`; "" lets training choose.
-            scores: (N,) detection scores, 0…1; NaN if unknown.
-            extras: the prompts' further vectors in the space passed to `bind`, name → (N, width).
+        When this returns, the samples are on the disk. A sample is not new if its origin was appended before with the
+        same prompt, even if its numbers are rounded differently. A face without an origin is identified by its
+        numbers, which are copied, not computed. The embeddings must be from the encoder passed to `set_provenance`.
 
         Raises ValueError (mostly StoreError) and stores nothing for invalid perceptions, values that are not
         finite, lengths that differ, a prompt stored with a different embedding, or a full disk.
         """
-        if self._binding is None:
-            raise StoreError(f"{self.path}: call bind() before append(), to declare the models of the samples")
-        perceptions = validate(torch.as_tensor(vectors).detach().cpu()).numpy().astype("<f4")
-        count = len(perceptions)
-        sizes = check_sizes(image_sizes, count)
-        targets = check_embeddings(embeddings, count)
-        texts = check_texts(prompts, count, "prompts")
-        names, notes = check_texts(groups, count, "groups"), check_texts(sources, count, "sources")
-        made_from, kinds = check_texts(origins, count, "origins"), check_texts(labels, count, "labels")
-        parts, certainties = check_splits(splits, count), check_scores(scores, count)
-        further = check_extras(extras, count, self._binding.space)
+        provenance = self._require_provenance("append")
+        samples.check(provenance.space)
         new = 0
         with self._reporting(), transaction(self._connection):
-            stored = self._check_binding(self._binding)
-            self._check_sizes_known(image_sizes is not None)
-            for row in range(count):
-                perception = perceptions[row].tobytes()
-                made = _name(made_from[row] or perception + sizes[row].tobytes(), texts[row])
-                if self._select("SELECT 1 FROM samples WHERE hash = ?", made) is not None:
-                    continue
-                if stored is None:
-                    self._write_binding(self._binding)
-                    stored = self._binding
-                prompt = self._prompt(texts[row], targets[row], {name: v[row] for name, v in further.items()})
-                self._connection.execute(
-                    "INSERT INTO samples"
-                    ' (hash, prompt, height, width, "group", source, label, split, origin, score, perception)'
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        *(made, prompt, *sizes[row].tolist(), names[row], notes[row]),
-                        *(kinds[row], parts[row], made_from[row], certainties[row], perception),
-                    ),
-                )
-                new += 1
+            if not self._check_provenance(provenance) and len(samples):
+                self._write_provenance(provenance)
+            self._check_sizes_known(samples)
+            for row in range(len(samples)):
+                new += self._insert(samples, row, provenance.encoder)
         return new
 
     def has(self, origin: str, prompt: str) -> bool:
         """Return whether there is a sample of the face of this origin with this prompt."""
         with self._reporting():
-            return self._select("SELECT 1 FROM samples WHERE hash = ?", _name(origin, prompt)) is not None
+            return self._has(sample_key(origin.encode(), prompt))
 
-    def finish(self, done: Mapping[str, Finished]) -> None:
+    def mark_processed(self, processed: Mapping[str, Processed]) -> None:
         """Store what need not be processed again, each under its own key."""
         with self._reporting(), transaction(self._connection):
-            for key, what in done.items():
-                values = (check_text(key), what.reason, what.pictures)
-                self._connection.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", values)
+            for key, result in processed.items():
+                check_text(key)
+                values = (key, result.reason, result.pictures)
+                self._connection.execute("INSERT OR REPLACE INTO processed VALUES (?, ?, ?)", values)
 
-    def finished(self, key: str) -> Finished | None:
-        """Return what `finish` stored under `key`; None if nothing."""
+    def processed(self, key: str) -> Processed | None:
+        """Return what `mark_processed` stored under `key`; None if nothing."""
         with self._reporting():
-            row = self._select("SELECT reason, pictures FROM done WHERE key = ?", key)
-            return None if row is None else Finished(*row)
-
-    def prompts(self) -> list[str]:
-        """Return the distinct prompts in the order in which they were added."""
-        with self._reporting():
-            rows = self._connection.execute("SELECT text FROM prompts GROUP BY text ORDER BY min(id)")
-            return [text for (text,) in rows]
+            row = self._select("SELECT reason, pictures FROM processed WHERE key = ?", key)
+            return None if row is None else Processed(*row)
 
     def vectors_of(self, prompt: str) -> tuple[Tensor, dict[str, Tensor]] | None:
-        """Return the stored embedding (768,) of `prompt` from the encoder passed to `bind`, and its extras; or None."""
-        if self._binding is None:
-            raise StoreError(f"{self.path}: call bind() before vectors_of(), to declare the encoder")
+        """Return the stored embedding (768,) of `prompt` and its `sdxl_targets`; None if the encoder has none."""
+        provenance = self._require_provenance("vectors_of")
         with self._reporting():
-            query = "SELECT id, embedding FROM prompts WHERE encoder = ? AND text = ?"
-            row = self._select(query, self._binding.encoder, prompt)
-            if row is None:
-                return None
-            extras = self._extras(row[0])
-            if set(extras) != set(EXTRAS[self._binding.space]):
-                return None
-        return torch.from_numpy(vector(row[1])), {name: torch.from_numpy(value) for name, value in extras.items()}
+            stored = self._targets(self._number(prompt, provenance.encoder))
+        targets = {name: torch.from_numpy(vector) for name, vector in stored.items()}
+        if targets.keys() != {"embeddings", *ADDED_TARGETS[provenance.space]}:
+            return None
+        return targets.pop("embeddings"), targets
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -259,7 +181,7 @@ class Store:
             finally:
                 connection.close()
 
-    def iterate(self, batch: int = 1024) -> Iterator[Samples]:
+    def iterate(self, batch: int = BATCH) -> Iterator[Samples]:
         """Yield all samples in order, up to `batch` at a time, as of the moment of the first."""
         with self.snapshot() as snapshot:
             yield from snapshot.samples(batch)
@@ -269,59 +191,88 @@ class Store:
         row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
         return row
 
-    def _check_binding(self, binding: Binding) -> Binding | None:
-        """Return the stored binding, if any. Raises StoreError if `binding` does not match it."""
-        stored = read_binding(self._connection)
-        differences = [] if stored is None else stored.differences(binding)
+    def _has(self, key: bytes) -> bool:
+        return self._select("SELECT 1 FROM samples WHERE sample_key = ?", key) is not None
+
+    def _require_provenance(self, caller: str) -> Provenance:
+        if self._declared is None:
+            raise StoreError(f"{self.path}: call set_provenance() before {caller}(), to declare the models")
+        return self._declared
+
+    def _check_provenance(self, provenance: Provenance) -> bool:
+        """Return whether any is stored. Raises StoreError if it does not match `provenance`."""
+        stored = read_provenance(self._connection)
+        differences = [] if stored is None else stored.differences(provenance)
         if differences:
             raise StoreError(
                 f"{self.path}: its samples were made with the {', and the '.join(differences)}. Samples of different "
                 "models cannot be mixed: use another dataset name, or the models of this dataset"
             )
-        return stored
+        return stored is not None
 
-    def _check_sizes_known(self, known: bool) -> None:
-        first = self._connection.execute("SELECT width > 0 FROM samples LIMIT 1").fetchone()
-        if first is not None and bool(first[0]) != known:
+    def _write_provenance(self, provenance: Provenance) -> None:
+        values = vars(provenance).copy()
+        values["fingerprint"] = b"" if provenance.fingerprint is None else provenance.fingerprint.tobytes()
+        self._connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
+
+    def _check_sizes_known(self, samples: Samples) -> None:
+        first = self._select("SELECT width > 0 FROM samples LIMIT 1")
+        if first is not None and len(samples) and bool(first[0]) != samples.has_image_sizes:
             have, come = ("have", "have none") if first[0] else ("have no", "have them")
             raise StoreError(
                 f"{self.path}: its samples {have} image sizes, but the new ones {come}; use another dataset name"
             )
 
-    def _write_binding(self, binding: Binding) -> None:
+    def _insert(self, samples: Samples, row: int, encoder: str) -> bool:
+        """Insert a sample unless the dataset has it; return whether it is new."""
+        perception, size = samples.perceptions[row].astype("<f4").tobytes(), samples.image_sizes[row].astype("<i4")
+        prompt, origin, score = samples.prompts[row], samples.origins[row], float(samples.scores[row])
+        key = sample_key(origin.encode() or perception + size.tobytes(), prompt)
+        if self._has(key):
+            return False
         values = {
-            "encoder": binding.encoder,
-            "fingerprint": b"" if binding.fingerprint is None else binding.fingerprint.tobytes(),
-            "landmarker": binding.landmarker,
-            "emotion_model": binding.emotion_model,
-            "space": binding.space,
+            "sample_key": key,
+            "prompt": self._prompt(prompt, encoder, {name: value[row] for name, value in samples.targets().items()}),
+            "height": int(size[0]),
+            "width": int(size[1]),
+            "group": samples.groups[row],
+            "source": samples.sources[row],
+            "label": samples.labels[row],
+            "split": samples.splits[row],
+            "origin": origin,
+            "score": None if np.isnan(score) else score,
         }
-        self._connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
+        columns = ", ".join(f'"{name}"' for name in values)
+        self._connection.execute(
+            f"INSERT INTO samples ({columns}) VALUES ({', '.join('?' * len(values))})", tuple(values.values())
+        )
+        self._connection.execute("INSERT INTO perceptions VALUES (last_insert_rowid(), ?)", (perception,))
+        return True
 
-    def _prompt(self, text: str, embedding: Floats, extras: dict[str, Floats]) -> int:
-        """Return the number of a prompt under the encoder passed to `bind`; a new prompt is stored."""
-        assert self._binding is not None
-        encoder = self._binding.encoder
-        row = self._select("SELECT id, embedding FROM prompts WHERE encoder = ? AND text = ?", encoder, text)
-        if row is None:
-            insert = "INSERT INTO prompts (encoder, text, embedding) VALUES (?, ?, ?)"
-            number = int(self._connection.execute(insert, (encoder, text, embedding.tobytes())).lastrowid or 0)
-            for name, value in extras.items():
-                self._connection.execute("INSERT INTO vectors VALUES (?, ?, ?)", (number, name, value.tobytes()))
-            return number
-        known = {"embedding": vector(row[1]), **self._extras(row[0])}
-        given = {"embedding": embedding, **extras}
-        if any(not same_vector(known[name], value) for name, value in given.items()):
+    def _prompt(self, text: str, encoder: str, targets: Mapping[str, Floats]) -> int | None:
+        """Return the number of the prompt under the encoder; a new prompt is stored with its vectors."""
+        number = self._number(text, encoder)
+        if number is None:
+            insert = "INSERT INTO prompts (encoder, text) VALUES (?, ?)"
+            number = self._connection.execute(insert, (encoder, text)).lastrowid
+            rows = [(number, name, vector.astype("<f4").tobytes()) for name, vector in targets.items()]
+            self._connection.executemany("INSERT INTO vectors VALUES (?, ?, ?)", rows)
+        elif any(not same_vector(vector, targets[name]) for name, vector in self._targets(number).items()):
             raise StoreError(
                 f"{self.path}: the prompt {text!r} is stored with a different embedding of the encoder {encoder!r}; "
                 "use another dataset name"
             )
-        return int(row[0])
+        return number
 
-    def _extras(self, prompt: int) -> dict[str, Floats]:
-        """Return the further vectors of the prompt with this number."""
-        rows = self._connection.execute("SELECT name, vector FROM vectors WHERE prompt = ?", (prompt,))
-        return {name: vector(value) for name, value in rows}
+    def _number(self, text: str, encoder: str) -> int | None:
+        """Return the number of the prompt under the encoder; None if it is not stored."""
+        row = self._select("SELECT id FROM prompts WHERE encoder = ? AND text = ?", encoder, text)
+        return None if row is None else int(row[0])
+
+    def _targets(self, number: int | None) -> dict[str, Floats]:
+        """Return the stored vectors of the prompt by name."""
+        rows = self._connection.execute("SELECT name, vector FROM vectors WHERE prompt = ?", (number,))
+        return {name: array([vector]) for name, vector in rows}
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
@@ -334,7 +285,6 @@ class Store:
             raise StoreError(f"{self.path}: {reason}; {remedy}") from error
 
 
-def _name(origin: str | bytes, prompt: str) -> bytes:
-    """Return the SHA-256 that identifies a sample."""
-    face = hashlib.sha256(origin.encode() if isinstance(origin, str) else origin).digest()
-    return hashlib.sha256(face + prompt.encode()).digest()
+def sample_key(face: bytes, prompt: str) -> bytes:
+    """Return the SHA-256 that identifies a sample by the origin, or the numbers, of its face and by its prompt."""
+    return hashlib.sha256(hashlib.sha256(face).digest() + prompt.encode()).digest()

@@ -11,21 +11,22 @@ from pathlib import Path
 
 from .samples import StoreError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x50434C50  # "PCLP" in the file's header marks a dataset of this pack
 BUSY_SECONDS = 60.0  # how long one writer waits for the others
 LOOK_AGAIN = (0.0005, 0.0025)  # range of seconds between two tries
 LONG = 0.05  # seconds: after a longer transaction, a writer pauses so that others get their turn
 PAGE = 4096  # bytes: this gives the smallest file and log; larger pages are not faster (benchmarks/README.md)
 
-# The perception is the last column, because columns after it are slow to read.
-_SCHEMA = """
+# Perceptions have a table of their own: otherwise the small columns would be scattered over the whole file.
+_SCHEMA = f"""
+    PRAGMA application_id = {APPLICATION_ID};
+    PRAGMA user_version = {SCHEMA_VERSION};
     CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
     CREATE TABLE prompts (
         id INTEGER PRIMARY KEY,
         encoder TEXT NOT NULL,
         text TEXT NOT NULL,
-        embedding BLOB NOT NULL,
         UNIQUE (encoder, text)
     );
     CREATE TABLE vectors (
@@ -36,20 +37,20 @@ _SCHEMA = """
     ) WITHOUT ROWID;
     CREATE TABLE samples (
         id INTEGER PRIMARY KEY,
-        hash BLOB NOT NULL UNIQUE,
+        sample_key BLOB NOT NULL UNIQUE,
         prompt INTEGER NOT NULL REFERENCES prompts (id),
         height INTEGER NOT NULL,
         width INTEGER NOT NULL,
         "group" TEXT NOT NULL,
         source TEXT NOT NULL,
-        label TEXT NOT NULL DEFAULT '',
-        split TEXT NOT NULL DEFAULT '',
-        origin TEXT NOT NULL DEFAULT '',
-        score REAL,
-        perception BLOB NOT NULL
+        label TEXT NOT NULL,
+        split TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        score REAL
     );
+    CREATE TABLE perceptions (id INTEGER PRIMARY KEY REFERENCES samples (id), vector BLOB NOT NULL);
     CREATE INDEX samples_prompt ON samples (prompt); -- counting a prompt's samples reads no sample
-    CREATE TABLE done (key TEXT PRIMARY KEY, reason TEXT NOT NULL, pictures INTEGER NOT NULL) WITHOUT ROWID
+    CREATE TABLE processed (key TEXT PRIMARY KEY, reason TEXT NOT NULL, pictures INTEGER NOT NULL) WITHOUT ROWID
 """
 
 
@@ -58,7 +59,7 @@ def connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
 
 
-def open_dataset(path: Path) -> sqlite3.Connection:
+def open_or_create(path: Path) -> sqlite3.Connection:
     """Return a connection to the file, after creating the tables of a new file and checking that it is a dataset.
 
     A write-ahead log is used if the file system supports it: many network drives have no memory that processes can
@@ -74,7 +75,7 @@ def open_dataset(path: Path) -> sqlite3.Connection:
 
 
 def _prepared(path: Path, journal: str) -> sqlite3.Connection:
-    """Open the file as `open_dataset` does; a new file gets the journal mode `journal` if it is supported."""
+    """Open the file as `open_or_create` does; a new file gets the journal mode `journal` if it is supported."""
     connection = connect(path)
     try:
         for pragma in ("synchronous = FULL", "fullfsync = ON", "foreign_keys = ON"):
@@ -84,8 +85,8 @@ def _prepared(path: Path, journal: str) -> sqlite3.Connection:
             _when_free(connection, f"PRAGMA journal_mode = {journal}")  # stored in the file
             with transaction(connection):
                 if not _is_dataset(connection, path):  # no other process has created the tables meanwhile
-                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    _run(connection, _SCHEMA)
+                    for statement in _SCHEMA.split(";"):
+                        connection.execute(statement)
         version = _pragma(connection, "user_version")
         if version != SCHEMA_VERSION:
             raise StoreError(
@@ -158,13 +159,6 @@ def _when_free(connection: sqlite3.Connection, statement: str) -> None:
                 time.sleep(random.uniform(*LOOK_AGAIN))
     finally:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
-
-
-def _run(connection: sqlite3.Connection, statements: str) -> None:
-    """Create the tables in the open transaction."""
-    for statement in statements.split(";"):
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ...common.errors import PerceptionClipError
-from ...projection.spaces import EMBEDDING, EXTRAS, SD15, SDXL
+from ...projection.spaces import ADDED_TARGETS, EMBEDDING, SD15, SDXL
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
@@ -36,7 +36,7 @@ FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))  # either set is a c
 
 BATCH = 32
 FAMILY = "Stable Diffusion XL"
-WIDTH_G = EXTRAS[SDXL.name]["sdxl_pooled"]
+WIDTH_G = ADDED_TARGETS[SDXL.name]["sdxl_pooled"]
 PADDING_G = 0  # the token after the end-of-text token in CLIP-G; CLIP-L repeats the end-of-text token
 
 
@@ -93,10 +93,10 @@ class PromptTokens:
         kept = self.longest - 1
         if prompt not in self._warned:
             self._warned.add(prompt)
-            lost = self._tokenize.text(ids[kept:-1])
+            cut_off = self._tokenize.text(ids[kept:-1])
             warnings.warn(
                 f"a prompt has {len(ids)} tokens, but CLIP reads only {self.longest}; it is cut off from "
-                f"{lost[:SHOWN]!r} on. Shorten it: {prompt[:SHOWN]!r}…",
+                f"{cut_off[:SHOWN]!r} on. Shorten it: {prompt[:SHOWN]!r}…",
                 stacklevel=2,
             )
         return [*ids[:kept], self.end]
@@ -109,9 +109,9 @@ def find_tokenizer(folder: str | Path | None = None) -> ClipTokenizer:
     """
     if folder is not None:
         return read_tokenizer(Path(folder).expanduser())
-    for beside in comfyui_tokenizers():
-        if has_tokenizer(beside):
-            return read_tokenizer(beside)
+    for bundled in comfyui_tokenizers():
+        if has_tokenizer(bundled):
+            return read_tokenizer(bundled)
     try:
         return hub_tokenizer(CLIP_L, local_files_only=True)
     except OSError as error:
@@ -246,7 +246,7 @@ class ClipTextEncoder:
         """Return vectors (P, 768), float32 on the CPU; prompts beyond 77 tokens are cut, with a warning."""
         return self._tower.at_end(prompts).final
 
-    def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+    def sdxl_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
         """Return an empty dictionary: the sd15 space has no further vectors."""
         return {}
 
@@ -290,7 +290,7 @@ class SdxlTextEncoder:
         """Return CLIP-L's vectors (P, 768) of P prompts in the sd15 space, float32 on the CPU."""
         return self._l.at_end(prompts).final
 
-    def extras(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+    def sdxl_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
         """Return sdxl_embeddings (P, 2048) and sdxl_pooled (P, 1280) of P prompts, float32 on the CPU.
 
         sdxl_embeddings are both penultimate states at the end-of-text token, L before G.

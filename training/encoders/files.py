@@ -9,21 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...projection.spaces import EMBEDDING
-from .clip import EncoderError
-
-if TYPE_CHECKING:
-    from transformers import CLIPTextModel
-from .clip import FAMILY, WIDTH_G
-
-if TYPE_CHECKING:
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection
-
+from .clip import FAMILY, WIDTH_G, EncoderError
 
 TOKENS = "embeddings.token_embedding.weight"
 POSITIONS = "embeddings.position_embedding.weight"
@@ -46,7 +38,7 @@ PREFIX_L = "conditioner.embedders.0.transformer.text_model."
 PREFIX_G = "conditioner.embedders.1.model."
 OPENCLIP = {  # OpenCLIP's names of tensors that appear once
     "token_embedding.weight": TOKENS,
-    "positional_embedding": "embeddings.position_embedding.weight",
+    "positional_embedding": POSITIONS,
     "ln_final.weight": "final_layer_norm.weight",
     "ln_final.bias": "final_layer_norm.bias",
     "text_projection": PROJECTION,
@@ -90,14 +82,14 @@ def text_model(name: str, tower: Tower, width: int, family: str, hidden_act: str
 
     layers = {key.split(".")[2] for key in tower if key.startswith("encoder.layers.")}
     try:
-        vocabulary, found = tower[TOKENS].shape
+        vocabulary, tower_width = tower[TOKENS].shape
         positions, inner = len(tower[POSITIONS]), len(tower[FEED_FORWARD])
         projected = len(tower[PROJECTION]) if PROJECTION in tower else width
     except (KeyError, TypeError, ValueError) as error:
         raise EncoderError(f"{name}: the text encoder is incomplete ({error}); pass another file") from error
-    if found != width:
+    if tower_width != width:
         raise EncoderError(
-            f"{name}: the text encoder is {found} wide, but {family} needs {width}; pass a {family} checkpoint"
+            f"{name}: the text encoder is {tower_width} wide, but {family} needs {width}; pass a {family} checkpoint"
         )
     config = CLIPTextConfig(
         vocab_size=vocabulary,
@@ -127,8 +119,8 @@ def load_tower(model: Any, tower: Tower, name: str) -> None:
 
     Raises EncoderError, naming `name`, if weights are missing, unexpected or of another size.
     """
-    own: Any = model.state_dict().keys()
-    prefix = "text_model." if any(key.startswith("text_model.") for key in own) else ""
+    names: Any = model.state_dict().keys()
+    prefix = "text_model." if any(key.startswith("text_model.") for key in names) else ""
     weights = {key if key == PROJECTION else prefix + key: value.float() for key, value in tower.items()}
     try:
         model.load_state_dict(weights, assign=True)
@@ -150,15 +142,15 @@ def weights_hash(tower: Tower) -> str:
     return digest.hexdigest()[:16]
 
 
-def load_sd15_file(path: Path) -> tuple[str, CLIPTextModel]:
-    """Return the identity and the text tower of a `.safetensors` file; only the tower's tensors are read.
+def load_sd15_file(path: Path) -> tuple[str, list[Any]]:
+    """Return the identity and, in a list, the CLIPTextModel of a `.safetensors` file; only its tensors are read.
 
     The identity contains a hash of the tower's weights: a fine-tuned tower is another encoder. Raises EncoderError
     if the file is missing, damaged or of another model family.
     """
     tower = read_tensors(path, lambda names: _chosen(path, names))
     model = text_model(str(path), tower, EMBEDDING, "Stable Diffusion 1.5", hidden_act="quick_gelu")
-    return f"sd15-file:{path.name}:{weights_hash(tower)}", model
+    return f"sd15-file:{path.name}:{weights_hash(tower)}", [model]
 
 
 def sd15_prefix(names: list[str]) -> str | None:
@@ -181,7 +173,7 @@ def _chosen(path: Path, names: list[str]) -> dict[str, str]:
     )
 
 
-def load_sdxl_file(path: Path) -> tuple[str, CLIPTextModel, CLIPTextModelWithProjection]:
+def load_sdxl_file(path: Path) -> tuple[str, list[Any]]:
     """Return the identity, CLIP-L and CLIP-G of a `.safetensors` file; only their tensors are read.
 
     Raises EncoderError if the file is missing, damaged or of another model family.
@@ -194,11 +186,10 @@ def load_sdxl_file(path: Path) -> tuple[str, CLIPTextModel, CLIPTextModelWithPro
     )
     if PROJECTION not in tower_g:
         raise EncoderError(f"{path}: the CLIP-G is incomplete (no text_projection); pass another file")
-    return (
-        f"sdxl-file:{path.name}:{digest}",
+    return f"sdxl-file:{path.name}:{digest}", [
         text_model(f"{path} (CLIP-L)", tower_l, EMBEDDING, FAMILY, hidden_act="quick_gelu"),
         text_model(f"{path} (CLIP-G)", tower_g, WIDTH_G, FAMILY, hidden_act="gelu"),
-    )
+    ]
 
 
 def from_openclip(tensors: Tower) -> Tower:
@@ -215,8 +206,8 @@ def from_openclip(tensors: Tower) -> Tower:
             part, _, kind = inner.rpartition(".")
             layer = f"encoder.layers.{number}."
             if part == "attn" and kind.startswith("in_proj_") and value.ndim > 0 and len(value) % 3 == 0:
-                for own, third in zip(("q_proj", "k_proj", "v_proj"), value.chunk(3), strict=True):
-                    tower[f"{layer}self_attn.{own}.{kind.removeprefix('in_proj_')}"] = third
+                for projection, third in zip(("q_proj", "k_proj", "v_proj"), value.chunk(3), strict=True):
+                    tower[f"{layer}self_attn.{projection}.{kind.removeprefix('in_proj_')}"] = third
             else:
                 tower[f"{layer}{OPENCLIP_BLOCK.get(part, part)}.{kind}"] = value
         else:

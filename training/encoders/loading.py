@@ -28,6 +28,7 @@ from .clip import (
     hub_tokenizer,
     read_tokenizer,
 )
+from .files import load_sd15_file, load_sdxl_file
 
 SDXL_BASE = "stabilityai/stable-diffusion-xl-base-1.0"
 DEFAULTS = {SD15.name: CLIP_L, SDXL.name: SDXL_BASE}
@@ -91,29 +92,15 @@ def load_encoder(
         raise EncoderError(
             f"{spec}: files of this type can run code when they are loaded; use the model's .safetensors file"
         )
-    return _load_sd15(spec, device, tokenizer) if space == SD15.name else _load_sdxl(spec, device, tokenizer)
-
-
-def _load_sd15(spec: str, device: str, tokenizer: str | None) -> ClipTextEncoder:
-    path = Path(spec).expanduser()
+    models: list[Any]
     if path.suffix == ".safetensors":
-        from .files import load_sd15_file
-
-        identity, model = load_sd15_file(path)
-        return ClipTextEncoder(identity, model, find_tokenizer(tokenizer), device)
-    identity, (model,), tokenize = load_pretrained(spec, SD15.name, tokenizer)
-    return ClipTextEncoder(identity, model, tokenize, device)
-
-
-def _load_sdxl(spec: str, device: str, tokenizer: str | None) -> SdxlTextEncoder:
-    path = Path(spec).expanduser()
-    if path.suffix == ".safetensors":
-        from .files import load_sdxl_file
-
-        identity, clip_l, clip_g = load_sdxl_file(path)
-        return SdxlTextEncoder(identity, clip_l, clip_g, find_tokenizer(tokenizer), device)
-    identity, (clip_l, clip_g), tokenize = load_pretrained(spec, SDXL.name, tokenizer)
-    return SdxlTextEncoder(identity, clip_l, clip_g, tokenize, device)
+        identity, models = load_sd15_file(path) if space == SD15.name else load_sdxl_file(path)
+        tokenize: Tokenize = find_tokenizer(tokenizer)
+    else:
+        identity, models, tokenize = load_pretrained(spec, space, tokenizer)
+    kind: Any = ClipTextEncoder if space == SD15.name else SdxlTextEncoder
+    encoder: TokenEncoder = kind(identity, *models, tokenize, device)
+    return encoder
 
 
 def load_pretrained(spec: str, space: str, tokenizer: str | None) -> tuple[str, list[Any], Tokenize]:
@@ -174,14 +161,14 @@ def _layout_of(folder: Path, space: str) -> _Layout:
     return LAYOUTS[space]
 
 
-def _tokenizer(name: str, folder: Path | None, given: str | None, subfolders: Sequence[str]) -> Tokenize:
-    """Return the tokenizer in the folder `given`, else the model's own, else the one that `find_tokenizer` finds."""
-    if given is not None:
-        return find_tokenizer(given)
+def _tokenizer(name: str, folder: Path | None, tokenizer: str | None, subfolders: Sequence[str]) -> Tokenize:
+    """Return the tokenizer in the folder `tokenizer`, else the model's, else that of `find_tokenizer`."""
+    if tokenizer is not None:
+        return find_tokenizer(tokenizer)
     if folder is None:
         return cached_or_downloaded(partial(hub_tokenizer, subfolder=subfolders[0]), name)
-    own = next((folder / subfolder for subfolder in subfolders if has_tokenizer(folder / subfolder)), None)
-    return find_tokenizer() if own is None else read_tokenizer(own)
+    included = next((folder / subfolder for subfolder in subfolders if has_tokenizer(folder / subfolder)), None)
+    return find_tokenizer() if included is None else read_tokenizer(included)
 
 
 def _read_model(kind: str, name: str, **options: Any) -> tuple[Any, list[str]]:

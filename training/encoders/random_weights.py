@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...projection.insight import STAND_IN
+from ...projection.insight import PLACEHOLDER_ENCODER
 from ...projection.spaces import EMBEDDING
 from .clip import WIDTH_G, ClipTextEncoder, SdxlTextEncoder
 from .files import HEAD, load_tower, model_without_weights
 
-IDENTITY = f"{STAND_IN} (not a trained encoder)/1"
+IDENTITY = f"{PLACEHOLDER_ENCODER} (not a trained encoder)/1"
 VOCABULARY = 8192
 LAYERS = 2
 INNER = 1536  # half of the real one's

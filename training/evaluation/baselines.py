@@ -12,13 +12,12 @@ from ...perception.vector import EMOTIONS, LANDMARK_VALUES
 from ..learning.data import CHUNK, TrainingData, sample
 from ..learning.split import Split
 
-PENALTIES = tuple(
-    10.0 ** (step / 4) for step in range(-32, 13)
-)  # in units of the mean variance of the features, summed over the rows
+# In units of the mean variance of the features, summed over the rows.
+PENALTIES = tuple(10.0 ** (step / 4) for step in range(-32, 13))
 ROWS_AT_ONCE = 8192  # rows converted to float64 in one step
 SMALLEST = 1e-100  # minimum mean strength, so that features without variance cause no division by zero
 
-NEIGHBOURS = 20_000  # maximum number of training rows searched for the nearest neighbor
+NEIGHBORS = 20_000  # maximum number of training rows searched for the nearest neighbor
 RIDGE_ROWS = 100_000  # maximum number of training rows that ridge is fitted to
 VALIDATED = 20_000  # maximum number of validation rows that choose its penalty
 DISTANCES = 1 << 22  # computed in one step
@@ -32,27 +31,26 @@ def best_ridge(features: Tensor, targets: Tensor, held_features: Tensor, held_ta
     the features × N, with the smallest squared error on the held-out rows (H, F) and (H, D). It is computed in float64
     on the CPU; the result has the dtype and device of the targets.
     """
-    centre, middle = (rows.mean(dim=0).cpu().double() for rows in (features, targets))
-    gram, product = _moments(features, targets, centre, middle)  # (F, F), (F, D)
-    held_gram, held_product = _moments(held_features, held_targets, centre, middle)
+    center, middle = (rows.mean(dim=0).cpu().double() for rows in (features, targets))
+    gram, product = _moments(features, targets, center, middle)  # (F, F), (F, D)
+    held_gram, held_product = _moments(held_features, held_targets, center, middle)
     strengths, axes = torch.linalg.eigh(gram)  # (F,), (F, F): with these, every penalty is cheap
     unit = strengths.mean().clamp_min(SMALLEST)
     shrink = 1 / (strengths.clamp_min(0) + unit * torch.tensor(PENALTIES, dtype=torch.float64)[:, None])  # (A, F)
     product = axes.T @ product  # weights are axes @ (shrink × product)
     linear = (product * (axes.T @ held_product)).sum(dim=1)  # (F,)
     square = (product @ product.T) * (axes.T @ held_gram @ axes)  # (F, F)
-    errors = ((shrink @ square) * shrink).sum(
-        dim=1
-    ) - 2 * shrink @ linear  # (A,) except for the constant square of the targets
+    # (A,), except for the constant square of the targets:
+    errors = ((shrink @ square) * shrink).sum(dim=1) - 2 * shrink @ linear
     weights = (axes @ (shrink[errors.argmin()][:, None] * product)).T  # (D, F)
-    return weights.to(targets), (middle - weights @ centre).to(targets)
+    return weights.to(targets), (middle - weights @ center).to(targets)
 
 
-def _moments(features: Tensor, targets: Tensor, centre: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
+def _moments(features: Tensor, targets: Tensor, center: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
     """Return xᵀx (F, F) and xᵀy (F, D), float64, of features x (N, F) and targets y (N, D) around the given points."""
-    gram, product = centre.new_zeros(len(centre), len(centre)), centre.new_zeros(len(centre), len(middle))
+    gram, product = center.new_zeros(len(center), len(center)), center.new_zeros(len(center), len(middle))
     for x, y in zip(features.split(ROWS_AT_ONCE), targets.split(ROWS_AT_ONCE), strict=True):
-        x, y = x.cpu().double() - centre, y.cpu().double() - middle
+        x, y = x.cpu().double() - center, y.cpu().double() - middle
         gram += x.T @ x
         product += x.T @ y
     return gram, product
@@ -68,37 +66,39 @@ class Averages:
 
 def averages(data: TrainingData, train: Tensor) -> Averages:
     """Return the averages over the training rows (n,); each distinct target is read once."""
-    weights = torch.zeros(len(data.first), 1 + len(EMOTIONS), dtype=torch.float64)
+    weights = torch.zeros(len(data.first_row), 1 + len(EMOTIONS), dtype=torch.float64)
     for part in train.split(CHUNK):
         shares = torch.nn.functional.pad(emotions(data, part).double(), (1, 0), value=1.0)  # (n, 8): 1 for the mean
-        weights.index_add_(0, data.member[part], shares)
+        weights.index_add_(0, data.target_index[part], shares)
     sums = torch.zeros(weights.shape[1], data.targets.shape[1], dtype=torch.float64)
-    for numbers in weights[:, 0].nonzero()[:, 0].split(CHUNK):  # targets that no row uses may have any value
-        sums += weights[numbers].T @ data.candidates(numbers).double()
+    for indices in weights[:, 0].nonzero()[:, 0].split(CHUNK):  # targets that no row uses may have any value
+        sums += weights[indices].T @ data.unique_targets(indices).double()
     totals = weights.sum(dim=0)[:, None]  # (8, 1)
     mean, of_emotion = sums[0] / len(train), sums[1:] / totals[1:]
     return Averages(mean.float(), torch.where(totals[1:] > 0, of_emotion, mean).float())
 
 
-def rivals(
-    data: TrainingData, rows: Split, judged: Tensor, features: Callable[[Tensor], Tensor], average: Averages
+def baseline_predictions(
+    data: TrainingData, rows: Split, evaluated: Tensor, features: Callable[[Tensor], Tensor], average: Averages
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield the name of each baseline and its predictions (T, D), float32, for the evaluated rows (T,).
 
     ridge: linear in the features, with the penalty that fits the validation rows best.
-    nearest neighbour: the target of the training row with the nearest features.
+    nearest neighbor: the target of the training row with the nearest features.
     emotion mix: the average target of each emotion, weighted by the probabilities of the face; nothing is trained.
     mean: the average target, independent of the face.
 
     `features` returns the features (n, F) of row numbers (n,), on the CPU. They are those of the projection, so that
-    the comparison is fair. If there are very many training rows, ridge and nearest neighbour use a random sample.
+    the comparison is fair. If there are very many training rows, ridge and nearest neighbor use a random sample.
     The predictions are computed one after another, since each can be large.
     """
-    asked = features(judged)
-    yield "ridge", _ridge(data, rows, asked, features)
-    yield "nearest neighbour", _nearest_neighbour(data, rows.train, asked, features)
-    yield "emotion mix", emotions(data, judged) @ average.of_emotion
-    yield "mean", average.mean.expand(len(judged), -1)
+    evaluated_features = features(evaluated)
+    train, validation = sample(rows.train, RIDGE_ROWS), sample(rows.validation, VALIDATED)
+    weight, bias = best_ridge(features(train), data.targets[train], features(validation), data.targets[validation])
+    yield "ridge", evaluated_features @ weight.T + bias
+    yield "nearest neighbor", _nearest_neighbor(data, rows.train, evaluated_features, features)
+    yield "emotion mix", emotions(data, evaluated) @ average.of_emotion
+    yield "mean", average.mean.expand(len(evaluated), -1)
 
 
 def emotions(data: TrainingData, rows: Tensor) -> Tensor:
@@ -106,18 +106,12 @@ def emotions(data: TrainingData, rows: Tensor) -> Tensor:
     return data.vectors[:, LANDMARK_VALUES:][rows]
 
 
-def _ridge(data: TrainingData, rows: Split, asked: Tensor, features: Callable[[Tensor], Tensor]) -> Tensor:
-    train, validation = sample(rows.train, RIDGE_ROWS), sample(rows.validation, VALIDATED)
-    known, held = features(train), features(validation)
-    weight, bias = best_ridge(known, data.targets[train], held, data.targets[validation])
-    return asked @ weight.T + bias
-
-
-def _nearest_neighbour(
-    data: TrainingData, train: Tensor, asked: Tensor, features: Callable[[Tensor], Tensor]
+def _nearest_neighbor(
+    data: TrainingData, train: Tensor, evaluated: Tensor, features: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    train = sample(train, NEIGHBOURS)
+    """Return the targets (T, D) of the training rows with the features nearest to those of evaluated rows (T, F)."""
+    train = sample(train, NEIGHBORS)
     known = features(train)
     step = max(1, DISTANCES // len(known))
-    nearest = torch.cat([torch.cdist(part, known).argmin(dim=1) for part in asked.split(step)])
-    return data.candidates(data.member[train[nearest]])
+    nearest = torch.cat([torch.cdist(part, known).argmin(dim=1) for part in evaluated.split(step)])
+    return data.unique_targets(data.target_index[train[nearest]])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,14 @@ from ...perception.vector import EMOTIONS
 from ...projection.checkpoint import Checkpoint
 from ..learning.data import CHUNK, TrainingData, sample
 from ..learning.split import Split
-from .baselines import averages, emotions, rivals
-from .leakage import all_alike, near_copies
-from .metrics import METRICS, Interval, Judged, bootstrap, judge
+from .baselines import averages, baseline_predictions, emotions
+from .leakage import all_near_duplicates, near_duplicate_share
+from .metrics import METRICS, EvaluatedPredictions, Interval, bootstrap, evaluate_predictions
 
 MOST = 20_000  # maximum number of held-out rows evaluated, and of distinct prompts that recall chooses from
-LISTED = 200  # prompts in metrics.json, those with the most held-out rows
+LISTED_PROMPTS = 200  # prompts in metrics.json, those with the most held-out rows
 PROJECTION = "projection"
-PART_METRICS = ("centred_cosine", "recall_at_1", "recall_at_5")
+PART_METRICS = ("centered_cosine", "recall_at_1", "recall_at_5")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Score:
     name: str  # prompt text or emotion
     rows: int  # its held-out rows
     trained: int  # its training rows
-    metrics: dict[str, Interval]  # centred_cosine, recall_at_1, recall_at_5
+    metrics: dict[str, Interval]  # centered_cosine, recall_at_1, recall_at_5
 
 
 @dataclass(frozen=True)
@@ -42,39 +43,37 @@ class Evaluation:
     scores: dict[str, dict[str, Interval]]  # method → metric; the projection first, then others, then baselines
     lead: dict[str, dict[str, Interval]]  # other method → metric → projection minus the method, paired
     per_prompt: list[Score]  # of prompts with held-out rows, most rows first
-    per_emotion: list[
-        Score
-    ]  # by the most probable emotion of the face, in the order of EMOTIONS; only those that occur
+    per_emotion: list[Score]  # by the most probable emotion, in the order of EMOTIONS; only those that occur
     names: list[str]  # (P,) the distinct prompts that recall chooses from
     candidates: Tensor  # (P, 768) their vectors
     rows: Tensor  # (T,) int64: the evaluated row numbers of the dataset
     predicted: Tensor  # (T, 768) the projection's predictions
-    member: Tensor  # (T,) int64: the index of each row's own candidate
+    target_index: Tensor  # (T,) int64: the index of each row's own candidate
     chosen: Tensor  # (T,) int64: the index of the candidate nearest to the prediction
-    centre: Tensor  # (768,) mean training target
+    center: Tensor  # (768,) mean training target
     trained: int  # training rows
     trained_of: Tensor  # (P,) int64: training rows of each candidate
     groups: int  # that the evaluated rows come from
     held_out: int  # rows held out for evaluation, of which at most `MOST` were evaluated
     prompts: int  # distinct prompts of all rows that are used
     by_group: bool  # False: too few groups to hold any out, so the metrics are too optimistic
-    near_copies: float  # 0…1: share of the evaluated rows that are near-duplicates of a training row
-    alike: bool  # all training faces are the same
+    near_duplicates: float  # 0…1: share of the evaluated rows that are near-duplicates of a training row
+    all_near_duplicates: bool  # all training faces are the same
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content for metrics.json and the checkpoint's metadata. Intervals are [value, low, high]."""
         return {
             "held_out_rows": self.held_out,
-            "judged_rows": len(self.rows),
-            "judged_groups": self.groups,
+            "evaluated_rows": len(self.rows),
+            "evaluated_groups": self.groups,
             "split_by_group": self.by_group,
-            "near_copies_in_training": self.near_copies,
+            "near_duplicates_in_training": self.near_duplicates,
             "training_rows": self.trained,
             "prompts": len(self.names),
             "scores": {method: _as_lists(metrics) for method, metrics in self.scores.items()},
             "projection_minus": {method: _as_lists(metrics) for method, metrics in self.lead.items()},
             "per_emotion": [_score_as_dict(score) for score in self.per_emotion],
-            "per_prompt": [_score_as_dict(score) for score in self.per_prompt[:LISTED]],
+            "per_prompt": [_score_as_dict(score) for score in self.per_prompt[:LISTED_PROMPTS]],
         }
 
 
@@ -88,61 +87,59 @@ def evaluate(
     those of the evaluated rows. The dataset's file is read in chunks. Raises ValueError if a checkpoint projects
     into another width or onto numbers that are not finite.
     """
-    judged = _judged(rows)
-    groups = [rows.groups[row] for row in judged.tolist()]
+    evaluated = _evaluated_rows(rows)
+    groups = [rows.groups[row] for row in evaluated.tolist()]
     average = averages(data, rows.train)
-    prompts = torch.cat([data.member[part] for part in (rows.train, rows.validation, rows.test)]).unique()
-    numbers = prompts if len(prompts) <= MOST else data.member[judged].unique()
-    candidates, member = data.candidates(numbers), torch.searchsorted(numbers, data.member[judged])
-
-    def methods() -> Iterator[tuple[str, Tensor]]:
-        for name, other in (others or {}).items():
-            yield name, _predictions(name, other, data, judged)
-        yield from rivals(data, rows, judged, _features(checkpoint, data), average)
-
-    truth = candidates[member]
-    predicted = _predictions(PROJECTION, checkpoint, data, judged)
-    own = judge(predicted, truth, candidates, member, average.mean)
-    values = {PROJECTION: own.values}
-    for name, prediction in methods():
-        values[name] = judge(prediction, truth, candidates, member, average.mean).values
-    trained_of = torch.bincount(data.member[rows.train], minlength=len(data.first))[numbers]
-    names = [data.prompts[number] for number in numbers.tolist()]
-    per_prompt = _parts(own, groups, member, names, trained_of)
-    feelings = [emotions(data, part).argmax(dim=1) for part in (judged, rows.train)]
+    prompts = torch.cat([data.target_index[part] for part in (rows.train, rows.validation, rows.test)]).unique()
+    indices = prompts if len(prompts) <= MOST else data.target_index[evaluated].unique()
+    candidates, target_index = data.unique_targets(indices), torch.searchsorted(indices, data.target_index[evaluated])
+    truth = candidates[target_index]
+    predicted = _predictions(PROJECTION, checkpoint, data, evaluated)
+    projection = evaluate_predictions(predicted, truth, candidates, target_index, average.mean)
+    values = {PROJECTION: projection.values}
+    compared = chain(
+        ((name, _predictions(name, other, data, evaluated)) for name, other in (others or {}).items()),
+        baseline_predictions(data, rows, evaluated, _features(checkpoint, data), average),
+    )
+    for name, prediction in compared:
+        values[name] = evaluate_predictions(prediction, truth, candidates, target_index, average.mean).values
+    leads = {name: projection.values - other for name, other in values.items() if name != PROJECTION}
+    trained_of = torch.bincount(data.target_index[rows.train], minlength=len(data.first_row))[indices]
+    names = [data.prompts[index] for index in indices.tolist()]
+    per_prompt = _parts(projection, groups, target_index, names, trained_of)
+    emotion, trained_emotion = (emotions(data, part).argmax(dim=1) for part in (evaluated, rows.train))
+    trained_of_emotion = torch.bincount(trained_emotion, minlength=len(EMOTIONS))
     return Evaluation(
-        scores=_intervals(values, own.weights, groups),
-        lead=_intervals(
-            {name: own.values - other for name, other in values.items() if name != PROJECTION}, own.weights, groups
-        ),
+        scores=_intervals(values, projection.weights, groups),
+        lead=_intervals(leads, projection.weights, groups),
         per_prompt=sorted(per_prompt, key=lambda score: -score.rows),
-        per_emotion=_parts(own, groups, feelings[0], EMOTIONS, torch.bincount(feelings[1], minlength=len(EMOTIONS))),
+        per_emotion=_parts(projection, groups, emotion, EMOTIONS, trained_of_emotion),
         names=names,
         candidates=candidates,
-        rows=judged,
+        rows=evaluated,
         predicted=predicted,
-        member=member,
-        chosen=own.chosen,
-        centre=average.mean,
+        target_index=target_index,
+        chosen=projection.chosen,
+        center=average.mean,
         trained=len(rows.train),
         trained_of=trained_of,
         groups=len(set(groups)),
         held_out=len(rows.test),
         prompts=len(prompts),
         by_group=rows.by_group,
-        near_copies=near_copies(data, rows.train, judged),
-        alike=all_alike(data, rows.train),
+        near_duplicates=near_duplicate_share(data, rows.train, evaluated),
+        all_near_duplicates=all_near_duplicates(data, rows.train),
     )
 
 
-def _judged(rows: Split) -> Tensor:
+def _evaluated_rows(rows: Split) -> Tensor:
     """Return the test rows, or randomly chosen whole groups with up to `MOST` rows; part of a group if it is huge."""
     if len(rows.test) <= MOST:
         return rows.test
-    names, member = np.unique([rows.groups[row] for row in rows.test.tolist()], return_inverse=True)
+    names, group_index = np.unique([rows.groups[row] for row in rows.test.tolist()], return_inverse=True)
     order = np.random.default_rng(0).permutation(len(names))
-    kept = order[np.bincount(member)[order].cumsum() <= MOST]
-    return rows.test[np.isin(member, kept)] if len(kept) else sample(rows.test, MOST)
+    kept = order[np.bincount(group_index)[order].cumsum() <= MOST]
+    return rows.test[np.isin(group_index, kept)] if len(kept) else sample(rows.test, MOST)
 
 
 def _features(checkpoint: Checkpoint, data: TrainingData) -> Callable[[Tensor], Tensor]:
@@ -153,10 +150,8 @@ def _features(checkpoint: Checkpoint, data: TrainingData) -> Callable[[Tensor], 
         parts = []
         for part in rows.split(CHUNK):
             with torch.inference_mode():
-                found = checkpoint.network.features(
-                    data.vectors[part].to(device), checkpoint.sizes(data.image_sizes[part]).to(device)
-                )
-            parts.append(found.cpu())
+                sizes = checkpoint.sizes(data.image_sizes[part])
+                parts.append(checkpoint.network.features(data.vectors[part].to(device), sizes.to(device)).cpu())
         return torch.cat(parts)
 
     return features
@@ -189,19 +184,17 @@ def _intervals(values: Mapping[str, Tensor], weights: Tensor, groups: list[str])
 
 
 def _parts(
-    judged: Judged, groups: list[str], part_of: Tensor, names: list[str] | tuple[str, ...], trained: Tensor
+    predictions: EvaluatedPredictions, groups: list[str], part_of: Tensor, names: Sequence[str], trained: Tensor
 ) -> list[Score]:
     """Return the score of each part that has rows, in the order of `names`; `part_of` (T,) has the part of each row."""
     columns = [METRICS.index(metric) for metric in PART_METRICS]
-    order = part_of.argsort(stable=True)
-    numbers, counts = part_of[order].unique_consecutive(return_counts=True)
+    values, weights = predictions.values[:, columns], predictions.weights[:, columns]
     scores = []
-    for number, rows in zip(numbers.tolist(), order.split(counts.tolist()), strict=True):
-        found = bootstrap(
-            judged.values[rows][:, columns], judged.weights[rows][:, columns], [groups[row] for row in rows.tolist()]
-        )
-        metrics = dict(zip(PART_METRICS, found, strict=True))
-        scores.append(Score(name=names[number], rows=len(rows), trained=int(trained[number]), metrics=metrics))
+    for part in part_of.unique().tolist():
+        rows = (part_of == part).nonzero()[:, 0]
+        intervals = bootstrap(values[rows], weights[rows], [groups[row] for row in rows.tolist()])
+        metrics = dict(zip(PART_METRICS, intervals, strict=True))
+        scores.append(Score(names[part], rows=len(rows), trained=int(trained[part]), metrics=metrics))
     return scores
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...perception.emotions.expression import ExpressionModel
 from ...perception.vector import LANDMARKS, split
-from ..inspection.duplicates import SAME_PICTURE
+from ..inspection.near_duplicates import SAME_PICTURE
 from ..learning.data import TrainingData, sample
 
 LOOKED_AT = 20_000  # maximum number of training faces, chosen at random
@@ -17,21 +17,21 @@ ASKED = 1_000  # maximum number of evaluated faces, chosen at random
 CHUNK = 2048  # faces measured in one step
 
 
-def near_copies(data: TrainingData, train: Tensor, judged: Tensor) -> float:
+def near_duplicate_share(data: TrainingData, train: Tensor, evaluated: Tensor) -> float:
     """Return the share (0…1) of evaluated rows (T,) that are near-duplicates of a training row (n,).
 
     Both are row numbers. If there are more than `LOOKED_AT` or `ASKED`, a sample is used, and the share is a lower
     bound.
     """
     model = ExpressionModel.load()
-    faces = torch.cat(list(_faces(model, data, sample(judged, ASKED))))  # (A, 1434)
+    faces = torch.cat(list(_faces(model, data, sample(evaluated, ASKED))))  # (A, 1434)
     nearest = torch.full((len(faces),), torch.inf)
     for others in _faces(model, data, sample(train, LOOKED_AT)):
         nearest = torch.minimum(nearest, torch.cdist(faces, others).amin(dim=1))
     return float((nearest < SAME_PICTURE).float().mean())
 
 
-def all_alike(data: TrainingData, train: Tensor) -> bool:
+def all_near_duplicates(data: TrainingData, train: Tensor) -> bool:
     """Return whether the faces of the training rows (n,) differ no more than copies of one picture do."""
     faces = torch.cat(list(_faces(ExpressionModel.load(), data, sample(train, ASKED))))
     return len(faces) > 1 and bool(((faces - faces[0]).norm(dim=1) < SAME_PICTURE).all())

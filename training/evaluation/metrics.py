@@ -15,9 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..learning.data import NO_DIRECTION, centred_cosine
+from ..learning.data import NO_DIRECTION, centered_cosine
 
-METRICS = ("centred_cosine", "recall_at_1", "recall_at_5", "reciprocal_rank", "r_squared", "cosine")
+TITLES = {  # metric → its name in reports; the raw cosine comes last, as it makes everything look good
+    "centered_cosine": "centered cosine",
+    "recall_at_1": "recall@1",
+    "recall_at_5": "recall@5",
+    "reciprocal_rank": "reciprocal rank",
+    "r_squared": "R²",
+    "cosine": "raw cosine",
+}
+METRICS = tuple(TITLES)
+HEADLINES = {metric: TITLES[metric] for metric in ("centered_cosine", "recall_at_1")}
 RESAMPLES = 1000
 DRAWN = 1 << 22  # random numbers drawn in one step of the bootstrap
 SCORES = 1 << 22  # cosines of predictions and candidates computed in one step
@@ -37,7 +46,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedPredictions:
     """T evaluated predictions. A metric over some rows is the sum of their values ÷ the sum of their weights."""
 
     values: Tensor  # (T, 6) float64, in the order of METRICS
@@ -45,21 +54,24 @@ class Judged:
     chosen: Tensor  # (T,) int64: the candidate nearest to the prediction, by centered cosine
 
 
-def judge(predicted: Tensor, truth: Tensor, candidates: Tensor, member: Tensor, centre: Tensor) -> Judged:
-    """Return the metrics of predictions (T, D) of targets (T, D); member[t] is the index of row t's candidate (P, D).
+def evaluate_predictions(
+    predicted: Tensor, truth: Tensor, candidates: Tensor, target_index: Tensor, center: Tensor
+) -> EvaluatedPredictions:
+    """Return the metrics of predictions (T, D) of targets (T, D).
 
-    Candidates are ranked by their centered cosine with the prediction. If some are tied with the row's own, all ranks
-    among them are equally likely and expected values are used: a prediction without direction, such as the mean itself,
-    ties all, so its recall at k is k/P and its reciprocal rank is (1 + 1/2 + … + 1/P)/P. R² is one minus the ratio of
+    target_index[t] is the index of row t's own target among the candidates (P, D), which are ranked by their centered
+    cosine with the prediction. If some are tied with the row's own, all ranks among them are equally likely and
+    expected values are used: a prediction without direction, such as the mean itself, ties all, so its recall at k is
+    k/P and its reciprocal rank is (1 + 1/2 + … + 1/P)/P. R² is one minus the ratio of
     the squared error to that of the center; it is 0 if all targets equal the center.
     """
-    better, tied, chosen = _ranks(predicted - centre, normalize(candidates - centre, dim=1), member)
-    spread = (truth - centre).double().square().sum(dim=1)  # (T,)
+    better, tied, chosen = _ranks(predicted - center, normalize(candidates - center, dim=1), target_index)
+    spread = (truth - center).double().square().sum(dim=1)  # (T,)
     error = (truth - predicted).double().square().sum(dim=1)
     ranks = torch.arange(1, len(candidates) + 1, dtype=torch.float64)
     harmonic = torch.cat([ranks.new_zeros(1), (1 / ranks).cumsum(dim=0)])  # [b]: 1 + 1/2 + … + 1/b
     columns = {
-        "centred_cosine": centred_cosine(predicted, truth, centre),
+        "centered_cosine": centered_cosine(predicted, truth, center),
         "recall_at_1": ((1 - better) / tied).clamp(0, 1),
         "recall_at_5": ((5 - better) / tied).clamp(0, 1),
         "reciprocal_rank": (harmonic[better + tied] - harmonic[better]) / tied,
@@ -68,19 +80,19 @@ def judge(predicted: Tensor, truth: Tensor, candidates: Tensor, member: Tensor, 
     }
     weights = torch.ones(len(truth), len(METRICS), dtype=torch.float64)
     weights[:, METRICS.index("r_squared")] = spread
-    return Judged(torch.stack([columns[metric].double() for metric in METRICS], dim=1), weights, chosen)
+    return EvaluatedPredictions(torch.stack([columns[metric].double() for metric in METRICS], dim=1), weights, chosen)
 
 
-def _ranks(offsets: Tensor, directions: Tensor, member: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _ranks(offsets: Tensor, directions: Tensor, target_index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return how many candidates are nearer than the row's own, how many are tied with it, and the nearest, each (T,).
 
     The ties include the row's own candidate. `offsets` are centered predictions (T, D), `directions` centered
-    candidates of length 1 (P, D), `member` the indices of the rows' own candidates (T,); all results are int64.
+    candidates of length 1 (P, D), `target_index` the indices of the rows' own candidates (T,); all results are int64.
     """
     aimed = torch.where(offsets.norm(dim=1, keepdim=True) < NO_DIRECTION, 0.0, normalize(offsets, dim=1))
     parts = []
     step = max(1, SCORES // len(directions))
-    for rows, own in zip(aimed.split(step), member.split(step), strict=True):
+    for rows, own in zip(aimed.split(step), target_index.split(step), strict=True):
         cosine = rows @ directions.T  # (n, P)
         mine = cosine.gather(1, own[:, None])
         better, not_worse = (cosine > mine + TIED).sum(dim=1), (cosine >= mine - TIED).sum(dim=1)
@@ -96,10 +108,10 @@ def bootstrap(values: Tensor, weights: Tensor, groups: Sequence[str], seed: int 
     Tibshirani 1993, "An Introduction to the Bootstrap", chapters 8 and 13). If there is only one group, its rows are
     resampled instead, and the interval is too narrow. Columns whose weights are all 0 count as 0.
     """
-    names, member = np.unique(np.asarray(groups), return_inverse=True)
+    names, group_index = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) == 1:
-        member = np.arange(len(member))
-    sums = _by_group(values, member), _by_group(weights, member)  # (G, M) each
+        group_index = np.arange(len(group_index))
+    sums = _by_group(values, group_index), _by_group(weights, group_index)  # (G, M) each
     count = len(sums[0])
     rng, chances = np.random.default_rng(seed), np.full(count, 1 / count)
     parts = []
@@ -111,9 +123,9 @@ def bootstrap(values: Tensor, weights: Tensor, groups: Sequence[str], seed: int 
     return [Interval(*numbers) for numbers in zip(whole.tolist(), low.tolist(), high.tolist(), strict=True)]
 
 
-def _by_group(values: Tensor, member: NDArray[np.int64]) -> NDArray[np.float64]:
+def _by_group(values: Tensor, group_index: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the sums (G, M) of rows (T, M) in each group."""
-    return np.stack([np.bincount(member, weights=column) for column in values.double().cpu().numpy().T], axis=1)
+    return np.stack([np.bincount(group_index, weights=column) for column in values.double().cpu().numpy().T], axis=1)
 
 
 def _ratio(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

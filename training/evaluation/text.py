@@ -3,40 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from ...common.words import counted
+from .evaluation import Evaluation, Score
 from .metrics import Interval
-
-if TYPE_CHECKING:
-    from .evaluation import Evaluation, Score
 
 NAME = 36  # columns for a method's or a prompt's name
 COLUMN = 26
-HEADLINES = ("centred_cosine", "recall_at_1", "recall_at_5")
+HEADLINES = ("centered_cosine", "recall_at_1", "recall_at_5")
 FURTHER = ("reciprocal_rank", "r_squared", "cosine")
 EXTREMES = 5  # number of worst and of best prompts listed
 
 
-def table(held: Evaluation) -> str:
+def table(evaluation: Evaluation) -> str:
     """Return tables of all methods, the lead over each, the emotions, the worst and best prompts, and notes."""
     titles = {
-        "centred_cosine": "mean-centered cosine",
-        "recall_at_1": f"recall@1 of {counted(len(held.names), 'prompt')}",
+        "centered_cosine": "mean-centered cosine",
+        "recall_at_1": f"recall@1 of {counted(len(evaluation.names), 'prompt')}",
         "recall_at_5": "recall@5",
         "reciprocal_rank": "mean reciprocal rank",
         "r_squared": "R²",
         "cosine": "raw cosine (misleading *)",
     }
-    scores = {_tail(method): metrics for method, metrics in held.scores.items()}
-    leads = {f"lead over {_tail(method)}": metrics for method, metrics in held.lead.items()}
+    scores = {_tail(method): metrics for method, metrics in evaluation.scores.items()}
+    leads = {f"lead over {_tail(method)}": metrics for method, metrics in evaluation.lead.items()}
     blocks = [
         _block(scores, {metric: titles[metric] for metric in HEADLINES}),
         _block(leads, {metric: titles[metric] for metric in HEADLINES})[1:],
         _block(scores, {metric: titles[metric] for metric in FURTHER}),
-        _scores("dominant emotion of the face", held.per_emotion),
-        *_extremes(held.per_prompt),
-        _notes(held),
+        _scores("dominant emotion of the face", evaluation.per_emotion),
+        *_extremes(evaluation.per_prompt),
+        _notes(evaluation),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
@@ -60,7 +57,7 @@ def _block(rows: Mapping[str, Mapping[str, Interval]], columns: Mapping[str, str
 
 
 def _scores(heading: str, scores: Sequence[Score]) -> list[str]:
-    columns = {"centred_cosine": "mean-centered cosine", "recall_at_1": "recall@1"}
+    columns = {"centered_cosine": "mean-centered cosine", "recall_at_1": "recall@1"}
     lines = [f"{heading:{NAME}}{'held out':>14}{'trained':>12}" + "".join(f"{t:>{COLUMN}}" for t in columns.values())]
     for score in scores:
         numbers = f"{score.rows:>14,}{score.trained:>12,}"
@@ -71,25 +68,29 @@ def _scores(heading: str, scores: Sequence[Score]) -> list[str]:
 
 def _extremes(scores: Sequence[Score]) -> list[list[str]]:
     """Return the worst and the best prompts, or all prompts if there are few."""
-    ranked = sorted(scores, key=lambda score: score.metrics["centred_cosine"].value)
+    ranked = sorted(scores, key=lambda score: score.metrics["centered_cosine"].value)
     if len(ranked) <= 2 * EXTREMES:
         return [_scores("prompts, worst first", ranked)]
     return [_scores("the worst prompts", ranked[:EXTREMES]), _scores("the best prompts", ranked[: -EXTREMES - 1 : -1])]
 
 
-def _notes(held: Evaluation) -> list[str]:
-    judged = len(held.rows)
+def _notes(evaluation: Evaluation) -> list[str]:
+    evaluated = len(evaluation.rows)
     rows = (
-        counted(judged, "row") if judged == held.held_out else f"{judged:,} of {counted(held.held_out, 'held-out row')}"
+        counted(evaluated, "row")
+        if evaluated == evaluation.held_out
+        else f"{evaluated:,} of {counted(evaluation.held_out, 'held-out row')}"
     )
-    kind = f"from {counted(held.groups, 'group')} not used in training"
-    if not held.by_group:
+    kind = f"from {counted(evaluation.groups, 'group')} not used in training"
+    if not evaluation.by_group:
         kind = "BUT there are too few groups to hold any out: similar faces were in training, so this is too optimistic"
-    elif held.groups == 1:
+    elif evaluation.groups == 1:
         kind = "from a single group, so the intervals are too narrow"
     fewer = ""
-    if len(held.names) < held.prompts:
-        fewer = f"; recall uses the {counted(len(held.names), 'prompt')} of these rows, out of {held.prompts:,}"
+    if len(evaluation.names) < evaluation.prompts:
+        fewer = (
+            f"; recall uses the {counted(len(evaluation.names), 'prompt')} of these rows, out of {evaluation.prompts:,}"
+        )
     return [
         "* All CLIP vectors are similar, so even the mean baseline has a high raw cosine.",
         f"(95 % bootstrap intervals over {rows} {kind}{fewer})",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +19,16 @@ FEWEST_ROWS, FEWEST_GROUPS = 20, 5  # minimum number held out for a meaningful e
 FEWEST_TRAINED = 20  # minimum number of rows needed to learn a prompt
 LEAK = 0.05  # share of evaluated rows with a near-duplicate in training; below 0.004 for photos of different people
 NAMED = 5  # prompts that are named
-COLUMNS = 120  # of the terminal
+LINE_WIDTH = 120  # of the terminal
 
 LINEAR = "ridge"
 # The baselines, the simplest first, and what it means to be no better than each.
-RULES = {
+BASELINES = {
     "mean": "always predicts the mean target, so the training did not learn to distinguish the prompts. Check "
     "that the faces have the right prompts, and add samples",
     "emotion mix": "mixes the mean targets of the emotions and needs no training. Add faces whose prompts describe "
     "more than the emotion, or use the Emotion Prompts node",
-    "nearest neighbour": "copies the target of the most similar training face. Train longer (--epochs) or add samples",
+    "nearest neighbor": "copies the target of the most similar training face. Train longer (--epochs) or add samples",
     "ridge": "is linear ridge regression. Add samples, preferably of other people, or try another --size",
 }
 
@@ -40,7 +41,7 @@ class Verdict:
     sentences: list[str]  # the most important one first
 
     def __str__(self) -> str:
-        return "\n".join(textwrap.fill(sentence, width=COLUMNS) for sentence in self.sentences)
+        return "\n".join(textwrap.fill(sentence, width=LINE_WIDTH) for sentence in self.sentences)
 
 
 def verdict(evaluation: Evaluation, *, sampled: bool = False) -> Verdict:
@@ -55,24 +56,22 @@ def verdict(evaluation: Evaluation, *, sampled: bool = False) -> Verdict:
     if len(evaluation.names) == 1:
         return Verdict(False, [f"All rows have the same prompt, {_quoted(evaluation, [0])}, so there is nothing to"
                                " learn. Add faces with other prompts."])  # fmt: skip
-    obstacles = [*_alike(evaluation), *_leaks(evaluation)]
-    too_few = _too_few_held_out(evaluation)
-    obstacles += too_few or [*_start(evaluation), *_rules(evaluation, sampled)]
-    added = [] if too_few else _added(evaluation)
-    return Verdict(
-        ready=not obstacles,
-        sentences=[*(obstacles or [_ready(evaluation)]), *added, *_few_samples(evaluation)],
-    )
+    too_few = len(evaluation.rows) < FEWEST_ROWS or evaluation.groups < FEWEST_GROUPS
+    obstacles = list(_flaws(evaluation))
+    if not too_few:
+        obstacles += [*_worse_than_before(evaluation), *_unbeaten_baseline(evaluation, sampled)]
+    notes = [*([] if too_few else _change(evaluation)), *_few_samples(evaluation)]
+    return Verdict(ready=not obstacles, sentences=[*(obstacles or [_ready(evaluation)]), *notes])
 
 
-def all_metrics(evaluation: Evaluation, judgement: Verdict) -> dict[str, Any]:
+def all_metrics(evaluation: Evaluation, result: Verdict) -> dict[str, Any]:
     """Return the content for metrics.json and the metadata of a checkpoint."""
-    return {**evaluation.as_dict(), "ready": judgement.ready, "verdict": judgement.sentences}
+    return {**evaluation.as_dict(), "ready": result.ready, "verdict": result.sentences}
 
 
 def beats(lead: dict[str, Interval]) -> bool:
     """Return whether the lead's 95 % interval is above 0 in centered cosine or recall@1, and in neither below 0."""
-    cosine, recall = lead["centred_cosine"], lead["recall_at_1"]
+    cosine, recall = lead["centered_cosine"], lead["recall_at_1"]
     return max(cosine.low, recall.low) > 0 and min(cosine.high, recall.high) >= 0
 
 
@@ -81,116 +80,105 @@ def falls_behind(lead: dict[str, Interval]) -> bool:
     return beats({metric: Interval(-i.value, -i.high, -i.low) for metric, i in lead.items()})
 
 
-def _ready(held: Evaluation) -> str:
-    own, rivals = held.scores["projection"], [name for name in RULES if name in held.lead and beats(held.lead[name])]
-    others = [name for name in RULES if name in held.lead and name not in rivals]
-    but = f" except {others[0]}, which synthetic faces favor, since they come from a linear model" if others else ""
-    best = max(rivals, key=lambda name: held.scores[name]["centred_cosine"].value)
-    recall = own["recall_at_1"]
+def _ready(evaluation: Evaluation) -> str:
+    leads = {name: evaluation.lead[name] for name in BASELINES if name in evaluation.lead}
+    beaten = [name for name, lead in leads.items() if beats(lead)]
+    unbeaten = [name for name in leads if name not in beaten]
+    but = f" except {unbeaten[0]}, which synthetic faces favor, since they come from a linear model" if unbeaten else ""
+    strongest = max(beaten, key=lambda name: evaluation.scores[name]["centered_cosine"].value)
+    recall, prompts = evaluation.scores["projection"]["recall_at_1"], len(evaluation.names)
     return (
-        f"Ready: of {counted(len(held.rows), 'held-out face')} from {counted(held.groups, 'group')}, "
+        f"Ready: of {counted(len(evaluation.rows), 'held-out face')} from {counted(evaluation.groups, 'group')}, "
         f"{recall.value:.0%} ({recall.low:.0%} to {recall.high:.0%}) are closest to their own prompt among "
-        f"{counted(len(held.names), 'prompt')}; guessing would reach {1 / len(held.names):.1%}. The projection beats "
-        f"every baseline{but}. Its lead over {best}, the strongest baseline it beats, is {_lead(held.lead[best])}."
+        f"{counted(prompts, 'prompt')}; guessing would reach {1 / prompts:.1%}. The projection beats every "
+        f"baseline{but}. Its lead over {strongest}, the strongest baseline it beats, is {_lead(leads[strongest])}."
     )
 
 
-def _alike(held: Evaluation) -> list[str]:
-    if not held.alike:
-        return []
-    return [
-        f"All faces look the same: the landmarks of the {counted(held.trained, 'training row')} are nearly identical, "
-        "so only the emotion probabilities can distinguish prompts. Add pictures of other faces and expressions."
-    ]
-
-
-def _leaks(held: Evaluation) -> list[str]:
-    found = []
-    if not held.by_group:
-        found.append(
+def _flaws(evaluation: Evaluation) -> Iterator[str]:
+    """Yield what makes the evaluation meaningless."""
+    rows, copies = len(evaluation.rows), evaluation.near_duplicates
+    if evaluation.all_near_duplicates:
+        yield (
+            f"All faces look the same: the landmarks of the {counted(evaluation.trained, 'training row')} are nearly "
+            "identical, so only the emotion probabilities can distinguish prompts. Add pictures of other faces and "
+            "expressions."
+        )
+    if not evaluation.by_group:
+        yield (
             "Validation leaks: there are fewer than 3 groups, so the same person or clip is used for training and "
             "evaluation, and the results are too optimistic. Add other people or clips, each as a separate group."
         )
-    if held.near_copies > LEAK and held.near_copies * len(held.rows) >= 2:
-        found.append(
-            f"Validation leaks: {held.near_copies:.0%} of the held-out faces are near-duplicates of a training face, "
-            "such as copies of a photo or frames of a clip, so the results are too optimistic. Put related pictures in "
-            "one group, or remove near-duplicates with `filter --drop-duplicates`."
+    if copies > LEAK and copies * rows >= 2:
+        yield (
+            f"Validation leaks: {copies:.0%} of the held-out faces are near-duplicates of a training face, such as "
+            "copies of a photo or frames of a clip, so the results are too optimistic. Put related pictures in one "
+            "group, or remove near-duplicates with `filter --drop-near-duplicates`."
         )
-    return found
+    if rows < FEWEST_ROWS or evaluation.groups < FEWEST_GROUPS:
+        yield (
+            f"Too few held-out samples to evaluate: only {counted(rows, 'held-out row')} from "
+            f"{counted(evaluation.groups, 'group')}, but at least {FEWEST_ROWS} rows from {FEWEST_GROUPS} groups are "
+            "needed. Add other people, or hold out more (--val-split)."
+        )
 
 
-def _too_few_held_out(held: Evaluation) -> list[str]:
-    rows = len(held.rows)
-    if rows >= FEWEST_ROWS and held.groups >= FEWEST_GROUPS:
-        return []
-    return [
-        f"Too few held-out samples to evaluate: only {counted(rows, 'held-out row')} from "
-        f"{counted(held.groups, 'group')}, but at least {FEWEST_ROWS} rows from {FEWEST_GROUPS} groups are needed. Add "
-        "other people, or hold out more (--val-split)."
-    ]
+def _worse_than_before(evaluation: Evaluation) -> Iterator[str]:
+    lead = evaluation.lead.get(BEFORE)
+    if lead is not None and falls_behind(lead):
+        yield (
+            f"Worse than the initial checkpoint: its lead over that is {_lead(lead)}. Keep the initial checkpoint, and "
+            "add samples or train with a lower learning rate (--lr)."
+        )
 
 
-def _start(held: Evaluation) -> list[str]:
-    lead = held.lead.get(BEFORE)
-    if lead is None or not falls_behind(lead):
-        return []
-    return [
-        f"Worse than the initial checkpoint: its lead over that is {_lead(lead)}. Keep the initial checkpoint, and add "
-        "samples or train with a lower learning rate (--lr)."
-    ]
+def _change(evaluation: Evaluation) -> Iterator[str]:
+    """Yield how much better the projection is than its initial checkpoint, unless it is worse."""
+    lead = evaluation.lead.get(BEFORE)
+    if lead is not None and beats(lead):
+        yield f"Improvement over the initial checkpoint: {_lead(lead)}."
+    elif lead is not None and not falls_behind(lead):
+        yield f"No statistically clear change from the initial checkpoint: {_lead(lead)}."
 
 
-def _added(held: Evaluation) -> list[str]:
-    lead = held.lead.get(BEFORE)
-    if lead is None or falls_behind(lead):
-        return []
-    if beats(lead):
-        return [f"Improvement over the initial checkpoint: {_lead(lead)}."]
-    return [f"No statistically clear change from the initial checkpoint: {_lead(lead)}."]
-
-
-def _rules(held: Evaluation, sampled: bool) -> list[str]:
-    """Return a sentence about the simplest baseline that is not beaten; the others are then irrelevant."""
-    for name, meaning in RULES.items():
-        lead = held.lead.get(name)
+def _unbeaten_baseline(evaluation: Evaluation, sampled: bool) -> Iterator[str]:
+    """Yield a sentence about the simplest baseline that is not beaten; the others are then irrelevant."""
+    for name, meaning in BASELINES.items():
+        lead = evaluation.lead.get(name)
         if lead is None or beats(lead) or (sampled and name == LINEAR and not falls_behind(lead)):
             continue
-        how = "Worse than" if falls_behind(lead) else "No better than"
-        hopeful = not falls_behind(lead) and min(lead["centred_cosine"].value, lead["recall_at_1"].value) > 0
-        unsure = (
-            f" It may be better, but {counted(len(held.rows), 'held-out row is', 'held-out rows are')} too few to "
-            "show it."
-            if hopeful
-            else ""
+        comparison, doubt = "No better than", ""
+        if falls_behind(lead):
+            comparison = "Worse than"
+        elif min(lead["centered_cosine"].value, lead["recall_at_1"].value) > 0:
+            rows = counted(len(evaluation.rows), "held-out row is", "held-out rows are")
+            doubt = f" It may be better, but {rows} too few to show it."
+        yield (
+            f"{comparison} the baseline {name}: after training on {counted(evaluation.trained, 'row')}, the lead is "
+            f"{_lead(lead)}.{doubt} This baseline {meaning}."
         )
-        return [
-            f"{how} the baseline {name}: after training on {counted(held.trained, 'row')}, the lead is {_lead(lead)}."
-            f"{unsure} This baseline {meaning}."
-        ]
-    return []
+        return
 
 
-def _few_samples(held: Evaluation) -> list[str]:
-    judged = torch.bincount(held.member, minlength=len(held.names))
-    few = (held.trained_of < FEWEST_TRAINED) | (judged == 0)
-    numbers = few.nonzero()[:, 0][held.trained_of[few].argsort(stable=True)].tolist()
-    if not numbers:
-        return []
-    return [
-        f"Too few samples for {len(numbers):,} of {counted(len(held.names), 'prompt')}, such as "
-        f"{_quoted(held, numbers)}: they have fewer than {FEWEST_TRAINED} training rows, or none held out. Add faces "
-        "for them."
-    ]
+def _few_samples(evaluation: Evaluation) -> Iterator[str]:
+    held_out = torch.bincount(evaluation.target_index, minlength=len(evaluation.names))
+    few = (evaluation.trained_of < FEWEST_TRAINED) | (held_out == 0)
+    indices = few.nonzero()[:, 0][evaluation.trained_of[few].argsort(stable=True)].tolist()
+    if indices:
+        yield (
+            f"Too few samples for {len(indices):,} of {counted(len(evaluation.names), 'prompt')}, such as "
+            f"{_quoted(evaluation, indices)}: they have fewer than {FEWEST_TRAINED} training rows, or none held out. "
+            "Add faces for them."
+        )
 
 
 def _lead(lead: dict[str, Interval]) -> str:
     """Return a text such as "+0.031 [+0.012, +0.050] in mean-centered cosine and …"."""
     cosine, recall = (
-        f"{i.value:+.3f} [{i.low:+.3f}, {i.high:+.3f}]" for i in (lead["centred_cosine"], lead["recall_at_1"])
+        f"{i.value:+.3f} [{i.low:+.3f}, {i.high:+.3f}]" for i in (lead["centered_cosine"], lead["recall_at_1"])
     )
     return f"{cosine} in mean-centered cosine and {recall} in recall@1"
 
 
-def _quoted(held: Evaluation, numbers: list[int]) -> str:
-    return ", ".join(f"“{shortened(held.names[number])}”" for number in numbers[:NAMED])
+def _quoted(evaluation: Evaluation, indices: list[int]) -> str:
+    return ", ".join(f"“{shortened(evaluation.names[index])}”" for index in indices[:NAMED])

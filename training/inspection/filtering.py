@@ -14,11 +14,11 @@ from ...perception.emotions.expression import ExpressionModel
 from ...perception.geometry import AXES, head_pose
 from ...perception.vector import split
 from ...projection.checkpoint import SQUARE
-from ..dataset.copying import Rows
+from ..dataset.copying import SampleSource
 from ..dataset.samples import Samples
 from .checks import clusters_of
 from .outliers import outlier_limit
-from .survey import Survey, survey
+from .scan import DatasetScan, scan_dataset
 
 Mask = NDArray[np.bool_]
 
@@ -35,12 +35,12 @@ class Conditions:
     groups: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
     drop_outliers: bool = False
-    drop_duplicates: bool = False  # of near-duplicate faces, only one is kept, with all of its prompts
+    drop_near_duplicates: bool = False  # of near-duplicate faces, only one is kept, with all of its prompts
     invert: bool = False  # keep the samples that fail any condition and drop the others
 
 
 @dataclass(frozen=True)
-class Judged:
+class Selection:
     """Which of N samples to keep."""
 
     kept: Mask  # (N,)
@@ -48,7 +48,9 @@ class Judged:
     unknown_sizes: int  # samples whose pose was measured as if the picture were square
 
 
-def judge(rows: Rows, conditions: Conditions, progress: Callable[[int], object] | None = None) -> Judged:
+def select_samples(
+    rows: SampleSource, conditions: Conditions, progress: Callable[[int], object] | None = None
+) -> Selection:
     """Check every sample against the conditions, in one pass over `rows`, or two for outliers and duplicates.
 
     Of duplicates, the first that meets all other conditions is kept. `progress`, if given, is called with the number of
@@ -65,14 +67,14 @@ def judge(rows: Rows, conditions: Conditions, progress: Callable[[int], object] 
         if progress is not None:
             progress(len(samples))
     masks = {name: np.concatenate(batches) for name, batches in parts.items()}
-    if conditions.drop_outliers or conditions.drop_duplicates:
-        seen = survey(rows, progress)
+    if conditions.drop_outliers or conditions.drop_near_duplicates:
+        scan = scan_dataset(rows, progress)
         if conditions.drop_outliers:
-            masks["face looks invalid"] = seen.strangeness <= outlier_limit(seen.strangeness)
-        if conditions.drop_duplicates:
-            masks["near-duplicate of a kept sample"] = _by_twins(seen, among=_all(masks, len(rows)))
+            masks["face looks invalid"] = scan.outlier_score <= outlier_limit(scan.outlier_score)
+        if conditions.drop_near_duplicates:
+            masks["near-duplicate of a kept sample"] = _by_near_duplicates(scan, among=_all(masks, len(rows)))
     kept = _all(masks, len(rows))
-    return Judged(
+    return Selection(
         kept=~kept if conditions.invert else kept,
         failed={name: int((~met).sum()) for name, met in masks.items()},
         unknown_sizes=unknown_sizes,
@@ -84,10 +86,10 @@ def _all(masks: dict[str, Mask], count: int) -> Mask:
     return met
 
 
-def _by_twins(seen: Survey, among: Mask) -> Mask:
+def _by_near_duplicates(scan: DatasetScan, among: Mask) -> Mask:
     """Return a mask without those of `among` that are near, but not identical, duplicates of their cluster's first."""
     met = ~among
-    met[among] = seen.first[clusters_of(seen, among)[among]] == seen.first[among]
+    met[among] = scan.first_row[clusters_of(scan, among)[among]] == scan.first_row[among]
     return met
 
 

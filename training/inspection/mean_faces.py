@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...perception.geometry import align, true_proportions
-from ...perception.vector import DIM, LANDMARK_VALUES, split
+from ...perception.vector import LANDMARK_VALUES, PERCEPTION_DIM, split
 from ..dataset.snapshot import Snapshot
 
 
@@ -38,7 +38,7 @@ def mean_faces(
         counted = _count(snapshot, column)
     common = counted.most_common(most)
     row_of = {name: row for row, (name, _) in enumerate(common)}
-    sums = torch.zeros(len(common), DIM, dtype=torch.float64)
+    sums = torch.zeros(len(common), PERCEPTION_DIM, dtype=torch.float64)
     for samples in snapshot.samples():
         names = samples.labels if column == "labels" else samples.prompts
         chosen = [index for index, name in enumerate(names) if name in row_of]
@@ -59,6 +59,6 @@ def mean_faces(
 def _count(snapshot: Snapshot, column: str) -> Counter[str]:
     """Return the number of samples of each text that is not empty."""
     counted: Counter[str] = Counter()
-    for texts in snapshot.texts(column):
+    for texts in snapshot.column(column):
         counted.update(text for text in texts if text)
     return counted

@@ -5,48 +5,45 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from ...common.words import counted
-from .checks import near_copies, times
+from .inspection import Inspection
+from .issues import times, with_near_duplicates
 
-if TYPE_CHECKING:
-    from .checks import Inspection
-
-COLUMNS = 100
+LINE_WIDTH = 100
 NAMES, MOST_LABELS, MOST_OTHERS = 64, 30, 10  # maximum columns of a name; maximum lines of counts
 LEAST = 22  # minimum columns of names, so that tables of short names align
 FIELD = 17  # columns of the labels on the left
 FILLER = "\0"  # does not occur in the texts of a dataset
 
 
-def describe(held: Inspection) -> str:
-    """Return the whole inspection as text, ending with the verdict."""
-    lines = [f"{held.path}: {counted(held.samples, 'sample')}, {_bytes(held.file_bytes)}", ""]
-    if held.origin is not None:
-        lines += [*_made_with(held), ""]
+def describe(inspection: Inspection) -> str:
+    """Return the whole inspection as text, ending with the summary."""
+    lines = [f"{inspection.path}: {counted(inspection.samples, 'sample')}, {_bytes(inspection.file_bytes)}", ""]
+    if inspection.origin is not None:
+        lines += [*_made_with(inspection), ""]
         for title, counts, most in (
-            ("label", held.labels, MOST_LABELS),
-            ("prompt", held.prompts, MOST_OTHERS),
-            ("group", held.groups, MOST_OTHERS),
-            ("split", held.splits, MOST_OTHERS),
+            ("label", inspection.labels, MOST_LABELS),
+            ("prompt", inspection.prompts, MOST_OTHERS),
+            ("group", inspection.groups, MOST_OTHERS),
+            ("split", inspection.splits, MOST_OTHERS),
         ):
-            lines += [*_counts(title, counts, most, held.samples), ""]
-        lines += [*_checks(held), ""]
-    if held.findings:
-        lines.append("findings:")
-        lines += [line for finding in held.findings for line in _wrapped("  - ", finding.text)]
+            lines += [*_counts(title, counts, most, inspection.samples), ""]
+        lines += [*_checks(inspection), ""]
+    if inspection.issues:
+        lines.append("issues:")
+        lines += [line for issue in inspection.issues for line in _wrapped("  - ", issue.text)]
         lines.append("")
-    return "\n".join([*lines, f"verdict: {verdict(held)}"])
+    return "\n".join([*lines, f"summary: {one_line_summary(inspection)}"])
 
 
-def verdict(held: Inspection) -> str:
-    """Return the verdict in one sentence."""
-    stops = sum(finding.stops for finding in held.findings)
+def one_line_summary(inspection: Inspection) -> str:
+    """Return the summary in one sentence."""
+    stops = sum(issue.blocking for issue in inspection.issues)
     if stops:
         return f"not ready for training; see the first {'item' if stops == 1 else f'{stops} items'} above"
-    if held.findings:
-        return f"ready for training; check {counted(len(held.findings), 'finding')} above first"
+    if inspection.issues:
+        return f"ready for training; check {counted(len(inspection.issues), 'issue')} above first"
     return "ready for training; no problems found"
 
 
@@ -66,25 +63,26 @@ def columns(text: str) -> int:
     return len(text) + wide - sum(bool(unicodedata.combining(mark)) for mark in text)
 
 
-def _made_with(held: Inspection) -> list[str]:
-    assert held.origin is not None
-    sizes, scores = held.sizes, held.scores
+def _made_with(inspection: Inspection) -> list[str]:
+    assert inspection.origin is not None
+    sizes, scores = inspection.sizes, inspection.scores
     pictures = "sizes unknown"
     if sizes is not None:
         (low, narrow), (high, broad) = sizes.smallest, sizes.largest
         pictures = f"{narrow}×{low}" + ("" if sizes.smallest == sizes.largest else f" to {broad}×{high}") + " pixels"
     score = "unknown"
     if scores is not None and scores.known:
-        missing = held.samples - scores.known
+        missing = inspection.samples - scores.known
         score = f"median {scores.median:.2f}, lowest {scores.lowest:.2f}" + (
             f", unknown for {missing:,}" if missing else ""
         )
     fields = {
-        "text encoder": held.origin.encoder + ("" if held.origin.has_fingerprint else " (without fingerprint)"),
-        "text space": held.origin.space,
-        "landmarker": held.origin.landmarker,
-        "emotion model": held.origin.emotion_model,
-        "versions": ", ".join(f"{name} {version}" for name, version in held.origin.versions.items()),
+        "text encoder": inspection.origin.encoder
+        + ("" if inspection.origin.has_fingerprint else " (without fingerprint)"),
+        "text space": inspection.origin.space,
+        "landmarker": inspection.origin.landmarker,
+        "emotion model": inspection.origin.emotion_model,
+        "versions": ", ".join(f"{name} {version}" for name, version in inspection.origin.versions.items()),
         "pictures": pictures,
         "detector's score": score,
     }
@@ -108,36 +106,36 @@ def _counts(title: str, counts: Mapping[str, int], most: int, samples: int) -> l
     return lines
 
 
-def _checks(held: Inspection) -> list[str]:
+def _checks(inspection: Inspection) -> list[str]:
     fields = {}
-    if held.balance is not None:
-        (most, many), (least, few) = held.balance.most, held.balance.least
-        ratio = "the same number of" if many == few else f"{times(held.balance.ratio)} as many"
+    if inspection.balance is not None:
+        (most, many), (least, few) = inspection.balance.most, inspection.balance.least
+        ratio = "the same number of" if many == few else f"{times(inspection.balance.ratio)} as many"
         fields["balance"] = (
             f"{shown(most, 40)} has {ratio} samples as {shown(least, 40)} "
-            f"({_share(many, held.samples)} and {_share(few, held.samples)})"
+            f"({_share(many, inspection.samples)} and {_share(few, inspection.samples)})"
         )
-    if held.duplicates is not None:
-        twins = held.duplicates
-        parts = [f"{counted(twins.perceptions, 'perception')}"]
-        if twins.repeated:
+    if inspection.near_duplicates is not None:
+        near = inspection.near_duplicates
+        parts = [f"{counted(near.perceptions, 'perception')}"]
+        if near.repeated:
             parts.append(
-                f"{counted(twins.repeated, 'sample repeats', 'samples repeat')} one of them with another prompt"
+                f"{counted(near.repeated, 'sample repeats', 'samples repeat')} one of them with another prompt"
             )
-        parts.append(f"{twins.near:,} {'is a near-duplicate' if twins.near == 1 else 'are near-duplicates'} of another")
+        parts.append(f"{near.near:,} {'is a near-duplicate' if near.near == 1 else 'are near-duplicates'} of another")
         fields["duplicates"] = "; ".join(parts)
         fields["leakage"] = (
-            f"{near_copies(twins.straddling)} in another group or split"
-            if twins.straddling
+            f"{with_near_duplicates(near.straddling)} in another group or split"
+            if near.straddling
             else "none: no near-duplicates in different groups or splits"
         )
-    if held.outliers is not None:
+    if inspection.outliers is not None:
         fields["outliers"] = (
-            f"{held.outliers.count:,} of {counted(held.samples, 'face')} with a deviation more than "
-            f"{held.outliers.limit:g} times the typical one"
+            f"{inspection.outliers.count:,} of {counted(inspection.samples, 'face')} with a deviation more than "
+            f"{inspection.outliers.limit:g} times the typical one"
         )
-        for name, strangeness in held.outliers.strangest[:3]:
-            fields["outliers"] += f"; {strangeness:g}: {shown(name, 60) or 'no source'}"
+        for name, outlier_score in inspection.outliers.examples[:3]:
+            fields["outliers"] += f"; {outlier_score:g}: {shown(name, 60) or 'no source'}"
     return [line for name, value in fields.items() for line in _wrapped(f"{name:{FIELD}}", value)]
 
 
@@ -145,7 +143,7 @@ def _wrapped(head: str, text: str) -> list[str]:
     # textwrap counts characters: a filler after each wide one makes it count as two.
     filled = "".join(mark + FILLER if columns(mark) == 2 else mark for mark in text)
     lines = textwrap.wrap(
-        filled, COLUMNS, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=True
+        filled, LINE_WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=True
     )
     return [line.replace(FILLER, "") for line in lines] or [head.rstrip()]
 

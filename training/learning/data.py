@@ -18,12 +18,12 @@ from torch import Tensor
 from ...common.errors import InputError
 from ...projection.checkpoint import SQUARE
 from ...projection.network import ProjectionNetwork
-from ...projection.spaces import EXTRAS, SD15, SPACES
+from ...projection.spaces import ADDED_TARGETS, SD15, SPACES
 from ..dataset.npz import Dataset
 
 CHUNK = 4096  # rows read from disk in one step
-HELD_FEATURES = 1 << 30  # bytes of features kept in memory; larger ones are in a mapped temporary file …
-HELD_TARGETS = 256 << 20  # … and of distinct targets; larger ones are read from the dataset file, batch by batch
+FEATURES_IN_MEMORY = 1 << 30  # bytes of features kept in memory; larger ones are in a mapped temporary file …
+TARGETS_IN_MEMORY = 256 << 20  # … and of distinct targets; larger ones are read from the dataset file, batch by batch
 CUDA_SHARE = 0.5  # of the free memory of a CUDA device
 NO_DIRECTION = 1e-6  # a centered prediction shorter than this has no direction
 
@@ -35,16 +35,16 @@ class TrainingData:
     vectors: Tensor  # (N, 1441) float32 perceptions
     image_sizes: Tensor  # (N, 2) int32: height, width
     targets: Tensor  # (N, 768) float32, or the width of another space
-    member: Tensor  # (N,) int64: index of the row's target among the P distinct ones
-    first: Tensor  # (P,) int64: the first row with each distinct target, ascending
+    target_index: Tensor  # (N,) int64: index of the row's target among the P distinct ones
+    first_row: Tensor  # (P,) int64: the first row with each distinct target, ascending
     prompts: list[str]  # (P,) the text of each, such as "prompt 3" if unknown
 
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def candidates(self, numbers: Tensor) -> Tensor:
-        """Return the distinct targets (n, 768) with these numbers (n,)."""
-        return self.targets[self.first[numbers]]
+    def unique_targets(self, indices: Tensor) -> Tensor:
+        """Return the distinct targets (n, 768) with these indices (n,)."""
+        return self.targets[self.first_row[indices]]
 
 
 def training_data(
@@ -54,22 +54,22 @@ def training_data(
     prompts: Sequence[str] | None = None,
 ) -> TrainingData:
     """Return the training data with the rows that share a target; `prompts` (N,) are texts, "" if unknown."""
-    numbers: dict[bytes, int] = {}
-    first: list[int] = []
-    member = np.empty(len(targets), dtype=np.int64)
+    indices: dict[bytes, int] = {}
+    first_row: list[int] = []
+    target_index = np.empty(len(targets), dtype=np.int64)
     for start in range(0, len(targets), CHUNK):
         for row, target in enumerate(targets[start : start + CHUNK].cpu().numpy(), start):
-            number = numbers.setdefault(hashlib.blake2b(target, digest_size=16).digest(), len(numbers))
-            if number == len(first):
-                first.append(row)
-            member[row] = number
-    texts = ["" if prompts is None else str(prompts[row]) for row in first]
+            number = indices.setdefault(hashlib.blake2b(target, digest_size=16).digest(), len(indices))
+            if number == len(first_row):
+                first_row.append(row)
+            target_index[row] = number
+    texts = ["" if prompts is None else str(prompts[row]) for row in first_row]
     return TrainingData(
         vectors=vectors,
         image_sizes=image_sizes,
         targets=targets,
-        member=torch.from_numpy(member),
-        first=torch.tensor(first, dtype=torch.int64),
+        target_index=torch.from_numpy(target_index),
+        first_row=torch.tensor(first_row, dtype=torch.int64),
         prompts=[text or f"prompt {number}" for number, text in enumerate(texts, 1)],
     )
 
@@ -100,15 +100,17 @@ def _targets(dataset: Dataset, space: str) -> Tensor:
             f"this dataset has no targets for {SPACES[space].title}; encode its prompts for it with "
             f"build --space {space} or relabel --re-encode --space {space}"
         )
-    return torch.cat([torch.from_numpy(np.ascontiguousarray(dataset.extras[name])) for name in EXTRAS[space]], dim=1)
+    return torch.cat(
+        [torch.from_numpy(np.ascontiguousarray(dataset.sdxl_targets[name])) for name in ADDED_TARGETS[space]], dim=1
+    )
 
 
 def sample(rows: Tensor, most: int) -> Tensor:
     """Return these row numbers (n,), or a random selection of `most` of them, in order; it is always the same."""
     if len(rows) <= most:
         return rows
-    drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:most]
-    return rows[drawn.sort().values]
+    chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:most]
+    return rows[chosen.sort().values]
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class Table:
     """n rows. What fits is on the device; the rest is transferred batch by batch."""
 
     features: Tensor  # (n, F) float32
-    member: Tensor  # (n,) int64: number of the distinct target
+    target_index: Tensor  # (n,) int64: number of the distinct target
     targets: Tensor | None  # (P, 768) float32, standardized, on the device; None: too many, read from `data`
     rows: Tensor  # (n,) int64: row numbers in the dataset
     data: TrainingData
@@ -125,7 +127,7 @@ class Table:
     device: torch.device
 
     def __len__(self) -> int:
-        return len(self.member)
+        return len(self.target_index)
 
     def features_of(self, index: Tensor) -> Tensor:
         """Return the features (b, F) of rows 0 … n − 1, on the device."""
@@ -135,13 +137,13 @@ class Table:
 
     def targets_of(self, index: Tensor) -> Tensor:
         """Return the standardized targets (b, 768) of rows, on the device."""
-        return self.distinct(self.member[index])
+        return self.distinct(self.target_index[index])
 
-    def distinct(self, numbers: Tensor) -> Tensor:
-        """Return the distinct targets (n, 768) with these numbers, standardized, on the device."""
+    def distinct(self, indices: Tensor) -> Tensor:
+        """Return the distinct targets (n, 768) with these indices, standardized, on the device."""
         if self.targets is not None:
-            return self.targets.index_select(0, numbers)
-        picked = self.data.candidates(numbers.cpu()).to(self.device)
+            return self.targets.index_select(0, indices)
+        picked = self.data.unique_targets(indices.cpu()).to(self.device)
         return (picked - self.mean) / self.scale
 
 
@@ -156,16 +158,15 @@ def make_table(network: ProjectionNetwork, data: TrainingData, rows: Tensor) -> 
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
         with torch.no_grad():
-            vectors = data.vectors[part]
-            found = measure(vectors, data.image_sizes[part])
-        bad = part[(~found.isfinite().all(dim=1)).nonzero()[:, 0]].tolist()
+            measured = measure(data.vectors[part], data.image_sizes[part])
+        bad = part[~measured.isfinite().all(dim=1)].tolist()
         if bad:
             raise InputError(f"the perceptions of rows {_named(bad)} (counted from 0) contain NaN or infinite values")
-        features[start : start + CHUNK] = found
+        features[start : start + CHUNK] = measured
     return Table(
         features=features,
-        member=data.member[rows].to(device),
-        targets=_held_targets(network, data, device),
+        target_index=data.target_index[rows].to(device),
+        targets=_targets_in_memory(network, data, device),
         rows=rows,
         data=data,
         mean=network.target_mean,
@@ -184,22 +185,20 @@ def _room(count: int, width: int, device: torch.device) -> Tensor:
     size = count * width * 4
     if device.type == "cuda" and size < torch.cuda.mem_get_info(device)[0] * CUDA_SHARE:
         return torch.empty(count, width, device=device)
-    if size <= HELD_FEATURES:
+    if size <= FEATURES_IN_MEMORY:
         return torch.empty(count, width)
-    with tempfile.TemporaryFile(
-        prefix="perception-clip-"
-    ) as file:  # it exists as long as it is mapped, also on Windows
+    with tempfile.TemporaryFile(prefix="perception-clip-") as file:  # it exists as long as it is mapped
         return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=(count, width)))
 
 
-def _held_targets(network: ProjectionNetwork, data: TrainingData, device: torch.device) -> Tensor | None:
+def _targets_in_memory(network: ProjectionNetwork, data: TrainingData, device: torch.device) -> Tensor | None:
     """Return all distinct targets, standardized, or None if there are too many."""
-    count = len(data.first)
-    if count * data.targets.shape[1] * 4 > HELD_TARGETS:
+    count = len(data.first_row)
+    if count * data.targets.shape[1] * 4 > TARGETS_IN_MEMORY:
         return None
-    return (data.candidates(torch.arange(count)).to(device) - network.target_mean) / network.target_scale
+    return (data.unique_targets(torch.arange(count)).to(device) - network.target_mean) / network.target_scale
 
 
-def centred_cosine(predicted: Tensor, targets: Tensor, centre: Tensor) -> Tensor:
-    """Return the row-wise cosine (N,) of predictions and targets (N, D) around `centre` (D,); 0 at the center."""
-    return torch.cosine_similarity(predicted - centre, targets - centre, dim=1, eps=NO_DIRECTION)
+def centered_cosine(predicted: Tensor, targets: Tensor, center: Tensor) -> Tensor:
+    """Return the row-wise cosine (N,) of predictions and targets (N, D) around `center` (D,); 0 at the center."""
+    return torch.cosine_similarity(predicted - center, targets - center, dim=1, eps=NO_DIRECTION)

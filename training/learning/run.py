@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from ...projection.network import ProjectionNetwork
-from .cores import share_rows
-from .data import CHUNK, Table, centred_cosine
+from .data import CHUNK, Table, centered_cosine
 
 WEIGHT_DECAY = 0.01
 AVERAGING = 0.99  # weight of the previous average at each step …
@@ -28,7 +27,7 @@ class Epoch:
 
     number: int  # from 1
     loss: float  # mean over the rows of the epoch
-    validation: dict[str, float]  # "centred_cosine" and "recall_at_1" on the validation rows
+    validation: dict[str, float]  # "centered_cosine" and "recall_at_1" on the validation rows
     best: bool  # whether it is the best so far
     learning_rate: float  # at the end of the epoch
     seconds: float  # training time so far
@@ -44,7 +43,7 @@ class Run:
 
     def __init__(self, network: ProjectionNetwork) -> None:
         self.network = network.train()
-        self.average = AveragedModel(network, avg_fn=self._moved)
+        self.average = AveragedModel(network, avg_fn=self._updated)
         self.average.train(False)
         self.average.n_averaged.fill_(1)  # the initial network
         self.parameters: list[Tensor] = list(network.parameters())
@@ -54,9 +53,7 @@ class Run:
         )
         self.done = 0  # steps in all epochs
         self.total = torch.zeros((), device=device)  # total loss of the steps in this epoch
-        self.first_bad = torch.full(
-            (), -1, dtype=torch.int64, device=device
-        )  # first step of this epoch with a non-finite loss
+        self.first_bad = torch.tensor(-1, device=device)  # first step of this epoch with a non-finite loss
         self.steps = 0  # in this epoch
         self.epoch = 0  # number of finished epochs
         self.history: list[Epoch] = []
@@ -94,7 +91,7 @@ class Run:
         self.history.append(Epoch(self.epoch, loss, validation, better, rate, self.seconds))
         return self.history[-1]
 
-    def _moved(self, average: Tensor, weight: Tensor, _: Tensor | int) -> Tensor:
+    def _updated(self, average: Tensor, weight: Tensor, _: Tensor | int) -> Tensor:
         """Return a weight's moving average after this step.
 
         The steps are counted here: torch's count is on the weight's device, and reading it would wait for that.
@@ -149,19 +146,14 @@ class Run:
         return self.averaged.cpu()
 
 
-def validate(network: ProjectionNetwork, held: Table) -> dict[str, float]:
-    """Return the mean-centered cosine and recall@1 on the held-out rows; the center is the mean training target."""
-    present, own = held.member.unique(return_inverse=True)
-    directions = torch.nn.functional.normalize(held.distinct(present), dim=1)  # (P, 768)
-
-    @torch.no_grad()
-    def sums(index: Tensor) -> Tensor:
-        predicted = network.standardised(held.features_of(index))
-        cosine = centred_cosine(predicted, held.targets_of(index), torch.zeros_like(predicted[0]))
-        hits = (predicted @ directions.T).argmax(dim=1) == own[index]
-        return torch.stack([cosine.sum(), hits.sum()])
-
-    parts = torch.arange(len(held), device=held.device).split(CHUNK)
-    found = torch.stack([part for index in parts for part in share_rows(sums, index, held.device.type)]).sum(dim=0)
-    cosine_mean, recall = (found / len(held)).tolist()
-    return {"centred_cosine": cosine_mean, "recall_at_1": recall}
+@torch.no_grad()
+def validate(network: ProjectionNetwork, table: Table) -> dict[str, float]:
+    """Return the mean-centered cosine and recall@1 on the rows of a table; the center is the mean training target."""
+    present, own = table.target_index.unique(return_inverse=True)
+    directions = torch.nn.functional.normalize(table.distinct(present), dim=1)  # (P, 768)
+    cosines, hits = torch.zeros(2, device=table.device)
+    for rows in torch.arange(len(table), device=table.device).split(CHUNK):
+        predicted = network.standardized(table.features_of(rows))  # (n, 768)
+        cosines += centered_cosine(predicted, table.targets_of(rows), torch.zeros_like(predicted[0])).sum()
+        hits += ((predicted @ directions.T).argmax(dim=1) == own[rows]).sum()
+    return {"centered_cosine": float(cosines) / len(table), "recall_at_1": float(hits) / len(table)}

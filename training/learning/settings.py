@@ -47,7 +47,7 @@ class Settings:
         return self.learning_rate * math.sqrt(batch_size / BASE_BATCH)
 
     def batch_for(self, count: int) -> int:
-        """Return the batch size for training on `count` rows, the total over all processes."""
+        """Return the batch size for training on `count` rows."""
         if self.batch_size is not None:
             return self.batch_size
         smallest, largest = BATCHES

@@ -28,9 +28,7 @@ class Split:
     train: Tensor
     validation: Tensor  # for early stopping
     test: Tensor  # for the evaluation; not used in training
-    groups: list[
-        str
-    ]  # the group of each row; rows without one, and all rows if `by_group` is False, are separate groups
+    groups: list[str]  # of each row; rows without one, and all rows if `by_group` is False, are separate groups
     by_group: bool  # False: too few groups, so single rows were split and similar faces may be in several parts
 
 
@@ -63,13 +61,13 @@ def split_rows(
         )
     if not 0 <= share <= 1:
         raise InputError(f"the held-out share (val_split) is {share}; use a number from 0.05 to 0.5")
-    own = [f"\0row {row}" for row in range(count)]  # no name given by a user starts like this
-    names = own if groups is None else [str(name) or own[row] for row, name in enumerate(groups)]
+    single = [f"\0row {row}" for row in range(count)]  # no name given by a user starts like this
+    names = single if groups is None else [str(name) or single[row] for row, name in enumerate(groups)]
     hints = {} if splits is None else _hints(names, splits)
     by_group = len(set(names)) >= FEWEST
     if not by_group:
-        hints = {own[row]: hints[name] for row, name in enumerate(names) if name in hints}
-        names = own
+        hints = {single[row]: hints[name] for row, name in enumerate(names) if name in hints}
+        names = single
     unique, members = np.unique(np.array(names), return_inverse=True)  # members (count,): group numbers, sorted
     part_of_group = np.array([SPLITS.index(hints[name]) if name in hints else FREE for name in unique.tolist()])
     free = (part_of_group == FREE).nonzero()[0]
@@ -78,16 +76,15 @@ def split_rows(
     part_of_group[free] = 0
     fewest = [0 if part in hints.values() else 1 for part in SPLITS]
     validation, test = (max(fewest[part], round(len(free) * share / 2)) for part in (1, 2))
-    held = _evenly(order, min(validation + test, len(free)), rng)
-    judging = _evenly(held, min(test, len(held)), rng)
-    part_of_group[held] = 1
-    part_of_group[judging] = 2
-    parts = torch.from_numpy(part_of_group[members])
-    train, chosen, judged = ((parts == part).nonzero()[:, 0] for part in range(3))
-    for name, rows in zip(SPLITS, (train, chosen, judged), strict=True):
+    held_out = _evenly(order, min(validation + test, len(free)), rng)
+    part_of_group[held_out] = 1
+    part_of_group[_evenly(held_out, min(test, len(held_out)), rng)] = 2
+    part_of_row = torch.from_numpy(part_of_group[members])
+    rows_of = {name: (part_of_row == part).nonzero()[:, 0] for part, name in enumerate(SPLITS)}
+    for name, rows in rows_of.items():
         if not len(rows):
             raise InputError(_empty(name, bool(hints)))
-    return Split(train=train, validation=chosen, test=judged, groups=names, by_group=by_group)
+    return Split(rows_of["train"], rows_of["validation"], rows_of["test"], groups=names, by_group=by_group)
 
 
 def _empty(part: str, hinted: bool) -> str:

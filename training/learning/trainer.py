@@ -15,7 +15,6 @@ from ...common.errors import InputError
 from ...projection.features import MEASURED, FaceFeatures
 from ...projection.network import Architecture, ProjectionNetwork
 from ...projection.spaces import parts_of
-from .cores import share_rows
 from .data import CHUNK, Table, TrainingData, make_table, sample
 from .run import Epoch, Run, validate
 from .settings import SIZES, Settings
@@ -37,7 +36,7 @@ def new_network(
     mean, scale = _targets(data, rows.train)
     if init is not None:
         network = copy.deepcopy(init)
-        network.restandardise(mean, scale)
+        network.restandardize(mean, scale)
         return network
     some = sample(rows.train, MEASURED)
     features = FaceFeatures.fit(data.vectors[some], data.image_sizes[some], template)
@@ -67,11 +66,11 @@ def _targets(data: TrainingData, rows: Tensor) -> tuple[Tensor, Tensor]:
 
     The scale is, for each part from one encoder (Space.parts), the root mean square after the mean is subtracted.
     """
-    counts = data.member[rows].bincount(minlength=len(data.first)).double()  # (P,)
+    counts = data.target_index[rows].bincount(minlength=len(data.first_row)).double()  # (P,)
     present = counts.nonzero()[:, 0]
     total, squares = torch.zeros(2, data.targets.shape[1], dtype=torch.float64)
     for part in present.split(CHUNK):
-        targets = data.candidates(part).double()
+        targets = data.unique_targets(part).double()
         total += counts[part] @ targets
         squares += counts[part] @ targets.square()
     mean = total / len(rows)
@@ -127,10 +126,10 @@ def train(
     if saved is not None:
         network.load_state_dict(saved["network"])  # before the table, whose features are computed with it
     table = make_table(network, data, rows.train)
-    held = make_table(network, data, sample(rows.validation, VALIDATED))
+    validation = make_table(network, data, sample(rows.validation, VALIDATED))
     run = Run(network)
     if saved is None:
-        run.keep_if_best(validate(run.averaged, held))
+        run.keep_if_best(validate(run.averaged, validation))
     else:
         run.load_state_dict(saved)
 
@@ -138,46 +137,29 @@ def train(
     while run.done < last and run.epoch - run.best_epoch < settings.patience:
         epoch, step = divmod(run.done, steps)
         batch = order[step * batch_size : (step + 1) * batch_size]
-        loss = _gradients(run, table, batch)
+        loss = losses(network.standardized(table.features_of(batch)), table.targets_of(batch)).mean()
+        run.optimizer.zero_grad()
+        loss.backward()
         nn.utils.clip_grad_norm_(run.parameters, LONGEST_STEP)
         rate = settings.rate_for(batch_size) * _schedule(run.done, last)
-        run.step(rate, loss)
+        run.step(rate, loss.detach())
         if step == steps - 1:
             _check(run, table, order, batch_size)
-            made = run.end_epoch(validate(run.averaged, held), rate)
+            result = run.end_epoch(validate(run.averaged, validation), rate)
             order = _order(len(table), settings.seed, epoch + 1).to(device)
             if progress is not None:
-                progress(made)
-        asked = stop is not None and stop()
-        if state is not None and (asked or run.unsaved > SAVE_EVERY):
+                progress(result)
+        stopping = stop is not None and stop()
+        if state is not None and (stopping or run.unsaved > SAVE_EVERY):
             state.write(run.state_dict())
-        if asked:
+        if stopping:
             return Trained(run.best_network(), run.history, finished=False)
     return Trained(run.best_network(), run.history, finished=True)
 
 
-def _gradients(run: Run, table: Table, batch: Tensor) -> Tensor:
-    """Store the gradients of the mean loss of the batch in the parameters; return that loss ()."""
-
-    def part(rows: Tensor) -> list[Tensor]:
-        """Return the loss of some rows of the batch, and its gradients."""
-        predicted = run.network.standardised(table.features_of(rows))
-        loss = losses(predicted, table.targets_of(rows)).sum() / len(batch)
-        return [loss.detach(), *torch.autograd.grad(loss, run.parameters)]
-
-    found, *others = share_rows(part, batch, batch.device.type)
-    for more in others:
-        for total, term in zip(found, more, strict=True):
-            total += term
-    loss, *gradients = found
-    for parameter, gradient in zip(run.parameters, gradients, strict=True):
-        parameter.grad = gradient
-    return loss
-
-
-def losses(predicted: Tensor, own: Tensor) -> Tensor:
+def losses(predicted: Tensor, targets: Tensor) -> Tensor:
     """Return the mean squared error of each row (B,), in standardized units; other terms did not help (ablation.md)."""
-    return (predicted - own).square().mean(dim=1)
+    return (predicted - targets).square().mean(dim=1)
 
 
 def _check(run: Run, table: Table, order: Tensor, batch_size: int) -> None:

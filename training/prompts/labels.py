@@ -32,7 +32,7 @@ _LEVEL_OF = {
 _UNSTATED = {"", "xx", "x", "unspecified", "unknown", "none", "n/a", "na", "-"}  # "xx" is CREMA-D's
 
 
-def normalise(label: str) -> str | None:
+def parse_emotion(label: str) -> str | None:
     """Return the emotion that `label` names, ignoring case, digits and dashes; None if it is not one of the seven.
 
     Synonyms count ("happiness", "Surprised", "03_fearful_faces"); calm counts as neutral.

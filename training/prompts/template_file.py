@@ -25,7 +25,7 @@ from pathlib import Path
 from string import Formatter
 
 from ...common.errors import PerceptionClipError
-from .labels import INTENSITIES, normalise, plain_text
+from .labels import INTENSITIES, parse_emotion, plain_text
 
 SHIPPED = Path(__file__).with_name("templates.json")
 KEYS = ("templates", "label_templates", "intensities", "emotions")
@@ -160,7 +160,7 @@ def _emotions(content: object, place: str) -> dict[str, tuple[tuple[str, ...], .
 
 def label_key(label: str) -> str:
     """Return the key by which a label is looked up: the emotion that it names, else its own words in lower case."""
-    return normalise(label) or plain_text(label).casefold()
+    return parse_emotion(label) or plain_text(label).casefold()
 
 
 def _templates(texts: Mapping[str, object], place: str) -> tuple[Template, ...]:

@@ -40,13 +40,13 @@ class Templates:
         Words missing from the file are taken from the pack. Raises TemplateError, naming the place and the remedy.
         """
         shipped = read_templates(SHIPPED)
-        own = shipped if path is None else read_templates(path)
+        chosen = shipped if path is None else read_templates(path)
         return cls(
             path=path or SHIPPED,
-            templates=own.templates,
-            label_templates=own.label_templates or own.templates,
-            intensities={**shipped.intensities, **own.intensities},
-            emotions={**shipped.emotions, **own.emotions},
+            templates=chosen.templates,
+            label_templates=chosen.label_templates or chosen.templates,
+            intensities={**shipped.intensities, **chosen.intensities},
+            emotions={**shipped.emotions, **chosen.emotions},
         )
 
     def prompts(self, label: str, columns: Mapping[str, str], name: str, count: int = 1) -> tuple[str, ...]:

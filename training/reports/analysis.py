@@ -13,21 +13,21 @@ from torch import Tensor
 
 from ...perception import topology
 from ...perception.emotions.expression import ExpressionModel, rotations
-from ...perception.geometry import align, angles, normalised, true_proportions
+from ...perception.geometry import align, angles, from_true_proportions, true_proportions
 from ...perception.topology import LEFT_EYE, LIPS, RIGHT_EYE
 from ...perception.vector import EMOTIONS, LANDMARKS, split
 from ...projection.checkpoint import Checkpoint
 from ...projection.features import RAREST
 from ..dataset.samples import Floats
 from ..evaluation.evaluation import Evaluation
-from ..inspection.survey import Numbers
-from ..learning.data import TrainingData, centred_cosine
+from ..inspection.scan import Numbers
+from ..learning.data import TrainingData, centered_cosine
 from .numbers import OTHERS, Doubles, drawn, principal
 
 MOST_CONFUSED = 24  # prompts with a row of their own
 OTHER_PROMPTS = "all other prompts"
 
-COLOURED = 8  # prompts that have a color of their own
+COLORED = 8  # prompts that have a color of their own
 PROMPTS = 500  # that are drawn, at most …
 MAP_ROWS = 2000  # … and predictions
 FEWEST = 3  # prompts that have a plane of their own
@@ -43,7 +43,7 @@ NOSE = (  # the landmarks inside the outline of the template's nose, seen from t
 _NAMED: dict[str, tuple[int, ...]] = {
     "brows": (*topology.RIGHT_BROW, *topology.LEFT_BROW),
     "eyelids": (*LEFT_EYE[:EYE], *RIGHT_EYE[:EYE]),
-    "irises": tuple(landmark for centre, rim in topology.IRISES for landmark in (centre, *rim)),
+    "irises": tuple(landmark for center, rim in topology.IRISES for landmark in (center, *rim)),
     "nose": NOSE,
     "lips": LIPS,
     "jaw and outline": topology.FACE_OVAL,
@@ -51,7 +51,7 @@ _NAMED: dict[str, tuple[int, ...]] = {
 _TAKEN = {landmark for landmarks in _NAMED.values() for landmark in landmarks}
 REGIONS = {**_NAMED, "cheeks and forehead": tuple(i for i in range(LANDMARKS) if i not in _TAKEN)}  # name → landmarks
 PARTS = ("face shape", "head pose", "emotion probabilities")
-MOST_WORST = 12
+LISTED_WORST = 12
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Confusion:
 
 def confusion(evaluation: Evaluation, most: int = MOST_CONFUSED) -> Confusion:
     """Count the held-out rows by their own prompt and by the closest one; all but `most` prompts become one."""
-    own, chosen = evaluation.member.cpu().numpy(), evaluation.chosen.cpu().numpy()
+    own, chosen = evaluation.target_index.cpu().numpy(), evaluation.chosen.cpu().numpy()
     frequent = by_frequency(own, len(evaluation.names))[:most]
     place = np.full(len(evaluation.names), len(frequent))
     place[frequent] = np.arange(len(frequent))
@@ -78,9 +78,9 @@ def confusion(evaluation: Evaluation, most: int = MOST_CONFUSED) -> Confusion:
     return Confusion(names, counts, numbers / counts.clip(min=1)[:, None])
 
 
-def by_frequency(member: Numbers, count: int) -> Numbers:
+def by_frequency(indices: Numbers, count: int) -> Numbers:
     """Return the numbers below `count` that occur, the most frequent first; ties in ascending order."""
-    numbers = np.bincount(member, minlength=count)
+    numbers = np.bincount(indices, minlength=count)
     order = np.argsort(-numbers, kind="stable")
     return order[numbers[order] > 0]
 
@@ -99,35 +99,35 @@ class PromptMap:
     rows: int  # total number of held-out rows, drawn or not
 
 
-def prompt_map(evaluation: Evaluation, coloured: int = COLOURED) -> PromptMap:
+def prompt_map(evaluation: Evaluation, colored: int = COLORED) -> PromptMap:
     """Place the prompts and the predictions (up to 500 and 2,000, chosen at random) on one plane.
 
     The plane is fitted to the prompts, or to prompts and predictions if there are fewer than three prompts.
     """
-    member = evaluation.member.cpu().numpy()
-    frequent = by_frequency(member, len(evaluation.names))[:coloured]
+    target_index = evaluation.target_index.cpu().numpy()
+    frequent = by_frequency(target_index, len(evaluation.names))[:colored]
     rank = np.full(len(evaluation.names), OTHERS)
     rank[frequent] = np.arange(len(frequent))
     shown = np.union1d(drawn(len(evaluation.names), PROMPTS), frequent)
-    rows = drawn(len(member), MAP_ROWS)
+    rows = drawn(len(target_index), MAP_ROWS)
 
-    targets = (evaluation.candidates[torch.from_numpy(shown)] - evaluation.centre).cpu().double().numpy()
-    predictions = (evaluation.predicted[torch.from_numpy(rows)] - evaluation.centre).cpu().double().numpy()
+    targets = (evaluation.candidates[torch.from_numpy(shown)] - evaluation.center).cpu().double().numpy()
+    predictions = (evaluation.predicted[torch.from_numpy(rows)] - evaluation.center).cpu().double().numpy()
     basis = targets if len(targets) >= FEWEST else np.concatenate([targets, predictions])
-    centre = basis.mean(axis=0)
-    frame = np.linalg.qr((basis - centre).T)[0]  # (D, min(p, D)) orthonormal: few prompts span few directions
-    places, shares = principal((basis - centre) @ frame)
+    center = basis.mean(axis=0)
+    frame = np.linalg.qr((basis - center).T)[0]  # (D, min(p, D)) orthonormal: few prompts span few directions
+    places, shares = principal((basis - center) @ frame)
     # The axes themselves (D, 2), recovered from the places: axis = rowsᵀ · place / |place|².
-    axes = (basis - centre).T @ places / np.maximum(np.square(places).sum(axis=0), 1e-12)
+    axes = (basis - center).T @ places / np.maximum(np.square(places).sum(axis=0), 1e-12)
     return PromptMap(
-        targets=(targets - centre) @ axes,
+        targets=(targets - center) @ axes,
         target_ranks=rank[shown],
-        predictions=(predictions - centre) @ axes,
-        ranks=rank[member[rows]],
+        predictions=(predictions - center) @ axes,
+        ranks=rank[target_index[rows]],
         names=[evaluation.names[number] for number in frequent.tolist()],
         shares=shares,
         prompts=len(evaluation.names),
-        rows=len(member),
+        rows=len(target_index),
     )
 
 
@@ -157,21 +157,21 @@ def importance(
     rows, device = evaluation.rows[chosen], checkpoint.neutral.device
     sizes = checkpoint.sizes(data.image_sizes[rows].cpu())
     landmarks, emotions = split(data.vectors[rows].cpu())
-    laid = align(true_proportions(landmarks, sizes), ExpressionModel.load().template)
-    scale = torch.where(laid.scale > 0, laid.scale, 1)[:, None, None]
+    aligned = align(true_proportions(landmarks, sizes), ExpressionModel.load().template)
+    scale = torch.where(aligned.scale > 0, aligned.scale, 1)[:, None, None]
     with torch.enable_grad():
-        shape = laid.points.clone().requires_grad_()  # (n, 478, 3)
-        pose = angles(laid.rotation).requires_grad_()  # (n, 3)
-        mood = emotions.clamp_min(RAREST).log().requires_grad_()  # (n, 7)
-        placed = normalised(shape / scale @ rotations(pose).transpose(1, 2) + laid.centre, sizes)
-        vectors = torch.cat([placed.flatten(1), mood.exp()], dim=1)
+        shape = aligned.points.clone().requires_grad_()  # (n, 478, 3)
+        pose = angles(aligned.rotation).requires_grad_()  # (n, 3)
+        emotion_logs = emotions.clamp_min(RAREST).log().requires_grad_()  # (n, 7)
+        landmarks = from_true_proportions(shape / scale @ rotations(pose).transpose(1, 2) + aligned.center, sizes)
+        vectors = torch.cat([landmarks.flatten(1), emotion_logs.exp()], dim=1)
         predicted = checkpoint.network(vectors.to(device), sizes.to(device)).cpu()
-        own = evaluation.candidates[evaluation.member[chosen]].cpu()
-        cosines = centred_cosine(predicted, own, evaluation.centre.cpu())
-        gradients = torch.autograd.grad(cosines.sum(), (shape, pose, mood))
+        targets = evaluation.candidates[evaluation.target_index[chosen]].cpu()
+        cosines = centered_cosine(predicted, targets, evaluation.center.cpu())
+        gradients = torch.autograd.grad(cosines.sum(), (shape, pose, emotion_logs))
     finite = torch.stack([gradient.isfinite().flatten(1).all(dim=1) for gradient in gradients]).all(dim=0)
     slopes = [gradient[finite] for gradient in gradients]
-    moves = [part[finite] - part[finite].mean(dim=0) for part in (shape.detach(), pose.detach(), mood.detach())]
+    moves = [part[finite] - part[finite].mean(dim=0) for part in (shape.detach(), pose.detach(), emotion_logs.detach())]
 
     single = torch.einsum("rli,sli->lrs", slopes[0], moves[0]).square().mean(dim=2).sqrt().mean(dim=1)  # (478,)
     regions = {
@@ -196,40 +196,40 @@ def _response(gradients: Tensor, moves: Tensor) -> float:
 
 
 @dataclass(frozen=True)
-class Wrong:
+class WorstPrediction:
     """One held-out sample."""
 
     row: int  # of the dataset, from 0
     source: str  # "" if unknown
-    cosine: float  # centered, of the prediction and the own target
-    own: str  # its prompt
-    chosen: str  # the prompt closest to the prediction
+    cosine: float  # centered, of the prediction and its target
+    prompt: str  # its own
+    closest: str  # the prompt closest to the prediction
     emotion: str  # the most probable one
     probability: float
     face: Floats  # (478, 2) x and y in true proportions, y down
 
 
-def most_wrong(
-    evaluation: Evaluation, data: TrainingData, sources: Sequence[str] | None = None, most: int = MOST_WORST
-) -> list[Wrong]:
-    """Return the `most` held-out rows with the lowest centered cosine of prediction and own target, worst first.
+def worst_predictions(
+    evaluation: Evaluation, data: TrainingData, sources: Sequence[str] | None = None, most: int = LISTED_WORST
+) -> list[WorstPrediction]:
+    """Return the `most` held-out rows with the lowest centered cosine of prediction and target, worst first.
 
     `sources` (N,) are the sources of the dataset's rows.
     """
-    own = evaluation.candidates[evaluation.member]
-    cosines = centred_cosine(evaluation.predicted, own, evaluation.centre).cpu()
+    targets = evaluation.candidates[evaluation.target_index]
+    cosines = centered_cosine(evaluation.predicted, targets, evaluation.center).cpu()
     worst = cosines.argsort(stable=True)[:most]
     rows = evaluation.rows.cpu()[worst]
     landmarks, emotions = split(data.vectors[rows].cpu())
     faces = true_proportions(landmarks, data.image_sizes[rows].cpu())[..., :2].numpy()
     probability, likeliest = emotions.max(dim=1)
     return [
-        Wrong(
+        WorstPrediction(
             row=row,
             source=str(sources[row]) if sources is not None else "",
             cosine=float(cosines[number]),
-            own=evaluation.names[int(evaluation.member[number])],
-            chosen=evaluation.names[int(evaluation.chosen[number])],
+            prompt=evaluation.names[int(evaluation.target_index[number])],
+            closest=evaluation.names[int(evaluation.chosen[number])],
             emotion=EMOTIONS[int(likeliest[place])],
             probability=float(probability[place]),
             face=faces[place],

@@ -12,28 +12,42 @@ from ...common.files import atomic_path
 from ...common.words import counted
 from ...perception.vector import EMOTIONS
 from ..dataset.samples import SPLITS, Floats
-from ..inspection.checks import Inspection
-from ..inspection.survey import Column, Survey
+from ..inspection.inspection import Inspection
+from ..inspection.scan import Column, DatasetScan
 from ..inspection.text import describe
-from .numbers import EXAGGERATION, OTHERS, Points, head_poses, largest, map_of_faces, map_of_prompts, means_of, naming
+from .numbers import (
+    EXAGGERATION,
+    OTHERS,
+    Points,
+    head_poses,
+    largest,
+    map_of_faces,
+    map_of_prompts,
+    means_of,
+    naming,
+    shown_of,
+)
 from .page import write_page
 from .style import (
     BLUE,
-    COLOURS,
+    COLORS,
     DARK,
-    GREY,
+    GRAY,
     MARKERS,
     NORMAL,
     SMALL,
     bars,
     draw_face,
+    face_grid,
     fitted,
     has_matplotlib,
     histogram,
+    legend,
     map_axes,
     name_rows,
     new_figure,
     nothing,
+    shaded_table,
     title,
 )
 
@@ -42,7 +56,7 @@ if TYPE_CHECKING:
     from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure
 
-FACES, ROWS, BARS = 12, 20, 12  # mean faces, rows of emotions, bars of one kind
+MEAN_FACES, ROWS, BARS = 12, 20, 12  # mean faces, rows of emotions, bars of one kind
 SCORE_BINS, GROUP_BINS = 25, 20
 CROWDED = 9  # square points: a point of this size or less has no edge
 DEGREES = 5  # per bin of a pose
@@ -56,46 +70,36 @@ PICTURES = {  # file name → heading
 }
 
 
-def mean_faces(seen: Survey) -> Figure:
+def mean_faces(scan: DatasetScan) -> Figure:
     """Draw the mean face of each of the most frequent labels (or prompts) over that of all samples, in gray."""
-    means = means_of(seen, FACES)
+    means = means_of(scan, MEAN_FACES)
     count = len(means.names)
     across = count if count <= 4 else 3 if count <= 6 else 4
-    down = -(-count // across)
-    figure = new_figure(width=1240, height=360 * down + 70)
+    figure, grid = face_grid(count, across, height=360, extra=70, shared=True)
     figure.suptitle(
         f"Mean face of {_each(means.kind, count, means.hidden)}, pose removed, over the mean of all samples (gray). "
         f"Differences are exaggerated {EXAGGERATION:g}×.",
         fontsize=NORMAL,
         color=DARK,
     )
-    grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).reshape(-1)
-    for axes in grid:
-        axes.axis("off")
     for axes, name, number, face in zip(grid, means.names, means.counts, means.faces, strict=False):
-        draw_face(axes, means.face, GREY, width=2.4)
+        draw_face(axes, means.face, GRAY, width=2.4)
         draw_face(axes, face, BLUE, width=1.4)
         title(axes, f"{fitted(name, 1160 / across - 10, NORMAL, 2)}\n{counted(number, 'sample')}")
     return figure
 
 
-def emotions(seen: Survey) -> Figure:
+def emotions(scan: DatasetScan) -> Figure:
     """Draw the mean emotion probabilities of each label (or prompt) as a shaded table."""
-    means = means_of(seen, ROWS)
+    means = means_of(scan, ROWS)
     shares = np.vstack([means.emotions, means.emotion])
     names = [f"{fitted(name, 340, SMALL)} ({count:,})" for name, count in zip(means.names, means.counts, strict=True)]
     figure = new_figure(width=1200, height=34 * len(shares) + 130)
     axes = figure.subplots()
     highest = max(0.5, float(shares.max()))
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=highest, aspect="auto")
-    for (row, column), share in np.ndenumerate(shares):
-        colour = "white" if share > 0.6 * highest else DARK
-        axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=NORMAL, color=colour)
-    name_rows(axes, [*names, f"all samples ({len(seen):,})"], width=440)
+    shaded_table(axes, shares, EMOTIONS, highest)
+    name_rows(axes, [*names, f"all samples ({len(scan):,})"], width=440)
     axes.set_ylim(len(shares) - 0.5, -0.5)
-    axes.set_xticks(np.arange(len(EMOTIONS)), EMOTIONS, fontsize=NORMAL)
-    axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
-    axes.spines[:].set_visible(False)
     axes.axhline(len(shares) - 1.5, color="white", linewidth=5)
     for edge in range(1, len(EMOTIONS)):
         axes.axvline(edge - 0.5, color="white", linewidth=1)
@@ -107,41 +111,39 @@ def emotions(seen: Survey) -> Figure:
     return figure
 
 
-def maps(seen: Survey) -> Figure:
+def maps(scan: DatasetScan) -> Figure:
     """Draw a map of the faces and one of the prompts, in the colors of the most frequent labels (or prompts)."""
-    faces, prompts = (make(seen, len(COLOURS)) for make in (map_of_faces, map_of_prompts))
+    faces, prompts = (make(scan, len(COLORS)) for make in (map_of_faces, map_of_prompts))
     others = any((points.ranks == OTHERS).any() for points in (faces, prompts))
     figure = new_figure(width=1640, height=840)
     left, right = figure.subplots(1, 2)
     size = float(np.clip(40_000 / len(faces.places), 6, 50))
     _scatter(left, faces, np.full(len(faces.places), size))
-    title(left, f"{_some(faces, 'face', how=' chosen at random')}: face shape without pose, plus emotions")
+    some = shown_of(len(faces.places), faces.of, "face", how=" chosen at random")
+    title(left, f"{some}: face shape without pose, plus emotions")
     biggest = float(np.clip(20_000 / len(prompts.places), 60, 400))
     _scatter(right, prompts, np.maximum(biggest * prompts.counts / prompts.counts.max(), 8))
-    title(right, f"{_some(prompts, 'prompt', how=', the first')}: text vectors; area shows the number of samples")
+    some = shown_of(len(prompts.places), prompts.of, "prompt", how=", the first")
+    title(right, f"{some}: text vectors; area shows the number of samples")
     handles = [_legend_entry(left, rank) for rank in [*range(len(faces.names)), *([OTHERS] if others else [])]]
     texts = [*(fitted(name, 330, NORMAL) for name in faces.names), *(["others"] if others else [])]
-    legend = figure.legend(
-        handles, texts, loc="outside lower center", ncols=min(len(texts), 4 if max(map(len, texts)) > 16 else 9),
-        frameon=False, fontsize=NORMAL, title=naming(seen)[1], title_fontsize=NORMAL,
-    )  # fmt: skip
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    columns = min(len(texts), 4 if max(map(len, texts)) > 16 else 9)
+    legend(figure, handles, texts, columns, heading=naming(scan)[1])
     return figure
 
 
-def counts(seen: Survey, poses: Floats) -> Figure:
+def counts(scan: DatasetScan, poses: Floats) -> Figure:
     """Draw the number of samples per label, group and split, detector scores, and `poses`: yaw and pitch (n, 2)."""
     figure = new_figure(width=1640, height=900)
     (names, groups, splits), (scores, yaw, pitch) = figure.subplots(2, 3, height_ratios=[1.25, 1])
-    column, kind = naming(seen)
+    column, kind = naming(scan)
     _bars(names, column, kind)
-    _groups(groups, seen.groups)
-    _bars(splits, seen.splits, "split", order=SPLITS)
-    _scores(scores, seen.scores)
+    _groups(groups, scan.groups)
+    _bars(splits, scan.splits, "split", order=SPLITS)
+    _scores(scores, scan.scores)
     _pose(yaw, poses[:, 0], "Head yaw", "degrees; positive: toward the right of the picture")
     _pose(pitch, poses[:, 1], "Head pitch", "degrees; positive: up")
-    part = "" if len(poses) == len(seen) else f" ({len(poses):,} of {len(seen):,}, chosen at random)"
+    part = "" if len(poses) == len(scan) else f" ({len(poses):,} of {len(scan):,}, chosen at random)"
     for axes, label in ((scores, "samples"), (yaw, f"samples{part}"), (pitch, f"samples{part}")):
         axes.set_ylabel(label, fontsize=SMALL, color=DARK)
     return figure
@@ -160,8 +162,8 @@ def _scatter(axes: Axes, points: Points, sizes: Floats) -> None:
 
 
 def _look(rank: int) -> dict[str, Any]:
-    colour, marker = (GREY, "o") if rank == OTHERS else (COLOURS[rank], MARKERS[rank])
-    return {"color": colour, "marker": marker, "alpha": 0.75, "linewidths": 0.3, "edgecolors": "white"}
+    color, marker = (GRAY, "o") if rank == OTHERS else (COLORS[rank], MARKERS[rank])
+    return {"color": color, "marker": marker, "alpha": 0.75, "linewidths": 0.3, "edgecolors": "white"}
 
 
 def _legend_entry(axes: Axes, rank: int) -> PathCollection:
@@ -177,7 +179,7 @@ def _bars(axes: Axes, column: Column, kind: str, order: tuple[str, ...] = ()) ->
     shown, hidden = largest({name: counts[name] for name in order if name in counts} or counts, BARS)
     without = int(column.empty.sum())
     extra = {f"(no {kind})": without} if without else {}
-    bars(axes, [*shown, *extra], [*shown.values(), *extra.values()], width=170, greyed=len(extra))
+    bars(axes, [*shown, *extra], [*shown.values(), *extra.values()], width=170, grayed=len(extra))
     title(axes, f"Samples per {kind}" + (f" (the {len(shown)} most frequent of {len(counts):,})" if hidden else ""))
 
 
@@ -224,11 +226,6 @@ def _each(kind: str, shown: int, hidden: int) -> str:
     return f"each of the {shown} most frequent of {shown + hidden:,} {kind}s" if hidden else f"each {kind}"
 
 
-def _some(points: Points, what: str, how: str) -> str:
-    drawn = len(points.places)
-    return f"{drawn:,} of {counted(points.of, what)}{how}" if drawn < points.of else counted(drawn, what)
-
-
 def require_matplotlib() -> None:
     """Raise MissingLibraryError, which names the extra to install, if pictures cannot be drawn."""
     if not has_matplotlib():
@@ -237,16 +234,16 @@ def require_matplotlib() -> None:
         )
 
 
-def write_report(inspection: Inspection, seen: Survey, folder: Path) -> Path:
+def write_report(inspection: Inspection, scan: DatasetScan, folder: Path) -> Path:
     """Draw the pictures of a dataset with at least one sample into `folder`, which is created. Return the page's path.
 
     The dataset is read once more, for the head poses. Each file is written whole or not at all, the page last. Raises
     MissingLibraryError without matplotlib, InputError for a dataset without samples.
     """
     require_matplotlib()
-    if not len(seen):
+    if not len(scan):
         raise InputError(f"{inspection.path} contains no samples, so there is nothing to draw")
-    figures = (counts(seen, head_poses(Path(inspection.path))), mean_faces(seen), emotions(seen), maps(seen))
+    figures = (counts(scan, head_poses(Path(inspection.path))), mean_faces(scan), emotions(scan), maps(scan))
     for name, figure in zip(PICTURES, figures, strict=True):
         with atomic_path(folder / name) as temporary:
             figure.savefig(temporary, format="png")

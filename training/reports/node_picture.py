@@ -13,7 +13,7 @@ from PIL import Image
 
 from ...common.words import counted
 from ...perception.drawing.canvas import Canvas, cut, wrapped
-from ...perception.drawing.panels import BRIGHT, DIM, Colour, text_width
+from ...perception.drawing.panels import BRIGHT, DIMMED, Color, text_width
 from ..evaluation.metrics import Interval
 from ..learning.run import Epoch, best_epoch
 
@@ -27,8 +27,8 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 GRID = (52, 58, 70)
 # Colors for a dark background that color-blind people can tell apart too, after Okabe and Ito (2008).
 ORANGE, BLUE, GREEN = (240, 160, 50), (96, 185, 240), (60, 200, 150)
-CURVES: dict[str, tuple[str, Colour]] = {
-    "centred_cosine": ("centered cosine", BLUE),
+CURVES: dict[str, tuple[str, Color]] = {
+    "centered_cosine": ("centered cosine", BLUE),
     "recall_at_1": ("recall@1", GREEN),
 }
 OWN = "projection"
@@ -47,7 +47,7 @@ class Curve:
     """One line of a plot; values that are not finite are skipped."""
 
     name: str
-    colour: Colour
+    color: Color
     points: list[tuple[float, float]]  # epoch, value
 
 
@@ -91,7 +91,7 @@ def stored_result_picture(metrics: Mapping[str, Any]) -> Image.Image:
         sentences,
         scores,
         prompts=int(metrics["prompts"]),
-        note=_note(int(metrics["judged_rows"]), int(metrics["judged_groups"])),
+        note=_note(int(metrics["evaluated_rows"]), int(metrics["evaluated_groups"])),
         history=(),
     )
 
@@ -107,12 +107,12 @@ def _result(
     table = 2 * MARGIN + 44 + LINE * len(lines)
     curves = table + 3 * LINE + ROW * len(scores) + GAP
     canvas = Canvas(WIDTH, curves + (CURVES_HEIGHT if history else 0))
-    heading, colour = ("Ready to use", GREEN) if ready else ("Not ready yet", ORANGE)
-    canvas.write(MARGIN, MARGIN + LARGE // 2, heading, LARGE, colour)
+    heading, color = ("Ready to use", GREEN) if ready else ("Not ready yet", ORANGE)
+    canvas.write(MARGIN, MARGIN + LARGE // 2, heading, LARGE, color)
     for number, line in enumerate(lines):
         canvas.write(MARGIN, MARGIN + 44 + LINE // 2 + LINE * number, line, NORMAL, BRIGHT)
     _table(canvas, scores, prompts, table)
-    canvas.write(WIDTH - MARGIN, table + 2 * LINE + ROW * len(scores) + LINE // 2, note, SMALL, DIM, align=1)
+    canvas.write(WIDTH - MARGIN, table + 2 * LINE + ROW * len(scores) + LINE // 2, note, SMALL, DIMMED, align=1)
     if history:
         _curves(canvas, history, (MARGIN // 2, curves, WIDTH - MARGIN // 2, canvas.height - MARGIN // 2))
     return canvas.finished()
@@ -123,10 +123,10 @@ def _table(canvas: Canvas, scores: Scores, prompts: int, top: int) -> None:
     names, numbers = 190, 150  # pixels for a method's name, and for a value with its interval
     column = (WIDTH - 2 * MARGIN - names) // 2
     bottom = top + LINE + ROW * len(scores)
-    titles = {"centred_cosine": "mean-centered cosine", "recall_at_1": f"recall@1 of {counted(prompts, 'prompt')}"}
+    titles = {"centered_cosine": "mean-centered cosine", "recall_at_1": f"recall@1 of {counted(prompts, 'prompt')}"}
     for row, method in enumerate(scores):
-        y, colour = top + LINE + ROW * row + ROW // 2, BRIGHT if method == OWN else DIM
-        canvas.write(MARGIN, y, cut(method, NORMAL, names - GAP), NORMAL, colour)
+        y, color = top + LINE + ROW * row + ROW // 2, BRIGHT if method == OWN else DIMMED
+        canvas.write(MARGIN, y, cut(method, NORMAL, names - GAP), NORMAL, color)
     for place, (metric, title) in enumerate(titles.items()):
         left = MARGIN + names + place * column
         right = left + column - numbers - GAP
@@ -136,15 +136,15 @@ def _table(canvas: Canvas, scores: Scores, prompts: int, top: int) -> None:
         for value in ticks(low, high):
             x = _scaled(value, low, high, left, right)
             canvas.line([(x, top + LINE), (x, bottom)], GRID, 1)
-            canvas.write(x, bottom + LINE // 2, number(value, high - low), SMALL, DIM, align=0.5)
+            canvas.write(x, bottom + LINE // 2, number(value, high - low), SMALL, DIMMED, align=0.5)
         for row, (method, interval) in enumerate(intervals.items()):
             y, own = top + LINE + ROW * row + ROW // 2, method == OWN
-            colour = CURVES[metric][1] if own else DIM
+            color = CURVES[metric][1] if own else DIMMED
             ends = [(_scaled(end, low, high, left, right), y) for end in (interval.low, interval.high)]
-            canvas.line(ends, colour, 3)
-            canvas.dot(_scaled(interval.value, low, high, left, right), y, 6 if own else 5, colour)
+            canvas.line(ends, color, 3)
+            canvas.dot(_scaled(interval.value, low, high, left, right), y, 6 if own else 5, color)
             text = f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-            canvas.write(right + GAP, y, text, SMALL, BRIGHT if own else DIM)
+            canvas.write(right + GAP, y, text, SMALL, BRIGHT if own else DIMMED)
 
 
 def _note(rows: int, groups: int) -> str:
@@ -164,8 +164,8 @@ def _curves(canvas: Canvas, history: Sequence[Epoch], box: Box) -> None:
         boxes = [(left, top, right, middle), (left, middle, right, bottom)]
     loss = Curve("training loss", ORANGE, [(epoch.number, epoch.loss) for epoch in history])
     validation = [
-        Curve(name, colour, [(e.number, e.validation[metric]) for e in history if metric in e.validation])
-        for metric, (name, colour) in CURVES.items()
+        Curve(name, color, [(e.number, e.validation[metric]) for e in history if metric in e.validation])
+        for metric, (name, color) in CURVES.items()
     ]
     kept = best_epoch(history)
     best = None if kept is None else kept.number
@@ -178,13 +178,13 @@ def _plot(canvas: Canvas, box: Box, curves: Sequence[Curve], best: int | None) -
     left, top, right, bottom = box[0] + 58, box[1] + 34, box[2] - 16, box[3] - 28
     x = box[0] + 16
     for curve in curves:
-        canvas.dot(x + 5, box[1] + 18, 5, curve.colour)
+        canvas.dot(x + 5, box[1] + 18, 5, curve.color)
         canvas.write(x + 16, box[1] + 18, curve.name, SMALL, BRIGHT)
         x += round(text_width(curve.name, SMALL)) + 34
     drawn = [[point for point in curve.points if math.isfinite(point[1])] for curve in curves]
     values = [value for points in drawn for _, value in points]
     if not values:
-        canvas.write((left + right) / 2, (top + bottom) / 2, "no epochs yet", SMALL, DIM, align=0.5)
+        canvas.write((left + right) / 2, (top + bottom) / 2, "no epochs yet", SMALL, DIMMED, align=0.5)
         return
     epochs = [epoch for points in drawn for epoch, _ in points]
     first, last = min(epochs), max(max(epochs), min(epochs) + 1)
@@ -192,22 +192,22 @@ def _plot(canvas: Canvas, box: Box, curves: Sequence[Curve], best: int | None) -
     for value in ticks(low, high):
         y = _scaled(value, low, high, bottom, top)
         canvas.line([(left, y), (right, y)], GRID, 1)
-        canvas.write(left - 8, y, number(value, high - low), SMALL, DIM, align=1)
-    canvas.write(left - 8, bottom + 15, "epoch", SMALL, DIM, align=1)
+        canvas.write(left - 8, y, number(value, high - low), SMALL, DIMMED, align=1)
+    canvas.write(left - 8, bottom + 15, "epoch", SMALL, DIMMED, align=1)
     for epoch in ticks(first, last, whole=True):
         at = _scaled(epoch, first, last, left, right)
-        canvas.line([(at, bottom), (at, bottom + 4)], DIM, 1)
-        canvas.write(at, bottom + 15, f"{epoch:.0f}", SMALL, DIM, align=0.5)
+        canvas.line([(at, bottom), (at, bottom + 4)], DIMMED, 1)
+        canvas.write(at, bottom + 15, f"{epoch:.0f}", SMALL, DIMMED, align=0.5)
     if best is not None and first <= best <= last:
         at, words = _scaled(best, first, last, left, right), f"best: epoch {best}"
         canvas.line([(at, top), (at, bottom)], BRIGHT, 1)
         canvas.write(right, box[1] + 18, words, SMALL, BRIGHT, align=1)
     for curve, points in zip(curves, drawn, strict=True):
         placed = [(_scaled(e, first, last, left, right), _scaled(v, low, high, bottom, top)) for e, v in points]
-        canvas.line(placed, curve.colour, 2)
+        canvas.line(placed, curve.color, 2)
         for (epoch, _), place in zip(points, placed, strict=True):
             if epoch == best or len(points) == 1:
-                canvas.dot(*place, 4, curve.colour)
+                canvas.dot(*place, 4, curve.color)
 
 
 # --- numbers -------------------------------------------------------------------------------------------------

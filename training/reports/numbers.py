@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...common.words import counted
 from ...perception.geometry import head_pose
 from ...perception.vector import split
 from ...projection.checkpoint import SQUARE
-from ..dataset.opening import open_rows
+from ..dataset.opening import open_dataset
 from ..dataset.samples import Floats
 from ..inspection.outliers import FaceSpace
-from ..inspection.survey import Column, Numbers, Survey
+from ..inspection.scan import Column, DatasetScan, Numbers
 
 DRAWN = 20_000  # samples at most in a map or a histogram of poses
 EXAGGERATION = 2.0  # of the differences between mean faces, which are hard to see otherwise
@@ -51,20 +52,20 @@ class Points:
     of: int  # total number of things, drawn or not
 
 
-def naming(seen: Survey) -> tuple[Column, str]:
+def naming(scan: DatasetScan) -> tuple[Column, str]:
     """Return the column that names samples, and its kind: labels, or prompts if there are no labels."""
-    return (seen.labels, "label") if seen.labels.counts() else (seen.prompts, "prompt")
+    return (scan.labels, "label") if scan.labels.counts() else (scan.prompts, "prompt")
 
 
-def means_of(seen: Survey, most: int) -> Means:
+def means_of(scan: DatasetScan, most: int) -> Means:
     """Return the means of up to `most` labels (or prompts), the most frequent first."""
-    column, kind = naming(seen)
-    counts = column.counts() or {"": len(seen)}
+    column, kind = naming(scan)
+    counts = column.counts() or {"": len(scan)}
     names = list(counts)[:most]
     rows = [np.flatnonzero(column.codes == column.texts.index(name)) for name in names]
-    overall = seen.components.mean(axis=0, dtype=np.float64)
+    overall = scan.components.mean(axis=0, dtype=np.float64)
     means = [
-        overall + EXAGGERATION * (seen.components[chosen].mean(axis=0, dtype=np.float64) - overall) for chosen in rows
+        overall + EXAGGERATION * (scan.components[chosen].mean(axis=0, dtype=np.float64) - overall) for chosen in rows
     ]
     space = FaceSpace()
     return Means(
@@ -73,34 +74,34 @@ def means_of(seen: Survey, most: int) -> Means:
         hidden=len(counts) - len(names),
         counts=[counts[name] for name in names],
         faces=np.stack([space.face(mean.astype(np.float32)) for mean in means]),
-        emotions=np.stack([seen.emotions[chosen].mean(axis=0) for chosen in rows]),
+        emotions=np.stack([scan.emotions[chosen].mean(axis=0) for chosen in rows]),
         face=space.face(overall.astype(np.float32)),
-        emotion=seen.emotions.mean(axis=0),
+        emotion=scan.emotions.mean(axis=0),
     )
 
 
-def map_of_faces(seen: Survey, colours: int, most: int = DRAWN) -> Points:
-    """Map faces without pose and their emotions, weighted equally. The `colours` most frequent names have a rank."""
-    column, _ = naming(seen)
-    chosen = drawn(len(seen), most)
-    parts = [_centred(seen.components[chosen]), _centred(seen.emotions[chosen])]
+def map_of_faces(scan: DatasetScan, colors: int, most: int = DRAWN) -> Points:
+    """Map faces without pose and their emotions, weighted equally. The `colors` most frequent names have a rank."""
+    column, _ = naming(scan)
+    chosen = drawn(len(scan), most)
+    parts = [_centered(scan.components[chosen]), _centered(scan.emotions[chosen])]
     places, shares = principal(np.hstack([part / max(float(np.linalg.norm(part)), 1e-12) for part in parts]))
-    names, ranks = _ranks(column, colours)
-    return Points(places, shares, ranks[column.codes[chosen]], names, np.ones(len(chosen), np.int64), len(seen))
+    names, ranks = _ranks(column, colors)
+    return Points(places, shares, ranks[column.codes[chosen]], names, np.ones(len(chosen), np.int64), len(scan))
 
 
-def map_of_prompts(seen: Survey, colours: int) -> Points:
+def map_of_prompts(scan: DatasetScan, colors: int) -> Points:
     """Map the text vectors of the distinct prompts, each ranked by the label of most of its samples."""
-    column, _ = naming(seen)
-    count = len(seen.vectors)
-    places, shares = principal(seen.vectors)
-    names, ranks = _ranks(column, colours)
-    pairs, numbers = np.unique(np.stack([seen.prompts.codes, column.codes]), axis=1, return_counts=True)
-    label = np.zeros(len(seen.prompts.texts), dtype=np.int64)
+    column, _ = naming(scan)
+    count = len(scan.vectors)
+    places, shares = principal(scan.vectors)
+    names, ranks = _ranks(column, colors)
+    pairs, numbers = np.unique(np.stack([scan.prompts.codes, column.codes]), axis=1, return_counts=True)
+    label = np.zeros(len(scan.prompts.texts), dtype=np.int64)
     for index in np.argsort(numbers, kind="stable").tolist():  # the most frequent comes last and stays
         label[pairs[0, index]] = pairs[1, index]
-    counts = np.bincount(seen.prompts.codes, minlength=count)[:count]
-    return Points(places, shares, ranks[label[:count]], names, counts, len(seen.prompts.texts))
+    counts = np.bincount(scan.prompts.codes, minlength=count)[:count]
+    return Points(places, shares, ranks[label[:count]], names, counts, len(scan.prompts.texts))
 
 
 def principal(rows: NDArray[np.floating]) -> tuple[Doubles, Doubles]:
@@ -108,12 +109,12 @@ def principal(rows: NDArray[np.floating]) -> tuple[Doubles, Doubles]:
 
     The largest weight of a component is positive, so that the same rows always produce the same picture.
     """
-    centred = _centred(rows)
-    variances, axes = np.linalg.eigh(centred.T @ centred)  # ascending
+    centered = _centered(rows)
+    variances, axes = np.linalg.eigh(centered.T @ centered)  # ascending
     axes = axes[:, :-3:-1]  # (K, 2)
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
     variances = variances.clip(0)
-    return centred @ axes, variances[:-3:-1] / max(float(variances.sum()), 1e-12)
+    return centered @ axes, variances[:-3:-1] / max(float(variances.sum()), 1e-12)
 
 
 def drawn(count: int, most: int = DRAWN) -> Numbers:
@@ -126,17 +127,22 @@ def drawn(count: int, most: int = DRAWN) -> Numbers:
 def head_poses(path: Path, most: int = DRAWN) -> Floats:
     """Return yaw and pitch (n, 2) in degrees of the dataset's faces, or of a random sample of `most`."""
     template = FaceSpace().model.template
-    found, start = [np.empty((0, 2), np.float32)], 0
-    with open_rows(path) as rows:
+    poses, start = [np.empty((0, 2), np.float32)], 0
+    with open_dataset(path) as rows:
         chosen = drawn(len(rows), most)
         for samples in rows.samples():
             here = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + len(samples))] - start
             landmarks, _ = split(torch.tensor(samples.perceptions[here]))
             sizes = samples.image_sizes[here]
             sizes = np.where(sizes > 0, sizes, np.array(SQUARE, dtype=np.int32))  # unknown ones count as square
-            found.append(head_pose(landmarks, torch.from_numpy(sizes), template)[:, :2].numpy())
+            poses.append(head_pose(landmarks, torch.from_numpy(sizes), template)[:, :2].numpy())
             start += len(samples)
-    return np.concatenate(found)
+    return np.concatenate(poses)
+
+
+def shown_of(shown: int, total: int, what: str, how: str = "") -> str:
+    """Return a text such as `40 of 95 faces` with `how` they were chosen, or `95 faces` if all are shown."""
+    return counted(total, what) if shown == total else f"{shown:,} of {counted(total, what)}{how}"
 
 
 def largest(counts: Mapping[str, int], most: int) -> tuple[dict[str, int], int]:
@@ -144,16 +150,16 @@ def largest(counts: Mapping[str, int], most: int) -> tuple[dict[str, int], int]:
     return dict(list(counts.items())[:most]), max(0, len(counts) - most)
 
 
-def _ranks(column: Column, colours: int) -> tuple[list[str], Numbers]:
+def _ranks(column: Column, colors: int) -> tuple[list[str], Numbers]:
     """Return the most frequent texts of a column, and for each of its codes the rank among them, or OTHERS."""
-    names = list(column.counts())[:colours]
+    names = list(column.counts())[:colors]
     ranks = np.full(len(column.texts), OTHERS)
     for rank, name in enumerate(names):
         ranks[column.texts.index(name)] = rank
     return names, ranks
 
 
-def _centred(rows: NDArray[np.floating]) -> Doubles:
+def _centered(rows: NDArray[np.floating]) -> Doubles:
     wide = rows.astype(np.float64)
-    centred: Doubles = wide - wide.mean(axis=0)
-    return centred
+    centered: Doubles = wide - wide.mean(axis=0)
+    return centered

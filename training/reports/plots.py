@@ -11,26 +11,30 @@ import numpy as np
 from ...common.words import counted
 from ...perception.emotions.expression import ExpressionModel
 from ..evaluation.evaluation import PROJECTION, Evaluation, Score
-from ..evaluation.metrics import Interval
+from ..evaluation.metrics import HEADLINES, Interval
 from ..learning.run import Epoch, best_epoch
-from .analysis import Importance, PromptMap, Wrong, confusion
-from .numbers import OTHERS
+from .analysis import Importance, PromptMap, WorstPrediction, confusion
+from .numbers import OTHERS, shown_of
 from .style import (
     BLUE,
-    COLOURS,
+    COLORS,
     DARK,
     FAINT,
-    GREY,
+    GRAY,
     MARKERS,
     NORMAL,
     SMALL,
     WIDTH,
     draw_face,
+    empty_figure,
+    face_grid,
     fitted,
+    legend,
     map_axes,
     name_rows,
     new_figure,
-    nothing,
+    shaded_table,
+    tidy,
     title,
 )
 
@@ -38,15 +42,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ORANGE = COLOURS[1]
+ORANGE = COLORS[1]
 FEW = 30  # epochs: each has a mark of its own
 
 ACROSS = 4  # faces in a row
-HEADLINES = {"centred_cosine": "centered cosine", "recall_at_1": "recall@1"}  # metric → its name
 SHOWN = 20  # prompts of one column
 ROW = 27  # pixels from a row to the next
-CELL = 0.005  # shares below this are left blank
-DARK_CELL = 0.6  # shares above this have white letters
 
 
 def learning_curves(history: Sequence[Epoch]) -> Figure:
@@ -54,21 +55,20 @@ def learning_curves(history: Sequence[Epoch]) -> Figure:
 
     Without any epochs, the picture says so.
     """
-    figure = new_figure(width=WIDTH, height=360)
     if not history:
-        nothing(figure.subplots(), "no epochs were trained")
-        return figure
+        return empty_figure("no epochs were trained")
+    figure = new_figure(width=WIDTH, height=360)
     loss, cosine, recall, rate = figure.subplots(1, 4, width_ratios=[1, 1, 1, 0.8])
     numbers = [epoch.number for epoch in history]
     kept = best_epoch(history)
-    _line(loss, numbers, [epoch.loss for epoch in history], "Training loss", GREY, kept)
+    _line(loss, numbers, [epoch.loss for epoch in history], "Training loss", GRAY, kept)
     for axes, metric, heading in (
-        (cosine, "centred_cosine", "Validation: centered cosine"),
+        (cosine, "centered_cosine", "Validation: centered cosine"),
         (recall, "recall_at_1", "Validation: recall@1"),
     ):
         values = [epoch.validation.get(metric, float("nan")) for epoch in history]
         _line(axes, numbers, values, heading, BLUE, kept)
-    _line(rate, numbers, [epoch.learning_rate for epoch in history], "Learning rate", GREY, kept, named=False)
+    _line(rate, numbers, [epoch.learning_rate for epoch in history], "Learning rate", GRAY, kept, named=False)
     rate.set_ylim(bottom=0)
     return figure
 
@@ -78,13 +78,13 @@ def _line(
     numbers: Sequence[int],
     values: Sequence[float],
     heading: str,
-    colour: str,
+    color: str,
     kept: Epoch | None,
     named: bool = True,
 ) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.plot(numbers, values, color=colour, linewidth=1.8, marker="o" if len(numbers) <= FEW else "", markersize=4)
+    axes.plot(numbers, values, color=color, linewidth=1.8, marker="o" if len(numbers) <= FEW else "", markersize=4)
     if kept is not None:
         axes.axvline(kept.number, color=ORANGE, linewidth=1.2, linestyle="--", zorder=0)
         here = [value for number, value in zip(numbers, values, strict=True) if number == kept.number][-1]
@@ -97,11 +97,7 @@ def _line(
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4))
     axes.set_xlabel("epoch", fontsize=SMALL, color=DARK)
-    axes.tick_params(labelsize=SMALL, color=GREY)
-    axes.grid(axis="y", color=FAINT, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[:].set_color(GREY)
+    tidy(axes, grid="y")
 
 
 def prompt_map(places: PromptMap) -> Figure:
@@ -110,38 +106,37 @@ def prompt_map(places: PromptMap) -> Figure:
     axes = figure.subplots()
     size = float(np.clip(20_000 / max(len(places.predictions), 1), 10, 45))
     for rank in (OTHERS, *range(len(places.names))):
-        colour, marker = (GREY, "o") if rank == OTHERS else (COLOURS[rank], MARKERS[rank])
+        color, marker = (GRAY, "o") if rank == OTHERS else (COLORS[rank], MARKERS[rank])
         here = places.predictions[places.ranks == rank]
         area, alpha = (size, 0.4) if rank == OTHERS else (2 * size, 0.85)
         axes.scatter(
-            here[:, 0], here[:, 1], area, color=colour, marker=marker, alpha=alpha, edgecolors=DARK, linewidths=0.3
+            here[:, 0], here[:, 1], area, color=color, marker=marker, alpha=alpha, edgecolors=DARK, linewidths=0.3
         )
+    handles = {}
     for rank in (OTHERS, *range(len(places.names))):
-        large = 34 if rank == OTHERS else 260
-        colour, marker = ("white", "o") if rank == OTHERS else (COLOURS[rank], MARKERS[rank])
+        color, marker, area = ("white", "o", 34) if rank == OTHERS else (COLORS[rank], MARKERS[rank], 260)
         here = places.targets[places.target_ranks == rank]
-        axes.scatter(here[:, 0], here[:, 1], large, color=colour, marker=marker, edgecolors="black", linewidths=1.4)
+        handles[rank] = axes.scatter(
+            here[:, 0], here[:, 1], area, color=color, marker=marker, edgecolors="black", linewidths=1.4
+        )
     map_axes(axes, places.shares, SMALL)
     title(
         axes,
-        f"{_some(len(places.targets), places.prompts, 'prompt')} (large, black outline) and the predictions for "
-        f"{_some(len(places.predictions), places.rows, 'held-out face')} (small)",
+        f"{shown_of(len(places.targets), places.prompts, 'prompt')} (large, black outline) and the predictions for "
+        f"{shown_of(len(places.predictions), places.rows, 'held-out face')} (small)",
     )
-    _legend(figure, axes, places)
+    names = {rank: fitted(name, 520, NORMAL) for rank, name in enumerate(places.names)}
+    if (places.target_ranks == OTHERS).any():
+        names[OTHERS] = "all other prompts (their faces in gray)"
+    legend(figure, [handles[rank] for rank in names], list(names.values()), columns=2, markerscale=0.7)
     return figure
 
 
-def worst(samples: Sequence[Wrong]) -> Figure:
+def worst(samples: Sequence[WorstPrediction]) -> Figure:
     """Draw the faces with the worst predictions, each as in its picture."""
     if not samples:
-        figure = new_figure(width=WIDTH, height=160)
-        nothing(figure.subplots(), "no held-out samples")
-        return figure
-    down = -(-len(samples) // ACROSS)
-    figure = new_figure(width=WIDTH, height=380 * down + 20)
-    grid = figure.subplots(down, ACROSS, squeeze=False).reshape(-1)
-    for axes in grid:
-        axes.axis("off")
+        return empty_figure("no held-out samples")
+    figure, grid = face_grid(len(samples), ACROSS, height=380, extra=20)
     for axes, sample in zip(grid, samples, strict=False):
         draw_face(axes, sample.face, BLUE, width=1.2)
         width = WIDTH / ACROSS - 36
@@ -150,9 +145,9 @@ def worst(samples: Sequence[Wrong]) -> Figure:
             axes,
             "\n".join(
                 (
-                    fitted(f"prompt: {sample.own}", width, SMALL, 2),
-                    fitted(f"closest: {sample.chosen}", width, SMALL, 2),
-                    f"cosine {_minus(sample.cosine)} · {sample.emotion} ({sample.probability:.0%})",
+                    fitted(f"prompt: {sample.prompt}", width, SMALL, 2),
+                    fitted(f"closest: {sample.closest}", width, SMALL, 2),
+                    f"cosine {sample.cosine:.2f}".replace("-", "−") + f" · {sample.emotion} ({sample.probability:.0%})",
                     _from_the_end(f"row {sample.row:,}", of, width),
                 )
             ),
@@ -162,16 +157,15 @@ def worst(samples: Sequence[Wrong]) -> Figure:
     return figure
 
 
-def regions(found: Importance) -> Figure:
+def regions(importance: Importance) -> Figure:
     """Draw the template face with landmarks darker and larger the more they matter, and bars of the shares."""
-    figure = new_figure(width=WIDTH, height=620 if any(found.regions.values()) else 160)
-    if not any(found.regions.values()):
-        nothing(figure.subplots(), "no landmark affects the result")
-        return figure
+    if not any(importance.regions.values()):
+        return empty_figure("no landmark affects the result")
+    figure = new_figure(width=WIDTH, height=620)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
     face = ExpressionModel.load().template.numpy()
-    share = (found.landmarks / found.landmarks.max().clamp_min(1e-12)).double().numpy()
-    draw_face(left, face[:, :2], GREY, width=0.9)
+    share = (importance.landmarks / importance.landmarks.max().clamp_min(1e-12)).double().numpy()
+    draw_face(left, face[:, :2], GRAY, width=0.9)
     order = share.argsort()  # what matters lies on top
     points = left.scatter(
         face[order, 0], -face[order, 1], 6 + 90 * share[order], c=share[order], cmap="viridis_r", vmin=0, vmax=1,
@@ -182,46 +176,25 @@ def regions(found: Importance) -> Figure:
     bar = figure.colorbar(points, ax=left, orientation="horizontal", shrink=0.7, aspect=32, pad=0.02)
     bar.set_ticks([0, 0.5, 1], labels=["none", "half of the largest", "largest"], fontsize=SMALL, color=DARK)
     bar.outline.set_visible(False)
-    _shares(right, found)
+    _shares(right, importance)
     return figure
 
 
-def _shares(axes: Axes, found: Importance) -> None:
+def _shares(axes: Axes, importance: Importance) -> None:
     """Draw bars for the parts and, below them, for the regions of the face shape, the largest first."""
-    groups = [sorted(shares.items(), key=lambda item: -item[1]) for shares in (found.parts, found.regions)]
+    groups = [sorted(shares.items(), key=lambda item: -item[1]) for shares in (importance.parts, importance.regions)]
     rows = [item for group in groups for item in group]
     places = [place + (place >= len(groups[0])) for place in range(len(rows))]
-    axes.barh(places, [value for _, value in rows], color=[GREY] * len(groups[0]) + [BLUE] * len(groups[1]), height=0.7)
-    for place, (_, value) in zip(places, rows, strict=True):
-        axes.text(value, place, f" {100 * value:.0f}%", va="center", fontsize=SMALL, color=DARK)
+    colors = [GRAY] * len(groups[0]) + [BLUE] * len(groups[1])
+    drawn = axes.barh(places, [value for _, value in rows], color=colors, height=0.7)
+    axes.bar_label(drawn, [f"{value:.0%}" for _, value in rows], padding=3, fontsize=SMALL, color=DARK)
     name_rows(axes, [name for name, _ in rows], width=190)
     axes.set_yticks(places, [name for name, _ in rows])  # with a gap between the groups
     axes.set_ylim(places[-1] + 0.6, -0.6)
     axes.set_xlim(0, 1.12 * max(value for _, value in rows))
     axes.set_xticks([])
-    axes.spines[["top", "right", "bottom"]].set_visible(False)
-    axes.spines["left"].set_color(GREY)
+    tidy(axes, hidden=("top", "right", "bottom"))
     title(axes, "Share by part (gray) and by region of the face shape (blue)")
-
-
-def _legend(figure: Figure, axes: Axes, places: PromptMap) -> None:
-    handles = [
-        axes.scatter([], [], 120, color=COLOURS[rank], marker=MARKERS[rank], edgecolors="black", linewidths=1.2)
-        for rank in range(len(places.names))
-    ]
-    names = [fitted(name, 520, NORMAL) for name in places.names]
-    if (places.target_ranks == OTHERS).any():
-        handles.append(axes.scatter([], [], 34, color="white", marker="o", edgecolors="black", linewidths=1.4))
-        names.append("all other prompts (their faces in gray)")
-    legend = figure.legend(
-        handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=NORMAL, labelcolor=DARK
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
-
-
-def _minus(number: float) -> str:
-    return f"{number:.2f}".replace("-", "−")
 
 
 def _from_the_end(start: str, rest: str, width: float) -> str:
@@ -233,19 +206,13 @@ def _from_the_end(start: str, rest: str, width: float) -> str:
     return fitted(whole, width, SMALL)
 
 
-def _some(drawn: int, of: int, what: str) -> str:
-    return counted(of, what) if drawn == of else f"{drawn:,} of {counted(of, what)}"
-
-
 def scores(evaluation: Evaluation) -> Figure:
     """Draw every method's centered cosine and recall@1 as a dot with its interval."""
     methods = list(evaluation.scores)
     figure = new_figure(width=WIDTH, height=ROW * max(len(methods), 5) + 110)
     for axes, (metric, name) in zip(figure.subplots(1, 2, sharey=True), HEADLINES.items(), strict=True):
         intervals = [evaluation.scores[method][metric] for method in methods]
-        _dots(
-            axes, methods, intervals, width=200, strong={methods.index(PROJECTION)} if PROJECTION in methods else set()
-        )
+        _dots(axes, methods, intervals, width=200)
         title(axes, f"{name[0].upper()}{name[1:]} (higher is better)")
     return figure
 
@@ -254,9 +221,7 @@ def prompts(evaluation: Evaluation, shown: int = SHOWN) -> Figure:
     """Draw recall@1 of each prompt with held-out rows; if there are many, the `shown` worst and `shown` best."""
     worst, best = extremes(evaluation.per_prompt, shown)
     if not worst:
-        figure = new_figure(width=WIDTH, height=160)
-        nothing(figure.subplots(), "no prompt has held-out samples")
-        return figure
+        return empty_figure("no prompt has held-out samples")
     columns = [part for part in (worst, best) if part]
     figure = new_figure(width=WIDTH, height=ROW * max(len(worst), 8) + 110)
     for axes, part in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns, strict=True):
@@ -273,10 +238,9 @@ def prompts(evaluation: Evaluation, shown: int = SHOWN) -> Figure:
 def emotions(evaluation: Evaluation) -> Figure:
     """Draw centered cosine and recall@1 by emotion."""
     part = evaluation.per_emotion
-    figure = new_figure(width=WIDTH, height=ROW * 8 + 110)
     if not part:
-        nothing(figure.subplots(), "no held-out samples")
-        return figure
+        return empty_figure("no held-out samples")
+    figure = new_figure(width=WIDTH, height=ROW * 8 + 110)
     names = [f"{score.name} ({score.rows:,})" for score in part]
     for axes, (metric, name) in zip(figure.subplots(1, 2, sharey=True), HEADLINES.items(), strict=True):
         _bars(axes, names, part, metric, width=200)
@@ -293,16 +257,10 @@ def confusions(evaluation: Evaluation) -> Figure:
     across, down = max(count, 12), max(count, 4)  # a cell alone would be a wall
     figure = new_figure(width=470 + cell * across, height=cell * down + 130)
     axes = figure.subplots()
-    axes.imshow(table.shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for (row, column), share in np.ndenumerate(table.shares):
-        if share >= CELL:
-            colour = "white" if share > DARK_CELL else DARK
-            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=SMALL, color=colour)
+    shaded_table(axes, table.shares, [str(place + 1) for place in range(count)])
     named = zip(table.names, table.counts.tolist(), strict=True)
     name_rows(axes, [f"{fitted(name, 330, SMALL)} ({rows:,})" for name, rows in named], width=420)
-    axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
     axes.tick_params(axis="y", pad=26)
-    axes.set_xticks(np.arange(count), [str(place + 1) for place in range(count)], fontsize=SMALL, color=DARK)
     axes.set_xlim(-0.5, across - 0.5)
     axes.set_ylim(down - 0.5, -0.5)
     for place in range(count):
@@ -315,7 +273,6 @@ def confusions(evaluation: Evaluation) -> Figure:
     axes.hlines(edges, -0.5, count - 0.5, color=FAINT, linewidth=0.6)
     axes.vlines(edges, -0.5, count - 0.5, color=FAINT, linewidth=0.6)
     axes.set_xlabel("closest prompt, numbered like the rows", fontsize=SMALL, color=DARK, loc="left")
-    axes.spines[:].set_visible(False)
     figure.suptitle("Percentage of each prompt's faces (row) by closest prompt (column)", fontsize=NORMAL, color=DARK)
     return figure
 
@@ -336,13 +293,14 @@ def extremes(per_prompt: Sequence[Score], shown: int = SHOWN) -> tuple[list[Scor
     return order[:shown], order[-shown:]
 
 
-def _dots(axes: Axes, names: Sequence[str], intervals: Sequence[Interval], width: float, strong: set[int]) -> None:
-    for place, interval in enumerate(intervals):
-        colour = BLUE if place in strong else GREY
-        axes.plot([interval.low, interval.high], [place, place], color=colour, linewidth=3, solid_capstyle="butt")
-        axes.plot([interval.value], [place], color=colour, marker="D" if place in strong else "o", markersize=8)
-    for place in strong:
-        axes.axvline(intervals[place].value, color=BLUE, linewidth=1, linestyle=":", zorder=0)
+def _dots(axes: Axes, names: Sequence[str], intervals: Sequence[Interval], width: float) -> None:
+    """Draw a dot for each method, and a line for its interval; the projection stands out."""
+    for place, (name, interval) in enumerate(zip(names, intervals, strict=True)):
+        color, marker = (BLUE, "D") if name == PROJECTION else (GRAY, "o")
+        axes.hlines(place, interval.low, interval.high, color=color, linewidth=3)
+        axes.plot(interval.value, place, color=color, marker=marker, markersize=8)
+        if name == PROJECTION:
+            axes.axvline(interval.value, color=BLUE, linewidth=1, linestyle=":", zorder=0)
     name_rows(axes, names, width)
     axes.set_ylim(max(len(names), 5) - 0.5, -0.5)
     _scale(axes, intervals)
@@ -352,9 +310,9 @@ def _bars(axes: Axes, names: Sequence[str], part: Sequence[Score], metric: str, 
     """Draw a bar for each score, and a line for its interval."""
     intervals = [score.metrics[metric] for score in part]
     axes.barh(range(len(part)), [interval.value for interval in intervals], color="#9ecae1", height=0.72)
-    for place, interval in enumerate(intervals):
-        axes.plot([interval.low, interval.high], [place, place], color=DARK, linewidth=1.4)
-        axes.plot([interval.value], [place], color=BLUE, marker="D", markersize=5)
+    places = range(len(part))
+    axes.hlines(places, [i.low for i in intervals], [i.high for i in intervals], color=DARK, linewidth=1.4)
+    axes.plot([i.value for i in intervals], places, color=BLUE, marker="D", markersize=5, linestyle="")
     name_rows(axes, names, width)
     _scale(axes, intervals)
     if metric == "recall_at_1":
@@ -366,9 +324,5 @@ def _scale(axes: Axes, intervals: Sequence[Interval]) -> None:
     low, high = min(0.0, *ends, 0.0), max(0.1, *ends, 0.1)
     pad = 0.04 * (high - low)
     axes.set_xlim(low - pad, high + pad)
-    axes.axvline(0, color=GREY, linewidth=0.8, zorder=0)
-    axes.tick_params(axis="x", labelsize=SMALL, color=GREY)
-    axes.grid(axis="x", color=FAINT, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines[:].set_color(GREY)
+    axes.axvline(0, color=GRAY, linewidth=0.8, zorder=0)
+    tidy(axes, hidden=("top", "right", "left"), grid="x")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 from ...perception.topology import CLOSED_LINES, IRISES, OPEN_LINES
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "p")  # one for each color
-BLUE, GREY, FAINT, DARK = COLOURS[0], "#AAAAAA", "#DDDDDD", "#333333"
+BLUE, GRAY, FAINT, DARK = COLORS[0], "#AAAAAA", "#DDDDDD", "#333333"
 FACE_LINES = (*((*line, line[0]) for line in CLOSED_LINES), *OPEN_LINES, *((*rim, rim[0]) for _, rim in IRISES))
 WIDTH = 1240  # pixels of a picture in a report
 DPI = 100
 SMALL, NORMAL = 9, 11  # points
-MISSING = "\u25a1"  # replaces characters that the font does not have
+BLANK = 0.005  # shares below this round to 0 %
+MISSING_GLYPH = "\u25a1"  # replaces characters that the font does not have
 
 
 def has_matplotlib() -> bool:
@@ -55,7 +57,7 @@ def fitted(text: str, width: float, size: float, lines: int = 1) -> str:
     What does not fit is cut off. Characters missing from the font become boxes, line breaks and the like spaces.
     """
     plain = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
-    rest = "".join(mark if _advance(mark) is not None else MISSING for mark in plain) or "(empty)"
+    rest = "".join(mark if _advance(mark) is not None else MISSING_GLYPH for mark in plain) or "(empty)"
     limit = width * 72 / DPI / size
     done: list[str] = []
     while rest:
@@ -111,16 +113,15 @@ def name_rows(axes: Axes, names: Sequence[str], width: float, lines: int = 1) ->
     axes.set_ylim(max(len(names), 8) - 0.5, -0.5)  # a bar alone would be a wall
 
 
-def bars(axes: Axes, names: Sequence[str], counts: Sequence[int], width: float, greyed: int = 0) -> None:
-    """Draw a bar with its number for each name, the first on top, the last `greyed` in gray."""
-    places, colours = range(len(names)), [BLUE] * (len(names) - greyed) + [GREY] * greyed
-    axes.barh(places, counts, color=colours, height=0.7)
-    for place, number in zip(places, counts, strict=True):
-        axes.text(number, place, f" {number:,}", va="center", fontsize=SMALL, color=DARK)
+def bars(axes: Axes, names: Sequence[str], counts: Sequence[int], width: float, grayed: int = 0) -> None:
+    """Draw a bar with its number for each name, the first on top, the last `grayed` in gray."""
+    colors = [BLUE] * (len(names) - grayed) + [GRAY] * grayed
+    drawn = axes.barh(range(len(names)), counts, color=colors, height=0.7)
+    axes.bar_label(drawn, fmt="{:,.0f}", padding=3, fontsize=SMALL, color=DARK)
     axes.set_xlim(0, max(counts) * 1.2)
     axes.set_xticks([])
     name_rows(axes, names, width)
-    _calm(axes, ("top", "right", "bottom"))
+    tidy(axes, hidden=("top", "right", "bottom"))
 
 
 def histogram(axes: Axes, numbers: Sequence[int], edges: Sequence[float], label: str) -> None:
@@ -133,16 +134,41 @@ def histogram(axes: Axes, numbers: Sequence[int], edges: Sequence[float], label:
     axes.set_xlabel(label, fontsize=SMALL, color=DARK)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.tick_params(labelsize=SMALL, color=GREY)
-    axes.grid(axis="y", color=FAINT, linewidth=0.8)
-    axes.set_axisbelow(True)
-    _calm(axes, ("top", "right"))
+    tidy(axes, grid="y")
 
 
-def draw_face(axes: Axes, face: NDArray[np.floating], colour: str, width: float) -> None:
+def shaded_table(axes: Axes, shares: NDArray[np.floating], columns: Sequence[str], highest: float = 1.0) -> None:
+    """Draw shares (R, C), 0…1, as percentages on cells that are darker the larger they are, with column names on top.
+
+    Shares that round to 0 % are left blank. Shares above 0.6 × `highest` have white letters.
+    """
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=highest, aspect="auto")
+    for (row, column), share in np.ndenumerate(shares):
+        if share >= BLANK:
+            color = "white" if share > 0.6 * highest else DARK
+            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=NORMAL, color=color)
+    axes.set_xticks(np.arange(len(columns)), columns, fontsize=NORMAL, color=DARK)
+    axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
+
+
+def face_grid(count: int, across: int, height: int, extra: int, shared: bool = False) -> tuple[Figure, list[Axes]]:
+    """Return a figure and axes for `count` faces, `across` in a row of `height` pixels, and `extra` pixels more.
+
+    If they are `shared`, all faces have the same scale.
+    """
+    down = -(-count // across)
+    figure = new_figure(width=WIDTH, height=height * down + extra)
+    grid = figure.subplots(down, across, squeeze=False, sharex=shared, sharey=shared).reshape(-1).tolist()
+    for axes in grid:
+        axes.axis("off")
+    return figure, grid
+
+
+def draw_face(axes: Axes, face: NDArray[np.floating], color: str, width: float) -> None:
     """Draw the lines of a face (478, 2 or more), y down, in any unit."""
     for line in FACE_LINES:
-        axes.plot(face[list(line), 0], -face[list(line), 1], color=colour, linewidth=width, solid_capstyle="round")
+        axes.plot(face[list(line), 0], -face[list(line), 1], color=color, linewidth=width, solid_capstyle="round")
     axes.set_aspect("equal")
 
 
@@ -157,14 +183,41 @@ def map_axes(axes: Axes, shares: NDArray[np.floating], size: float) -> None:
     axes.spines[:].set_color(FAINT)
 
 
+def empty_figure(text: str) -> Figure:
+    """Return a low figure with only a text."""
+    figure = new_figure(width=WIDTH, height=160)
+    nothing(figure.subplots(), text)
+    return figure
+
+
 def nothing(axes: Axes, text: str) -> None:
     """Show a text in place of a part of a figure that has nothing to show."""
     axes.axis("off")
-    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=NORMAL, color=GREY, transform=axes.transAxes)
+    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=NORMAL, color=GRAY, transform=axes.transAxes)
 
 
-def _calm(axes: Axes, without: Sequence[str]) -> None:
-    for side in without:
-        axes.spines[side].set_visible(False)
-    for spine in axes.spines.values():
-        spine.set_color(GREY)
+def legend(
+    figure: Figure,
+    handles: Sequence[Artist],
+    names: Sequence[str],
+    columns: int,
+    heading: str | None = None,
+    markerscale: float = 1,
+) -> None:
+    """Draw a legend below all parts of a figure; `$` is a dollar sign."""
+    drawn = figure.legend(
+        handles, names, loc="outside lower center", ncols=columns, frameon=False, fontsize=NORMAL, labelcolor=DARK,
+        title=heading, title_fontsize=NORMAL, markerscale=markerscale,
+    )  # fmt: skip
+    for text in drawn.get_texts():
+        text.set_parse_math(False)
+
+
+def tidy(axes: Axes, hidden: Sequence[str] = ("top", "right"), grid: Literal["x", "y"] | None = None) -> None:
+    """Hide some edges, make the others gray, and draw faint grid lines at the ticks of the axis `grid`."""
+    axes.spines[:].set_color(GRAY)
+    axes.spines[list(hidden)].set_visible(False)
+    if grid is not None:
+        axes.tick_params(labelsize=SMALL, color=GRAY)
+        axes.grid(axis=grid, color=FAINT, linewidth=0.8)
+        axes.set_axisbelow(True)

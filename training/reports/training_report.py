@@ -11,32 +11,24 @@ from pathlib import Path
 from ...common.files import atomic_path
 from ...projection.checkpoint import Checkpoint
 from ..evaluation.evaluation import PART_METRICS, PROJECTION, Evaluation
+from ..evaluation.metrics import HEADLINES, TITLES
 from ..evaluation.verdict import BEFORE, Verdict, beats
 from ..learning.data import TrainingData
 from ..learning.run import Epoch, best_epoch
 from . import plots
-from .analysis import Importance, Wrong, importance, most_wrong, prompt_map
+from .analysis import Importance, WorstPrediction, importance, prompt_map, worst_predictions
 from .page import write_page
 from .style import has_matplotlib
 
 REPORT = "report.html"
 PICTURE_FOLDER = "report"
-METRICS = {  # metric → the head of its column; the raw cosine comes last, as it makes everything look good
-    "centred_cosine": "centered cosine",
-    "recall_at_1": "recall@1",
-    "recall_at_5": "recall@5",
-    "reciprocal_rank": "reciprocal rank",
-    "r_squared": "R²",
-    "cosine": "raw cosine",
-}
-HEADLINES = {metric: METRICS[metric] for metric in ("centred_cosine", "recall_at_1")}
 BASELINES = {
     "ridge": "a linear map of the same features",
-    "nearest neighbour": "the target of the most similar training face",
+    "nearest neighbor": "the target of the most similar training face",
     "emotion mix": "the mean targets of the emotions, weighted by the face's emotion probabilities",
     "mean": "always the mean of the training targets",
 }
-LISTED = 500  # prompts in the table
+LISTED_PROMPTS = 500  # prompts in the table
 
 
 def write_training_report(
@@ -63,7 +55,7 @@ def write_training_report(
     Each file is written whole or not at all, the page last. Without matplotlib there are no pictures, and the page
     names the extra to install. Raises OSError if the folder cannot be written to.
     """
-    worst = most_wrong(evaluation, data, sources)
+    worst = worst_predictions(evaluation, data, sources)
     matters = importance(checkpoint, data, evaluation)
     return write_page(
         folder / REPORT,
@@ -78,13 +70,13 @@ def write_training_report(
         importance=matters,
         facts={**_origins(checkpoint), **facts},
         pictures=_pictures(folder / PICTURE_FOLDER, evaluation, history, worst, matters) if has_matplotlib() else {},
-        metrics=METRICS,
+        metrics=TITLES,
         headlines=HEADLINES,
-        part_metrics={metric: METRICS[metric] for metric in PART_METRICS},
+        part_metrics={metric: TITLES[metric] for metric in PART_METRICS},
         baselines=BASELINES,
         own=PROJECTION,
         before=BEFORE,
-        listed=LISTED,
+        listed=LISTED_PROMPTS,
     )
 
 
@@ -96,7 +88,11 @@ def state(evaluation: Evaluation, verdict: Verdict) -> str:
 
 
 def _pictures(
-    folder: Path, evaluation: Evaluation, history: Sequence[Epoch], worst: Sequence[Wrong], matters: Importance
+    folder: Path,
+    evaluation: Evaluation,
+    history: Sequence[Epoch],
+    worst: Sequence[WorstPrediction],
+    matters: Importance,
 ) -> dict[str, str]:
     """Draw all pictures into the folder. Return file name → the picture as a data URL."""
     figures = {

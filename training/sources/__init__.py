@@ -14,12 +14,12 @@ from .captions import list_captions
 from .detection import detect as detect
 from .fer2013 import list_fer2013
 from .folders import list_frames, list_labels, list_video
-from .items import Item, Listing, SourceError
+from .items import SourceError, SourceItem, SourceListing
 from .ravdess import list_ravdess
 from .tables import list_csv, list_jsonl
 
 FOLDER, FILE = "folder", "file"
-_LISTERS: dict[str, tuple[Callable[[Path], Listing], tuple[str, ...]]] = {  # with what each can list
+_LISTERS: dict[str, tuple[Callable[[Path], SourceListing], tuple[str, ...]]] = {  # with what each can list
     "labels": (list_labels, (FOLDER,)),
     "csv": (list_csv, (FILE,)),
     "jsonl": (list_jsonl, (FILE,)),
@@ -33,7 +33,7 @@ DATASET = "dataset"  # .db or .npz
 FORMATS = (*_LISTERS, DATASET)
 
 
-def find_items(source: Path, format: str | None = None, prompts: Sequence[str] = (), label: str = "") -> Listing:
+def find_items(source: Path, format: str | None = None, prompts: Sequence[str] = (), label: str = "") -> SourceListing:
     """Return the items of `source`, whose format is one of FORMATS; None uses the result of `detect`.
 
     `prompts` are used for items without prompts of their own, also if they have a label. `label` is used for items
@@ -55,9 +55,9 @@ def find_items(source: Path, format: str | None = None, prompts: Sequence[str] =
     return _completed(source, lister(source), tuple(text.strip() for text in prompts if text.strip()), label.strip())
 
 
-def _completed(source: Path, listing: Listing, prompts: tuple[str, ...], label: str) -> Listing:
+def _completed(source: Path, listing: SourceListing, prompts: tuple[str, ...], label: str) -> SourceListing:
     """Return the listing with the caller's prompts and label for items without their own."""
-    items: list[Item] = []
+    items: list[SourceItem] = []
     skipped = list(listing.skipped)
     for item in listing.items:
         if item.prompts or prompts or item.label or label:
@@ -71,4 +71,4 @@ def _completed(source: Path, listing: Listing, prompts: tuple[str, ...], label: 
         notes.append("--prompt is not used: every picture has its own prompt")
     if label and all(item.label for item in listing.items):
         notes.append("--label is not used: every picture has its own label")
-    return Listing(items, skipped, notes)
+    return SourceListing(items, skipped, notes)

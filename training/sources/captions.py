@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path, PurePath
 
 from .files import Parts, Tree, is_media, printable, unread, walk
-from .items import Item, Listing, SourceError
+from .items import SourceError, SourceItem, SourceListing
 from .media import media_of
 
 SUFFIXES = (".txt", ".caption")  # the first one that exists is used
@@ -15,7 +15,7 @@ LONGEST = 1 << 16  # bytes
 _REPEATED = re.compile(r"[0-9]+_(.*)", re.DOTALL)
 
 
-def list_captions(root: Path) -> Listing:
+def list_captions(root: Path) -> SourceListing:
     """Return the pictures and videos with a `name.txt` or `name.caption` next to them, in any folder below `root`.
 
     Each line of a caption file is a prompt of its picture; empty lines are ignored. (kohya's trainer reads one caption
@@ -26,7 +26,7 @@ def list_captions(root: Path) -> Listing:
     Raises SourceError if there are no pictures or videos.
     """
     tree = walk(root)
-    listing = Listing(skipped=list(tree.skipped))
+    listing = SourceListing(skipped=list(tree.skipped))
     captions = captions_of(tree)
     several = repeated = False
     used: set[Parts] = set()
@@ -34,20 +34,21 @@ def list_captions(root: Path) -> Listing:
         if not is_media(PurePath(parts[-1])):
             continue
         name, label = tree.name(parts), repeated_name((tree.base.name, *parts)[-2])
-        beside = captions.get(_stem(parts), [])
-        used.update(beside)
-        prompts = _prompts(tree.path(beside[0])) if beside else ()
+        candidates = captions.get(_stem(parts), [])
+        used.update(candidates)
+        prompts = _prompts(tree.path(candidates[0])) if candidates else ()
         if isinstance(prompts, str):
-            listing.skipped.append((name, f"the caption {printable(beside[0][-1])} {prompts}"))
+            listing.skipped.append((name, f"the caption {printable(candidates[0][-1])} {prompts}"))
             continue
         several, repeated = several or len(prompts) > 1, repeated or label is not None
-        item = Item(media_of(tree.path(parts)), source=name, group=name, prompts=prompts, label=printable(label or ""))
+        item = SourceItem(
+            media_of(tree.path(parts)), source=name, group=name, prompts=prompts, label=printable(label or "")
+        )
         listing.items.append(item)
     if not listing.items:
-        which, why = listing.skipped[0] if listing.skipped else ("its files", "none is a picture or video")
         raise SourceError(
             f"{root}: there is no usable picture. Each picture needs a caption file next to it: 1.jpg, and 1.txt with "
-            f"the prompt. {which}: {why}"
+            f"the prompt. {listing.first_skip('its files', 'none is a picture or video')}"
         )
     listing.skipped.extend(_left_over(tree, captions, used))
     if several:
@@ -65,8 +66,8 @@ def captions_of(tree: Tree) -> dict[Parts, list[Parts]]:
     for parts in tree.files:
         if PurePath(parts[-1]).suffix.lower() in SUFFIXES:
             captions[_stem(parts)].append(parts)
-    for beside in captions.values():
-        beside.sort(key=lambda parts: (SUFFIXES.index(PurePath(parts[-1]).suffix.lower()), parts))
+    for candidates in captions.values():
+        candidates.sort(key=lambda parts: (SUFFIXES.index(PurePath(parts[-1]).suffix.lower()), parts))
     return dict(captions)
 
 
@@ -104,13 +105,13 @@ def _left_over(tree: Tree, captions: dict[Parts, list[Parts]], used: set[Parts])
         name = PurePath(parts[-1])
         if is_media(name):
             continue
-        beside = captions.get(_stem(parts), [])
-        if parts not in beside:
+        candidates = captions.get(_stem(parts), [])
+        if parts not in candidates:
             skipped.append((tree.name(parts), unread(name)))
         elif parts not in used:
             skipped.append((tree.name(parts), "there is no picture with this name next to it"))
-        elif parts != beside[0]:
-            skipped.append((tree.name(parts), f"the caption {printable(beside[0][-1])} is used instead"))
+        elif parts != candidates[0]:
+            skipped.append((tree.name(parts), f"the caption {printable(candidates[0][-1])} is used instead"))
     return skipped
 
 

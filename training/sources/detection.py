@@ -14,7 +14,7 @@ from .ravdess import is_take
 
 DATASETS = frozenset({".db", ".npz"})
 JSON_LINES = frozenset({".jsonl", ".ndjson"})
-LISTED = 5  # the most file types that an error names
+NAMED_FILE_TYPES = 5  # the most file types that an error names
 
 
 def detect(source: Path) -> str:
@@ -63,10 +63,10 @@ def _format_of_folder(folder: Path) -> str:
             "fer2013": "in folders such as train/happy",
             "frames": "numbered and directly in the folder",
         }
-        found = "; ".join(f"{counts[name]} {shows[name]} ({name})" for name in possible)
+        contents = "; ".join(f"{counts[name]} {shows[name]} ({name})" for name in possible)
         raise SourceError(
             f"{folder}: more than one format fits its {counted(len(media), 'picture or video', 'pictures and videos')}:"
-            f" {found}. Choose one: pass {' or '.join(f'--format {name}' for name in possible)}"
+            f" {contents}. Choose one: pass {' or '.join(f'--format {name}' for name in possible)}"
         )
     return possible[0]
 
@@ -90,12 +90,12 @@ def _counts(tree: Tree, media: list[Parts]) -> dict[str, int]:
 def _unknown(folder: Path, tree: Tree) -> str:
     """Return the error message for a folder that fits no format."""
     types = Counter(printable(PurePath(parts[-1]).suffix.lower()) or "without suffix" for parts in tree.files)
-    found = ", ".join(f"{count} {suffix}" for suffix, count in types.most_common(LISTED)) or "no files"
+    contents = ", ".join(f"{count} {suffix}" for suffix, count in types.most_common(NAMED_FILE_TYPES)) or "no files"
     tables = [parts for parts in tree.files if PurePath(parts[-1]).suffix.lower() in {".csv", *JSON_LINES}]
     remedy = f" Or pass the file {tree.name(tables[0])} itself." if tables else ""
     name = printable(tree.base.name)
     return (
-        f"{folder}: the folder fits no known format (it contains {found}). It must contain one folder per label: "
+        f"{folder}: the folder fits no known format (it contains {contents}). It must contain one folder per label: "
         f"{name}/happy/1.jpg, {name}/sad/2.jpg, … or pictures with caption files: {name}/1.jpg, {name}/1.txt, … or the "
         f"numbered frames of one clip.{remedy}"
     )

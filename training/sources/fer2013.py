@@ -11,8 +11,8 @@ from typing import BinaryIO
 from ...common.words import counted
 from ...perception.vector import EMOTIONS
 from .files import Parts, Tree, walk
-from .folders import labelled
-from .items import Item, Listing, SourceError, part_of
+from .folders import labeled
+from .items import SourceError, SourceItem, SourceListing, part_of
 from .media import SIDE, PixelRow
 
 LABELS = {str(number): emotion for number, emotion in enumerate(EMOTIONS)}
@@ -20,7 +20,7 @@ EMOTION, PIXELS, USAGE = "emotion", "pixels", "usage"
 LONGEST_ROW = 1 << 16  # bytes; FER2013's longest row is under 10,000
 
 
-def list_fer2013(source: Path) -> Listing:
+def list_fer2013(source: Path) -> SourceListing:
     """Return the faces of `fer2013.csv` (or `icml_face_data.csv`), or of a folder with train, test or validation.
 
     A folder has the layout train/label/picture, test/… or validation/…. Emotion numbers 0…6 are angry, disgust, fear,
@@ -44,10 +44,10 @@ def is_split_folder(parts: Parts) -> bool:
     return len(parts) > 2 and bool(part_of(parts[0]))
 
 
-def _list_folder(root: Path) -> Listing:
+def _list_folder(root: Path) -> SourceListing:
     whole = walk(root)
     tree = Tree(whole.base, [parts for parts in whole.files if part_of(parts[0])], whole.skipped)
-    listing = labelled(tree, split=True)
+    listing = labeled(tree, split=True)
     listing.skipped.extend(
         (whole.name(parts), "it is not in a folder called train, validation or test")
         for parts in whole.files
@@ -62,8 +62,8 @@ def _list_folder(root: Path) -> Listing:
     return listing
 
 
-def _list_csv(path: Path) -> Listing:
-    listing = Listing()
+def _list_csv(path: Path) -> SourceListing:
+    listing = SourceListing()
     with path.open("rb") as file:
         header = _header(file)
         if not {EMOTION, PIXELS} <= set(header):
@@ -81,14 +81,14 @@ def _list_csv(path: Path) -> Listing:
             if row.strip():
                 name = f"{path.name} line {line}"
                 item = _item(path.absolute(), name, header, row, start)
-                if isinstance(item, Item):
+                if isinstance(item, SourceItem):
                     listing.items.append(item)
                 else:
                     listing.skipped.append((name, item))
             start += len(row)
     if not listing.items:
-        which, why = listing.skipped[0] if listing.skipped else (path.name, "there are no lines below the header")
-        raise SourceError(f"{path}: no line can be used. {which}: {why}")
+        reason = listing.first_skip(path.name, "there are no lines below the header")
+        raise SourceError(f"{path}: no line can be used. {reason}")
     if any(item.split not in ("", "train") for item in listing.items):
         listing.notes.append("FER2013's PublicTest is the validation split, PrivateTest the test split")
     return listing
@@ -100,7 +100,7 @@ def _header(file: BinaryIO) -> list[str]:
     return [name.strip(' \t\r\n"').lower() for name in line.decode("utf-8-sig", "replace").split(",")]
 
 
-def _item(path: Path, name: str, header: list[str], row: bytes, start: int) -> Item | str:
+def _item(path: Path, name: str, header: list[str], row: bytes, start: int) -> SourceItem | str:
     """Return the item of the row that begins at byte `start`, or the reason why the row cannot be used."""
     values = row.rstrip(b"\r\n").split(b",")
     if len(values) != len(header):
@@ -120,4 +120,4 @@ def _item(path: Path, name: str, header: list[str], row: bytes, start: int) -> I
         return f"it has {counted(len(pixels.split()), 'pixel')}, not {SIDE} × {SIDE}"
     before = sum(len(value) + 1 for value in values[: header.index(PIXELS)])  # values and the commas after them
     offset = start + row.index(pixels, before)
-    return Item(PixelRow(path, offset, len(pixels), name), name, group=name, label=LABELS[number], split=split)
+    return SourceItem(PixelRow(path, offset, len(pixels), name), name, group=name, label=LABELS[number], split=split)

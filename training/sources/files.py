@@ -59,8 +59,8 @@ def walk(root: Path) -> Tree:
                 tree.skipped.append((tree.name(parts), "it links to a folder that is already listed or contains it"))
                 continue
             seen.add(identity)
-            with os.scandir(tree.path(parts)) as found:
-                entries = sorted((entry for entry in found if not is_hidden(entry.name)), key=lambda entry: entry.name)
+            with os.scandir(tree.path(parts)) as scan:
+                entries = sorted((entry for entry in scan if not is_hidden(entry.name)), key=lambda entry: entry.name)
         except OSError as error:
             tree.skipped.append((tree.name(parts), f"the folder cannot be read ({error.strerror or error})"))
             continue

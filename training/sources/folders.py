@@ -12,18 +12,18 @@ from pathlib import Path
 
 from ...common.words import counted
 from .files import Parts, Tree, are_frames, frame_folder, in_order, is_media, printable, unread, walk
-from .items import Item, Listing, SourceError, part_of
+from .items import SourceError, SourceItem, SourceListing, part_of
 from .media import FrameFolder, Media, is_picture, media_of
 
 
-def list_labels(root: Path) -> Listing:
+def list_labels(root: Path) -> SourceListing:
     """Return the items of `root`/label/picture, or `root`/label/person or clip/picture.
 
     Files that are neither pictures nor videos, and files next to the label folders, are listed as skipped. Raises
     SourceError if there are no pictures or videos in subfolders.
     """
     tree = walk(root)
-    listing = labelled(tree)
+    listing = labeled(tree)
     if not listing.items:
         raise SourceError(
             f"{root}: there are no pictures or videos in subfolders. The folder must contain one folder per label: "
@@ -32,10 +32,10 @@ def list_labels(root: Path) -> Listing:
     return listing
 
 
-def labelled(tree: Tree, split: bool = False) -> Listing:
+def labeled(tree: Tree, split: bool = False) -> SourceListing:
     """Return the items of a tree of label folders; with `split`, these are below folders train, validation or test."""
     above = int(split)  # folders above the label folders
-    listing = Listing(skipped=list(tree.skipped))
+    listing = SourceListing(skipped=list(tree.skipped))
     grouped, clips = False, 0
     for parts, media in sorted(_media(tree, above, listing).items(), key=lambda found: found[0]):
         name, label = tree.name(parts), printable(parts[above])
@@ -43,7 +43,7 @@ def labelled(tree: Tree, split: bool = False) -> Listing:
         grouped, clips = grouped or bool(inner), clips + isinstance(media, FrameFolder)
         group = tree.name(inner) if inner else name
         part = part_of(parts[0]) or "" if split else ""
-        listing.items.append(Item(media=media, source=name, group=group, label=label, split=part))
+        listing.items.append(SourceItem(media=media, source=name, group=group, label=label, split=part))
     if grouped:
         listing.notes.append("a folder within a label's folder is one group (a person or clip), also across labels")
     if clips:
@@ -53,7 +53,7 @@ def labelled(tree: Tree, split: bool = False) -> Listing:
     return listing
 
 
-def _media(tree: Tree, above: int, listing: Listing) -> dict[Parts, Media]:
+def _media(tree: Tree, above: int, listing: SourceListing) -> dict[Parts, Media]:
     """Return the pictures, videos and folders of frames by their paths; other files are added to `listing.skipped`."""
     media: dict[Parts, Media] = {}
     pictures: dict[Parts, list[str]] = defaultdict(list)  # folders within label folders → pictures in them
@@ -80,7 +80,7 @@ def _is_within(parts: Parts, media: Media, above: int) -> bool:
     return len(parts) > above + 2 or isinstance(media, FrameFolder)
 
 
-def list_frames(folder: Path) -> Listing:
+def list_frames(folder: Path) -> SourceListing:
     """Return a folder whose pictures are the frames of one clip. Raises SourceError if there are no pictures in it."""
     base = folder.resolve()
     frames = frame_folder(base)
@@ -89,12 +89,12 @@ def list_frames(folder: Path) -> Listing:
             f"{folder}: there are no frames directly in the folder; it must contain frame_0001.png, frame_0002.png, …"
         )
     name = printable(base.name)
-    return Listing([Item(frames, source=name, group=name)])
+    return SourceListing([SourceItem(frames, source=name, group=name)])
 
 
-def list_video(path: Path) -> Listing:
+def list_video(path: Path) -> SourceListing:
     """Return one video or one picture. Raises SourceError if the file is neither."""
     if not is_media(path):
         raise SourceError(f"{path}: {unread(path)}; pass a video or a picture")
     name = printable(path.name)
-    return Listing([Item(media_of(path.absolute()), source=name, group=name)])
+    return SourceListing([SourceItem(media_of(path.absolute()), source=name, group=name)])

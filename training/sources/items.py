@@ -9,7 +9,7 @@ from ...common.errors import PerceptionClipError
 from ..dataset.samples import SPLITS
 from .media import Media
 
-__all__ = ["SPLITS", "Item", "Listing", "SourceError"]
+__all__ = ["SPLITS", "SourceError", "SourceItem", "SourceListing"]
 
 _NAMES = {
     "train": ("train", "training"),
@@ -24,7 +24,7 @@ class SourceError(PerceptionClipError, ValueError):
 
 
 @dataclass(frozen=True)
-class Item:
+class SourceItem:
     """One picture, video or folder of frames with its prompts, or a label from which prompts are generated."""
 
     media: Media
@@ -37,12 +37,16 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Listing:
+class SourceListing:
     """The contents of a source."""
 
-    items: list[Item] = field(default_factory=list)
+    items: list[SourceItem] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (path, reason) of what cannot be used
     notes: list[str] = field(default_factory=list)  # what the user should know about how the source was read
+
+    def first_skip(self, path: str, reason: str) -> str:
+        """Return the first skipped path and its reason; those passed in if nothing was skipped."""
+        return ": ".join(self.skipped[0] if self.skipped else (path, reason))
 
 
 def part_of(name: str) -> str | None:

@@ -16,7 +16,6 @@ from ...perception.sequences.videos import Frame, Video
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 VIDEOS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"})
-CHUNK = 1 << 20  # bytes of a file hashed at a time
 
 SIDE = 48  # pixels: FER2013's pictures are 48 × 48, gray
 
@@ -136,17 +135,16 @@ def media_of(path: Path) -> PictureFile | VideoFile:
     return VideoFile(path) if is_video(path) else PictureFile(path)
 
 
-def origin_of(content: bytes, frame: int) -> str:
-    """Return the origin of the first face of a frame as text; it is the same for the same digest of the content."""
-    return hashlib.sha256(content + frame.to_bytes(8, "little")).hexdigest()
+def origin_of(content: bytes, frame: int, face: int = 0) -> str:
+    """Return the origin of a face as text: of the content with this digest, the frame, and the face's number in it."""
+    return hashlib.sha256(content + frame.to_bytes(8, "little") + face.to_bytes(8, "little")).hexdigest()
 
 
 def _digest(paths: tuple[Path, ...] | list[Path]) -> bytes:
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
-            while piece := file.read(CHUNK):
-                digest.update(piece)
+            hashlib.file_digest(file, lambda: digest)
     return digest.digest()
 
 
@@ -175,8 +173,8 @@ class PixelRow:
             raise PictureError(
                 f"{self.name}: it has {counted(len(pixels), 'pixel')}, not {SIDE} × {SIDE}; was the file changed?"
             )
-        grey = torch.frombuffer(pixels, dtype=torch.uint8).reshape(SIDE, SIDE, 1)
-        yield Frame(0, 0.0, grey.expand(-1, -1, 3).contiguous())  # (48, 48, 3)
+        gray = torch.frombuffer(pixels, dtype=torch.uint8).reshape(SIDE, SIDE, 1)
+        yield Frame(0, 0.0, gray.expand(-1, -1, 3).contiguous())  # (48, 48, 3)
 
     def _text(self) -> bytes:
         with self.path.open("rb") as file:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from ...common.words import counted
 from .files import Parts, Tree, unread, walk
-from .items import Item, Listing, SourceError
+from .items import SourceError, SourceItem, SourceListing
 from .media import VideoFile, is_video
 
 EMOTIONS = {
@@ -42,34 +42,23 @@ _FIELDS = {  # the valid values of each field
 }
 
 
-@dataclass(frozen=True)
-class Take:
+class Take(NamedTuple):
     """The fields of a file name."""
 
-    fields: tuple[str, ...]  # in the order of `_FIELDS`
+    modality: str
+    channel: str
+    emotion: str
+    intensity: str
+    statement: str
+    repetition: str
+    actor: str
 
     @property
-    def modality(self) -> str:
-        return self.fields[0]
-
-    @property
-    def emotion(self) -> str:
-        return self.fields[2]
-
-    @property
-    def intensity(self) -> str:
-        return INTENSITIES[self.fields[3]]
-
-    @property
-    def actor(self) -> str:
-        return self.fields[6]
-
-    @property
-    def gender(self) -> str:
-        return "male" if int(self.actor) % 2 else "female"
+    def without_sound(self) -> Take:
+        return self._replace(modality=SILENT)
 
 
-def list_ravdess(source: Path) -> Listing:
+def list_ravdess(source: Path) -> SourceListing:
     """Return the videos of a folder and the folders below it, or one video: emotion as label, `Actor NN` as group.
 
     The columns are `intensity` (normal or strong), `actor` (01…24) and `gender` (male or female). `calm` counts as
@@ -79,7 +68,7 @@ def list_ravdess(source: Path) -> Listing:
     Raises SourceError if there is no such video.
     """
     tree = walk(source) if source.is_dir() else Tree(source.absolute().parent, [(source.name,)])
-    listing = Listing(skipped=list(tree.skipped))
+    listing = SourceListing(skipped=list(tree.skipped))
     takes: dict[Parts, Take] = {}
     for parts in tree.files:
         take = parse(parts[-1])
@@ -87,10 +76,10 @@ def list_ravdess(source: Path) -> Listing:
             takes[parts] = take
         else:
             listing.skipped.append((tree.name(parts), take))
-    complete = {take.fields[1:]: parts for parts, take in reversed(takes.items()) if take.modality == FULL}
+    complete = {take.without_sound: parts for parts, take in reversed(takes.items()) if take.modality == FULL}
     for parts, take in takes.items():
-        if take.modality == SILENT and take.fields[1:] in complete:
-            twin = tree.name(complete[take.fields[1:]])
+        if take in complete:
+            twin = tree.name(complete[take])
             listing.skipped.append((tree.name(parts), f"it is the same take as {twin}, without sound"))
         else:
             listing.items.append(_item(tree, parts, take))
@@ -113,7 +102,7 @@ def parse(name: str) -> Take | str:
     for (field, allowed), value in zip(_FIELDS.items(), match.groups(), strict=True):
         if value not in allowed:
             return f"its name has {field} {value}, which does not exist in RAVDESS"
-    return "it contains only sound" if match[1] == SOUND else Take(match.groups())
+    return "it contains only sound" if match[1] == SOUND else Take(*match.groups())
 
 
 def is_take(name: str) -> bool:
@@ -121,11 +110,15 @@ def is_take(name: str) -> bool:
     return is_video(Path(name)) and bool(_NAME.fullmatch(PurePath(name).stem))
 
 
-def _item(tree: Tree, parts: Parts, take: Take) -> Item:
-    return Item(
+def _item(tree: Tree, parts: Parts, take: Take) -> SourceItem:
+    return SourceItem(
         media=VideoFile(tree.path(parts)),
         source=tree.name(parts),
         group=f"Actor {take.actor}",
         label=EMOTIONS[take.emotion],
-        columns={"intensity": take.intensity, "actor": take.actor, "gender": take.gender},
+        columns={
+            "intensity": INTENSITIES[take.intensity],
+            "actor": take.actor,
+            "gender": "male" if int(take.actor) % 2 else "female",
+        },
     )

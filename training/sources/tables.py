@@ -11,27 +11,27 @@ from typing import Any, NoReturn, TextIO
 
 from ...common.words import counted
 from .files import frame_folder, is_file, is_folder, is_media, unread
-from .items import Item, Listing, SourceError, part_of
+from .items import SourceError, SourceItem, SourceListing, part_of
 from .media import Media, media_of
 
 PATH, PROMPT, LABEL, GROUP, SPLIT = "path", "prompt", "label", "group", "split"
-NAMED = (PATH, PROMPT, LABEL, GROUP, SPLIT)  # all other columns are for templates
+KNOWN_COLUMNS = (PATH, PROMPT, LABEL, GROUP, SPLIT)  # all other columns are for templates
 LONGEST_ROW = 1 << 20  # characters
 
 
-class Rows:
+class TableRows:
     """Converts the rows of one table to items. A picture in several rows is looked up only once."""
 
     def __init__(self, table: Path) -> None:
         self.table = table
         self.folder = table.absolute().parent
-        self.listing = Listing()
+        self.listing = SourceListing()
         self._media: dict[str, Media | str] = {}
 
     def add(self, line: int, row: Mapping[str, str], prompts: Sequence[str]) -> None:
         """Add the item of a row, column → text without surrounding whitespace; empty `prompts` are ignored."""
         item = self._item(row, tuple(dict.fromkeys(prompt for prompt in prompts if prompt)), row.get(LABEL, ""))
-        if isinstance(item, Item):
+        if isinstance(item, SourceItem):
             self.listing.items.append(item)
         else:
             self.skip(line, item)
@@ -39,15 +39,14 @@ class Rows:
     def skip(self, line: int, why: str) -> None:
         self.listing.skipped.append((f"{self.table.name} line {line}", why))
 
-    def finish(self) -> Listing:
+    def finish(self) -> SourceListing:
         """Return the listing. Raises SourceError if no row can be used."""
         if not self.listing.items:
-            empty = (self.table.name, "it has no rows")
-            which, why = self.listing.skipped[0] if self.listing.skipped else empty
-            raise SourceError(f"{self.table}: no line can be used. {which}: {why}")
+            reason = self.listing.first_skip(self.table.name, "it has no rows")
+            raise SourceError(f"{self.table}: no line can be used. {reason}")
         return self.listing
 
-    def _item(self, row: Mapping[str, str], prompts: tuple[str, ...], label: str) -> Item | str:
+    def _item(self, row: Mapping[str, str], prompts: tuple[str, ...], label: str) -> SourceItem | str:
         """Return the item of one row, or the reason why the row cannot be used."""
         if flaw := _flaw("\n".join((*row.keys(), *row.values(), *prompts))):
             return flaw
@@ -65,13 +64,13 @@ class Rows:
         media = self._media[source]
         if isinstance(media, str):
             return media
-        return Item(
+        return SourceItem(
             media=copy(media),  # a copy for each item, because reading stores problems in it
             source=source,
             group=row.get(GROUP) or source,
             prompts=prompts,
             label=label,
-            columns={name: text for name, text in row.items() if name and text and name not in NAMED},
+            columns={name: text for name, text in row.items() if name and text and name not in KNOWN_COLUMNS},
             split=split,
         )
 
@@ -107,7 +106,7 @@ def _flaw(text: str) -> str:
     return ""
 
 
-def list_csv(path: Path) -> Listing:
+def list_csv(path: Path) -> SourceListing:
     """Return the items of a CSV (UTF-8, comma-separated) with the columns `path` and `prompt` or `label`.
 
     The columns `group` and `split` are optional. `path` is a picture, a video or a folder of frames, relative to the
@@ -117,14 +116,14 @@ def list_csv(path: Path) -> Listing:
 
     Raises SourceError if the header lacks a column or names one twice, or if the file is not a CSV in UTF-8.
     """
-    rows = Rows(path)
+    rows = TableRows(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = _Lines(path, file)
             reader = csv.reader(lines, strict=True)
             header = _checked(path, [name.strip().lower() for name in next(reader, [])])
             for values in reader:
-                lines.taken = 0
+                lines.characters = 0
                 if not any(value.strip() for value in values):
                     continue
                 if len(values) != len(header):
@@ -148,15 +147,15 @@ class _Lines:
 
     def __init__(self, path: Path, file: TextIO) -> None:
         self.path, self.file = path, file
-        self.taken = 0  # characters since it was last set to 0
+        self.characters = 0  # characters since it was last set to 0
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
         line = self.file.readline(LONGEST_ROW + 1)
-        self.taken += len(line)
-        if self.taken > LONGEST_ROW:
+        self.characters += len(line)
+        if self.characters > LONGEST_ROW:
             raise SourceError(
                 f"{self.path}: a row is longer than {LONGEST_ROW} characters; check for a missing closing quote"
             )
@@ -179,7 +178,7 @@ def _checked(path: Path, header: list[str]) -> list[str]:
     return header
 
 
-def list_jsonl(path: Path) -> Listing:
+def list_jsonl(path: Path) -> SourceListing:
     """Return the items of a UTF-8 file with one JSON object per line, whose keys are a CSV's columns (see `list_csv`).
 
     `prompt` may be a list: the picture is one item with several prompts. Numbers, true and false are read as text,
@@ -187,7 +186,7 @@ def list_jsonl(path: Path) -> Listing:
 
     Raises SourceError if the file is not UTF-8 text or if no line can be used.
     """
-    rows = Rows(path)
+    rows = TableRows(path)
     try:
         with path.open(encoding="utf-8-sig") as file:
             number = 0
@@ -202,7 +201,7 @@ def list_jsonl(path: Path) -> Listing:
     return rows.finish()
 
 
-def _add(rows: Rows, number: int, line: str) -> None:
+def _add(rows: TableRows, number: int, line: str) -> None:
     try:
         # Numbers stay as they are written: 0.50 does not become 0.5, and no number is too long.
         values = json.loads(line, parse_int=str, parse_float=str, parse_constant=_refuse)

@@ -47,7 +47,7 @@ def test_letters_suit_the_picture(side: int) -> None:
     face = scene((side, side), [(0.35 * side, 0.13 * side, 0.53 * side, 0.34 * side)])
     ((panel, corner),) = Arranger().arrange(face, notes(1, tags=False))
     assert isinstance(panel, Panel)
-    assert panel.text >= max(9, side / 82)
+    assert panel.font_size >= max(9, side / 82)
     left, top, right, bottom = layout.box_of(panel.size, corner)
     assert 0 <= left < right <= side
     assert 0 <= top < bottom <= side
@@ -65,7 +65,7 @@ def test_things_of_many_faces_do_not_overlap(size: tuple[int, int], columns: int
     tags = [(thing, corner) for thing, corner in placed if isinstance(thing, Tag)]
     assert len(panels) == len(tags) == columns * rows
     assert {panel.short for panel, _ in panels} == {short}
-    assert len({panel.text for panel, _ in panels}) == 1
+    assert len({panel.font_size for panel, _ in panels}) == 1
     shared = layout.overlaps(areas(placed), areas(placed))
     assert (shared - np.diag(np.diag(shared)) == 0).all()
 
@@ -85,7 +85,7 @@ def test_things_of_many_faces_do_not_overlap(size: tuple[int, int], columns: int
 
 def test_a_tag_without_room_is_shortened_and_then_left_out() -> None:
     narrow = scene((40, 200), [(5, 60, 35, 100)])
-    tags = [thing.words for thing, _ in Arranger().arrange(narrow, notes(1)) if isinstance(thing, Tag)]
+    tags = [thing.text for thing, _ in Arranger().arrange(narrow, notes(1)) if isinstance(thing, Tag)]
     assert tags == ["#0"]
     tiny = scene((12, 12), [(1, 1, 11, 11)])
     assert Arranger().arrange(tiny, notes(1)) == []
@@ -154,15 +154,5 @@ def test_geometry() -> None:
     assert layout.areas(boxes).tolist() == [100, 75, 42]
     assert layout.areas(np.array([3.0, 3.0, 3.0, 9.0])) == 1
     assert layout.gaps(boxes, boxes[0]).tolist() == [0, 0, 5]
-    assert layout.distances(boxes[:1], boxes[1])[0] == pytest.approx(np.hypot(7.5, 2.5))
     with pytest.raises(ValueError, match="boxes must have the shape"):
         Scene((10, 10), boxes, boxes[:2])
-
-
-def test_the_wanted_tag_comes_first() -> None:
-    faces = scene((1280, 720), grid((1280, 720), 2, 1))
-    placed = layout.arrange_tags(faces, [Tag("#0", 12, BRIGHT), None])
-    assert placed[1] is None
-    assert placed[0] is not None
-    assert placed[0][1].number == 0
-    assert placed[0][1].corner[1] < faces.faces[0, 1]

@@ -18,60 +18,44 @@ def pixels(thing: panels.Panel | panels.Tag) -> Tensor:
     return torch.from_numpy(np.array(thing.render()))
 
 
-def like(picture: Tensor, colour: tuple[int, int, int], limit: int = 6) -> Tensor:
-    """(H, W) bool: which pixels have a colour."""
-    return (picture[..., :3].int() - torch.tensor(colour)).abs().amax(dim=2) < limit
+def like(picture: Tensor, color: tuple[int, int, int], limit: int = 6) -> Tensor:
+    """(H, W) bool: which pixels have a color."""
+    return (picture[..., :3].int() - torch.tensor(color)).abs().amax(dim=2) < limit
 
 
 def test_a_bar_is_as_long_as_its_share() -> None:
-    rendered = pixels(panels.Panel(SHARES, text=40, short=False))
+    rendered = pixels(panels.Panel(SHARES, font_size=40, short=False))
 
     def length(name: str) -> int:
-        return int(like(rendered, panels.COLOURS[name]).any(dim=0).sum())
+        return int(like(rendered, panels.COLORS[name]).any(dim=0).sum())
 
     assert length("angry") == pytest.approx(2 * length("happy"), abs=4)
     assert length("happy") == pytest.approx(length("sad"), abs=2)
     assert 0 < length("fear") < length("sad") / 2  # a dot shows where the bar begins
 
 
-def test_rows_are_in_order_and_the_strongest_is_bright() -> None:
-    rendered = pixels(panels.Panel((0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1), text=20, short=False))
-    rows = [like(rendered, panels.COLOURS[name]).any(dim=1).nonzero().float().mean() for name in EMOTIONS]
-    steps = torch.stack(rows).diff()
-    assert steps.amin() >= 28
-    assert steps.amax() <= 30
-    bright = like(rendered, panels.BRIGHT, limit=30).any(dim=1).nonzero()[:, 0]
-    assert (bright - rows[3]).abs().max() < 14
-
-
-@pytest.mark.parametrize("text", [9, 13, 24, 68])
+@pytest.mark.parametrize("font_size", [9, 13, 24, 68])
 @pytest.mark.parametrize("short", [False, True])
-def test_a_panel_is_as_large_as_it_says_and_nothing_is_cut_off(text: int, short: bool) -> None:
+def test_a_panel_is_as_large_as_it_says_and_nothing_is_cut_off(font_size: int, short: bool) -> None:
     for strongest in range(len(EMOTIONS)):
         shares = tuple(1.0 if index == strongest else 0.0 for index in range(len(EMOTIONS)))
-        panel = panels.Panel(shares, text, short)
+        panel = panels.Panel(shares, font_size, short)
         rendered = pixels(panel)
         assert (rendered.shape[1], rendered.shape[0]) == panel.size
         rim = torch.ones(rendered.shape[:2], dtype=torch.bool)
         rim[2:-2, 2:-2] = False
         assert not (rendered[..., :3].amax(dim=2) > 60)[rim].any()
-        assert like(rendered, panels.COLOURS[EMOTIONS[strongest]]).any()
+        assert like(rendered, panels.COLORS[EMOTIONS[strongest]]).any()
 
 
 def test_a_number_does_not_touch_its_bar() -> None:
-    for text in (9, 14, 30):
-        rendered = pixels(panels.Panel((1.0, 0, 0, 0, 0, 0, 0), text, short=False))
-        row = rendered[round(0.45 * text) : round(1.9 * text)]
-        bar = like(row, panels.COLOURS["angry"]).any(dim=0).nonzero()
+    for font_size in (9, 14, 30):
+        rendered = pixels(panels.Panel((1.0, 0, 0, 0, 0, 0, 0), font_size, short=False))
+        row = rendered[round(0.45 * font_size) : round(1.9 * font_size)]
+        bar = like(row, panels.COLORS["angry"]).any(dim=0).nonzero()
         number = like(row, panels.BRIGHT, limit=60).any(dim=0).nonzero()
         number = number[number > bar.max()]
         assert number.min() - bar.max() >= 2
-
-
-def test_the_size_does_not_depend_on_the_shares() -> None:
-    for short in (False, True):
-        sizes = {panels.Panel((0.0, 0, 0, share, 0, 0, 0), 12, short).size for share in (0.05, 0.5, 1.0)}
-        assert len(sizes) == 1
 
 
 def test_rendering_again_gives_the_same() -> None:
@@ -83,14 +67,14 @@ def test_rendering_again_gives_the_same() -> None:
 
 
 def test_tags_hold_their_words() -> None:
-    for words in ("#3", "#12345", "filled in"):
-        for text in (9, 12, 40):
-            tag = panels.Tag(words, text, panels.BRIGHT)
+    for text in ("#3", "#12345", "filled in"):
+        for font_size in (9, 12, 40):
+            tag = panels.Tag(text, font_size, panels.BRIGHT)
             rendered = pixels(tag)
             assert (rendered.shape[1], rendered.shape[0]) == tag.size
             written = (rendered[..., :3].amin(dim=2) > 120).nonzero()
             left, right = written[:, 1].min(), written[:, 1].max()
-            assert 0.2 * text < left < 0.7 * text
-            assert 0.2 * text < tag.size[0] - 1 - right < 0.7 * text
+            assert 0.2 * font_size < left < 0.7 * font_size
+            assert 0.2 * font_size < tag.size[0] - 1 - right < 0.7 * font_size
             middle = float(written[:, 0].float().mean())
-            assert middle == pytest.approx(tag.size[1] / 2, abs=0.15 * text)
+            assert middle == pytest.approx(tag.size[1] / 2, abs=0.15 * font_size)

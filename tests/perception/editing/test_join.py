@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perception_clip.perception.editing.join import both, join
+from perception_clip.perception.editing.join import join
 from perception_clip.perception.vector import Perceptions
 
 from ..reference_faces import reference_faces
@@ -58,17 +57,3 @@ def test_both_origins_are_named_once() -> None:
     assert joined.landmarker == "reference/1 + another/1"
     assert joined.emotion_model == FACES.emotion_model
     assert join(joined, joined).landmarker == join(joined, other).landmarker == joined.landmarker
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "together"),
-    [
-        ("a", "a", "a"),
-        ("a", "b", "a + b"),
-        ("a + b", "b", "a + b"),
-        ("b", "a + b", "b + a"),
-        ("a + b", "a + b", "a + b"),
-    ],
-)
-def test_identities(first: str, second: str, together: str) -> None:
-    assert both(first, second) == together

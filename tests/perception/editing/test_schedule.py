@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from perception_clip.perception.editing.schedule import EASINGS, first_faces, spread
-from perception_clip.perception.emotions.expression import ExpressionModel
-from perception_clip.perception.vector import EMOTIONS, Perceptions
+from perception_clip.perception.vector import Perceptions
 
-from ..reference_faces import MODEL, reference_faces
+from ..reference_faces import reference_faces
 
 FACES = reference_faces()
 PICTURES = ("vectors", "image_sizes", "boxes", "scores")
@@ -81,22 +80,6 @@ def test_pixels_go_straight_between_pictures_of_different_sizes(easing: str, way
     assert torch.equal(result.image_sizes, heights_and_widths.round().int())
     torch.testing.assert_close(result.emotions, torch.lerp(FACES.emotions[0], FACES.emotions[1], shares[:, None]))
     torch.testing.assert_close(result.scores, 0.9 - 0.2 * shares)
-
-
-def test_what_lies_between_reads_as_in_between() -> None:
-    """A face of the astronaut on its way to anger: the expression model sees the smile go step by step."""
-    happy = EMOTIONS.index("happy")
-    angry = MODEL.edit(FACES.landmarks[:1], FACES.image_sizes[:1], "happy", -1.5)
-    ends = keys([0, 0])
-    vectors = ends.vectors.clone()
-    vectors[1, : 478 * 3] = angry.flatten()
-    result = spread(replace(ends, vectors=vectors), 7, "linear")
-    felt = read(result, MODEL)[:, happy].tolist()
-    assert felt == sorted(felt, reverse=True) and felt[0] - felt[-1] > 0.5
-
-
-def read(faces: Perceptions, model: ExpressionModel) -> Tensor:
-    return model.probabilities(faces.landmarks, faces.image_sizes)
 
 
 @given(st.integers(min_value=1, max_value=6), st.integers(min_value=1, max_value=30))

@@ -1,4 +1,4 @@
-"""The bundled expression model on labelled landmarks, a video and photos that are not part of the repository."""
+"""The bundled expression model on labeled landmarks, a video and photos that are not part of the repository."""
 
 from __future__ import annotations
 

@@ -136,12 +136,12 @@ def scale(
     factor = height / (high - low)[1]
     image = portrait.image.resize([round(side * factor) for side in portrait.image.size], Image.Resampling.LANCZOS)
     landmarks = portrait.landmarks * (np.array(image.size) / portrait.image.size)
-    centre = (low + high) / 2 * factor
+    center = (low + high) / 2 * factor
 
     angle = math.radians(random.uniform(-turn, turn))
     rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     reach = np.ceil((high - low) * factor * (0.5 + random.uniform(0.25, 1.0)))
-    back = np.column_stack([rotation.T, centre - rotation.T @ reach]).ravel().tolist()  # patch → photo
+    back = np.column_stack([rotation.T, center - rotation.T @ reach]).ravel().tolist()  # patch → photo
     shape = tuple((2 * reach).astype(int).tolist())
     patch = image.transform(shape, Image.Transform.AFFINE, back, Image.Resampling.BICUBIC)
     mask = Image.new("L", image.size, 255).transform(shape, Image.Transform.AFFINE, back, Image.Resampling.NEAREST)
@@ -149,7 +149,7 @@ def scale(
     patch = patch.point([min(255, round(level * brightness)) for level in range(256)] * 3)
     if random.random() < 0.3:
         patch = patch.filter(ImageFilter.GaussianBlur(random.uniform(0.3, 0.8)))
-    return patch, mask, (landmarks - centre) @ rotation.T + reach
+    return patch, mask, (landmarks - center) @ rotation.T + reach
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> bool:

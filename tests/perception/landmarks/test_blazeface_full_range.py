@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from perception_clip.perception import weight_files
-from perception_clip.perception.landmarks.blazeface import LEFT_EYE, RIGHT_EYE
 from perception_clip.perception.landmarks.blazeface_full_range import INPUT_SIZE, BlazeFaceFullRange
 from perception_clip.perception.landmarks.boxes import letterbox
 
@@ -23,10 +22,6 @@ def network() -> BlazeFaceFullRange:
     network = BlazeFaceFullRange()
     weight_files.fill(network, weight_files.FOLDER / "blazeface_full_range.safetensors")
     return network
-
-
-def test_size_is_that_of_the_original(network: BlazeFaceFullRange) -> None:
-    assert sum(parameter.numel() for parameter in network.parameters()) == 508_308
 
 
 def test_equals_the_original(network: BlazeFaceFullRange, astronaut: np.ndarray, grace_hopper: np.ndarray) -> None:
@@ -43,13 +38,6 @@ def test_equals_the_original(network: BlazeFaceFullRange, astronaut: np.ndarray,
             anchor = torch.tensor([column + 0.5, row + 0.5]) * 4
             raw[[0, *range(2, 8)]] += anchor
             torch.testing.assert_close(points[index, cells[0]], raw, atol=2e-3, rtol=0)
-
-
-def test_best_candidate_lies_on_the_face(network: BlazeFaceFullRange, astronaut: np.ndarray) -> None:
-    points, logits = network(letterbox([torch.tensor(astronaut)], INPUT_SIZE))
-    best = points[0, logits[0].argmax()] * 512 / INPUT_SIZE
-    by_eye = torch.tensor([[203.0, 101.0], [247.0, 103.0], [226.0, 127.0]])
-    torch.testing.assert_close(best[[RIGHT_EYE, LEFT_EYE, 4]], by_eye, atol=8, rtol=0)
 
 
 def test_takes_any_multiple_of_32(network: BlazeFaceFullRange) -> None:

@@ -86,7 +86,7 @@ def test_through_the_pipeline_it_equals_the_bundled_landmarker(payload: dict[str
     assert found.landmarker == "comfyui-face-landmarks/1"
 
 
-def test_pictures_may_come_in_any_portions(faces: Faces, photo: Tensor) -> None:
+def test_pictures_may_come_in_any_batches(faces: Faces, photo: Tensor) -> None:
     frames = [[comfy_face(faces.landmarks[0], (600, 512), score=(i + 1) / 10)] for i in range(7)]
     data = {"frames": frames, "image_size": (600, 512)}
     landmarks = ComfyLandmarks(data)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from perception_clip.perception.landmarks.cropping import Squares, cut, normalise, squares_around
+from perception_clip.perception.landmarks.cropping import Squares, cut, squares_around, to_image_coordinates
 
 
 def gradient(height: int, width: int) -> Tensor:
@@ -18,9 +18,9 @@ def gradient(height: int, width: int) -> Tensor:
 
 
 def squares(*each: tuple[float, float, float, float]) -> Squares:
-    """(centre x, centre y, side, angle) of each."""
+    """(center x, center y, side, angle) of each."""
     table = torch.tensor(each)
-    return Squares(centres=table[:, :2], sides=table[:, 2], angles=table[:, 3])
+    return Squares(centers=table[:, :2], sides=table[:, 2], angles=table[:, 3])
 
 
 def expected_positions(square: tuple[float, float, float, float], size: int) -> Tensor:
@@ -56,12 +56,12 @@ def test_squares_of_several_pictures_stay_apart() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1)])
-@pytest.mark.parametrize("centre", [(0.0, 0.0), (-500.0, 900.0), (25.0, 25.0)])
+@pytest.mark.parametrize("center", [(0.0, 0.0), (-500.0, 900.0), (25.0, 25.0)])
 def test_pictures_of_one_pixel_width_and_squares_beside_the_picture(
-    shape: tuple[int, int], centre: tuple[float, float]
+    shape: tuple[int, int], center: tuple[float, float]
 ) -> None:
     picture = torch.full((*shape, 3), 255, dtype=torch.uint8)
-    crop = cut([picture], torch.tensor([0]), squares((*centre, 40.0, 0.5)), 192)
+    crop = cut([picture], torch.tensor([0]), squares((*center, 40.0, 0.5)), 192)
     torch.testing.assert_close(crop, torch.ones(1, 3, 192, 192))
 
 
@@ -70,21 +70,15 @@ def test_square_follows_box_and_eyes() -> None:
     points[0, 0], points[0, 1] = torch.tensor([200.0, 50.0]), torch.tensor([80.0, 100.0])  # the box
     points[0, 2], points[0, 3] = torch.tensor([180.0, 30.0]), torch.tensor([220.0, 70.0])  # eyes, 45° down
     square = squares_around(points)
-    torch.testing.assert_close(square.centres, torch.tensor([[200.0, 50.0]]))
+    torch.testing.assert_close(square.centers, torch.tensor([[200.0, 50.0]]))
     torch.testing.assert_close(square.sides, torch.tensor([150.0]))
     torch.testing.assert_close(square.angles, torch.tensor([math.pi / 4]))
-
-
-def test_some_squares_are_taken() -> None:
-    both = squares((60.0, 50.0, 30.0, 0.0), (30.0, 40.0, 20.0, 1.0))
-    one = both.take(torch.tensor([1]))
-    assert one.centres.tolist() == [[30, 40]] and one.sides.tolist() == [20] and one.angles.tolist() == [1]
 
 
 def test_landmarks_go_back_to_where_the_crop_saw_them() -> None:
     square = (100.0, 80.0, 96.0, 0.6)
     landmarks = torch.tensor([[[0.0, 0.0, 0.0], [96.0, 96.0, 96.0], [150.0, 30.0, -19.2]]])  # of a 192-pixel crop
-    out = normalise(landmarks, squares(square), torch.tensor([[200, 240]]), 192)
+    out = to_image_coordinates(landmarks, squares(square), torch.tensor([[200, 240]]), 192)
     where = expected_positions(square, 192)
     for index, (row, column) in enumerate([(0, 0), (96, 96), (30, 150)]):
         expected = where[:, row, column] / torch.tensor([240.0, 200.0])

@@ -16,7 +16,8 @@ from perception_clip.perception.engines import Faces
 from perception_clip.perception.landmarks.boxes import Detections
 from perception_clip.perception.landmarks.bundled import BundledLandmarker
 from perception_clip.perception.landmarks.detectors import DETECTORS
-from perception_clip.perception.landmarks.second_look import SecondLook
+from perception_clip.perception.landmarks.rescoring import Rescorer
+from perception_clip.perception.pictures import read_picture
 
 from .group_pictures import VIDEO, compose, load_portraits, load_scenes, match, read_video
 
@@ -31,11 +32,6 @@ def landmarkers() -> dict[str, BundledLandmarker]:
 @pytest.fixture(scope="module")
 def thorough(landmarkers: dict[str, BundledLandmarker]) -> BundledLandmarker:
     return landmarkers["thorough"]
-
-
-def read(path: Path) -> Tensor:
-    with Image.open(path) as image:
-        return torch.from_numpy(np.array(image.convert("RGB")))
 
 
 def turned(picture: np.ndarray, degrees: float) -> tuple[Tensor, np.ndarray, float]:
@@ -70,8 +66,8 @@ def test_thorough_finds_small_turned_heads(thorough: BundledLandmarker, shared_d
     assert found >= 17 and extra == 0
 
 
-# The true number of faces by eye where `near` finds fewer (see SOURCES.md there), and what `far` finds.
-MISSED_BY_NEAR = {
+# The true number of faces by eye where `fast` finds fewer (see SOURCES.md there), and what `standard` finds.
+MISSED_BY_FAST = {
     "strip_5_faces.png": (5, 5),
     "tiny_face_48px.png": (1, 1),
     "tiny_face_24px.png": (0, 1),
@@ -79,47 +75,51 @@ MISSED_BY_NEAR = {
 }
 
 
-def test_far_and_thorough_find_what_near_misses(landmarkers: dict[str, BundledLandmarker], shared_data: Path) -> None:
-    for name, (by_far, true) in MISSED_BY_NEAR.items():
-        picture = read(shared_data / "faces" / name)
-        counts = [len(landmarkers[detector].detect([picture])[0]) for detector in ("near", "far", "thorough")]
-        assert counts[0] < true and counts[1:] == [by_far, true], name
+def test_standard_and_thorough_find_what_fast_misses(
+    landmarkers: dict[str, BundledLandmarker], shared_data: Path
+) -> None:
+    for name, (by_standard, true) in MISSED_BY_FAST.items():
+        picture = read_picture(shared_data / "faces" / name)
+        counts = [len(landmarkers[detector].detect([picture])[0]) for detector in ("fast", "standard", "thorough")]
+        assert counts[0] < true and counts[1:] == [by_standard, true], name
 
 
-def test_far_looks_again_only_at_what_is_not_plain_to_see(
+def test_standard_checks_again_only_faces_that_are_small_or_rotated(
     landmarkers: dict[str, BundledLandmarker], shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    far, counts = landmarkers["far"], []
-    confirm = SecondLook.confirm
+    standard, counts = landmarkers["standard"], []
+    confirm = Rescorer.confirm
 
-    def counting(self: SecondLook, pictures: Sequence[Tensor], found: Detections, *, min_score: float) -> Detections:
-        counts.append(len(found.frames))
-        return confirm(self, pictures, found, min_score=min_score)
+    def counting(self: Rescorer, pictures: Sequence[Tensor], candidates: Detections, *, min_score: float) -> Detections:
+        counts.append(len(candidates.frames))
+        return confirm(self, pictures, candidates, min_score=min_score)
 
-    monkeypatch.setattr(SecondLook, "confirm", counting)
+    monkeypatch.setattr(Rescorer, "confirm", counting)
     faces = shared_data / "faces"
-    plain, tiny, lying = (read(faces / name) for name in ("astronaut.png", "tiny_face_48px.png", "astronaut_rot90.png"))
-    assert len(far.detect([plain])[0].scores) == 1 and counts.pop() == 0
-    assert len(far.detect([tiny])[0].scores) == 1 and counts.pop() > 0
-    assert len(far.detect([lying])[0].scores) == 1 and counts.pop() > 0
-    near = landmarkers["near"].detect([plain])[0].landmarks
-    eyes = (near[0, 33] - near[0, 263])[:2].norm()
-    assert (far.detect([plain])[0].landmarks - near)[..., :2].norm(dim=2).mean() < 0.02 * eyes
-    assert not len(far.detect([plain], min_confidence=0.99)[0].scores)
+    plain, tiny, lying = (
+        read_picture(faces / name) for name in ("astronaut.png", "tiny_face_48px.png", "astronaut_rot90.png")
+    )
+    assert len(standard.detect([plain])[0].scores) == 1 and counts.pop() == 0
+    assert len(standard.detect([tiny])[0].scores) == 1 and counts.pop() > 0
+    assert len(standard.detect([lying])[0].scores) == 1 and counts.pop() > 0
+    fast = landmarkers["fast"].detect([plain])[0].landmarks
+    eyes = (fast[0, 33] - fast[0, 263])[:2].norm()
+    assert (standard.detect([plain])[0].landmarks - fast)[..., :2].norm(dim=2).mean() < 0.02 * eyes
+    assert not len(standard.detect([plain], min_confidence=0.99)[0].scores)
 
 
 @pytest.mark.parametrize("name", ["obama_240p.jpg", "two_people.jpg", "tiny_image_64.png", "dark_astronaut.png"])
-def test_all_detectors_see_the_same_faces_where_near_sees_them(
+def test_all_detectors_see_the_same_faces_where_fast_sees_them(
     landmarkers: dict[str, BundledLandmarker], shared_data: Path, name: str
 ) -> None:
-    picture = read(shared_data / "faces" / name)
-    near, far, thorough = (landmarker.detect([picture])[0] for landmarker in landmarkers.values())
-    for faces in (far, thorough):
-        assert len(faces) == len(near)
+    picture = read_picture(shared_data / "faces" / name)
+    fast, standard, thorough = (landmarker.detect([picture])[0] for landmarker in landmarkers.values())
+    for faces in (standard, thorough):
+        assert len(faces) == len(fast)
         # Where the crop lies moves the landmarks less than 5 % of the distance between the eyes.
-        nearest = torch.cdist(near.landmarks[:, 1], faces.landmarks[:, 1]).argmin(dim=1)
+        nearest = torch.cdist(fast.landmarks[:, 1], faces.landmarks[:, 1]).argmin(dim=1)
         pixels = torch.tensor(picture.shape[1::-1])
-        first, second = (each[:, :, :2] * pixels for each in (near.landmarks, faces.landmarks[nearest]))
+        first, second = (each[:, :, :2] * pixels for each in (fast.landmarks, faces.landmarks[nearest]))
         left, right = (first[:, eye].mean(dim=1) for eye in EYES)
         error = (first - second).norm(dim=2).mean(dim=1) / (left - right).norm(dim=1)
         assert (error < 0.05).all(), error
@@ -127,11 +127,16 @@ def test_all_detectors_see_the_same_faces_where_near_sees_them(
 
 def test_no_face_in_photos_and_film_without_one(landmarkers: dict[str, BundledLandmarker], shared_data: Path) -> None:
     photos = [
-        read(shared_data / "faces" / f"noface_{name}") for name in ("chelsea_cat.png", "coffee.png", "rocket.jpg")
+        read_picture(shared_data / "faces" / f"noface_{name}")
+        for name in ("chelsea_cat.png", "coffee.png", "rocket.jpg")
     ]
     frames = [torch.from_numpy(frame) for frame in read_video(shared_data / "video" / VIDEO)]
     assert len(frames) == 95
-    for name, every in (("near", 1), ("far", 2), ("thorough", 6)):  # benchmarks/detection.py takes any share of them
+    for name, every in (
+        ("fast", 1),
+        ("standard", 2),
+        ("thorough", 6),
+    ):  # benchmarks/detection.py takes any share of them
         found = landmarkers[name].detect(photos + frames[::every])
         assert [len(faces) for faces in found] == [0] * len(found), name
 
@@ -141,8 +146,8 @@ def test_no_face_in_texture_text_and_noise(thorough: BundledLandmarker) -> None:
 
     random = np.random.default_rng(0)
     noise = Image.fromarray(random.integers(0, 256, (64, 96, 3), np.uint8)).resize((384, 256), Image.Resampling.BICUBIC)
-    grey = [data.brick(), data.grass(), data.page(), data.text()]
-    pictures = [np.stack([picture] * 3, axis=2) for picture in grey] + [np.array(noise)]
+    gray = [data.brick(), data.grass(), data.page(), data.text()]
+    pictures = [np.stack([picture] * 3, axis=2) for picture in gray] + [np.array(noise)]
     found = thorough.detect([torch.from_numpy(picture[:400, :400].copy()) for picture in pictures])
     assert [len(faces) for faces in found] == [0] * 5
 
@@ -163,10 +168,10 @@ def test_a_head_turned_by_any_angle_keeps_its_landmarks(
 
 @pytest.fixture(scope="module")
 def upright(landmarkers: dict[str, BundledLandmarker], astronaut: np.ndarray) -> Faces:
-    return landmarkers["near"].detect([torch.tensor(astronaut[:300, 72:372])])[0]
+    return landmarkers["fast"].detect([torch.tensor(astronaut[:300, 72:372])])[0]
 
 
-@pytest.mark.parametrize("detector", ["far", "thorough"])
+@pytest.mark.parametrize("detector", ["standard", "thorough"])
 def test_company_and_odd_sizes_do_not_matter(
     landmarkers: dict[str, BundledLandmarker], astronaut: np.ndarray, grace_hopper: np.ndarray, detector: str
 ) -> None:
@@ -183,7 +188,7 @@ def test_company_and_odd_sizes_do_not_matter(
 
 
 def test_thorough_keeps_the_surest_faces(thorough: BundledLandmarker, shared_data: Path) -> None:
-    picture = read(shared_data / "faces" / "strip_5_faces.png")
+    picture = read_picture(shared_data / "faces" / "strip_5_faces.png")
     (every,) = thorough.detect([picture])
     (two,) = BundledLandmarker(detector="thorough", max_faces=2).detect([picture])
     assert sorted(two.scores.tolist()) == pytest.approx(sorted(every.scores.tolist())[-2:], abs=1e-4)

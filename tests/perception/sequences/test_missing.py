@@ -8,7 +8,7 @@ import torch
 
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.pipeline import PerceptionPipeline
-from perception_clip.perception.sequences.missing import MISSING, NoFaceError, fill
+from perception_clip.perception.sequences.missing import MISSING_MODES, NoFaceError, fill
 from perception_clip.perception.vector import EMOTIONS, Perceptions, bounding_boxes
 
 SIZE = (300, 400)
@@ -26,10 +26,6 @@ def sequence(astronaut: np.ndarray) -> Perceptions:
 
 def middles(perceptions: Perceptions) -> list[float]:
     return ((perceptions.boxes[:, 0] + perceptions.boxes[:, 2]) / 2).tolist()
-
-
-def test_skip_changes_nothing(sequence: Perceptions) -> None:
-    assert fill(sequence, "skip", SIZE) is sequence
 
 
 def test_previous(sequence: Perceptions) -> None:
@@ -92,10 +88,12 @@ def test_error_names_the_pictures(sequence: Perceptions) -> None:
     with pytest.raises(NoFaceError, match=r"no face in 4 of 7 pictures \(counted from 0: 0, 3, 4, 6\)"):
         fill(sequence, "error", SIZE)
     full = replace(sequence.select([0]), frames=torch.tensor([0]), frame_count=1)
-    assert fill(full, "error", SIZE) is full
+    assert fill(full, "error", SIZE) is full and fill(sequence, "skip", SIZE) is sequence
+    with pytest.raises(ValueError, match="choose one of skip, previous"):
+        fill(sequence, "guess", SIZE)
 
 
-@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize("missing", MISSING_MODES)
 def test_no_face_at_all(missing: str) -> None:
     nothing = PerceptionPipeline()([WALL] * 12)
     if missing == "error":
@@ -104,8 +102,3 @@ def test_no_face_at_all(missing: str) -> None:
     else:
         assert len(fill(nothing, missing, SIZE)) == (12 if missing == "neutral" else 0)
     assert len(fill(PerceptionPipeline()([]), missing, SIZE)) == 0
-
-
-def test_unknown_word(sequence: Perceptions) -> None:
-    with pytest.raises(ValueError, match="choose one of skip, previous"):
-        fill(sequence, "guess", SIZE)

@@ -16,11 +16,3 @@ def test_rows_come_out_as_they_went_in(portions: list[int]) -> None:
         rows.extend(each)
     assert torch.equal(rows.take(), torch.cat([torch.empty(0, 4), *added]))
     assert rows.take().shape == (0, 4)
-
-
-def test_blocks_are_dropped_one_by_one() -> None:
-    rows = Rows(2)
-    rows.extend(torch.zeros(3 * BLOCK, 2))
-    blocks = rows._blocks
-    rows.take()
-    assert blocks == []

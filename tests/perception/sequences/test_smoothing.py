@@ -44,7 +44,7 @@ def test_agrees_with_the_papers_recursion() -> None:
 
 
 def moved(sequence: Perceptions, offsets: Tensor) -> Perceptions:
-    """The sequence's one face, moved by offsets (T, 478 or 1, 3) in normalised image coordinates."""
+    """The sequence's one face, moved by offsets (T, 478 or 1, 3) in normalized image coordinates."""
     landmarks = sequence.landmarks[:1] + offsets
     vectors = pack(landmarks, sequence.emotions[:1].expand(len(offsets), -1))
     sizes = sequence.image_sizes[:1].expand(len(offsets), -1)

@@ -25,12 +25,12 @@ def make_video(path: Path, frames: list[np.ndarray], rate: int = 10, rotation: i
     return path
 
 
-def greys(count: int) -> list[np.ndarray]:
+def grays(count: int) -> list[np.ndarray]:
     return [np.full((48, 64, 3), 10 * number, dtype=np.uint8) for number in range(count)]
 
 
 def test_every_nth_frame(tmp_path: Path) -> None:
-    video = Video(make_video(tmp_path / "a.mp4", greys(20)))
+    video = Video(make_video(tmp_path / "a.mp4", grays(20)))
     frames = list(video.frames(every=6))
     assert [frame.number for frame in frames] == [0, 6, 12, 18]
     assert [frame.time for frame in frames] == pytest.approx([0, 0.6, 1.2, 1.8])
@@ -88,7 +88,7 @@ def test_videos_that_cannot_be_read(tmp_path: Path) -> None:
         Video(tmp_path / "missing.mp4")
     with pytest.raises(VideoError, match="the video: the video cannot be read"):
         Video(BytesIO())
-    video = Video(make_video(tmp_path / "a.mp4", greys(2)))
+    video = Video(make_video(tmp_path / "a.mp4", grays(2)))
     with pytest.raises(VideoError, match="use 1 or more"):
         next(video.frames(every=0))
     with av.open(str(tmp_path / "sound.mkv"), "w") as container:
@@ -101,7 +101,7 @@ def test_videos_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_a_video_without_a_readable_frame(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "a.mp4", greys(20))
+    path = make_video(tmp_path / "a.mp4", grays(20))
     content = bytearray(path.read_bytes())
     start = content.find(b"mdat") + 4
     content[start : content.find(b"moov") - 4] = bytes(content.find(b"moov") - 4 - start)
@@ -129,7 +129,7 @@ def test_written_videos_keep_pictures_and_uneven_times(tmp_path: Path, astronaut
 
 
 def test_a_part_of_a_video(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "a.mp4", greys(20))
+    path = make_video(tmp_path / "a.mp4", grays(20))
     video = Video(path, start=0.5, duration=1.0)
     frames = list(video.frames())
     assert [round(float(frame.picture.float().mean()) / 10) for frame in frames] == list(range(5, 15))

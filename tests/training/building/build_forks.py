@@ -18,7 +18,7 @@ import torch
 
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.training.building.build import BuildSummary, build
-from perception_clip.training.building.item_reader import Plan
+from perception_clip.training.building.item_reader import BuildOptions
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.prompts.templates import Templates
@@ -28,7 +28,7 @@ from perception_clip.training.sources import find_items
 def main(folder: Path, datasets: Path) -> None:
     torch.set_num_threads(1)
     pipeline, encoder = PerceptionPipeline(), load_encoder("random")
-    items, plan = find_items(folder).items, Plan(Templates.load())
+    items, options = find_items(folder).items, BuildOptions(Templates.load())
     for name in sys.stdin:
         child = os.fork()
         if child:
@@ -41,7 +41,7 @@ def main(folder: Path, datasets: Path) -> None:
             def acknowledge(_: float, __: BuildSummary, store: Store = store) -> None:
                 print(f"acknowledged {len(store)}", flush=True)
 
-            build(items, store, pipeline, encoder, plan, batch=2, progress=acknowledge)
+            build(items, store, pipeline, encoder, options, batch=2, progress=acknowledge)
         print("done", flush=True)
         os._exit(0)
 

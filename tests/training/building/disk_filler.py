@@ -12,8 +12,9 @@ from pathlib import Path
 
 import torch
 
-from perception_clip.perception.vector import DIM
+from perception_clip.perception.vector import PERCEPTION_DIM
 from perception_clip.training.dataset.npz import export, load
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store, StoreError
 
 BALLAST = 3_000_000  # bytes
@@ -21,14 +22,16 @@ MOST = 10_000  # samples: more than the disk can hold
 
 
 def append(store: Store, number: int) -> None:
-    vector = torch.zeros(1, DIM)
+    vector = torch.zeros(1, PERCEPTION_DIM)
     vector[0, 0], vector[0, -1] = number, 1
-    store.append(vector, torch.tensor([[4, 3]]), ["p"], torch.linspace(-1, 1, 768)[None], sources=[str(number)])
+    store.append(
+        Samples(vector, torch.tensor([[4, 3]]), ["p"], torch.linspace(-1, 1, 768)[None], sources=[str(number)])
+    )
 
 
 def open_store(path: Path) -> Store:
     store = Store(path)
-    store.bind("encoder", torch.linspace(-1, 1, 768), "landmarker", "emotion model")
+    store.set_provenance("encoder", torch.linspace(-1, 1, 768), "landmarker", "emotion model")
     return store
 
 

@@ -19,6 +19,6 @@ def test_builds_killed_at_random_moments(tmp_path: Path, astronaut: np.ndarray) 
         path = tmp_path / "faces" / ("happy" if number % 2 else "sad") / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(astronaut[: 500 - number]).resize((256, 256)).save(path)
-    outcome = kill_builds(tmp_path / "faces", tmp_path / "a.db", kills=6, longest=0.6)
-    assert outcome.killed == 6
+    outcome = kill_builds(tmp_path / "faces", tmp_path / "a.db", kills=4, longest=0.6)
+    assert outcome.killed == 4
     assert (outcome.lost, outcome.doubled) == (0, 0)

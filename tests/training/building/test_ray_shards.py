@@ -15,8 +15,7 @@ from PIL import Image
 
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.training.building import ray_shards
-from perception_clip.training.building.build import PORTION
-from perception_clip.training.building.item_reader import Plan
+from perception_clip.training.building.item_reader import BuildOptions
 from perception_clip.training.building.ray_shards import Job, build_shard
 from perception_clip.training.cli import main
 from perception_clip.training.dataset.samples import Samples
@@ -24,24 +23,25 @@ from perception_clip.training.dataset.store import Store
 from perception_clip.training.encoders.base import KnownPrompts
 from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.prompts.templates import Templates
-from perception_clip.training.sources.items import Item
+from perception_clip.training.sources.items import SourceItem
 from perception_clip.training.sources.media import PictureFile
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
-PICTURES = 3 * PORTION + 10  # four portions
+SHARD_SIZE = 16  # items
+PICTURES = 3 * SHARD_SIZE + 10  # four shards
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory, astronaut: np.ndarray, grace_hopper: np.ndarray) -> Path:
-    """A folder per label; a few pictures show no face, one cannot be read, two are the same in different portions."""
+    """A folder per label; a few pictures show no face, one cannot be read, two are the same in different shards."""
     root = tmp_path_factory.mktemp("sharding") / "faces"
     for number in range(PICTURES):
         path = root / ("angry", "happy", "sad", "surprise")[number * 4 // PICTURES] / f"{number:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         photo = Image.fromarray((astronaut, grace_hopper)[number % 2]).rotate(number % 9 - 4).resize((192, 192))
-        (Image.new("RGB", (32, 32)) if number % 50 == 7 else photo).save(path)
+        (Image.new("RGB", (32, 32)) if number % 20 == 7 else photo).save(path)
     (root / "happy" / "broken.png").write_text("no picture")
     first = sorted((root / "angry").iterdir())[0]
     (root / "angry" / "zzz.png").write_bytes(first.read_bytes())
@@ -55,11 +55,6 @@ def build(photos: Path, out: Path, *more: str) -> Samples:
     return samples
 
 
-@pytest.fixture(scope="module")
-def plain(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Samples:
-    return build(photos, tmp_path_factory.mktemp("plain") / "plain.db", "--detector", "near")
-
-
 def assert_equal_rows(one: Samples, other: Samples) -> None:
     for name in ("prompts", "groups", "sources", "labels", "splits", "origins"):
         assert getattr(one, name) == getattr(other, name), name
@@ -70,28 +65,11 @@ def assert_equal_rows(one: Samples, other: Samples) -> None:
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-4)
 
 
-def test_two_workers_make_the_same_rows(
-    photos: Path, plain: Samples, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_two_workers_of_which_one_is_killed_make_the_same_rows(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    plain = build(photos, tmp_path / "plain.db", "--detector", "fast")
     capsys.readouterr()
-    monkeypatch.chdir(photos.parent)  # the workers have a working directory of their own
-    ray = ("--detector", "near", "--engine", "ray", "--workers", "2")
-    assert_equal_rows(build(Path(photos.name), tmp_path / "ray.db", *ray), plain)
-    shown = capsys.readouterr().out
-    assert "skipped faces/happy/broken.png: this is not a picture" in shown
-    assert "no face was found in it" in (tmp_path / "skipped.csv").read_text()
-    # The shards are there, so that only the merging is done again; nothing is doubled.
-    assert_equal_rows(build(photos, tmp_path / "ray.db", *ray), plain)
-    assert "0 new samples" in capsys.readouterr().out
-    shards = sorted((tmp_path / "ray.shards").glob("*.npz"))
-    assert len(shards) == 4
-    assert main(["merge", *map(str, shards), "--out", str(tmp_path / "merged.db")]) == 0
-    with Store(tmp_path / "merged.db") as store:
-        (merged,) = store.iterate()
-    assert_equal_rows(merged, plain)
-
-
-def test_a_worker_that_is_killed_is_survived(photos: Path, plain: Samples, tmp_path: Path) -> None:
     killed = []
 
     def kill() -> None:
@@ -107,26 +85,40 @@ def test_a_worker_that_is_killed_is_survived(photos: Path, plain: Samples, tmp_p
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    rows = build(photos, tmp_path / "ray.db", "--detector", "near", "--engine", "ray", "--workers", "2")
+    monkeypatch.setattr("perception_clip.training.commands.build.SHARD_SIZE", SHARD_SIZE)
+    monkeypatch.chdir(photos.parent)  # the workers have a working directory of their own
+    ray = ("--detector", "fast", "--engine", "ray", "--workers", "2")
+    assert_equal_rows(build(Path(photos.name), tmp_path / "ray.db", *ray), plain)
     killer.join(timeout=120)
     assert killed
-    assert_equal_rows(rows, plain)
+    assert "skipped faces/happy/broken.png: this is not a picture" in capsys.readouterr().out
+    assert "no face was found in it" in (tmp_path / "skipped.csv").read_text()
+    # The shards are there, so that only the merging is done again; nothing is doubled.
+    assert_equal_rows(build(photos, tmp_path / "ray.db", *ray), plain)
+    assert "0 new samples" in capsys.readouterr().out
+    shards = sorted((tmp_path / "ray.shards").glob("*.npz"))
+    assert len(shards) == 4
+    assert main(["merge", *map(str, shards), "--out", str(tmp_path / "merged.db")]) == 0
+    with Store(tmp_path / "merged.db") as store:
+        (merged,) = store.iterate()
+    assert_equal_rows(merged, plain)
 
 
 def test_a_shard_is_made_again_when_a_file_has_changed(photos: Path, tmp_path: Path) -> None:
     """In this process, as one of Ray's workers does it."""
     picture = tmp_path / "a.png"
     picture.write_bytes((photos / "angry" / "000.png").read_bytes())
-    items = [Item(PictureFile(picture), source="a.png", group="a", prompts=("angry",))]
+    items = [SourceItem(PictureFile(picture), source="a.png", group="a", prompts=("angry",))]
     pipeline = PerceptionPipeline()
     job = Job(
         items=items,
-        plan=Plan(Templates.load()),
+        options=BuildOptions(Templates.load()),
         encoded=KnownPrompts.encoded(load_encoder("random"), ["angry"]),
         make_pipeline=lambda: pipeline,
         folder=tmp_path / "shards",
         landmarker=pipeline.landmarker.identity,
         emotion_model=pipeline.emotion_model.identity,
+        order=pipeline.selection.order,
         batch=16,
     )
     perceptions, calls = [], 0
@@ -143,24 +135,11 @@ def test_a_shard_is_made_again_when_a_file_has_changed(photos: Path, tmp_path: P
 def test_a_dataset_made_with_other_models_is_noticed_before_the_work(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny_clip: Path
 ) -> None:
-    assert (
-        main(
-            [
-                "build",
-                str(photos / "angry" / "000.png"),
-                "--prompt",
-                "p",
-                "--out",
-                str(tmp_path / "a.db"),
-                "--text-encoder",
-                str(tiny_clip),
-            ]
-        )
-        == 0
-    )
+    picture, out = str(photos / "angry" / "000.png"), str(tmp_path / "a.db")
+    assert main(["build", picture, "--prompt", "p", "--out", out, "--text-encoder", str(tiny_clip)]) == 0
     capsys.readouterr()
     more = ["--text-encoder", "random", "--engine", "ray", "--workers", "2"]
-    assert main(["build", str(photos), "--out", str(tmp_path / "a.db"), *more]) == 1
+    assert main(["build", str(photos), "--out", out, *more]) == 1
     assert "use another dataset name" in capsys.readouterr().err
     assert not (tmp_path / "a.shards").exists()
 

@@ -1,33 +1,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from perception_clip.perception.sequences.videos import Frame, Video, write_video
+from perception_clip.perception.sequences.videos import Frame, Video
 from perception_clip.training.capture.camera import Camera, check_window, opencv, paced
 from perception_clip.training.capture.session import CaptureError
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory, grace_hopper: np.ndarray) -> Path:
-    """A photo that moves a little: 32 frames of 480 × 480."""
-
-    def frames() -> Iterator[Frame]:
-        photo = Image.fromarray(grace_hopper)
-        for number in range(32):
-            picture = photo.crop((number, 0, 480 + number, 480))
-            yield Frame(number, number / 8, torch.from_numpy(np.array(picture)))
-
-    path = tmp_path_factory.mktemp("opencv") / "film.mp4"
-    write_video(path, frames(), 8)
-    return path
 
 
 def test_without_opencv_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

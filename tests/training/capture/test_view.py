@@ -8,7 +8,7 @@ import torch
 
 from perception_clip.common.fonts import lacking
 from perception_clip.perception.pipeline import PerceptionPipeline
-from perception_clip.training.capture.recorder import NO_FACE, Look
+from perception_clip.training.capture.recorder import NO_FACE, FrameCheck
 from perception_clip.training.capture.session import PAUSE, CaptureError, Session, Timing
 from perception_clip.training.capture.view import BAND, STAGE, View, fitted, mirror, prompt_font
 
@@ -20,27 +20,27 @@ GOOD, RECORDING, REFUSED, WAITING = (126, 211, 120), (240, 84, 84), (255, 160, 7
 
 
 @pytest.fixture(scope="module")
-def look(grace_hopper: np.ndarray) -> Look:
-    return Look(PerceptionPipeline()([torch.tensor(grace_hopper)]), "")
+def check(grace_hopper: np.ndarray) -> FrameCheck:
+    return FrameCheck(PerceptionPipeline()([torch.tensor(grace_hopper)]), "")
 
 
-def share(picture: torch.Tensor, colour: tuple[int, int, int]) -> float:
-    """How much of a picture (H, W, 3) has exactly this colour."""
-    return float((picture == torch.tensor(colour)).all(dim=-1).float().mean())
+def share(picture: torch.Tensor, color: tuple[int, int, int]) -> float:
+    """How much of a picture (H, W, 3) has exactly this color."""
+    return float((picture == torch.tensor(color)).all(dim=-1).float().mean())
 
 
-def test_the_view(look: Look, grace_hopper: np.ndarray) -> None:
+def test_the_view(check: FrameCheck, grace_hopper: np.ndarray) -> None:
     picture = torch.tensor(grace_hopper)
     session = Session(PROMPTS, TIMING)
     session.advance(0)
-    counting = View(mirrored=False).draw(picture, look, session)
+    counting = View(mirrored=False).draw(picture, check, session)
     assert counting.shape == (STAGE[1] + BAND, STAGE[0], 3) and counting.dtype == torch.uint8
     bar = STAGE[1] + 110, slice(30, STAGE[0] - 30)
     assert counting[bar].unique(dim=0).shape == (1, 3)  # empty
     session.advance(1.25)
-    recording = View(mirrored=False).draw(picture, look, session)
+    recording = View(mirrored=False).draw(picture, check, session)
     assert (recording[bar] == torch.tensor([240, 84, 84])).all(dim=1).float().mean() == pytest.approx(0.5, abs=0.01)
-    mirrored = View(mirrored=True).draw(picture, look, session)
+    mirrored = View(mirrored=True).draw(picture, check, session)
     left = (STAGE[0] - 460) // 2  # the photo is 461 wide there
     corner = slice(440, 520), slice(left + 10, left + 60)
     opposite = slice(440, 520), slice(left + 401, left + 451)
@@ -50,8 +50,8 @@ def test_the_view(look: Look, grace_hopper: np.ndarray) -> None:
     assert (mirrored[corner].float() - recording[corner].float()).abs().mean() > 20
 
 
-def test_a_mirrored_face(look: Look) -> None:
-    face = look.faces[0]
+def test_a_mirrored_face(check: FrameCheck) -> None:
+    face = check.faces[0]
     other = mirror(face)
     torch.testing.assert_close(other.landmarks[:, 0], 1 - face.landmarks[:, 0])
     torch.testing.assert_close(other.landmarks[:, 1:], face.landmarks[:, 1:])
@@ -78,40 +78,40 @@ def test_letters_that_a_font_lacks() -> None:
         View(mirrored=False, font=__file__)
 
 
-def test_each_state_can_be_told_apart(look: Look, grace_hopper: np.ndarray) -> None:
+def test_each_state_can_be_told_apart(check: FrameCheck, grace_hopper: np.ndarray) -> None:
     picture, view, session = torch.tensor(grace_hopper), View(mirrored=False), Session(PROMPTS[:1], TIMING)
 
-    def colours() -> tuple[bool, bool, bool]:
-        badge = view.draw(picture, look, session)[BADGE]
+    def colors() -> tuple[bool, bool, bool]:
+        badge = view.draw(picture, check, session)[BADGE]
         return share(badge, WAITING) > 0.01, share(badge, RECORDING) > 0.01, share(badge, GOOD) > 0.01
 
     session.advance(0)
-    assert colours() == (True, False, False)
+    assert colors() == (True, False, False)
     session.advance(0.5)
-    assert colours() == (False, True, False)
+    assert colors() == (False, True, False)
     session.obey(PAUSE)
-    assert colours() == (False, False, False)
+    assert colors() == (False, False, False)
     session.obey(PAUSE)
     session.advance(2.0)
-    assert session.complete and colours() == (False, False, True)
+    assert session.complete and colors() == (False, False, True)
 
 
-def test_why_a_frame_is_refused_is_said(look: Look, grace_hopper: np.ndarray) -> None:
+def test_why_a_frame_is_refused_is_said(check: FrameCheck, grace_hopper: np.ndarray) -> None:
     session = Session(PROMPTS, TIMING)
     session.advance(0)
-    nothing = Look(PerceptionPipeline()([torch.zeros(64, 64, 3, dtype=torch.uint8)]), NO_FACE)
+    nothing = FrameCheck(PerceptionPipeline()([torch.zeros(64, 64, 3, dtype=torch.uint8)]), NO_FACE)
     corner = slice(STAGE[1] + 120, HEIGHT), slice(600, STAGE[0])
-    for which, colour, other in ((look, GOOD, REFUSED), (nothing, REFUSED, GOOD)):
+    for which, color, other in ((check, GOOD, REFUSED), (nothing, REFUSED, GOOD)):
         words = View(mirrored=True).draw(torch.tensor(grace_hopper), which, session)[corner]
-        assert share(words, colour) > 0.002 and share(words, other) == 0
+        assert share(words, color) > 0.002 and share(words, other) == 0
 
 
 @pytest.mark.parametrize(("height", "width"), [(240, 320), (1080, 1920), (720, 480), (1, 1)])
 def test_pictures_of_any_size(height: int, width: int) -> None:
-    grey = torch.full((height, width, 3), 90, dtype=torch.uint8)
+    gray = torch.full((height, width, 3), 90, dtype=torch.uint8)
     session = Session(PROMPTS, TIMING)
     session.advance(0)
-    shown = View(mirrored=True).draw(grey, Look(PerceptionPipeline()([grey]), NO_FACE), session)
+    shown = View(mirrored=True).draw(gray, FrameCheck(PerceptionPipeline()([gray]), NO_FACE), session)
     assert shown.shape == (HEIGHT, STAGE[0], 3)
     scale = min(STAGE[0] / width, STAGE[1] / height)
     covered = round(width * scale) * round(height * scale) / (STAGE[0] * STAGE[1])

@@ -15,7 +15,7 @@ from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.geometry import head_pose
 from perception_clip.perception.vector import EMOTIONS, pack, split
 from perception_clip.training.cli import main
-from perception_clip.training.dataset.relabelling import read_map
+from perception_clip.training.dataset.relabeling import read_map
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.encoders.base import fingerprint
@@ -39,17 +39,19 @@ def write(path: Path, vectors: torch.Tensor, sizes: torch.Tensor, encoder: str =
     labels = [EMOTIONS[row % len(EMOTIONS)] for row in range(len(vectors))]
     prompts = [f"a {label} face" for label in labels]
     with Store(path) as store:
-        store.bind(text.identity, fingerprint(text), "landmarker/1", "emotions/1")
+        store.set_provenance(text.identity, fingerprint(text), "landmarker/1", "emotions/1")
         store.append(
-            vectors,
-            sizes,
-            prompts,
-            text.encode(prompts),
-            [f"{person} {row // 10}" for row in range(len(vectors))],
-            [f"{person} {row}.png" for row in range(len(vectors))],
-            [f"{person} key {row}" for row in range(len(vectors))],
-            labels=labels,
-            scores=torch.arange(len(vectors)) / len(vectors),
+            Samples(
+                vectors,
+                sizes,
+                prompts,
+                text.encode(prompts),
+                [f"{person} {row // 10}" for row in range(len(vectors))],
+                [f"{person} {row}.png" for row in range(len(vectors))],
+                [f"{person} key {row}" for row in range(len(vectors))],
+                labels=labels,
+                scores=torch.arange(len(vectors)) / len(vectors),
+            )
         )
     return path
 
@@ -140,7 +142,7 @@ def test_outliers_and_duplicates_are_found_and_left_out(tmp_path: Path, capsys: 
     held = json.loads(capsys.readouterr().out)
     assert held["samples"] == 210
     assert run("filter", path, "--out", tmp_path / "b.db", "--drop-outliers") == 0
-    assert run("filter", path, "--out", tmp_path / "c.db", "--drop-duplicates") == 0
+    assert run("filter", path, "--out", tmp_path / "c.db", "--drop-near-duplicates") == 0
     rows = set(range(210))
     left_out = [rows - {int(s[2:-4]) for s in read(tmp_path / f"{name}.db").sources} for name in "bc"]
     assert left_out == [{5, 50, 100}, {150, 160, 170, 180}]
@@ -155,13 +157,13 @@ def test_of_duplicates_one_stays_that_meets_the_other_conditions(
         vectors[row], sizes[row] = vectors[of], sizes[of]
     vectors[1, 0] += 1e-6
     path = write(tmp_path / "a.db", vectors, sizes)
-    assert run("filter", path, "--out", tmp_path / "b.db", "--min-score", 0.1, "--drop-duplicates") == 0
+    assert run("filter", path, "--out", tmp_path / "b.db", "--min-score", 0.1, "--drop-near-duplicates") == 0
     assert [source[2:-4] for source in read(tmp_path / "b.db").sources] == list("1234567")
     assert "dropped: 1 (score below 0.1)" in capsys.readouterr().out
-    assert run("filter", path, "--out", tmp_path / "c.db", "--drop-duplicates") == 0
+    assert run("filter", path, "--out", tmp_path / "c.db", "--drop-near-duplicates") == 0
     assert [source[2:-4] for source in read(tmp_path / "c.db").sources] == list("0234567")
     assert "dropped: 1 (near-duplicate of a kept sample)" in capsys.readouterr().out
-    assert run("filter", path, "--out", tmp_path / "d.db", "--drop-duplicates", "--invert") == 0
+    assert run("filter", path, "--out", tmp_path / "d.db", "--drop-near-duplicates", "--invert") == 0
     assert read(tmp_path / "d.db").sources == ["p 1.png"]
 
 
@@ -190,7 +192,7 @@ def test_prompts_that_the_dataset_has_need_no_encoder(
     assert run("relabel", dataset, "--out", tmp_path / "c.db", *words[:3], "something new") == 1
     message = capsys.readouterr().err
     assert "no vector for 1 of the new prompts, such as 'something new': pass --text-encoder" in message
-    assert "'random-weight stand-in" in message and not (tmp_path / "c.db").exists()
+    assert "'random-weight placeholder" in message and not (tmp_path / "c.db").exists()
     assert run("relabel", dataset, "--out", dataset, *words) == 1
     assert dataset.read_bytes() == before
 
@@ -241,7 +243,7 @@ def test_any_map_gives_prompts_or_a_message(tmp_path_factory: pytest.TempPathFac
 def test_info(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("info", dataset) == 0
     text = capsys.readouterr().out
-    assert "landmarker/1" in text and "emotions/1" in text and "random-weight stand-in" in text
+    assert "landmarker/1" in text and "emotions/1" in text and "random-weight placeholder" in text
     assert max(map(len, text.splitlines())) <= 100
     assert run("export", dataset, "--out", tmp_path / "a.npz") == 0
     capsys.readouterr()

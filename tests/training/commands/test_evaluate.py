@@ -72,8 +72,8 @@ def test_two_on_the_same_rows(folder: Path, tmp_path: Path, capsys: pytest.Captu
     assert f"Note: {b} was trained on another split of this dataset" in text and f"Note: {a}" not in text
     metrics = json.loads(out.read_text())
     assert list(metrics["scores"])[:3] == ["projection", str(b), "ridge"]
-    value, low, high = metrics["projection_minus"][str(b)]["centred_cosine"]
-    own, other = (metrics["scores"][name]["centred_cosine"][0] for name in ("projection", str(b)))
+    value, low, high = metrics["projection_minus"][str(b)]["centered_cosine"]
+    own, other = (metrics["scores"][name]["centered_cosine"][0] for name in ("projection", str(b)))
     assert value == pytest.approx(own - other) and low <= value <= high
     assert metrics["scores"]["ridge"] == load(a).metadata.metrics["scores"]["ridge"]
 
@@ -126,4 +126,4 @@ def test_bad_rows(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     out = tmp_path / "metrics.json"
     assert main([*arguments, "--drop-bad-rows", "--out", str(out)]) == 0
     metrics = json.loads(out.read_text())
-    assert metrics["prompts"] == len(EMOTIONS) and np.isfinite(metrics["scores"]["ridge"]["centred_cosine"]).all()
+    assert metrics["prompts"] == len(EMOTIONS) and np.isfinite(metrics["scores"]["ridge"]["centered_cosine"]).all()

@@ -25,7 +25,7 @@ def test_without_flags_it_is_the_usual_pipeline_with_one_face() -> None:
 
 
 def test_flags_reach_the_pipeline() -> None:
-    pipeline = pipeline_of(parse("--detector", "far", "--face", "left to right", "--min-confidence", "0.7"))
+    pipeline = pipeline_of(parse("--detector", "standard", "--face", "left to right", "--min-confidence", "0.7"))
     assert pipeline.selection.order == "left to right"
     assert pipeline.min_confidence == 0.7
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from perception_clip.perception.vector import DIM
+from perception_clip.perception.vector import PERCEPTION_DIM
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 
 
@@ -19,11 +20,11 @@ def main(path: Path, name: str, count: int, go: Path) -> None:
         time.sleep(0.001)
     embedding = torch.linspace(-1, 1, 768)
     with Store(path) as store:
-        store.bind("encoder", embedding, "landmarker", "emotion model")
+        store.set_provenance("encoder", embedding, "landmarker", "emotion model")
         for number in range(count):
-            vector = torch.zeros(1, DIM)
+            vector = torch.zeros(1, PERCEPTION_DIM)
             vector[0, 0], vector[0, -1] = number, 1
-            store.append(vector, torch.tensor([[4, 3]]), [name], embedding[None], [name], [f"{name} {number}"])
+            store.append(Samples(vector, torch.tensor([[4, 3]]), [name], embedding[None], [name], [f"{name} {number}"]))
             print(number, flush=True)
 
 

@@ -2,85 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
-from perception_clip.projection.spaces import EXTRAS, SD15, SDXL, SPACES
+from perception_clip.projection.spaces import ADDED_TARGETS, SD15, SDXL
 from perception_clip.training.dataset.copying import copy_samples, reencode, take, vectors_of, with_prompts
 from perception_clip.training.dataset.npz import export
-from perception_clip.training.dataset.opening import open_rows
+from perception_clip.training.dataset.opening import open_dataset, versions_of
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store, StoreError
 from perception_clip.training.encoders.base import fingerprint
 from perception_clip.training.encoders.loading import load_encoder
 
+from .filling import Faces, all_of, assert_same, fill
+
 COUNT = 1200  # more than a batch
-
-Faces = Callable[..., Tensor]
-
-
-def fill(path: Path, vectors: Tensor, space: str = SDXL.name, sizes: bool = True, rows: slice = slice(None)) -> Path:
-    """A dataset in which every column has something in it, or those `rows` of it."""
-    count = len(vectors)
-    random = torch.Generator().manual_seed(0)
-    numbers = list(range(count))[rows]
-    prompts = [f"prompt {number % 3}" for number in numbers]
-    kinds = torch.tensor([number % 3 for number in numbers])
-    widths = {"clip_embeddings": 768, **EXTRAS[space]}
-    targets = {name: torch.randn(3, width, generator=random)[kinds] for name, width in widths.items()}
-    scores = torch.arange(count) / count
-    scores[::7] = torch.nan
-    with Store(path) as store:
-        store.bind("encoder", torch.ones(sum(SPACES[space].fingerprint)), "landmarker", "emotions", space)
-        store.append(
-            vectors[rows],
-            torch.tensor([[480, 640]]).expand(len(numbers), 2) if sizes else None,
-            prompts,
-            targets.pop("clip_embeddings"),
-            [f"group {number // 5}" for number in numbers],
-            [f"{number}.png" for number in numbers],
-            [f"key {number}" if number % 2 else "" for number in numbers],
-            labels=["happy" if number % 2 else "" for number in numbers],
-            splits=["train" if number % 2 else "" for number in numbers],
-            scores=scores[rows],
-            extras=targets,
-        )
-    return path
-
-
-def all_of(path: Path) -> Samples:
-    with Store(path, create=False) as store:
-        (samples,) = store.iterate(batch=10 * COUNT)
-    return samples
-
-
-def assert_same(one: Samples, other: Samples) -> None:
-    for name in (field.name for field in fields(Samples) if field.name != "extras"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
-    assert set(one.extras) == set(other.extras)
-    for name, values in one.extras.items():
-        np.testing.assert_array_equal(values, other.extras[name], err_msg=name)
 
 
 @pytest.mark.parametrize("space", [SD15.name, SDXL.name])
 @pytest.mark.parametrize("sizes", [True, False])
 @pytest.mark.parametrize("suffix", [".db", ".npz"])
+@pytest.mark.filterwarnings("error")
 def test_a_copy_is_the_same_in_all_columns(tmp_path: Path, faces: Faces, space: str, sizes: bool, suffix: str) -> None:
     path = fill(tmp_path / "a.db", faces(COUNT), space, sizes)
     if suffix == ".npz":
         with Store(path) as store:
             export(store, tmp_path / "a.npz")
-    with open_rows(tmp_path / f"a{suffix}") as source, Store(tmp_path / "b.db") as target:
-        assert copy_samples(source, target) == COUNT
-        assert copy_samples(source, target) == 0
-        assert target.binding is not None and source.binding is not None
-        assert not target.binding.differences(source.binding)
+    with open_dataset(tmp_path / f"a{suffix}") as source, Store(tmp_path / "b.db") as target:
+        assert source.has_image_sizes == sizes and versions_of(source)["dataset"].isdigit()
+        assert [copy_samples(source, target) for _ in range(2)] == [COUNT, 0]
+        assert target.provenance is not None and source.provenance is not None
+        assert not target.provenance.differences(source.provenance)
     assert_same(all_of(tmp_path / "b.db"), all_of(path))
 
 
@@ -93,7 +47,7 @@ def test_shards_make_the_dataset_of_a_single_build(tmp_path: Path, faces: Faces)
     with Store(tmp_path / "merged.db") as target:
         new = []
         for part in parts:
-            with open_rows(part) as source:
+            with open_dataset(part) as source:
                 new.append(copy_samples(source, target))
     assert new == [500, 400, 300]
     assert_same(all_of(tmp_path / "merged.db"), all_of(whole))
@@ -107,18 +61,18 @@ def test_samples_are_kept_and_then_changed(tmp_path: Path, faces: Faces) -> None
         seen.append(len(samples))
         return with_prompts(samples, [("other", prompt) for prompt in samples.prompts])[0]
 
-    with open_rows(path) as source, Store(tmp_path / "b.db") as target:
+    with open_dataset(path) as source, Store(tmp_path / "b.db") as target:
         assert copy_samples(source, target, keep=np.arange(COUNT) % 3 == 1) == COUNT // 3
     np.testing.assert_array_equal(all_of(tmp_path / "b.db").perceptions, all_of(path).perceptions[1::3])
-    with open_rows(path) as source, Store(tmp_path / "c.db") as target, pytest.raises(StoreError, match="embedding"):
+    with open_dataset(path) as source, Store(tmp_path / "c.db") as target, pytest.raises(StoreError, match="embedding"):
         copy_samples(source, target, change=change)  # one prompt, three vectors
     assert seen == [1024]
 
 
 def test_a_sample_with_another_prompt_has_the_same_origin(tmp_path: Path, faces: Faces) -> None:
     whole = all_of(fill(tmp_path / "a.db", faces(4)))
-    changed, other = with_prompts(whole, [("new", "prompt 0"), ("prompt 1",), (), ("new",)])
-    assert changed.prompts == ["new", "prompt 0", "prompt 1", "new"]
+    changed, other = with_prompts(whole, [("new", "лицо 0"), ("лицо 1",), (), ("new",)])
+    assert changed.prompts == ["new", "лицо 0", "лицо 1", "new"]
     assert other.tolist() == [True, False, False, True]
     assert changed.origins == ["", "", "key 1", "key 3"]
     np.testing.assert_array_equal(changed.perceptions, whole.perceptions[[0, 0, 1, 3]])
@@ -128,36 +82,32 @@ def test_a_sample_with_another_prompt_has_the_same_origin(tmp_path: Path, faces:
 def test_prompts_encoded_anew_for_another_space(tmp_path: Path, faces: Faces) -> None:
     path = fill(tmp_path / "a.db", faces(COUNT), SD15.name)
     encoder = load_encoder("random", space=SDXL.name)
-    with open_rows(path) as source, Store(tmp_path / "b.db") as target:
+    with open_dataset(path) as source, Store(tmp_path / "b.db") as target:
         assert reencode(source, target, encoder) == COUNT
-        assert target.binding is not None
-        assert (target.binding.encoder, target.binding.space) == (encoder.identity, SDXL.name)
-        np.testing.assert_allclose(target.binding.fingerprint, fingerprint(encoder).numpy(), atol=1e-6)
+        assert target.provenance is not None
+        assert (target.provenance.encoder, target.provenance.space) == (encoder.identity, SDXL.name)
+        np.testing.assert_allclose(target.provenance.fingerprint, fingerprint(encoder).numpy(), atol=1e-6)
     before, after = all_of(path), all_of(tmp_path / "b.db")
     assert (after.prompts, after.origins, after.labels) == (before.prompts, before.origins, before.labels)
     np.testing.assert_array_equal(after.perceptions, before.perceptions)
     prompts = before.prompts[:3]
     np.testing.assert_allclose(after.embeddings[:3], encoder.encode(prompts).numpy(), atol=1e-4)
-    for name, values in encoder.extras(prompts).items():
-        np.testing.assert_allclose(after.extras[name][:3], values.numpy(), atol=1e-4)
+    for name, values in encoder.sdxl_targets(prompts).items():
+        np.testing.assert_allclose(after.sdxl_targets[name][:3], values.numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("space", [SD15.name, SDXL.name])
 def test_no_prompts_have_no_vectors(tmp_path: Path, space: str) -> None:
-    encoder = load_encoder("random", space=space)
     with Store(tmp_path / "a.db") as store:
-        store.bind(encoder.identity, fingerprint(encoder), "landmarker", "emotions", space)
-        embeddings, extras = vectors_of([], store, encoder)
-    assert embeddings.shape == (0, 768)
-    assert {name: tuple(values.shape) for name, values in extras.items()} == {
-        name: (0, width) for name, width in EXTRAS[space].items()
-    }
+        embeddings, sdxl_targets = vectors_of([], store, load_encoder("random", space=space))
+    shapes = {name: tuple(values.shape) for name, values in sdxl_targets.items()}
+    assert embeddings.shape == (0, 768) and shapes == {name: (0, width) for name, width in ADDED_TARGETS[space].items()}
 
 
 def test_datasets_of_another_encoder_stay_apart(tmp_path: Path, faces: Faces) -> None:
     path = fill(tmp_path / "a.db", faces(5), SD15.name)
     other = fill(tmp_path / "b.db", faces(5, seed=1), SDXL.name)
-    with open_rows(path) as source, Store(other) as target:
+    with open_dataset(path) as source, Store(other) as target:
         with pytest.raises(StoreError, match="text space 'sdxl', not 'sd15'"):
             copy_samples(source, target)
         assert len(target) == 5
@@ -165,6 +115,6 @@ def test_datasets_of_another_encoder_stay_apart(tmp_path: Path, faces: Faces) ->
 
 def test_a_dataset_without_samples_gives_none(tmp_path: Path) -> None:
     Store(tmp_path / "a.db").close()
-    with open_rows(tmp_path / "a.db") as source, Store(tmp_path / "b.db") as target:
-        assert copy_samples(source, target) == 0 and target.binding is None
+    with open_dataset(tmp_path / "a.db") as source, Store(tmp_path / "b.db") as target:
+        assert copy_samples(source, target) == 0 and target.provenance is None
         assert reencode(source, target, load_encoder("random")) == 0

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from perception_clip.training.dataset.npz import Dataset, DatasetError, content_hash, export, import_npz, load, save
 from perception_clip.training.dataset.store import Store, StoreError
 
-Faces = Callable[..., Tensor]
+from .filling import Faces, fill
+
 Arrays = dict[str, Any]
 
 
@@ -23,41 +23,6 @@ def arrays(faces: Faces) -> Arrays:
     """The two required arrays, ten rows."""
     targets = torch.randn(10, 768, generator=torch.Generator().manual_seed(1))
     return {"perception_embeddings": faces(10).numpy(), "clip_embeddings": targets.numpy()}
-
-
-def filled(path: Path, vectors: Tensor) -> Store:
-    store = Store(path)
-    count = len(vectors)
-    store.bind("encoder/1", torch.linspace(-1, 1, 768), "bundled/1", "expression/1")
-    prompts = [f"prompt {row % 7}" for row in range(count)]
-    targets = torch.stack([torch.linspace(row % 7, 9, 768) for row in range(count)])
-    sizes = torch.tensor([[480 + row % 3, 640] for row in range(count)])
-    store.append(vectors, sizes, prompts, targets, [f"person {row % 3}" for row in range(count)], prompts)
-    return store
-
-
-def filled_with_everything(path: Path, vectors: Tensor) -> Store:
-    """Labels, splits, scores and keys of which some are unknown, in the sdxl space."""
-    store = Store(path)
-    count = len(vectors)
-    store.bind("encoder/1", None, "bundled/1", "expression/1", "sdxl")
-    scores = torch.linspace(0, 1, count)
-    scores[::2] = torch.nan
-    store.append(
-        vectors,
-        None,
-        [f"prompt {row % 7}" for row in range(count)],
-        torch.stack([torch.linspace(row % 7, 9, 768) for row in range(count)]),
-        origins=[f"key {row}" if row % 3 else "" for row in range(count)],
-        labels=[f"label {row % 5}" if row % 5 else "" for row in range(count)],
-        splits=[("", "train", "validation", "test")[row % 4] for row in range(count)],
-        scores=scores,
-        extras={
-            "sdxl_embeddings": torch.stack([torch.linspace(row % 7, 8, 2048) for row in range(count)]),
-            "sdxl_pooled": torch.stack([torch.linspace(row % 7, 7, 1280) for row in range(count)]),
-        },
-    )
-    return store
 
 
 def test_a_file_with_just_the_two_arrays_loads(tmp_path: Path, arrays: Arrays) -> None:
@@ -118,7 +83,7 @@ def test_the_content_hash_sees_every_number(arrays: Arrays) -> None:
 
 
 def test_export_writes_what_the_store_holds(tmp_path: Path, faces: Faces) -> None:
-    with filled(tmp_path / "a.db", faces(20)) as store:
+    with Store(fill(tmp_path / "a.db", faces(20), "sd15")) as store:
         assert export(store, tmp_path / "a.npz") == 20
         samples = next(store.iterate())
     dataset = load(tmp_path / "a.npz")
@@ -128,9 +93,9 @@ def test_export_writes_what_the_store_holds(tmp_path: Path, faces: Faces) -> Non
     assert dataset.image_sizes[:4].tolist() == [[480, 640], [481, 640], [482, 640], [480, 640]]
     assert dataset.prompts is not None and dataset.prompts.tolist() == samples.prompts
     assert dataset.groups is not None and dataset.groups.tolist() == samples.groups
-    assert dataset.meta["encoder"] == "encoder/1" and dataset.meta["landmarker"] == "bundled/1"
-    assert dataset.meta["emotion_model"] == "expression/1" and dataset.meta["space"] == "sd15"
-    assert dataset.meta["fingerprint"] == torch.linspace(-1, 1, 768).tolist()
+    assert dataset.meta["encoder"] == "encoder/1" and dataset.meta["landmarker"] == "landmarker/1"
+    assert dataset.meta["emotion_model"] == "emotions/1" and dataset.meta["space"] == "sd15"
+    assert dataset.meta["fingerprint"] == [1] * 768
 
 
 def test_the_content_hash_of_earlier_versions() -> None:
@@ -144,43 +109,35 @@ def test_the_content_hash_of_earlier_versions() -> None:
     same = replace(full, labels=np.array(["x", "y"]), splits=np.array(["", ""]), scores=np.ones(2, np.float32))
     assert content_hash(same) == content_hash(full)  # training does not learn from any of these
     assert content_hash(replace(full, splits=np.array(["", "test"]))) != content_hash(full)
-    extras = {"sdxl_embeddings": np.ones((2, 2048), np.float32), "sdxl_pooled": np.ones((2, 1280), np.float32)}
-    assert content_hash(replace(full, extras=extras)) != content_hash(full)
+    sdxl_targets = {"sdxl_embeddings": np.ones((2, 2048), np.float32), "sdxl_pooled": np.ones((2, 1280), np.float32)}
+    assert content_hash(replace(full, sdxl_targets=sdxl_targets)) != content_hash(full)
 
 
 def test_everything_goes_there_and_back(tmp_path: Path, faces: Faces) -> None:
-    with filled_with_everything(tmp_path / "a.db", faces(20)) as store:
+    with Store(fill(tmp_path / "a.db", faces(20), sizes=False)) as store:
         assert export(store, tmp_path / "a.npz") == 20
         samples = next(store.iterate())
     dataset = load(tmp_path / "a.npz")
     for name in ("labels", "splits", "origins", "prompts"):
         assert getattr(dataset, name).tolist() == getattr(samples, name), name
     assert dataset.scores is not None and np.array_equal(dataset.scores, samples.scores, equal_nan=True)
-    assert np.isnan(dataset.scores[0]) and dataset.scores[19] == 1
+    assert np.isnan(dataset.scores[0]) and dataset.scores[10] == 0.5
     assert dataset.image_sizes is None and dataset.space == "sdxl"
-    assert dataset.meta["space"] == "sd15" and dataset.meta["spaces"] == ["sd15", "sdxl"]
-    assert {name: array.shape for name, array in dataset.extras.items()} == {
+    assert dataset.meta["space"] == "sdxl"
+    assert {name: array.shape for name, array in dataset.sdxl_targets.items()} == {
         "sdxl_embeddings": (20, 2048),
         "sdxl_pooled": (20, 1280),
     }
-    assert all(np.array_equal(array, samples.extras[name]) for name, array in dataset.extras.items())
+    assert all(np.array_equal(array, samples.sdxl_targets[name]) for name, array in dataset.sdxl_targets.items())
     with Store(tmp_path / "b.db") as store:
         assert import_npz(tmp_path / "a.npz", store) == 20
-        assert store.has("key 1", samples.prompts[1]) and store.binding is not None and store.binding.space == "sdxl"
+        assert (
+            store.has("key 1", samples.prompts[1]) and store.provenance is not None and store.provenance.space == "sdxl"
+        )
         export(store, tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     save(dataset, tmp_path / "c.npz")
     assert content_hash(load(tmp_path / "c.npz")) == content_hash(dataset)
-
-
-def test_what_a_store_does_not_know_is_not_exported(tmp_path: Path, faces: Faces) -> None:
-    with filled(tmp_path / "a.db", faces(3)) as store:
-        export(store, tmp_path / "a.npz")
-    with np.load(tmp_path / "a.npz") as file:
-        assert sorted(file) == sorted(
-            ["perception_embeddings", "clip_embeddings", "image_sizes", "prompts", "groups", "sources", "meta"]
-        )
-    assert load(tmp_path / "a.npz").meta["spaces"] == ["sd15"]
 
 
 def test_import_names_prompts_by_all_their_vectors(tmp_path: Path, arrays: Arrays) -> None:
@@ -190,11 +147,11 @@ def test_import_names_prompts_by_all_their_vectors(tmp_path: Path, arrays: Array
     np.savez(tmp_path / "a.npz", **arrays, sdxl_embeddings=np.ones((10, 2048), np.float32), sdxl_pooled=pooled)
     with Store(tmp_path / "a.db") as store:
         assert import_npz(tmp_path / "a.npz", store) == 10
-        assert len(store.prompts()) == 2
+        assert len(set(next(store.iterate()).prompts)) == 2
 
 
 def test_export_needs_little_memory(tmp_path: Path, faces: Faces) -> None:
-    with filled(tmp_path / "a.db", faces(6000)) as store:
+    with Store(fill(tmp_path / "a.db", faces(6000), "sd15")) as store:
         tracemalloc.start()
         export(store, tmp_path / "a.npz")
         peak = tracemalloc.get_traced_memory()[1]
@@ -204,13 +161,13 @@ def test_export_needs_little_memory(tmp_path: Path, faces: Faces) -> None:
 
 
 def test_an_empty_store_is_not_exported(tmp_path: Path) -> None:
-    with Store(tmp_path / "a.db") as store, pytest.raises(DatasetError, match="holds no samples yet"):
+    with Store(tmp_path / "a.db") as store, pytest.raises(DatasetError, match="has no samples yet"):
         export(store, tmp_path / "a.npz")
     assert not (tmp_path / "a.npz").exists()
 
 
 def test_import_gives_back_what_was_exported(tmp_path: Path, faces: Faces) -> None:
-    with filled(tmp_path / "a.db", faces(20)) as store:
+    with Store(fill(tmp_path / "a.db", faces(20), "sd15")) as store:
         export(store, tmp_path / "a.npz")
         assert import_npz(tmp_path / "a.npz", store) == 0  # they are all there already
     with Store(tmp_path / "b.db") as store:
@@ -224,14 +181,15 @@ def test_import_of_just_the_two_arrays(tmp_path: Path, arrays: Arrays, faces: Fa
     np.savez(tmp_path / "a.npz", **arrays)
     with Store(tmp_path / "a.db") as store:
         assert import_npz(tmp_path / "a.npz", store) == 10
-        assert len(store.prompts()) == 5 and all(prompt.startswith("#") for prompt in store.prompts())
+        prompts = set(next(store.iterate()).prompts)
+        assert len(prompts) == 5 and all(prompt.startswith("#") for prompt in prompts)
         export(store, tmp_path / "b.npz")
     dataset = load(tmp_path / "b.npz")
     assert np.array_equal(dataset.perceptions, arrays["perception_embeddings"])
     assert np.array_equal(dataset.clip_embeddings, arrays["clip_embeddings"])
     assert dataset.image_sizes is None  # still unknown
     assert dataset.meta["encoder"] == "unknown" and dataset.meta["fingerprint"] is None
-    with filled(tmp_path / "c.db", faces(3, seed=5)) as store:
+    with Store(fill(tmp_path / "c.db", faces(3, seed=5), "sd15")) as store:
         with pytest.raises(StoreError, match="text encoder 'encoder/1', not 'unknown'"):
             import_npz(tmp_path / "a.npz", store)
         assert len(store) == 3
@@ -251,7 +209,7 @@ def with_rows(array: np.ndarray, rows: list[int], value: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a: bad(a, clip_embeddings=None), r"clip_embeddings is missing \(the file holds perception_emb"),
+        (lambda a: bad(a, clip_embeddings=None), r"clip_embeddings is missing \(the file contains perception_emb"),
         (lambda a: bad(a, perception_embeddings=None), "perception_embeddings is missing"),
         (lambda a: bad(a, clip_embeddings=a["clip_embeddings"][:, :512]), r"shape \(10, 512\); it must be \(N, 768\)"),
         (lambda a: bad(a, clip_embeddings=a["clip_embeddings"][0]), r"shape \(768,\); it must be \(N, 768\)"),
@@ -264,16 +222,19 @@ def with_rows(array: np.ndarray, rows: list[int], value: float) -> np.ndarray:
             "clip_embeddings has 9 rows, but perception_embeddings has 10; row i of every array",
         ),
         (lambda a: bad(a, groups=np.array(["x"] * 9)), "groups has 9 rows"),
-        (lambda a: {name: array[:0] for name, array in a.items()}, "holds no rows"),
+        (lambda a: {name: array[:0] for name, array in a.items()}, "has no rows"),
         (
             lambda a: bad(a, clip_embeddings=with_rows(a["clip_embeddings"], [3], np.nan)),
-            r"clip_embeddings has 1 of 10 rows that hold NaN or infinite values: 3 \(counted from 0\); leave those",
+            r"clip_embeddings has 1 of 10 rows that contain NaN or infinite values: 3 \(counted from 0\); remove those",
         ),
         (
             lambda a: bad(a, perception_embeddings=with_rows(a["perception_embeddings"], list(range(2, 10)), np.inf)),
-            "has 8 of 10 rows that hold NaN or infinite values: 2, 3, 4, 5, 6 and 3 more",
+            "has 8 of 10 rows that contain NaN or infinite values: 2, 3, 4, 5, 6 and 3 more",
         ),
-        (lambda a: bad(a, clip_embeddings=a["clip_embeddings"].astype(np.float64) * 1e300), "10 of 10 rows that hold"),
+        (
+            lambda a: bad(a, clip_embeddings=a["clip_embeddings"].astype(np.float64) * 1e300),
+            "10 of 10 rows that contain",
+        ),
         (
             lambda a: bad(a, perception_embeddings=np.roll(a["perception_embeddings"], 1, axis=1)),
             "emotion probabilities .* do not sum to 1",
@@ -285,27 +246,32 @@ def with_rows(array: np.ndarray, rows: list[int], value: float) -> np.ndarray:
         (lambda a: bad(a, clip_embeddings=a["clip_embeddings"].astype(complex)), "has the type complex128"),
         (
             lambda a: bad(a, image_sizes=np.zeros((10, 2), dtype=np.int32)),
-            "10 of 10 rows that hold sizes below 1 pixel",
+            "10 of 10 rows that contain sizes below 1 pixel",
         ),
         (lambda a: bad(a, image_sizes=np.ones((10, 3), dtype=np.int32)), r"image_sizes has the shape \(10, 3\)"),
         (lambda a: bad(a, prompts=np.arange(10)), "prompts has the type int64; save it as text"),
-        (lambda a: bad(a, prompts=np.array([b"\xff"] * 10)), "prompts holds broken text"),
+        (lambda a: bad(a, prompts=np.array([b"\xff"] * 10)), "prompts contains invalid text"),
         (lambda a: bad(a, meta=np.array("{")), "meta is not JSON"),
         (lambda a: bad(a, meta=np.array("[1]")), "meta is not a JSON object"),
         (lambda a: bad(a, meta=np.array('{"fingerprint": [1, 2]}')), "fingerprint that is not 768 finite numbers"),
-        (lambda a: bad(a, meta=np.array('{"encoder": 3}')), "names no encoder in words"),
-        (lambda a: bad(a, meta=np.array('{"space": "sdxl"}')), "targets are in the space 'sdxl'"),
-        (lambda a: bad(a, meta=np.array('{"spaces": ["sd3"]}')), r"is of the spaces \['sd3'\]"),
-        (lambda a: bad(a, meta=np.array('{"spaces": ["sd15", "sdxl"]}')), "sdxl_embeddings is missing"),
-        (lambda a: bad(a, sdxl_embeddings=np.ones((10, 2048), "f4")), "sdxl_pooled is missing, though"),
+        (lambda a: bad(a, meta=np.array('{"encoder": 3}')), "has no text as encoder"),
+        (lambda a: bad(a, meta=np.array('{"space": ["sd15"]}')), r"names the text space \['sd15'\]; only sd15 and"),
+        (lambda a: bad(a, meta=np.array('{"space": "sdxl"}')), "sdxl_embeddings is missing, but"),
+        (lambda a: bad(a, sdxl_embeddings=np.ones((10, 2048), "f4")), "sdxl_pooled is missing, but"),
         (
             lambda a: bad(a, sdxl_pooled=np.full((10, 1280), np.nan, "f4"), sdxl_embeddings=np.ones((10, 2048), "f4")),
-            "sdxl_pooled has 10 of 10 rows that hold NaN",
+            "sdxl_pooled has 10 of 10 rows that contain NaN",
         ),
-        (lambda a: bad(a, splits=np.array(["train"] * 9 + ["dev"])), "splits holds 'dev'; use train, validation, test"),
-        (lambda a: bad(a, scores=np.array([0.5] * 9 + [1.5])), "scores has 1 of 10 rows that are no scores .*: 9"),
-        (lambda a: bad(a, prompts=np.array([0x110000] * 10, "<u4").view("<U1")), "prompts holds broken text"),
-        (lambda a: bad(a, prompts=np.array([0xD800] * 10, ">u4").view(">U1")), "prompts holds broken text"),
+        (
+            lambda a: bad(a, splits=np.array(["train"] * 9 + ["dev"])),
+            "splits contains 'dev'; use train, validation, test",
+        ),
+        (
+            lambda a: bad(a, scores=np.array([0.5] * 9 + [1.5])),
+            "scores has 1 of 10 rows that are not detection scores.*: 9",
+        ),
+        (lambda a: bad(a, prompts=np.array([0x110000] * 10, "<u4").view("<U1")), "prompts contains invalid text"),
+        (lambda a: bad(a, prompts=np.array([0xD800] * 10, ">u4").view(">U1")), "prompts contains invalid text"),
         (lambda a: bad(a, prompts=np.array(["x" * (2**20 + 1)] * 10)), "longest text may have 1048576 characters"),
     ],
 )
@@ -340,7 +306,7 @@ def test_object_arrays_are_refused_and_not_run(tmp_path: Path, arrays: Arrays, n
     mark = tmp_path / "it ran"
     objects = np.array([[Payload(mark)]] if "embeddings" in name else [Payload(mark)], dtype=object)
     np.savez(tmp_path / "bad.npz", **{**arrays, name: objects}, allow_pickle=True)
-    with pytest.raises(DatasetError, match=f"{name} holds pickled Python objects, which could run code"):
+    with pytest.raises(DatasetError, match=f"{name} contains pickled Python objects, which could run code"):
         load(tmp_path / "bad.npz")
     assert not mark.exists()
     with np.load(tmp_path / "bad.npz", allow_pickle=True) as file:  # the payload does work
@@ -353,10 +319,10 @@ def test_files_that_are_no_npz(tmp_path: Path, arrays: Arrays) -> None:
     content = (tmp_path / "whole.npz").read_bytes()
     for length in (0, 10, len(content) // 2, len(content) - 1):
         (tmp_path / "cut.npz").write_bytes(content[:length])
-        with pytest.raises(DatasetError, match=r"cut\.npz: not an NPZ file, or cut short"):
+        with pytest.raises(DatasetError, match=r"cut\.npz: this is not an NPZ file, or it is truncated"):
             load(tmp_path / "cut.npz")
     np.savez(tmp_path / "empty.npz")
-    with pytest.raises(DatasetError, match=r"perception_embeddings is missing \(the file holds nothing\)"):
+    with pytest.raises(DatasetError, match=r"perception_embeddings is missing \(the file contains nothing\)"):
         load(tmp_path / "empty.npz")
     with pytest.raises(DatasetError, match="there is no such file"):
         load(tmp_path / "missing.npz")

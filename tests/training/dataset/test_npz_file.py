@@ -8,7 +8,6 @@ import json
 import mmap
 import tracemalloc
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy
-from torch import Tensor
 
 from perception_clip.training.dataset.npz import Dataset, DatasetError, load, save
 from perception_clip.training.dataset.npz_file import Layout, Member, read, write
 
-Faces = Callable[..., Tensor]
+from .filling import Faces, own_memory
 
 
 @pytest.fixture
@@ -46,7 +44,7 @@ def test_declared_sizes_are_not_believed(tmp_path: Path) -> None:
             archive.writestr("perception_embeddings.npy", member(shape, data=b"\0" * 4000))
             archive.writestr("clip_embeddings.npy", member((1, 768), data=b"\0" * 3072))
         tracemalloc.start()
-        with pytest.raises(DatasetError, match="declares the shape .* but 4000 are there"):
+        with pytest.raises(DatasetError, match="declares the shape .* but it has 4000"):
             load(tmp_path / "bad.npz")
         assert tracemalloc.get_traced_memory()[1] < 5e6
         tracemalloc.stop()
@@ -80,7 +78,8 @@ def loads_or_says_why(path: Path) -> bool:
     except DatasetError as error:
         return str(path) in str(error)
     return len(dataset) >= 1 and all(
-        np.isfinite(array).all() for array in (dataset.perceptions, dataset.clip_embeddings, *dataset.extras.values())
+        np.isfinite(array).all()
+        for array in (dataset.perceptions, dataset.clip_embeddings, *dataset.sdxl_targets.values())
     )
 
 
@@ -90,9 +89,11 @@ def small_file(tmp_path_factory: pytest.TempPathFactory, faces: Faces) -> bytes:
     targets = np.ones((2, 768), dtype=np.float32)
     prompts, sizes = np.array(["one", "two"]), np.ones((2, 2), dtype=np.int32)
     dataset = Dataset(faces(2).numpy(), targets, sizes, prompts, prompts, prompts, {"encoder": "e"})
-    extras = {"sdxl_embeddings": np.ones((2, 2048), "f4"), "sdxl_pooled": np.ones((2, 1280), "f4")}
+    sdxl_targets = {"sdxl_embeddings": np.ones((2, 2048), "f4"), "sdxl_pooled": np.ones((2, 1280), "f4")}
     splits, scores = np.array(["test", ""]), np.array([0.5, np.nan], "f4")
-    save(replace(dataset, labels=prompts, splits=splits, origins=prompts, scores=scores, extras=extras), path)
+    save(
+        replace(dataset, labels=prompts, splits=splits, origins=prompts, scores=scores, sdxl_targets=sdxl_targets), path
+    )
     return path.read_bytes()
 
 
@@ -205,18 +206,13 @@ def large(tmp_path: Path, faces: Faces) -> Path:
 
 
 def test_arrays_are_mapped_and_checked_in_little_memory(large: Path, faces: Faces) -> None:
-    def own() -> int:
-        """Memory that is the process's own: pages of mapped files belong to the system's cache."""
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) * 1024
-
     load(large)
-    before = own()
+    before = own_memory()
     tracemalloc.start()
     dataset = load(large)
     assert tracemalloc.get_traced_memory()[1] < 8e6
     tracemalloc.stop()
-    assert own() - before < 8e6
+    assert own_memory() - before < 8e6
     for array in (dataset.perceptions, dataset.clip_embeddings, dataset.prompts):
         assert array is not None and mapped(array) and array.ctypes.data % 64 == 0 and array.flags.c_contiguous
     assert np.array_equal(dataset.perceptions, faces(4000).numpy())
@@ -268,7 +264,7 @@ def test_equal_files_and_aligned_data_whatever_the_names(tmp_path: Path) -> None
 
 
 def test_numpys_own_files_are_mapped_if_they_happen_to_be_aligned(tmp_path: Path) -> None:
-    """An array at an odd address would be undefined behaviour in torch: it is read into memory."""
+    """An array at an odd address would be undefined behavior in torch: it is read into memory."""
     found = set()
     for length in range(1, 9):
         np.savez(tmp_path / "a.npz", **{"n" * length: np.arange(10, dtype=np.float32)})

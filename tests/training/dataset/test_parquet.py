@@ -2,44 +2,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
-from perception_clip.projection.spaces import SPACES
 from perception_clip.training.cli import main
 from perception_clip.training.dataset.npz import DatasetError, export, load
 from perception_clip.training.dataset.parquet import export_parquet
 from perception_clip.training.dataset.store import Store
 
+from .filling import Faces, fill
+
 parquet = pytest.importorskip("pyarrow.parquet", reason="needs the scale extra")
-
-Faces = Callable[..., Tensor]
-
-
-def filled(path: Path, vectors: Tensor, space: str = "sdxl") -> Store:
-    store = Store(path)
-    count = len(vectors)
-    store.bind("encoder/1", torch.linspace(-1, 1, sum(SPACES[space].fingerprint)), "bundled/1", "expression/1", space)
-    extras = {"sdxl_embeddings": torch.ones(count, 2048), "sdxl_pooled": torch.zeros(count, 1280)}
-    store.append(
-        vectors,
-        torch.tensor([[480 + row % 9, 640] for row in range(count)]),
-        [f"лицо {row % 3}" for row in range(count)],
-        torch.stack([torch.linspace(row % 3, 9, 768) for row in range(count)]),
-        labels=[f"label {row % 2}" for row in range(count)],
-        scores=torch.where(torch.arange(count) % 2 == 0, 0.5, torch.nan),
-        extras=extras if space == "sdxl" else None,
-    )
-    return store
 
 
 def test_it_holds_what_the_npz_holds(tmp_path: Path, faces: Faces, capsys: pytest.CaptureFixture[str]) -> None:
-    with filled(tmp_path / "a.db", faces(30)) as store:
+    with Store(fill(tmp_path / "a.db", faces(30))) as store:
         export(store, tmp_path / "a.npz")
     assert main(["export", str(tmp_path / "a.db"), "--out", str(tmp_path / "a.parquet")]) == 0
     assert "30 samples" in capsys.readouterr().out
@@ -47,7 +26,7 @@ def test_it_holds_what_the_npz_holds(tmp_path: Path, faces: Faces, capsys: pytes
         arrays = {name: file[name] for name in file}
     table = parquet.read_table(tmp_path / "a.parquet")
     meta = json.loads(table.schema.metadata[b"perception_clip"])
-    assert meta == json.loads(str(arrays.pop("meta"))) and meta["spaces"] == ["sd15", "sdxl"]
+    assert meta == json.loads(str(arrays.pop("meta"))) and meta["space"] == "sdxl"
     assert sorted(table.column_names) == sorted(arrays)
     for name, array in arrays.items():
         column = table[name].combine_chunks()
@@ -63,7 +42,7 @@ def test_it_holds_what_the_npz_holds(tmp_path: Path, faces: Faces, capsys: pytes
 
 
 def test_row_groups_of_constant_size(tmp_path: Path, faces: Faces) -> None:
-    with filled(tmp_path / "a.db", faces(5000), "sd15") as store:
+    with Store(fill(tmp_path / "a.db", faces(5000), "sd15")) as store:
         assert export_parquet(store, tmp_path / "a.parquet") == 5000
         export(store, tmp_path / "a.npz")
     with parquet.ParquetFile(tmp_path / "a.parquet") as file:
@@ -77,8 +56,8 @@ def test_whole_or_not_at_all(tmp_path: Path, faces: Faces, monkeypatch: pytest.M
     (tmp_path / "a.parquet").write_bytes(b"the former one")
     with Store(tmp_path / "empty.db") as store, pytest.raises(DatasetError, match="has no samples yet"):
         export_parquet(store, tmp_path / "a.parquet")
-    with filled(tmp_path / "a.db", faces(4)) as store:
-        store._connection.execute("UPDATE samples SET perception = x'00' WHERE id = 3")  # a damaged store
+    with Store(fill(tmp_path / "a.db", faces(4))) as store:
+        store._connection.execute("UPDATE perceptions SET vector = x'00' WHERE id = 3")  # a damaged store
         with pytest.raises(ValueError):
             export_parquet(store, tmp_path / "a.parquet")
     assert (tmp_path / "a.parquet").read_bytes() == b"the former one"
@@ -88,7 +67,7 @@ def test_whole_or_not_at_all(tmp_path: Path, faces: Faces, monkeypatch: pytest.M
 def test_without_pyarrow(
     tmp_path: Path, faces: Faces, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    filled(tmp_path / "a.db", faces(4)).close()
+    fill(tmp_path / "a.db", faces(4))
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.delitem(sys.modules, "pyarrow.parquet")
     assert main(["export", str(tmp_path / "a.db"), "--out", str(tmp_path / "a.parquet")]) == 1

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from perception_clip.training.dataset.store import Store, StoreError, dataset_path
+from perception_clip.training.dataset.samples import Samples
+from perception_clip.training.dataset.store import Store, StoreError
 from perception_clip.training.dataset.store_file import SCHEMA_VERSION
 
 WRITER = Path(__file__).with_name("store_writer.py")
@@ -27,97 +28,78 @@ def embedding(seed: int) -> Tensor:
     return torch.randn(768, generator=torch.Generator().manual_seed(seed))
 
 
-def bound(path: Path, encoder: str = "encoder", probe: int = 0, landmarker: str = "bundled/1") -> Store:
+def store_at(path: Path, encoder: str = "encoder", probe: int = 0, landmarker: str = "bundled/1") -> Store:
     store = Store(path)
-    store.bind(encoder, embedding(probe), landmarker, "expression/1")
+    store.set_provenance(encoder, embedding(probe), landmarker, "expression/1")
     return store
 
 
 def fill(store: Store, vectors: Tensor, prompt: str = "a happy person") -> int:
     count = len(vectors)
     return store.append(
-        vectors,
-        SIZES.expand(count, 2),
-        [prompt] * count,
-        embedding(1).expand(count, -1),
-        groups=[f"person {row}" for row in range(count)],
-        sources=[f"{row}.png" for row in range(count)],
+        Samples(
+            vectors,
+            SIZES.expand(count, 2),
+            [prompt] * count,
+            embedding(1).expand(count, -1),
+            groups=[f"person {row}" for row in range(count)],
+            sources=[f"{row}.png" for row in range(count)],
+        )
     )
 
 
-def test_samples_come_back_as_they_were_appended(tmp_path: Path, faces: Faces) -> None:
-    vectors, targets = faces(5), torch.stack([embedding(seed) for seed in (1, 2, 1, 3, 2)])
-    prompts = ["happy", "sad 😀", "happy", "", "sad 😀"]
-    sizes = torch.tensor([[10, 20], [1, 1], [480, 640], [2160, 3840], [7, 7]], dtype=torch.int32)
-    with bound(tmp_path / "new folder" / "a.db") as store:
-        new = store.append(vectors, sizes, prompts, targets, ["p", "q", "p", "", "q"], list("vwxyz"))
-        assert (new, len(store)) == (5, 5)
-    with Store(tmp_path / "new folder" / "a.db", create=False) as store:
-        batches = list(store.iterate(batch=2))
-        assert [len(batch) for batch in batches] == [2, 2, 1]
-        assert torch.equal(torch.cat([torch.tensor(batch.perceptions) for batch in batches]), vectors)
-        assert torch.equal(torch.cat([torch.tensor(batch.embeddings) for batch in batches]), targets)
-        assert torch.equal(torch.cat([torch.tensor(batch.image_sizes) for batch in batches]), sizes)
-        assert [text for batch in batches for text in batch.prompts] == prompts
-        assert [text for batch in batches for text in batch.groups] == ["p", "q", "p", "", "q"]
-        assert [text for batch in batches for text in batch.sources] == list("vwxyz")
-        assert store.prompts() == ["happy", "sad 😀", ""]
-        binding = store.binding
-        assert binding is not None and (binding.encoder, binding.landmarker) == ("encoder", "bundled/1")
+def all_prompts(store: Store) -> set[str]:
+    return {prompt for samples in store.iterate() for prompt in samples.prompts}
 
 
 def test_appending_the_same_samples_again_changes_nothing(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "a.db") as store:
         assert fill(store, faces(4)) == 4
         assert fill(store, faces(4)) == 0
         assert fill(store, torch.cat([faces(4), faces(2, seed=1), faces(2, seed=1)])) == 2
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "a.db") as store:
         assert fill(store, faces(4)) == 0
         assert fill(store, faces(4), prompt="someone else's words") == 4
         assert len(store) == 10
 
 
 def test_a_sample_is_known_by_its_origin_and_prompt_not_by_its_numbers(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "a.db") as store:
         for nudge, new in ((0.0, 2), (1e-6, 0)):
             vectors = faces(2)
             vectors[:, 0] += nudge
             rest = (SIZES.expand(2, 2), ["p", "p"], embedding(1).expand(2, -1))
-            assert store.append(vectors, *rest, origins=["x", "y"]) == new
+            assert store.append(Samples(vectors, *rest, origins=["x", "y"])) == new
         assert store.has("x", "p") and not store.has("z", "p") and not store.has("x", "q")
         assert len(store) == 2
         same = faces(1).expand(3, -1)
         more = (SIZES.expand(3, 2), ["p", "p", "q"], embedding(1).expand(3, -1))
-        assert store.append(same, *more, origins=["v", "w", "w"]) == 3  # the same numbers, made from something else
+        assert (
+            store.append(Samples(same, *more, origins=["v", "w", "w"])) == 3
+        )  # the same numbers, made from something else
         assert next(store.iterate()).origins == ["x", "y", "v", "w", "w"]
 
 
 def test_a_prompt_is_stored_once_and_found_again(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "a.db") as store:
         assert store.vectors_of("a happy person") is None
         fill(store, faces(50))
         found = store.vectors_of("a happy person")
         assert found is not None and torch.equal(found[0], embedding(1))
     with sqlite3.connect(tmp_path / "a.db") as connection:
         assert connection.execute("SELECT count(*) FROM prompts").fetchone() == (1,)
-    with bound(tmp_path / "a.db", encoder="the same encoder by another name") as store:
+    with store_at(tmp_path / "a.db", encoder="the same encoder by another name") as store:
         assert store.vectors_of("a happy person") is None  # that name has not encoded it yet
 
 
 def test_nothing_is_stored_of_an_append_that_fails(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "a.db") as store:
         fill(store, faces(2))
         with pytest.raises(StoreError, match=r"prompt 'a happy person' is stored with a different embedding"):
-            store.append(faces(2, seed=9), SIZES.expand(2, 2), ["new", "a happy person"], embedding(5).expand(2, -1))
-        assert len(store) == 2 and store.prompts() == ["a happy person"]
-
-
-def test_a_rounded_embedding_is_the_same_embedding(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as store:
-        fill(store, faces(2))
-        rounded = embedding(1).half().float()
-        assert store.append(faces(1, seed=9), SIZES, ["a happy person"], rounded[None]) == 1
-        assert torch.equal(store.vectors_of("a happy person")[0], embedding(1))
+            store.append(
+                Samples(faces(2, seed=9), SIZES.expand(2, 2), ["new", "a happy person"], embedding(5).expand(2, -1))
+            )
+        assert len(store) == 2 and all_prompts(store) == {"a happy person"}
 
 
 @pytest.mark.parametrize(
@@ -128,35 +110,37 @@ def test_a_rounded_embedding_is_the_same_embedding(tmp_path: Path, faces: Faces)
     ],
 )
 def test_samples_made_differently_are_refused(tmp_path: Path, faces: Faces, changed: dict, named: str) -> None:
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "new folder" / "a.db") as store:
         fill(store, faces(2))
-    with pytest.raises(StoreError, match=named) as caught:
-        bound(tmp_path / "a.db", **changed)
-    assert "use another dataset name" in str(caught.value)
+    with pytest.raises(StoreError, match=f"(?s){named}.*use another dataset name"):
+        store_at(tmp_path / "new folder" / "a.db", **changed)
 
 
-def test_an_encoder_is_known_by_its_vectors_not_by_its_name(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db", encoder="on the CPU") as store:
+def test_vectors_identify_an_encoder_and_a_prompt_however_they_are_rounded(tmp_path: Path, faces: Faces) -> None:
+    with store_at(tmp_path / "a.db", encoder="on the CPU") as store:
         fill(store, faces(2))
+        rounded = embedding(1).half().float()
+        assert store.append(Samples(faces(1, seed=9), SIZES, ["a happy person"], rounded[None])) == 1
+        assert torch.equal(store.vectors_of("a happy person")[0], embedding(1))
     with Store(tmp_path / "a.db") as store:
-        store.bind("on a GPU", embedding(0).half().float(), "bundled/1", "expression/1")
+        store.set_provenance("on a GPU", embedding(0).half().float(), "bundled/1", "expression/1")
         assert fill(store, faces(2, seed=3)) == 2
         with pytest.raises(StoreError, match="text encoder 'on the CPU', not 'unknown'"):
-            store.bind("unknown", None, "bundled/1", "expression/1")
+            store.set_provenance("unknown", None, "bundled/1", "expression/1")
 
 
-def test_a_dataset_is_bound_by_its_first_sample_not_before(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as first, bound(tmp_path / "a.db", landmarker="another") as second:
-        assert first.binding is None
+def test_the_first_sample_sets_the_models_not_the_first_writer(tmp_path: Path, faces: Faces) -> None:
+    with store_at(tmp_path / "a.db") as first, store_at(tmp_path / "a.db", landmarker="another") as second:
+        assert first.provenance is None
         fill(second, faces(1))
         with pytest.raises(StoreError, match="landmarker 'another', not 'bundled/1'"):
-            fill(first, faces(1, seed=2))  # it was bound before the second one wrote
+            fill(first, faces(1, seed=2))  # its provenance was set before the second one wrote
         assert len(first) == 1
 
 
 def test_image_sizes_are_known_for_all_or_for_none(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as store:
-        store.append(faces(1), None, ["a happy person"], embedding(1)[None])
+    with store_at(tmp_path / "a.db") as store:
+        store.append(Samples(faces(1), torch.zeros(1, 2, dtype=torch.int32), ["a happy person"], embedding(1)[None]))
         with pytest.raises(StoreError, match="have no image sizes, but the new ones have them"):
             fill(store, faces(1, seed=2))
         assert next(store.iterate()).image_sizes.tolist() == [[0, 0]]
@@ -165,8 +149,8 @@ def test_image_sizes_are_known_for_all_or_for_none(tmp_path: Path, faces: Faces)
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"vectors": torch.full((1, 1441), torch.nan)}, "perception row 0 contains NaN"),
-        ({"vectors": torch.zeros(1, 1440)}, r"shape \(N, 1441\)"),
+        ({"perceptions": torch.full((1, 1441), torch.nan)}, "perception row 0 contains NaN"),
+        ({"perceptions": torch.zeros(1, 1440)}, r"shape \(N, 1441\)"),
         ({"embeddings": torch.full((1, 768), torch.inf)}, "embeddings row 0 contains NaN or infinite"),
         ({"embeddings": torch.zeros(1, 1280)}, r"shape \(1, 768\), not \(1, 1280\)"),
         ({"image_sizes": torch.tensor([[0, 640]])}, "1 pixel or more"),
@@ -174,18 +158,22 @@ def test_image_sizes_are_known_for_all_or_for_none(tmp_path: Path, faces: Faces)
         ({"prompts": ["one", "two"]}, "1 perception came with 2 prompts"),
         ({"prompts": ["nul\0"]}, "NUL"),
         ({"groups": ["\ud800"]}, "not valid Unicode"),
+        ({"splits": ["half"]}, "the split 'half' does not exist; use train, validation, test"),
+        ({"scores": torch.tensor([1.5])}, "a detection score must be between 0 and 1, not 1.5"),
+        ({"scores": torch.zeros(2)}, r"scores must have the shape \(1,\), not \(2,\)"),
+        ({"sdxl_targets": {"sdxl_pooled": torch.zeros(1, 1280)}}, "sd15 needs no further vectors, not sdxl_pooled"),
     ],
 )
 def test_bad_values_are_refused(tmp_path: Path, faces: Faces, values: dict, message: str) -> None:
-    good = {"vectors": faces(1), "image_sizes": SIZES, "prompts": ["p"], "embeddings": embedding(1)[None]}
-    with bound(tmp_path / "a.db") as store:
+    good = {"perceptions": faces(1), "image_sizes": SIZES, "prompts": ["p"], "embeddings": embedding(1)[None]}
+    with store_at(tmp_path / "a.db") as store:
         with pytest.raises(ValueError, match=message):
-            store.append(**{**good, **values})
-        assert len(store) == 0 and store.prompts() == []
+            store.append(Samples(**{**good, **values}))
+        assert len(store) == 0 and store.vectors_of("p") is None
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as store:
+    with store_at(tmp_path / "a.db") as store:
         fill(store, faces(3))
         store._connection.execute("PRAGMA max_page_count = 40")
         with pytest.raises(StoreError, match=r"a\.db: database or disk is full; free some disk space"):
@@ -207,41 +195,21 @@ def test_files_that_are_no_datasets_are_refused(tmp_path: Path) -> None:
         Store(tmp_path)
     with pytest.raises(StoreError, match="there is no such dataset"):
         Store(tmp_path / "missing.db", create=False)
-
-
-def test_a_newer_version_is_refused(tmp_path: Path) -> None:
-    Store(tmp_path / "a.db").close()
-    with sqlite3.connect(tmp_path / "a.db") as connection:
+    Store(tmp_path / "newer.db").close()
+    with sqlite3.connect(tmp_path / "newer.db") as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    with pytest.raises(StoreError, match="version 4, but this pack reads version 3; update the pack"):
-        Store(tmp_path / "a.db")
+    with pytest.raises(StoreError, match="version 5, but this pack reads version 4; update the pack"):
+        Store(tmp_path / "newer.db")
 
 
 def test_reading_sees_one_moment_while_others_append(tmp_path: Path, faces: Faces) -> None:
-    with bound(tmp_path / "a.db") as reader, bound(tmp_path / "a.db") as writer:
+    with store_at(tmp_path / "a.db") as reader, store_at(tmp_path / "a.db") as writer:
         fill(writer, faces(3))
         batches = reader.iterate(batch=1)
         next(batches)
         fill(writer, faces(3, seed=1))
         assert sum(len(batch) for batch in batches) == 2
         assert len(reader) == 6
-
-
-@pytest.mark.parametrize("name", ["my faces", "a", "_x", "2026-11-22", "лица", "v1.2", "a" * 60])
-def test_dataset_names(name: str) -> None:
-    assert dataset_path(Path("folder"), name) == Path("folder") / f"{name}.db"
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("", ".", "..", "../a", "a/b", "a\\b", "/etc/passwd", "C:", "C:\\a", "a..b", ".hidden", "a.", "a ", " a"),
-        *("nul", "COM1", "con.txt", "a\n", "a\0", "a:b", "a*", "a?", "~", "a|b", 'a"', "a" * 61, "-rf", "\ud800"),
-    ],
-)
-def test_names_that_could_leave_the_folder_are_refused(name: str) -> None:
-    with pytest.raises(StoreError, match="cannot be a dataset name. Use up to 60 letters"):
-        dataset_path(Path("folder"), name)
 
 
 def start_writer(path: Path, name: str, count: int, stdout: int | TextIO = subprocess.PIPE) -> subprocess.Popen[str]:

@@ -3,8 +3,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 from multiprocessing.synchronize import Barrier
@@ -14,19 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from perception_clip.perception.vector import DIM
+from perception_clip.perception.vector import PERCEPTION_DIM
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
-from perception_clip.training.dataset.store_file import PAGE, connect, transaction
+from perception_clip.training.dataset.store_file import connect, transaction
 
-WRITER = Path(__file__).with_name("store_writer.py")
 ROWS = 45  # that the writers which take turns write together
-
-
-def test_pages(tmp_path: Path) -> None:
-    Store(tmp_path / "a.db").close()
-    with sqlite3.connect(tmp_path / "a.db") as connection:
-        assert connection.execute("PRAGMA page_size").fetchone() == (PAGE,)
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def journal(path: Path) -> str:
@@ -37,17 +28,21 @@ def journal(path: Path) -> str:
 
 def fill_and_read(path: Path, number: int) -> list[str]:
     """Append a sample while another reader is there, and read all."""
-    vector = torch.zeros(1, DIM)
+    vector = torch.zeros(1, PERCEPTION_DIM)
     vector[0, -1] = 1
     with Store(path) as store, Store(path, create=False) as other:
-        store.bind("encoder", torch.linspace(-1, 1, 768), "landmarker", "emotion model")
-        store.append(vector, None, ["p"], torch.ones(1, 768), origins=[f"face {number}"])
+        store.set_provenance("encoder", torch.linspace(-1, 1, 768), "landmarker", "emotion model")
+        store.append(
+            Samples(vector, torch.zeros(1, 2, dtype=torch.int32), ["p"], torch.ones(1, 768), origins=[f"face {number}"])
+        )
         return [origin for samples in other.iterate() for origin in samples.origins]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="these ways to lock files are for POSIX")
 def test_a_file_system_that_grants_no_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite's way for drives that lock files but share no memory: asked for a log, it keeps to a plain journal."""
+    fill_and_read(tmp_path / "log.db", 0)
+    assert journal(tmp_path / "log.db") == "wal"
     original = sqlite3.connect
 
     def connect_without_shared_memory(path: Path, **options: Any) -> sqlite3.Connection:
@@ -101,25 +96,3 @@ def test_writers_take_turns(tmp_path: Path) -> None:
     assert [process.exitcode for process in processes] == [0, 0, 0]
     counts = [connection.execute("SELECT count(*) FROM rows WHERE writer = ?", (hold,)).fetchone()[0] for hold in holds]
     assert sum(counts) == ROWS and min(counts) >= 5, counts
-
-
-@pytest.mark.slow
-def test_eight_writers_at_once(tmp_path: Path) -> None:
-    path, go = tmp_path / "a.db", tmp_path / "go"
-    command = [sys.executable, str(WRITER), str(path)]
-    processes = [
-        subprocess.Popen([*command, f"writer {number}", "250", str(go)], stdout=subprocess.PIPE, text=True)
-        for number in range(8)
-    ]
-    for process in processes:
-        assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    go.touch()
-    acknowledged = [len(process.communicate()[0].splitlines()) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 8
-    assert acknowledged == [250] * 8
-    with Store(path, create=False) as store, store.snapshot() as snapshot:
-        assert len(store) == 2000
-        sources = [text for texts in snapshot.texts("sources") for text in texts]
-    assert sorted(sources) == sorted(f"writer {number} {row}" for number in range(8) for row in range(250))
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

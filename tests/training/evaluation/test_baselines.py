@@ -6,7 +6,7 @@ from torch import Tensor
 
 from perception_clip.perception.vector import pack
 from perception_clip.training.evaluation import baselines as module
-from perception_clip.training.evaluation.baselines import averages, rivals
+from perception_clip.training.evaluation.baselines import averages, baseline_predictions
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.split import Split, split_rows
 
@@ -36,7 +36,7 @@ def predictions(data: TrainingData, rows: Split) -> dict[str, Tensor]:
     def features(part: Tensor) -> Tensor:
         return data.vectors[part][:, :2]
 
-    return dict(rivals(data, rows, rows.test, features, averages(data, rows.train)))
+    return dict(baseline_predictions(data, rows, rows.test, features, averages(data, rows.train)))
 
 
 def test_averages(data: TrainingData, rows: Split, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,22 +52,22 @@ def test_averages(data: TrainingData, rows: Split, monkeypatch: pytest.MonkeyPat
 
 def test_each_rule(data: TrainingData, rows: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     found = predictions(data, rows)
-    assert list(found) == ["ridge", "nearest neighbour", "emotion mix", "mean"]
+    assert list(found) == ["ridge", "nearest neighbor", "emotion mix", "mean"]
     truth, average = data.targets[rows.test], averages(data, rows.train)
     assert torch.allclose(found["ridge"], truth, atol=0.01)  # it is linear
     assert torch.equal(found["mean"], average.mean.expand(len(rows.test), -1))
     mix = sum(data.vectors[rows.test, 1434 + number, None] * average.of_emotion[number] for number in range(7))
     assert torch.allclose(found["emotion mix"], torch.as_tensor(mix), atol=1e-5)
     distances = (data.vectors[rows.test, None, :2] - data.vectors[None, rows.train, :2]).norm(dim=2)
-    assert torch.equal(found["nearest neighbour"], data.targets[rows.train[distances.argmin(dim=1)]])
+    assert torch.equal(found["nearest neighbor"], data.targets[rows.train[distances.argmin(dim=1)]])
     monkeypatch.setattr(module, "DISTANCES", 1)  # row by row
-    assert torch.equal(predictions(data, rows)["nearest neighbour"], found["nearest neighbour"])
+    assert torch.equal(predictions(data, rows)["nearest neighbor"], found["nearest neighbor"])
 
 
 def test_of_many_training_rows_some_are_drawn(data: TrainingData, rows: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "NEIGHBOURS", 1)
+    monkeypatch.setattr(module, "NEIGHBORS", 1)
     monkeypatch.setattr(module, "RIDGE_ROWS", 30)
     found = predictions(data, rows)
-    assert len(found["nearest neighbour"].unique(dim=0)) == 1
+    assert len(found["nearest neighbor"].unique(dim=0)) == 1
     assert torch.allclose(found["ridge"], data.targets[rows.test], atol=0.05)
     assert torch.equal(predictions(data, rows)["ridge"], found["ridge"])

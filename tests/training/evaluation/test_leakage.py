@@ -7,7 +7,7 @@ from torch import Tensor
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.vector import EMOTIONS, pack
 from perception_clip.training.evaluation import leakage
-from perception_clip.training.evaluation.leakage import all_alike, near_copies
+from perception_clip.training.evaluation.leakage import all_near_duplicates, near_duplicate_share
 from perception_clip.training.learning.data import TrainingData, training_data
 
 ROWS = 140
@@ -27,21 +27,21 @@ def faces() -> tuple[Tensor, Tensor]:
 
 def test_copies_are_found(faces: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     landmarks, sizes = faces
-    train, judged = torch.arange(100), torch.arange(100, ROWS)
-    assert near_copies(data_of(landmarks, sizes), train, judged) == 0
+    train, evaluated = torch.arange(100), torch.arange(100, ROWS)
+    assert near_duplicate_share(data_of(landmarks, sizes), train, evaluated) == 0
     copied = landmarks.clone()
     copied[100:110] = landmarks[:10] + torch.randn(10, 478, 3, generator=torch.Generator().manual_seed(1)) * 2e-4
     copied[100:110, :, 0] += 0.1  # elsewhere in the picture
     monkeypatch.setattr(leakage, "CHUNK", 16)
-    assert near_copies(data_of(copied, sizes), train, judged) == 10 / 40
+    assert near_duplicate_share(data_of(copied, sizes), train, evaluated) == 10 / 40
     monkeypatch.setattr(leakage, "LOOKED_AT", 1)
-    assert near_copies(data_of(copied, sizes), train, judged) <= 1 / 40
+    assert near_duplicate_share(data_of(copied, sizes), train, evaluated) <= 1 / 40
 
 
 def test_constant_landmarks(faces: tuple[Tensor, Tensor]) -> None:
     landmarks, sizes = faces
     every = torch.arange(ROWS)
-    assert not all_alike(data_of(landmarks, sizes), every)
-    assert all_alike(data_of(landmarks[:1].expand(ROWS, -1, -1), sizes), every)
-    assert all_alike(data_of(torch.full_like(landmarks, 0.5), sizes), every)  # no face at all
-    assert not all_alike(data_of(landmarks[:1], sizes[:1]), torch.arange(1))  # one row says nothing
+    assert not all_near_duplicates(data_of(landmarks, sizes), every)
+    assert all_near_duplicates(data_of(landmarks[:1].expand(ROWS, -1, -1), sizes), every)
+    assert all_near_duplicates(data_of(torch.full_like(landmarks, 0.5), sizes), every)  # no face at all
+    assert not all_near_duplicates(data_of(landmarks[:1], sizes[:1]), torch.arange(1))  # one row says nothing

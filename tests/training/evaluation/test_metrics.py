@@ -8,44 +8,46 @@ import torch
 from torch import Tensor
 
 from perception_clip.training.evaluation import metrics
-from perception_clip.training.evaluation.metrics import METRICS, Interval, bootstrap, judge
-from perception_clip.training.learning.data import centred_cosine
+from perception_clip.training.evaluation.metrics import METRICS, Interval, bootstrap, evaluate_predictions
+from perception_clip.training.learning.data import centered_cosine
 
-CENTRE = torch.tensor([10.0, 10.0])
-
-
-def metric(predicted: Tensor, candidates: Tensor, member: Tensor, name: str, centre: Tensor = CENTRE) -> list[float]:
-    judged = judge(predicted, candidates[member], candidates, member, centre)
-    return judged.values[:, METRICS.index(name)].tolist()
+CENTER = torch.tensor([10.0, 10.0])
 
 
-def test_cosine_is_measured_around_the_centre() -> None:
-    targets = CENTRE + torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
-    predicted = CENTRE + torch.tensor([[5.0, 0.0], [0.0, -1.0], [0.0, 0.0]])
-    assert torch.allclose(centred_cosine(predicted, targets, CENTRE), torch.tensor([1.0, -1.0, 0.0]), atol=1e-5)
+def metric(
+    predicted: Tensor, candidates: Tensor, target_index: Tensor, name: str, center: Tensor = CENTER
+) -> list[float]:
+    evaluated = evaluate_predictions(predicted, candidates[target_index], candidates, target_index, center)
+    return evaluated.values[:, METRICS.index(name)].tolist()
+
+
+def test_cosine_is_measured_around_the_center() -> None:
+    targets = CENTER + torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
+    predicted = CENTER + torch.tensor([[5.0, 0.0], [0.0, -1.0], [0.0, 0.0]])
+    assert torch.allclose(centered_cosine(predicted, targets, CENTER), torch.tensor([1.0, -1.0, 0.0]), atol=1e-5)
     raw = metric(predicted, targets, torch.arange(3), "cosine")
     assert min(raw) > 0.97  # which is why it misleads
 
 
 def test_the_nearest_by_angle_is_chosen() -> None:
-    candidates = CENTRE + torch.tensor([[1.0, 0.0], [0.0, 9.0], [-1.0, -1.0]])
-    predicted = CENTRE + torch.tensor([[50.0, 1.0], [0.1, 0.2], [1.0, 0.1]])
-    judged = judge(predicted, candidates, candidates, torch.tensor([0, 1, 2]), CENTRE)
-    assert judged.chosen.tolist() == [0, 1, 0]
-    assert metric(predicted, candidates, torch.tensor([0, 1, 2]), "recall_at_1") == [1, 1, 0]
-    assert metric(predicted, candidates, torch.tensor([0, 1, 2]), "reciprocal_rank") == pytest.approx([1, 1, 1 / 3])
+    candidates = CENTER + torch.tensor([[1.0, 0.0], [0.0, 9.0], [-1.0, -1.0]])
+    predicted = CENTER + torch.tensor([[50.0, 1.0], [0.1, 0.2], [1.0, 0.1]])
+    evaluated = evaluate_predictions(predicted, candidates, candidates, torch.arange(3), CENTER)
+    assert evaluated.chosen.tolist() == [0, 1, 0]
+    assert metric(predicted, candidates, torch.arange(3), "recall_at_1") == [1, 1, 0]
+    assert metric(predicted, candidates, torch.arange(3), "reciprocal_rank") == pytest.approx([1, 1, 1 / 3])
 
 
 def test_ranks_equal_sorting(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(0)
     candidates, predicted = torch.randn(30, 8, generator=generator), torch.randn(50, 8, generator=generator)
-    member, centre = torch.arange(50) % 30, torch.full((8,), 0.3)
+    target_index, center = torch.arange(50) % 30, torch.full((8,), 0.3)
     monkeypatch.setattr(metrics, "SCORES", 100)  # many small steps
-    order = centred_cosine(
-        predicted.repeat_interleave(30, dim=0), candidates.repeat(50, 1), centre
+    order = centered_cosine(
+        predicted.repeat_interleave(30, dim=0), candidates.repeat(50, 1), center
     ).view(50, 30).argsort(dim=1, descending=True)  # fmt: skip
-    rank = (order == member[:, None]).float().argmax(dim=1) + 1
-    found = {name: metric(predicted, candidates, member, name, centre) for name in METRICS}
+    rank = (order == target_index[:, None]).float().argmax(dim=1) + 1
+    found = {name: metric(predicted, candidates, target_index, name, center) for name in METRICS}
     assert found["recall_at_1"] == (rank == 1).tolist()
     assert found["recall_at_5"] == (rank <= 5).tolist()
     assert found["reciprocal_rank"] == pytest.approx((1 / rank).tolist(), rel=1e-6)
@@ -53,20 +55,18 @@ def test_ranks_equal_sorting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("count", [3, 8])
 def test_the_mean_itself_can_only_guess(count: int) -> None:
-    candidates = CENTRE + torch.randn(count, 2, generator=torch.Generator().manual_seed(1))
-    predicted, member = CENTRE.expand(count, 2), torch.arange(count)
+    candidates = CENTER + torch.randn(count, 2, generator=torch.Generator().manual_seed(1))
     harmonic = sum(1 / rank for rank in range(1, count + 1))
-    assert metric(predicted, candidates, member, "recall_at_1") == pytest.approx([1 / count] * count)
-    assert metric(predicted, candidates, member, "recall_at_5") == pytest.approx([min(1, 5 / count)] * count)
-    assert metric(predicted, candidates, member, "reciprocal_rank") == pytest.approx([harmonic / count] * count)
+    for name, expected in (("recall_at_1", 1), ("recall_at_5", min(count, 5)), ("reciprocal_rank", harmonic)):
+        values = metric(CENTER.expand(count, 2), candidates, torch.arange(count), name)
+        assert values == pytest.approx([expected / count] * count)
 
 
 def test_ties_do_not_flatter() -> None:
     directions = torch.tensor([[2.0, 0.0], [1.0, 0.0], [3.0, 0.0], [0.0, 1.0]])  # three of them alike
-    predicted, member = CENTRE + torch.tensor([[1.0, 0.0]] * 4), torch.arange(4)
-    assert metric(predicted, CENTRE + directions, member, "recall_at_1") == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
-    shared = (1 + 1 / 2 + 1 / 3) / 3
-    assert metric(predicted, CENTRE + directions, member, "reciprocal_rank") == pytest.approx([*[shared] * 3, 1 / 4])
+    ties = CENTER + torch.tensor([[1.0, 0.0]] * 4), CENTER + directions, torch.arange(4)
+    assert metric(*ties, "recall_at_1") == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
+    assert metric(*ties, "reciprocal_rank") == pytest.approx([*[(1 + 1 / 2 + 1 / 3) / 3] * 3, 1 / 4])
 
 
 def test_r_squared_is_a_ratio_over_all_rows() -> None:
@@ -75,17 +75,19 @@ def test_r_squared_is_a_ratio_over_all_rows() -> None:
     generator = torch.Generator().manual_seed(0)
     targets = torch.randn(200, 2, generator=generator) * torch.tensor([1.0, 3.0]) + 5
     predicted = targets + torch.randn(200, 2, generator=generator)
-    judged = judge(predicted, targets, targets, torch.arange(200), targets.mean(dim=0))
-    interval = bootstrap(judged.values, judged.weights, [str(row) for row in range(200)])[METRICS.index("r_squared")]
+    evaluated = evaluate_predictions(predicted, targets, targets, torch.arange(200), targets.mean(dim=0))
+    interval = bootstrap(evaluated.values, evaluated.weights, [str(row) for row in range(200)])[
+        METRICS.index("r_squared")
+    ]
     expected = r2_score(targets.numpy(), predicted.numpy(), multioutput="variance_weighted")
     assert interval.value == pytest.approx(expected, abs=1e-5)
     assert interval.low < interval.value - 0.01 and interval.high > interval.value + 0.01
 
 
 def test_equal_targets_explain_nothing() -> None:
-    targets = CENTRE.expand(4, 2)
-    judged = judge(targets + 1, targets, CENTRE[None], torch.zeros(4, dtype=torch.int64), CENTRE)
-    found = dict(zip(METRICS, bootstrap(judged.values, judged.weights, list("abcd")), strict=True))
+    targets = CENTER.expand(4, 2)
+    evaluated = evaluate_predictions(targets + 1, targets, CENTER[None], torch.zeros(4, dtype=torch.int64), CENTER)
+    found = dict(zip(METRICS, bootstrap(evaluated.values, evaluated.weights, list("abcd")), strict=True))
     assert found["r_squared"] == Interval(0, 0, 0)
     assert found["recall_at_1"] == found["reciprocal_rank"] == Interval(1, 1, 1)  # there is but one
 

@@ -11,8 +11,10 @@ import torch
 
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.vector import EMOTIONS, pack
+from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
-from perception_clip.training.inspection.checks import Inspection, inspect_file
+from perception_clip.training.inspection.checks import inspect_file
+from perception_clip.training.inspection.inspection import Inspection
 from perception_clip.training.inspection.text import describe
 
 EVEN = torch.full((1, len(EMOTIONS)), 1 / len(EMOTIONS))
@@ -33,17 +35,17 @@ def inspected(tmp_path: Path) -> Make:
         path = tmp_path / "a.db"
         path.unlink(missing_ok=True)
         with Store(path) as store:
-            store.bind("encoder", torch.ones(768), "landmarker", "emotions")
+            store.set_provenance("encoder", torch.ones(768), "landmarker", "emotions")
             embeddings = torch.stack([known[prompt] for prompt in prompts])
             sources = [f"{number}.png" for number in range(len(rows))]
-            store.append(vectors[rows], sizes[rows], prompts, embeddings, sources=sources, **texts)
+            store.append(Samples(vectors[rows], sizes[rows], prompts, embeddings, sources=sources, **texts))
         return inspect_file(path)
 
     return make
 
 
 def said(held: Inspection) -> str:
-    return "\n".join(finding.text for finding in held.findings)
+    return "\n".join(issue.text for issue in held.issues)
 
 
 def test_copies_across_groups_leak_and_within_do_not(inspected: Make) -> None:
@@ -52,16 +54,16 @@ def test_copies_across_groups_leak_and_within_do_not(inspected: Make) -> None:
     across = inspected(rows, prompts, groups=["p", "q", "q", "r", "s"])
     alone = inspected(rows, prompts)  # each sample is a group of its own
     for held, leaking in ((within, 0), (across, 2), (alone, 2)):
-        twins = held.duplicates
-        assert twins is not None
-        assert (twins.perceptions, twins.repeated, twins.near, twins.straddling) == (4, 1, 0, leaking)
-    assert across.duplicates is not None and across.duplicates.leaks == [("0.png", "1.png")]
+        near = held.near_duplicates
+        assert near is not None
+        assert (near.perceptions, near.repeated, near.near, near.straddling) == (4, 1, 0, leaking)
+    assert across.near_duplicates is not None and across.near_duplicates.leaks == [("0.png", "1.png")]
     assert "2 samples have near-duplicates in another group" in said(across) and "near-dup" not in said(within)
 
 
 def test_labels_that_contradict_each_other_are_named(inspected: Make) -> None:
     held = inspected([0, 0, 1, 2], ["a", "b", "c", "d"], groups=list("ppqr"), labels=["happy", "sad", "sad", ""])
-    assert held.duplicates is not None and held.duplicates.contradictions == [("0.png", "1.png")]
+    assert held.near_duplicates is not None and held.near_duplicates.contradictions == [("0.png", "1.png")]
     assert "2 samples are near-duplicates with different labels, such as 0.png and 1.png" in said(held)
     assert held.labels == {"sad": 2, "happy": 1}
     assert held.balance is not None and held.balance.ratio == 2
@@ -82,8 +84,6 @@ def test_what_is_missing_is_said(
     inspected: Make, rows: list[int], prompts: list[str], texts: dict[str, list[str]], stops: bool, message: str
 ) -> None:
     held = inspected(rows, prompts, **texts)
-    (finding,) = [finding for finding in held.findings if message in finding.text]
-    assert finding.stops == stops
-    assert ("not ready for training" in describe(held).splitlines()[-1]) == any(
-        finding.stops for finding in held.findings
-    )
+    (issue,) = [issue for issue in held.issues if message in issue.text]
+    assert issue.blocking == stops
+    assert ("not ready for training" in describe(held).splitlines()[-1]) == any(issue.blocking for issue in held.issues)

@@ -22,7 +22,7 @@ def space() -> FaceSpace:
     return FaceSpace()
 
 
-def strangeness(space: FaceSpace, landmarks: Tensor, sizes: Tensor) -> np.ndarray:
+def outlier_score(space: FaceSpace, landmarks: Tensor, sizes: Tensor) -> np.ndarray:
     vectors = pack(landmarks, torch.full((len(landmarks), len(EMOTIONS)), 1 / len(EMOTIONS)))
     components, strange = space.measure(vectors.numpy(), sizes.numpy().astype(np.int32))
     assert components.shape == (len(landmarks), COMPONENTS) and strange.shape == (len(landmarks),)
@@ -59,19 +59,19 @@ SPOILT: dict[str, Spoil] = {
 @pytest.mark.parametrize("how", SPOILT)
 def test_what_is_no_face_is_strange(space: FaceSpace, sampled: tuple[Tensor, Tensor], how: str) -> None:
     faces, sizes = sampled
-    assert (strangeness(space, SPOILT[how](faces), sizes) > LIMIT).mean() > 0.98
+    assert (outlier_score(space, SPOILT[how](faces), sizes) > LIMIT).mean() > 0.98
 
 
 def test_faces_are_not_strange(space: FaceSpace, sampled: tuple[Tensor, Tensor]) -> None:
     faces, sizes = sampled
-    usual = strangeness(space, faces, sizes)
-    assert (usual < LIMIT).all() and 0.3 < np.median(usual) < 1.5
+    scores = outlier_score(space, faces, sizes)
+    assert (scores < LIMIT).all() and 0.3 < np.median(scores) < 1.5
 
 
 def test_photos_of_real_faces_are_not_strange(space: FaceSpace, shared_data: Path) -> None:
     with np.load(shared_data / "expression_landmarks.npz") as data:
         faces, sizes = data["landmarks"][::7].astype(np.float32), data["image_size"][::7]
-    usual = strangeness(space, torch.from_numpy(faces), torch.from_numpy(sizes))
+    usual = outlier_score(space, torch.from_numpy(faces), torch.from_numpy(sizes))
     assert len(usual) > 1900 and (usual > LIMIT).sum() <= 4
     assert np.median(usual) == pytest.approx(USUAL, abs=0.1)
 

@@ -6,6 +6,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,12 +21,11 @@ from safetensors.torch import load_file
 from perception_clip.training.dataset.npz import Dataset, save
 from perception_clip.training.learning.data import TrainingData
 
-from .forking import Forks, forks
-
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
 ]
+SCRIPT = Path(__file__).with_name("train_forks.py")
 EPOCHS = 8
 KILLS = 5
 
@@ -37,15 +38,44 @@ def dataset(data: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file with all that the commands print."""
-    return tmp_path_factory.mktemp("said") / "said.txt"
+    return tmp_path_factory.mktemp("output") / "output.txt"
+
+
+class Forks:
+    """Training commands, each in a process that can be killed; see train_forks.py."""
+
+    def __init__(self, server: subprocess.Popen[str]) -> None:
+        self._server = server
+
+    def start(self, *arguments: str | Path) -> int:
+        """Start `python -m training` with these arguments, and return its process number."""
+        assert self._server.stdin is not None
+        print(json.dumps(list(map(str, arguments))), file=self._server.stdin, flush=True)
+        return self._answer("started")
+
+    def ended(self) -> int:
+        """Wait for the end; return the exit code, or minus the number of the signal."""
+        return self._answer("ended")
+
+    def _answer(self, word: str) -> int:
+        assert self._server.stdout is not None
+        line = self._server.stdout.readline()
+        assert line.startswith(word), "the server of the forks has ended"
+        return int(line.removeprefix(word))
 
 
 @pytest.fixture(scope="module")
-def server(said: Path) -> Iterator[Forks]:
-    with forks(said) as started:
-        yield started
+def server(output: Path) -> Iterator[Forks]:
+    pipe = subprocess.PIPE
+    with (
+        output.open("wb") as file,
+        subprocess.Popen([sys.executable, str(SCRIPT)], stdin=pipe, stdout=pipe, stderr=file, text=True) as process,
+    ):
+        yield Forks(process)
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 @pytest.fixture(scope="module")
@@ -109,14 +139,14 @@ def test_killed_five_times(server: Forks, dataset: Path, whole: tuple[Path, floa
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_asked_to_stop(
-    server: Forks, dataset: Path, whole: tuple[Path, float], said: Path, tmp_path: Path, number: signal.Signals
+    server: Forks, dataset: Path, whole: tuple[Path, float], output: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    out, before = tmp_path / "out", said.stat().st_size
+    out, before = tmp_path / "out", output.stat().st_size
     child = server.start(*command(dataset, out))
     wait_for_state(out)
     os.kill(child, number)
     assert server.ended() == 130
-    printed = said.read_bytes()[before:].decode()
+    printed = output.read_bytes()[before:].decode()
     assert (
         f"{out / 'best_model.safetensors'} (and .pth), not evaluated" in printed and "--resume to continue" in printed
     )
@@ -126,7 +156,7 @@ def test_asked_to_stop(
 
     server.start(*command(dataset, out, "--resume", "--seed", "1"))
     assert server.ended() == 1
-    assert "another seed (0, now 1); use the same seed, or restart without --resume" in said.read_text()
+    assert "another seed (0, now 1); use the same seed, or restart without --resume" in output.read_text()
 
     server.start(*command(dataset, out, "--resume"))
     assert server.ended() == 0

@@ -23,7 +23,7 @@ def test_it_starts_at_the_mean_target(data: TrainingData, rows: Split, template:
     assert torch.allclose(predicted, data.targets[rows.train].mean(dim=0).expand(9, -1), atol=1e-5)
 
 
-def test_targets_are_standardised(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
+def test_targets_are_standardized(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
     network = new_network(data, rows, template, SMALL, None)
     targets = data.targets[rows.train]
     assert torch.allclose(network.target_mean, targets.mean(dim=0), atol=1e-5)
@@ -35,8 +35,8 @@ def test_what_encoders_put_side_by_side_has_scales_of_its_own(
     data: TrainingData, rows: Split, template: torch.Tensor
 ) -> None:
     generator = torch.Generator().manual_seed(0)
-    parts = [torch.randn(len(data.first), width, generator=generator) * spread for width, spread in SDXL_PARTS]
-    wide = training_data(data.vectors, data.image_sizes, torch.cat(parts, dim=1)[data.member])
+    parts = [torch.randn(len(data.first_row), width, generator=generator) * spread for width, spread in SDXL_PARTS]
+    wide = training_data(data.vectors, data.image_sizes, torch.cat(parts, dim=1)[data.target_index])
     scale = new_network(wide, rows, template, SMALL, None).target_scale
     for (width, spread), part in zip(SDXL_PARTS, scale.split(SDXL.parts), strict=True):
         assert len(part) == width and torch.equal(part, part[:1].expand(width))

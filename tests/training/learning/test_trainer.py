@@ -36,10 +36,10 @@ def report(data: TrainingData, rows: Split, template: torch.Tensor) -> Evaluatio
 
 def test_it_learns_what_simple_rules_cannot(report: Evaluation) -> None:
     assert report.scores["projection"]["recall_at_1"].value > 0.75
-    assert report.lead["ridge"]["centred_cosine"].low > 0.05
+    assert report.lead["ridge"]["centered_cosine"].low > 0.05
     assert report.lead["ridge"]["recall_at_1"].low > 0.05
-    assert report.lead["mean"]["centred_cosine"].low > 0.5
-    assert report.scores["mean"]["centred_cosine"].value == 0
+    assert report.lead["mean"]["centered_cosine"].low > 0.5
+    assert report.scores["mean"]["centered_cosine"].value == 0
 
 
 def test_progress_and_early_stopping(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
@@ -52,17 +52,11 @@ def test_progress_and_early_stopping(data: TrainingData, rows: Split, template: 
     best = max(epoch.number for epoch in seen if epoch.best)
     assert scores[best - 1] == max(scores) and len(seen) == best + 3
     assert seen[0].loss > seen[-1].loss and seen[0].seconds < seen[-1].seconds
-
-
-def test_the_best_epoch_is_kept(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
-    trained = fit(data, rows, template, Settings(epochs=30, size="small", learning_rate=0.01, patience=30))
-    with torch.no_grad():
+    with torch.no_grad():  # the weights are those of the best epoch
         predicted = trained.network(data.vectors[rows.validation], data.image_sizes[rows.validation])
-    centre = data.targets[rows.train].mean(dim=0)
-    cosine = torch.cosine_similarity(predicted - centre, data.targets[rows.validation] - centre).mean()
-    best = [epoch for epoch in trained.history if epoch.best][-1]
-    assert best.number < 30
-    assert abs(float(cosine) - best.validation["centred_cosine"]) < 1e-4
+    center = data.targets[rows.train].mean(dim=0)
+    cosine = torch.cosine_similarity(predicted - center, data.targets[rows.validation] - center).mean()
+    assert float(cosine) == pytest.approx(seen[best - 1].validation["centered_cosine"], abs=1e-4)
 
 
 def test_the_rate_rises_and_falls(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
@@ -78,42 +72,26 @@ def test_same_seed_same_weights(data: TrainingData, rows: Split, template: torch
     assert torch.equal(weights(runs[0]), weights(runs[1])) and not torch.equal(weights(runs[0]), weights(runs[2]))
 
 
-@pytest.mark.parametrize("size", ["small", "large"])
-def test_sizes(data: TrainingData, rows: Split, template: torch.Tensor, size: str) -> None:
+@pytest.mark.parametrize(("size", "width", "depth"), [("small", 128, 2), ("large", 512, 4)])
+def test_sizes(data: TrainingData, rows: Split, template: torch.Tensor, size: str, width: int, depth: int) -> None:
     architecture = fit(data, rows, template, Settings(epochs=1, size=size)).network.architecture
-    assert (architecture.width, architecture.depth) == {"small": (128, 2), "large": (512, 4)}[size]
+    assert (architecture.width, architecture.depth) == (width, depth)
 
 
-class Stop:
-    """Asks for the end after so many steps."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left == 0
-
-
-@pytest.mark.parametrize("after", [1, 7, 23, 60])
+@pytest.mark.parametrize("after", [7, 60])
 def test_a_stopped_run_goes_on_to_the_same_weights(
     data: TrainingData, rows: Split, template: torch.Tensor, tmp_path: Path, after: int
 ) -> None:
     state = StateFile(tmp_path / "state.pt", {"seed": 0})
-    whole = fit(data, rows, template)
-    stopped = fit(data, rows, template, state=state, stop=Stop(after))
+    whole = fit(data, rows, template, state=state, resume=True)  # there is nothing to resume yet
+    left = iter(range(after - 1, -1, -1))
+    stopped = fit(data, rows, template, state=state, stop=lambda: next(left) == 0)
     steps = 15  # of 32 rows, in an epoch
     assert not stopped.finished and len(stopped.history) == after // steps
     resumed = fit(data, rows, template, state=state, resume=True)
     assert torch.equal(weights(resumed), weights(whole))
     for old, new in zip(whole.history, resumed.history, strict=True):
         assert dataclasses.replace(old, seconds=0) == dataclasses.replace(new, seconds=0)
-
-
-def test_nothing_to_resume_starts_anew(data: TrainingData, rows: Split, template: torch.Tensor, tmp_path: Path) -> None:
-    state = StateFile(tmp_path / "state.pt", {})
-    resumed = fit(data, rows, template, state=state, resume=True)
-    assert torch.equal(weights(resumed), weights(fit(data, rows, template)))
 
 
 def test_continuing_from_a_network(data: TrainingData, rows: Split, template: torch.Tensor) -> None:

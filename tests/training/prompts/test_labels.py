@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from perception_clip.perception.vector import EMOTIONS
-from perception_clip.training.prompts.labels import INTENSITIES, is_stated, level_of, normalise, plain_text
+from perception_clip.training.prompts.labels import INTENSITIES, is_stated, level_of, parse_emotion, plain_text
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from perception_clip.training.prompts.labels import INTENSITIES, is_stated, leve
     ],
 )
 def test_labels(label: str, emotion: str | None) -> None:
-    assert normalise(label) == emotion
+    assert parse_emotion(label) == emotion
 
 
 @pytest.mark.parametrize(

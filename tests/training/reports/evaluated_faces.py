@@ -81,11 +81,11 @@ def evaluated(
     vectors, sizes, strengths = sampled(rows, generator)
     levels = max(1, prompts // len(EMOTIONS))
     level = ((strengths - 0.2) / 1.2 * levels).long().clamp(0, levels - 1)
-    member = (torch.arange(rows) % len(EMOTIONS) + len(EMOTIONS) * level) % prompts
+    target_index = (torch.arange(rows) % len(EMOTIONS) + len(EMOTIONS) * level) % prompts
     texts = torch.randn(len(EMOTIONS), WIDTH, generator=generator) * 0.5  # one direction for each emotion …
     own = torch.randn(prompts, WIDTH, generator=generator) * 0.3  # … and one for each prompt; and a common part
     candidates = 2 * torch.ones(WIDTH) + texts[torch.arange(prompts) % len(EMOTIONS)] + own
-    data = training_data(vectors, sizes, candidates[member], [name(number) for number in member.tolist()])
+    data = training_data(vectors, sizes, candidates[target_index], [name(number) for number in target_index.tolist()])
 
     train, test = torch.arange(rows - held), torch.arange(rows - held, rows)
     network = LinearProjection(torch.zeros(WIDTH, FEATURES), torch.zeros(WIDTH))
@@ -100,7 +100,7 @@ def evaluated(
         Epoch(
             number=number,
             loss=1 / number + 0.2,
-            validation={"centred_cosine": 0.7 - 0.5 / number - 0.001 * number, "recall_at_1": 0.5 - 0.4 / number},
+            validation={"centered_cosine": 0.7 - 0.5 / number - 0.001 * number, "recall_at_1": 0.5 - 0.4 / number},
             best=number <= 22,
             learning_rate=1e-3 / number,
             seconds=0.1 * number,
@@ -111,7 +111,7 @@ def evaluated(
 
 
 def _ridge(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    middle, centre = x.mean(dim=0), y.mean(dim=0)
+    middle, center = x.mean(dim=0), y.mean(dim=0)
     gram = (x - middle).T @ (x - middle) + 30 * torch.eye(x.shape[1], dtype=x.dtype)
-    weight = torch.linalg.solve(gram, (x - middle).T @ (y - centre)).T
-    return weight.float(), (centre - weight @ middle).float()
+    weight = torch.linalg.solve(gram, (x - middle).T @ (y - center)).T
+    return weight.float(), (center - weight @ middle).float()

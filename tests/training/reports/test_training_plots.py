@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,10 +12,17 @@ import torch
 
 from perception_clip.training.evaluation.metrics import Interval
 from perception_clip.training.reports import plots
-from perception_clip.training.reports.analysis import OTHER_PROMPTS, confusion, importance, most_wrong, prompt_map
+from perception_clip.training.reports.analysis import (
+    OTHER_PROMPTS,
+    confusion,
+    importance,
+    prompt_map,
+    worst_predictions,
+)
 from perception_clip.training.reports.numbers import OTHERS as OTHER_RANK
 
 from .evaluated_faces import Evaluated, evaluated
+from .legibility import assert_legible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +54,7 @@ def test_confusion_counts_what_is_taken_for_what(case: Evaluated) -> None:
     right = (table.counts * np.diag(table.shares)).sum() / table.counts.sum()
     assert right == pytest.approx(judged_on.scores["projection"]["recall_at_1"].value)
     first, second = (judged_on.names.index(name) for name in table.names[:2])
-    own = judged_on.member == first
+    own = judged_on.target_index == first
     assert table.shares[0, 1] == pytest.approx(float((judged_on.chosen[own] == second).double().mean()))
 
 
@@ -64,28 +70,28 @@ def test_rare_prompts_are_merged(case: Evaluated) -> None:
 def test_the_map_shows_the_plane_in_which_the_prompts_differ_most(case: Evaluated) -> None:
     places, evaluation = prompt_map(case.evaluation), case.evaluation
     assert places.targets.shape == (21, 2) and places.predictions.shape == (140, 2)
-    centred = (evaluation.candidates - evaluation.candidates.mean(dim=0)).double()
-    spread = torch.linalg.svdvals(centred)
+    centered = (evaluation.candidates - evaluation.candidates.mean(dim=0)).double()
+    spread = torch.linalg.svdvals(centered)
     np.testing.assert_allclose(np.linalg.norm(places.targets, axis=0), spread[:2], rtol=1e-4)
     np.testing.assert_allclose(places.shares, spread[:2].square() / spread.square().sum(), rtol=1e-4)
     # A prediction that hits its prompt lies where that lies.
-    hits = prompt_map(replace(evaluation, predicted=evaluation.candidates[evaluation.member]))
-    np.testing.assert_allclose(hits.predictions, places.targets[evaluation.member.numpy()], atol=1e-5)
+    hits = prompt_map(replace(evaluation, predicted=evaluation.candidates[evaluation.target_index]))
+    np.testing.assert_allclose(hits.predictions, places.targets[evaluation.target_index.numpy()], atol=1e-5)
     assert len(places.names) == 8 and set(places.ranks.tolist()) == {OTHER_RANK, *range(8)}
     assert np.bincount(places.ranks[places.ranks >= 0]).tolist() == confusion(evaluation).counts[:8].tolist()
 
 
 def test_the_worst_are_the_worst(case: Evaluated) -> None:
-    found, evaluation = most_wrong(case.evaluation, case.data, case.sources), case.evaluation
-    own = evaluation.candidates[evaluation.member] - evaluation.centre
-    cosines = torch.cosine_similarity(evaluation.predicted - evaluation.centre, own)
+    found, evaluation = worst_predictions(case.evaluation, case.data, case.sources), case.evaluation
+    own = evaluation.candidates[evaluation.target_index] - evaluation.center
+    cosines = torch.cosine_similarity(evaluation.predicted - evaluation.center, own)
     assert [sample.cosine for sample in found] == pytest.approx(cosines.sort().values[:12].tolist(), abs=1e-5)
     assert found[0].row == int(evaluation.rows[cosines.argmin()])
     for sample in found:
         assert sample.source == f"folder/{sample.row}.jpg"
-        assert sample.own == case.data.prompts[int(case.data.member[sample.row])]
+        assert sample.prompt == case.data.prompts[int(case.data.target_index[sample.row])]
         np.testing.assert_allclose(sample.face, case.data.vectors[sample.row, :1434].reshape(478, 3)[:, :2])
-    assert most_wrong(case.evaluation, case.data)[0].source == ""
+    assert worst_predictions(case.evaluation, case.data)[0].source == ""
 
 
 def test_many_prompts_are_shown_by_their_extremes(many: Evaluated) -> None:
@@ -107,7 +113,7 @@ def test_the_kept_epoch_is_the_last_best_one(case: Evaluated) -> None:
     assert [axes.get_title().split("\n")[0] for axes in figure.axes] == [
         "Training loss", "Validation: centered cosine", "Validation: recall@1", "Learning rate",
     ]  # fmt: skip
-    assert figure.axes[1].get_lines()[0].get_ydata()[21] == kept.validation["centred_cosine"]
+    assert figure.axes[1].get_lines()[0].get_ydata()[21] == kept.validation["centered_cosine"]
     assert figure.axes[1].get_lines()[1].get_xdata()[0] == 22
     assert "no epochs were trained" in plots.learning_curves([]).axes[0].texts[0].get_text()
 
@@ -116,10 +122,11 @@ def test_scores_are_drawn_where_they_are(case: Evaluated) -> None:
     left, right = plots.scores(case.evaluation).axes
     names = [text.get_text() for text in left.get_yticklabels()]
     assert names == list(case.evaluation.scores)
-    drawn = [line.get_xdata() for line in right.get_lines()[: 2 * len(names)]]
-    for place, name in enumerate(names):
-        interval = case.evaluation.scores[name]["recall_at_1"]
-        assert list(drawn[2 * place]) == [interval.low, interval.high] and drawn[2 * place + 1][0] == interval.value
+    dots = [float(line.get_xdata()[0]) for line in right.get_lines() if line.get_marker() in ("D", "o")]
+    spans = [lines.get_segments()[0][:, 0].tolist() for lines in right.collections]
+    intervals = [case.evaluation.scores[name]["recall_at_1"] for name in names]
+    assert dots == [interval.value for interval in intervals]
+    assert spans == [[interval.low, interval.high] for interval in intervals]
 
 
 def test_regions_are_named_at_their_own_bars(case: Evaluated) -> None:
@@ -138,36 +145,19 @@ FIGURES: dict[str, Callable[[Evaluated], Figure]] = {
     "confusion": lambda case: plots.confusions(case.evaluation),
     "curves": lambda case: plots.learning_curves(case.history[: len(case.evaluation.names)]),
     "map": lambda case: plots.prompt_map(prompt_map(case.evaluation)),
-    "worst": lambda case: plots.worst(most_wrong(case.evaluation, case.data, ["/a/long/path" * 9] * 999)),
+    "worst": lambda case: plots.worst(worst_predictions(case.evaluation, case.data, ["/a/long/path" * 9] * 999)),
 }
 
 
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("kind", ["case", "single", "many"])
 def test_texts_do_not_overlap_or_leave_the_picture(name: str, kind: str, request: pytest.FixtureRequest) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # such as of letters that a font does not have
-        figure = FIGURES[name](request.getfixturevalue(kind))
-        figure.draw_without_rendering()
-    texts = [text for axes in figure.axes for text in (axes.title, *axes.texts, axes.xaxis.label, axes.yaxis.label)]
-    for axes in figure.axes:
-        for axis, (low, high) in ((axes.xaxis, sorted(axes.get_xlim())), (axes.yaxis, sorted(axes.get_ylim()))):
-            shown = zip(
-                axis.get_majorticklocs(), axis.get_ticklabels(), strict=False
-            )  # those of a shared axis are hidden
-            texts += [label for place, label in shown if axes.axison and low <= place <= high]
-    texts += [text for legend in figure.legends for text in legend.get_texts()]
-    texts += [figure._suptitle] if figure._suptitle else []
-    boxes = [text.get_window_extent() for text in texts if text.get_text() and text.get_visible()]
-    boxes = [box.padded(-1) for box in boxes if box.width]
-    assert len(boxes) > 3
-    for index, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[:index])
-        assert box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y0 >= 0 and box.y1 <= figure.bbox.height
+    case = request.getfixturevalue(kind)
+    assert_legible(lambda: FIGURES[name](case))
 
 
 def test_a_value_without_an_interval_is_drawn(case: Evaluated) -> None:
-    unknown = {"centred_cosine": Interval(0.5, float("nan"), float("nan")), "recall_at_1": Interval(0.2, 0.2, 0.2)}
+    unknown = {"centered_cosine": Interval(0.5, float("nan"), float("nan")), "recall_at_1": Interval(0.2, 0.2, 0.2)}
     evaluation = replace(case.evaluation, scores={"projection": unknown})
     figure = plots.scores(evaluation)
     figure.draw_without_rendering()

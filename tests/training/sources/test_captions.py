@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,14 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception_clip.training.sources.captions import LONGEST, list_captions, repeated_name
-from perception_clip.training.sources.items import Item, SourceError
+from perception_clip.training.sources.items import SourceError, SourceItem
 from perception_clip.training.sources.media import PictureFile, VideoFile
 
-Touch = Callable[..., None]
-Write = Callable[..., Path]
+from .trees import touch, write
 
 
-def test_captions_beside_pictures(tmp_path: Path, touch: Touch, write: Write) -> None:
+def test_captions_beside_pictures(tmp_path: Path) -> None:
     root = tmp_path / "set"
     touch(root / "a.png", root / "deep" / "b.mp4", root / "c.jpg", root / "d.webp", root / "latents.npz")
     write(root / "a.txt", "\ufeffa woman, smiling\r\n\r\n  a grin \na grin\n")
@@ -26,10 +24,10 @@ def test_captions_beside_pictures(tmp_path: Path, touch: Touch, write: Write) ->
     write(root / "deep" / "a.txt", "in another folder")
     listing = list_captions(root)
     assert listing.items == [
-        Item(PictureFile(root / "a.png"), "set/a.png", "set/a.png", ("a woman, smiling", "a grin")),
-        Item(PictureFile(root / "c.jpg"), "set/c.jpg", "set/c.jpg", ("newer",)),
-        Item(PictureFile(root / "d.webp"), "set/d.webp", "set/d.webp"),  # the caller may have a prompt for it
-        Item(VideoFile(root / "deep" / "b.mp4"), "set/deep/b.mp4", "set/deep/b.mp4", ("лицо 😀",)),
+        SourceItem(PictureFile(root / "a.png"), "set/a.png", "set/a.png", ("a woman, smiling", "a grin")),
+        SourceItem(PictureFile(root / "c.jpg"), "set/c.jpg", "set/c.jpg", ("newer",)),
+        SourceItem(PictureFile(root / "d.webp"), "set/d.webp", "set/d.webp"),  # the caller may have a prompt for it
+        SourceItem(VideoFile(root / "deep" / "b.mp4"), "set/deep/b.mp4", "set/deep/b.mp4", ("лицо 😀",)),
     ]
     assert dict(listing.skipped) == {
         "set/c.caption": "the caption c.txt is used instead",
@@ -40,7 +38,7 @@ def test_captions_beside_pictures(tmp_path: Path, touch: Touch, write: Write) ->
     assert listing.notes == ["each line of a caption file is used as a separate prompt"]
 
 
-def test_kohyas_folders(tmp_path: Path, touch: Touch, write: Write) -> None:
+def test_kohyas_folders(tmp_path: Path) -> None:
     root = tmp_path / "set"
     touch(
         root / "10_happy" / "1.png",
@@ -80,7 +78,7 @@ def test_names_of_kohyas_folders(folder: str, name: str | None) -> None:
         (b"x" * (LONGEST + 1), "the caption a.txt is longer than 65536 bytes"),
     ],
 )
-def test_captions_that_cannot_be_read(tmp_path: Path, touch: Touch, content: bytes, reason: str) -> None:
+def test_captions_that_cannot_be_read(tmp_path: Path, content: bytes, reason: str) -> None:
     root = tmp_path / "1_happy"
     touch(root / "a.png", root / "b.png")
     (root / "a.txt").write_bytes(content)
@@ -92,7 +90,7 @@ def test_captions_that_cannot_be_read(tmp_path: Path, touch: Touch, content: byt
     assert why == reason or why.startswith("the caption a.txt is not UTF-8 text (")
 
 
-def test_folders_without_pictures(tmp_path: Path, write: Write) -> None:
+def test_folders_without_pictures(tmp_path: Path) -> None:
     write(tmp_path / "set" / "a.txt", "a grin")
     with pytest.raises(SourceError, match=r"set: there is no usable picture\. Each .* next to it: 1\.jpg, and 1\.txt"):
         list_captions(tmp_path / "set")
@@ -100,9 +98,7 @@ def test_folders_without_pictures(tmp_path: Path, write: Write) -> None:
 
 @settings(max_examples=200)
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace"))))
-def test_any_bytes_are_listed_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, touch: Touch, content: bytes
-) -> None:
+def test_any_bytes_are_listed_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     root = tmp_path_factory.getbasetemp() / "captions"
     touch(root / "a.png")
     (root / "a.txt").write_bytes(content)

@@ -2,22 +2,20 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception_clip.training.sources.items import Item, SourceError
+from perception_clip.training.sources.items import SourceError, SourceItem
 from perception_clip.training.sources.media import FrameFolder, PictureFile, VideoFile
 from perception_clip.training.sources.tables import LONGEST_ROW, list_csv
 
-Touch = Callable[..., None]
-Write = Callable[..., Path]
+from .trees import touch, write
 
 
-def test_csv(tmp_path: Path, touch: Touch, write: Write) -> None:
+def test_csv(tmp_path: Path) -> None:
     touch(tmp_path / "sub" / "a.png", tmp_path / "b c.mp4", tmp_path / "d.jpeg")
     path = write(
         tmp_path / "list.csv",
@@ -31,15 +29,15 @@ def test_csv(tmp_path: Path, touch: Touch, write: Write) -> None:
     assert listing.skipped == [] and listing.notes == []
     absolute = (tmp_path / "d.jpeg").as_posix()
     assert listing.items == [
-        Item(
+        SourceItem(
             PictureFile(tmp_path / "sub" / "a.png"), "sub/a.png", "anna", ("a person, laughing",), columns={"note": "x"}
         ),
-        Item(PictureFile(tmp_path / "d.jpeg"), absolute, absolute, ("sad man",)),
-        Item(VideoFile(tmp_path / "b c.mp4"), "b c.mp4", "ben", ("лицо 😀",)),
+        SourceItem(PictureFile(tmp_path / "d.jpeg"), absolute, absolute, ("sad man",)),
+        SourceItem(VideoFile(tmp_path / "b c.mp4"), "b c.mp4", "ben", ("лицо 😀",)),
     ]
 
 
-def test_labels_splits_and_columns(tmp_path: Path, touch: Touch, write: Write) -> None:
+def test_labels_splits_and_columns(tmp_path: Path) -> None:
     touch(tmp_path / "a.png")
     path = write(
         tmp_path / "list.csv",
@@ -61,14 +59,14 @@ def test_labels_splits_and_columns(tmp_path: Path, touch: Touch, write: Write) -
     assert listing.skipped == [("list.csv line 6", "the split 'holdout' is not train, validation or test")]
 
 
-def test_a_label_stands_in_where_the_prompt_is_empty(tmp_path: Path, touch: Touch, write: Write) -> None:
+def test_a_label_stands_in_where_the_prompt_is_empty(tmp_path: Path) -> None:
     touch(tmp_path / "a.png")
     listing = list_csv(write(tmp_path / "l.csv", "path,prompt,label\na.png,,happy\na.png,a grin,happy\na.png,,\n"))
     assert [(item.prompts, item.label) for item in listing.items] == [((), "happy"), (("a grin",), "happy")]
     assert listing.skipped == [("l.csv line 4", "the prompt and the label are empty")]
 
 
-def test_a_folder_of_frames(tmp_path: Path, touch: Touch, write: Write) -> None:
+def test_a_folder_of_frames(tmp_path: Path) -> None:
     touch(*(tmp_path / "clip" / name for name in ("10.png", "9.png", "notes.txt", "._9.png")), tmp_path / "empty" / "x")
     listing = list_csv(write(tmp_path / "l.csv", "path,prompt\nclip,a\nclip/,b\nempty,c\n"))
     frames = FrameFolder((tmp_path / "clip" / "9.png", tmp_path / "clip" / "10.png"))
@@ -77,7 +75,7 @@ def test_a_folder_of_frames(tmp_path: Path, touch: Touch, write: Write) -> None:
     assert listing.skipped == [("l.csv line 4", f"the folder {tmp_path / 'empty'} contains no pictures")]
 
 
-def test_windows_separators(tmp_path: Path, touch: Touch, write: Write) -> None:
+def test_windows_separators(tmp_path: Path) -> None:
     touch(tmp_path / "sub" / "a.png")
     listing = list_csv(write(tmp_path / "l.csv", "path,prompt\nsub\\a.png,x\n.\\sub/a.png,y\n"))
     assert [(item.media, item.source, item.group) for item in listing.items] == [
@@ -86,28 +84,26 @@ def test_windows_separators(tmp_path: Path, touch: Touch, write: Write) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only there can a file name hold a backslash")
-def test_a_backslash_in_a_name(tmp_path: Path, touch: Touch, write: Write) -> None:
+def test_a_backslash_in_a_name(tmp_path: Path) -> None:
     touch(tmp_path / "a\\b.png", tmp_path / "a" / "b.png")
     (item,) = list_csv(write(tmp_path / "l.csv", "path,prompt\na\\b.png,x\n")).items
     assert item.media == PictureFile(tmp_path / "a\\b.png")
 
 
-def test_csv_as_excel_saves_it(tmp_path: Path, touch: Touch, write: Write) -> None:
+def test_csv_as_excel_saves_it(tmp_path: Path) -> None:
     touch(tmp_path / "a.png")
     path = write(tmp_path / "list.CSV", "path,prompt\r\na.png,happy\r\n", encoding="utf-8-sig")
-    assert list_csv(path).items == [Item(PictureFile(tmp_path / "a.png"), "a.png", "a.png", ("happy",))]
+    assert list_csv(path).items == [SourceItem(PictureFile(tmp_path / "a.png"), "a.png", "a.png", ("happy",))]
 
 
-def test_paths_do_not_depend_on_a_later_working_directory(
-    tmp_path: Path, touch: Touch, write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_paths_do_not_depend_on_a_later_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path / "a.png")
     path = write(tmp_path / "l.csv", "path,prompt\na.png,x\n")
     monkeypatch.chdir(tmp_path)
     assert list_csv(Path("l.csv")) == list_csv(path)
 
 
-def test_lines_that_cannot_be_used_are_named(tmp_path: Path, touch: Touch, write: Write) -> None:
+def test_lines_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     touch(tmp_path / "a.png", tmp_path / "b.txt")
     path = write(
         tmp_path / "list.csv",
@@ -138,20 +134,20 @@ def test_lines_that_cannot_be_used_are_named(tmp_path: Path, touch: Touch, write
         ('path,prompt\n"a.png"x,y\n', "line 2 is not valid CSV"),
     ],
 )
-def test_files_that_cannot_be_used(tmp_path: Path, write: Write, text: str, message: str) -> None:
+def test_files_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SourceError, match=message) as caught:
         list_csv(write(tmp_path / "list.csv", text))
     assert str(tmp_path / "list.csv") in str(caught.value)
 
 
-def test_a_csv_that_is_no_utf8(tmp_path: Path, write: Write) -> None:
+def test_a_csv_that_is_no_utf8(tmp_path: Path) -> None:
     path = write(tmp_path / "list.csv", "path,prompt\nfräulein.png,x\n", encoding="latin-1")
     with pytest.raises(SourceError, match="not UTF-8 text .*save it as CSV UTF-8"):
         list_csv(path)
 
 
 @pytest.mark.parametrize("row", ["x" * (LONGEST_ROW + 1), '"a\n",' * (LONGEST_ROW // 5), '"' + "x\n" * LONGEST_ROW])
-def test_a_row_without_end_is_refused(tmp_path: Path, write: Write, row: str) -> None:
+def test_a_row_without_end_is_refused(tmp_path: Path, row: str) -> None:
     with pytest.raises(SourceError, match="a row is longer than 1048576 characters|line .* is not valid CSV"):
         list_csv(write(tmp_path / "list.csv", f"path,prompt\n{row}"))
 
@@ -164,9 +160,7 @@ def test_a_row_without_end_is_refused(tmp_path: Path, write: Write, row: str) ->
         st.text(alphabet='ap.ng,;"\n\r\0\t x/\\', max_size=300).map(lambda text: f"path,prompt\n{text}".encode()),
     )
 )
-def test_any_bytes_are_listed_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, touch: Touch, content: bytes
-) -> None:
+def test_any_bytes_are_listed_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     folder = tmp_path_factory.getbasetemp() / "csv"
     touch(folder / "a.png")
     path = folder / "list.csv"
@@ -181,9 +175,7 @@ def test_any_bytes_are_listed_or_refused(
 
 @settings(max_examples=100)
 @given(prompts=st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1), min_size=1, max_size=8))
-def test_what_a_csv_writer_writes_is_read_back(
-    tmp_path_factory: pytest.TempPathFactory, touch: Touch, prompts: list[str]
-) -> None:
+def test_what_a_csv_writer_writes_is_read_back(tmp_path_factory: pytest.TempPathFactory, prompts: list[str]) -> None:
     folder = tmp_path_factory.getbasetemp() / "csv"
     touch(folder / "a.png")
     with (folder / "list.csv").open("w", encoding="utf-8", newline="") as file:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,8 @@ from perception_clip.training.sources import FORMATS, find_items
 from perception_clip.training.sources.detection import detect
 from perception_clip.training.sources.items import SourceError
 
-Touch = Callable[..., None]
-Write = Callable[..., Path]
+from .trees import touch, write
+
 TAKE = "01-01-03-02-01-01-12.mp4"
 
 
@@ -36,7 +35,7 @@ TAKE = "01-01-03-02-01-01-12.mp4"
         ("f_0001.png f_0002.png f_0003.png", "frames"),
     ],
 )
-def test_folders(tmp_path: Path, touch: Touch, files: str, format: str) -> None:
+def test_folders(tmp_path: Path, files: str, format: str) -> None:
     touch(*(tmp_path / name for name in files.split()))
     assert detect(tmp_path) == format
     assert format in FORMATS
@@ -58,7 +57,7 @@ def test_folders(tmp_path: Path, touch: Touch, files: str, format: str) -> None:
         ("a.npz", "", "dataset"),
     ],
 )
-def test_files(tmp_path: Path, write: Write, name: str, text: str, format: str) -> None:
+def test_files(tmp_path: Path, name: str, text: str, format: str) -> None:
     assert detect(write(tmp_path / name, text)) == format
     assert format in FORMATS
 
@@ -76,13 +75,13 @@ def test_files(tmp_path: Path, write: Write, name: str, text: str, format: str) 
         ("f1.png f2.png f3.png happy/1.png", "--format labels or --format frames"),
     ],
 )
-def test_folders_that_may_be_several_things(tmp_path: Path, touch: Touch, files: str, message: str) -> None:
+def test_folders_that_may_be_several_things(tmp_path: Path, files: str, message: str) -> None:
     touch(*(tmp_path / name for name in files.split()))
     with pytest.raises(SourceError, match=message):
         detect(tmp_path)
 
 
-def test_folders_that_are_nothing_known(tmp_path: Path, touch: Touch) -> None:
+def test_folders_that_are_nothing_known(tmp_path: Path) -> None:
     root = tmp_path / "faces"
     touch(root / "a.png", root / "b.png", root / "data" / "list.csv", root / "none")
     with pytest.raises(
@@ -96,7 +95,7 @@ def test_folders_that_are_nothing_known(tmp_path: Path, touch: Touch) -> None:
         detect(tmp_path / "empty")
 
 
-def test_files_that_are_nothing_known(tmp_path: Path, touch: Touch) -> None:
+def test_files_that_are_nothing_known(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="there is no such folder or file"):
         detect(tmp_path / "missing")
     touch(tmp_path / "a.txt")
@@ -124,7 +123,7 @@ NAMES = st.sampled_from(
 @settings(max_examples=60)
 @given(names=st.sets(NAMES, max_size=8), format=st.sampled_from([None, *FORMATS]))
 def test_any_folder_is_listed_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, touch: Touch, names: set[str], format: str | None
+    tmp_path_factory: pytest.TempPathFactory, names: set[str], format: str | None
 ) -> None:
     root = tmp_path_factory.mktemp("any")
     for name in sorted(names, reverse=True):  # "train/…" before a file called "train", which then is left out

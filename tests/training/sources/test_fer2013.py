@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,9 @@ from perception_clip.training.sources.fer2013 import is_fer2013_csv, list_fer201
 from perception_clip.training.sources.items import SourceError
 from perception_clip.training.sources.media import PictureFile, PixelRow
 
-Touch = Callable[..., None]
-Write = Callable[..., Path]
-GREY = " ".join(["128"] * 48 * 48)
+from .trees import touch, write
+
+GRAY = " ".join(["128"] * 48 * 48)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def face(grace_hopper: np.ndarray) -> np.ndarray:
     ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_rows_become_pictures(tmp_path: Path, write: Write, face: np.ndarray, header: str, row: str, end: str) -> None:
+def test_rows_become_pictures(tmp_path: Path, face: np.ndarray, header: str, row: str, end: str) -> None:
     pictures = [face, face[:, ::-1], face // 2]
     rows = [
         row.format(emotion=emotion, usage=usage, pixels=" ".join(map(str, picture.ravel())))
@@ -61,11 +60,11 @@ def test_rows_become_pictures(tmp_path: Path, write: Write, face: np.ndarray, he
     assert listing.notes == ["FER2013's PublicTest is the validation split, PrivateTest the test split"]
 
 
-def test_rows_that_cannot_be_used_are_named(tmp_path: Path, write: Write) -> None:
+def test_rows_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     path = write(
         tmp_path / "fer2013.csv",
-        f"emotion,pixels,Usage\n0,{GREY},\n7,{GREY},Training\nhappy,{GREY},Training\n1,{GREY} 1,Training\n1,,Training\n"
-        f"\n1,{GREY},Other\n1,{GREY}\n5,{GREY.replace(' ', '  ')},Training\n",
+        f"emotion,pixels,Usage\n0,{GRAY},\n7,{GRAY},Training\nhappy,{GRAY},Training\n1,{GRAY} 1,Training\n1,,Training\n"
+        f"\n1,{GRAY},Other\n1,{GRAY}\n5,{GRAY.replace(' ', '  ')},Training\n",
     )
     listing = list_fer2013(path)
     assert [(item.label, item.split) for item in listing.items] == [("angry", ""), ("surprise", "train")]
@@ -83,20 +82,20 @@ def test_rows_that_cannot_be_used_are_named(tmp_path: Path, write: Write) -> Non
 @pytest.mark.parametrize(
     ("pixels", "message"),
     [
-        (GREY.replace("128", "256", 1), "not all numbers from 0 to 255"),
-        (GREY.replace("128", "-1", 1), "not all numbers from 0 to 255"),
-        (GREY.replace("128", "1.5", 1), "not all numbers from 0 to 255"),
-        (GREY.replace("128", "9" * 5000, 1), "not all numbers from 0 to 255"),
+        (GRAY.replace("128", "256", 1), "not all numbers from 0 to 255"),
+        (GRAY.replace("128", "-1", 1), "not all numbers from 0 to 255"),
+        (GRAY.replace("128", "1.5", 1), "not all numbers from 0 to 255"),
+        (GRAY.replace("128", "9" * 5000, 1), "not all numbers from 0 to 255"),
     ],
 )
-def test_pixels_that_are_none(tmp_path: Path, write: Write, pixels: str, message: str) -> None:
+def test_pixels_that_are_none(tmp_path: Path, pixels: str, message: str) -> None:
     (item,) = list_fer2013(write(tmp_path / "f.csv", f"emotion,pixels\n0,{pixels}\n")).items
     with pytest.raises(PictureError, match=f"f.csv line 2: the pixels are {message}"):
         list(item.media.frames())
 
 
-def test_a_file_that_was_cut_short_after_listing(tmp_path: Path, write: Write) -> None:
-    path = write(tmp_path / "f.csv", f"emotion,pixels\n0,{GREY}\n")
+def test_a_file_that_was_cut_short_after_listing(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.csv", f"emotion,pixels\n0,{GRAY}\n")
     (item,) = list_fer2013(path).items
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(PictureError, match=r"f\.csv line 2: it has \d+ pixels, not 48 × 48; was the file changed"):
@@ -110,10 +109,10 @@ def test_a_file_that_was_cut_short_after_listing(tmp_path: Path, write: Write) -
         ("path,prompt\na.png,x\n", "not: path, prompt"),
         ("emotion,pixels\n", "no line can be used. f.csv: there are no lines below the header"),
         ("emotion,pixels\n0,1 2\n", "no line can be used. f.csv line 2: it has 2 pixels"),
-        (f"emotion,pixels\n0,{GREY * 10}\n", "line 2 is longer than 65536 bytes"),
+        (f"emotion,pixels\n0,{GRAY * 10}\n", "line 2 is longer than 65536 bytes"),
     ],
 )
-def test_files_that_cannot_be_used(tmp_path: Path, write: Write, text: str, message: str) -> None:
+def test_files_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):
         list_fer2013(write(tmp_path / "f.csv", text))
 
@@ -123,7 +122,7 @@ def test_listing_keeps_no_pixels_in_memory(tmp_path: Path) -> None:
     with path.open("w") as file:
         file.write("emotion,pixels,Usage\n")
         for row in range(2000):
-            file.write(f"{row % 7},{GREY},Training\n")
+            file.write(f"{row % 7},{GRAY},Training\n")
     assert path.stat().st_size > 18_000_000
     tracemalloc.start()
     listing = list_fer2013(path)
@@ -133,7 +132,7 @@ def test_listing_keeps_no_pixels_in_memory(tmp_path: Path) -> None:
     assert peak < 2000 * 1200  # bytes
 
 
-def test_a_folder_per_part_and_label(tmp_path: Path, touch: Touch) -> None:
+def test_a_folder_per_part_and_label(tmp_path: Path) -> None:
     root = tmp_path / "fer"
     touch(root / "train" / "happy" / "1.jpg", root / "TEST" / "sad" / "2.jpg", root / "val" / "fear" / "anna" / "3.png")
     touch(root / "readme.txt", root / "extra" / "happy" / "4.jpg", root / "train" / "5.jpg")
@@ -152,7 +151,7 @@ def test_a_folder_per_part_and_label(tmp_path: Path, touch: Touch) -> None:
     assert "the top folders determine the split of a picture: train, validation or test" in listing.notes
 
 
-def test_a_folder_without_parts(tmp_path: Path, touch: Touch) -> None:
+def test_a_folder_without_parts(tmp_path: Path) -> None:
     touch(tmp_path / "fer" / "happy" / "1.jpg")
     with pytest.raises(SourceError, match=r"one folder per label in each: fer/train/happy/1\.jpg"):
         list_fer2013(tmp_path / "fer")
@@ -160,10 +159,10 @@ def test_a_folder_without_parts(tmp_path: Path, touch: Touch) -> None:
 
 ROWS = st.lists(
     st.sampled_from(
-        ["0", "6", "7", "x", ",", ", ", GREY, GREY + " 1", "Training", "\n", "\r", '"', " ", "\ufeff", "é"]
+        ["0", "6", "7", "x", ",", ", ", GRAY, GRAY + " 1", "Training", "\n", "\r", '"', " ", "\ufeff", "é"]
     ),
     max_size=20,
-).map(lambda pieces: f"emotion,pixels,Usage\n0,{GREY},Training\n{''.join(pieces)}".encode())
+).map(lambda pieces: f"emotion,pixels,Usage\n0,{GRAY},Training\n{''.join(pieces)}".encode())
 
 
 @settings(max_examples=150)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,10 @@ from hypothesis import strategies as st
 
 from perception_clip.training.sources.files import are_frames, frame_folder, in_order, printable, walk
 
-Touch = Callable[..., None]
+from .trees import touch
 
 
-def test_a_tree_is_sorted_and_passes_hidden_files_over(tmp_path: Path, touch: Touch) -> None:
+def test_a_tree_is_sorted_and_passes_hidden_files_over(tmp_path: Path) -> None:
     touch(*(tmp_path / "t" / name for name in ("b/2.png", "b/10.png", "a.txt", "b/._2.png", ".git/x", "b/.DS_Store")))
     tree = walk(tmp_path / "t")
     assert tree.files == [("a.txt",), ("b", "10.png"), ("b", "2.png")]
@@ -23,7 +22,7 @@ def test_a_tree_is_sorted_and_passes_hidden_files_over(tmp_path: Path, touch: To
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links need rights on Windows")
-def test_links_are_followed_once_and_circles_end(tmp_path: Path, touch: Touch) -> None:
+def test_links_are_followed_once_and_circles_end(tmp_path: Path) -> None:
     touch(*(tmp_path / name for name in ("t/happy/1.png", "elsewhere/2.png", "elsewhere/deep/3.png")))
     root = tmp_path / "t"
     (root / "happy" / "up").symlink_to(root)

@@ -1,22 +1,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception_clip.training.sources.items import Item, SourceError
+from perception_clip.training.sources.items import SourceError, SourceItem
 from perception_clip.training.sources.media import PictureFile
 from perception_clip.training.sources.tables import LONGEST_ROW, list_jsonl
 
-Touch = Callable[..., None]
-Write = Callable[..., Path]
+from .trees import touch, write
 
 
-def test_jsonl(tmp_path: Path, touch: Touch, write: Write) -> None:
+def test_jsonl(tmp_path: Path) -> None:
     touch(tmp_path / "a.png")
     path = write(
         tmp_path / "list.jsonl",
@@ -29,12 +27,12 @@ def test_jsonl(tmp_path: Path, touch: Touch, write: Write) -> None:
     assert listing.skipped == []
     picture = PictureFile(tmp_path / "a.png")
     assert listing.items == [
-        Item(picture, "a.png", "anna", ("a grin", "a wide grin")),
-        Item(
+        SourceItem(picture, "a.png", "anna", ("a grin", "a wide grin")),
+        SourceItem(
             picture, "a.png", "a.png", ("лицо",), split="test",
             columns={"intensity": "0.50", "age": "31", "beard": "true"},
         ),
-        Item(picture, "a.png", "a.png", label="happy", columns={"take": "123456789012345678901234567890"}),
+        SourceItem(picture, "a.png", "a.png", label="happy", columns={"take": "123456789012345678901234567890"}),
     ]  # fmt: skip
 
 
@@ -56,9 +54,7 @@ def test_jsonl(tmp_path: Path, touch: Touch, write: Write) -> None:
         ('{"path": "a\\u0000.png", "prompt": "x"}', "it contains a NUL character"),
     ],
 )
-def test_lines_that_cannot_be_used_are_named(
-    tmp_path: Path, touch: Touch, write: Write, line: str, reason: str
-) -> None:
+def test_lines_that_cannot_be_used_are_named(tmp_path: Path, line: str, reason: str) -> None:
     touch(tmp_path / "a.png")
     path = write(tmp_path / "list.jsonl", f'{{"path": "a.png", "prompt": "fine"}}\n{line}\n')
     listing = list_jsonl(path)
@@ -67,7 +63,7 @@ def test_lines_that_cannot_be_used_are_named(
     assert which == "list.jsonl line 2" and why.startswith(reason.replace("\\", ""))
 
 
-def test_files_that_cannot_be_used(tmp_path: Path, write: Write) -> None:
+def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no line can be used. a.jsonl line 1: it is not a JSON object"):
         list_jsonl(write(tmp_path / "a.jsonl", '[{"path": "a.png", "prompt": "x"}]'))
     with pytest.raises(SourceError, match="no line can be used. a.jsonl: it has no rows"):
@@ -94,9 +90,7 @@ ROW = st.fixed_dictionaries({"path": st.just("a.png") | JSON, "prompt": JSON}, o
         st.lists(ROW | JSON, max_size=4).map(lambda rows: "\n".join(map(json.dumps, rows)).encode()),
     )
 )
-def test_any_bytes_are_listed_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, touch: Touch, content: bytes
-) -> None:
+def test_any_bytes_are_listed_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     folder = tmp_path_factory.getbasetemp() / "jsonl"
     touch(folder / "a.png")
     path = folder / "list.jsonl"
@@ -117,9 +111,7 @@ def test_any_bytes_are_listed_or_refused(
 
 @settings(max_examples=100)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1, max_size=5))
-def test_what_json_writes_is_read_back(
-    tmp_path_factory: pytest.TempPathFactory, touch: Touch, write: Write, prompts: list[str]
-) -> None:
+def test_what_json_writes_is_read_back(tmp_path_factory: pytest.TempPathFactory, prompts: list[str]) -> None:
     folder = tmp_path_factory.getbasetemp() / "jsonl"
     touch(folder / "a.png")
     row = json.dumps({"path": "a.png", "label": "happy", "prompt": prompts})

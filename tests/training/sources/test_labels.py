@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,10 @@ from perception_clip.training.sources.folders import list_labels
 from perception_clip.training.sources.items import SourceError
 from perception_clip.training.sources.media import FrameFolder, PictureFile, VideoFile
 
-Touch = Callable[..., None]
+from .trees import touch
 
 
-def test_a_folder_per_label(tmp_path: Path, touch: Touch) -> None:
+def test_a_folder_per_label(tmp_path: Path) -> None:
     root = tmp_path / "faces"
     touch(root / "happy" / "b.JPG", root / "happy" / "deep" / "a.png", root / "Sadness" / "clip.mp4")
     touch(root / "smug grin" / "c.webp", root / "happy" / "notes.txt", root / "stray.png", root / "happy" / "none")
@@ -64,7 +63,7 @@ def test_numbered_pictures_in_a_subfolder_are_one_clip(tmp_path: Path, grace_hop
     ]
 
 
-def test_a_person_under_several_labels_is_one_group(tmp_path: Path, touch: Touch) -> None:
+def test_a_person_under_several_labels_is_one_group(tmp_path: Path) -> None:
     root = tmp_path / "faces"
     touch(root / "happy" / "anna" / "smile.png", root / "happy" / "anna" / "laugh.mp4", root / "sad" / "anna" / "x.png")
     touch(root / "sad" / "ben" / "2020" / "y.png", root / "sad" / "ben" / "z.png")
@@ -73,7 +72,7 @@ def test_a_person_under_several_labels_is_one_group(tmp_path: Path, touch: Touch
     assert len(listing.notes) == 1  # none is a clip of frames
 
 
-def test_without_subfolders_nothing_is_noted(tmp_path: Path, touch: Touch) -> None:
+def test_without_subfolders_nothing_is_noted(tmp_path: Path) -> None:
     touch(*(tmp_path / "faces" / "happy" / f"{number}.png" for number in range(5)))
     listing = list_labels(tmp_path / "faces")
     assert (
@@ -83,7 +82,7 @@ def test_without_subfolders_nothing_is_noted(tmp_path: Path, touch: Touch) -> No
 
 
 def test_a_listing_does_not_depend_on_other_files_or_the_working_directory(
-    tmp_path: Path, touch: Touch, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "faces"
     touch(*(root / "happy" / f"{number}.png" for number in range(10)))
@@ -94,14 +93,14 @@ def test_a_listing_does_not_depend_on_other_files_or_the_working_directory(
     assert len(after) == 12 and all(after[source] == item for source, item in before.items())
 
 
-def test_folders_without_pictures_in_subfolders(tmp_path: Path, touch: Touch) -> None:
+def test_folders_without_pictures_in_subfolders(tmp_path: Path) -> None:
     touch(tmp_path / "faces" / "a.png")
     with pytest.raises(SourceError, match=r"The folder must contain one folder per label: faces/happy/1\.jpg"):
         list_labels(tmp_path / "faces")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only there can a file name be no Unicode")
-def test_file_names_that_are_no_unicode(tmp_path: Path, touch: Touch) -> None:
+def test_file_names_that_are_no_unicode(tmp_path: Path) -> None:
     picture = tmp_path / "faces" / os.fsdecode(b"happ\xff") / os.fsdecode(b"a\xfe.png")
     try:
         touch(picture)

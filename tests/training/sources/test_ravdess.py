@@ -1,21 +1,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perception_clip.training.sources.items import Item, SourceError
+from perception_clip.training.sources.items import SourceError, SourceItem
 from perception_clip.training.sources.media import VideoFile
 from perception_clip.training.sources.ravdess import Take, is_take, list_ravdess, parse
 
-Touch = Callable[..., None]
+from .trees import touch
 
 
-def test_names_say_who_shows_what(tmp_path: Path, touch: Touch) -> None:
+def test_names_say_who_shows_what(tmp_path: Path) -> None:
     root = tmp_path / "RAVDESS"
     touch(
         root / "Actor_12" / "01-01-06-02-01-02-12.mp4",
@@ -37,9 +36,9 @@ def test_names_say_who_shows_what(tmp_path: Path, touch: Touch) -> None:
     ]
     names = [f"RAVDESS/{path.parent.name}/{path.name}" for path in paths]
     assert listing.items == [
-        Item(VideoFile(paths[0]), names[0], "Actor 01", label="neutral", columns={"intensity": "normal", **man}),
-        Item(VideoFile(paths[1]), names[1], "Actor 12", label="fear", columns={"intensity": "strong", **woman}),
-        Item(VideoFile(paths[2]), names[2], "Actor 12", label="angry", columns={"intensity": "normal", **woman}),
+        SourceItem(VideoFile(paths[0]), names[0], "Actor 01", label="neutral", columns={"intensity": "normal", **man}),
+        SourceItem(VideoFile(paths[1]), names[1], "Actor 12", label="fear", columns={"intensity": "strong", **woman}),
+        SourceItem(VideoFile(paths[2]), names[2], "Actor 12", label="angry", columns={"intensity": "normal", **woman}),
     ]
     assert dict(listing.skipped) == {
         "RAVDESS/Actor_12/02-01-06-02-01-02-12.mp4": f"it is the same take as {names[1]}, without sound",
@@ -52,21 +51,21 @@ def test_names_say_who_shows_what(tmp_path: Path, touch: Touch) -> None:
     assert listing.notes == ["RAVDESS's calm counts as neutral (1 file)"]
 
 
-def test_all_emotions(tmp_path: Path, touch: Touch) -> None:
+def test_all_emotions(tmp_path: Path) -> None:
     touch(*(tmp_path / f"01-01-{emotion:02}-01-01-01-03.mp4" for emotion in range(1, 9)))
     assert [item.label for item in list_ravdess(tmp_path).items] == [
         "neutral", "neutral", "happy", "sad", "angry", "fear", "disgust", "surprise",
     ]  # fmt: skip
 
 
-def test_one_file(tmp_path: Path, touch: Touch) -> None:
+def test_one_file(tmp_path: Path) -> None:
     path = tmp_path / "01-01-03-01-01-01-03.mp4"
     touch(path, tmp_path / "01-01-04-01-01-01-03.mp4")
     (item,) = list_ravdess(path).items
     assert (item.media, item.label, item.group) == (VideoFile(path), "happy", "Actor 03")
 
 
-def test_nothing_of_ravdess(tmp_path: Path, touch: Touch) -> None:
+def test_nothing_of_ravdess(tmp_path: Path) -> None:
     touch(tmp_path / "a.mp4")
     with pytest.raises(SourceError, match="no video has a RAVDESS file name"):
         list_ravdess(tmp_path)
@@ -81,7 +80,6 @@ def test_any_name_is_a_take_or_is_not(name: str) -> None:
     take = parse(name)
     if isinstance(take, Take):
         assert is_take(name) and re.match(r"0[12]-0[12]-0[1-8]-0[12]-0[12]-0[12]-(0[1-9]|1\d|2[0-4])\.", name)
-        assert take.actor == name[18:20] and take.gender == ("male" if int(name[19]) % 2 else "female")
-        assert take.intensity == {"1": "normal", "2": "strong"}[name[10]]
+        assert "-".join(take) == name[:20] and take.actor == name[18:20]
     else:
         assert take

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +7,10 @@ import pytest
 from PIL import Image
 
 from perception_clip.training.sources.folders import list_frames, list_video
-from perception_clip.training.sources.items import Item, SourceError
+from perception_clip.training.sources.items import SourceError, SourceItem
 from perception_clip.training.sources.media import FrameFolder, PictureFile, VideoFile
 
-Touch = Callable[..., None]
+from .trees import touch
 
 
 def test_a_folder_of_frames(tmp_path: Path, astronaut: np.ndarray) -> None:
@@ -27,7 +26,7 @@ def test_a_folder_of_frames(tmp_path: Path, astronaut: np.ndarray) -> None:
         assert (frame.picture.numpy() == astronaut // number).all()
 
 
-def test_a_folder_without_frames(tmp_path: Path, touch: Touch) -> None:
+def test_a_folder_without_frames(tmp_path: Path) -> None:
     touch(tmp_path / "deep" / "1.png")
     with pytest.raises(
         SourceError, match=r"there are no frames directly in the folder; it must contain frame_0001\.png"
@@ -35,10 +34,10 @@ def test_a_folder_without_frames(tmp_path: Path, touch: Touch) -> None:
         list_frames(tmp_path)
 
 
-def test_one_file(tmp_path: Path, touch: Touch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path / "a.mov", tmp_path / "b.png", tmp_path / "c.txt")
     monkeypatch.chdir(tmp_path)
-    assert list_video(Path("a.mov")).items == [Item(VideoFile(tmp_path / "a.mov"), "a.mov", "a.mov")]
-    assert list_video(tmp_path / "b.png").items == [Item(PictureFile(tmp_path / "b.png"), "b.png", "b.png")]
+    assert list_video(Path("a.mov")).items == [SourceItem(VideoFile(tmp_path / "a.mov"), "a.mov", "a.mov")]
+    assert list_video(tmp_path / "b.png").items == [SourceItem(PictureFile(tmp_path / "b.png"), "b.png", "b.png")]
     with pytest.raises(SourceError, match="c.txt: files ending in .txt are not supported; pass a video or a picture"):
         list_video(tmp_path / "c.txt")

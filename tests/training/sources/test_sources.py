@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +9,17 @@ from PIL import Image
 from perception_clip.training.sources import FORMATS, find_items
 from perception_clip.training.sources.items import SourceError
 
-Touch = Callable[..., None]
-Write = Callable[..., Path]
+from .trees import touch, write
 
 
-def test_formats_are_found_or_given(tmp_path: Path, touch: Touch) -> None:
+def test_formats_are_found_or_given(tmp_path: Path) -> None:
     root = tmp_path / "faces"
     touch(root / "10_happy" / "1.png", root / "10_happy" / "2.png")
     assert {item.label for item in find_items(root).items} == {"happy"}
     assert {item.label for item in find_items(root, format="labels").items} == {"10_happy"}
 
 
-def test_given_prompts_win_over_labels_but_not_over_a_sources_own(tmp_path: Path, touch: Touch, write: Write) -> None:
+def test_given_prompts_win_over_labels_but_not_over_a_sources_own(tmp_path: Path) -> None:
     root = tmp_path / "faces"
     touch(root / "happy" / "1.png", root / "a.png")
     listing = find_items(root, prompts=["a grin", " ", "a smile "], label="unused")
@@ -48,7 +46,7 @@ def test_clips_and_pictures_need_a_prompt_or_a_label(tmp_path: Path, astronaut: 
         assert (item.label, item.prompts) == ("", ("a grin",))
 
 
-def test_pictures_without_a_caption(tmp_path: Path, touch: Touch, write: Write) -> None:
+def test_pictures_without_a_caption(tmp_path: Path) -> None:
     touch(tmp_path / "set" / "a.png", tmp_path / "set" / "b.png")
     write(tmp_path / "set" / "a.txt", "a grin")
     listing = find_items(tmp_path / "set")
@@ -60,14 +58,14 @@ def test_pictures_without_a_caption(tmp_path: Path, touch: Touch, write: Write) 
     assert [(item.prompts, item.label) for item in listing.items] == [(("a grin",), "happy"), ((), "happy")]
 
 
-def test_datasets_have_no_pictures(tmp_path: Path, touch: Touch) -> None:
+def test_datasets_have_no_pictures(tmp_path: Path) -> None:
     for name in ("a.db", "a.npz"):
         touch(tmp_path / name)
         with pytest.raises(SourceError, match=f"{name}: a dataset contains no pictures"):
             find_items(tmp_path / name)
 
 
-def test_sources_that_are_not_what_the_format_needs(tmp_path: Path, touch: Touch) -> None:
+def test_sources_that_are_not_what_the_format_needs(tmp_path: Path) -> None:
     touch(tmp_path / "happy" / "1.png")
     with pytest.raises(SourceError, match=f"the format 'zip' does not exist; choose one of: {', '.join(FORMATS)}"):
         find_items(tmp_path, format="zip")

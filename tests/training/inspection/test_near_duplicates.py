@@ -13,8 +13,8 @@ from PIL import Image
 
 from perception_clip.perception.landmarks.bundled import BundledLandmarker
 from perception_clip.perception.pipeline import PerceptionPipeline
-from perception_clip.training.inspection import duplicates
-from perception_clip.training.inspection.duplicates import SAME_PICTURE, near_duplicates
+from perception_clip.training.inspection import near_duplicates as module
+from perception_clip.training.inspection.near_duplicates import SAME_PICTURE, near_duplicates
 from perception_clip.training.inspection.outliers import FaceSpace
 
 
@@ -44,8 +44,7 @@ def test_many_blocks_are_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     faces += generator.normal(size=faces.shape).astype(np.float32) * 0.1
     expected = one_by_one(faces, 0.5)
     assert 40 <= len(set(expected)) < 120
-    monkeypatch.setattr(duplicates, "BLOCK", 64)
-    monkeypatch.setattr(duplicates, "PAIRS", 50)
+    monkeypatch.setattr(module, "BLOCK", 64)
     assert near_duplicates(faces, distance=0.5).tolist() == expected
 
 

@@ -1,4 +1,4 @@
-"""The second look at a face."""
+"""Candidate faces, checked again on crops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from perception_clip.perception import weight_files
 from perception_clip.perception.landmarks.blazeface import BlazeFace
 from perception_clip.perception.landmarks.blazeface_full_range import BlazeFaceFullRange
 from perception_clip.perception.landmarks.boxes import Detections
-from perception_clip.perception.landmarks.second_look import SecondLook, look
+from perception_clip.perception.landmarks.rescoring import Rescorer, detect_on_crops
 
 # The astronaut's box and key points as a detector might give them, by eye, and a bad guess at them.
 FACE = torch.tensor([[225.0, 125], [100, 100], [203, 101], [247, 103], [226, 127], [226, 147], [190, 112], [268, 116]])
@@ -30,42 +30,43 @@ def candidates(*points: Tensor, frames: tuple[int, ...] = (0,)) -> Detections:
     return Detections(torch.tensor(frames), torch.stack(points), torch.full((len(points),), 0.4))
 
 
-def test_a_bad_guess_is_put_right(networks: tuple[BlazeFace, BlazeFaceFullRange], astronaut: np.ndarray) -> None:
+def test_a_bad_guess_is_corrected(networks: tuple[BlazeFace, BlazeFaceFullRange], astronaut: np.ndarray) -> None:
     for network, size, share in zip(networks, (128, 192), (0.3, 0.2), strict=True):
-        points, scores = look(network, [torch.tensor(astronaut)], candidates(GUESS), size=size, share=share)
+        points, scores = detect_on_crops(network, [torch.tensor(astronaut)], candidates(GUESS), size=size, share=share)
         assert scores.shape == (1,) and float(scores) > 0.8
         torch.testing.assert_close(points[0, 2:6], FACE[2:6], atol=9, rtol=0)
         assert 80 < float(points[0, 1].amax()) < 130
 
 
-def test_faces_stay_and_others_go(networks: tuple[BlazeFace, BlazeFaceFullRange], astronaut: np.ndarray) -> None:
+def test_faces_are_confirmed_and_others_are_not(
+    networks: tuple[BlazeFace, BlazeFaceFullRange], astronaut: np.ndarray
+) -> None:
     elsewhere = FACE + torch.tensor([150.0, 250.0]) * (torch.arange(8) != 1)[:, None]  # on her suit
     pictures = [torch.tensor(astronaut), torch.zeros(20, 30, 3, dtype=torch.uint8), torch.tensor(astronaut).flip(1)]
     mirrored = torch.tensor([511.0, 0]) * (torch.arange(8) != 1)[:, None] + FACE * torch.tensor([-1.0, 1])
     mirrored = mirrored[[0, 1, 3, 2, 4, 5, 7, 6]]
     mirrored[1] = FACE[1]
-    found = candidates(elsewhere, FACE, FACE, mirrored, frames=(0, 0, 1, 2))
-    confirmed = SecondLook(*networks).confirm(pictures, found, min_score=0.5)
+    given = candidates(elsewhere, FACE, FACE, mirrored, frames=(0, 0, 1, 2))
+    confirmed = Rescorer(*networks).confirm(pictures, given, min_score=0.5)
     assert confirmed.frames.tolist() == [0, 2]
     assert (confirmed.scores > 0.8).all()
     assert abs(float(confirmed.scores[0] - confirmed.scores[1])) < 0.1
 
 
-def test_landmarks_elsewhere_and_the_meshs_doubt_cost_score(networks: tuple[BlazeFace, BlazeFaceFullRange]) -> None:
+def test_distant_landmarks_and_a_low_face_probability_lower_the_score(
+    networks: tuple[BlazeFace, BlazeFaceFullRange],
+) -> None:
     landmarks = torch.zeros(1, 478, 2)
     for indices, point in zip(((33, 133), (362, 263), (1,), (13, 14)), FACE[2:6], strict=True):
         landmarks[0, list(indices)] = point
-    found, second_look = candidates(FACE), SecondLook(*networks)
-    sure = torch.ones(1)
-    torch.testing.assert_close(second_look.judge(found, landmarks, sure), torch.tensor([0.4]))
+    detection, rescorer = candidates(FACE), Rescorer(*networks)
+    flags = torch.ones(1)
+    torch.testing.assert_close(rescorer.rescore(detection, landmarks, flags), torch.tensor([0.4]))
     moved = landmarks + torch.tensor([6.0, 8.0])  # a tenth of the face
-    torch.testing.assert_close(second_look.judge(found, moved, sure), torch.tensor([0.32]))
-    torch.testing.assert_close(second_look.judge(found, moved, sure * 0.25), torch.tensor([0.17]))
+    torch.testing.assert_close(rescorer.rescore(detection, moved, flags), torch.tensor([0.32]))
+    torch.testing.assert_close(rescorer.rescore(detection, moved, flags * 0.25), torch.tensor([0.17]))
 
 
-def test_nothing_to_look_at(networks: tuple[BlazeFace, BlazeFaceFullRange]) -> None:
-    nothing = candidates(FACE).take(torch.zeros(1, dtype=torch.bool))
-    assert (
-        len(SecondLook(*networks).confirm([torch.zeros(9, 9, 3, dtype=torch.uint8)], nothing, min_score=0.5).frames)
-        == 0
-    )
+def test_no_candidates(networks: tuple[BlazeFace, BlazeFaceFullRange]) -> None:
+    picture, nothing = torch.zeros(9, 9, 3, dtype=torch.uint8), candidates(FACE).take(torch.zeros(1, dtype=torch.bool))
+    assert not len(Rescorer(*networks).confirm([picture], nothing, min_score=0.5).frames)

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ...common.errors import PerceptionClipError
-from ...projection.spaces import EMBEDDING, EXTRAS
+from ...projection.spaces import ADDED_TARGETS, EMBEDDING
 from ..encoders.base import KnownPrompts, TextEncoder, fingerprint
 from ..prompts.templates import Templates
-from .copying import Rows, copy_samples, reencode, with_prompts, with_vectors
-from .samples import Binding, Samples
+from .copying import SampleSource, copy_samples, reencode, with_prompts, with_vectors
+from .samples import Provenance, Samples
 from .store import Store
 
 OLD, NEW = "old", "new"  # columns of a map
@@ -24,7 +24,7 @@ class RelabelError(PerceptionClipError, ValueError):
     """Raised for a dataset that cannot be relabeled as requested; the message gives the reason."""
 
 
-class Relabelling:
+class Relabeling:
     """Assigns new prompts to samples: by label, else from templates, else by old prompt, else the old one.
 
     Args:
@@ -45,15 +45,15 @@ class Relabelling:
         self._templates, self._count = templates, count
         self._used: set[str] = set()
         self.changed = 0  # samples with changed prompts
-        self.unlabelled = 0  # samples without a label for the templates
+        self.unlabeled = 0  # samples without a label for the templates
 
     def __call__(self, samples: Samples) -> list[tuple[str, ...]]:
         """Return the same as `prompts`, and count the changes."""
-        found = self.prompts(samples)
-        self.changed += sum(new != (old,) for new, old in zip(found, samples.prompts, strict=True))
+        prompts = self.prompts(samples)
+        self.changed += sum(new != (old,) for new, old in zip(prompts, samples.prompts, strict=True))
         if self._templates is not None:
-            self.unlabelled += samples.labels.count("")
-        return found
+            self.unlabeled += samples.labels.count("")
+        return prompts
 
     def prompts(self, samples: Samples) -> list[tuple[str, ...]]:
         """Return the new prompts of each of N samples."""
@@ -77,42 +77,44 @@ class Relabelling:
         return (prompt,)
 
 
-def relabel(source: Rows, target: Store, relabelling: Relabelling, encoder: TextEncoder | None = None) -> int:
+def relabel(source: SampleSource, target: Store, relabeling: Relabeling, encoder: TextEncoder | None = None) -> int:
     """Append the samples of `source` with new prompts, and return how many were new to `target`.
 
     New prompts that `source` has with other faces keep their vectors; the others are encoded by `encoder`, which must
     be the encoder of the old ones. Samples with the same face and the same new prompt become one. Raises RelabelError,
     before anything is appended, for another encoder, or if an encoder is needed and missing.
     """
-    binding = source.binding
-    if binding is None:
+    provenance = source.provenance
+    if provenance is None:
         return 0
     if encoder is not None:
         check_encoder(source, encoder)
-    known = _known(source, _new_prompts(source, relabelling), binding, encoder)
+    known = _known(source, _new_prompts(source, relabeling), provenance, encoder)
 
     def change(samples: Samples) -> Samples:
-        changed, other = with_prompts(samples, relabelling(samples))
+        changed, other = with_prompts(samples, relabeling(samples))
         return with_vectors(changed, target, known, where=other)
 
     return copy_samples(source, target, change=change)
 
 
-def relabel_anew(source: Rows, target: Store, relabelling: Relabelling, encoder: TextEncoder) -> int:
+def relabel_anew(source: SampleSource, target: Store, relabeling: Relabeling, encoder: TextEncoder) -> int:
     """Relabel like `relabel`, but encode all prompts, new and old, with `encoder`, which may be any."""
-    return reencode(source, target, encoder, change=lambda samples: with_prompts(samples, relabelling(samples))[0])
+    return reencode(source, target, encoder, change=lambda samples: with_prompts(samples, relabeling(samples))[0])
 
 
-def _new_prompts(source: Rows, relabelling: Relabelling) -> list[str]:
+def _new_prompts(source: SampleSource, relabeling: Relabeling) -> list[str]:
     """Return the distinct new prompts that replace another."""
     new: dict[str, None] = {}
     for samples in source.samples():
-        for old, prompts in zip(samples.prompts, relabelling.prompts(samples), strict=True):
+        for old, prompts in zip(samples.prompts, relabeling.prompts(samples), strict=True):
             new.update(dict.fromkeys(prompt for prompt in prompts if prompt != old))
     return list(new)
 
 
-def _known(source: Rows, prompts: Sequence[str], binding: Binding, encoder: TextEncoder | None) -> KnownPrompts:
+def _known(
+    source: SampleSource, prompts: Sequence[str], provenance: Provenance, encoder: TextEncoder | None
+) -> KnownPrompts:
     """Return the prompts with their vectors, from `source` or encoded now.
 
     Raises RelabelError if an encoder is needed and missing.
@@ -122,25 +124,29 @@ def _known(source: Rows, prompts: Sequence[str], binding: Binding, encoder: Text
     for samples in source.samples() if wanted else ():
         for row, prompt in enumerate(samples.prompts):
             if prompt in wanted and prompt not in known:
-                extras = {name: torch.tensor(values[row]) for name, values in samples.extras.items()}
-                known[prompt] = torch.tensor(samples.embeddings[row]), extras
+                sdxl_targets = {name: torch.tensor(values[row]) for name, values in samples.sdxl_targets.items()}
+                known[prompt] = torch.tensor(samples.embeddings[row]), sdxl_targets
     missing = [prompt for prompt in prompts if prompt not in known]
     if missing and encoder is None:
         raise RelabelError(
             f"the dataset has no vector for {len(missing)} of the new prompts, such as {missing[0]!r}: pass "
-            f"--text-encoder with the encoder of the old ones, {binding.encoder!r}, or --re-encode with any other"
+            f"--text-encoder with the encoder of the old ones, {provenance.encoder!r}, or --re-encode with any other"
         )
     if missing and encoder is not None:
-        embeddings, further = encoder.encode(missing), encoder.extras(missing)
+        embeddings, sdxl_targets = encoder.encode(missing), encoder.sdxl_targets(missing)
         for row, prompt in enumerate(missing):
-            known[prompt] = embeddings[row], {name: values[row] for name, values in further.items()}
-    found = [known[prompt] for prompt in prompts]
+            known[prompt] = embeddings[row], {name: values[row] for name, values in sdxl_targets.items()}
+    vectors = [known[prompt] for prompt in prompts]
     return KnownPrompts(
-        binding.encoder,
-        binding.space,
+        provenance.encoder,
+        provenance.space,
         prompts,
-        torch.stack([embedding for embedding, _ in found]) if found else torch.empty(0, EMBEDDING),
-        {name: torch.stack([extras[name] for _, extras in found]) for name in EXTRAS[binding.space] if found},
+        torch.stack([embedding for embedding, _ in vectors]) if vectors else torch.empty(0, EMBEDDING),
+        {
+            name: torch.stack([sdxl_targets[name] for _, sdxl_targets in vectors])
+            for name in ADDED_TARGETS[provenance.space]
+            if vectors
+        },
     )
 
 
@@ -155,7 +161,7 @@ def read_map(path: Path) -> dict[str, str]:
             missing = {OLD, NEW} - set(reader.fieldnames or ())
             if missing:
                 raise RelabelError(f"{path}: the first line must name the columns {OLD},{NEW}")
-            found: dict[str, str] = {}
+            new_of: dict[str, str] = {}
             for row in reader:
                 old, new = row[OLD], row[NEW]
                 where = f"{path}, line {reader.line_num}"
@@ -163,15 +169,15 @@ def read_map(path: Path) -> dict[str, str]:
                     raise RelabelError(f"{where}: there is no old prompt for {new!r}; add one or remove the line")
                 if not new or not new.strip():
                     raise RelabelError(f"{where}: there is no new prompt for {old!r}; add one or remove the line")
-                if found.setdefault(old, new) != new:
-                    raise RelabelError(f"{where}: {old!r} has two new prompts, {found[old]!r} and {new!r}; keep one")
+                if new_of.setdefault(old, new) != new:
+                    raise RelabelError(f"{where}: {old!r} has two new prompts, {new_of[old]!r} and {new!r}; keep one")
     except (csv.Error, UnicodeDecodeError) as error:
         raise RelabelError(
             f"{path}: the file is not a CSV in UTF-8 ({error}); save it as one with the columns {OLD},{NEW}"
         ) from error
-    if not found:
+    if not new_of:
         raise RelabelError(f"{path}: the file maps no prompts; add lines of the form old prompt,new prompt")
-    return found
+    return new_of
 
 
 def pair_up(labels: Sequence[str], prompts: Sequence[str]) -> dict[str, str]:
@@ -184,15 +190,15 @@ def pair_up(labels: Sequence[str], prompts: Sequence[str]) -> dict[str, str]:
     return dict(zip(labels, prompts, strict=True))
 
 
-def check_encoder(source: Rows, encoder: TextEncoder) -> None:
+def check_encoder(source: SampleSource, encoder: TextEncoder) -> None:
     """Raise RelabelError unless `encoder` is the encoder of the vectors of `source`."""
-    binding = source.binding
-    if binding is None:
+    provenance = source.provenance
+    if provenance is None:
         return
-    given = Binding(
-        encoder.identity, fingerprint(encoder).numpy(), binding.landmarker, binding.emotion_model, encoder.space
+    with_encoder = Provenance(
+        encoder.identity, fingerprint(encoder).numpy(), provenance.landmarker, provenance.emotion_model, encoder.space
     )
-    differences = binding.differences(given)
+    differences = provenance.differences(with_encoder)
     if differences:
         raise RelabelError(
             f"the dataset's prompts were encoded with the {' and the '.join(differences)}: pass their encoder, or "

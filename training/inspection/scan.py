@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...perception.vector import EMOTIONS, LANDMARK_VALUES
 from ...projection.spaces import EMBEDDING
-from ..dataset.copying import BATCH, Rows
-from ..dataset.samples import Binding, Floats
+from ..dataset.copying import SampleSource
+from ..dataset.samples import Floats, Provenance
+from ..dataset.snapshot import BATCH
 from .outliers import COMPONENTS, FaceSpace
 
 MOST_PROMPTS = 4096  # number of prompts whose vectors are kept: 12 MB
@@ -19,12 +20,21 @@ MOST_PROMPTS = 4096  # number of prompts whose vectors are kept: 12 MB
 Numbers = NDArray[np.int64]
 
 
-@dataclass
 class Column:
     """One text per sample, stored as indices of the distinct texts."""
 
-    texts: list[str] = field(default_factory=list)  # the distinct texts, in order of appearance
-    codes: Numbers = field(default_factory=lambda: np.empty(0, np.int64))  # (N,) indices into `texts`
+    def __init__(self, count: int) -> None:
+        self.texts: list[str] = []  # the distinct texts, in order of appearance
+        self.codes = np.empty(count, np.int64)  # (N,) indices into `texts`
+        self._code_of: dict[str, int] = {}
+
+    def add(self, start: int, texts: list[str]) -> None:
+        """Set the texts of the samples from `start` on."""
+        for row, text in enumerate(texts, start):
+            code = self._code_of.setdefault(text, len(self.texts))
+            if code == len(self.texts):
+                self.texts.append(text)
+            self.codes[row] = code
 
     def counts(self) -> dict[str, int]:
         """Return every text except the empty one with its number of samples, the most frequent first."""
@@ -41,16 +51,16 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Survey:
+class DatasetScan:
     """The data kept about N samples."""
 
-    binding: Binding | None
+    provenance: Provenance | None
     components: Floats  # (N, 64): the pose-free face (training/inspection/outliers.py)
-    strangeness: Floats  # (N,)
+    outlier_score: Floats  # (N,)
     emotions: Floats  # (N, 7) probabilities
     scores: Floats  # (N,); NaN where unknown
     image_sizes: NDArray[np.int32]  # (N, 2); zeros where unknown
-    first: Numbers  # (N,) the first sample with the identical perception
+    first_row: Numbers  # (N,) the first sample with the identical perception
     prompts: Column
     labels: Column
     groups: Column
@@ -62,56 +72,40 @@ class Survey:
         return len(self.sources)
 
 
-def survey(rows: Rows, progress: Callable[[int], object] | None = None) -> Survey:
-    """Return the survey of all samples. `progress`, if given, is called with the number of samples just read."""
+def scan_dataset(rows: SampleSource, progress: Callable[[int], object] | None = None) -> DatasetScan:
+    """Read all samples once. `progress`, if given, is called with the number of samples just read."""
     count, space = len(rows), FaceSpace()
     components, emotions = np.empty((count, COMPONENTS), np.float32), np.empty((count, len(EMOTIONS)), np.float32)
-    strangeness, scores = np.empty(count, np.float32), np.empty(count, np.float32)
-    sizes, first = np.empty((count, 2), np.int32), np.empty(count, np.int64)
-    columns = {name: _Codes(count) for name in ("prompts", "labels", "groups", "splits")}
+    outlier_score, scores = np.empty(count, np.float32), np.empty(count, np.float32)
+    sizes, first_row = np.empty((count, 2), np.int32), np.empty(count, np.int64)
+    columns = {name: Column(count) for name in ("prompts", "labels", "groups", "splits")}
     sources: list[str] = []
     vectors: list[Floats] = []
-    seen: dict[int, int] = {}
+    first_rows: dict[int, int] = {}
     for samples in rows.samples(BATCH):
         start = len(sources)
         part = slice(start, start + len(samples))
-        components[part], strangeness[part] = space.measure(samples.perceptions, samples.image_sizes)
+        components[part], outlier_score[part] = space.measure(samples.perceptions, samples.image_sizes)
         emotions[part] = samples.perceptions[:, LANDMARK_VALUES:]
         scores[part], sizes[part] = samples.scores, samples.image_sizes
         for row, perception in enumerate(samples.perceptions, start):
-            first[row] = seen.setdefault(hash(perception.tobytes()), row)
-        for name, codes in columns.items():
-            codes.add(start, getattr(samples, name))
+            first_row[row] = first_rows.setdefault(hash(perception.tobytes()), row)
+        for name, column in columns.items():
+            column.add(start, getattr(samples, name))
         while len(vectors) < min(len(columns["prompts"].texts), MOST_PROMPTS):
             vectors.append(samples.embeddings[samples.prompts.index(columns["prompts"].texts[len(vectors)])])
         sources.extend(samples.sources)
         if progress is not None:
             progress(len(samples))
-    return Survey(
-        binding=rows.binding,
+    return DatasetScan(
+        provenance=rows.provenance,
         components=components,
-        strangeness=strangeness,
+        outlier_score=outlier_score,
         emotions=emotions,
         scores=scores,
         image_sizes=sizes,
-        first=first,
-        **{name: Column(codes.texts, codes.codes) for name, codes in columns.items()},
+        first_row=first_row,
+        **columns,
         sources=sources,
         vectors=np.array(vectors, dtype=np.float32).reshape(len(vectors), EMBEDDING),
     )
-
-
-class _Codes:
-    """Assigns indices to texts in order of appearance."""
-
-    def __init__(self, count: int) -> None:
-        self.codes = np.empty(count, np.int64)
-        self.texts: list[str] = []
-        self._numbers: dict[str, int] = {}
-
-    def add(self, start: int, texts: list[str]) -> None:
-        for row, text in enumerate(texts, start):
-            number = self._numbers.setdefault(text, len(self.texts))
-            if number == len(self.texts):
-                self.texts.append(text)
-            self.codes[row] = number
