@@ -5,7 +5,7 @@
 A direction is a sum of the expression model's shape components, so that edited faces stay faces. It starts from the
 slopes of the action network at neutral faces and then follows its gradient: on neutral faces, moved by several amounts,
 the reading should change by the amount and other actions by little; a move that is unusual among real faces is
-penalised. The right side's directions are those of the left side, mirrored. Both sides together have directions of
+penalized. The right side's directions are those of the left side, mirrored. Both sides together have directions of
 their own: a smile on both is not the sum of a smile on each, which also lifts the other side a little.
 
 Prints for each slider, on neutral faces that were not fitted: the mean change of its reading ÷ the amount, the largest
@@ -160,7 +160,7 @@ def load(path: Path, shapes: ExpressionModel, actions: ActionModel) -> tuple[Fac
     made = [
         Faces(
             points[part],
-            Alignment(*(getattr(pose, name)[part] for name in ("points", "rotation", "scale", "centre"))),
+            Alignment(*(getattr(pose, name)[part] for name in ("points", "rotation", "scale", "center"))),
             before[part],
         )
         for part in (slice(FITTED), slice(FITTED, None))
@@ -211,8 +211,8 @@ def fit(
         for each in expand(name):
             free[INDEX[each]] = True
     weights = start(slider, slopes).mul(0.5).requires_grad_()
-    optimiser = torch.optim.Adam([weights], lr=RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    optimizer = torch.optim.Adam([weights], lr=RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     generator = torch.Generator().manual_seed(1)
     amounts = torch.tensor(slider.amounts).repeat_interleave(BATCH)
     for _ in range(steps):
@@ -232,9 +232,9 @@ def fit(
             + 0.3 * sides
             + UNUSUAL * (weights**2).sum()
         )
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
     return weights.detach()
 

@@ -75,8 +75,8 @@ def _eye(
     """Return the direction x and y (N, 2), how far the eye is open, 0…1 (N, 1), and its width as seen (N, 1)."""
     first, second = (points[:, corner] for corner in corners)
     # (N, 3), from the middle of the corners, as the pupil is below.
-    centre = into_picture.new_tensor([side * OUTWARD, DOWN, BACK]) @ into_picture
-    moved = (points[:, pupil] - (first + second) / 2) * scale - centre
+    center = into_picture.new_tensor([side * OUTWARD, DOWN, BACK]) @ into_picture
+    moved = (points[:, pupil] - (first + second) / 2) * scale - center
     gap = (points[:, lids[0]] - points[:, lids[1]]).norm(dim=1, keepdim=True)
     width = (first - second).norm(dim=1, keepdim=True).clamp_min(SMALLEST)
     openness = ((gap / width - CLOSED) / (OPEN - CLOSED)).clamp(0, 1)

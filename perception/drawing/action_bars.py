@@ -12,9 +12,9 @@ from ..geometry import AXES
 from ..vector import Perception
 from .canvas import Canvas
 from .contact_sheet import contact_sheet
-from .panels import BRIGHT, DIM, TRACK
+from .panels import BAR_BACKGROUND, BRIGHT, DIMMED
 
-TEXT, SMALL = 17, 15  # height of the letters, pixels
+FONT_SIZE, SMALL = 17, 15  # pixels
 MARGIN, ROW, GAP = 20, 22, 10  # pixels around everything; from a bar to the next; between groups
 SIDE = 264  # pixels: the width of a face
 LABEL, BAR, NUMBER = 156, 130, 44  # pixels: between the bars, the longest bar, a bar's number
@@ -61,14 +61,14 @@ def action_picture(
     middle = 2 * MARGIN + SIDE + NUMBER + BAR + LABEL / 2
     y = MARGIN + ROW // 2
     for side, name in ((-1, "person's right"), (1, "person's left")):
-        canvas.write(middle + side * (LABEL / 2 + BAR / 2), y, name, SMALL, DIM, align=0.5)
+        canvas.write(middle + side * (LABEL / 2 + BAR / 2), y, name, SMALL, DIMMED, align=0.5)
     values = actions.tolist()
     for group in GROUPS:
         y += GAP
         for label, right, left in group:
             y += ROW
-            colour = CHOSEN if chosen in (label, right, left) else BLUE
-            canvas.write(middle, y, label, SMALL, BRIGHT if colour == CHOSEN else DIM, align=0.5)
+            color = CHOSEN if chosen in (label, right, left) else BLUE
+            canvas.write(middle, y, label, SMALL, BRIGHT if color == CHOSEN else DIMMED, align=0.5)
             for side, action in ((-1, right), (1, left)):
                 marked = chosen in (label, action) or right == left == chosen
                 _bar(canvas, middle + side * LABEL / 2, y, side, values[INDEX[action]], CHOSEN if marked else BLUE)
@@ -76,8 +76,8 @@ def action_picture(
     for what, degrees in (("gaze", angles[:2]), ("head", angles[2:])):
         y += ROW
         words = "  ".join(f"{axis} {round(angle):+d}°" for axis, angle in zip(AXES, degrees, strict=False))
-        canvas.write(MARGIN + 12, y, what, TEXT, DIM)
-        canvas.write(MARGIN + 62, y, words, TEXT, BRIGHT)
+        canvas.write(MARGIN + 12, y, what, FONT_SIZE, DIMMED)
+        canvas.write(MARGIN + 62, y, words, FONT_SIZE, BRIGHT)
     if len(curve) > 1:
         _curve(canvas, y + 2 * ROW, chosen, curve)
     picture = canvas.finished()
@@ -88,7 +88,7 @@ def action_picture(
 def nothing_to_draw(reason: str) -> Image.Image:
     """Return an RGB picture with a line of text."""
     canvas = Canvas(3 * MARGIN + SIDE + LABEL + 2 * (BAR + NUMBER), 2 * MARGIN + ROW)
-    canvas.write(canvas.width / 2, canvas.height / 2, reason, TEXT, BRIGHT, align=0.5)
+    canvas.write(canvas.width / 2, canvas.height / 2, reason, FONT_SIZE, BRIGHT, align=0.5)
     return canvas.finished()
 
 
@@ -96,20 +96,20 @@ def _size(face: Perception) -> Tensor:
     return face.vector.new_tensor([face.image_size])
 
 
-def _bar(canvas: Canvas, start: float, y: float, side: int, value: float, colour: tuple[int, int, int]) -> None:
+def _bar(canvas: Canvas, start: float, y: float, side: int, value: float, color: tuple[int, int, int]) -> None:
     """Draw a bar of a value in 0…1 that grows from `start` to the right for side 1, to the left for −1."""
-    canvas.line([(start, y), (start + side * BAR, y)], TRACK, THICK)
+    canvas.line([(start, y), (start + side * BAR, y)], BAR_BACKGROUND, THICK)
     if value * BAR >= 1:
-        canvas.line([(start, y), (start + side * value * BAR, y)], colour, THICK)
-    bright = BRIGHT if value >= 0.1 else DIM
+        canvas.line([(start, y), (start + side * value * BAR, y)], color, THICK)
+    bright = BRIGHT if value >= 0.1 else DIMMED
     canvas.write(start + side * (BAR + 6), y, f"{value:.2f}", SMALL, bright, align=0 if side > 0 else 1)
 
 
 def _curve(canvas: Canvas, top: float, name: str, values: Sequence[float]) -> None:
     left, right = MARGIN + 12, MARGIN + SIDE - 12
-    canvas.write(left, top, f"{name} over the pictures", SMALL, DIM)
+    canvas.write(left, top, f"{name} over the pictures", SMALL, DIMMED)
     top += ROW
     for share in (0.0, 1.0):
-        canvas.line([(left, top + share * CURVE), (right, top + share * CURVE)], TRACK, 1)
+        canvas.line([(left, top + share * CURVE), (right, top + share * CURVE)], BAR_BACKGROUND, 1)
     steps = [left + (right - left) * index / (len(values) - 1) for index in range(len(values))]
     canvas.line([(x, top + CURVE * (1 - value)) for x, value in zip(steps, values, strict=True)], CHOSEN, 2)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from perception_clip.perception.actions.gaze import BACK, DOWN, EYES, OUTWARD, RADIUS, gaze
 from perception_clip.perception.emotions.expression import ExpressionModel, rotations
-from perception_clip.perception.geometry import normalised
+from perception_clip.perception.geometry import from_true_proportions
 from perception_clip.perception.landmarks.bundled import BundledLandmarker
 
 from ..reference_faces import reference_faces
@@ -32,11 +32,11 @@ def looking(
     yaw, pitch = np.deg2rad(eyes)
     direction = torch.tensor([np.cos(pitch) * np.sin(yaw), -np.sin(pitch), -np.cos(pitch) * np.cos(yaw)])
     for (corners, lids, pupil, side), closed in zip(EYES, shut, strict=True):
-        centre = points[list(corners)].mean(dim=0) + torch.tensor([side * OUTWARD, DOWN, BACK]) @ turn.T
-        points[pupil] = centre + RADIUS * direction.float()
+        center = points[list(corners)].mean(dim=0) + torch.tensor([side * OUTWARD, DOWN, BACK]) @ turn.T
+        points[pupil] = center + RADIUS * direction.float()
         if closed:
             points[lids[0]] = points[lids[1]]
-    return normalised(points[None] * 0.1 + 0.4, SIZE)
+    return from_true_proportions(points[None] * 0.1 + 0.4, SIZE)
 
 
 @pytest.mark.parametrize("head", [(0, 0, 0), (30, 0, 0), (0, -20, 0), (-25, 10, 40)])
@@ -80,7 +80,7 @@ def test_photos(photo: str, yaw: tuple[float, float], pitch: tuple[float, float]
         picture = torch.from_numpy(np.array(image.convert("RGB")))
     mirrored = picture.flip(1).contiguous()
     for sign, shown in ((1, picture), (-1, mirrored)):
-        (faces,) = BundledLandmarker(detector="far", max_faces=1).detect([shown])
+        (faces,) = BundledLandmarker(detector="standard", max_faces=1).detect([shown])
         [[read_yaw, read_pitch]] = gaze(faces.landmarks, torch.tensor([shown.shape[:2]]), TEMPLATE).tolist()
         assert yaw[0] <= sign * read_yaw <= yaw[1]
         assert pitch[0] <= read_pitch <= pitch[1]

@@ -49,7 +49,7 @@ def test_parity_from_our_own_landmarks(reference: dict[str, np.ndarray], shared_
     for name in ("astronaut.png", "grace_hopper.jpg", "biden2.jpg", "obama.jpg", "obama2.jpg", "sergey_rgba.png"):
         with Image.open(shared_data / "faces" / name) as image:
             picture = torch.from_numpy(np.array(image.convert("RGB")))
-        (faces,) = BundledLandmarker(detector="far", max_faces=1).detect([picture])
+        (faces,) = BundledLandmarker(detector="standard", max_faces=1).detect([picture])
         read = MODEL.actions(faces.landmarks, torch.tensor([picture.shape[:2]]))
         errors.append((read - torch.from_numpy(reference[f"{name}:blendshapes"][:1])).abs().mean())
     assert torch.stack(errors).mean() < 0.05

@@ -32,10 +32,10 @@ def chart(chosen: str = "jawOpen", curve: tuple[float, ...] = (), **values: floa
     return np.asarray(action_picture(FACE, actions, ANGLES, "picture 0", chosen, curve))
 
 
-def extent(picture: np.ndarray, colour: tuple[int, int, int]) -> tuple[int, float]:
+def extent(picture: np.ndarray, color: tuple[int, int, int]) -> tuple[int, float]:
     """How many columns of the bars have a color, and the middle of these, from 0 to 1."""
     bars = picture[:, 2 * MARGIN + SIDE :]
-    columns = (np.abs(bars.astype(int) - colour).max(axis=2) < 8).any(axis=0).nonzero()[0]
+    columns = (np.abs(bars.astype(int) - color).max(axis=2) < 8).any(axis=0).nonzero()[0]
     return len(columns), float(np.sum(columns) / max(len(columns), 1) / bars.shape[1])
 
 
