@@ -9,6 +9,7 @@ from .dataset_writer import DatasetWriter
 from .draw_perception import DrawPerception
 from .edit_perception import EditPerception
 from .emotion_prompts import EmotionPrompts
+from .face_actions import FaceActions
 from .face_perception import FacePerception
 from .face_perception_video import FacePerceptionVideo
 from .inspect_projection import InspectProjection
@@ -33,6 +34,7 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
             FacePerceptionVideo,
             DrawPerception,
             PerceptionInfo,
+            FaceActions,
             EditPerception,
             PerceptionArithmetic,
             JoinPerceptions,

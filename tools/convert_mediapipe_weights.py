@@ -155,7 +155,8 @@ def read_constant(model: tflite.Model, tensor: tflite.Tensor) -> Tensor:
     values = np.frombuffer(model.Buffers(tensor.Buffer()).DataAsNumpy().tobytes(), np.float16)
     if tensor.Sparsity() is not None:
         values = densify(values, tensor.Sparsity(), tensor.ShapeAsNumpy())
-    return torch.from_numpy(values.reshape(tensor.ShapeAsNumpy()).copy())
+    shape = tensor.ShapeAsNumpy() if tensor.ShapeLength() else ()  # a single number has no shape
+    return torch.from_numpy(values.reshape(shape).copy())
 
 
 def densify(values: np.ndarray, sparsity: tflite.SparsityParameters, shape: np.ndarray) -> np.ndarray:

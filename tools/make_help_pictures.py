@@ -23,6 +23,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from perception_clip.perception.actions.gaze import gaze
+from perception_clip.perception.actions.model import ActionModel
+from perception_clip.perception.drawing.action_bars import action_picture
 from perception_clip.perception.drawing.canvas import BACKGROUND, Canvas
 from perception_clip.perception.drawing.contact_sheet import contact_sheet
 from perception_clip.perception.drawing.overlay import Overlay, draw_batch
@@ -155,6 +158,14 @@ def perception_info() -> Image.Image:
     return row([tile(draw_batch([photos().pictures[1]], face)[0]), canvas.finished()])
 
 
+def face_actions() -> Image.Image:
+    face = photos().face(0)
+    actions = ActionModel.load().actions(face.landmarks, face.image_sizes)
+    measured = (measure(face.landmarks, face.image_sizes, model().template) for measure in (gaze, head_pose))
+    angles = torch.cat(list(measured), dim=1)
+    return action_picture(face[0], actions[0], angles[0].tolist(), "picture 0, track 0", "mouthSmile")
+
+
 def edit_perception() -> Image.Image:
     amounts = {"happy": (1, 2), "surprise": (1, 2), "angry": (1,)}
     faces = {f"{name} {amount}": edited(1, name, amount) for name, each in amounts.items() for amount in each}
@@ -280,6 +291,7 @@ PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "FacePerceptionVideo": ("frames.jpg", face_perception_video),
     "DrawPerception": ("drawn.jpg", draw_perception),
     "PerceptionInfo": ("numbers.jpg", perception_info),
+    "FaceActions": ("chart.png", face_actions),
     "EditPerception": ("edited.png", edit_perception),
     "PerceptionArithmetic": ("sum.png", perception_arithmetic),
     "JoinPerceptions": ("joined.png", join_perceptions),

@@ -27,6 +27,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ...common.errors import InputError
+from ...perception.actions.model import ActionModel
 from ...perception.emotions.classifier import DEFAULT as DEFAULT_CLASSIFIER
 from ...perception.emotions.classifier import HUB_ID, TransformersEmotions
 from ...perception.emotions.expression import ExpressionModel
@@ -150,6 +151,15 @@ def file_state(path: Path | None) -> str:
 def expression_model() -> ExpressionModel:
     """Return the bundled expression model on the CPU, where perceptions are; it is read when first needed."""
     return _bundled_emotions()
+
+
+@lru_cache(maxsize=1)
+def action_model() -> ActionModel:
+    """Return the bundled action model on the CPU; it is read when first needed."""
+    with torch.inference_mode(False):
+        loaded = ActionModel.load()
+    log.info("Perception CLIP: loaded %s", loaded.identity)
+    return loaded
 
 
 def datasets_folder() -> Path:
