@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..perception.drawing.overlay import Overlay
-from ..perception.engines import BUNDLED, LANDMARKERS, Landmarker
+from ..perception.engines import BUNDLED, DEFAULT_EMOTION_MODEL, LANDMARKERS, Landmarker
 from ..perception.landmarks.comfyui import SAME_PICTURES, ComfyLandmarks
 from ..perception.landmarks.detectors import DETECTORS, FOR_PICTURES
 from ..perception.origins import derived
@@ -108,15 +108,16 @@ def perceiving_inputs(detector: str) -> list[Any]:
             io.Combo.Input(
                 "emotion_model",
                 options=host.emotion_models(),
-                default=BUNDLED,
-                tooltip="Emotion model. bundled: uses face shape only. Or an image classifier of the seven emotions: a "
+                default=DEFAULT_EMOTION_MODEL,
+                tooltip="Emotion model. bundled (picture): reads the picture of the face; more accurate. bundled "
+                "(landmarks): uses face shape only. Or an image classifier of the seven emotions: a "
                 "folder in models/emotion/ or a Hugging Face model (downloaded on first use).",
             )
         ),
         PERCEPTION.Input(
             "neutral",
             tooltip="The same person's neutral face from another Face Perception node; emotions are then measured "
-            "relative to it (bundled emotion model only). Only its first face is used.",
+            "relative to it (bundled emotion models only). Only its first face is used.",
         ),
     ]
     for one in inputs:
@@ -163,7 +164,7 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         )
 
     @classmethod
-    def validate_inputs(cls, emotion_model: str = BUNDLED) -> bool:
+    def validate_inputs(cls, emotion_model: str = DEFAULT_EMOTION_MODEL) -> bool:
         """Accept any emotion model: `execute` checks it, and any Hugging Face id is allowed."""
         return True
 
@@ -199,7 +200,7 @@ def perceiver(
     min_confidence: float = 0.5,
     face_index: int = ALL_FACES,
     landmarker: str = BUNDLED,
-    emotion_model: str = BUNDLED,
+    emotion_model: str = DEFAULT_EMOTION_MODEL,
     neutral: Perceptions | None = None,
     given: Landmarker | None = None,
 ) -> PerceptionPipeline:

@@ -98,7 +98,7 @@ PERCEIVING = {
     "face_index": -1,
     "smoothing": 0.0,
     "landmarker": "bundled",
-    "emotion_model": "bundled",
+    "emotion_model": "bundled (landmarks)",
 }
 EMOTION_PROMPTS = {
     "base_prompt": "portrait photo of a person, looking at the camera, soft natural light, {emotion}",
