@@ -10,6 +10,7 @@ for the landmarker; those that it does not find are left out. Nothing but the pr
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +73,13 @@ def read_faces(path: Path, numbers: Tensor) -> LabelledFaces:
     with np.load(path) as data:
         images, labels = torch.from_numpy(data["images"])[numbers], torch.from_numpy(data["label"]).long()[numbers]
         order = torch.tensor([EMOTIONS.index(name) for name in data["label_names"]])
+    logits, landmarks, found_in = look(images)
+    return LabelledFaces(logits, order[labels[found_in]], landmarks)
+
+
+def look(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gray images (N, H, H) uint8 of one face each → the network's logits (F, 7), landmarks (F, 478, 3) and the number
+    of the image (F,) of those that are found."""
     landmarker, model = BundledLandmarker(), FaceExpressionModel()
     logits, landmarks, found_in = [], [], []
     for some in torch.arange(len(images)).split(BATCH):
@@ -82,7 +90,7 @@ def read_faces(path: Path, numbers: Tensor) -> LabelledFaces:
         logits.append(model.network_logits([images[number][..., None].expand(-1, -1, 3) for number in some], faces))
         landmarks += points
         found_in += some
-    return LabelledFaces(torch.cat(logits), order[labels[found_in]], torch.cat(landmarks))
+    return torch.cat(logits), torch.cat(landmarks), torch.tensor(found_in)
 
 
 def framed(images: Tensor) -> list[Tensor]:
@@ -122,16 +130,16 @@ def listed(values: Tensor) -> str:
     return "(" + ", ".join(f"{value:.2f}" for value in values.tolist()) + ")"
 
 
-def interval(figure, probabilities: Tensor, labels: Tensor) -> str:
-    """The figure of held-out faces and where 95 % of bootstrap samples, drawn class by class, have it."""
+def interval(figure: Callable[[Tensor], float], labels: Tensor) -> str:
+    """A figure of faces, given by their numbers, and where 95 % of bootstrap samples, drawn class by class, have it."""
     generator = torch.Generator().manual_seed(0)
     places = [(labels == label).nonzero()[:, 0] for label in range(7)]
-    draws = []
-    for _ in range(DRAWS):
-        some = torch.cat([here[torch.randint(len(here), (len(here),), generator=generator)] for here in places])
-        draws.append(figure(probabilities[some], labels[some]))
+    draws = [
+        figure(torch.cat([here[torch.randint(len(here), (len(here),), generator=generator)] for here in places]))
+        for _ in range(DRAWS)
+    ]
     low, high = np.quantile(draws, [0.025, 0.975])
-    return f"{figure(probabilities, labels):.3f} [{low:.3f}, {high:.3f}]"
+    return f"{figure(torch.arange(len(labels))):.3f} [{low:.3f}, {high:.3f}]"
 
 
 def balanced(probabilities: Tensor, labels: Tensor) -> float:
@@ -141,10 +149,9 @@ def balanced(probabilities: Tensor, labels: Tensor) -> float:
 def report(name: str, probabilities: Tensor, labels: Tensor) -> None:
     each = zip(EMOTIONS, recalls(probabilities, labels), strict=True)
     recall = ", ".join(f"{emotion} {value:.2f}" for emotion, value in each)
-    print(
-        f"{name}: balanced accuracy {interval(balanced, probabilities, labels)}, calibration error "
-        f"{interval(calibration_error, probabilities, labels)}; recall: {recall}"
-    )
+    accuracy = interval(lambda some: balanced(probabilities[some], labels[some]), labels)
+    print(f"{name}: balanced accuracy {accuracy}, calibration error {calibration_error(probabilities, labels):.3f}")
+    print(f"  recall: {recall}")
 
 
 if __name__ == "__main__":

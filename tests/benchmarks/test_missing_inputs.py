@@ -16,6 +16,7 @@ CALLS = {
     "build": ("--photos", "absent"),
     "dataset": ("--folder", "absent"),
     "drawing": ("--video", "absent"),
+    "emotion_models": ("--data", "absent"),
     "expression": ("--data", "absent"),
     "projection_quality": ("--faces", "absent"),
     "startup": ("--comfyui", "absent"),
