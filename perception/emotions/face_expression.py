@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ...common import threads
 from .. import weight_files
 from ..engines import Faces
 from ..landmarks.networks import load, run
@@ -49,6 +50,7 @@ class FaceExpressionModel:
         digest = weight_files.read(weights / f"{NAME}.safetensors")[1]
         self.identity = f"face-expression-bundled/1:{digest[:8]}"
 
+    @threads.single
     @torch.no_grad()
     def network_logits(self, pictures: Sequence[Tensor], faces: Sequence[Faces]) -> Tensor:
         """Return the network's own logits (total faces, 7), float32 on the CPU; arguments as of `classify`."""
