@@ -14,6 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import emotion_models
 import numpy as np
 import torch
 from inputs import need
@@ -29,6 +30,8 @@ import expression_estimation as estimation  # noqa: E402
 import train_expression_model as training  # noqa: E402
 
 from perception_clip.perception.emotions.expression import ExpressionModel  # noqa: E402
+from perception_clip.perception.emotions.face_expression import FaceExpressionModel  # noqa: E402
+from perception_clip.perception.engines import FROM_LANDMARKS, FROM_PICTURE  # noqa: E402
 from perception_clip.perception.geometry import align, from_true_proportions, true_proportions  # noqa: E402
 from perception_clip.perception.pipeline import PerceptionPipeline  # noqa: E402
 from perception_clip.perception.sequences.videos import Video  # noqa: E402
@@ -81,6 +84,8 @@ def main() -> None:
     print(f"\nWith the file's class frequencies as the prior: accuracy {right:.3f}, calibration error {error:.3f}")
     by_chance = error_by_chance(probabilities, photos.labels)
     print(f"Perfect probabilities would show a calibration error of {by_chance:.3f}: rare classes have few faces")
+    print("\nBoth bundled models on the same faces:\n")
+    emotion_models.compare(arguments.data.parent, photos, probabilities)
     print()
     report_disturbed(photos)
     if arguments.video.is_file():
@@ -122,23 +127,28 @@ def report_disturbed(photos: estimation.Photos) -> None:
 
 
 def report_video(path: Path) -> None:
-    """Print the answers for each part of the video, alone and relative to its first frame as the neutral face."""
-    faces = PerceptionPipeline()(frame.picture for frame in Video(path).frames(every=EVERY))
-    first = faces.landmarks[0], faces.image_sizes[0]
-    model = ExpressionModel.load()
-    print("| part of the video | faces | classified as expected | … relative to the first frame | those answers |")
-    print("|---|---|---|---|---|")
-    alone = model.probabilities(faces.landmarks, faces.image_sizes).argmax(dim=1)
-    relative = model.probabilities(faces.landmarks, faces.image_sizes, first).argmax(dim=1)
-    for name, (start, end, expected) in STRETCHES.items():
-        here = (faces.frames * EVERY >= start) & (faces.frames * EVERY <= end)
-        shares = [
-            sum((predicted[here] == EMOTIONS.index(emotion)).double().mean() for emotion in expected)
-            for predicted in (alone, relative)
-        ]
-        counts = relative[here].bincount(minlength=len(EMOTIONS)).tolist()
-        answers = ", ".join(f"{count} {emotion}" for emotion, count in zip(EMOTIONS, counts, strict=True) if count)
-        print(f"| {name}: {' or '.join(expected)} | {here.sum()} | {shares[0]:.2f} | {shares[1]:.2f} | {answers} |")
+    """Print the answers of both models for each part of the video, alone and relative to its first frame."""
+    frames = [frame.picture for frame in Video(path).frames(every=EVERY)]
+    print("| part of the video | model | faces | as expected | … relative to the first frame | those answers |")
+    print("|---|---|---|---|---|---|")
+    for model in (FaceExpressionModel(), ExpressionModel.load()):
+        faces = PerceptionPipeline(emotion_model=model)(frames)
+        if isinstance(model, FaceExpressionModel):
+            relative, name = model.relative_to(faces.emotions[0]), FROM_PICTURE
+        else:
+            relative, name = model.relative_to(faces.landmarks[0], faces.image_sizes[0]), FROM_LANDMARKS
+        alone = faces.emotions.argmax(dim=1)
+        relative_answers = PerceptionPipeline(emotion_model=relative)(frames).emotions.argmax(dim=1)
+        for part, (start, end, expected) in STRETCHES.items():
+            here = (faces.frames * EVERY >= start) & (faces.frames * EVERY <= end)
+            first, second = (
+                sum((predicted[here] == EMOTIONS.index(emotion)).double().mean() for emotion in expected)
+                for predicted in (alone, relative_answers)
+            )
+            counts = relative_answers[here].bincount(minlength=len(EMOTIONS)).tolist()
+            named = ", ".join(f"{count} {emotion}" for emotion, count in zip(EMOTIONS, counts, strict=True) if count)
+            expected_text = " or ".join(expected)
+            print(f"| {part}: {expected_text} | {name} | {here.sum()} | {first:.2f} | {second:.2f} | {named} |")
 
 
 def plain_discriminant(photos: estimation.Photos) -> Tensor:

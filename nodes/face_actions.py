@@ -10,6 +10,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..common.errors import InputError
+from ..common.words import counted
 from ..perception.actions.gaze import gaze
 from ..perception.actions.names import ACTIONS, NAMES, values_of
 from ..perception.actions.series import over_pictures, rows_of_track, smoothed
@@ -19,7 +20,7 @@ from ..perception.vector import Perceptions
 from .face_perception import BATCH_RATE
 from .support import host
 from .support.checks import check_choice, check_perceptions
-from .support.schema import PERCEPTION, advanced, aliases, count
+from .support.schema import PERCEPTION, advanced, aliases
 
 MISSING = ("hold", "zeros", "error")
 ANGLES = {
@@ -154,10 +155,10 @@ def measure(perceptions: Perceptions) -> tuple[Tensor, Tensor]:
 
 def absent(perceptions: Perceptions, frame: int, track: int) -> str:
     """Return why there are no numbers for a picture."""
-    pictures = count(perceptions.frame_count, "picture")
+    pictures = counted(perceptions.frame_count, "picture")
     if frame >= perceptions.frame_count:
         return f"there is no picture {frame}: the perception has {pictures}, counted from 0"
-    return f"there is no face with track {track} in picture {frame}: {count(len(perceptions), 'face')} in {pictures}"
+    return f"there is no face with track {track} in picture {frame}: {counted(len(perceptions), 'face')} in {pictures}"
 
 
 def as_json(perceptions: Perceptions, actions: Tensor, angles: Tensor) -> str:

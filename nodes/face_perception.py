@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..common.words import counted
 from ..perception.drawing.overlay import Overlay
-from ..perception.engines import BUNDLED, LANDMARKERS, Landmarker
+from ..perception.engines import BUNDLED, DEFAULT_EMOTION_MODEL, LANDMARKERS, Landmarker
 from ..perception.landmarks.comfyui import SAME_PICTURES, ComfyLandmarks
 from ..perception.landmarks.detectors import DETECTORS, FOR_PICTURES
 from ..perception.origins import derived
@@ -106,15 +106,16 @@ def perceiving_inputs(detector: str) -> list[Any]:
             io.Combo.Input(
                 "emotion_model",
                 options=host.emotion_models(),
-                default=BUNDLED,
-                tooltip="Emotion model. bundled: uses face shape only. Or an image classifier of the seven emotions: a "
+                default=DEFAULT_EMOTION_MODEL,
+                tooltip="Emotion model. bundled (picture): reads the picture of the face; more accurate. bundled "
+                "(landmarks): uses face shape only. Or an image classifier of the seven emotions: a "
                 "folder in models/emotion/ or a Hugging Face model (downloaded on first use).",
             )
         ),
         PERCEPTION.Input(
             "neutral",
             tooltip="The same person's neutral face from another Face Perception node; emotions are then measured "
-            "relative to it (bundled emotion model only). Only its first face is used.",
+            "relative to it (bundled emotion models only). Only its first face is used.",
         ),
     ]
     for widget in inputs:
@@ -161,7 +162,7 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         )
 
     @classmethod
-    def validate_inputs(cls, emotion_model: str = BUNDLED) -> bool:
+    def validate_inputs(cls, emotion_model: str = DEFAULT_EMOTION_MODEL) -> bool:
         """Accept any emotion model: `execute` checks it, and any Hugging Face id is allowed."""
         return True
 
@@ -193,7 +194,7 @@ def perceiver(
     min_confidence: float = 0.5,
     face_index: int = ALL_FACES,
     landmarker: str = BUNDLED,
-    emotion_model: str = BUNDLED,
+    emotion_model: str = DEFAULT_EMOTION_MODEL,
     neutral: Perceptions | None = None,
     landmarks: Landmarker | None = None,
 ) -> PerceptionPipeline:

@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..perception.engines import BUNDLED
+from ..perception.engines import DEFAULT_EMOTION_MODEL
 from ..perception.landmarks.detectors import FOR_VIDEOS
 from ..perception.sequences.missing import MISSING_MODES
 from ..perception.sequences.run import perceive_video
@@ -49,7 +49,7 @@ class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships
         )
 
     @classmethod
-    def validate_inputs(cls, emotion_model: str = BUNDLED) -> bool:
+    def validate_inputs(cls, emotion_model: str = DEFAULT_EMOTION_MODEL) -> bool:
         """Accept any emotion model: `execute` checks it, and any Hugging Face id is allowed."""
         return True
 

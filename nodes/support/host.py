@@ -31,7 +31,8 @@ from ...perception.actions.model import ActionModel
 from ...perception.emotions.classifier import DEFAULT as DEFAULT_CLASSIFIER
 from ...perception.emotions.classifier import HUB_ID, TransformersEmotions
 from ...perception.emotions.expression import ExpressionModel
-from ...perception.engines import BUNDLED, EmotionModel, Landmarker
+from ...perception.emotions.face_expression import FaceExpressionModel
+from ...perception.engines import BUNDLED, BUNDLED_EMOTION_MODELS, FROM_PICTURE, EmotionModel, Landmarker
 from ...perception.landmarks import mediapipe
 from ...perception.landmarks.bundled import BundledLandmarker
 from ...perception.sequences.videos import Video, VideoInMemory
@@ -83,21 +84,21 @@ def _on_device(model: Model, networks: ModelPatcher) -> Model:
 
 
 def emotion_models() -> list[str]:
-    """Return names for `emotion_model`: bundled, each folder in models/emotion/, the default Hugging Face model."""
-    return list(dict.fromkeys([BUNDLED, *sorted(_emotion_folders()), DEFAULT_CLASSIFIER]))
+    """Return names for `emotion_model`: the bundled ones, each folder in models/emotion/, a Hugging Face model."""
+    return list(dict.fromkeys([*BUNDLED_EMOTION_MODELS, *sorted(_emotion_folders()), DEFAULT_CLASSIFIER]))
 
 
 def emotion_model(name: str, neutral: Perceptions | None) -> EmotionModel:
-    """Return the emotion model of that name, loaded once; an image classifier is on ComfyUI's device.
+    """Return the emotion model of that name, loaded once; if it sees the picture, it is on ComfyUI's device.
 
-    If a neutral face is given, the bundled model measures emotions relative to it. Raises ValueError for a neutral
+    If a neutral face is given, a bundled model measures emotions relative to it. Raises ValueError for a neutral
     perception without a face, for one with a model that cannot use it, and for a model that is not available.
     """
-    if name != BUNDLED:
+    if name not in BUNDLED_EMOTION_MODELS:
         if neutral is not None:
             raise InputError(
-                f"neutral works only with the bundled emotion model, not with {name}: disconnect neutral, or set "
-                f"emotion_model to {BUNDLED}"
+                f"neutral works only with the bundled emotion models, not with {name}: disconnect neutral, or set "
+                f"emotion_model to {' or '.join(BUNDLED_EMOTION_MODELS)}"
             )
         folder = _emotion_folders().get(name) if isinstance(name, str) else None
         is_id = isinstance(name, str) and HUB_ID.fullmatch(name) and not Path(name).is_dir()
@@ -107,12 +108,25 @@ def emotion_model(name: str, neutral: Perceptions | None) -> EmotionModel:
                 f"config.json, nor a Hugging Face model id such as {DEFAULT_CLASSIFIER}. Choose another emotion_model"
             )
         return _on_device(*_emotion_classifier(str(folder or name), _folder_state(folder)))
+    if neutral is not None and not len(neutral):
+        raise InputError("neutral contains no face: connect the perception of a picture with the person's neutral face")
+    if name == FROM_PICTURE:
+        return _picture_emotions(neutral)
     model = _bundled_emotions()
+    return model if neutral is None else model.relative_to(neutral.landmarks[0], neutral.image_sizes[0])
+
+
+def _picture_emotions(neutral: Perceptions | None) -> EmotionModel:
+    """Return the bundled model that sees the picture, on ComfyUI's device, relative to the neutral face if given."""
+    model = _on_device(*_face_expression())
     if neutral is None:
         return model
-    if not len(neutral):
-        raise InputError("neutral contains no face: connect the perception of a picture with the person's neutral face")
-    return model.relative_to(neutral.landmarks[0], neutral.image_sizes[0])
+    if neutral.emotion_model != model.identity:
+        raise InputError(
+            f"the emotions of neutral come from {neutral.emotion_model}, not from {FROM_PICTURE}: set emotion_model to "
+            f"{FROM_PICTURE} in the node that neutral comes from too, and connect nothing to neutral there"
+        )
+    return model.relative_to(neutral.emotions[0])
 
 
 @lru_cache(maxsize=1)
@@ -121,6 +135,14 @@ def _bundled_emotions() -> ExpressionModel:
         loaded = ExpressionModel.load()
     log.info("Perception CLIP: loaded %s", loaded.identity)
     return loaded
+
+
+@lru_cache(maxsize=1)
+def _face_expression() -> tuple[FaceExpressionModel, ModelPatcher]:
+    with torch.inference_mode(False):
+        loaded = FaceExpressionModel(device=device())
+    log.info("Perception CLIP: loaded %s", loaded.identity)
+    return loaded, _managed(loaded.networks)
 
 
 @lru_cache(maxsize=2)

@@ -19,15 +19,11 @@ from ...common.errors import PerceptionClipError
 from ...common.words import counted
 from ..engines import Faces
 from ..landmarks.cropping import Squares, cut
-from ..topology import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 from ..vector import EMOTIONS
+from .crops import upright_squares
 
 DEFAULT = "trpakov/vit-face-expression"
 BATCH = 16  # faces per pass
-# The crop's side in units of the face's longer side, hairline to chin as the landmarks span it. The common training
-# photos (FER2013, AffectNet) are cut by face detectors: the face fills them, hair and neck hardly show. The tenth
-# is for foreheads and chins that the landmarks miss.
-MARGIN = 1.1
 SAFE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 LARGEST_CROP = 1024  # pixels; far above what any classifier looks at
 
@@ -145,7 +141,7 @@ def face_crops(picture: Tensor, landmarks: Tensor) -> list[Tensor]:
     """
     if not len(landmarks):
         return []
-    squares = _squares(landmarks.to(picture.device), *picture.shape[:2])
+    squares = upright_squares(landmarks.to(picture.device), torch.tensor([picture.shape[:2]]))
     crops = []
     for index, side in enumerate(squares.sides.tolist()):
         one = Squares(*(part[index : index + 1] for part in (squares.centers, squares.sides, squares.angles)))
@@ -153,21 +149,6 @@ def face_crops(picture: Tensor, landmarks: Tensor) -> list[Tensor]:
         (crop,) = cut([picture], torch.zeros(1, dtype=torch.int64, device=picture.device), one, size)
         crops.append((crop * 255).round().to("cpu", torch.uint8).permute(1, 2, 0))
     return crops
-
-
-def _squares(landmarks: Tensor, height: int, width: int) -> Squares:
-    """Return the square around each face, rotated so that the line between its eyes is level."""
-    points = landmarks[..., :2] * landmarks.new_tensor([width, height])  # (F, 478, 2) pixels
-    eyes = points[:, LEFT_EYE_CORNERS].mean(dim=1) - points[:, RIGHT_EYE_CORNERS].mean(dim=1)
-    angles = torch.atan2(eyes[:, 1], eyes[:, 0])
-    unit = Squares(centers=torch.zeros_like(eyes), sides=torch.ones_like(angles), angles=angles)
-    upright = points @ unit.axes  # turned back: a rotation's inverse is its transpose
-    low, high = upright.amin(dim=1), upright.amax(dim=1)  # (F, 2)
-    return Squares(
-        centers=unit.locate(((low + high) / 2)[:, None])[:, 0],
-        sides=(high - low).amax(dim=1) * MARGIN,
-        angles=angles,
-    )
 
 
 def _load(source: str | Path) -> tuple[str, _Parts]:

@@ -54,7 +54,7 @@ def test_values_has_a_number_for_each_picture(host: Host, photos: dict[str, str]
 @pytest.mark.parametrize(
     ("picture", "widgets", "problem"),
     [
-        ("no_face", {}, "there is no face with track 0 in picture 0: no face in 1 picture"),
+        ("no_face", {}, "there is no face with track 0 in picture 0: 0 faces in 1 picture"),
         ("astronaut", {"track": 3}, "there is no face with track 3 in picture 0: 1 face in 1 picture"),
         ("astronaut", {"frame": 1}, "there is no picture 1: the perception has 1 picture, counted from 0"),
     ],

@@ -163,8 +163,9 @@ def test_every_way_to_treat_missing_faces(host: Host, photos: dict[str, str], mi
         assert (f"filled in: {missing}" in result.text("perception")) == (missing != "skip")
 
 
-def test_a_neutral_face_is_a_reference(host: Host, photos: dict[str, str]) -> None:
-    graph = perceive(photo(photos["grace_hopper"]))
+@pytest.mark.parametrize("emotion_model", ["bundled (picture)", "bundled (landmarks)"])
+def test_a_neutral_face_is_a_reference(host: Host, photos: dict[str, str], emotion_model: str) -> None:
+    graph = perceive(photo(photos["grace_hopper"]), emotion_model=emotion_model)
     graph["relative"] = copy_of(graph["perception"], neutral=["perception", 0])
     result = host.run(graph)
     plain, relative = (re.search(r"looks neutral \((\d+)%\)", result.text(node)) for node in ("perception", "relative"))
@@ -173,6 +174,14 @@ def test_a_neutral_face_is_a_reference(host: Host, photos: dict[str, str]) -> No
     graph["nobody"] = copy_of(graph["perception"], image=["wall", 0])
     graph["relative"] = copy_of(graph["perception"], neutral=["nobody", 0])
     assert "neutral contains no face" in host.run(graph).message
+
+
+def test_a_neutral_face_is_read_as_the_face_is(host: Host, photos: dict[str, str]) -> None:
+    graph = perceive(photo(photos["grace_hopper"]), emotion_model="bundled (picture)", neutral=["other", 0])
+    graph["other"] = perceive(photo(photos["grace_hopper"]), emotion_model="bundled (landmarks)")["perception"]
+    message = host.run(graph).message
+    assert "the emotions of neutral come from expression-model-bundled/" in message
+    assert "set emotion_model to bundled (picture)" in message
 
 
 def copy_of(node: dict[str, Any], **inputs: Any) -> dict[str, Any]:
@@ -213,7 +222,8 @@ def test_mediapipe_needs_its_file_and_its_package(host: Host, photos: dict[str, 
 def test_emotion_models(host: Host, photos: dict[str, str], emotion_classifier: str) -> None:
     options = host.get("/object_info/PerceptionClip_FacePerception")["PerceptionClip_FacePerception"]
     listed = options["input"]["optional"]["emotion_model"][1]["options"]
-    assert listed[0] == "bundled" and emotion_classifier in listed and "trpakov/vit-face-expression" in listed
+    assert listed[:2] == ["bundled (picture)", "bundled (landmarks)"]
+    assert emotion_classifier in listed and "trpakov/vit-face-expression" in listed
     result = host.run(perceive(photo(photos["astronaut"]), emotion_model=emotion_classifier))
     assert result.text("perception").startswith("1 face in 1 picture; the first looks disgust")
     message = host.run(perceive(photo(photos["astronaut"]), emotion_model="nobody/has-this")).message
@@ -223,4 +233,4 @@ def test_emotion_models(host: Host, photos: dict[str, str], emotion_classifier: 
         assert "is neither a folder in" in message
     refused = perceive(photo(photos["astronaut"]), emotion_model=emotion_classifier, neutral=["other", 0])
     refused["other"] = perceive(photo(photos["astronaut"]))["perception"]
-    assert "neutral works only with the bundled emotion model" in host.run(refused).message
+    assert "neutral works only with the bundled emotion models" in host.run(refused).message

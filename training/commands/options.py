@@ -9,7 +9,17 @@ from typing import TypeVar
 
 from ...common.errors import InputError
 from ...perception.emotions.classifier import TransformersEmotions
-from ...perception.engines import BUNDLED, LANDMARKERS, MEDIAPIPE, EmotionModel, Landmarker
+from ...perception.emotions.face_expression import FaceExpressionModel
+from ...perception.engines import (
+    BUNDLED,
+    DEFAULT_EMOTION_MODEL,
+    FROM_LANDMARKS,
+    FROM_PICTURE,
+    LANDMARKERS,
+    MEDIAPIPE,
+    EmotionModel,
+    Landmarker,
+)
 from ...perception.landmarks.bundled import BundledLandmarker
 from ...perception.landmarks.detectors import DETECTORS, FOR_PICTURES
 from ...perception.landmarks.mediapipe import MediaPipeLandmarker
@@ -226,9 +236,9 @@ def add_perception_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--emotion-model",
-        default=BUNDLED,
-        help="emotion model: bundled, or the folder or Hugging Face id of a seven-emotion image classifier (default: "
-        "%(default)s)",
+        default=DEFAULT_EMOTION_MODEL,
+        help=f"emotion model: '{FROM_PICTURE}' (more accurate), '{FROM_LANDMARKS}' (uses face shape only), or the "
+        "folder or Hugging Face id of a seven-emotion image classifier (default: %(default)s)",
     )
 
 
@@ -247,7 +257,9 @@ def pipeline_of(options: argparse.Namespace) -> PerceptionPipeline:
     else:
         landmarker = BundledLandmarker(device=options.device, detector=options.detector)
     emotion_model: EmotionModel | None = None
-    if options.emotion_model != BUNDLED:
+    if options.emotion_model == FROM_PICTURE:
+        emotion_model = FaceExpressionModel(device=options.device)
+    elif options.emotion_model != FROM_LANDMARKS:
         emotion_model = TransformersEmotions(options.emotion_model, device=options.device)
     selection = Selection(order=options.face, max_faces=1)
     return PerceptionPipeline(landmarker, emotion_model, min_confidence=options.min_confidence, selection=selection)

@@ -24,6 +24,12 @@ def test_without_flags_it_is_the_usual_pipeline_with_one_face() -> None:
     assert (pipeline.selection.order, pipeline.selection.max_faces) == ("largest", 1)
 
 
+def test_both_bundled_emotion_models() -> None:
+    for model, family in (("picture", "face-expression-bundled/1"), ("landmarks", "expression-model-bundled/2")):
+        pipeline = pipeline_of(parse("--emotion-model", f"bundled ({model})", "--device", "cpu"))
+        assert pipeline.emotion_model.identity.startswith(f"{family}:")
+
+
 def test_flags_reach_the_pipeline() -> None:
     pipeline = pipeline_of(parse("--detector", "standard", "--face", "left to right", "--min-confidence", "0.7"))
     assert pipeline.selection.order == "left to right"
