@@ -1,4 +1,4 @@
-"""Open a projection file of any origin."""
+"""Open a projection file of any origin, a checkpoint of this pack or of another script: start here."""
 
 from __future__ import annotations
 

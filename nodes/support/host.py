@@ -28,10 +28,10 @@ from torch import Tensor, nn
 
 from ...common.errors import InputError
 from ...perception.actions.model import ActionModel
-from ...perception.emotions.classifier import DEFAULT as DEFAULT_CLASSIFIER
-from ...perception.emotions.classifier import HUB_ID, TransformersEmotions
 from ...perception.emotions.expression import ExpressionModel
 from ...perception.emotions.face_expression import FaceExpressionModel
+from ...perception.emotions.transformers_classifier import DEFAULT as DEFAULT_CLASSIFIER
+from ...perception.emotions.transformers_classifier import HUB_ID, TransformersEmotions
 from ...perception.engines import BUNDLED, BUNDLED_EMOTION_MODELS, FROM_PICTURE, EmotionModel, Landmarker
 from ...perception.landmarks import mediapipe
 from ...perception.landmarks.bundled import BundledLandmarker

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...common.errors import InputError
-from ...perception.emotions.classifier import TransformersEmotions
 from ...perception.emotions.face_expression import FaceExpressionModel
+from ...perception.emotions.transformers_classifier import TransformersEmotions
 from ...perception.engines import (
     BUNDLED,
     DEFAULT_EMOTION_MODEL,

@@ -28,7 +28,7 @@ from .clip import (
     hub_tokenizer,
     read_tokenizer,
 )
-from .files import load_sd15_file, load_sdxl_file
+from .tower_files import load_sd15_file, load_sdxl_file
 
 SDXL_BASE = "stabilityai/stable-diffusion-xl-base-1.0"
 DEFAULTS = {SD15.name: CLIP_L, SDXL.name: SDXL_BASE}

@@ -18,7 +18,7 @@ from torch import Tensor
 from ...projection.insight import PLACEHOLDER_ENCODER
 from ...projection.spaces import EMBEDDING
 from .clip import WIDTH_G, ClipTextEncoder, SdxlTextEncoder
-from .files import HEAD, load_tower, model_without_weights
+from .tower_files import HEAD, load_tower, model_without_weights
 
 IDENTITY = f"{PLACEHOLDER_ENCODER} (not a trained encoder)/1"
 VOCABULARY = 8192

@@ -15,9 +15,9 @@ from perception_clip.projection.spaces import ADDED_TARGETS
 from perception_clip.training.dataset.samples import same_encoder
 from perception_clip.training.encoders.base import PROBE, TokenEncoder, fingerprint
 from perception_clip.training.encoders.clip import EncoderError
-from perception_clip.training.encoders.files import PREFIX_G, PREFIX_L, from_openclip, text_model
 from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.encoders.random_weights import IDENTITY
+from perception_clip.training.encoders.tower_files import PREFIX_G, PREFIX_L, from_openclip, text_model
 
 PROMPTS = ["a happy face", "sad", "", "a much longer prompt, with marks!"]
 

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from perception_clip.perception.emotions.classifier import (
+from perception_clip.perception.emotions.transformers_classifier import (
     BATCH,
     EmotionModelError,
     TransformersEmotions,
@@ -295,7 +295,8 @@ def test_hub_ids_without_a_network(tmp_path: Path, folder: Path) -> None:
         (repository / "snapshots" / ("0" * 40) / name).unlink()
     code = (
         "import sys\n"
-        "from perception_clip.perception.emotions.classifier import EmotionModelError, TransformersEmotions\n"
+        "from perception_clip.perception.emotions.transformers_classifier import EmotionModelError\n"
+        "from perception_clip.perception.emotions.transformers_classifier import TransformersEmotions\n"
         "print('transformers' in sys.modules)\n"
         "for name in 'whole', 'part', 'none':\n"
         "    try: print(TransformersEmotions('owner/' + name).identity)\n"
