@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/emotion_models.py [--data ../shared/data]
 
-Labelled faces that neither model was fitted to, with 95 % intervals of a bootstrap: the half of FER2013's public test
+Labeled faces that neither model was fitted to, with 95 % intervals of a bootstrap: the half of FER2013's public test
 that the calibration of the picture model was not fitted to, and the crops of an expression photo set, for which the
 landmark model is fitted anew in each of five folds. Then what the frames of a video read as, and the time for a face.
 """
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def compare(folder: Path, photos: estimation.Photos, held_out: Tensor) -> None:
-    """Both models on labelled faces; `held_out` (N, 7) are the landmark model's answers of the five folds."""
+    """Both models on labeled faces; `held_out` (N, 7) are the landmark model's answers of the five folds."""
     print("| faces | model | balanced | " + " | ".join(EMOTIONS) + " | calibration error |")
     print("|---|---|---|" + "---|" * (len(EMOTIONS) + 1))
     report_fer2013(folder / "fer2013_public_test.npz")

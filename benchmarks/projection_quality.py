@@ -46,7 +46,7 @@ from perception_clip.training.learning.trainer import train
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
 UPPER, LOWER, RIGHT_IRIS, LEFT_IRIS = 13, 14, 468, 473  # landmarks: middles of the inner lips, centers of the irises
 HELD_OUT = 0.3  # of the faces: half for early stopping, half for the evaluation
-COLUMNS = ("recall_at_1", "centred_cosine")
+COLUMNS = ("recall_at_1", "centered_cosine")
 OWN = "**projection**"
 
 

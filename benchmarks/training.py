@@ -144,7 +144,7 @@ def plain_loop(data: TrainingData, rows: Split, device: str, prepared: bool) -> 
         for batch in loader:
             *network_inputs, target = (tensor.to(device) for tensor in batch)
             features = network_inputs[0] if prepared else network.features(*network_inputs)
-            predicted = network.standardised(features)
+            predicted = network.standardized(features)
             loss = losses(predicted, target).mean()
             optimizer.zero_grad()
             loss.backward()

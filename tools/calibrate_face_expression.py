@@ -1,4 +1,4 @@
-"""Calibrate perception/emotions/face_expression.py on labelled faces: print its constants and what they achieve.
+"""Calibrate perception/emotions/face_expression.py on labeled faces: print its constants and what they achieve.
 
     OMP_NUM_THREADS=1 python tools/calibrate_face_expression.py --data fer2013_public_test.npz
 
@@ -34,8 +34,8 @@ DRAWS = 1000  # of the bootstrap
 
 
 @dataclass(frozen=True)
-class LabelledFaces:
-    """N faces that the landmarker finds in labelled pictures."""
+class LabeledFaces:
+    """N faces that the landmarker finds in labeled pictures."""
 
     logits: Tensor  # (N, 7): the network's
     labels: Tensor  # (N,)
@@ -68,13 +68,13 @@ def halves(path: Path) -> tuple[Tensor, Tensor]:
     return order[: len(order) // 2], order[len(order) // 2 :]
 
 
-def read_faces(path: Path, numbers: Tensor) -> LabelledFaces:
+def read_faces(path: Path, numbers: Tensor) -> LabeledFaces:
     """The faces in some of `images` (N, H, H) uint8, gray, with `label` (N,) as in `label_names`."""
     with np.load(path) as data:
         images, labels = torch.from_numpy(data["images"])[numbers], torch.from_numpy(data["label"]).long()[numbers]
         order = torch.tensor([EMOTIONS.index(name) for name in data["label_names"]])
     logits, landmarks, found_in = look(images)
-    return LabelledFaces(logits, order[labels[found_in]], landmarks)
+    return LabeledFaces(logits, order[labels[found_in]], landmarks)
 
 
 def look(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,7 +4,7 @@
 
 Prints for each trait of perception/actions/words.py the thresholds by rule, those in that file, and which share of the
 photos of each label then has the trait. The rule, over photos of faces that look ahead: "slightly" begins where 95 % of
-faces labelled neutral are below, or 99 % for traits that are rare (`Trait.rare`); the plain word at the median of all
+faces labeled neutral are below, or 99 % for traits that are rare (`Trait.rare`); the plain word at the median of all
 faces above that; the strong word where a tenth of them are above.
 """
 

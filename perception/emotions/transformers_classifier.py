@@ -82,10 +82,10 @@ class TransformersEmotions:
             for picture, group in zip(pictures, faces, strict=True)
             for crop in face_crops(picture, group.landmarks)
         ]
-        batches = [self._judge(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
+        batches = [self._classify(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
         return torch.cat([torch.empty(0, len(EMOTIONS)), *batches])
 
-    def _judge(self, crops: Sequence[Tensor]) -> Tensor:
+    def _classify(self, crops: Sequence[Tensor]) -> Tensor:
         """Return the probabilities (N, 7) of crops, each (S, S, 3) uint8."""
         images = [(_to_gray(crop) if self._gray else crop).numpy() for crop in crops]
         inputs = self._processor(images, return_tensors="pt", input_data_format="channels_last")
@@ -95,13 +95,13 @@ class TransformersEmotions:
     def _try(self, name: str) -> None:
         """Classify a gray picture, so that inconsistent model files are detected now and not on a face."""
         try:
-            judgment = self._judge([torch.full((64, 64, 3), 128, dtype=torch.uint8)])
+            probabilities = self._classify([torch.full((64, 64, 3), 128, dtype=torch.uint8)])
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise EmotionModelError(
                 f"the emotion model {name} cannot classify a picture: its network and its preprocessor_config.json "
                 f"do not match ({error})"
             ) from error
-        if not judgment.isfinite().all():
+        if not probabilities.isfinite().all():
             raise EmotionModelError(f"the emotion model {name} is damaged: its output is NaN")
 
 

@@ -1,4 +1,4 @@
-"""Train Projection in a real ComfyUI: a dataset in, a judged checkpoint out; and cancelled."""
+"""Train Projection in a real ComfyUI: a dataset in, an evaluated checkpoint out; and cancelled."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_five_fold(tools: tuple[ModuleType, ModuleType], photos: Any, model: Exp
 def test_the_video_reads_as_what_it_shows_and_better_beside_a_neutral_face(
     model: ExpressionModel, shared_data: Path
 ) -> None:
-    """Judged by eye: a face in disgust and tears, then startled, then laughing. The first frame is nearly calm."""
+    """Labeled by eye: a face in disgust and tears, then startled, then laughing. The first frame is nearly calm."""
     frames = Video(shared_data / "video" / "expressive_face.mp4").frames(every=12)
     faces = PerceptionPipeline()(frame.picture for frame in frames)
     landmarks, sizes, at = faces.landmarks, faces.image_sizes, faces.frames * 12

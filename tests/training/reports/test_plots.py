@@ -46,16 +46,16 @@ def many() -> Evaluated:
 
 
 def test_confusion_counts_what_is_taken_for_what(case: Evaluated) -> None:
-    table, judged_on = confusion(case.evaluation), case.evaluation
+    table, evaluation = confusion(case.evaluation), case.evaluation
     assert len(table.names) == 21 and OTHER_PROMPTS not in table.names
     np.testing.assert_allclose(table.shares.sum(axis=1), 1)
     assert table.counts.tolist() == sorted(table.counts.tolist(), reverse=True)
-    assert table.counts.sum() == len(judged_on.rows)
+    assert table.counts.sum() == len(evaluation.rows)
     right = (table.counts * np.diag(table.shares)).sum() / table.counts.sum()
-    assert right == pytest.approx(judged_on.scores["projection"]["recall_at_1"].value)
-    first, second = (judged_on.names.index(name) for name in table.names[:2])
-    own = judged_on.target_index == first
-    assert table.shares[0, 1] == pytest.approx(float((judged_on.chosen[own] == second).double().mean()))
+    assert right == pytest.approx(evaluation.scores["projection"]["recall_at_1"].value)
+    first, second = (evaluation.names.index(name) for name in table.names[:2])
+    own = evaluation.target_index == first
+    assert table.shares[0, 1] == pytest.approx(float((evaluation.chosen[own] == second).double().mean()))
 
 
 def test_rare_prompts_are_merged(case: Evaluated) -> None:
