@@ -4,7 +4,7 @@
 
 Labeled faces that neither model was fitted to, with 95 % intervals of a bootstrap: the half of FER2013's public test
 that the calibration of the picture model was not fitted to, and the crops of an expression photo set, for which the
-landmark model is fitted anew in each of five folds. Then what the frames of a video read as, and the time for a face.
+landmark model is refitted in each of five folds. Then the readings of a video's frames, and the time per face.
 """
 
 from __future__ import annotations

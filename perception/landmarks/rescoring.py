@@ -24,7 +24,7 @@ KEY_POINTS = ((33, 133), (362, 263), (1,), (13, 14))  # both eyes, nose tip and 
 DISAGREEMENT = 0.8  # times the distance between key points and landmarks, in units of the face
 NO_FACE = 0.2  # times the probability, by the face mesh, that it is no face
 TILT = 0.1  # for a head that lies on its side; twice this if upside down: such heads are rarer
-TINY, TINY_COST = 24, 0.3  # up to so much for boxes below so many pixels: a button looks like a face
+TINY, TINY_COST = 24, 0.3  # the largest cost, for boxes smaller than TINY pixels: a button resembles a face
 
 CPU_CROPS, GPU_CROPS = 32, 256  # per pass
 

@@ -32,7 +32,7 @@ ALIGNMENT = 64  # bytes, which suits NumPy and vector instructions
 CHUNK = 1 << 20  # bytes read at a time
 MOST_AT_ONCE = 4 << 20  # bytes of the directory, and of anything else that zipfile reads in one piece
 MOST_MEMORY = 128 << 20  # bytes of memory that any file may need …
-MOST_GROWTH = 20  # … or so many times its own size: perceptions hardly compress, so no real dataset comes close
+MOST_GROWTH = 20  # … or times its own size: perceptions hardly compress, so no real dataset comes close
 LONGEST_TEXT = 1 << 20  # characters
 LONGEST_HEADER = 10_000  # bytes, as in NumPy: it is parsed as Python syntax
 
