@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python tools/learn_action_basis.py --data expression_landmarks.npz
 
-An edit of 0.5 changes its reading by about 0.5, and other readings little. Takes about seven minutes on one core.
+An edit of 0.5 changes its reading by about 0.5, and other readings little. Takes about five minutes on one core.
 
 A direction is a sum of the expression model's shape components, so that edited faces stay faces. It starts from the
 slopes of the action network at neutral faces and then follows its gradient: on neutral faces, moved by several amounts,
@@ -15,7 +15,7 @@ the move for the amounts in `AMOUNTS`, from the mean reading of the fitted faces
 
 Prints for each direction, on neutral faces that were not fitted: the mean change of its reading ÷ the amount, and the
 largest mean change of another direction's reading and of another action ÷ the amount. Brows that rise are no longer
-down, so these two are not compared.
+down, so the directions of brows are not compared with each other.
 """
 
 from __future__ import annotations

@@ -79,8 +79,9 @@ def edit_actions(
     if any(degrees):
         edited = turned(edited, sizes, degrees, model.template)
     changes = ", ".join(f"{name} {amount!r}" for name, amount in sorted(amounts.items()) if amount)
+    models = " ".join(part.identity for part in (basis, actions, model))
     before = model.probabilities(perceptions.landmarks, sizes)
-    return following(perceptions, edited, before, f"edit {changes} {basis.identity} {model.identity}", model)
+    return following(perceptions, edited, before, f"edit {changes} {models}", model)
 
 
 def courses(
