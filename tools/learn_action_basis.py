@@ -1,6 +1,8 @@
-"""Learn directions that edit the actions of a face: an edit of 0.5 changes its reading by about 0.5, others little.
+"""Make perception/weights/action_basis.safetensors: directions that edit the actions of a face.
 
-    python tools/learn_action_basis.py [--data ../shared/data/expression_landmarks.npz] [--out action_basis.safetensors]
+    OMP_NUM_THREADS=1 python tools/learn_action_basis.py --data expression_landmarks.npz
+
+An edit of 0.5 changes its reading by about 0.5, and other readings little. Takes about five minutes on one core.
 
 A direction is a sum of the expression model's shape components, so that edited faces stay faces. It starts from the
 slopes of the action network at neutral faces and then follows its gradient: on neutral faces, moved by several amounts,
@@ -8,23 +10,29 @@ the reading should change by the amount and other actions by little; a move that
 penalized. The right side's directions are those of the left side, mirrored. Both sides together have directions of
 their own: a smile on both is not the sum of a smile on each, which also lifts the other side a little.
 
-Prints for each slider, on neutral faces that were not fitted: the mean change of its reading ÷ the amount, the largest
-mean change of another slider's reading and of another action ÷ the amount, and the length of the move for 1 in standard
-deviations of real faces. Brows that rise are no longer down, so these two are not compared.
+The reading is a sigmoid of the move: nearly flat at both ends. So each direction has a curve of its own, the lengths of
+the move for the amounts in `AMOUNTS`, from the mean reading of the fitted faces.
+
+Prints for each direction, on neutral faces that were not fitted: the mean change of its reading ÷ the amount, and the
+largest mean change of another direction's reading and of another action ÷ the amount. Brows that rise are no longer
+down, so the directions of brows are not compared with each other.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from dataclasses import dataclass, field
+import hashlib
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
+from perception_clip.perception import weight_files
+from perception_clip.perception.actions.basis import AMOUNTS, DIRECTIONS
 from perception_clip.perception.actions.model import ActionModel
 from perception_clip.perception.actions.names import ACTIONS, BOTH, INDEX
 from perception_clip.perception.actions.network import POINTS, ActionNetwork
@@ -40,6 +48,9 @@ STEPS, BATCH, RATE = 160, 12, 0.08
 SLOPES = 24  # faces that the start is computed from
 QUIET = 0.15  # of the amount: what others may change without a penalty
 OTHERS, UNUSUAL, OUTLINE = 4.0, 0.0007, 100.0  # weights of the penalties
+ASIDE = 0.1  # of the other side's direction, taken from that of one side: what would move with it
+LONGEST = 1.1  # of a direction: where a reading no longer rises, longer moves only distort the face
+MEASURED = 200  # fitted faces that the curves are measured on
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,7 @@ class Slider:
     minus: tuple[str, ...] = ()
     free: tuple[str, ...] = ()
     amounts: tuple[float, ...] = (0.35, 0.7)
-    mirror: str = field(default="")  # the slider of the other side, which is this one mirrored
+    mirror: str = ""  # the slider of the other side, which is this one mirrored
 
     def reading(self) -> Tensor:
         """Return weights (52,) of the actions."""
@@ -111,37 +122,76 @@ class Faces:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/expression_landmarks.npz")
-    parser.add_argument("--out", type=Path, help="where to write the directions (S, 478, 3), by slider")
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--only", nargs="*", help="names of sliders")
+    parser.add_argument("--out", type=Path, default=weight_files.FOLDER / "action_basis.safetensors")
     arguments = parser.parse_args()
     torch.manual_seed(0)
+    torch.set_num_threads(1)
     shapes, actions = ExpressionModel.load(), ActionModel.load()
     fitted, tested = load(arguments.data, shapes, actions)
+    directions = learn(fitted, shapes, actions.network)
+    curves = {slider.name: curve(slider, directions[slider.name], fitted, actions.network) for slider in SLIDERS}
+    curves |= {slider.mirror: curves[slider.name] for slider in SLIDERS if slider.mirror}
+    tensors = {
+        "directions": torch.stack([directions[name] for name in DIRECTIONS]).half(),
+        "curves": torch.stack([curves[name] for name in DIRECTIONS]).half(),
+    }
+    origin = {
+        "made_by": "tools/learn_action_basis.py",
+        "data_sha256": hashlib.sha256(arguments.data.read_bytes()).hexdigest(),
+        "faces": FITTED,
+        "action_model": actions.identity,
+        "expression_model": shapes.identity,
+    }
+    arguments.out.write_bytes(save(tensors, metadata={"origin": json.dumps(origin, sort_keys=True)}))
+    print(f"{arguments.out}: SHA-256 {hashlib.sha256(arguments.out.read_bytes()).hexdigest()}")
+    report(directions, curves, tested, actions.network)
+
+
+def learn(fitted: Faces, shapes: ExpressionModel, network: ActionNetwork) -> dict[str, Tensor]:
+    """Return the directions (478, 3) in the template frame by name."""
     basis = whitened(shapes)  # (160, 478, 3)
-    torch.set_num_threads(1)
-    slopes = jacobian(fitted, basis[:, list(POINTS)], actions.network)  # (52, 160)
+    slopes = jacobian(fitted, basis[:, list(POINTS)], network)  # (52, 160)
     # A person keeps the outline of the face and the nose; below, the jaw moves.
     tip = shapes.template[NOSE_TIP, 1]
     kept = [landmark for landmark in (*FACE_OVAL, *NOSE_BRIDGE) if shapes.template[landmark, 1] <= tip]
-    rows = []
     directions: dict[str, Tensor] = {}
     for slider in SLIDERS:
-        if arguments.only and slider.name not in arguments.only:
-            continue
-        started = time.monotonic()
-        weights = fit(slider, fitted, basis[:, list(POINTS)], basis[:, kept], slopes, actions.network, arguments.steps)
+        weights = fit(slider, fitted, basis[:, list(POINTS)], basis[:, kept], slopes, network)
         direction = torch.tensordot(weights, basis, dims=1)
         other_side = mirrored(direction, shapes.mirror)
         if slider.mirror:
-            directions |= {slider.name: direction, slider.mirror: other_side}
+            directions |= {
+                slider.name: direction - ASIDE * other_side,
+                slider.mirror: other_side - ASIDE * direction,
+            }
         else:
             directions[slider.name] = direction if slider.name == "gaze x" else (direction + other_side) / 2
-        rows.append((slider, weights.norm(), time.monotonic() - started))
-        print(slider.name, f"{rows[-1][2]:.0f} s", flush=True)
-    report(rows, directions, tested, actions.network)
-    if arguments.out:
-        save_file({name: direction.contiguous() for name, direction in directions.items()}, arguments.out)
+        print(slider.name, flush=True)
+    return directions
+
+
+def curve(slider: Slider, direction: Tensor, faces: Faces, network: ActionNetwork) -> Tensor:
+    """Return the lengths (4,) of a move whose mean change of the reading is each of `AMOUNTS`, at most `LONGEST`."""
+    lengths = torch.linspace(0, LONGEST, 12)
+    signs = (1.0, -1.0) if min(slider.amounts) < 0 else (1.0,)
+    readings = [
+        sum(sign * mean_change(direction, sign * float(length), faces, network) @ slider.reading() for sign in signs)
+        for length in lengths
+    ]
+    rising = np.maximum.accumulate(np.array(readings) / len(signs)) + 1e-6 * np.arange(len(lengths))
+    found = np.interp(AMOUNTS, rising, lengths.numpy())
+    found[2] = min(found[2], (found[1] + found[3]) / 2)  # a reading that never gets there: the rest of the way evenly
+    return torch.from_numpy(found).float()
+
+
+def mean_change(direction: Tensor, length: float, faces: Faces, network: ActionNetwork) -> Tensor:
+    """Return the mean change of the actions (52,) of some faces moved by `length` × a direction (478, 3)."""
+    with torch.inference_mode():
+        parts = [
+            faces.moved(network, direction[list(POINTS)], rows, torch.full((len(rows),), length))
+            for rows in torch.arange(min(len(faces.points), MEASURED)).split(50)
+        ]
+    return torch.cat(parts).mean(dim=0)
 
 
 def load(path: Path, shapes: ExpressionModel, actions: ActionModel) -> tuple[Faces, Faces]:
@@ -200,9 +250,7 @@ def start(slider: Slider, slopes: Tensor) -> Tensor:
     return weights
 
 
-def fit(
-    slider: Slider, faces: Faces, basis: Tensor, kept: Tensor, slopes: Tensor, network: ActionNetwork, steps: int
-) -> Tensor:
+def fit(slider: Slider, faces: Faces, basis: Tensor, kept: Tensor, slopes: Tensor, network: ActionNetwork) -> Tensor:
     """Return the weights (S + A,) of a direction."""
     reading = slider.reading()
     own = reading != 0
@@ -212,10 +260,10 @@ def fit(
             free[INDEX[each]] = True
     weights = start(slider, slopes).mul(0.5).requires_grad_()
     optimizer = torch.optim.Adam([weights], lr=RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     generator = torch.Generator().manual_seed(1)
     amounts = torch.tensor(slider.amounts).repeat_interleave(BATCH)
-    for _ in range(steps):
+    for _ in range(STEPS):
         rows = torch.randint(len(faces.points), (BATCH,), generator=generator).repeat(len(slider.amounts))
         changes = faces.moved(network, torch.tensordot(weights, basis, dims=1), rows, amounts)  # (N, 52)
         relative = changes / amounts[:, None]
@@ -244,33 +292,27 @@ def mirrored(direction: Tensor, mirror: Tensor) -> Tensor:
     return direction[mirror] * torch.tensor([-1.0, 1.0, 1.0])
 
 
-def report(
-    rows: list[tuple[Slider, Tensor, float]], directions: dict[str, Tensor], faces: Faces, network: ActionNetwork
-) -> None:
+def report(directions: dict[str, Tensor], curves: dict[str, Tensor], faces: Faces, network: ActionNetwork) -> None:
     """Print what each direction changes on faces that were not fitted."""
-    every = {slider.name: slider.reading() for slider, *_ in rows}
-    lengths = {slider.name: float(length) for slider, length, _ in rows}
-    print("| slider | amount | change ÷ amount | largest other slider | largest other action | sd |")
-    print("|---|---|---|---|---|---|")
-    count = len(faces.points)
+    every = {slider.name: slider.reading() for slider in SLIDERS}
+    print("| direction | amount | change ÷ amount | largest other direction | largest other action |")
+    print("|---|---|---|---|---|")
     for name, reading in every.items():
-        move = directions[name][list(POINTS)]
-        for amount in (-1.0, -0.5, 0.5, 1.0) if name.startswith("gaze") else (0.25, 0.5, 0.75, 1.0):
-            with torch.inference_mode():
-                changes = faces.moved(network, move, torch.arange(count), torch.full((count,), amount))
-            mean = changes.mean(dim=0) / amount  # (52,)
-            others = {
-                other: float((mean @ weights).abs())
-                for other, weights in every.items()
-                if not (weights * reading).any() and not (other.startswith("brow") and name.startswith("brow"))
-            }
-            other = max(others, key=others.__getitem__, default="")
-            left = mean.abs() * (reading == 0)
-            action = int(left.argmax())
-            print(
-                f"| {name} | {amount} | {mean @ reading:.2f} | {other} {others.get(other, 0):.2f} | "
-                f"{ACTIONS[action]} {left[action]:.2f} | {lengths[name]:.1f} |"
-            )
+        for sign in (-1, 1) if name.startswith("gaze") else (1,):
+            for amount, length in zip(AMOUNTS, curves[name].tolist(), strict=True):
+                mean = mean_change(directions[name], sign * length, faces, network) / (sign * amount)  # (52,)
+                others = {
+                    other: float((mean @ weights).abs())
+                    for other, weights in every.items()
+                    if not (weights * reading).any() and not (other.startswith("brow") and name.startswith("brow"))
+                }
+                other = max(others, key=others.__getitem__)
+                left = mean.abs() * (reading == 0)
+                action = int(left.argmax())
+                print(
+                    f"| {name} | {sign * amount} | {mean @ reading:.2f} | {other} {others[other]:.2f} | "
+                    f"{ACTIONS[action]} {left[action]:.2f} |"
+                )
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from perception_clip.perception.actions.basis import ActionBasis
 from perception_clip.perception.actions.gaze import gaze
 from perception_clip.perception.actions.model import ActionModel
 from perception_clip.perception.drawing.action_bars import action_picture
@@ -30,6 +31,7 @@ from perception_clip.perception.drawing.canvas import BACKGROUND, Canvas
 from perception_clip.perception.drawing.contact_sheet import contact_sheet
 from perception_clip.perception.drawing.overlay import Overlay, draw_batch
 from perception_clip.perception.drawing.panels import BRIGHT, DIMMED
+from perception_clip.perception.editing.actions import edit_actions
 from perception_clip.perception.editing.arithmetic import add_difference
 from perception_clip.perception.editing.edit import edit
 from perception_clip.perception.editing.join import join
@@ -172,6 +174,28 @@ def edit_perception() -> Image.Image:
     return sheet([photos().face(1), *faces.values()], ["as perceived", *faces])
 
 
+def edit_perception_actions() -> Image.Image:
+    """Return faces with a slider at −1, 0 and 1 each, and with the head turned."""
+    smile, brows = (("smile_left", "smile_right"), ("brow_up_left", "brow_up_right"))
+    rows: dict[str, tuple[tuple[str, ...], float]] = {
+        "brow_up, both": (brows, 1.0),
+        "eye_closed_left": (("eye_closed_left",), 1.0),
+        "gaze_x": (("gaze_x",), 1.0),
+        "smile, both": (smile, 1.0),
+        "jaw_open": (("jaw_open",), 1.0),
+        "head_yaw": (("head_yaw",), 30.0),
+    }
+    basis, actions = ActionBasis.load(), ActionModel.load()
+    faces = {}
+    for title, (sliders, end) in rows.items():
+        face = photos().face(0 if title in ("smile, both", "jaw_open") else 1)
+        for amount in (-end, 0.0, end):
+            amounts = dict.fromkeys(sliders, amount)
+            faces[f"{title} {amount:g}"] = edit_actions(face, amounts, 1.0, model(), basis, actions)
+    drawn = sheet(list(faces.values()), list(faces), 6)
+    return drawn.resize((1000, round(1000 * drawn.height / drawn.width)), Image.Resampling.LANCZOS)
+
+
 def perception_arithmetic() -> Image.Image:
     a, b, c = photos().face(1), photos().face(0), edited(0, "neutral", 2.0)
     return sheet([a, b, c, add_difference(a, b, c, 1.0, model())], ["a", "b", "c", "a + (b - c)"])
@@ -293,6 +317,7 @@ PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "PerceptionInfo": ("numbers.jpg", perception_info),
     "FaceActions": ("chart.png", face_actions),
     "EditPerception": ("edited.png", edit_perception),
+    "EditPerception actions": ("actions.png", edit_perception_actions),
     "PerceptionArithmetic": ("sum.png", perception_arithmetic),
     "JoinPerceptions": ("joined.png", join_perceptions),
     "PerceptionSchedule": ("schedule.png", perception_schedule),
@@ -310,7 +335,7 @@ PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
 def main(names: Sequence[str]) -> None:
     for name in names or PICTURES:
         file, drawn = PICTURES[name]
-        path, picture = DOCS / f"{NODE}{name}" / file, drawn()
+        path, picture = DOCS / f"{NODE}{name.split()[0]}" / file, drawn()
         if path.suffix == ".png":
             picture.quantize(PALETTE_SIZE, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
         else:

@@ -27,6 +27,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ...common.errors import InputError
+from ...perception.actions.basis import ActionBasis
 from ...perception.actions.model import ActionModel
 from ...perception.emotions.expression import ExpressionModel
 from ...perception.emotions.face_expression import FaceExpressionModel
@@ -182,6 +183,13 @@ def action_model() -> ActionModel:
         loaded = ActionModel.load()
     log.info("Perception CLIP: loaded %s", loaded.identity)
     return loaded
+
+
+@lru_cache(maxsize=1)
+def action_basis() -> ActionBasis:
+    """Return the bundled action basis on the CPU; it is read when first needed."""
+    with torch.inference_mode(False):
+        return ActionBasis.load()
 
 
 def datasets_folder() -> Path:

@@ -38,10 +38,6 @@ def edit(
     The second sum removes the existing expression in proportion to the highest slider, except for emotions that have a
     slider themselves. Without it a smile would remain underneath added anger, and a smiling face made fearful would
     even be classified as less fearful: what the mean faces of fear and joy have in common makes the smile broader.
-
-    The emotions become p × q_after ÷ q_before, with sum 1, where q is the output of the model for the landmarks. If the
-    model itself classified the faces, this equals its new output. The output of another emotion model is changed by
-    the same factor, not discarded.
     """
     unknown = [name for name in sliders if name not in EMOTIONS]
     if unknown:
@@ -55,12 +51,8 @@ def edit(
     landmarks, sizes = perceptions.landmarks, perceptions.image_sizes
     before = model.probabilities(landmarks, sizes)  # (N, 7)
     edited = landmarks + _displacement(landmarks, sizes, amounts, before, model)
-    after = model.probabilities(edited, sizes)
-    evidence = after.clamp_min(FLOOR).log() - before.clamp_min(FLOOR).log()
-    emotions = (perceptions.emotions.clamp_min(FLOOR).log() + evidence).softmax(dim=1)
     changes = ", ".join(f"{name} {amount!r}" for name, amount in sorted(amounts.items()) if amount)
-    origins = derived(f"edit {changes} {model.identity}", perceptions.origins)
-    return replace(changed(perceptions, edited, emotions), origins=origins)
+    return following(perceptions, edited, before, f"edit {changes} {model.identity}", model)
 
 
 def mix(first: Perceptions, second: Perceptions, share: float, model: ExpressionModel) -> Perceptions:
@@ -109,6 +101,21 @@ def _displacement(
             delta = model.edit(landmarks, sizes, name, 1.0) - landmarks  # (N, 478, 3)
             total += (amount - highest * (1 - kept) * before[:, index, None, None]) * delta
     return total
+
+
+def following(
+    perceptions: Perceptions, landmarks: Tensor, before: Tensor, change: str, model: ExpressionModel
+) -> Perceptions:
+    """Return perceptions with other landmarks (N, 478, 3), and emotions that follow them; `change` names the edit.
+
+    The emotions become p × q_after ÷ q_before, with sum 1, where q is the output of the model for the landmarks
+    (`before` (N, 7) for the old ones). If the model itself classified the faces, this equals its new output. The output
+    of another emotion model is changed by the same factor, not discarded.
+    """
+    after = model.probabilities(landmarks, perceptions.image_sizes)
+    evidence = after.clamp_min(FLOOR).log() - before.clamp_min(FLOOR).log()
+    emotions = (perceptions.emotions.clamp_min(FLOOR).log() + evidence).softmax(dim=1)
+    return replace(changed(perceptions, landmarks, emotions), origins=derived(change, perceptions.origins))
 
 
 def changed(perceptions: Perceptions, landmarks: Tensor, emotions: Tensor) -> Perceptions:

@@ -44,6 +44,22 @@ def test_strength_scales_and_turns_the_sliders(host: Host, photos: dict[str, str
     assert felt[-1] - felt[0] > 0.5
 
 
+def test_actions_are_edited_and_the_head_turns(host: Host, photos: dict[str, str]) -> None:
+    """The sliders of actions are optional: the other tests leave them out, as graphs of older versions do."""
+    graph = perceive(photo(photos["grace_hopper"]))
+    before = values(host, edit(graph))
+    turned = values(host, edit(graph, head_yaw=20.0, head_pitch=-10.0, head_roll=15.0))
+    assert [turned[axis] - before[axis] for axis in AXES] == pytest.approx([20.0, -10.0, 15.0], abs=0.2)
+    smiling = values(host, edit(graph, smile_left=0.8, smile_right=0.8))
+    assert smiling["happy"] > before["happy"] + 0.1
+    assert [smiling[axis] for axis in AXES] == pytest.approx([before[axis] for axis in AXES], abs=0.2)
+    wink = edit(graph, eye_closed_left=0.8, strength=1.0)
+    wink["actions"] = entry(
+        "PerceptionClip_FaceActions", perception=["edit", 0], action="eyeBlinkLeft", frame=0, track=0, smoothing=0.0
+    )
+    assert "eyeBlinkLeft 0." in host.run(wink).text("actions")
+
+
 def test_nothing_to_do_changes_nothing(host: Host, photos: dict[str, str]) -> None:
     graph = perceive(photo(photos["astronaut"]))
     before = values(host, inform(graph))
