@@ -18,6 +18,7 @@ from ..perception.drawing.action_bars import action_picture, nothing_to_draw
 from ..perception.geometry import AXES, head_pose
 from ..perception.vector import Perceptions
 from .face_perception import BATCH_RATE
+from .perception_info import POSE_TOOLTIPS
 from .support import host
 from .support.checks import check_choice, check_perceptions
 from .support.schema import PERCEPTION, advanced, aliases
@@ -26,9 +27,7 @@ MISSING = ("hold", "zeros", "error")
 ANGLES = {
     "gaze_yaw": "Where the eyes look, in degrees, −90 to 90; positive to the right of the picture, 0 into the camera.",
     "gaze_pitch": "Where the eyes look, in degrees, −90 to 90; positive upward, 0 into the camera.",
-    "yaw": "Head turn in degrees, −180 to 180; positive when the nose points to the right of the picture.",
-    "pitch": "Head nod in degrees, −90 to 90; positive when the face looks up.",
-    "roll": "Head tilt in degrees, −180 to 180; positive when the head is rotated clockwise in the picture.",
+    **POSE_TOOLTIPS,
 }
 LARGE_TURN = 90.0  # degrees
 

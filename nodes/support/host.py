@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import comfy.model_management
 import comfy.utils
@@ -49,6 +49,14 @@ log = logging.getLogger(__name__)
 Model = TypeVar("Model")
 
 
+class _Named(Protocol):
+    @property
+    def identity(self) -> str: ...
+
+
+Identified = TypeVar("Identified", bound=_Named)
+
+
 def register_folders() -> None:
     """Register the pack's folders in models/ with ComfyUI, in addition to those in extra_model_paths.yaml."""
     for name in (MODELS, MEDIAPIPE_MODELS, EMOTION_MODELS):
@@ -63,11 +71,17 @@ def landmarker(engine: str, detector: str) -> Landmarker:
     return mediapipe.open_landmarker(mediapipe.find_task(folders))
 
 
+def _loaded(load: Callable[[], Identified]) -> Identified:
+    """Return a model that `load` reads, and say so in the log."""
+    with torch.inference_mode(False):  # ordinary tensors, usable wherever the models are used later
+        model = load()
+    log.info("Perception CLIP: loaded %s", model.identity)
+    return model
+
+
 @lru_cache(maxsize=3)
 def _bundled_landmarker(detector: str) -> tuple[BundledLandmarker, ModelPatcher]:
-    with torch.inference_mode(False):  # ordinary tensors, usable wherever the models are used later
-        loaded = BundledLandmarker(device=device(), detector=detector)
-    log.info("Perception CLIP: loaded %s", loaded.identity)
+    loaded = _loaded(lambda: BundledLandmarker(device=device(), detector=detector))
     return loaded, _managed(loaded.networks)
 
 
@@ -113,7 +127,7 @@ def emotion_model(name: str, neutral: Perceptions | None) -> EmotionModel:
         raise InputError("neutral contains no face: connect the perception of a picture with the person's neutral face")
     if name == FROM_PICTURE:
         return _picture_emotions(neutral)
-    model = _bundled_emotions()
+    model = expression_model()
     return model if neutral is None else model.relative_to(neutral.landmarks[0], neutral.image_sizes[0])
 
 
@@ -131,26 +145,14 @@ def _picture_emotions(neutral: Perceptions | None) -> EmotionModel:
 
 
 @lru_cache(maxsize=1)
-def _bundled_emotions() -> ExpressionModel:
-    with torch.inference_mode(False):
-        loaded = ExpressionModel.load()
-    log.info("Perception CLIP: loaded %s", loaded.identity)
-    return loaded
-
-
-@lru_cache(maxsize=1)
 def _face_expression() -> tuple[FaceExpressionModel, ModelPatcher]:
-    with torch.inference_mode(False):
-        loaded = FaceExpressionModel(device=device())
-    log.info("Perception CLIP: loaded %s", loaded.identity)
+    loaded = _loaded(lambda: FaceExpressionModel(device=device()))
     return loaded, _managed(loaded.networks)
 
 
 @lru_cache(maxsize=2)
 def _emotion_classifier(source: str, state: str) -> tuple[TransformersEmotions, ModelPatcher]:
-    with torch.inference_mode(False):
-        loaded = TransformersEmotions(source, device=device())
-    log.info("Perception CLIP: loaded %s", loaded.identity)
+    loaded = _loaded(lambda: TransformersEmotions(source, device=device()))
     return loaded, _managed(loaded.networks)
 
 
@@ -171,25 +173,22 @@ def file_state(path: Path | None) -> str:
     return "missing" if path is None else "{0.st_mtime_ns} {0.st_size}".format(path.stat())
 
 
+@lru_cache(maxsize=1)
 def expression_model() -> ExpressionModel:
     """Return the bundled expression model on the CPU, where perceptions are; it is read when first needed."""
-    return _bundled_emotions()
+    return _loaded(ExpressionModel.load)
 
 
 @lru_cache(maxsize=1)
 def action_model() -> ActionModel:
     """Return the bundled action model on the CPU; it is read when first needed."""
-    with torch.inference_mode(False):
-        loaded = ActionModel.load()
-    log.info("Perception CLIP: loaded %s", loaded.identity)
-    return loaded
+    return _loaded(ActionModel.load)
 
 
 @lru_cache(maxsize=1)
 def action_basis() -> ActionBasis:
     """Return the bundled action basis on the CPU; it is read when first needed."""
-    with torch.inference_mode(False):
-        return ActionBasis.load()
+    return _loaded(ActionBasis.load)
 
 
 def datasets_folder() -> Path:

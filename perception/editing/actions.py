@@ -8,14 +8,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ...common.errors import InputError
 from ..actions.basis import DIRECTIONS, ActionBasis
 from ..actions.model import ActionModel
 from ..actions.names import values_of
 from ..emotions.expression import ExpressionModel, rotations
 from ..geometry import align, angles, from_true_proportions, true_proportions
 from ..vector import Perceptions
-from .edit import following
+from .edit import checked_amounts, following
 
 SIDES = ("left", "right")
 # Sliders of both sides → the direction of positive amounts, and of negative ones.
@@ -61,13 +60,7 @@ def edit_actions(
     changes, the same perceptions are returned. Raises ValueError for an unknown name and for amounts that are not
     finite.
     """
-    unknown = [name for name in sliders if name not in ACTION_SLIDERS]
-    if unknown:
-        raise InputError(f"unknown action {unknown[0]!r}; choose from {', '.join(ACTION_SLIDERS)}")
-    amounts = {name: strength * slider for name, slider in sliders.items()}
-    for name, amount in amounts.items():
-        if not math.isfinite(amount):
-            raise InputError(f"the amount of {name} is {amount}; use a finite number")
+    amounts = checked_amounts(sliders, strength, "action", ACTION_SLIDERS)
     if len(perceptions) == 0 or not any(amounts.values()):
         return perceptions
     edited, sizes = perceptions.landmarks, perceptions.image_sizes
@@ -78,10 +71,9 @@ def edit_actions(
     degrees = [amounts.get(name, 0.0) for name in HEAD]
     if any(degrees):
         edited = turned(edited, sizes, degrees, model.template)
-    changes = ", ".join(f"{name} {amount!r}" for name, amount in sorted(amounts.items()) if amount)
     models = " ".join(part.identity for part in (basis, actions, model))
     before = model.probabilities(perceptions.landmarks, sizes)
-    return following(perceptions, edited, before, f"edit {changes} {models}", model)
+    return following(perceptions, edited, before, amounts, models, model)
 
 
 def courses(

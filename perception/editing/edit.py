@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -39,20 +39,13 @@ def edit(
     slider themselves. Without it a smile would remain underneath added anger, and a smiling face made fearful would
     even be classified as less fearful: what the mean faces of fear and joy have in common makes the smile broader.
     """
-    unknown = [name for name in sliders if name not in EMOTIONS]
-    if unknown:
-        raise InputError(f"unknown emotion {unknown[0]!r}; choose from {', '.join(EMOTIONS)}")
-    amounts = {name: strength * slider for name, slider in sliders.items()}
-    for name, amount in amounts.items():
-        if not math.isfinite(amount):
-            raise InputError(f"the amount of {name} is {amount}; use a finite number")
+    amounts = checked_amounts(sliders, strength, "emotion", EMOTIONS)
     if len(perceptions) == 0 or not any(amounts.values()):
         return perceptions
     landmarks, sizes = perceptions.landmarks, perceptions.image_sizes
     before = model.probabilities(landmarks, sizes)  # (N, 7)
     edited = landmarks + _displacement(landmarks, sizes, amounts, before, model)
-    changes = ", ".join(f"{name} {amount!r}" for name, amount in sorted(amounts.items()) if amount)
-    return following(perceptions, edited, before, f"edit {changes} {model.identity}", model)
+    return following(perceptions, edited, before, amounts, model.identity, model)
 
 
 def mix(first: Perceptions, second: Perceptions, share: float, model: ExpressionModel) -> Perceptions:
@@ -103,19 +96,41 @@ def _displacement(
     return total
 
 
+def checked_amounts(sliders: Mapping[str, float], strength: float, kind: str, names: Sequence[str]) -> dict[str, float]:
+    """Return strength × slider by name. Raises InputError for a name not in `names`, and if one is not finite."""
+    unknown = [name for name in sliders if name not in names]
+    if unknown:
+        raise InputError(f"unknown {kind} {unknown[0]!r}; choose from {', '.join(names)}")
+    amounts = {name: strength * slider for name, slider in sliders.items()}
+    for name, amount in amounts.items():
+        if not math.isfinite(amount):
+            raise InputError(f"the amount of {name} is {amount}; use a finite number")
+    return amounts
+
+
 def following(
-    perceptions: Perceptions, landmarks: Tensor, before: Tensor, change: str, model: ExpressionModel
+    perceptions: Perceptions,
+    landmarks: Tensor,
+    before: Tensor,
+    amounts: Mapping[str, float],
+    models: str,
+    model: ExpressionModel,
 ) -> Perceptions:
-    """Return perceptions with other landmarks (N, 478, 3), and emotions that follow them; `change` names the edit.
+    """Return perceptions with other landmarks (N, 478, 3), and emotions that follow them.
+
+    `amounts`, and the identities of the `models` that turned them into landmarks, go into the origins.
 
     The emotions become p × q_after ÷ q_before, with sum 1, where q is the output of the model for the landmarks
     (`before` (N, 7) for the old ones). If the model itself classified the faces, this equals its new output. The output
     of another emotion model is changed by the same factor, not discarded.
     """
+    changes = ", ".join(f"{name} {amount!r}" for name, amount in sorted(amounts.items()) if amount)
     after = model.probabilities(landmarks, perceptions.image_sizes)
     evidence = after.clamp_min(FLOOR).log() - before.clamp_min(FLOOR).log()
     emotions = (perceptions.emotions.clamp_min(FLOOR).log() + evidence).softmax(dim=1)
-    return replace(changed(perceptions, landmarks, emotions), origins=derived(change, perceptions.origins))
+    return replace(
+        changed(perceptions, landmarks, emotions), origins=derived(f"edit {changes} {models}", perceptions.origins)
+    )
 
 
 def changed(perceptions: Perceptions, landmarks: Tensor, emotions: Tensor) -> Perceptions:
