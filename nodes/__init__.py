@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .dataset_info import DatasetInfo
-from .dataset_writer import DatasetWriter
-from .draw_perception import DrawPerception
-from .edit_perception import EditPerception
-from .emotion_prompts import EmotionPrompts
-from .face_actions import FaceActions
-from .face_perception import FacePerception
-from .face_perception_video import FacePerceptionVideo
-from .inspect_projection import InspectProjection
-from .join_perceptions import JoinPerceptions
-from .perception_arithmetic import PerceptionArithmetic
-from .perception_info import PerceptionInfo
-from .perception_projection import PerceptionProjection
-from .perception_schedule import PerceptionSchedule
-from .starter_projection import StarterProjection
-from .stored_perception import LoadPerception, SavePerception
+from .edit.edit_perception import EditPerception
+from .edit.join_perceptions import JoinPerceptions
+from .edit.perception_arithmetic import PerceptionArithmetic
+from .edit.perception_schedule import PerceptionSchedule
+from .measure.inspect_projection import InspectProjection
+from .perceive.draw_perception import DrawPerception
+from .perceive.face_actions import FaceActions
+from .perceive.face_perception import FacePerception
+from .perceive.face_perception_video import FacePerceptionVideo
+from .perceive.perception_info import PerceptionInfo
+from .perceive.stored_perception import LoadPerception, SavePerception
+from .steer.emotion_prompts import EmotionPrompts
+from .steer.perception_projection import PerceptionProjection
 from .support import host
-from .train_projection import TrainProjection
+from .train.dataset_info import DatasetInfo
+from .train.dataset_writer import DatasetWriter
+from .train.starter_projection import StarterProjection
+from .train.train_projection import TrainProjection
 
 
 class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host ships no types

@@ -9,11 +9,13 @@ import pytest
 from .server import PACK, ROOT, Host
 
 NODES = sorted(path.name for path in (ROOT / "web" / "docs").iterdir() if path.is_dir())
+TASKS = ("perceive", "edit", "steer", "measure", "train")
 
 
 def test_comfyui_lists_every_node(host: Host) -> None:
     listed = {name: info["category"] for name, info in host.get("/object_info").items() if name in NODES}
-    assert listed == dict.fromkeys(NODES, "Perception CLIP")
+    assert sorted(listed) == NODES
+    assert set(listed.values()) == {f"Perception CLIP/{task}" for task in TASKS}
 
 
 @pytest.mark.parametrize("node", NODES)

@@ -6,14 +6,14 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..common.words import counted
-from ..perception.vector import Perceptions
-from ..projection.insight import lengths, nearest, warnings
-from ..projection.insight_picture import insight_picture
-from .perception_projection import UsesCheckpoint, checkpoint_input, checkpoint_name_input, clip_input
-from .support import checkpoints, clips, host
-from .support.checks import check_conditioning, check_perceptions
-from .support.schema import PERCEPTION, aliases, strongest
+from ...common.words import counted
+from ...perception.vector import Perceptions
+from ...projection.insight import lengths, nearest, warnings
+from ...projection.insight_picture import insight_picture
+from ..steer.perception_projection import UsesCheckpoint, checkpoint_input, checkpoint_name_input, clip_input
+from ..support import checkpoints, clips, host
+from ..support.checks import check_conditioning, check_perceptions
+from ..support.schema import PERCEPTION, aliases, strongest
 
 MOST_FACES = 8  # in the text and the picture; a video has thousands
 
@@ -26,7 +26,7 @@ class InspectProjection(UsesCheckpoint):
         return io.Schema(
             node_id="PerceptionClip_InspectProjection",
             display_name="Inspect Projection",
-            category="Perception CLIP",
+            category="Perception CLIP/measure",
             description=(
                 "Shows where a checkpoint projects faces: the most similar training prompts, the vector lengths "
                 "compared with the prompt's, and whether the checkpoint fits the face, the models and the CLIP."

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..perception.editing.join import join
-from ..perception.vector import Perceptions
-from .support import host
-from .support.checks import check_perceptions
-from .support.schema import PERCEPTION, aliases, extent
+from ...perception.editing.join import join
+from ...perception.vector import Perceptions
+from ..support import host
+from ..support.checks import check_perceptions
+from ..support.schema import PERCEPTION, aliases, extent
 
 
 class JoinPerceptions(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
@@ -19,7 +19,7 @@ class JoinPerceptions(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
         return io.Schema(
             node_id="PerceptionClip_JoinPerceptions",
             display_name="Join Perceptions",
-            category="Perception CLIP",
+            category="Perception CLIP/edit",
             description=(
                 "Joins two perceptions one after the other, as if their pictures had been one batch. Use it for the "
                 "key faces of Perception Schedule, or to apply two faces to one conditioning."

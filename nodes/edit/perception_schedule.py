@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..common.words import counted
-from ..perception.editing.schedule import EASINGS, first_faces, spread
-from ..perception.vector import Perceptions
-from .support import host
-from .support.checks import check_choice, check_perceptions
-from .support.schema import PERCEPTION, aliases
+from ...common.words import counted
+from ...perception.editing.schedule import EASINGS, first_faces, spread
+from ...perception.vector import Perceptions
+from ..support import host
+from ..support.checks import check_choice, check_perceptions
+from ..support.schema import PERCEPTION, aliases
 
 
 class PerceptionSchedule(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
@@ -20,7 +20,7 @@ class PerceptionSchedule(io.ComfyNode):  # type: ignore[misc]  # the host ships 
         return io.Schema(
             node_id="PerceptionClip_PerceptionSchedule",
             display_name="Perception Schedule",
-            category="Perception CLIP",
+            category="Perception CLIP/edit",
             description=(
                 "Interpolates between a few key faces to fill many frames, one face per frame, for an animation or a "
                 "batch of the same number of images."

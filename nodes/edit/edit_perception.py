@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..common.words import counted
-from ..perception.editing import edit
-from ..perception.editing.actions import ACTION_SLIDERS, HEAD, edit_actions
-from ..perception.vector import EMOTIONS, Perceptions
-from .support import host
-from .support.checks import check_perceptions
-from .support.schema import PERCEPTION, advanced, aliases, strongest
+from ...common.words import counted
+from ...perception.editing import edit
+from ...perception.editing.actions import ACTION_SLIDERS, HEAD, edit_actions
+from ...perception.vector import EMOTIONS, Perceptions
+from ..support import host
+from ..support.checks import check_perceptions
+from ..support.schema import PERCEPTION, advanced, aliases, strongest
 
 NEUTRAL_TOOLTIP = "Toward neutral, −2 to 2; 1 removes all detected expression."
 BROW = "{} eyebrow, −1 to 1: positive raises it, negative lowers it. Left and right are the person's own."
@@ -45,7 +45,7 @@ class EditPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         return io.Schema(
             node_id="PerceptionClip_EditPerception",
             display_name="Edit Perception",
-            category="Perception CLIP",
+            category="Perception CLIP/edit",
             description=(
                 "Changes the expression of faces: seven sliders move the landmarks, and the emotions change with "
                 "them. The advanced sliders move eyebrows, eyes, gaze and mouth, and turn the head. The person stays "

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..common.errors import InputError
-from ..perception.geometry import AXES, head_pose
-from ..perception.vector import EMOTIONS, Perception, Perceptions
-from .support import host
-from .support.checks import check_choice, check_perceptions
-from .support.schema import PERCEPTION, aliases, extent
+from ...common.errors import InputError
+from ...perception.geometry import AXES, head_pose
+from ...perception.vector import EMOTIONS, Perception, Perceptions
+from ..support import host
+from ..support.checks import check_choice, check_perceptions
+from ..support.schema import PERCEPTION, aliases, extent
 
 NO_FACE_CHOICES = ("zeros", "error")
 MAX_LISTED = 20  # faces in the list below the table; a video has thousands
@@ -37,7 +37,7 @@ class PerceptionInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         return io.Schema(
             node_id="PerceptionClip_PerceptionInfo",
             display_name="Perception Info",
-            category="Perception CLIP",
+            category="Perception CLIP/perceive",
             description=(
                 "Shows what was measured on a face and outputs its emotions, head pose and box as numbers, so that a "
                 "face can drive any other node."

@@ -6,12 +6,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..common.words import counted
-from ..perception import storage
-from ..perception.vector import Perceptions
-from .support import host
-from .support.checks import check_perceptions
-from .support.schema import PERCEPTION, aliases, extent
+from ...common.words import counted
+from ...perception import storage
+from ...perception.vector import Perceptions
+from ..support import host
+from ..support.checks import check_perceptions
+from ..support.schema import PERCEPTION, aliases, extent
 
 NOTHING_SAVED = "nothing saved yet"
 
@@ -24,7 +24,7 @@ class SavePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         return io.Schema(
             node_id="PerceptionClip_SavePerception",
             display_name="Save Perception",
-            category="Perception CLIP",
+            category="Perception CLIP/perceive",
             description=(
                 "Saves perceived faces, without the pictures, for Load Perception. Files are stored in ComfyUI's "
                 "user/__perception_clip/perceptions/, which is not served over HTTP."
@@ -75,7 +75,7 @@ class LoadPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         return io.Schema(
             node_id="PerceptionClip_LoadPerception",
             display_name="Load Perception",
-            category="Perception CLIP",
+            category="Perception CLIP/perceive",
             description="Loads faces saved by Save Perception, exactly as they were.",
             inputs=[
                 io.Combo.Input(

@@ -10,21 +10,21 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..common.words import counted
-from ..perception.drawing.overlay import Overlay
-from ..perception.engines import BUNDLED, DEFAULT_EMOTION_MODEL, LANDMARKERS, Landmarker
-from ..perception.landmarks.comfyui import SAME_PICTURES, ComfyLandmarks
-from ..perception.landmarks.detectors import DETECTORS, FOR_PICTURES
-from ..perception.origins import derived
-from ..perception.pipeline import PerceptionPipeline
-from ..perception.selection import ORDERS, Selection
-from ..perception.sequences.missing import MISSING_MODES
-from ..perception.sequences.run import FacesOfFrames, perceive_video
-from ..perception.sequences.videos import Frame, VideoInMemory
-from ..perception.vector import Perceptions
-from .support import host
-from .support.checks import check_choice, check_image, check_perceptions
-from .support.schema import PERCEPTION, advanced, aliases, extent, strongest
+from ...common.words import counted
+from ...perception.drawing.overlay import Overlay
+from ...perception.engines import BUNDLED, DEFAULT_EMOTION_MODEL, LANDMARKERS, Landmarker
+from ...perception.landmarks.comfyui import SAME_PICTURES, ComfyLandmarks
+from ...perception.landmarks.detectors import DETECTORS, FOR_PICTURES
+from ...perception.origins import derived
+from ...perception.pipeline import PerceptionPipeline
+from ...perception.selection import ORDERS, Selection
+from ...perception.sequences.missing import MISSING_MODES
+from ...perception.sequences.run import FacesOfFrames, perceive_video
+from ...perception.sequences.videos import Frame, VideoInMemory
+from ...perception.vector import Perceptions
+from ..support import host
+from ..support.checks import check_choice, check_image, check_perceptions
+from ..support.schema import PERCEPTION, advanced, aliases, extent, strongest
 
 FACE_LANDMARKS = io.Custom("FACE_LANDMARKS")  # ComfyUI's own, from its MediaPipe Face Landmarker (0.23 and newer)
 ALL_FACES = -1
@@ -139,7 +139,7 @@ class FacePerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         return io.Schema(
             node_id="PerceptionClip_FacePerception",
             display_name="Face Perception (1441D)",
-            category="Perception CLIP",
+            category="Perception CLIP/perceive",
             description=(
                 "Detects the faces in pictures and turns each into a perception of 1441 numbers: 478 landmarks (x, y, "
                 "z) and the probabilities of 7 emotions. No download is needed."

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..perception.drawing.contact_sheet import contact_sheet
-from .support import host
-from .support.datasets import adding, dataset_input, file_of, path_input
-from .support.schema import aliases
+from ...perception.drawing.contact_sheet import contact_sheet
+from ..support import host
+from ..support.datasets import adding, dataset_input, file_of, path_input
+from ..support.schema import aliases
 
 MEAN_FACES = 12  # mean faces drawn, at most
 SHEET_COLUMNS = 4
@@ -24,7 +24,7 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
         return io.Schema(
             node_id="PerceptionClip_DatasetInfo",
             display_name="Dataset Info",
-            category="Perception CLIP",
+            category="Perception CLIP/train",
             description=(
                 "Shows what a dataset from Dataset Writer contains: sample counts per label, prompt and group, the "
                 "models it was created with, what to check before training, and the mean face of each label. Does not "
@@ -60,10 +60,10 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
 
     @classmethod
     def execute(cls, dataset: str, path: str | None = None) -> io.NodeOutput:
-        from ..training.dataset.store import Store
-        from ..training.inspection.checks import inspect_file  # slow imports, so not when ComfyUI starts
-        from ..training.inspection.mean_faces import mean_faces
-        from ..training.inspection.text import describe, one_line_summary
+        from ...training.dataset.store import Store
+        from ...training.inspection.checks import inspect_file  # slow imports, so not when ComfyUI starts
+        from ...training.inspection.mean_faces import mean_faces
+        from ...training.inspection.text import describe, one_line_summary
 
         file = file_of(dataset, path)
         with Store(file, create=False) as store, store.snapshot() as snapshot:

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..common.words import counted
-from ..perception.vector import Perceptions
-from ..projection.choice import FACE_CHOICES, choose
-from ..projection.conditioning import MODES, inject
-from ..projection.insight import Similarity, lengths, nearest, warnings
-from .support import checkpoints, clips, host
-from .support.checks import check_choice, check_conditioning, check_perceptions
-from .support.schema import PERCEPTION, advanced, aliases
+from ...common.words import counted
+from ...perception.vector import Perceptions
+from ...projection.choice import FACE_CHOICES, choose
+from ...projection.conditioning import MODES, inject
+from ...projection.insight import Similarity, lengths, nearest, warnings
+from ..support import checkpoints, clips, host
+from ..support.checks import check_choice, check_conditioning, check_perceptions
+from ..support.schema import PERCEPTION, advanced, aliases
 
 SHOWN_PROMPTS, SHOWN_FACES = 3, 4  # on the node
 MODE_TOOLTIP = (
@@ -54,7 +54,7 @@ class PerceptionProjection(UsesCheckpoint):
         return io.Schema(
             node_id="PerceptionClip_Projection",
             display_name="Perception→CLIP Projection",
-            category="Perception CLIP",
+            category="Perception CLIP/steer",
             description=(
                 "Projects perceived faces into Stable Diffusion's text space with a trained checkpoint and applies "
                 "them to the prompt. Without a face, the conditioning passes through unchanged."

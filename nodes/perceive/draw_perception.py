@@ -10,15 +10,15 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..common.temporary_files import TemporaryPath, temporary_file
-from ..perception.drawing.overlay import Overlay
-from ..perception.sequences.run import draw_frames
-from ..perception.sequences.videos import Video, VideoInMemory, write_video
-from ..perception.vector import Perceptions
+from ...common.temporary_files import TemporaryPath, temporary_file
+from ...perception.drawing.overlay import Overlay
+from ...perception.sequences.run import draw_frames
+from ...perception.sequences.videos import Video, VideoInMemory, write_video
+from ...perception.vector import Perceptions
+from ..support import host
+from ..support.checks import check_image, check_perceptions
+from ..support.schema import PERCEPTION, aliases
 from .face_perception import BATCH_RATE
-from .support import host
-from .support.checks import check_image, check_perceptions
-from .support.schema import PERCEPTION, aliases
 
 
 class DrawPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
@@ -29,7 +29,7 @@ class DrawPerception(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         return io.Schema(
             node_id="PerceptionClip_DrawPerception",
             display_name="Draw Perception",
-            category="Perception CLIP",
+            category="Perception CLIP/perceive",
             description=(
                 "Draws faces onto the pictures or the video they were detected in: landmarks, a box and a bar for "
                 "each emotion. Connect either image or video, and use the output of the same name."

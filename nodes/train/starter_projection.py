@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..training.learning.settings import STARTER_SAMPLES
-from .support import checkpoints, clips
-from .support.schema import aliases
+from ...training.learning.settings import STARTER_SAMPLES
+from ..support import checkpoints, clips
+from ..support.schema import aliases
 from .train_projection import checkpoint_inputs, checkpoint_outputs
 
 
@@ -20,7 +20,7 @@ class StarterProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships n
         return io.Schema(
             node_id="PerceptionClip_StarterProjection",
             display_name="Starter Projection",
-            category="Perception CLIP",
+            category="Perception CLIP/train",
             description=(
                 "Trains a first checkpoint for your CLIP in about a minute, without any data of your own: it samples "
                 "synthetic faces from the bundled expression model, encodes prompts that describe them with the CLIP, "
@@ -49,6 +49,6 @@ class StarterProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships n
 
     @classmethod
     def execute(cls, clip: Any, name: str, seed: int, samples: int) -> io.NodeOutput:
-        from .support.starter import train_starter  # a slow import, so not when ComfyUI starts
+        from ..support.starter import train_starter  # a slow import, so not when ComfyUI starts
 
         return train_starter(clips.encoder(clip), checkpoints.new_path(name), seed, samples)

@@ -9,19 +9,19 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..common.errors import InputError
-from ..common.words import counted
-from ..perception.actions.gaze import gaze
-from ..perception.actions.names import ACTIONS, NAMES, values_of
-from ..perception.actions.series import over_pictures, rows_of_track, smoothed
-from ..perception.drawing.action_bars import action_picture, nothing_to_draw
-from ..perception.geometry import AXES, head_pose
-from ..perception.vector import Perceptions
+from ...common.errors import InputError
+from ...common.words import counted
+from ...perception.actions.gaze import gaze
+from ...perception.actions.names import ACTIONS, NAMES, values_of
+from ...perception.actions.series import over_pictures, rows_of_track, smoothed
+from ...perception.drawing.action_bars import action_picture, nothing_to_draw
+from ...perception.geometry import AXES, head_pose
+from ...perception.vector import Perceptions
+from ..support import host
+from ..support.checks import check_choice, check_perceptions
+from ..support.schema import PERCEPTION, advanced, aliases
 from .face_perception import BATCH_RATE
 from .perception_info import POSE_TOOLTIPS
-from .support import host
-from .support.checks import check_choice, check_perceptions
-from .support.schema import PERCEPTION, advanced, aliases
 
 MISSING = ("hold", "zeros", "error")
 ANGLES = {
@@ -40,7 +40,7 @@ class FaceActions(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
         return io.Schema(
             node_id="PerceptionClip_FaceActions",
             display_name="Face Actions",
-            category="Perception CLIP",
+            category="Perception CLIP/perceive",
             description=(
                 "Measures the 52 actions of a face that ARKit defines (blendshapes), where its eyes look and how its "
                 "head is turned, so that a wink or a smile can drive any other node."

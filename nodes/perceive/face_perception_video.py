@@ -6,15 +6,15 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..perception.engines import DEFAULT_EMOTION_MODEL
-from ..perception.landmarks.detectors import FOR_VIDEOS
-from ..perception.sequences.missing import MISSING_MODES
-from ..perception.sequences.run import perceive_video
-from ..perception.sequences.storyboard import Storyboard
+from ...perception.engines import DEFAULT_EMOTION_MODEL
+from ...perception.landmarks.detectors import FOR_VIDEOS
+from ...perception.sequences.missing import MISSING_MODES
+from ...perception.sequences.run import perceive_video
+from ...perception.sequences.storyboard import Storyboard
+from ..support import host
+from ..support.checks import check_choice
+from ..support.schema import aliases
 from .face_perception import perceiver, perceiving_inputs, perceiving_outputs, preview, relative, summary
-from .support import host
-from .support.checks import check_choice
-from .support.schema import aliases
 
 
 class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
@@ -25,7 +25,7 @@ class FacePerceptionVideo(io.ComfyNode):  # type: ignore[misc]  # the host ships
         return io.Schema(
             node_id="PerceptionClip_FacePerceptionVideo",
             display_name="Face Perception Video",
-            category="Perception CLIP",
+            category="Perception CLIP/perceive",
             description=(
                 "Detects the faces in every frame of a video, tracks them from frame to frame, and turns each into a "
                 "perception of 1441 numbers. Frames are read one at a time and not kept: a long video takes no more "

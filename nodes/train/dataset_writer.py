@@ -7,18 +7,18 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..common.errors import InputError
-from ..common.words import counted
-from ..perception.drawing.contact_sheet import contact_sheet
-from ..perception.origins import as_texts
-from ..perception.vector import Perceptions
-from ..training.dataset.copying import vectors_of
-from ..training.dataset.samples import SPLITS, Samples, StoreError
-from ..training.dataset.snapshot import DatasetSummary
-from ..training.dataset.store import Store, dataset_path
-from .support import clips, host
-from .support.checks import check_choice, check_perceptions
-from .support.schema import PERCEPTION, aliases
+from ...common.errors import InputError
+from ...common.words import counted
+from ...perception.drawing.contact_sheet import contact_sheet
+from ...perception.origins import as_texts
+from ...perception.vector import Perceptions
+from ...training.dataset.copying import vectors_of
+from ...training.dataset.samples import SPLITS, Samples, StoreError
+from ...training.dataset.snapshot import DatasetSummary
+from ...training.dataset.store import Store, dataset_path
+from ..support import clips, host
+from ..support.checks import check_choice, check_perceptions
+from ..support.schema import PERCEPTION, aliases
 
 ONE, PER_FACE, PER_PICTURE = PROMPTS = ("one for all faces", "one line per face", "one line per picture")
 NO_SPLIT = "none"
@@ -33,7 +33,7 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
         return io.Schema(
             node_id="PerceptionClip_DatasetWriter",
             display_name="Dataset Writer",
-            category="Perception CLIP",
+            category="Perception CLIP/train",
             description=(
                 "Adds every perceived face, together with a prompt that describes its expression, to a dataset "
                 "for training a projection. Duplicates are ignored, so re-queuing the graph is safe; nothing is ever "

@@ -6,11 +6,11 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..training.learning.settings import SIZES, Settings
-from .support import checkpoints, host
-from .support.checks import check_choice
-from .support.datasets import dataset_input, file_of, path_input
-from .support.schema import advanced, aliases
+from ...training.learning.settings import SIZES, Settings
+from ..support import checkpoints, host
+from ..support.checks import check_choice
+from ..support.datasets import dataset_input, file_of, path_input
+from ..support.schema import advanced, aliases
 
 NO_INIT = "none"
 LARGEST_SEED = 2**32 - 1
@@ -24,7 +24,7 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
         return io.Schema(
             node_id="PerceptionClip_TrainProjection",
             display_name="Train Projection",
-            category="Perception CLIP",
+            category="Perception CLIP/train",
             description=(
                 "Trains a projection on a dataset from Dataset Writer, evaluates it on held-out people or clips "
                 "against simple baselines, and reports whether it is ready to use. The checkpoint is saved in "
@@ -101,8 +101,8 @@ class TrainProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships no 
         path: str | None = None,
         val_split: float = 0.2,
     ) -> io.NodeOutput:
-        from ..training.dataset.opening import open_for_training  # slow imports, so not when ComfyUI starts
-        from .support.training import outcome, train_to
+        from ...training.dataset.opening import open_for_training  # slow imports, so not when ComfyUI starts
+        from ..support.training import outcome, train_to
 
         check_choice("size", size, SIZES)
         target, file = checkpoints.new_path(name), file_of(dataset, path)

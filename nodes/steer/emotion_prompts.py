@@ -8,13 +8,13 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..common.words import counted
-from ..perception.vector import EMOTIONS, NEUTRAL, Perceptions
-from ..projection.choice import FACE_CHOICES, choose
-from ..projection.mixing import TEMPERATURES, mix, weights
-from .support import clips, host
-from .support.checks import check_choice, check_perceptions
-from .support.schema import PERCEPTION, aliases
+from ...common.words import counted
+from ...perception.vector import EMOTIONS, NEUTRAL, Perceptions
+from ...projection.choice import FACE_CHOICES, choose
+from ...projection.mixing import TEMPERATURES, mix, weights
+from ..support import clips, host
+from ..support.checks import check_choice, check_perceptions
+from ..support.schema import PERCEPTION, aliases
 
 PLACEHOLDER = "{emotion}"
 # The emotion comes last: CLIP reads from left to right, so everything before it is the same in all seven prompts.
@@ -40,7 +40,7 @@ class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         return io.Schema(
             node_id="PerceptionClip_EmotionPrompts",
             display_name="Emotion Prompts",
-            category="Perception CLIP",
+            category="Perception CLIP/steer",
             description=(
                 "Lets a face's emotions steer the image without a trained checkpoint, with any model: Stable "
                 "Diffusion 1.5, XL and 3, Flux and others. Blends seven prompts, one for each emotion, weighted by the "

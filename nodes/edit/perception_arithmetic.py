@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..common.words import counted
-from ..perception.editing.arithmetic import add_difference
-from ..perception.vector import Perceptions
-from .support import host
-from .support.checks import check_perceptions
-from .support.schema import PERCEPTION, aliases, strongest
+from ...common.words import counted
+from ...perception.editing.arithmetic import add_difference
+from ...perception.vector import Perceptions
+from ..support import host
+from ..support.checks import check_perceptions
+from ..support.schema import PERCEPTION, aliases, strongest
 
 ONE_OR_ALL = "One face (applied to all of a) or exactly as many as in a, matched in order."
 
@@ -22,7 +22,7 @@ class PerceptionArithmetic(io.ComfyNode):  # type: ignore[misc]  # the host ship
         return io.Schema(
             node_id="PerceptionClip_PerceptionArithmetic",
             display_name="Perception Arithmetic",
-            category="Perception CLIP",
+            category="Perception CLIP/edit",
             description=(
                 "a + strength × (b − c): adds to the faces in a whatever distinguishes b from c. If a person smiles "
                 "in b but not in c, everyone in a smiles like that person. The pose and position of a stay the same."

@@ -1,0 +1,1 @@
+"""Nodes that measure what a face changes."""

@@ -1,0 +1,1 @@
+"""Nodes that perceive faces, and show and store what was perceived."""

@@ -1,0 +1,1 @@
+"""Nodes that apply faces and emotions to prompts."""

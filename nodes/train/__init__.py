@@ -1,0 +1,1 @@
+"""Nodes that collect datasets and train projections."""
