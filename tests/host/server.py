@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+FROM_LINK = "(from the link)"  # the drop-down of a file that is not chosen
 ROOT = Path(__file__).resolve().parents[2]
 PACK = "perception.clip-pack"  # an odd folder name on purpose: a dot and a dash
 START_SECONDS = 180
