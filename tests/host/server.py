@@ -82,6 +82,7 @@ class Host:
         self.datasets = base / "user" / "__perception_clip" / "datasets"
         self.log = base / "server.log"
         self.has_weights = False
+        self.front_end: Path | None = None  # None: the one that the host's Python has
         for folder in ("input", "output", "temp", "user", "models/checkpoints"):
             (base / folder).mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -92,6 +93,7 @@ class Host:
             *("--cpu", "--disable-api-nodes", "--disable-auto-launch", "--preview-method", "none"),
             *("--base-directory", str(self.base), "--listen", "127.0.0.1", "--port", str(self.port)),
             *("--database-url", f"sqlite:///{self.base / 'comfyui.db'}"),
+            *(("--front-end-root", str(self.front_end)) if self.front_end else ()),
         ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
