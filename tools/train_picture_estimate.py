@@ -61,7 +61,7 @@ def main() -> None:
         "models": [model.identity, picture.identity],
         "terms": "Apache-2.0, as the photo set's labels",
     }
-    tensors = {name: value.contiguous() for name, value in vars(estimate).items()}
+    tensors = {name: value.contiguous() for name, value in vars(estimate).items() if name != "identity"}
     with atomic_path(arguments.out) as temporary:
         temporary.write_bytes(save(tensors, metadata={"origin": json.dumps(origin)}))
     print(f"{arguments.out}: {arguments.out.stat().st_size:,} bytes")
@@ -85,7 +85,7 @@ def load_faces(folder: Path) -> BothForms:
 
 def fit(model: ExpressionModel, components: Tensor, faces: BothForms) -> PictureEstimate:
     """Return the weighted ridge regression of the logits on whitened components (N, S) and emotions, and its rest."""
-    root = model.spread[0].double()  # (S, S)
+    root = model.spread.double()  # (S, S)
     white = torch.linalg.solve_triangular(root, components.double().T, upper=False).T
     shown = torch.nn.functional.one_hot(faces.labels, len(EMOTIONS)).double()
     shown[:, NEUTRAL] = 0

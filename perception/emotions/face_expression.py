@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...common import threads
 from .. import weight_files
-from ..engines import Faces
+from ..engines import AND, Faces
 from ..landmarks.networks import load, run
 from .crops import upright_crops
 from .expression import RELATIVE
@@ -39,8 +39,8 @@ def identity(weights: Path = weight_files.FOLDER) -> str:
 
 
 def reads_pictures(emotion_model: str) -> bool:
-    """Return whether the identity is that of this model, also relative to a neutral face."""
-    return emotion_model.startswith(FAMILY)
+    """Return whether the identity is that of this model, also relative to a neutral face, and no other is joined."""
+    return all(part.startswith(FAMILY) for part in emotion_model.split(AND))
 
 
 class FaceExpressionNetworks(nn.ModuleList):

@@ -1,6 +1,6 @@
 """What the face expression model would read in the picture of a face of which only the landmarks are known.
 
-Sampled and edited faces have no picture, but their emotions must look like those of real faces. The calibrated logits
+Sampled faces have no picture, but their emotions must look like those of real faces. The calibrated logits
 of the model (face_expression.py) are estimated from the symmetric shape components of a face (expression.py) and its
 emotion by a linear regression; the rest, which the shape does not determine, has a Gaussian distribution.
 
@@ -32,12 +32,13 @@ class PictureEstimate:
     emotions: Tensor  # (7, 7): what a picture of each emotion adds to that; 0 for neutral
     offset: Tensor  # (7,)
     rest: Tensor  # (7, 7): turns white noise into the part of the logits that the shape does not determine
+    identity: str = "picture-estimate-unsaved/1"  # the number also changes with the way that faces are sampled
 
     @classmethod
     @cache
     def load(cls, path: Path = BUNDLED) -> PictureEstimate:
         """Return the estimate, read once. Raises WeightFileError with the file and the remedy if it is damaged."""
-        tensors, _ = weight_files.read(path)
+        tensors, digest = weight_files.read(path)
         count = len(EMOTIONS)
         components = len(tensors.get("shape", ()))
         shapes = {
@@ -48,7 +49,8 @@ class PictureEstimate:
         }
         if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes:
             raise WeightFileError(path, "is not a picture estimate of this version")
-        return cls(**{name: tensor.float() for name, tensor in tensors.items()})
+        tensors = {name: tensor.float() for name, tensor in tensors.items()}
+        return cls(**tensors, identity=f"picture-estimate-bundled/1:{digest[:8]}")
 
     def logits(self, components: Tensor, emotions: Tensor) -> Tensor:
         """Return the mean logits (N, 7) of faces with components (N, S) and emotions (N, 7), 1 for the one shown."""
