@@ -3,11 +3,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.emotions.face_expression import FaceExpressionModel
+from perception_clip.perception.emotions.picture_estimate import PictureEstimate
 from perception_clip.perception.vector import EMOTIONS, NEUTRAL, validate
 from perception_clip.training.encoders.base import fingerprint
 from perception_clip.training.encoders.loading import load_encoder
-from perception_clip.training.starter import sample_dataset
+from perception_clip.training.starter import sample_dataset, sampler
 
 
 def test_sampled_dataset() -> None:
@@ -31,6 +33,8 @@ def test_sampled_dataset() -> None:
     emotional = np.arange(700) % 7 != NEUTRAL
     assert (read == np.arange(700) % 7)[emotional].mean() > 0.85  # a tenth is too weak and neutral
     assert dataset.meta["emotion_model"] == FaceExpressionModel().identity
+    assert dataset.meta["landmarker"] == sampler()
+    assert all(part.identity in sampler() for part in (ExpressionModel.load(), PictureEstimate.load()))
 
 
 def test_seeds() -> None:
