@@ -72,7 +72,7 @@ def other_models(metadata: Metadata, landmarker: str, emotion_model: str) -> Ite
     for what, trained, seen in pairs:
         known = [name.removesuffix(RELATIVE) for name in trained.split(AND)]
         others = [name for name in seen.split(AND) if name.removesuffix(RELATIVE) not in known]
-        if others and not trained.startswith(UNSEEN) and not seen.startswith(UNSEEN):
+        if others and not trained.startswith(UNSEEN) and not seen.startswith(SAMPLED):
             yield what, trained, others[0]
 
 

@@ -33,9 +33,9 @@ def fill(perceptions: Perceptions, missing: str, image_size: tuple[int, int]) ->
     interpolate: each face that exists on both sides of the gap, with interpolated landmarks, box and emotions; at the
     ends of the sequence, and if no face exists on both sides, the faces of the nearest picture. neutral: the template
     face, upright in the middle of a picture of `image_size` (height, width) in pixels, with a neutral emotion, or, of
-    the face expression model, with what it reads in neutral faces on average.
-    error: raises NoFaceError with the picture numbers. If no picture has a face, previous and interpolate change
-    nothing. Raises ValueError for any other value.
+    the face expression model, with what it reads in neutral faces on average. error: raises NoFaceError with the
+    picture numbers. If no picture has a face, previous and interpolate change nothing. Raises ValueError for any other
+    value.
     """
     if missing not in MISSING_MODES:
         raise InputError(f"missing cannot be {missing!r}; choose one of {', '.join(MISSING_MODES)}")

@@ -120,9 +120,9 @@ def run_evaluate(options: argparse.Namespace) -> int:
     checkpoints = {str(path): load_checkpoint(path) for path in paths}
     dataset = open_for_training(options.data, drop_bad_rows=options.drop_bad_rows)
     data = of_dataset(dataset, _space_of(checkpoints))
-    landmarker, emotion_model = (str(dataset.meta.get(key, "unknown")) for key in ("landmarker", "emotion_model"))
     for name, each in checkpoints.items():
-        for what, trained, seen in other_models(each.metadata, landmarker, emotion_model):
+        models = (str(dataset.meta.get(key, getattr(each.metadata, key))) for key in ("landmarker", "emotion_model"))
+        for what, trained, seen in other_models(each.metadata, *models):
             print(f"Note: {name} was trained with the {what} {trained}, but this dataset comes from {seen}.")
     seed, val_split = _split_of(checkpoints, content_hash(dataset))
     rows = split_of(dataset, seed, val_split, data.target_index)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ...common.words import counted
+from ..learning.settings import STARTER_SAMPLES
 from .evaluation import Evaluation
 from .metrics import Interval
 from .text import shortened
@@ -32,7 +33,9 @@ BASELINES = {
     "ridge": "is linear ridge regression. Add samples, preferably of other people, or try another --size",
 }
 # Of sampled faces, whose prompts describe an emotion and its strength.
-EMOTION_MIX = "mixes the mean targets of the emotions and needs no training. Use more samples: 6,000 are enough"
+EMOTION_MIX = (
+    f"mixes the mean targets of the emotions and needs no training. Use more samples: {STARTER_SAMPLES:,} are enough"
+)
 
 
 @dataclass(frozen=True)
