@@ -125,7 +125,7 @@ def test_every_picture_has_its_row(host: Host, prompting: Prompting, photos: dic
     assert torch.equal(tokens[1], neutral[0])
     assert (tokens[0] - tokens[2]).abs().max() > 0.01
     lines = host.run(graph).text("text").splitlines()
-    assert lines[0].startswith("picture 0: happy 8")
+    assert lines[0].startswith("picture 0: happy 9")
     assert lines[1] == "picture 1: no face: using the neutral prompt"
     assert lines[2].startswith("picture 2: neutral")
     each = saved(host, three_photos(prompting(faces="each"), photos))

@@ -10,6 +10,7 @@ from ...common.errors import InputError
 from ...common.words import counted
 from ...projection.checkpoint import BEST, DEFAULT_FOLDER, Checkpoint
 from ...projection.checkpoint import load as load_checkpoint
+from ...projection.insight import other_models
 from ...projection.spaces import SD15, SPACES
 from ..dataset.npz import content_hash
 from ..dataset.opening import open_for_training
@@ -119,6 +120,10 @@ def run_evaluate(options: argparse.Namespace) -> int:
     checkpoints = {str(path): load_checkpoint(path) for path in paths}
     dataset = open_for_training(options.data, drop_bad_rows=options.drop_bad_rows)
     data = of_dataset(dataset, _space_of(checkpoints))
+    for name, each in checkpoints.items():
+        models = (str(dataset.meta.get(key, getattr(each.metadata, key))) for key in ("landmarker", "emotion_model"))
+        for what, trained, seen in other_models(each.metadata, *models):
+            print(f"Note: {name} was trained with the {what} {trained}, but this dataset comes from {seen}.")
     seed, val_split = _split_of(checkpoints, content_hash(dataset))
     rows = split_of(dataset, seed, val_split, data.target_index)
     (_, checkpoint), *others = checkpoints.items()
