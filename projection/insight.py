@@ -26,16 +26,16 @@ Similarity = tuple[str, float]  # a training prompt and the mean-centered cosine
 
 
 def nearest(projection: Projection, vectors: Tensor, count: int) -> list[list[Similarity]]:
-    """Return, for each projected face (F, W), the `count` most similar training prompts, the most similar first.
+    """Return, for each projected face, the `count` most similar training prompts, the most similar first.
 
-    The raw cosine is misleading, because all CLIP vectors share a large component: the mean training target is
-    subtracted, and the parts from several encoders are brought to the same scale. The lists are empty for a projection
-    without prompts.
+    `vectors` (F, W) are those at the end of the text. The raw cosine is misleading, because all CLIP vectors share a
+    large component: the mean training target is subtracted, and the parts from several encoders are brought to the same
+    scale. The lists are empty for a projection without prompts.
     """
     if not isinstance(projection, Checkpoint) or projection.prompt_vectors is None:
         return [[] for _ in vectors]
     network, prompts = projection.network, projection.metadata.prompts
-    mean, scale = network.target_mean.cpu(), network.target_scale.cpu()
+    mean, scale = (some[: projection.width].cpu() for some in (network.target_mean, network.target_scale))
     faces, targets = (
         torch.nn.functional.normalize((v - mean) / scale, dim=1) for v in (vectors, projection.prompt_vectors)
     )

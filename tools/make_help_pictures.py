@@ -225,7 +225,7 @@ def projection() -> Image.Image:
     """Draw what each mode changes in the first tokens of the prompt and, with append, of its copy."""
     encoder, checkpoint, face = random_encoder(), trained().checkpoint, photos().face(0)
     tokens, words = encoder.token_states(PROMPT), len(PROMPT.split())  # the placeholder encoder has one token per word
-    vectors, neutral = checkpoint.project(face.vectors, face.image_sizes), checkpoint.neutral_of(face)
+    vectors, neutral = checkpoint.project(face.vectors, face.image_sizes).end, checkpoint.neutral_of(face).end
     canvas, left, pooled = Canvas(WIDTH, 350), 136, encoder.encode([PROMPT])
     for index, mode in enumerate(MODES):
         [[after, _]] = inject([[tokens, {"pooled_output": pooled}]], vectors, neutral, mode=mode, strength=0.7)
@@ -244,8 +244,8 @@ def projection() -> Image.Image:
 
 def inspect_projection() -> Image.Image:
     checkpoint, faces = trained().checkpoint, photos().found
-    vectors = checkpoint.project(faces.vectors, faces.image_sizes)
-    length, delta, _ = lengths(checkpoint, vectors, checkpoint.neutral_of(faces), [])
+    vectors = checkpoint.project(faces.vectors, faces.image_sizes).end
+    length, delta, _ = lengths(checkpoint, vectors, checkpoint.neutral_of(faces).end, [])
     notes = [f"⚠ {line}" for text in warnings(checkpoint, faces, None) for line in text.split(". ")]  # to fit
     notes.append(f"vectors of length {length:.1f}, {delta:.1f} away from neutral")
     shares = [face.emotions.max(dim=0) for face in faces]

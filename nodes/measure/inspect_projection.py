@@ -73,7 +73,8 @@ class InspectProjection(UsesCheckpoint):
         notes, faces = ["no face"], []
         if len(perception):
             faces_shown = perception.select(range(min(len(perception), MOST_FACES)))
-            vectors, neutral = checkpoints.project(projection, faces_shown)
+            projected, without = checkpoints.project(projection, faces_shown)
+            vectors, neutral = projected.end, without.end
             length, moved, typical = lengths(projection, vectors, neutral, conditioning or [])
             notes = [f"⚠ {text}" for text in warnings(projection, faces_shown, clips.fingerprint_for(projection, clip))]
             notes.append(

@@ -144,8 +144,8 @@ class PerceptionProjection(UsesCheckpoint):
         projection = checkpoints.load(name)
         if len(perception) == 0:
             return io.NodeOutput(conditioning, ui=host.note("no face: the conditioning passes through unchanged"))
-        vectors, neutral = checkpoints.project(projection, perception)
-        chosen = choose(torch.cat([vectors, neutral], dim=1), perception, faces)
+        projected, without = checkpoints.project(projection, perception)
+        chosen = choose(torch.cat([projected.end, without.end], dim=1), perception, faces)
         parts = [(*rows.chunk(2, dim=1), seen) for rows, seen in chosen]
         steered: list[list[Any]] = []
         for vectors, neutral, seen in parts:

@@ -88,7 +88,7 @@ def test_the_sdxl_space(tmp_path: Path, dataset: Dataset) -> None:
     narrow = load(fit(wide, tmp_path, Settings(epochs=1, size="small"), report=False).path)
     assert narrow.fingerprint is not None and torch.equal(narrow.fingerprint, fingerprint(encoder)[:768])
     test = split_of(wide, seed=0).test.numpy()
-    predicted = made.project(torch.from_numpy(wide.perceptions[test]), torch.from_numpy(wide.image_sizes[test]))
+    predicted = made.project(torch.from_numpy(wide.perceptions[test]), torch.from_numpy(wide.image_sizes[test])).end
     truth = torch.from_numpy(
         np.concatenate([sdxl_targets["sdxl_embeddings"], sdxl_targets["sdxl_pooled"]], axis=1)[test]
     )
@@ -111,7 +111,7 @@ def test_neutral_is_where_neutral_faces_project_to(tmp_path: Path, dataset: Data
     train = split_of(dataset, seed=0).train
     chosen = train[vectors[train, 1440] >= 0.5]
     assert 20 < len(chosen) < 1000
-    expected = checkpoint.project(vectors[chosen], sizes[chosen]).mean(dim=0)
+    expected = checkpoint.project(vectors[chosen], sizes[chosen]).joined.mean(dim=0)
     assert torch.allclose(checkpoint.neutral, expected, atol=1e-3)
 
 

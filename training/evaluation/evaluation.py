@@ -160,7 +160,7 @@ def _features(checkpoint: Checkpoint, data: TrainingData) -> Callable[[Tensor], 
 def _predictions(name: str, checkpoint: Checkpoint, data: TrainingData, rows: Tensor) -> Tensor:
     """Return the vectors (n, 768), float32, that a checkpoint projects the rows (n,) to."""
     predicted = torch.cat(
-        [checkpoint.project(data.vectors[part], data.image_sizes[part]) for part in rows.split(CHUNK)]
+        [checkpoint.project(data.vectors[part], data.image_sizes[part]).end for part in rows.split(CHUNK)]
     )
     if predicted.shape[1] != data.targets.shape[1]:
         raise InputError(
