@@ -24,6 +24,11 @@ class Space:
         return self.width - self.pooled
 
     @property
+    def encoders(self) -> tuple[int, ...]:
+        """Return the width of each text encoder's part of the tokens: CLIP-L, then CLIP-G."""
+        return self.parts[:-1] if self.pooled else self.parts
+
+    @property
     def fingerprint(self) -> tuple[int, ...]:
         """Return the widths of the concatenated vectors that identify a text encoder.
 

@@ -93,7 +93,7 @@ def encoder(clip: Any) -> ClipEncoder:
     Raises ValueError for a CLIP of a model family other than Stable Diffusion 1.5 and XL.
     """
     _check(clip, "encode_from_tokens")
-    space = _space(clip)
+    space = space_of(clip)
     if space is None:
         raise InputError(OTHER_FAMILY)
     unknown = ClipEncoder(clip, space, torch.empty(0))
@@ -108,7 +108,7 @@ OTHER_FAMILY = (
 _known: WeakKeyDictionary[Any, dict[str, Tensor]] = WeakKeyDictionary()  # of each CLIP, prompt → (W,)
 
 
-def _space(clip: Any) -> str | None:
+def space_of(clip: Any) -> str | None:
     """Return the text space of a graph's CLIP; None for another model family."""
     return SPACE_OF.get(frozenset(clip.tokenize("")))
 
@@ -197,7 +197,7 @@ def fingerprint_for(projection: Projection, clip: Any) -> Tensor | None:
     """Return the fingerprint of a graph's CLIP if it can be compared with the projection's; otherwise None."""
     if clip is not None:
         _check(clip, "tokenize")
-    comparable = clip is not None and _space(clip) == projection.space.name
+    comparable = clip is not None and space_of(clip) == projection.space.name
     return encoder(clip).fingerprint if comparable else None
 
 

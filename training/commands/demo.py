@@ -23,6 +23,7 @@ from ...perception.pipeline import PerceptionPipeline
 from ...perception.vector import EMOTIONS, Perception, Perceptions
 from ...projection.checkpoint import Checkpoint, load
 from ...projection.conditioning import inject
+from ...projection.face_vectors import FaceVectors
 from ..dataset.npz import Dataset, save
 from ..dataset.npz import load as load_dataset
 from ..encoders.base import TokenEncoder
@@ -144,11 +145,11 @@ def _save_conditionings(
     """Save the prompt's tokens as each face steers and appends to them, and return the shapes by name."""
     from safetensors.torch import save_file
 
-    prompt, neutral = encoder.token_states(PROMPT), checkpoint.neutral[: checkpoint.width]
+    prompt, neutral = encoder.token_states(PROMPT), FaceVectors(checkpoint.neutral[None, : checkpoint.width])
     tensors = {"prompt": prompt}
     for number, (vector, face) in enumerate(zip(vectors, perceptions, strict=True)):
         for mode in ("steer", "append"):
-            ((tokens, _),) = inject([[prompt, {}]], vector[None], neutral, mode=mode)
+            ((tokens, _),) = inject([[prompt, {}]], FaceVectors(vector[None]), neutral, mode=mode)
             tensors[f"{names[face.frame]}.{number}.{mode}"] = tokens.contiguous()
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"prompt": PROMPT, "encoder": encoder.identity})
