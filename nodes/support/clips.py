@@ -54,7 +54,7 @@ class ClipEncoder:
         """Return CLIP-L's end-of-text state of N prompts after the final layer norm: (N, 768) float32 on the CPU."""
         return self._vectors(prompts)[:, :EMBEDDING]
 
-    def sdxl_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+    def added_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
         """Return the other vectors of the space for N prompts, by name as in `ADDED_TARGETS`; float32 on the CPU."""
         widths = ADDED_TARGETS[self.space]
         parts = self._vectors(prompts).split([EMBEDDING, *widths.values()], dim=1)[1:]

@@ -62,10 +62,10 @@ def test_a_dataset_holds_what_comfyui_conditions_on(host: Host, photos: dict[str
         assert host.run(clip() | encoded(prompt) | {"save": saving}).succeeded
         [[tokens, options]] = conditioning(host, "xl")
         for name, expected in (("sdxl_embeddings", tokens[0, end]), ("sdxl_pooled", options["pooled_output"][0])):
-            np.testing.assert_allclose(samples.sdxl_targets[name][row], expected.numpy(), atol=5e-3)
+            np.testing.assert_allclose(samples.added_targets[name][row], expected.numpy(), atol=5e-3)
     write(host, photos["astronaut"], "narrow", "sd15")
     np.testing.assert_allclose(samples.embeddings, stored(host, "narrow").embeddings, atol=5e-3)
-    assert samples.embeddings.std() > 0.5 and samples.sdxl_targets["sdxl_pooled"].std() > 0.1
+    assert samples.embeddings.std() > 0.5 and samples.added_targets["sdxl_pooled"].std() > 0.1
 
 
 def test_a_dataset_keeps_to_its_encoders(host: Host, photos: dict[str, str]) -> None:

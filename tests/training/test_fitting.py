@@ -78,10 +78,10 @@ def test_the_sdxl_space(tmp_path: Path, dataset: Dataset) -> None:
     encoder = load_encoder("random", space="sdxl")
     assert dataset.prompts is not None and dataset.image_sizes is not None
     texts, row = np.unique(dataset.prompts[:1000], return_inverse=True)
-    sdxl_targets = {name: vectors.numpy()[row] for name, vectors in encoder.sdxl_targets(texts.tolist()).items()}
-    sdxl_targets["sdxl_pooled"] *= 100
+    added_targets = {name: vectors.numpy()[row] for name, vectors in encoder.added_targets(texts.tolist()).items()}
+    added_targets["sdxl_pooled"] *= 100
     meta = {**dataset.meta, "fingerprint": fingerprint(encoder).tolist()}
-    wide = cut(dataset, 1000, image_sizes=dataset.image_sizes[:1000], sdxl_targets=sdxl_targets, meta=meta)
+    wide = cut(dataset, 1000, image_sizes=dataset.image_sizes[:1000], added_targets=added_targets, meta=meta)
     made = load(fit(wide, tmp_path, Settings(epochs=20, size="small", space="sdxl"), report=False).path)
     assert made.metadata.space == "sdxl" and made.width == 3328
     assert made.fingerprint is not None and torch.equal(made.fingerprint, fingerprint(encoder))
@@ -90,7 +90,7 @@ def test_the_sdxl_space(tmp_path: Path, dataset: Dataset) -> None:
     test = split_of(wide, seed=0).test.numpy()
     predicted = made.project(torch.from_numpy(wide.perceptions[test]), torch.from_numpy(wide.image_sizes[test])).end
     truth = torch.from_numpy(
-        np.concatenate([sdxl_targets["sdxl_embeddings"], sdxl_targets["sdxl_pooled"]], axis=1)[test]
+        np.concatenate([added_targets["sdxl_embeddings"], added_targets["sdxl_pooled"]], axis=1)[test]
     )
     parts = (some.split(SDXL.parts, dim=-1) for some in (predicted, truth, truth.mean(dim=0)))
     for own, goal, mean in zip(*parts, strict=True):

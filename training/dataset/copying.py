@@ -91,7 +91,7 @@ def take(samples: Samples, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Sampl
         embeddings=samples.embeddings[rows],
         image_sizes=samples.image_sizes[rows],
         scores=samples.scores[rows],
-        sdxl_targets={name: values[rows] for name, values in samples.sdxl_targets.items()},
+        added_targets={name: values[rows] for name, values in samples.added_targets.items()},
         **{name: [getattr(samples, name)[row] for row in numbers] for name in TEXTS},
     )
 
@@ -115,16 +115,16 @@ def with_vectors(
     rows = np.arange(len(samples)) if where is None else where.nonzero()[0]
     if not len(rows):
         return samples
-    embeddings, sdxl_targets = vectors_of([samples.prompts[row] for row in rows.tolist()], store, encoder)
+    embeddings, added_targets = vectors_of([samples.prompts[row] for row in rows.tolist()], store, encoder)
     targets = samples.embeddings.copy()
     targets[rows] = embeddings.numpy()
     filled = {}
-    for name, values in sdxl_targets.items():
+    for name, values in added_targets.items():
         filled[name] = np.zeros((len(samples), values.shape[1]), dtype=np.float32)
         if len(rows) < len(samples):
-            filled[name][:] = samples.sdxl_targets[name]
+            filled[name][:] = samples.added_targets[name]
         filled[name][rows] = values.numpy()
-    return replace(samples, embeddings=targets, sdxl_targets=filled)
+    return replace(samples, embeddings=targets, added_targets=filled)
 
 
 def vectors_of(prompts: Sequence[str], store: Store, encoder: TextEncoder) -> tuple[Tensor, dict[str, Tensor]]:
@@ -137,9 +137,9 @@ def vectors_of(prompts: Sequence[str], store: Store, encoder: TextEncoder) -> tu
     known = {prompt: vectors for prompt in distinct if (vectors := store.vectors_of(prompt)) is not None}
     new = [prompt for prompt in distinct if prompt not in known]
     if new:
-        embeddings, sdxl_targets = encoder.encode(new), encoder.sdxl_targets(new)
+        embeddings, added_targets = encoder.encode(new), encoder.added_targets(new)
         for row, prompt in enumerate(new):
-            known[prompt] = embeddings[row], {name: values[row] for name, values in sdxl_targets.items()}
+            known[prompt] = embeddings[row], {name: values[row] for name, values in added_targets.items()}
     return (
         torch.stack([known[prompt][0] for prompt in prompts]),
         {name: torch.stack([known[prompt][1][name] for prompt in prompts]) for name in ADDED_TARGETS[encoder.space]},

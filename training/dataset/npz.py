@@ -76,7 +76,7 @@ class Dataset:
     splits: Texts | None = None  # (N,) one of SPLITS, or "" to let training choose
     origins: Texts | None = None  # (N,)
     scores: Floats | None = None  # (N,) 0…1; NaN if unknown
-    sdxl_targets: dict[str, Floats] = field(default_factory=dict)  # name → (N, width); empty in the sd15 space
+    added_targets: dict[str, Floats] = field(default_factory=dict)  # name → (N, width); empty in the sd15 space
     bad_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # not to be used; ascending
 
     def __len__(self) -> int:
@@ -85,7 +85,7 @@ class Dataset:
     @property
     def space(self) -> str:
         """The text space of the targets; sdxl adds its own vectors to those of sd15."""
-        return SDXL.name if self.sdxl_targets else SD15.name
+        return SDXL.name if self.added_targets else SD15.name
 
     @property
     def provenance(self) -> Provenance:
@@ -108,7 +108,7 @@ class Dataset:
         """
         for start in range(0, len(self), batch):
             rows = slice(start, start + batch)
-            targets = [np.array(vectors[rows]) for vectors in (self.clip_embeddings, *self.sdxl_targets.values())]
+            targets = [np.array(vectors[rows]) for vectors in (self.clip_embeddings, *self.added_targets.values())]
             texts = {name: texts[rows].tolist() for name in TEXTS if (texts := getattr(self, name)) is not None}
             texts.setdefault("prompts", [_prompt_of(vectors) for vectors in zip(*targets, strict=True)])
             yield Samples(
@@ -118,7 +118,7 @@ class Dataset:
                 if self.image_sizes is None
                 else self.image_sizes[rows],
                 scores=np.empty(0, np.float32) if self.scores is None else self.scores[rows],
-                sdxl_targets=dict(zip(self.sdxl_targets, targets[1:], strict=True)),
+                added_targets=dict(zip(self.added_targets, targets[1:], strict=True)),
                 **texts,
             )
 
@@ -163,7 +163,7 @@ def save(dataset: Dataset, path: Path) -> None:
     arrays: dict[str, NDArray[Any] | None] = {
         "perception_embeddings": dataset.perceptions.astype(np.float32, copy=False),
         "clip_embeddings": dataset.clip_embeddings.astype(np.float32, copy=False),
-        **dataset.sdxl_targets,
+        **dataset.added_targets,
         "image_sizes": dataset.image_sizes,
         **{name: getattr(dataset, name) for name in TEXTS},
         "scores": dataset.scores,
@@ -212,7 +212,7 @@ def content_hash(dataset: Dataset) -> str:
         digest.update(json.dumps(None if texts is None else texts.tolist()).encode())
     if dataset.splits is not None and dataset.splits.astype(np.bool_).any():
         digest.update(json.dumps({"splits": dataset.splits.tolist()}).encode())
-    for name, array in dataset.sdxl_targets.items():
+    for name, array in dataset.added_targets.items():
         digest.update(name.encode())
         _update(digest, array)
     return digest.hexdigest()
@@ -283,8 +283,8 @@ def _checked(path: Path, arrays: dict[str, NDArray[Any]], allow_bad_rows: bool) 
         raise error("splits", f"contains {split!r}", f"use {', '.join(SPLITS)}, or nothing to let training choose")
     meta = _read_meta(str(texts.pop("meta", "{}")), arrays.keys(), partial(error, "meta"))
     is_sdxl = meta.get("space") == SDXL.name or any(name in arrays for name in ADDED_TARGETS[SDXL.name])
-    sdxl_targets = ADDED_TARGETS[SDXL.name] if is_sdxl else {}
-    for name in sdxl_targets:
+    added_targets = ADDED_TARGETS[SDXL.name] if is_sdxl else {}
+    for name in added_targets:
         if name not in arrays:
             raise error(name, "is missing, but the targets are in the space sdxl", "export the file again")
     numbers = {name: array for name, array in arrays.items() if array.dtype.kind not in "US"}
@@ -295,7 +295,7 @@ def _checked(path: Path, arrays: dict[str, NDArray[Any]], allow_bad_rows: bool) 
         image_sizes=numbers["image_sizes"].astype(np.int32, copy=False) if "image_sizes" in numbers else None,
         meta=meta,
         scores=numbers.get("scores"),
-        sdxl_targets={name: numbers[name] for name in sdxl_targets},
+        added_targets={name: numbers[name] for name in added_targets},
         bad_rows=np.unique(np.concatenate(bad)),
         **texts,  # type: ignore[arg-type]
     )

@@ -89,6 +89,6 @@ def _column(samples: Samples, name: str, kind: pyarrow.DataType) -> pyarrow.Arra
 def _values(samples: Samples, name: str) -> NDArray[Any] | list[str]:
     names = {"perception_embeddings": "perceptions", "clip_embeddings": "embeddings"}
     values: NDArray[Any] | list[str] = (
-        samples.sdxl_targets[name] if name in samples.sdxl_targets else getattr(samples, names.get(name, name))
+        samples.added_targets[name] if name in samples.added_targets else getattr(samples, names.get(name, name))
     )
     return values

@@ -124,8 +124,8 @@ def _known(
     for samples in source.samples() if wanted else ():
         for row, prompt in enumerate(samples.prompts):
             if prompt in wanted and prompt not in known:
-                sdxl_targets = {name: torch.tensor(values[row]) for name, values in samples.sdxl_targets.items()}
-                known[prompt] = torch.tensor(samples.embeddings[row]), sdxl_targets
+                added_targets = {name: torch.tensor(values[row]) for name, values in samples.added_targets.items()}
+                known[prompt] = torch.tensor(samples.embeddings[row]), added_targets
     missing = [prompt for prompt in prompts if prompt not in known]
     if missing and encoder is None:
         raise RelabelError(
@@ -133,9 +133,9 @@ def _known(
             f"--text-encoder with the encoder of the old ones, {provenance.encoder!r}, or --re-encode with any other"
         )
     if missing and encoder is not None:
-        embeddings, sdxl_targets = encoder.encode(missing), encoder.sdxl_targets(missing)
+        embeddings, added_targets = encoder.encode(missing), encoder.added_targets(missing)
         for row, prompt in enumerate(missing):
-            known[prompt] = embeddings[row], {name: values[row] for name, values in sdxl_targets.items()}
+            known[prompt] = embeddings[row], {name: values[row] for name, values in added_targets.items()}
     vectors = [known[prompt] for prompt in prompts]
     return KnownPrompts(
         provenance.encoder,
@@ -143,7 +143,7 @@ def _known(
         prompts,
         torch.stack([embedding for embedding, _ in vectors]) if vectors else torch.empty(0, EMBEDDING),
         {
-            name: torch.stack([sdxl_targets[name] for _, sdxl_targets in vectors])
+            name: torch.stack([added_targets[name] for _, added_targets in vectors])
             for name in ADDED_TARGETS[provenance.space]
             if vectors
         },

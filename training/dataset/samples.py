@@ -79,13 +79,13 @@ class Samples:
     labels: list[str] = field(default_factory=list)  # as the source names them; "" if unknown
     splits: list[str] = field(default_factory=list)  # one of SPLITS; "" lets training choose
     scores: Floats = field(default_factory=lambda: np.empty(0, np.float32))  # (N,) of the detector, 0…1; NaN if unknown
-    sdxl_targets: dict[str, Floats] = field(default_factory=dict)  # what sdxl adds to `embeddings`: name → (N, width)
+    added_targets: dict[str, Floats] = field(default_factory=dict)  # what sdxl adds to `embeddings`: name → (N, width)
 
     def __post_init__(self) -> None:
         self.perceptions = np.asarray(self.perceptions, dtype=np.float32)
         self.image_sizes = np.asarray(self.image_sizes)
         self.embeddings = np.asarray(self.embeddings, dtype=np.float32)
-        self.sdxl_targets = {name: np.asarray(values, np.float32) for name, values in self.sdxl_targets.items()}
+        self.added_targets = {name: np.asarray(values, np.float32) for name, values in self.added_targets.items()}
         self.scores = np.asarray(self.scores, dtype=np.float32)
         if not len(self.scores):
             self.scores = np.full(len(self), np.nan, dtype=np.float32)
@@ -103,12 +103,12 @@ class Samples:
 
     def targets(self) -> dict[str, Floats]:
         """Return all vectors of the prompts by name."""
-        return {"embeddings": self.embeddings, **self.sdxl_targets}
+        return {"embeddings": self.embeddings, **self.added_targets}
 
     def check(self, space: str) -> None:
         """Raise ValueError, mostly StoreError, for samples that a dataset with targets in `space` cannot store."""
         validate(torch.from_numpy(self.perceptions))
-        added, needed = self.sdxl_targets.keys(), ADDED_TARGETS[space]
+        added, needed = self.added_targets.keys(), ADDED_TARGETS[space]
         if added != needed.keys():
             raise StoreError(
                 f"the text space {space} needs {' and '.join(needed) or 'no further vectors'}, not "

@@ -60,10 +60,10 @@ class Snapshot:
         columns = {name: self.column(name, batch) for name in (*_SQL, "embeddings", *added)}
         for values in zip(*columns.values(), strict=True):
             named = dict(zip(columns, values, strict=True))
-            yield Samples(sdxl_targets={name: named.pop(name) for name in added}, **named)
+            yield Samples(added_targets={name: named.pop(name) for name in added}, **named)
 
     def column(self, name: str, batch: int = BATCH) -> Iterator[Any]:
-        """Yield a column of `Samples` or of its `sdxl_targets`, n rows at a time: arrays of numbers, lists of texts."""
+        """Yield a column of `Samples` or of its `added_targets`, n rows at a time: number arrays or lists of texts."""
         vector_of = lru_cache(KEPT)(lambda prompt: self._vector(prompt, name))
         rows = self._connection.execute(f"SELECT {_SQL.get(name, 'prompt')} FROM samples ORDER BY id")
         while values := rows.fetchmany(batch):

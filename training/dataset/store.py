@@ -161,7 +161,7 @@ class Store:
             return None if row is None else Processed(*row)
 
     def vectors_of(self, prompt: str) -> tuple[Tensor, dict[str, Tensor]] | None:
-        """Return the stored embedding (768,) of `prompt` and its `sdxl_targets`; None if the encoder has none."""
+        """Return the stored embedding (768,) of `prompt` and its `added_targets`; None if the encoder has none."""
         provenance = self._require_provenance("vectors_of")
         with self._reporting():
             stored = self._targets(self._number(prompt, provenance.encoder))

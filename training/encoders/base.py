@@ -40,7 +40,7 @@ class TextEncoder(Protocol):
         """Return the vectors (P, dim) of P prompts in the sd15 space, whatever `space` is; float32 on the CPU."""
         ...
 
-    def sdxl_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+    def added_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
         """Return the further vectors of P prompts in `space`, by name as in `projection.spaces.ADDED_TARGETS`.
 
         Each is (P, width), float32 on the CPU.
@@ -62,32 +62,32 @@ class TokenEncoder(TextEncoder, Protocol):
 class KnownPrompts:
     """A text encoder for prompts whose vectors are already available; it cannot encode other prompts.
 
-    `embeddings` (P, 768) are the vectors of `prompts`, and `sdxl_targets` what sdxl adds to them, name → (P, width).
+    `embeddings` (P, 768) are the vectors of `prompts`, and `added_targets` what sdxl adds to them, name → (P, width).
     """
 
     dim = EMBEDDING
 
     def __init__(
-        self, identity: str, space: str, prompts: Sequence[str], embeddings: Tensor, sdxl_targets: Mapping[str, Tensor]
+        self, identity: str, space: str, prompts: Sequence[str], embeddings: Tensor, added_targets: Mapping[str, Tensor]
     ) -> None:
         self.identity, self.space = identity, space
         self._rows = {prompt: row for row, prompt in enumerate(prompts)}
-        self._embeddings, self._sdxl_targets = embeddings, dict(sdxl_targets)
+        self._embeddings, self._added_targets = embeddings, dict(added_targets)
 
     @classmethod
     def encoded(cls, encoder: TextEncoder, prompts: Sequence[str]) -> KnownPrompts:
         """Return the prompts and the probe sentence, each encoded once by `encoder`."""
         distinct = list(dict.fromkeys([PROBE, *prompts]))
-        return cls(encoder.identity, encoder.space, distinct, encoder.encode(distinct), encoder.sdxl_targets(distinct))
+        return cls(encoder.identity, encoder.space, distinct, encoder.encode(distinct), encoder.added_targets(distinct))
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
         """Return the vectors (P, 768) of P of the prompts."""
         return self._embeddings[[self._rows[prompt] for prompt in prompts]]
 
-    def sdxl_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+    def added_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
         """Return the space's further vectors of P of the prompts, name → (P, width)."""
         rows = [self._rows[prompt] for prompt in prompts]
-        return {name: vectors[rows] for name, vectors in self._sdxl_targets.items()}
+        return {name: vectors[rows] for name, vectors in self._added_targets.items()}
 
 
 def fingerprint(encoder: TextEncoder) -> Tensor:
@@ -95,6 +95,6 @@ def fingerprint(encoder: TextEncoder) -> Tensor:
 
     F is 768 in the sd15 space, and 768 + 1280 in the sdxl space, which appends the pooled output.
     """
-    pooled = encoder.sdxl_targets([PROBE]).get("sdxl_pooled")
+    pooled = encoder.added_targets([PROBE]).get("sdxl_pooled")
     vector = encoder.encode([PROBE])[0]
     return vector if pooled is None else torch.cat([vector, pooled[0]])

@@ -246,7 +246,7 @@ class ClipTextEncoder:
         """Return vectors (P, 768), float32 on the CPU; prompts beyond 77 tokens are cut, with a warning."""
         return self._tower.at_end(prompts).final
 
-    def sdxl_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+    def added_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
         """Return an empty dictionary: the sd15 space has no further vectors."""
         return {}
 
@@ -290,7 +290,7 @@ class SdxlTextEncoder:
         """Return CLIP-L's vectors (P, 768) of P prompts in the sd15 space, float32 on the CPU."""
         return self._l.at_end(prompts).final
 
-    def sdxl_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+    def added_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
         """Return sdxl_embeddings (P, 2048) and sdxl_pooled (P, 1280) of P prompts, float32 on the CPU.
 
         sdxl_embeddings are both penultimate states at the end-of-text token, L before G.

@@ -101,7 +101,7 @@ def _targets(dataset: Dataset, space: str) -> Tensor:
             f"build --space {space} or relabel --re-encode --space {space}"
         )
     return torch.cat(
-        [torch.from_numpy(np.ascontiguousarray(dataset.sdxl_targets[name])) for name in ADDED_TARGETS[space]], dim=1
+        [torch.from_numpy(np.ascontiguousarray(dataset.added_targets[name])) for name in ADDED_TARGETS[space]], dim=1
     )
 
 

@@ -42,8 +42,8 @@ class Counting:
         self.asked.extend(prompts)
         return self.encoder.encode(prompts)
 
-    def sdxl_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        return self.encoder.sdxl_targets(prompts)
+    def added_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        return self.encoder.added_targets(prompts)
 
 
 @dataclass

@@ -38,7 +38,7 @@ def fill(path: Path, vectors: Tensor, space: str = SDXL.name, sizes: bool = True
             labels=["happy" if number % 2 else "" for number in numbers],
             splits=[("train", "test", "")[kind] for kind in kinds],
             scores=torch.tensor([number / len(vectors) if number % 7 else torch.nan for number in numbers]),
-            sdxl_targets=targets,
+            added_targets=targets,
         )
         store.append(samples)
     return path
@@ -51,11 +51,11 @@ def all_of(path: Path) -> Samples:
 
 
 def assert_same(one: Samples, other: Samples) -> None:
-    for name in (field.name for field in fields(Samples) if field.name != "sdxl_targets"):
+    for name in (field.name for field in fields(Samples) if field.name != "added_targets"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
-    assert set(one.sdxl_targets) == set(other.sdxl_targets)
-    for name, values in one.sdxl_targets.items():
-        np.testing.assert_array_equal(values, other.sdxl_targets[name], err_msg=name)
+    assert set(one.added_targets) == set(other.added_targets)
+    for name, values in one.added_targets.items():
+        np.testing.assert_array_equal(values, other.added_targets[name], err_msg=name)
 
 
 def own_memory() -> int:

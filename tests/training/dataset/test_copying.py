@@ -92,15 +92,15 @@ def test_prompts_encoded_anew_for_another_space(tmp_path: Path, faces: Faces) ->
     np.testing.assert_array_equal(after.perceptions, before.perceptions)
     prompts = before.prompts[:3]
     np.testing.assert_allclose(after.embeddings[:3], encoder.encode(prompts).numpy(), atol=1e-4)
-    for name, values in encoder.sdxl_targets(prompts).items():
-        np.testing.assert_allclose(after.sdxl_targets[name][:3], values.numpy(), atol=1e-4)
+    for name, values in encoder.added_targets(prompts).items():
+        np.testing.assert_allclose(after.added_targets[name][:3], values.numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("space", [SD15.name, SDXL.name])
 def test_no_prompts_have_no_vectors(tmp_path: Path, space: str) -> None:
     with Store(tmp_path / "a.db") as store:
-        embeddings, sdxl_targets = vectors_of([], store, load_encoder("random", space=space))
-    shapes = {name: tuple(values.shape) for name, values in sdxl_targets.items()}
+        embeddings, added_targets = vectors_of([], store, load_encoder("random", space=space))
+    shapes = {name: tuple(values.shape) for name, values in added_targets.items()}
     assert embeddings.shape == (0, 768) and shapes == {name: (0, width) for name, width in ADDED_TARGETS[space].items()}
 
 

@@ -109,8 +109,8 @@ def test_the_content_hash_of_earlier_versions() -> None:
     same = replace(full, labels=np.array(["x", "y"]), splits=np.array(["", ""]), scores=np.ones(2, np.float32))
     assert content_hash(same) == content_hash(full)  # training does not learn from any of these
     assert content_hash(replace(full, splits=np.array(["", "test"]))) != content_hash(full)
-    sdxl_targets = {"sdxl_embeddings": np.ones((2, 2048), np.float32), "sdxl_pooled": np.ones((2, 1280), np.float32)}
-    assert content_hash(replace(full, sdxl_targets=sdxl_targets)) != content_hash(full)
+    added_targets = {"sdxl_embeddings": np.ones((2, 2048), np.float32), "sdxl_pooled": np.ones((2, 1280), np.float32)}
+    assert content_hash(replace(full, added_targets=added_targets)) != content_hash(full)
 
 
 def test_everything_goes_there_and_back(tmp_path: Path, faces: Faces) -> None:
@@ -124,11 +124,11 @@ def test_everything_goes_there_and_back(tmp_path: Path, faces: Faces) -> None:
     assert np.isnan(dataset.scores[0]) and dataset.scores[10] == 0.5
     assert dataset.image_sizes is None and dataset.space == "sdxl"
     assert dataset.meta["space"] == "sdxl"
-    assert {name: array.shape for name, array in dataset.sdxl_targets.items()} == {
+    assert {name: array.shape for name, array in dataset.added_targets.items()} == {
         "sdxl_embeddings": (20, 2048),
         "sdxl_pooled": (20, 1280),
     }
-    assert all(np.array_equal(array, samples.sdxl_targets[name]) for name, array in dataset.sdxl_targets.items())
+    assert all(np.array_equal(array, samples.added_targets[name]) for name, array in dataset.added_targets.items())
     with Store(tmp_path / "b.db") as store:
         assert import_npz(tmp_path / "a.npz", store) == 20
         assert (

@@ -161,7 +161,7 @@ def test_image_sizes_are_known_for_all_or_for_none(tmp_path: Path, faces: Faces)
         ({"splits": ["half"]}, "the split 'half' does not exist; use train, validation, test"),
         ({"scores": torch.tensor([1.5])}, "a detection score must be between 0 and 1, not 1.5"),
         ({"scores": torch.zeros(2)}, r"scores must have the shape \(1,\), not \(2,\)"),
-        ({"sdxl_targets": {"sdxl_pooled": torch.zeros(1, 1280)}}, "sd15 needs no further vectors, not sdxl_pooled"),
+        ({"added_targets": {"sdxl_pooled": torch.zeros(1, 1280)}}, "sd15 needs no further vectors, not sdxl_pooled"),
     ],
 )
 def test_bad_values_are_refused(tmp_path: Path, faces: Faces, values: dict, message: str) -> None:
