@@ -64,14 +64,15 @@ def _listed(text: str) -> list[str]:
 
 
 def _find(clip: Any, prompts: Sequence[Blocks], names: Sequence[str]) -> dict[str, list[set[int]]]:
-    """Return the positions of those phrases that occur in a prompt, for each text encoder."""
+    """Return the positions of those phrases that occur in a prompt, for each text encoder, in the prompt's order."""
     listed = _encoders(clip, f" {SEPARATOR} ".join(names))
     found: dict[str, list[set[int]]] = {name: [] for name in names}
     for blocks, phrases in zip(prompts, map(phrases_of, listed), strict=True):
         words = words_of(blocks)
         for name, phrase in zip(names, phrases, strict=True):
             found[name].append(occurrences(words, phrase))
-    return {name: positions for name, positions in found.items() if any(positions)}
+    starts = {name: min(set().union(*positions)) for name, positions in found.items() if any(positions)}
+    return {name: found[name] for name in sorted(starts, key=starts.__getitem__)}
 
 
 def _encoders(clip: Any, text: str) -> list[Blocks]:

@@ -124,7 +124,7 @@ def test_the_first_picture_needs_three_steps_and_no_training_of_ones_own(
     run_to_a_picture(front_end, weights)
     used, does, *_ = front_end.notes()["PerceptionClip_Projection"].splitlines()
     assert used.startswith("starter.safetensors, trained with comfyui-clip:")
-    assert does.startswith("first of 1 face: adds a vector of length ")
+    assert does.startswith("first of 1 face: shifts the end of the text (")
     if screenshots is not None:
         front_end.screenshot(screenshots / "face_to_expression_run.png")
     starter = front_end.notes()["PerceptionClip_StarterProjection"]
