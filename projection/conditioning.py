@@ -167,7 +167,7 @@ def pushed_tokens(
     mode, faces = pushes[ALL].mode, len(pushes[ALL].vectors)
     base = cycled(tokens.float(), max(len(tokens), faces))
     parts, start = [], 0
-    widths = (space.tokens,) if roles is None else space.encoders
+    widths = (space.tokens,) if roles is None else space.token_parts
     for width, of_encoder in zip(widths, [None] if roles is None else roles, strict=True):
         end = start + width
         part = base[..., start:end]

@@ -166,4 +166,4 @@ def test_what_is_not_possible_is_done_at_the_end_of_the_text() -> None:
         for where in ("subject", "subject and end"):
             place, missing = usable(where, vectors, prompt)
             assert place == "end" and reason in missing
-    assert SD15.encoders == (768,) and SDXL.encoders == (768, 1280)
+    assert SD15.token_parts == (768,) and SDXL.token_parts == (768, 1280)

@@ -36,6 +36,7 @@ class Counting:
     def __init__(self, encoder: TextEncoder) -> None:
         self.encoder = encoder
         self.identity, self.dim, self.space = encoder.identity, encoder.dim, encoder.space
+        self.has_subject = encoder.has_subject
         self.asked: list[str] = []
 
     def encode(self, prompts: Sequence[str]) -> Tensor:

@@ -10,18 +10,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perception_clip.projection.spaces import ADDED_TARGETS, SDXL, SPACES
+from perception_clip.projection.spaces import SDXL, SPACES, added_targets
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 
 Faces = Callable[..., Tensor]
 
 
-def fill(path: Path, vectors: Tensor, space: str = SDXL.name, sizes: bool = True, rows: slice = slice(None)) -> Path:
+def fill(
+    path: Path,
+    vectors: Tensor,
+    space: str = SDXL.name,
+    sizes: bool = True,
+    rows: slice = slice(None),
+    subject: bool = True,
+) -> Path:
     """Append these perceptions, or those `rows` of them, with three prompts in turn."""
     numbers = list(range(len(vectors)))[rows]
     random = torch.Generator().manual_seed(0)
-    widths = {"embeddings": 768, **ADDED_TARGETS[space]}
+    widths = {"embeddings": 768, **added_targets(space, subject)}
     kinds = [number % 3 for number in numbers]
     targets = {name: torch.randn(3, width, generator=random)[kinds] for name, width in widths.items()}
     with Store(path) as store:
