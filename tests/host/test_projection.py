@@ -65,10 +65,10 @@ def test_steer_shifts_every_token_but_the_first_of_a_block(host: Host, photos: d
 
 
 def test_without_the_text_a_face_acts_on_all_or_at_the_end(host: Host, photos: dict[str, str], checkpoint: str) -> None:
-    """Probe_Conditioning has no end that could be recognized; CLIP Text Encode (Face) knows the subject."""
-    unknown = host.run(steering(photos["astronaut"], checkpoint, "unknown", where="end")).text("projection")
+    """The second block's end cannot be recognized; CLIP Text Encode (Face) knows the subject."""
+    unknown = host.run(steering(photos["astronaut"], checkpoint, "unknown", blocks=2, where="end")).text("projection")
     assert "the end of the text cannot be recognized" in unknown
-    subject = steering(photos["astronaut"], checkpoint, "subject", where="subject", conditioning=["prompt", 0])
+    subject = steering(photos["astronaut"], checkpoint, "subject", where="subject")
     encoder = {"clip": entry("Probe_SmallClip", family="sd15", seed=0)}
     subject |= encoder | {"prompt": entry("CLIPTextEncode", clip=["clip", 0], text="a portrait of a woman")}
     text = host.run(subject).text("projection")
