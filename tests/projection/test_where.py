@@ -12,6 +12,7 @@ from torch import Tensor
 
 from perception_clip.projection.conditioning import inject
 from perception_clip.projection.face_vectors import FaceVectors
+from perception_clip.projection.insight import shifts
 from perception_clip.projection.spaces import SD15, SDXL
 from perception_clip.projection.where import WHERE, Roles, end_is_known, usable
 
@@ -167,3 +168,20 @@ def test_what_is_not_possible_is_done_at_the_end_of_the_text() -> None:
             place, missing = usable(where, vectors, prompt)
             assert place == "end" and reason in missing
     assert SD15.token_parts == (768,) and SDXL.token_parts == (768, 1280)
+
+
+@pytest.mark.parametrize("match_norm", [False, True])
+def test_the_shift_that_the_node_shows_is_the_shift_of_the_tokens(match_norm: bool) -> None:
+    tokens = torch.randn(1, 77, 768, generator=torch.Generator().manual_seed(0)) * 3
+    conditioning, vector, neutral = [[tokens, {}]], faces(1, 768, 768), faces(1, 768, 768, 1)
+    how: dict[str, Any] = {"where": "subject and end", "roles": [roles()], "match_norm": match_norm}
+    [[steered, _]] = inject(conditioning, vector, neutral, **how)
+    [[replaced, _]] = inject(conditioning, vector, neutral, mode="replace", **how)
+    found = shifts(conditioning, vector, neutral, SD15, **how)
+    for group, acting_tokens in (("subject", roles().subject), ("end", roles().end)):
+        typical = tokens[0, acting_tokens].norm(dim=1).mean()
+        assert found[group].tokens == acting_tokens.sum()
+        moved = (steered - tokens)[0, acting_tokens][0].norm()
+        assert found[group].delta == pytest.approx(float(moved / typical), rel=1e-4)
+        assert found[group].face == pytest.approx(float(replaced[0, acting_tokens][0].norm() / typical), rel=1e-4)
+    assert shifts([], vector, neutral, SD15, **how) == {}
