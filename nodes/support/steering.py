@@ -18,6 +18,7 @@ from ...projection.insight import Shift, Similarity, nearest, shifts, warnings
 from ...projection.where import ALL, END, SUBJECT, WORDS, end_is_known, usable
 from . import checkpoints, clips, host
 from .prompt_tokens import PromptTokens
+from .schema import file_choice
 
 SHOWN_PROMPTS, SHOWN_FACES = 3, 4  # on the node
 FACES_TOOLTIP = (
@@ -50,7 +51,7 @@ def checkpoint_input() -> io.Combo.Input:
     """Return the drop-down of projection checkpoints."""
     return io.Combo.Input(
         "checkpoint",
-        options=list(checkpoints.listed()) or [checkpoints.NONE_YET],
+        **file_choice(checkpoints.listed()),
         tooltip="A trained projection from the pack's projection/checkpoints/ or ComfyUI's models/perception_clip/. "
         "New and retrained files are used without a restart (press R to refresh the list).",
     )
