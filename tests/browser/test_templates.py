@@ -134,9 +134,9 @@ def test_the_first_picture_needs_three_steps_and_no_training_of_ones_own(
     """The README's three steps, with nothing trained before. The photo is chosen already."""
     open_workflow(front_end, ROOT / "workflows" / "face_to_expression.json")
     run_to_a_picture(front_end, weights)
-    used, does, *_ = front_end.notes()["PerceptionClip_Projection"].splitlines()
+    used, does, *_ = front_end.notes()["PerceptionClip_TextEncode"].splitlines()
     assert used.startswith("starter.safetensors, trained with comfyui-clip:")
-    assert does.startswith("first of 1 face: shifts the end of the text (")
+    assert does.startswith("first of 1 face: shifts the subject “person” (1 token) by ")
     if screenshots is not None:
         front_end.screenshot(screenshots / "face_to_expression_run.png")
     starter = front_end.notes()["PerceptionClip_StarterProjection"]
