@@ -45,8 +45,8 @@ def prompt_tokens(clip: Any, text: str, subject: str) -> PromptTokens:
         positions = _find(clip, prompts, named)
         if not positions:
             raise InputError(
-                f"the text does not contain {' or '.join(map(repr, named))}. Write the words of subject as they are in "
-                "the text, separated by commas, or clear subject to find the person by a noun such as 'woman'"
+                f"{not_contained(named)}. Write the words of subject as they are in the text, separated by commas, or "
+                "clear subject to find the person by a noun such as 'woman'"
             )
     else:
         kinds = (_find(clip, prompts, nouns) for nouns in read_nouns().values())
@@ -56,6 +56,11 @@ def prompt_tokens(clip: Any, text: str, subject: str) -> PromptTokens:
         for encoder, blocks in enumerate(prompts)
     ]
     return PromptTokens(roles, tuple(positions), tuple(name for name in named if name not in positions))
+
+
+def not_contained(names: Sequence[str]) -> str:
+    """Return a sentence about words that are not in the text."""
+    return f"the text does not contain {' or '.join(f'{name!r:.60}' for name in names)}"
 
 
 def _listed(text: str) -> list[str]:
@@ -98,5 +103,6 @@ def _spelled(clip: Any, block: Sequence[tuple[Any, float, int]], width: int) -> 
         elif isinstance(token, Integral):
             spelled.append(clip.tokenizer.untokenize([(token, 1.0)])[0][1])
         elif token.shape[-1] == width:
-            spelled.append(f"embedding {hashlib.sha256(token.float().numpy().tobytes()).hexdigest()}{WORD_END}")
+            numbers = token.detach().float().cpu().numpy()  # some files contain parameters of a training
+            spelled.append(f"embedding {hashlib.sha256(numbers.tobytes()).hexdigest()}{WORD_END}")
     return spelled + [None] * (len(block) - len(spelled))

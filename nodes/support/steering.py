@@ -17,7 +17,7 @@ from ...projection.face_vectors import FaceVectors
 from ...projection.insight import Shift, Similarity, nearest, shifts, warnings
 from ...projection.where import ALL, END, SUBJECT, WORDS, end_is_known, usable
 from . import checkpoints, clips, host
-from .prompt_tokens import PromptTokens
+from .prompt_tokens import PromptTokens, not_contained
 from .schema import file_choice
 
 SHOWN_PROMPTS, SHOWN_FACES = 3, 4  # on the node
@@ -162,7 +162,7 @@ def steer(
     elif prompt is None and place in (END, WORDS) and not all(map(has_known_end, conditioning)):
         problems.append(UNKNOWN_END)
     if prompt is not None and prompt.missing:
-        problems.append(f"the text does not contain {' or '.join(map(repr, prompt.missing))}")
+        problems.append(not_contained(prompt.missing))
     which = f"{faces} of {counted(len(perception), 'face')}{' (mean lengths)' if len(vectors.end) > 1 else ''}"
     lines = [
         *(f"⚠ {text}" for text in problems),

@@ -62,7 +62,7 @@ def embeddings(host: Host) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("two_tokens", "somebody"):
         save_file({"clip_l": torch.randn(2, 768), "clip_g": torch.randn(2, 1280)}, folder / f"{name}.safetensors")
-    save_file({"emb_params": torch.randn(3, 768)}, folder / "only_l.safetensors")
+    torch.save({"string_to_param": {"*": torch.nn.Parameter(torch.randn(3, 768))}}, folder / "only_l.pt")
 
 
 def checkpoint_of(host: Host, made: str, space: str, subject: bool = True) -> str:
