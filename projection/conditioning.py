@@ -19,7 +19,7 @@ from torch import Tensor
 from ..common.errors import InputError
 from .face_vectors import FaceVectors
 from .spaces import SD15, SDXL, Space, title_of
-from .where import ALL, END, SUBJECT, WHERE, WORDS, Roles, cycled, masks
+from .where import ALL, END, SUBJECT, WHERE, WORDS, Roles, cycled, masks, usable
 
 MODES = ("steer", "blend", "replace", "append")
 LARGEST = 1e15  # numbers are clamped to this, so that their squares stay finite
@@ -77,7 +77,7 @@ def inject(
         vectors: F faces in the space. Rows of tokens and of faces are paired; the shorter batch is repeated from the
             start, as ComfyUI does.
         neutral: the projection of one neutral face, or of F, one for each face.
-        where: one of where.WHERE. The subject needs roles and vectors of the subject; see where.usable.
+        where: one of where.WHERE. The subject needs roles with a subject, and vectors for it; see where.usable.
         roles: what the tokens are, for each text encoder of the space. Without them, the end of the text is the token
             whose state equals the `pooled_output` of the entry, as far as there is one (where.end_is_known).
         strength: any finite number. 0 returns the tensors of the entries unchanged; negative values push away from the
@@ -90,7 +90,8 @@ def inject(
 
     Results are finite for finite input: they are clamped to the range of their dtype.
 
-    Raises ValueError for an unknown mode or place, an invalid strength or range, or tokens of another space.
+    Raises ValueError for an unknown mode or where, for a subject that is missing, for an invalid strength or range, and
+    for tokens of another space.
     """
     if mode not in MODES:
         raise InputError(f"unknown mode {mode!r}; choose one of {', '.join(MODES)}")
@@ -105,6 +106,8 @@ def inject(
         )
     if mode == "blend":
         mode, where = "replace", END
+    if missing := usable(where, vectors, roles)[1]:
+        raise InputError(f"where cannot be {where}: {missing}")
     seen = torch.ones(len(vectors.end), dtype=torch.bool) if seen is None else seen
 
     def push(faces: Tensor, neutral_faces: Tensor) -> Push:

@@ -159,7 +159,7 @@ def steer(
     problems = warnings(projection, perception, clips.fingerprint_for(projection, clip))
     if missing:
         problems.append(f"acts on the end of the text, not on {where}: {missing}")
-    elif prompt is None and place in (END, WORDS) and not all(map(has_known_end, conditioning)):
+    if prompt is None and place in (END, WORDS) and not all(map(has_known_end, conditioning)):
         problems.append(UNKNOWN_END)
     if prompt is not None and prompt.missing:
         problems.append(not_contained(prompt.missing))

@@ -167,7 +167,8 @@ def test_what_is_not_possible_is_done_at_the_end_of_the_text() -> None:
         for where in ("subject", "subject and end"):
             place, missing = usable(where, vectors, prompt)
             assert place == "end" and reason in missing
-    assert SD15.token_parts == (768,) and SDXL.token_parts == (768, 1280)
+            with pytest.raises(ValueError, match=f"where cannot be {where}: "):
+                inject([[torch.zeros(1, 77, 768), {}]], vectors, faces(1, 768, 768), where=where, roles=prompt)
 
 
 @pytest.mark.parametrize("match_norm", [False, True])
