@@ -38,7 +38,7 @@ def nearest(projection: Projection, vectors: Tensor, count: int) -> list[list[Si
     if not isinstance(projection, Checkpoint) or projection.prompt_vectors is None:
         return [[] for _ in vectors]
     network, prompts = projection.network, projection.metadata.prompts
-    mean, scale = (some[: projection.width].cpu() for some in (network.target_mean, network.target_scale))
+    mean, scale = network.target_mean.cpu(), network.target_scale.cpu()
     faces, targets = (
         torch.nn.functional.normalize((v - mean) / scale, dim=1) for v in (vectors, projection.prompt_vectors)
     )

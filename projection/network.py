@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ class Architecture:
     width: int = 256
     depth: int = 2  # residual blocks
     output: int = 768  # width of its text space; 768 is that of CLIP ViT-L/14
-    subject: int = 0  # width of the subject's vector (face_vectors.py), which follows the output; 0: not learned
+    subject: int = 0  # width of the subject's vector (face_vectors.py); 0: not learned
 
     def __post_init__(self) -> None:
         for name, least, most in (
@@ -35,7 +35,7 @@ class Architecture:
 
     @property
     def outputs(self) -> int:
-        """Return the number of values that the network predicts, D."""
+        """Return the number of values that the network predicts."""
         return self.output + self.subject
 
 
@@ -52,12 +52,12 @@ class ResidualBlock(nn.Module):
 
 
 class ProjectionNetwork(nn.Module):
-    """A small residual MLP on the features that maps perceptions to CLIP vectors (N, D).
-
-    D is 768 for the end of the text in the sd15 space, and 768 + 768 if the subject's vector is learned too.
+    """A small residual MLP on the features that maps perceptions to CLIP vectors.
 
     Its last layer is initialized to zero, so training starts from the mean target. Outputs have the scale of the
     targets: `target_mean` and `target_scale` undo the standardization used in training.
+
+    The subject's vector, if it is learned, is a linear map of the same hidden state (training/learning/subject.py).
     """
 
     target_mean: Tensor
@@ -70,28 +70,49 @@ class ProjectionNetwork(nn.Module):
         self.enter = nn.Linear(self.features.count, architecture.width)
         self.blocks = nn.ModuleList(ResidualBlock(architecture.width) for _ in range(architecture.depth))
         self.norm = nn.LayerNorm(architecture.width)
-        self.leave = nn.Linear(architecture.width, architecture.outputs)
+        self.leave = nn.Linear(architecture.width, architecture.output)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
-        self.register_buffer("target_mean", torch.zeros(architecture.outputs))
-        self.register_buffer("target_scale", torch.ones(architecture.outputs))
+        self.subject = nn.Linear(architecture.width, architecture.subject) if architecture.subject else None
+        self.register_buffer("target_mean", torch.zeros(architecture.output))
+        self.register_buffer("target_scale", torch.ones(architecture.output))
 
     @torch.no_grad()
     def restandardize(self, mean: Tensor, scale: Tensor) -> None:
-        """Change the standardization to this mean and scale, (D,) each, without changing any prediction."""
+        """Change the standardization to this mean and scale, (768,) each, without changing any prediction."""
         ratio = self.target_scale / scale
         self.leave.weight.mul_(ratio[:, None])
         self.leave.bias.mul_(ratio).add_((self.target_mean - mean) / scale)
         self.target_mean.copy_(mean)
         self.target_scale.copy_(scale)
 
-    def standardized(self, features: Tensor) -> Tensor:
-        """Return the standardized predictions (N, D) for features (N, F), on which the loss is computed."""
-        hidden = self.enter(features)  # (N, width)
+    @torch.no_grad()
+    def set_subject(self, weight: Tensor, bias: Tensor) -> None:
+        """Predict the subject's vector (T,) from the hidden state with this weight (T, width) and bias (T,)."""
+        self.architecture = replace(self.architecture, subject=len(bias))
+        self.subject = nn.utils.skip_init(nn.Linear, self.architecture.width, len(bias))
+        self.subject.weight.copy_(weight)
+        self.subject.bias.copy_(bias)
+
+    def remove_subject(self) -> None:
+        self.architecture, self.subject = replace(self.architecture, subject=0), None
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """Return the last hidden state (N, width) for features (N, F)."""
+        hidden = self.enter(features)
         for block in self.blocks:
             hidden = block(hidden)
-        return self.leave(self.norm(hidden))  # type: ignore[no-any-return]
+        return self.norm(hidden)  # type: ignore[no-any-return]
+
+    def standardized(self, features: Tensor) -> Tensor:
+        """Return the standardized predictions (N, 768) for features (N, F), on which the loss is computed."""
+        return self.leave(self.hidden(features))  # type: ignore[no-any-return]
 
     def forward(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
-        """Return the CLIP vectors (N, D), float32, of perceptions (N, 1441) float32 and (height, width) (N, 2)."""
-        return self.standardized(self.features(vectors, image_sizes)) * self.target_scale + self.target_mean
+        """Return the CLIP vectors, float32, of perceptions (N, 1441) float32 and (height, width) (N, 2).
+
+        They are (N, 768), or (N, 768 + T) with the subject's vectors, which `FaceVectors.split` separates.
+        """
+        features = self.features(vectors, image_sizes)
+        end = self.standardized(features) * self.target_scale + self.target_mean
+        return end if self.subject is None else torch.cat([end, self.subject(self.hidden(features))], dim=1)
