@@ -20,9 +20,9 @@ VALIDATED = 20_000  # maximum number of validation rows that choose the penalty
 def fit_subject(network: ProjectionNetwork, data: TrainingData, rows: Split) -> None:
     """Let a trained network on the CPU also predict the subject's vectors; without any in the data, none.
 
-    They are read from its last hidden state by ridge regression in closed form. So nothing changes in what the network
-    predicts for the end of the text, and it takes a second. Both vectors depend on the same prompts, so the hidden
-    state that predicts one also serves the other: trained beside it, the second was no better (benchmarks/ablation.md).
+    They are read from its last hidden state by ridge regression in closed form, so nothing changes in what the network
+    predicts for the end of the text. Both vectors depend on the same prompts, so the hidden state that predicts one
+    also serves the other: training both together was no better and slower (benchmarks/ablation.md).
     """
     if data.subject is None:
         network.remove_subject()
