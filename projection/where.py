@@ -43,7 +43,7 @@ def usable(where: str, faces: FaceVectors, roles: Sequence[Roles] | None) -> tup
     if roles is None:
         return END, "the text of the prompt is unknown here. Use CLIP Text Encode (Face) to act on its subject"
     if faces.subject is None:
-        return END, "the checkpoint has no vectors for the subject. Retrain it to get them"
+        return END, "the checkpoint has no subject vectors. Retrain it on a dataset that has them"
     if not any(bool(one.subject.any()) for one in roles):
         return END, "the text contains no noun for a person. Enter the words to act on in subject"
     return where, ""

@@ -45,7 +45,6 @@ from perception_clip.perception.sequences.videos import VideoInMemory
 from perception_clip.perception.storage import load, save
 from perception_clip.perception.vector import EMOTIONS, Perceptions
 from perception_clip.projection.conditioning import inject
-from perception_clip.projection.face_vectors import FaceVectors
 from perception_clip.projection.insight import lengths, nearest, warnings
 from perception_clip.projection.insight_picture import insight_picture
 from perception_clip.projection.mixing import weights
@@ -230,7 +229,6 @@ def moved(prompt: str, face: Perceptions, mode: str = "steer", **how: Any) -> Te
     encoder, checkpoint = random_encoder(), trained().checkpoint
     tokens, pooled = encoder.token_states(prompt), encoder.encode([prompt])
     vectors, neutral = checkpoint.project(face.vectors, face.image_sizes), checkpoint.neutral_of(face)
-    vectors, neutral = (FaceVectors(some.end, some.end) for some in (vectors, neutral))  # TODO
     [[after, _]] = inject([[tokens, {"pooled_output": pooled}]], vectors, neutral, mode=mode, **how)
     return (after.unflatten(1, (-1, 77)) - tokens[:, None])[0].norm(dim=2) / tokens[0].norm(dim=1).mean()
 

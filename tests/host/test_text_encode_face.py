@@ -225,7 +225,7 @@ def test_what_the_prompt_or_the_checkpoint_lacks_is_shown_on_the_node(
     for text, lack in (
         (shown("a house by the lake"), "the text contains no noun for a person"),
         (shown(""), "the text contains no noun for a person"),
-        (shown("a woman", alone), "the checkpoint has no vectors for the subject"),
+        (shown("a woman", alone), "the checkpoint has no subject vectors"),
     ):
         assert where_not + lack in text and end in text
     partly = shown("a robot and a dog", subject="dog, cat")
