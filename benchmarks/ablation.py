@@ -29,10 +29,10 @@ from perception_clip.projection import features as features_of_faces
 from perception_clip.projection import network as networks
 from perception_clip.projection.features import FaceFeatures
 from perception_clip.projection.network import ProjectionNetwork
-from perception_clip.training.evaluation.baselines import best_ridge
 from perception_clip.training.evaluation.metrics import METRICS, evaluate_predictions
 from perception_clip.training.learning import run, trainer
 from perception_clip.training.learning.data import TrainingData, training_data
+from perception_clip.training.learning.ridge import best_ridge
 from perception_clip.training.learning.settings import SIZES, Settings, Size
 from perception_clip.training.learning.split import Split, split_rows
 

@@ -17,6 +17,7 @@ from .perceive.perception_info import PerceptionInfo
 from .perceive.stored_perception import LoadPerception, SavePerception
 from .steer.emotion_prompts import EmotionPrompts
 from .steer.perception_projection import PerceptionProjection
+from .steer.text_encode_face import TextEncodeFace
 from .support import host
 from .train.dataset_info import DatasetInfo
 from .train.dataset_writer import DatasetWriter
@@ -41,6 +42,7 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
             PerceptionSchedule,
             SavePerception,
             LoadPerception,
+            TextEncodeFace,
             PerceptionProjection,
             InspectProjection,
             EmotionPrompts,

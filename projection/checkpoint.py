@@ -20,10 +20,12 @@ from ..common import threads
 from ..common.files import atomic_path
 from ..perception.vector import Perceptions, validate
 from .checkpoint_file import METADATA_KEY, SUFFIXES, CheckpointError, Content, read
+from .face_vectors import FaceVectors
 from .network import Architecture, ProjectionNetwork
 from .spaces import SD15, SPACES, Space
 
-FORMAT_VERSION = 3  # 1 had other features; 2 had neither prompts nor the reach of its faces
+FORMAT_VERSION = 4  # 1 had other features; 2 had neither prompts nor the reach of its faces …
+OLDEST_VERSION = 3  # … and 3 had no subject
 DEFAULT_FOLDER = Path(__file__).resolve().parent / "checkpoints"
 BEST = "best_model"
 NETWORK = "network."  # prefix of the network's tensors in the file
@@ -54,7 +56,7 @@ class Checkpoint:
 
     network: ProjectionNetwork
     metadata: Metadata
-    neutral: Tensor  # (W,) float32: where a neutral face projects to
+    neutral: Tensor  # (W,) float32: where a neutral face projects to; (W + T,) with a subject, as in FaceVectors
     fingerprint: Tensor | None = None  # (F,) of the encoder (training/encoders/base.py), in the widths of the space
     prompt_vectors: Tensor | None = None  # (P, W) float32: the targets of `metadata.prompts`
 
@@ -65,8 +67,13 @@ class Checkpoint:
 
     @property
     def width(self) -> int:
-        """Return the width W of its output vectors: 768 in the sd15 space."""
-        return self.network.architecture.output
+        """Return the width W of its vectors at the end of the text: 768 in the sd15 space."""
+        return self.space.width
+
+    @property
+    def has_subject(self) -> bool:
+        """Return whether it also projects to the state of the noun that a prompt is about."""
+        return self.network.architecture.subject > 0
 
     def sizes(self, image_sizes: Tensor) -> Tensor:
         """Return picture sizes (N, 2), (height, width), as the network expects them: square if trained without."""
@@ -74,22 +81,21 @@ class Checkpoint:
 
     @threads.single
     @torch.inference_mode()
-    def project(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
-        """Return the CLIP vectors (N, W), float32 on the CPU, of perceptions (N, 1441) and picture sizes (N, 2).
+    def project(self, vectors: Tensor, image_sizes: Tensor) -> FaceVectors:
+        """Return the CLIP vectors, float32 on the CPU, of perceptions (N, 1441) and picture sizes (N, 2).
 
         The sizes are (height, width). Raises ValueError with the row number for invalid perceptions.
         """
-        projected: Tensor = self.network(validate(vectors), self.sizes(image_sizes))
-        return projected
+        return FaceVectors.split(self.network(validate(vectors), self.sizes(image_sizes)), self.width)
 
     @torch.inference_mode()
     def distance(self, perceptions: Perceptions) -> Tensor:
         """Return the distances (N,), on the CPU, of faces from the mean training face; see FaceFeatures.distance."""
         return self.network.features.distance(perceptions.vectors, self.sizes(perceptions.image_sizes))
 
-    def neutral_of(self, perceptions: Perceptions) -> Tensor:
-        """Return the vectors (N, W) that the faces would project to if they were neutral: the same for all."""
-        return self.neutral.expand(len(perceptions), -1)
+    def neutral_of(self, perceptions: Perceptions) -> FaceVectors:
+        """Return the vectors that N faces would project to if they were neutral: the same for all."""
+        return FaceVectors.split(self.neutral.expand(len(perceptions), -1), self.width)
 
 
 def save(checkpoint: Checkpoint, folder: Path, name: str = BEST) -> Path:
@@ -139,7 +145,7 @@ def assembled(path: Path, content: Content) -> Checkpoint:
         )
     if version > FORMAT_VERSION:
         raise CheckpointError(f"{path}: format version {version} is newer than this pack supports; update the pack")
-    if version < FORMAT_VERSION:
+    if version < OLDEST_VERSION:
         raise CheckpointError(f"{path}: format version {version} is from an older version of this pack; retrain it")
     try:
         network = _network(Architecture(**description.pop("architecture")), tensors)
@@ -149,7 +155,7 @@ def assembled(path: Path, content: Content) -> Checkpoint:
         raise CheckpointError(
             f"{path}: the checkpoint is damaged or not a perception projection ({reason}); retrain it"
         ) from error
-    _check(path, metadata, network.architecture.output, tensors)
+    _check(path, metadata, network.architecture, tensors)
     return Checkpoint(
         network.train(False),
         metadata,
@@ -188,16 +194,17 @@ def _metadata(description: Mapping[str, Any]) -> Metadata:
     return metadata
 
 
-def _check(path: Path, metadata: Metadata, width: int, tensors: Mapping[str, Tensor]) -> None:
+def _check(path: Path, metadata: Metadata, architecture: Architecture, tensors: Mapping[str, Tensor]) -> None:
     """Raise CheckpointError unless the other tensors fit the network and all values are finite."""
-    space = SPACES.get(metadata.space)
-    if space is None or space.width != width:
+    space, width, subject = SPACES.get(metadata.space), architecture.output, architecture.subject
+    if space is None or space.width != width or subject not in (0, space.tokens):
+        dimensions = f"{width} + {subject}" if subject else f"{width}"
         raise CheckpointError(
-            f"{path}: the text space {metadata.space!r} with {width} dimensions is not supported; retrain it for "
+            f"{path}: the text space {metadata.space!r} with {dimensions} dimensions is not supported; retrain it for "
             f"{' or '.join(SPACES)}"
         )
     known = len(metadata.prompts)
-    shapes = {"neutral": (width,), "fingerprint": (sum(space.fingerprint),), PROMPTS: (known, width)}
+    shapes = {"neutral": (architecture.outputs,), "fingerprint": (sum(space.fingerprint),), PROMPTS: (known, width)}
     needed = {"neutral", PROMPTS} if known else {"neutral"}
     for name, shape in shapes.items():
         tensor = tensors.get(name)

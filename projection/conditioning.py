@@ -1,26 +1,27 @@
 """Apply projected faces to ComfyUI's CONDITIONING, with pure functions: nothing is changed in place.
 
 CONDITIONING is a list of [tokens (B, T, width), dict]. A Stable Diffusion prompt is one or more blocks of 77 tokens:
-BOS, words, EOS, then padding, all of them live states. BOS is the same for every prompt and is never changed. The
-`strength` of a conditioning cancels out when it is the only one, so strength scales the embedding instead.
+BOS, words, EOS, then padding, all of them live states. BOS is the same for every prompt and is never changed; where.py
+selects those that are. The `strength` of a conditioning cancels out when it is the only one, so strength scales the
+embedding instead.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..common.errors import InputError
+from .face_vectors import FaceVectors
 from .spaces import SD15, SDXL, Space, title_of
+from .where import ALL, END, SUBJECT, WHERE, WORDS, Roles, cycled, masks, usable
 
 MODES = ("steer", "blend", "replace", "append")
-BLOCK = 77  # CLIP's context length
-SAME = 1e-2  # a token this close to the pooled output, relative to its length, is the end of the text
 LARGEST = 1e15  # numbers are clamped to this, so that their squares stay finite
 
 Conditioning = Sequence[Sequence[Any]]  # of [tokens, dict]
@@ -38,14 +39,20 @@ class Push:
     strength: float
     match_norm: bool
 
+    def columns(self, start: int, end: int) -> Push:
+        """Return the push with these numbers of the vectors only."""
+        return replace(self, vectors=self.vectors[:, start:end], neutral=self.neutral[:, start:end])
+
 
 def inject(
     conditioning: Conditioning,
-    vectors: Tensor,
-    neutral: Tensor,
+    vectors: FaceVectors,
+    neutral: FaceVectors,
     *,
     space: Space = SD15,
     mode: str = "steer",
+    where: str = ALL,
+    roles: Sequence[Roles] | None = None,
     strength: float = 1.0,
     start_percent: float = 0.0,
     end_percent: float = 1.0,
@@ -55,22 +62,24 @@ def inject(
 ) -> list[list[Any]]:
     """Return a conditioning with projected faces applied to every entry.
 
-    With v the face, n the neutral face and s the strength:
+    With v the face, n the neutral face and s the strength, the tokens that `where` names become
 
-    steer:   token + s × (v − n)         for every token but BOS
-    blend:   token + s × (v − token)     for the end of the text and the padding behind it
-    replace: token + s × (v − token)     for every token but BOS
+    steer:   token + s × (v − n)
+    replace: token + s × (v − token)
     append:  the unchanged prompt, followed by a copy of it with replace applied
+    blend:   replace, always where the end of the text is
 
-    The end of the text is the token whose state equals the `pooled_output` of the entry; in a block without such a
-    token (later blocks of a long prompt, CLIP skip, SDXL), `blend` changes every token but BOS. Stable Diffusion XL
-    also reads `pooled_output`: there it is changed by the same formula, except with append. Everything else in an entry
+    The subject's tokens take v and n from `subject` of the vectors, all others from `end`. Stable Diffusion XL also
+    reads `pooled_output`: there it is changed by the same formula, except with append. Everything else in an entry
     stays the same.
 
     Args:
-        vectors: (F, W) of the space. Rows of tokens and of faces are paired; the shorter batch is repeated from the
+        vectors: F faces in the space. Rows of tokens and of faces are paired; the shorter batch is repeated from the
             start, as ComfyUI does.
-        neutral: (W,), the projection of a neutral face, or (F, W), one for each face.
+        neutral: the projection of one neutral face, or of F, one for each face.
+        where: one of where.WHERE. The subject needs roles with a subject, and vectors for it; see where.usable.
+        roles: what the tokens are, for each text encoder of the space. Without them, the end of the text is the token
+            whose state equals the `pooled_output` of the entry, as far as there is one (where.end_is_known).
         strength: any finite number. 0 returns the tensors of the entries unchanged; negative values push away from the
             face.
         start_percent, end_percent: the part of the sampling during which the face is applied, 0…1. Outside it the
@@ -81,10 +90,13 @@ def inject(
 
     Results are finite for finite input: they are clamped to the range of their dtype.
 
-    Raises ValueError for an unknown mode, an invalid strength or range, or tokens of another space.
+    Raises ValueError for an unknown mode or where, for a subject that is missing, for an invalid strength or range, and
+    for tokens of another space.
     """
     if mode not in MODES:
         raise InputError(f"unknown mode {mode!r}; choose one of {', '.join(MODES)}")
+    if where not in WHERE:
+        raise InputError(f"where cannot be {where!r}; choose one of {', '.join(WHERE)}")
     if not math.isfinite(strength):
         raise InputError(f"strength must be a finite number, not {strength}")
     if not 0 <= start_percent <= end_percent <= 1:
@@ -92,12 +104,21 @@ def inject(
             f"start_percent is {start_percent:g} and end_percent is {end_percent:g}; set both from 0 to 1, with "
             "start_percent no higher than end_percent"
         )
-    seen = torch.ones(len(vectors), dtype=torch.bool) if seen is None else seen
-    parts = (space.tokens, space.pooled)
-    pairs = zip(vectors.split(parts, dim=1), neutral.expand_as(vectors).split(parts, dim=1), strict=True)
-    push, pooled_push = (
-        Push(v.clamp(-LARGEST, LARGEST), n.clamp(-LARGEST, LARGEST), seen, mode, strength, match_norm) for v, n in pairs
-    )
+    if mode == "blend":
+        mode, where = "replace", END
+    if missing := usable(where, vectors, roles)[1]:
+        raise InputError(f"where cannot be {where}: {missing}")
+    seen = torch.ones(len(vectors.end), dtype=torch.bool) if seen is None else seen
+
+    def push(faces: Tensor, neutral_faces: Tensor) -> Push:
+        v, n = (some.clamp(-LARGEST, LARGEST) for some in (faces, neutral_faces.expand_as(faces)))
+        return Push(v, n, seen, mode, strength, match_norm)
+
+    both = push(vectors.end, neutral.end)
+    pushes = dict.fromkeys((END, WORDS, ALL), both.columns(0, space.tokens))
+    pooled_push = both.columns(space.tokens, space.width)
+    if vectors.subject is not None and neutral.subject is not None:
+        pushes[SUBJECT] = push(vectors.subject, neutral.subject)
     result: list[list[Any]] = []
     for tokens, options in conditioning:
         check_width(tokens, space, clip_l_only)
@@ -105,7 +126,7 @@ def inject(
         after = before
         if strength != 0 and bool(seen.any()):
             pooled = options.get("pooled_output")
-            after = pushed_tokens(tokens, pooled, push), options
+            after = pushed_tokens(tokens, pooled, where, pushes, space, roles), options
             if space.pooled and mode != "append" and pooled is not None and pooled.shape[-1] == space.pooled:
                 after = after[0], {**options, "pooled_output": pushed_pooled(pooled, pooled_push)}
         result += scheduled(before, after, start_percent, end_percent)
@@ -126,28 +147,39 @@ def check_width(tokens: Tensor, space: Space, clip_l_only: bool) -> None:
     ]
     if space is SD15 and width == SDXL.tokens:
         remedies[1] = "a checkpoint trained with this model's CLIP (Starter Projection, or training with --space sdxl)"
-        remedies.insert(2, "clip_l_only, which applies this checkpoint to the CLIP-L part")
+        remedies.insert(2, "clip_l_only of Perception→CLIP Projection, which changes only the CLIP-L part")
     raise InputError(
         f"the checkpoint targets {space.title} ({space.tokens} dimensions), but the conditioning has {width} "
         f"({title_of(width)}). Use one of these: {'; '.join(remedies)}"
     )
 
 
-def pushed_tokens(tokens: Tensor, pooled: Tensor | None, push: Push) -> Tensor:
-    """Return tokens (B, T, width) with the push applied: (max(B, F), T, width), or (max(B, F), 2 T, width) for append.
+def pushed_tokens(
+    tokens: Tensor,
+    pooled: Tensor | None,
+    where: str,
+    pushes: Mapping[str, Push],
+    space: Space,
+    roles: Sequence[Roles] | None,
+) -> Tensor:
+    """Return tokens (B, T, width) with the pushes, one for each group of tokens, applied where `where` says.
 
-    Dtype and device stay the same. If the tokens are wider than the vectors, only their first numbers change.
+    The result is (max(B, F), T, width), or (max(B, F), 2 T, width) for append. Dtype and device stay the same. If the
+    tokens are wider than the space, only their first numbers change.
     """
-    rows = max(len(tokens), len(push.vectors))
-    base = cycled(tokens.float(), rows)
-    acting = text_end(base, pooled) if push.mode == "blend" else not_bos(base).expand(rows, -1)  # (R, T)
-    width = push.vectors.shape[1]
-    changed = _pushed(base[..., :width], acting, push)
-    if width < base.shape[-1]:
-        changed = torch.cat([changed, base[..., width:]], dim=-1)
-    if push.mode == "append":
-        changed = torch.cat([base, changed], dim=1)
-    return as_before(changed, tokens)
+    mode, faces = pushes[ALL].mode, len(pushes[ALL].vectors)
+    base = cycled(tokens.float(), max(len(tokens), faces))
+    parts, start = [], 0
+    widths = (space.tokens,) if roles is None else space.token_parts
+    for width, of_encoder in zip(widths, [None] if roles is None else roles, strict=True):
+        end = start + width
+        part = base[..., start:end]
+        for group, acting in masks(where, part, pooled, of_encoder).items():
+            part = _pushed(part, acting, pushes[group].columns(start, end))
+        parts.append(part)
+        start = end
+    changed = torch.cat([*parts, base[..., start:]], dim=-1)
+    return as_before(torch.cat([base, changed], dim=1) if mode == "append" else changed, tokens)
 
 
 def pushed_pooled(pooled: Tensor, push: Push) -> Tensor:
@@ -175,42 +207,6 @@ def typical_length(tokens: Tensor, acting: Tensor) -> Tensor:
     counts = acting.sum(dim=1).clamp_min(1)
     mean: Tensor = (lengths * acting).sum(dim=1) / counts
     return mean[:, None, None]
-
-
-def not_bos(tokens: Tensor) -> Tensor:
-    """Return a mask (1, T) bool that is False for the first token of every block."""
-    first: Tensor = torch.arange(tokens.shape[1], device=tokens.device) % _block(tokens) == 0
-    return ~first[None]
-
-
-def text_end(tokens: Tensor, pooled: Tensor | None) -> Tensor:
-    """Return a mask (R, T) bool of the end of the text and the padding after it.
-
-    The tokens are (R, T, W), their pooled output is (B, W). In a block without a token that equals the pooled output,
-    it is every token but BOS.
-    """
-    tail = not_bos(tokens).expand(len(tokens), -1)
-    if pooled is None or pooled.shape[-1] != tokens.shape[-1]:
-        return tail
-    ends = cycled(pooled.to(tokens), len(tokens))[:, None]  # (R, 1, W)
-    matches = (tokens - ends).norm(dim=-1) <= SAME * ends.norm(dim=-1)
-    blocks = matches.unflatten(1, (-1, _block(tokens)))  # (R, blocks, 77)
-    behind = (blocks.cumsum(dim=2) > 0) | ~blocks.any(dim=2, keepdim=True)
-    end: Tensor = behind.flatten(1) & tail
-    return end
-
-
-def _block(tokens: Tensor) -> int:
-    """Return the number of tokens in a block: BLOCK, or all tokens if they do not form whole blocks."""
-    count = tokens.shape[1]
-    return BLOCK if count % BLOCK == 0 else count
-
-
-def cycled(tensor: Tensor, rows: int) -> Tensor:
-    """Return `rows` rows of the tensor, repeated from the start."""
-    if len(tensor) == 1 or len(tensor) == rows:
-        return tensor.expand(rows, *tensor.shape[1:])
-    return tensor[torch.arange(rows, device=tensor.device) % len(tensor)]
 
 
 def as_before(changed: Tensor, original: Tensor) -> Tensor:

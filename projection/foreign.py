@@ -22,6 +22,7 @@ from ..perception.emotions.expression import ExpressionModel
 from ..perception.vector import PERCEPTION_DIM, Perceptions, validate
 from .checkpoint import Metadata
 from .checkpoint_file import CheckpointError
+from .face_vectors import FaceVectors
 from .spaces import SD15, Space
 
 BATCH_NORM = {"weight", "bias", "running_mean", "running_var"}
@@ -35,6 +36,7 @@ class ForeignCheckpoint:
     network: nn.Sequential
     metadata: Metadata
     description: str  # its layers, in words
+    has_subject = False  # its 768 numbers are those of the end of the text
 
     @property
     def space(self) -> Space:
@@ -42,13 +44,12 @@ class ForeignCheckpoint:
 
     @threads.single
     @torch.inference_mode()
-    def project(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
-        """Return the CLIP vectors (N, 768), float32 on the CPU, of perceptions (N, 1441); picture sizes are ignored."""
-        projected: Tensor = self.network(validate(vectors))
-        return projected
+    def project(self, vectors: Tensor, image_sizes: Tensor) -> FaceVectors:
+        """Return the CLIP vectors, float32 on the CPU, of perceptions (N, 1441); picture sizes are ignored."""
+        return FaceVectors(self.network(validate(vectors)))
 
-    def neutral_of(self, perceptions: Perceptions) -> Tensor:
-        """Return the vectors (N, 768) that the same faces would project to if they were neutral.
+    def neutral_of(self, perceptions: Perceptions) -> FaceVectors:
+        """Return the vectors that the same faces would project to if they were neutral.
 
         The raw numbers that such a network reads also depend on position and person, so only the expression is changed.
         """

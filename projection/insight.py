@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,10 +13,12 @@ from ..perception.emotions.expression import RELATIVE
 from ..perception.engines import AND
 from ..perception.vector import Perceptions
 from .checkpoint import Checkpoint, Metadata
-from .conditioning import not_bos, typical_length
+from .conditioning import LARGEST, Conditioning, typical_length
+from .face_vectors import FaceVectors
 from .foreign import ForeignCheckpoint
 from .opening import Projection
-from .spaces import SAME_VECTOR
+from .spaces import SAME_VECTOR, Space
+from .where import SUBJECT, Roles, masks, not_bos
 
 FAR = 1.4  # distance (FaceFeatures.distance) above which a face is outside the training distribution
 PLACEHOLDER_ENCODER = "random-weight placeholder"  # prefix of the identity of a placeholder encoder
@@ -26,11 +29,11 @@ Similarity = tuple[str, float]  # a training prompt and the mean-centered cosine
 
 
 def nearest(projection: Projection, vectors: Tensor, count: int) -> list[list[Similarity]]:
-    """Return, for each projected face (F, W), the `count` most similar training prompts, the most similar first.
+    """Return, for each projected face, the `count` most similar training prompts, the most similar first.
 
-    The raw cosine is misleading, because all CLIP vectors share a large component: the mean training target is
-    subtracted, and the parts from several encoders are brought to the same scale. The lists are empty for a projection
-    without prompts.
+    `vectors` (F, W) are those at the end of the text. The raw cosine is misleading, because all CLIP vectors share a
+    large component: the mean training target is subtracted, and the parts from several encoders are brought to the same
+    scale. The lists are empty for a projection without prompts.
     """
     if not isinstance(projection, Checkpoint) or projection.prompt_vectors is None:
         return [[] for _ in vectors]
@@ -58,6 +61,43 @@ def lengths(projection: Projection, vectors: Tensor, neutral: Tensor, conditioni
     typical = torch.stack(of_entries).mean() if of_entries else torch.zeros(())
     face, delta = (some[:, :width].norm(dim=1).mean() for some in (vectors, vectors - neutral))
     return float(face), float(delta), float(typical)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """How far faces can move a group of tokens, in units of the mean length of these tokens."""
+
+    tokens: int
+    delta: float  # length of the difference between face and neutral face, which steer adds
+    face: float  # length of the face's vector, toward which the other modes move
+
+
+def shifts(
+    conditioning: Conditioning,
+    vectors: FaceVectors,
+    neutral: FaceVectors,
+    space: Space,
+    where: str,
+    roles: Sequence[Roles] | None = None,
+    match_norm: bool = False,
+) -> dict[str, Shift]:
+    """Return the mean shifts of F faces at strength 1, by group of tokens (where.GROUPS), in the first entry.
+
+    See `inject` for the arguments.
+    """
+    result = {}
+    for tokens, options in conditioning[:1]:
+        part = tokens[..., : space.tokens].float()
+        groups = masks(where, part, options.get("pooled_output"), None if roles is None else roles[0])
+        for group, acting in groups.items():
+            v, n = (some.end[:, : space.tokens] for some in (vectors, neutral))
+            if group == SUBJECT and vectors.subject is not None and neutral.subject is not None:
+                v, n = vectors.subject, neutral.subject
+            face, delta = v.norm(dim=1).mean(), (v - n).norm(dim=1).mean()
+            unit = face if match_norm else typical_length(part, acting).mean().to(face)
+            unit = unit.clamp_min(1 / LARGEST)
+            result[group] = Shift(int(acting[0].sum()), float(delta / unit), float(face / unit))
+    return result
 
 
 def other_models(metadata: Metadata, landmarker: str, emotion_model: str) -> Iterator[tuple[str, str, str]]:

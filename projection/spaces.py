@@ -13,6 +13,7 @@ class Space:
     title: str  # the model family
     parts: tuple[int, ...]  # widths of the concatenated text encoder outputs; each part has its own scale
     pooled: int = 0  # width of the pooled output that the model reads, the last part; 0: none
+    subject: str = "subject_embeddings"  # the name of the subject's vectors (face_vectors.py) in datasets
 
     @property
     def width(self) -> int:
@@ -24,6 +25,11 @@ class Space:
         return self.width - self.pooled
 
     @property
+    def token_parts(self) -> tuple[int, ...]:
+        """Return the widths of the text encoder outputs that form a token."""
+        return self.parts[:-1] if self.pooled else self.parts
+
+    @property
     def fingerprint(self) -> tuple[int, ...]:
         """Return the widths of the concatenated vectors that identify a text encoder.
 
@@ -33,7 +39,8 @@ class Space:
 
 
 SD15 = Space("sd15", "Stable Diffusion 1.5", (768,))
-SDXL = Space("sdxl", "Stable Diffusion XL", (768, 1280, 1280), pooled=1280)  # CLIP-L, CLIP-G, and CLIP-G's pooled
+# CLIP-L, CLIP-G, and CLIP-G's pooled
+SDXL = Space("sdxl", "Stable Diffusion XL", (768, 1280, 1280), pooled=1280, subject="sdxl_subject")
 SAME_VECTOR = 0.999  # cosine above which two vectors of a text come from the same encoder, apart from rounding
 SPACES = {space.name: space for space in (SD15, SDXL)}
 EMBEDDING = SD15.width  # 768
@@ -41,12 +48,22 @@ ADDED_TARGETS: dict[str, dict[str, int]] = {  # space → vectors of its prompts
     SD15.name: {},
     SDXL.name: {"sdxl_embeddings": SDXL.tokens, "sdxl_pooled": SDXL.pooled},
 }
+SUBJECT_TARGETS: dict[str, dict[str, int]] = {  # … and those that a dataset may lack: all of them or none
+    SD15.name: {SD15.subject: SD15.tokens},
+    SDXL.name: {SD15.subject: SD15.tokens, SDXL.subject: SDXL.tokens},
+}
+
+
+def added_targets(space: str, subject: bool) -> dict[str, int]:
+    """Return the vectors of a prompt other than the sd15 vector, name → width, with or without the subject's."""
+    return {**ADDED_TARGETS[space], **(SUBJECT_TARGETS[space] if subject else {})}
 
 
 def parts_of(width: int) -> tuple[int, ...]:
     """Return the parts of vectors of this width; a single part for an unknown width."""
-    known = (space.parts for space in SPACES.values() if space.width == width)
-    return next(known, (width,))
+    known = {space.tokens: space.token_parts for space in SPACES.values()}
+    known |= {space.width: space.parts for space in SPACES.values()}
+    return known.get(width, (width,))
 
 
 def title_of(tokens: int) -> str:

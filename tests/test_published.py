@@ -39,6 +39,7 @@ NEEDED = {
     "training/reports/training_report.html.j2",
     "perception/weights/face_mesh.safetensors",
     "projection/checkpoints/README.md",
+    "projection/subject_nouns.json",
     "workflows/face_to_expression.json",
     "workflows/face_to_expression.jpg",
     "web/docs/PerceptionClip_FacePerception/en.md",

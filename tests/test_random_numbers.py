@@ -55,7 +55,7 @@ def test_a_starter_is_trained_and_loaded(tmp_path: Path, faces: Perceptions) -> 
     arguments = ["--samples", "60", "--epochs", "2", "--size", "small", "--out-dir", str(tmp_path)]
     assert main(["starter", "--text-encoder", "random", *arguments]) == 0
     projection = open_projection(tmp_path / "best_model.safetensors")
-    assert projection.project(faces.vectors, faces.image_sizes).shape == (1, 768)
+    assert projection.project(faces.vectors, faces.image_sizes).end.shape == (1, 768)
 
 
 def test_a_foreign_projection_is_loaded(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,10 +44,12 @@ from perception_clip.perception.sequences.run import perceive_video
 from perception_clip.perception.sequences.videos import VideoInMemory
 from perception_clip.perception.storage import load, save
 from perception_clip.perception.vector import EMOTIONS, Perceptions
-from perception_clip.projection.conditioning import MODES, inject
+from perception_clip.projection.conditioning import inject
 from perception_clip.projection.insight import lengths, nearest, warnings
 from perception_clip.projection.insight_picture import insight_picture
 from perception_clip.projection.mixing import weights
+from perception_clip.projection.subjects import roles_of
+from perception_clip.projection.where import SUBJECT_AND_END, WHERE
 from perception_clip.training.commands.demo import PROMPT, sample_photos
 from perception_clip.training.dataset.npz import Dataset
 from perception_clip.training.dataset.samples import Samples
@@ -221,22 +224,52 @@ def save_perception() -> Image.Image:
     return row([tile(photos().pictures[0], 300), kept])
 
 
-def projection() -> Image.Image:
-    """Draw what each mode changes in the first tokens of the prompt and, with append, of its copy."""
-    encoder, checkpoint, face = random_encoder(), trained().checkpoint, photos().face(0)
-    tokens, words = encoder.token_states(PROMPT), len(PROMPT.split())  # the placeholder encoder has one token per word
+def moved(prompt: str, face: Perceptions, mode: str = "steer", **how: Any) -> Tensor:
+    """Return how far each token of a prompt moves, compared with the mean length: (blocks, 77)."""
+    encoder, checkpoint = random_encoder(), trained().checkpoint
+    tokens, pooled = encoder.token_states(prompt), encoder.encode([prompt])
     vectors, neutral = checkpoint.project(face.vectors, face.image_sizes), checkpoint.neutral_of(face)
-    canvas, left, pooled = Canvas(WIDTH, 350), 136, encoder.encode([PROMPT])
-    for index, mode in enumerate(MODES):
-        [[after, _]] = inject([[tokens, {"pooled_output": pooled}]], vectors, neutral, mode=mode, strength=0.7)
-        changes = (after.unflatten(1, (-1, 77)) - tokens[:, None])[0].norm(dim=2) / tokens[0].norm(dim=1).mean()
-        y = 62 + 70 * index
-        canvas.write(24, y, mode, TEXT, BRIGHT)
-        for line, change in enumerate(changes[:, :CELLS].tolist()):
-            for place, amount in enumerate(change):
-                share, x, top = min(amount, 1.0), left + place * CELL, y - 14 + 32 * line
-                color = tuple(round(dim + share * (full - dim)) for dim, full in zip(BAR_BACKGROUND, BLUE, strict=True))
-                canvas.line([(x, top), (x, top + 26)], color, CELL - 3)
+    [[after, _]] = inject([[tokens, {"pooled_output": pooled}]], vectors, neutral, mode=mode, **how)
+    return (after.unflatten(1, (-1, 77)) - tokens[:, None])[0].norm(dim=2) / tokens[0].norm(dim=1).mean()
+
+
+def token_color(amount: float) -> tuple[int, ...]:
+    share = min(amount, 1.0)
+    return tuple(round(dim + share * (full - dim)) for dim, full in zip(BAR_BACKGROUND, BLUE, strict=True))
+
+
+def text_encode() -> Image.Image:
+    """Draw which tokens of a prompt each value of `where` moves, and how far."""
+    prompt = "a portrait of an old man in a garden"
+    words = prompt.split()  # the placeholder encoder has one token per word
+    spelled = [None, *(f"{word}</w>" for word in words), *[None] * (76 - len(words))]
+    roles = [roles_of([spelled], {1 + words.index("man")})]
+    tokens = ["BOS", *words, "end of text", "padding", "padding …"]
+    canvas, top = Canvas(WIDTH + 40, 66 + 27 * len(tokens)), 66
+    for row, token in enumerate(tokens):
+        canvas.write(112, top + 27 * row, token, TEXT, BRIGHT if token in words else DIMMED, align=1)
+    for column, where in enumerate(WHERE):
+        left = 132 + 93 * column
+        for line, part in enumerate(("subject", "and end") if where == SUBJECT_AND_END else (where,)):
+            canvas.write(left + 40, 18 + 20 * line, part, TEXT, BRIGHT, align=0.5)
+        for row, amount in enumerate(moved(prompt, photos().face(0), where=where, roles=roles)[0].tolist()):
+            if row < len(tokens):
+                canvas.line([(left, top + 27 * row), (left + 80, top + 27 * row)], token_color(1.5 * amount), 22)
+    return canvas.finished()
+
+
+def projection() -> Image.Image:
+    """Draw what each mode and place changes in the first tokens of the prompt and, with append, of its copy."""
+    words = len(PROMPT.split())  # the placeholder encoder has one token per word
+    shown = [("steer", "end"), ("steer", "words"), ("steer", "all"), ("replace", "all"), ("append", "all")]
+    canvas, left, y = Canvas(WIDTH + 40, 270), 176, 62
+    for mode, where in shown:
+        canvas.write(24, y, f"{mode}, {where}", TEXT, BRIGHT)
+        for line, change in enumerate(moved(PROMPT, photos().face(0), mode, where=where, strength=0.7)[:, :CELLS]):
+            for place, amount in enumerate(change.tolist()):
+                x, top = left + place * CELL, y - 14 + 32 * line
+                canvas.line([(x, top), (x, top + 26)], token_color(amount), CELL - 3)
+        y += 38
     for start, name in ((0, "BOS"), (3, "words"), (1 + words, "end of the text, then padding …")):
         canvas.write(left + start * CELL - 7, 24, name, 15, DIMMED)
     return canvas.finished()
@@ -244,8 +277,8 @@ def projection() -> Image.Image:
 
 def inspect_projection() -> Image.Image:
     checkpoint, faces = trained().checkpoint, photos().found
-    vectors = checkpoint.project(faces.vectors, faces.image_sizes)
-    length, delta, _ = lengths(checkpoint, vectors, checkpoint.neutral_of(faces), [])
+    vectors = checkpoint.project(faces.vectors, faces.image_sizes).end
+    length, delta, _ = lengths(checkpoint, vectors, checkpoint.neutral_of(faces).end, [])
     notes = [f"⚠ {line}" for text in warnings(checkpoint, faces, None) for line in text.split(". ")]  # to fit
     notes.append(f"vectors of length {length:.1f}, {delta:.1f} away from neutral")
     shares = [face.emotions.max(dim=0) for face in faces]
@@ -322,6 +355,7 @@ PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "JoinPerceptions": ("joined.png", join_perceptions),
     "PerceptionSchedule": ("schedule.png", perception_schedule),
     "SavePerception": ("saved.jpg", save_perception),
+    "TextEncode": ("where.png", text_encode),
     "Projection": ("modes.png", projection),
     "InspectProjection": ("prompts.png", inspect_projection),
     "EmotionPrompts": ("shares.png", emotion_prompts),

@@ -31,6 +31,7 @@ from .learning.run import Epoch, best_epoch
 from .learning.settings import Settings
 from .learning.split import HELD_OUT, Split, split_rows
 from .learning.state import STATE_FILE, StateFile
+from .learning.subject import fit_subject
 from .learning.trainer import train
 from .reports.tensorboard import tensorboard_log
 from .reports.training_report import write_training_report
@@ -125,6 +126,7 @@ def fit(
             progress=after_epoch,
             stop=stop,
         )
+    fit_subject(trained.network, data, rows)
     fingerprint, frequent = dataset.meta.get("fingerprint"), _frequent(data, rows)
     width = sum(SPACES[settings.space].fingerprint)  # that of an sdxl dataset starts with that of sd15
     checkpoint = Checkpoint(
@@ -242,11 +244,11 @@ def _frequent(data: TrainingData, rows: Split) -> Tensor:
 
 @torch.no_grad()
 def _neutral(network: ProjectionNetwork, data: TrainingData, rows: Split) -> Tensor:
-    """Return the mean projection (768,) of faces that are probably neutral, or of the most neutral if none are."""
+    """Return the mean projection (D,) of faces that are probably neutral, or of the most neutral if none are."""
     some = sample(rows.train, NEUTRAL_ROWS)
     probability = torch.cat([split_vectors(data.vectors[part])[1][:, NEUTRAL] for part in some.split(CHUNK)])
     chosen = some[probability >= min(NEUTRAL_FACES, float(probability.max()))]
-    total = torch.zeros(data.targets.shape[1])
+    total = torch.zeros(network.architecture.outputs)
     for part in chosen.split(CHUNK):
         total += network(data.vectors[part], data.image_sizes[part]).sum(dim=0)
     return total / len(chosen)

@@ -64,11 +64,11 @@ def sample_dataset(encoder: TextEncoder, samples: int = STARTER_SAMPLES, seed: i
     ]
     texts, text_of_each = np.unique(prompts, return_inverse=True)
     distinct = texts.tolist()
-    embeddings, sdxl_targets = encoder.encode(distinct), encoder.sdxl_targets(distinct)
+    embeddings, added_targets = encoder.encode(distinct), encoder.added_targets(distinct)
     return Dataset(
         perceptions=vectors.numpy(),
         clip_embeddings=embeddings.numpy()[text_of_each],
-        sdxl_targets={name: values.numpy()[text_of_each] for name, values in sdxl_targets.items()},
+        added_targets={name: values.numpy()[text_of_each] for name, values in added_targets.items()},
         image_sizes=image_sizes.numpy(),
         prompts=np.array(prompts),
         groups=np.array([f"sampled {index}" for index in range(samples)]),

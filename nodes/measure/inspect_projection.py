@@ -10,10 +10,10 @@ from ...common.words import counted
 from ...perception.vector import Perceptions
 from ...projection.insight import lengths, nearest, warnings
 from ...projection.insight_picture import insight_picture
-from ..steer.perception_projection import UsesCheckpoint, checkpoint_input, checkpoint_name_input, clip_input
 from ..support import checkpoints, clips, host
 from ..support.checks import check_conditioning, check_perceptions
 from ..support.schema import PERCEPTION, aliases, strongest
+from ..support.steering import UsesCheckpoint, checkpoint_input, checkpoint_name_input, clip_input
 
 MOST_FACES = 8  # in the text and the picture; a video has thousands
 
@@ -73,7 +73,8 @@ class InspectProjection(UsesCheckpoint):
         notes, faces = ["no face"], []
         if len(perception):
             faces_shown = perception.select(range(min(len(perception), MOST_FACES)))
-            vectors, neutral = checkpoints.project(projection, faces_shown)
+            projected, without = checkpoints.project(projection, faces_shown)
+            vectors, neutral = projected.end, without.end
             length, moved, typical = lengths(projection, vectors, neutral, conditioning or [])
             notes = [f"⚠ {text}" for text in warnings(projection, faces_shown, clips.fingerprint_for(projection, clip))]
             notes.append(

@@ -8,13 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from ...common.errors import InputError
 from ...common.files import is_name
 from ...perception.vector import Perceptions
 from ...projection.checkpoint import DEFAULT_FOLDER, Checkpoint, find
 from ...projection.checkpoint_file import CheckpointError
+from ...projection.face_vectors import FaceVectors
 from ...projection.opening import Projection, open_projection
 from . import host
 from .schema import FROM_LINK
@@ -117,14 +117,14 @@ def _load(path: Path, state: str) -> Projection:
     return projection
 
 
-def project(projection: Projection, perceptions: Perceptions) -> tuple[Tensor, Tensor]:
-    """Return the projections of N faces and of their neutral versions: (N, W) float32 each, on the CPU.
+def project(projection: Projection, perceptions: Perceptions) -> tuple[FaceVectors, FaceVectors]:
+    """Return the projections of N faces and of their neutral versions, float32 on the CPU.
 
     Raises ValueError if any of the numbers is not finite: the landmarks then do not form a valid face.
     """
     vectors = projection.project(perceptions.vectors, perceptions.image_sizes)
     neutral = projection.neutral_of(perceptions)
-    bad = (~(vectors.isfinite() & neutral.isfinite()).all(dim=1)).nonzero()[:, 0].tolist()
+    bad = (~(vectors.joined.isfinite() & neutral.joined.isfinite()).all(dim=1)).nonzero()[:, 0].tolist()
     if bad:
         raise InputError(
             f"face {bad[0]} (counted from 0) cannot be projected: its landmarks do not form a valid face. Exclude it"

@@ -17,13 +17,13 @@ from torch import Tensor
 from ...common.errors import InputError
 from ...projection.conditioning import Conditioning
 from ...projection.opening import Projection
-from ...projection.spaces import ADDED_TARGETS, EMBEDDING, SD15, SDXL
+from ...projection.spaces import EMBEDDING, SD15, SDXL, added_targets
 from ...training.encoders import base
 from . import host
 
 END = 49407  # CLIP's token for the end of the text
 PROMPTS_AT_ONCE = 16  # per batch; a canceled run stops between batches
-KNOWN_PROMPTS = 4096  # whose vectors are cached per CLIP: 3 kB each, 16 kB for SDXL
+KNOWN_PROMPTS = 4096  # whose vectors are cached per CLIP: 6 kB each, 28 kB for SDXL
 KNOWN_CONDITIONINGS = 64  # cached per CLIP: 0.2 MB each for Stable Diffusion 1.5, about 4 MB for a T5
 TOKENS = 75  # of a prompt that its text vector covers, without the start and end tokens
 SPACE_OF = {
@@ -42,6 +42,7 @@ class ClipEncoder:
     space: str
     fingerprint: Tensor  # (F,) as encoders.fingerprint gives it
     dim: int = EMBEDDING
+    has_subject: bool = True
     shows_progress: bool = False  # on the running node, while it encodes
 
     @property
@@ -54,9 +55,9 @@ class ClipEncoder:
         """Return CLIP-L's end-of-text state of N prompts after the final layer norm: (N, 768) float32 on the CPU."""
         return self._vectors(prompts)[:, :EMBEDDING]
 
-    def sdxl_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """Return the other vectors of the space for N prompts, by name as in `ADDED_TARGETS`; float32 on the CPU."""
-        widths = ADDED_TARGETS[self.space]
+    def added_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """Return the other vectors of the space for N prompts, by name as in `added_targets`; float32 on the CPU."""
+        widths = added_targets(self.space, subject=True)
         parts = self._vectors(prompts).split([EMBEDDING, *widths.values()], dim=1)[1:]
         return dict(zip(widths, parts, strict=True))
 
@@ -93,7 +94,7 @@ def encoder(clip: Any) -> ClipEncoder:
     Raises ValueError for a CLIP of a model family other than Stable Diffusion 1.5 and XL.
     """
     _check(clip, "encode_from_tokens")
-    space = _space(clip)
+    space = space_of(clip)
     if space is None:
         raise InputError(OTHER_FAMILY)
     unknown = ClipEncoder(clip, space, torch.empty(0))
@@ -108,40 +109,35 @@ OTHER_FAMILY = (
 _known: WeakKeyDictionary[Any, dict[str, Tensor]] = WeakKeyDictionary()  # of each CLIP, prompt → (W,)
 
 
-def _space(clip: Any) -> str | None:
+def space_of(clip: Any) -> str | None:
     """Return the text space of a graph's CLIP; None for another model family."""
     return SPACE_OF.get(frozenset(clip.tokenize("")))
 
 
 def _text_vectors(clip: Any, space: str, prompts: Sequence[str]) -> Tensor:
     """Return all vectors of the space for N prompts, concatenated: (N, W) float32 on the CPU."""
-    tokens = [clip.tokenize(prompt) for prompt in prompts]
-    parts = {name: [of_prompt[name][0] for of_prompt in tokens] for name in tokens[0]}  # the first 77 tokens of each
+    tokens, suffix = [clip.tokenize(prompt) for prompt in prompts], clip.tokenize(base.SUBJECT)
+    parts = {name: [of_prompt[name][0] for of_prompt in tokens] for name in suffix}  # the first 77 tokens of each
+    for name, of_prompts in parts.items():
+        of_prompts += [_followed(part, suffix[name][0]) for part in of_prompts]
     return _sd15_vectors(clip, parts["l"]) if space == SD15.name else _sdxl_vectors(clip, parts["l"], parts["g"])
 
 
 def _sd15_vectors(clip: Any, parts: Sequence[Part]) -> Tensor:
-    """Return the vectors (N, 768) of N prompts, encoded together as if they were the parts of one long prompt.
+    """Return the vectors (N, 768 + 768) of N prompts, from their 2 N parts: first the prompts, then the subjects.
 
-    For parts, ComfyUI returns the vector of the first and the states of all. The vectors of the others are their states
-    at the end of the text, provided that this holds for the first; with CLIP Set Last Layer it does not, and then each
-    prompt is encoded alone.
+    They are encoded together as if they were the parts of one long prompt. The vectors are states of the layer that
+    Stable Diffusion is conditioned on, which CLIP Set Last Layer changes.
     """
-    states, pooled = clip.encode_from_tokens({"l": parts}, return_pooled="unprojected")
-    if pooled is None or pooled.shape != (1, EMBEDDING):
+    states, _ = clip.encode_from_tokens({"l": parts}, return_pooled=True)
+    if states.shape[-1] != EMBEDDING:
         raise InputError(OTHER_FAMILY)
-    if len(parts) == 1:
-        alone: Tensor = pooled.to(device="cpu", dtype=torch.float32, copy=True)
-        return alone
-    ends = [_end(part) for part in parts]
-    vectors: Tensor = states.view(len(parts), -1, EMBEDDING)[range(len(parts)), ends].to("cpu", torch.float32)
-    if torch.allclose(vectors[:1], pooled.to(vectors), atol=1e-3):
-        return vectors
-    return torch.cat([_sd15_vectors(clip, [part]) for part in parts])
+    vectors = states.view(len(parts), -1, EMBEDDING)[range(len(parts)), _places(parts)]
+    return torch.cat(vectors.to("cpu", torch.float32).chunk(2), dim=1)
 
 
 def _sdxl_vectors(clip: Any, parts_l: Sequence[Part], parts_g: Sequence[Part]) -> Tensor:
-    """Return the vectors (N, 768 + 2048 + 1280) of N prompts from their tokens for both text encoders.
+    """Return the vectors (N, 768 + 2048 + 1280 + 768 + 2048) of N prompts from their 2 N parts, as `_sd15_vectors`.
 
     For SDXL's CLIP, ComfyUI returns neither CLIP-L's vector nor the pooled output of several prompts, so both text
     encoders are called directly, as its encode_from_tokens calls them.
@@ -152,13 +148,30 @@ def _sdxl_vectors(clip: Any, parts_l: Sequence[Part], parts_g: Sequence[Part]) -
     model.set_clip_options({"execution_device": clip.patcher.load_device})
     if clip.layer_idx is not None:  # CLIP Set Last Layer
         model.set_clip_options({"layer": clip.layer_idx})
-    model.clip_l.set_clip_options({"projected_pooled": False})
-    of_each = []
-    for encoder, parts in ((model.clip_l, parts_l), (model.clip_g, parts_g)):
-        states, pooled = encoder.encode([[token for token, *_ in part] for part in parts])[:2]
-        of_each.append((pooled, states[range(len(parts)), [_end(part) for part in parts]]))
-    (vector, state_l), (pooled, state_g) = of_each
-    return torch.cat([vector, state_l, state_g, pooled], dim=1).to("cpu", torch.float32)
+    state_l, _ = _states(model.clip_l, parts_l)
+    state_g, pooled = _states(model.clip_g, parts_g)
+    model.clip_l.set_clip_options({"layer": None})  # the last
+    vectors, _ = _states(model.clip_l, parts_l)
+    (end, subject), (end_xl, subject_xl) = vectors.chunk(2), torch.cat([state_l, state_g], dim=1).chunk(2)
+    return torch.cat([end, end_xl, pooled[: len(end)], subject, subject_xl], dim=1).to("cpu", torch.float32)
+
+
+def _states(encoder: Any, parts: Sequence[Part]) -> tuple[Tensor, Tensor]:
+    """Return the states of 2 N parts at their places, and the pooled outputs, from one of SDXL's text encoders."""
+    states, pooled = encoder.encode([[token for token, *_ in part] for part in parts])[:2]
+    return states[range(len(parts)), _places(parts)], pooled
+
+
+def _followed(part: Part, suffix: Part) -> Part:
+    """Return the part of a prompt followed by the tokens of a suffix, for which a long prompt is cut earlier."""
+    room = len(part) - _end(suffix)  # the end token takes the place of the suffix's start token
+    return [*part[: min(_end(part), room)], *suffix[1:]][: len(part)]
+
+
+def _places(parts: Sequence[Part]) -> list[int]:
+    """Return the places of the end tokens in the first half of the parts, and of the tokens before them in the rest."""
+    count = len(parts) // 2
+    return [_end(part) - (number >= count) for number, part in enumerate(parts)]
 
 
 def _end(part: Part) -> int:
@@ -197,7 +210,7 @@ def fingerprint_for(projection: Projection, clip: Any) -> Tensor | None:
     """Return the fingerprint of a graph's CLIP if it can be compared with the projection's; otherwise None."""
     if clip is not None:
         _check(clip, "tokenize")
-    comparable = clip is not None and _space(clip) == projection.space.name
+    comparable = clip is not None and space_of(clip) == projection.space.name
     return encoder(clip).fingerprint if comparable else None
 
 

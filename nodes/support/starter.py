@@ -60,7 +60,9 @@ def existing_checkpoint(path: Path) -> Checkpoint | None:
 def is_same(existing: Checkpoint, encoder: clips.ClipEncoder, made_by: str, samples: int, seed: int) -> bool:
     """Return whether training again would give the same checkpoint."""
     metadata = existing.metadata
-    if existing.fingerprint is None or not same_encoder(existing.fingerprint.numpy(), encoder.fingerprint.numpy()):
+    if not existing.has_subject or existing.fingerprint is None:
+        return False
+    if not same_encoder(existing.fingerprint.numpy(), encoder.fingerprint.numpy()):
         return False
     provenance = metadata.made_by, metadata.dataset.get("samples"), metadata.dataset.get("seed")
     return provenance == (made_by, samples, seed) and "verdict" in metadata.metrics

@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from PIL import Image
 
 from ...projection.checkpoint import Checkpoint
+from ...projection.face_vectors import END_ONLY
 from ...training.dataset.npz import Dataset
 from ...training.evaluation.text import table
 from ...training.fitting import Fitted, fit
@@ -49,7 +50,9 @@ def outcome(fitted: Fitted, *notes: str, on_node: str | None = None) -> io.NodeO
     assert fitted.evaluation is not None and fitted.verdict is not None  # it is None for stopped runs, which raise here
     picture = result_picture(fitted.history, fitted.evaluation, fitted.verdict)
     epochs = f"{fitted.path.name}: best epoch {fitted.best_epoch} of {len(fitted.history):,}"
-    return reported(fitted.path, fitted.verdict.sentences, picture, [epochs, *notes], table(fitted.evaluation), on_node)
+    lacks = [] if fitted.checkpoint.has_subject else [f"the dataset {END_ONLY}"]
+    lines = [epochs, *lacks, *notes]
+    return reported(fitted.path, fitted.verdict.sentences, picture, lines, table(fitted.evaluation), on_node)
 
 
 def reported(

@@ -142,7 +142,7 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
         faces, texts = perception.select(seen), [texts[index] for index in seen]
         with Store(path) as store:
             set_provenance(store, encoder, perception)
-            embeddings, sdxl_targets = vectors_of(texts, store, encoder.showing_progress())
+            embeddings, added_targets = vectors_of(texts, store, encoder.showing_progress())
             samples = Samples(
                 faces.vectors.numpy(),
                 faces.image_sizes.numpy(),
@@ -154,7 +154,7 @@ class DatasetWriter(io.ComfyNode):  # type: ignore[misc]  # the host ships no ty
                 labels=[label.strip()] * len(faces),
                 splits=["" if split == NO_SPLIT else split] * len(faces),
                 scores=faces.scores.numpy(),
-                sdxl_targets={name: values.numpy() for name, values in sdxl_targets.items()},
+                added_targets={name: values.numpy() for name, values in added_targets.items()},
             )
             new = store.append(samples)
             with store.snapshot() as snapshot:

@@ -102,6 +102,18 @@ def test_what_a_node_says_stays_on_it_and_is_no_markup(front_end: FrontEnd) -> N
     assert "note" not in next(iter(prompt.values()))["inputs"]
 
 
+def test_a_graph_that_was_saved_without_where_still_steers_all_tokens(front_end: FrontEnd) -> None:
+    front_end.add("PerceptionClip_Projection")
+    [shown] = front_end.nodes().values()
+    assert shown["values"][-1] == "end"
+    graph = front_end.page.evaluate("app.graph.serialize()")
+    graph["nodes"][0].pop("widgets_values_named", None)  # newer front ends write the values with their names, too
+    graph["nodes"][0]["widgets_values"].pop()
+    front_end.page.evaluate("graph => app.loadGraphData(graph)", graph)
+    [shown] = front_end.nodes().values()
+    assert shown["values"][-1] == "all"
+
+
 def run_to_a_picture(front_end: FrontEnd, weights: str) -> None:
     """Choose the checkpoint, run what is on the canvas, small and in two steps, and wait for the picture."""
     front_end.set("CheckpointLoaderSimple", "ckpt_name", weights)
@@ -122,9 +134,9 @@ def test_the_first_picture_needs_three_steps_and_no_training_of_ones_own(
     """The README's three steps, with nothing trained before. The photo is chosen already."""
     open_workflow(front_end, ROOT / "workflows" / "face_to_expression.json")
     run_to_a_picture(front_end, weights)
-    used, does, *_ = front_end.notes()["PerceptionClip_Projection"].splitlines()
+    used, does, *_ = front_end.notes()["PerceptionClip_TextEncode"].splitlines()
     assert used.startswith("starter.safetensors, trained with comfyui-clip:")
-    assert does.startswith("first of 1 face: adds a vector of length ")
+    assert does.startswith("first of 1 face: shifts the subject “person” (1 token) by ")
     if screenshots is not None:
         front_end.screenshot(screenshots / "face_to_expression_run.png")
     starter = front_end.notes()["PerceptionClip_StarterProjection"]

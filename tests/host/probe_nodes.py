@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,8 @@ import nodes
 
 PERCEPTION = io.Custom("PERCEPTION")
 NODES: list[type[io.ComfyNode]] = []
+MARK = 1.375  # a weight in prompts that marks their subject for Probe_SubjectTokens
+WIDTHS = {"l": 768, "g": 1280}
 CALLS: list[int] = []  # rows of each call of a UNet that Probe_CountCalls has wrapped
 
 
@@ -198,11 +201,43 @@ def SmallClip(family: str, seed: int) -> CLIP:
         "sdxl": (sdxl_clip.SDXLTokenizer, sdxl_clip.SDXLClipModel),
     }
     few = {"num_hidden_layers": 3}
-    clip = CLIP(ClipTarget(*kinds[family]), model_options={"clip_l_model_config": few, "clip_g_model_config": few})
+    clip = CLIP(
+        ClipTarget(*kinds[family]),
+        embedding_directory=folder_paths.get_folder_paths("embeddings"),
+        model_options={"clip_l_model_config": few, "clip_g_model_config": few},
+    )
     draw(clip.cond_stage_model.clip_l, 0)
     if family == "sdxl":
         draw(clip.cond_stage_model.clip_g, 1 + seed)
     return clip
+
+
+@node(io.Clip.Input("clip"), io.String.Input("prompts"))
+def SubjectTokens(clip: Any, prompts: str) -> str:
+    """Shows which tokens the pack takes for the subject of each prompt, and which ComfyUI gives the weight `MARK`.
+
+    `prompts` is JSON: a list of texts and subjects. So is the result: for each prompt and text encoder, both lists of
+    positions, counted over all blocks.
+    """
+    module = sys.modules[nodes.NODE_CLASS_MAPPINGS["PerceptionClip_TextEncode"].__module__]
+    result = []
+    for text, subject in json.loads(prompts):
+        roles, tokens = module.prompt_tokens(clip, text, subject).roles, clip.tokenize(text)
+        found = [role.subject.nonzero()[:, 0].tolist() for role in roles]
+        result.append(
+            list(zip(found, (marked(tokens[name], WIDTHS[name]) for name in "lg" if name in tokens), strict=True))
+        )
+    return json.dumps(result)
+
+
+def marked(blocks: list[Any], width: int) -> list[int]:
+    """Return the positions of tokens with the weight MARK, without embeddings that the encoder cannot read."""
+    read = [
+        [weight for token, weight in block if isinstance(token, int) or token.shape[-1] == width] for block in blocks
+    ]
+    return [
+        77 * index + place for index, block in enumerate(read) for place, weight in enumerate(block) if weight == MARK
+    ]
 
 
 def draw(model: torch.nn.Module, seed: int) -> None:

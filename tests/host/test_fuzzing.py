@@ -48,7 +48,9 @@ PICTURES = [
 CHEAP = {"epochs": 1, "size": "small", "samples": 100, "frames": 4, "name": "fuzzed"}
 # What is no name of a folder may be one of a model on the Hugging Face hub, and would be looked for there.
 ON_THE_HUB = ("emotion_model", re.compile(r"[\w.-]+"))
-ENCODED = ("PerceptionClip_EmotionPrompts", "PerceptionClip_DatasetWriter")  # CLIP takes a while for each new text
+ENCODED = tuple(
+    f"{PREFIX}{name}" for name in ("EmotionPrompts", "DatasetWriter", "TextEncode")
+)  # by CLIP: it takes long
 TRAINING = ("PerceptionClip_StarterProjection", "PerceptionClip_TrainProjection")  # and for each new name
 CALLED = {"init": "checkpoint"}  # in messages
 # Python's own words, which tell a user nothing.

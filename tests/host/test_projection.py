@@ -59,7 +59,27 @@ def test_steer_shifts_every_token_but_the_first_of_a_block(host: Host, photos: d
     assert moved[0, 0].norm() > 0.1
     assert torch.allclose(moved, moved[:, :1].expand_as(moved), atol=1e-5)
     assert torch.equal(options["pooled_output"], prompt_tokens(blocks=2)[:, 0])
-    assert f"adds a vector of length {moved[0, 0].norm():.1f}" in result.text("projection")
+    words = torch.cat([prompt_tokens(blocks=2)[0, 1:BLOCK], prompt_tokens(blocks=2)[0, BLOCK + 1 :]])
+    share = moved[0, 0].norm() / words.norm(dim=1).mean()
+    assert f"shifts every token but BOS (152 tokens) by {share:.2f} of the tokens' length" in result.text("projection")
+
+
+def test_without_the_text_a_face_acts_on_all_or_at_the_end(host: Host, photos: dict[str, str], checkpoint: str) -> None:
+    """The second block's end cannot be recognized; CLIP Text Encode (Face) knows the subject."""
+    unknown = host.run(steering(photos["astronaut"], checkpoint, "unknown", blocks=2, where="end")).text("projection")
+    assert "the end of the text cannot be recognized" in unknown
+    subject = steering(photos["astronaut"], checkpoint, "subject", where="subject")
+    encoder = {"clip": entry("Probe_SmallClip", family="sd15", seed=0)}
+    subject |= encoder | {"prompt": entry("CLIPTextEncode", clip=["clip", 0], text="a portrait of a woman")}
+    text = host.run(subject).text("projection")
+    assert "acts on the end of the text, not on subject: the text of the prompt is unknown" in text
+    assert "shifts the end of the text (71 tokens) by " in text
+    [[tokens, _]] = conditioning(host, "subject")
+    plain = {**subject, "projection": {**subject["projection"]}}
+    plain["projection"]["inputs"] = subject["projection"]["inputs"] | {"strength": 0.0}
+    host.run(plain)
+    [[before, _]] = conditioning(host, "subject")
+    assert (tokens != before).any(dim=-1)[0].tolist() == [False] * 6 + [True] * 71
 
 
 def test_strength_zero_and_no_face_are_the_identity(host: Host, photos: dict[str, str], checkpoint: str) -> None:
@@ -87,7 +107,7 @@ def test_random_placeholder_is_named(host: Host, photos: dict[str, str], checkpo
     text = host.run(steering(photos["astronaut"], checkpoint, "named", strength=0.5)).text("projection")
     assert "PLACEHOLDER" in text
     assert f"{checkpoint}, trained with random-weight placeholder" in text
-    assert "first of 1 face: adds a vector" in text
+    assert "first of 1 face: shifts every token but BOS (76 tokens) by 0." in text
 
 
 def test_another_model_family_is_refused_with_a_remedy(host: Host, photos: dict[str, str], checkpoint: str) -> None:

@@ -20,23 +20,28 @@ from .test_projection import conditioning, steering
 
 PROMPTS = ("a person laughing", "a (sad:1.3) old man with a long gray beard", "a person laughing")
 ENDS = (4, 10)  # where the text ends in the tokens of the first two
+NOUN = 2  # places from there to the noun of ", a person", which follows
 
 
-def clip(family: str = "sdxl", seed: int = 0) -> Graph:
-    return {"clip": entry("Probe_SmallClip", family=family, seed=seed)}
+def clip(family: str = "sdxl", seed: int = 0, layer: int = 0) -> Graph:
+    """A CLIP, conditioned on the last of its three layers that a model of the family uses, or on another."""
+    small = entry("Probe_SmallClip", family=family, seed=seed)
+    if not layer:
+        return {"clip": small}
+    return {"small": small, "clip": entry("CLIPSetLastLayer", clip=["small", 0], stop_at_clip_layer=layer)}
 
 
 def encoded(prompt: str) -> Graph:
     return {"prompt": entry("CLIPTextEncode", clip=["clip", 0], text=prompt)}
 
 
-def write(host: Host, photo: str, dataset: str, family: str = "sdxl", seed: int = 0) -> list[str]:
+def write(host: Host, photo: str, dataset: str, family: str = "sdxl", seed: int = 0, layer: int = 0) -> list[str]:
     """What Dataset Writer says, or how it fails, when a face is added with each of the prompts, one after the other."""
     said = []
     for prompt in PROMPTS:
         inputs = {"perception": ["perception", 0], "clip": ["clip", 0], "prompt": prompt, "dataset": dataset}
         graph = {
-            **clip(family, seed),
+            **clip(family, seed, layer),
             "photo": entry("LoadImage", image=photo),
             "perception": entry("PerceptionClip_FacePerception", image=["photo", 0]),
             "writer": entry("PerceptionClip_DatasetWriter", **inputs),
@@ -44,6 +49,13 @@ def write(host: Host, photo: str, dataset: str, family: str = "sdxl", seed: int 
         result = host.run(graph)
         said.append(result.text("writer") if result.succeeded else result.message)
     return said
+
+
+def conditioned(host: Host, prompt: str, family: str = "sdxl", layer: int = 0) -> Any:
+    """The conditioning that ComfyUI makes of a prompt."""
+    saving = entry("Probe_SaveConditioning", conditioning=["prompt", 0], name="compared")
+    assert host.run(clip(family, layer=layer) | encoded(prompt) | {"save": saving}).succeeded
+    return conditioning(host, "compared")
 
 
 def stored(host: Host, dataset: str) -> Samples:
@@ -58,14 +70,35 @@ def test_a_dataset_holds_what_comfyui_conditions_on(host: Host, photos: dict[str
     samples = stored(host, "xl")
     assert samples.prompts == list(PROMPTS[:2])
     for row, (prompt, end) in enumerate(zip(samples.prompts, ENDS, strict=True)):
-        saving = entry("Probe_SaveConditioning", conditioning=["prompt", 0], name="xl")
-        assert host.run(clip() | encoded(prompt) | {"save": saving}).succeeded
-        [[tokens, options]] = conditioning(host, "xl")
-        for name, expected in (("sdxl_embeddings", tokens[0, end]), ("sdxl_pooled", options["pooled_output"][0])):
-            np.testing.assert_allclose(samples.sdxl_targets[name][row], expected.numpy(), atol=5e-3)
+        [[tokens, options]] = conditioned(host, prompt)
+        [[followed, _]] = conditioned(host, f"{prompt}, a person")
+        expected = {
+            "sdxl_embeddings": tokens[0, end],
+            "sdxl_pooled": options["pooled_output"][0],
+            "sdxl_subject": followed[0, end + NOUN],
+        }
+        for name, vector in expected.items():
+            np.testing.assert_allclose(samples.added_targets[name][row], vector.numpy(), atol=5e-3)
     write(host, photos["astronaut"], "narrow", "sd15")
-    np.testing.assert_allclose(samples.embeddings, stored(host, "narrow").embeddings, atol=5e-3)
-    assert samples.embeddings.std() > 0.5 and samples.sdxl_targets["sdxl_pooled"].std() > 0.1
+    narrow = stored(host, "narrow")
+    np.testing.assert_allclose(samples.embeddings, narrow.embeddings, atol=5e-3)
+    subjects = [some.added_targets["subject_embeddings"] for some in (samples, narrow)]
+    np.testing.assert_allclose(*subjects, atol=5e-3)
+    assert samples.embeddings.std() > 0.5 and samples.added_targets["sdxl_pooled"].std() > 0.1
+
+
+@pytest.mark.parametrize("layer", [0, -2])
+def test_vectors_are_those_of_the_layer_that_is_conditioned_on(host: Host, photos: dict[str, str], layer: int) -> None:
+    write(host, photos["astronaut"], f"layer{layer}", "sd15", layer=layer)
+    samples = stored(host, f"layer{layer}")
+    for row, (prompt, end) in enumerate(zip(samples.prompts, ENDS, strict=True)):
+        [[tokens, _]] = conditioned(host, prompt, "sd15", layer=layer)
+        [[followed, _]] = conditioned(host, f"{prompt}, a person", "sd15", layer=layer)
+        np.testing.assert_allclose(samples.embeddings[row], tokens[0, end].numpy(), atol=5e-3)
+        subject = samples.added_targets["subject_embeddings"][row]
+        np.testing.assert_allclose(subject, followed[0, end + NOUN].numpy(), atol=5e-3)
+    for said in write(host, photos["astronaut"], f"layer{layer}", "sd15", layer=-1 if layer else -3):
+        assert "its samples were made with the text encoder 'comfyui-clip:" in said
 
 
 def test_a_dataset_keeps_to_its_encoders(host: Host, photos: dict[str, str]) -> None:

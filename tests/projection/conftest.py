@@ -30,10 +30,21 @@ def image_sizes() -> torch.Tensor:
 @pytest.fixture(scope="session")
 def checkpoint(vectors: torch.Tensor, image_sizes: torch.Tensor) -> Checkpoint:
     """A projection with random weights everywhere, so that a lost tensor would show."""
+    return random_checkpoint(vectors, image_sizes)
+
+
+@pytest.fixture(scope="session")
+def with_subject(vectors: torch.Tensor, image_sizes: torch.Tensor) -> Checkpoint:
+    """One that also projects to the subject."""
+    return random_checkpoint(vectors, image_sizes, subject=768)
+
+
+def random_checkpoint(vectors: torch.Tensor, image_sizes: torch.Tensor, subject: int = 0) -> Checkpoint:
     torch.manual_seed(0)
     template = torch.randn(478, 3)
     features = FaceFeatures.fit(vectors, image_sizes, template - template.mean(dim=0))
-    network = ProjectionNetwork(Architecture(components=features.shape_basis.shape[1], width=32, depth=2))
+    architecture = Architecture(components=features.shape_basis.shape[1], width=32, depth=2, subject=subject)
+    network = ProjectionNetwork(architecture)
     network.features = features
     with torch.no_grad():
         for parameter in network.parameters():
@@ -41,7 +52,8 @@ def checkpoint(vectors: torch.Tensor, image_sizes: torch.Tensor) -> Checkpoint:
     network.target_mean.normal_()
     network.target_scale.fill_(2.5)
     metadata = Metadata(encoder="test encoder", landmarker="l", emotion_model="e", metrics={"recall": [0.5, 0.4, 0.6]})
-    return Checkpoint(network.eval(), metadata, neutral=torch.randn(768), fingerprint=torch.randn(768))
+    neutral = torch.randn(architecture.outputs)
+    return Checkpoint(network.eval(), metadata, neutral, fingerprint=torch.randn(768))
 
 
 @pytest.fixture

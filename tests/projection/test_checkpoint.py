@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from perception_clip.projection.checkpoint import METADATA_KEY, Checkpoint, CheckpointError, find, load, save
+
+from ..perception.reference_faces import reference_faces
 
 
 def rewrite(path: Path, tensors: dict[str, torch.Tensor] | None = None, **description: object) -> Path:
@@ -32,10 +34,37 @@ def test_round_trip(
     assert loaded.network.architecture == checkpoint.network.architecture
     assert torch.equal(loaded.neutral, checkpoint.neutral)
     assert loaded.fingerprint is not None and torch.equal(loaded.fingerprint, checkpoint.fingerprint)
-    assert torch.equal(loaded.project(vectors, image_sizes), checkpoint.project(vectors, image_sizes))
-    assert loaded.width == 768
+    projected = loaded.project(vectors, image_sizes)
+    assert torch.equal(projected.end, checkpoint.project(vectors, image_sizes).end)
+    assert loaded.width == 768 and not loaded.has_subject and projected.subject is None
     assert load(save(replace(checkpoint, fingerprint=None), tmp_path)).fingerprint is None
     assert sorted(file.name for file in tmp_path.iterdir()) == ["best_model.pth", "best_model.safetensors"]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_both_vectors_are_the_same_after_loading(
+    tmp_path: Path, with_subject: Checkpoint, vectors: torch.Tensor, image_sizes: torch.Tensor, suffix: str
+) -> None:
+    loaded = load(save(with_subject, tmp_path).with_suffix(suffix))
+    projected, expected = (one.project(vectors, image_sizes) for one in (loaded, with_subject))
+    assert loaded.has_subject and loaded.width == 768
+    assert projected.subject is not None and expected.subject is not None
+    assert torch.equal(projected.end, expected.end) and torch.equal(projected.subject, expected.subject)
+    assert torch.equal(projected.joined, with_subject.network(vectors, image_sizes))
+    neutral = loaded.neutral_of(reference_faces())
+    assert neutral.subject is not None
+    assert torch.equal(neutral.end[1], with_subject.neutral[:768])
+    assert torch.equal(neutral.subject[1], with_subject.neutral[768:])
+
+
+def test_a_checkpoint_of_format_3_has_no_subject(
+    tmp_path: Path, checkpoint: Checkpoint, vectors: torch.Tensor, image_sizes: torch.Tensor
+) -> None:
+    architecture = asdict(checkpoint.network.architecture)
+    del architecture["subject"]
+    loaded = load(rewrite(save(checkpoint, tmp_path), format_version=3, architecture=architecture))
+    assert not loaded.has_subject
+    assert torch.equal(loaded.project(vectors, image_sizes).end, checkpoint.project(vectors, image_sizes).end)
 
 
 def test_torch_reads_the_pth_and_an_unknown_encoder_has_no_fingerprint(tmp_path: Path, checkpoint: Checkpoint) -> None:
@@ -50,9 +79,9 @@ def test_trained_without_picture_sizes(
     checkpoint: Checkpoint, vectors: torch.Tensor, image_sizes: torch.Tensor
 ) -> None:
     square = replace(checkpoint, metadata=replace(checkpoint.metadata, uses_image_sizes=False))
-    expected = checkpoint.project(vectors, torch.ones(40, 2))
-    assert torch.equal(square.project(vectors, image_sizes), expected)
-    assert not torch.allclose(checkpoint.project(vectors, image_sizes), expected)
+    expected = checkpoint.project(vectors, torch.ones(40, 2)).end
+    assert torch.equal(square.project(vectors, image_sizes).end, expected)
+    assert not torch.allclose(checkpoint.project(vectors, image_sizes).end, expected)
 
 
 def test_a_payload_is_refused_and_not_executed(pickle_payload: tuple[Path, Path]) -> None:
@@ -90,8 +119,8 @@ def test_damage_is_named(tmp_path: Path, checkpoint: Checkpoint) -> None:
         with pytest.raises(CheckpointError, match=message):
             load(path)
 
-    attempt("version 4 is newer .* update the pack", format_version=4)
-    attempt("version 1 is from an older version of this pack; retrain it", format_version=1)
+    attempt("version 5 is newer .* update the pack", format_version=5)
+    attempt("version 2 is from an older version of this pack; retrain it", format_version=2)
     attempt("leave.bias", {key: value for key, value in tensors.items() if key != bias})
     attempt("size mismatch for leave.bias", {**tensors, bias: torch.zeros(5)})
     attempt("its neutral tensor is missing", {key: value for key, value in tensors.items() if key != "neutral"})
@@ -99,14 +128,15 @@ def test_damage_is_named(tmp_path: Path, checkpoint: Checkpoint) -> None:
     attempt("depth must be 1 to 64", architecture={"components": 5, "depth": 10**9})
     attempt("damaged", architecture=None)
     attempt("surprise", surprise=1)
-    attempt("version 4 is newer .* update the pack", format_version=4)
-    attempt("version 1 is from an older version of this pack; retrain it", format_version=1)
     attempt("fingerprint tensor is missing or has the wrong shape", {**tensors, "fingerprint": torch.zeros(5)})
     attempt("its prompt_vectors tensor is missing", prompts=["a face"])
     attempt(
         "its prompt_vectors tensor is missing", {**tensors, "prompt_vectors": torch.zeros(2, 768)}, prompts=["a face"]
     )
     attempt("the text space 'sdxl' with 768 dimensions is not supported; retrain it", space="sdxl")
+    built = asdict(checkpoint.network.architecture)
+    attempt("Missing key.*subject.weight", architecture={**built, "subject": 768})
+    attempt("subject must be 0 to 65536", architecture={**built, "subject": -1})
     attempt("the text space 'sd3' with 768 dimensions is not supported", space="sd3")
 
 

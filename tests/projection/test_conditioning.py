@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from perception_clip.projection.conditioning import MODES, inject
+from perception_clip.projection import conditioning
+from perception_clip.projection.conditioning import MODES
+from perception_clip.projection.face_vectors import FaceVectors
 from perception_clip.projection.spaces import SDXL
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -29,6 +31,11 @@ strengths = st.floats(-2, 3)
 
 def entry(tokens: Tensor = TOKENS, **options: Any) -> list[Any]:
     return [tokens, {"pooled_output": torch.ones(1, 768), **options}]
+
+
+def inject(entries: list[Any], vectors: Tensor, neutral: Tensor, **how: Any) -> list[list[Any]]:
+    """Faces without a vector for the subject, applied to every token if not told otherwise."""
+    return conditioning.inject(entries, FaceVectors(vectors), FaceVectors(neutral), **how)
 
 
 def pushed(tokens: Tensor = TOKENS, vectors: Tensor = VECTOR, **how: Any) -> Tensor:

@@ -61,7 +61,8 @@ def test_linear_layers_are_rebuilt(tmp_path: Path, vectors: Tensor, widths: tupl
     opened = open_projection(path)
     assert isinstance(opened, ForeignCheckpoint)
     with torch.inference_mode():
-        assert torch.equal(opened.project(vectors, SIZES), network(vectors))
+        assert torch.equal(opened.project(vectors, SIZES).end, network(vectors))
+    assert not opened.has_subject and opened.project(vectors, SIZES).subject is None
     assert " → ".join(map(str, widths)) in opened.description
 
 
@@ -73,7 +74,7 @@ def test_norms_and_wrappers_are_understood(tmp_path: Path, vectors: Tensor, wrap
     content = weights if wrapper is None else {wrapper: weights, "epoch": 3, "optimizer": {"lr": 1e-4}}
     opened = open_projection(wrote(tmp_path / "theirs.pth", content))
     with torch.inference_mode():
-        assert torch.allclose(opened.project(vectors, SIZES), network(vectors), atol=1e-6)
+        assert torch.allclose(opened.project(vectors, SIZES).end, network(vectors), atol=1e-6)
 
 
 def test_neutral_is_the_same_face_without_its_expression(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_neutral_is_the_same_face_without_its_expression(tmp_path: Path) -> None
     with torch.no_grad():
         emotions_only.weight.zero_()[:7, 1434:] = torch.eye(7)
     opened = open_projection(wrote(tmp_path / "emotions.pth", emotions_only.state_dict()))
-    smiling, neutral = opened.project(faces.vectors, faces.image_sizes), opened.neutral_of(faces)
+    smiling, neutral = opened.project(faces.vectors, faces.image_sizes).end, opened.neutral_of(faces).end
     joy = EMOTIONS.index("happy")
     assert (neutral[:, joy] < smiling[:, joy] / 2).all()
 

@@ -78,23 +78,49 @@ def test_the_sdxl_space(tmp_path: Path, dataset: Dataset) -> None:
     encoder = load_encoder("random", space="sdxl")
     assert dataset.prompts is not None and dataset.image_sizes is not None
     texts, row = np.unique(dataset.prompts[:1000], return_inverse=True)
-    sdxl_targets = {name: vectors.numpy()[row] for name, vectors in encoder.sdxl_targets(texts.tolist()).items()}
-    sdxl_targets["sdxl_pooled"] *= 100
+    added_targets = {name: vectors.numpy()[row] for name, vectors in encoder.added_targets(texts.tolist()).items()}
+    added_targets["sdxl_pooled"] *= 100
     meta = {**dataset.meta, "fingerprint": fingerprint(encoder).tolist()}
-    wide = cut(dataset, 1000, image_sizes=dataset.image_sizes[:1000], sdxl_targets=sdxl_targets, meta=meta)
+    wide = cut(dataset, 1000, image_sizes=dataset.image_sizes[:1000], added_targets=added_targets, meta=meta)
     made = load(fit(wide, tmp_path, Settings(epochs=20, size="small", space="sdxl"), report=False).path)
     assert made.metadata.space == "sdxl" and made.width == 3328
     assert made.fingerprint is not None and torch.equal(made.fingerprint, fingerprint(encoder))
     narrow = load(fit(wide, tmp_path, Settings(epochs=1, size="small"), report=False).path)
     assert narrow.fingerprint is not None and torch.equal(narrow.fingerprint, fingerprint(encoder)[:768])
+    assert made.has_subject and made.neutral.shape == (3328 + 2048,)
     test = split_of(wide, seed=0).test.numpy()
-    predicted = made.project(torch.from_numpy(wide.perceptions[test]), torch.from_numpy(wide.image_sizes[test]))
+    predicted = made.project(torch.from_numpy(wide.perceptions[test]), torch.from_numpy(wide.image_sizes[test])).joined
     truth = torch.from_numpy(
-        np.concatenate([sdxl_targets["sdxl_embeddings"], sdxl_targets["sdxl_pooled"]], axis=1)[test]
+        np.concatenate([added_targets["sdxl_embeddings"], added_targets["sdxl_pooled"]], axis=1)[test]
     )
-    parts = (some.split(SDXL.parts, dim=-1) for some in (predicted, truth, truth.mean(dim=0)))
+    truth = torch.cat([truth, torch.from_numpy(added_targets["sdxl_subject"][test])], dim=1)
+    parts = (some.split((*SDXL.parts, *SDXL.token_parts), dim=-1) for some in (predicted, truth, truth.mean(dim=0)))
     for own, goal, mean in zip(*parts, strict=True):
         assert float(torch.cosine_similarity(own - mean, goal - mean).mean()) > 0.3
+
+
+def test_both_vectors_come_back_from_the_file(tmp_path: Path, dataset: Dataset) -> None:
+    """With or without the subject, the end of the text is the same; whoever continues without it, loses it."""
+    settings = Settings(epochs=3, size="small")
+    fitted = fit(dataset, tmp_path / "with", settings)
+    without = fit(replace(dataset, added_targets={}), tmp_path / "without", settings, report=False).checkpoint
+    vectors, sizes = torch.from_numpy(dataset.perceptions[:50]), torch.from_numpy(np.array(dataset.image_sizes)[:50])
+    for path in (fitted.path, fitted.path.with_suffix(".pth")):
+        projected, expected = (one.project(vectors, sizes) for one in (load(path), fitted.checkpoint))
+        assert torch.equal(projected.joined, expected.joined) and projected.joined.shape == (50, 1536)
+    assert torch.equal(projected.end, without.project(vectors, sizes).end)
+    assert fitted.checkpoint.has_subject and not without.has_subject and without.neutral.shape == (768,)
+    assert torch.equal(fitted.checkpoint.neutral[:768], without.neutral)
+    value, low, high = json.loads((tmp_path / "with" / "metrics.json").read_text())["subject"]["centered_cosine"]
+    assert 0.1 < low < value < high < 1
+    assert projected.subject is not None
+    distinct = torch.from_numpy(dataset.added_targets["subject_embeddings"])
+    near, own = distinct.mean(dim=0), projected.subject.mean(dim=0)
+    assert (near - own).norm() < 0.2 * near.norm()  # in the units of the prompts' vectors
+
+    for init, data, has in ((fitted.checkpoint, replace(dataset, added_targets={}), False), (without, dataset, True)):
+        continued = fit(data, tmp_path, Settings(epochs=1, size="small"), init=init, report=False).checkpoint
+        assert continued.has_subject == has
 
 
 def test_two_arrays_by_anyone_are_enough(tmp_path: Path, dataset: Dataset) -> None:
@@ -103,6 +129,7 @@ def test_two_arrays_by_anyone_are_enough(tmp_path: Path, dataset: Dataset) -> No
     assert not checkpoint.metadata.uses_image_sizes
     assert checkpoint.metadata.metrics["held_out_rows"] == 6
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best_model.pth", "best_model.safetensors"]
+    assert not checkpoint.has_subject
 
 
 def test_neutral_is_where_neutral_faces_project_to(tmp_path: Path, dataset: Dataset) -> None:
@@ -111,7 +138,7 @@ def test_neutral_is_where_neutral_faces_project_to(tmp_path: Path, dataset: Data
     train = split_of(dataset, seed=0).train
     chosen = train[vectors[train, 1440] >= 0.5]
     assert 20 < len(chosen) < 1000
-    expected = checkpoint.project(vectors[chosen], sizes[chosen]).mean(dim=0)
+    expected = checkpoint.project(vectors[chosen], sizes[chosen]).joined.mean(dim=0)
     assert torch.allclose(checkpoint.neutral, expected, atol=1e-3)
 
 

@@ -240,7 +240,7 @@ class _Builder:
         faces = perceptions.select([row for _, row in samples.values()])
         frames = [frame for frame, _ in samples.values()]
         prompts = [prompt for _, prompt in samples]
-        embeddings, sdxl_targets = vectors_of(prompts, self._store, self._encoder)
+        embeddings, added_targets = vectors_of(prompts, self._store, self._encoder)
         return self._store.append(
             Samples(
                 faces.vectors.numpy(),
@@ -253,7 +253,7 @@ class _Builder:
                 labels=[frame.item.label for frame in frames],
                 splits=[frame.item.split for frame in frames],
                 scores=faces.scores.numpy(),
-                sdxl_targets={name: values.numpy() for name, values in sdxl_targets.items()},
+                added_targets={name: values.numpy() for name, values in added_targets.items()},
             )
         )
 

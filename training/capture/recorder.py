@@ -109,7 +109,7 @@ class Recorder:
         store.set_provenance(encoder.identity, fingerprint(encoder), landmarker, emotion_model, space=encoder.space)
         texts = list(dict.fromkeys(prompts))
         self._rows = {text: slice(row, row + 1) for row, text in enumerate(texts)}
-        self._embeddings, self._sdxl_targets = encoder.encode(texts), encoder.sdxl_targets(texts)
+        self._embeddings, self._added_targets = encoder.encode(texts), encoder.added_targets(texts)
         self._template = ExpressionModel.load().template
 
     def check(self, picture: Tensor) -> FrameCheck:
@@ -129,7 +129,7 @@ class Recorder:
             [f"{self.source}#frame={frame.number}"],
             ["capture " + self._origin(frame, check)],
             scores=check.faces.scores[:1].numpy(),
-            sdxl_targets={name: values[row].numpy() for name, values in self._sdxl_targets.items()},
+            added_targets={name: values[row].numpy() for name, values in self._added_targets.items()},
         )
         return self.store.append(samples) == 1
 

@@ -23,6 +23,7 @@ from ...perception.pipeline import PerceptionPipeline
 from ...perception.vector import EMOTIONS, Perception, Perceptions
 from ...projection.checkpoint import Checkpoint, load
 from ...projection.conditioning import inject
+from ...projection.face_vectors import FaceVectors
 from ..dataset.npz import Dataset, save
 from ..dataset.npz import load as load_dataset
 from ..encoders.base import TokenEncoder
@@ -89,7 +90,7 @@ def run_demo(photos: list[Photo], encoder: TokenEncoder, out_dir: Path, samples:
 
     with _step("4  photos → CLIP vectors → CONDITIONING"):
         checkpoint = load(fitted.path)
-        vectors = checkpoint.project(perceptions.vectors, perceptions.image_sizes)
+        vectors = checkpoint.project(perceptions.vectors, perceptions.image_sizes).end
         _print_nearest(vectors, perceptions, names, dataset)
         path = out_dir / "conditioning.safetensors"
         for name, shape in _save_conditionings(vectors, perceptions, names, checkpoint, encoder, path).items():
@@ -144,11 +145,11 @@ def _save_conditionings(
     """Save the prompt's tokens as each face steers and appends to them, and return the shapes by name."""
     from safetensors.torch import save_file
 
-    prompt = encoder.token_states(PROMPT)
+    prompt, neutral = encoder.token_states(PROMPT), FaceVectors(checkpoint.neutral[None, : checkpoint.width])
     tensors = {"prompt": prompt}
     for number, (vector, face) in enumerate(zip(vectors, perceptions, strict=True)):
         for mode in ("steer", "append"):
-            ((tokens, _),) = inject([[prompt, {}]], vector[None], checkpoint.neutral, mode=mode)
+            ((tokens, _),) = inject([[prompt, {}]], FaceVectors(vector[None]), neutral, mode=mode)
             tensors[f"{names[face.frame]}.{number}.{mode}"] = tokens.contiguous()
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"prompt": PROMPT, "encoder": encoder.identity})

@@ -10,6 +10,7 @@ from ...common.errors import InputError
 from ...common.words import counted
 from ...projection.checkpoint import BEST, DEFAULT_FOLDER, Checkpoint
 from ...projection.checkpoint import load as load_checkpoint
+from ...projection.face_vectors import END_ONLY
 from ...projection.insight import other_models
 from ...projection.spaces import SD15, SPACES
 from ..dataset.npz import content_hash
@@ -63,6 +64,8 @@ def run_train(options: argparse.Namespace) -> int:
         if len(dataset.bad_rows):
             rows = ", ".join(map(str, dataset.bad_rows.tolist()))
             print(f"dropped {len(dataset.bad_rows)} of {counted(len(dataset), 'row')} with invalid values: {rows}")
+        if not dataset.has_subject:
+            print(f"{options.data} {END_ONLY}")
         with progress_bar(settings.epochs) as show:
             fitted = fit(
                 dataset,

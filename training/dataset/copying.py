@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...projection.spaces import ADDED_TARGETS, EMBEDDING
+from ...projection.spaces import EMBEDDING, added_targets
 from ..encoders.base import TextEncoder, fingerprint
 from .samples import TEXTS, Provenance, Samples
 from .snapshot import BATCH
@@ -31,6 +31,11 @@ class SampleSource(Protocol):
     @property
     def has_image_sizes(self) -> bool:
         """Whether the sizes of the pictures are known."""
+        ...
+
+    @property
+    def has_subject(self) -> bool:
+        """Whether all samples have the subject's vectors."""
         ...
 
     def __len__(self) -> int: ...
@@ -91,7 +96,7 @@ def take(samples: Samples, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Sampl
         embeddings=samples.embeddings[rows],
         image_sizes=samples.image_sizes[rows],
         scores=samples.scores[rows],
-        sdxl_targets={name: values[rows] for name, values in samples.sdxl_targets.items()},
+        added_targets={name: values[rows] for name, values in samples.added_targets.items()},
         **{name: [getattr(samples, name)[row] for row in numbers] for name in TEXTS},
     )
 
@@ -115,32 +120,32 @@ def with_vectors(
     rows = np.arange(len(samples)) if where is None else where.nonzero()[0]
     if not len(rows):
         return samples
-    embeddings, sdxl_targets = vectors_of([samples.prompts[row] for row in rows.tolist()], store, encoder)
+    embeddings, added = vectors_of([samples.prompts[row] for row in rows.tolist()], store, encoder)
     targets = samples.embeddings.copy()
     targets[rows] = embeddings.numpy()
     filled = {}
-    for name, values in sdxl_targets.items():
+    for name, values in added.items():
         filled[name] = np.zeros((len(samples), values.shape[1]), dtype=np.float32)
         if len(rows) < len(samples):
-            filled[name][:] = samples.sdxl_targets[name]
+            filled[name][:] = samples.added_targets[name]
         filled[name][rows] = values.numpy()
-    return replace(samples, embeddings=targets, sdxl_targets=filled)
+    return replace(samples, embeddings=targets, added_targets=filled)
 
 
 def vectors_of(prompts: Sequence[str], store: Store, encoder: TextEncoder) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the vectors (N, 768) of N prompts and the space's further ones, from `store` or encoded now."""
+    """Return the vectors (N, 768) of N prompts and their further ones, from `store` or encoded now."""
+    widths = added_targets(encoder.space, encoder.has_subject)
     if not prompts:
-        return torch.empty(0, EMBEDDING), {
-            name: torch.empty(0, width) for name, width in ADDED_TARGETS[encoder.space].items()
-        }
+        return torch.empty(0, EMBEDDING), {name: torch.empty(0, width) for name, width in widths.items()}
     distinct = list(dict.fromkeys(prompts))
-    known = {prompt: vectors for prompt in distinct if (vectors := store.vectors_of(prompt)) is not None}
+    stored = {prompt: vectors for prompt in distinct if (vectors := store.vectors_of(prompt)) is not None}
+    known = {prompt: vectors for prompt, vectors in stored.items() if vectors[1].keys() >= widths.keys()}
     new = [prompt for prompt in distinct if prompt not in known]
     if new:
-        embeddings, sdxl_targets = encoder.encode(new), encoder.sdxl_targets(new)
+        embeddings, added = encoder.encode(new), encoder.added_targets(new)
         for row, prompt in enumerate(new):
-            known[prompt] = embeddings[row], {name: values[row] for name, values in sdxl_targets.items()}
+            known[prompt] = embeddings[row], {name: added[name][row] for name in widths}
     return (
         torch.stack([known[prompt][0] for prompt in prompts]),
-        {name: torch.stack([known[prompt][1][name] for prompt in prompts]) for name in ADDED_TARGETS[encoder.space]},
+        {name: torch.stack([known[prompt][1][name] for prompt in prompts]) for name in widths},
     )

@@ -6,8 +6,10 @@
     prompts, groups, sources  (N,) text         groups: the person or clip of a row; "" if unknown
     labels, splits, origins (N,) text           as in training/dataset/samples.py; "" if unknown
     scores                 (N,) float32         of the detector, 0…1; NaN if unknown
-    sdxl_embeddings        (N, 2048) float32    of the sdxl space: both or neither
+    subject_embeddings     (N, 768) float32     the state of the noun in "{prompt}, a person" (encoders/base.py)
+    sdxl_embeddings        (N, 2048) float32    of the sdxl space: both or neither …
     sdxl_pooled            (N, 1280) float32
+    sdxl_subject           (N, 2048) float32    … and with subject_embeddings
     meta                   text                 JSON: encoder, fingerprint, landmarker, emotion_model, space, versions
 
 A file with just the two required arrays, written by NumPy, loads.
@@ -31,7 +33,7 @@ from numpy.typing import NDArray
 from ...common.files import atomic_path
 from ...common.words import counted
 from ...perception.vector import EMOTIONS, LANDMARK_VALUES, PERCEPTION_DIM, SUM_TOLERANCE
-from ...projection.spaces import ADDED_TARGETS, EMBEDDING, SD15, SDXL
+from ...projection.spaces import ADDED_TARGETS, EMBEDDING, SD15, SDXL, SUBJECT_TARGETS, added_targets
 from .copying import copy_samples
 from .npz_file import ArrayError, DatasetError, Layout, Member, array_error, read, write
 from .samples import SPLITS, TEXTS, UNKNOWN, Floats, Provenance, Samples
@@ -41,7 +43,7 @@ from .store import Store
 __all__ = ["Dataset", "DatasetError", "content_hash", "export", "gather", "import_npz", "load", "save"]
 
 FORMAT_VERSION = 1
-IN_MEMORY = 512 << 20  # bytes of a .db that are read into memory: 60,000 samples; larger ones are mapped
+IN_MEMORY = 512 << 20  # bytes of a .db that are read into memory: 44,000 samples; larger ones are mapped
 BLOCK = 1 << 20  # bytes of an array checked in one step
 NAMED_ROWS = 5  # number of bad rows named in an error
 LAST_CHARACTER, SURROGATES = 0x10FFFF, (0xD800, 0xDFFF)  # of Unicode; surrogates are not characters
@@ -51,7 +53,7 @@ MODELS = ("encoder", "landmarker", "emotion_model")
 LAYOUTS = {
     "perception_embeddings": Layout("f", ("N", PERCEPTION_DIM), required=True),
     "clip_embeddings": Layout("f", ("N", EMBEDDING), required=True),
-    **{name: Layout("f", ("N", width)) for name, width in ADDED_TARGETS[SDXL.name].items()},
+    **{name: Layout("f", ("N", width)) for name, width in added_targets(SDXL.name, subject=True).items()},
     "image_sizes": Layout("iu", ("N", 2)),
     "scores": Layout("f", ("N",)),
     **{name: Layout("US", ("N",)) for name in TEXTS},
@@ -76,7 +78,7 @@ class Dataset:
     splits: Texts | None = None  # (N,) one of SPLITS, or "" to let training choose
     origins: Texts | None = None  # (N,)
     scores: Floats | None = None  # (N,) 0…1; NaN if unknown
-    sdxl_targets: dict[str, Floats] = field(default_factory=dict)  # name → (N, width); empty in the sd15 space
+    added_targets: dict[str, Floats] = field(default_factory=dict)  # name → (N, width), as in Samples
     bad_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # not to be used; ascending
 
     def __len__(self) -> int:
@@ -85,7 +87,7 @@ class Dataset:
     @property
     def space(self) -> str:
         """The text space of the targets; sdxl adds its own vectors to those of sd15."""
-        return SDXL.name if self.sdxl_targets else SD15.name
+        return SDXL.name if self.added_targets.keys() >= ADDED_TARGETS[SDXL.name].keys() else SD15.name
 
     @property
     def provenance(self) -> Provenance:
@@ -100,6 +102,11 @@ class Dataset:
         """Whether the sizes of the pictures are known."""
         return self.image_sizes is not None
 
+    @property
+    def has_subject(self) -> bool:
+        """Whether the subject's vectors are known."""
+        return SD15.subject in self.added_targets
+
     def samples(self, batch: int = BATCH) -> Iterator[Samples]:
         """Yield complete samples in order, up to `batch` at a time, copied from the disk.
 
@@ -108,7 +115,7 @@ class Dataset:
         """
         for start in range(0, len(self), batch):
             rows = slice(start, start + batch)
-            targets = [np.array(vectors[rows]) for vectors in (self.clip_embeddings, *self.sdxl_targets.values())]
+            targets = [np.array(vectors[rows]) for vectors in (self.clip_embeddings, *self.added_targets.values())]
             texts = {name: texts[rows].tolist() for name in TEXTS if (texts := getattr(self, name)) is not None}
             texts.setdefault("prompts", [_prompt_of(vectors) for vectors in zip(*targets, strict=True)])
             yield Samples(
@@ -118,7 +125,7 @@ class Dataset:
                 if self.image_sizes is None
                 else self.image_sizes[rows],
                 scores=np.empty(0, np.float32) if self.scores is None else self.scores[rows],
-                sdxl_targets=dict(zip(self.sdxl_targets, targets[1:], strict=True)),
+                added_targets=dict(zip(self.added_targets, targets[1:], strict=True)),
                 **texts,
             )
 
@@ -138,7 +145,7 @@ def gather(store: Store, *, allow_bad_rows: bool = False) -> Dataset:
     """Return all samples of `store`, as of this moment, as `load` would return them from its export.
 
     Up to `IN_MEMORY` bytes are read into memory. What is larger is mapped from nameless files beside the dataset, which
-    take 9 KB per sample and vanish with the result. Raises DatasetError as `load` does, and if there are no samples or
+    take 12 KB per sample and vanish with the result. Raises DatasetError as `load` does, and if there are no samples or
     the disk is full.
     """
     with store.snapshot() as snapshot:
@@ -163,7 +170,7 @@ def save(dataset: Dataset, path: Path) -> None:
     arrays: dict[str, NDArray[Any] | None] = {
         "perception_embeddings": dataset.perceptions.astype(np.float32, copy=False),
         "clip_embeddings": dataset.clip_embeddings.astype(np.float32, copy=False),
-        **dataset.sdxl_targets,
+        **dataset.added_targets,
         "image_sizes": dataset.image_sizes,
         **{name: getattr(dataset, name) for name in TEXTS},
         "scores": dataset.scores,
@@ -201,7 +208,7 @@ def import_npz(path: Path, store: Store) -> int:
 def content_hash(dataset: Dataset) -> str:
     """Return the SHA-256, in hexadecimal, of everything that training learns from.
 
-    These are perceptions, targets, sizes, prompts and groups, and splits and sdxl targets if there are any.
+    These are perceptions, targets, sizes, prompts and groups, and splits and further targets if there are any.
     """
     digest = hashlib.sha256()
     for array in (dataset.perceptions, dataset.clip_embeddings, dataset.image_sizes):
@@ -212,7 +219,7 @@ def content_hash(dataset: Dataset) -> str:
         digest.update(json.dumps(None if texts is None else texts.tolist()).encode())
     if dataset.splits is not None and dataset.splits.astype(np.bool_).any():
         digest.update(json.dumps({"splits": dataset.splits.tolist()}).encode())
-    for name, array in dataset.sdxl_targets.items():
+    for name, array in dataset.added_targets.items():
         digest.update(name.encode())
         _update(digest, array)
     return digest.hexdigest()
@@ -238,7 +245,7 @@ def _members(snapshot: Snapshot, provenance: Provenance) -> Iterator[Member]:
     count, floats = len(snapshot), np.dtype("<f4")
     yield Member("perception_embeddings", floats, (count, PERCEPTION_DIM), snapshot.column("perceptions"))
     yield Member("clip_embeddings", floats, (count, EMBEDDING), snapshot.column("embeddings"))
-    for name, width in ADDED_TARGETS[provenance.space].items():
+    for name, width in snapshot.added_targets.items():
         yield Member(name, floats, (count, width), snapshot.column(name))
     if snapshot.has_image_sizes:
         yield Member("image_sizes", np.dtype("<i4"), (count, 2), snapshot.column("image_sizes"))
@@ -282,11 +289,17 @@ def _checked(path: Path, arrays: dict[str, NDArray[Any]], allow_bad_rows: bool) 
     for split in set(np.unique(texts.get("splits", "")).tolist()) - {"", *SPLITS}:
         raise error("splits", f"contains {split!r}", f"use {', '.join(SPLITS)}, or nothing to let training choose")
     meta = _read_meta(str(texts.pop("meta", "{}")), arrays.keys(), partial(error, "meta"))
-    is_sdxl = meta.get("space") == SDXL.name or any(name in arrays for name in ADDED_TARGETS[SDXL.name])
-    sdxl_targets = ADDED_TARGETS[SDXL.name] if is_sdxl else {}
-    for name in sdxl_targets:
+    is_sdxl = meta.get("space") == SDXL.name or any(
+        name in arrays for name in (*ADDED_TARGETS[SDXL.name], SDXL.subject)
+    )
+    space = SDXL.name if is_sdxl else SD15.name
+    added = added_targets(space, subject=any(name in arrays for name in SUBJECT_TARGETS[space]))
+    for name in added:
         if name not in arrays:
-            raise error(name, "is missing, but the targets are in the space sdxl", "export the file again")
+            given = "the targets are in the space sdxl"
+            if name in SUBJECT_TARGETS[space]:
+                given = f"{' and '.join(SUBJECT_TARGETS[space])} belong together"
+            raise error(name, f"is missing, but {given}", "export the file again")
     numbers = {name: array for name, array in arrays.items() if array.dtype.kind not in "US"}
     bad = [_bad_rows(name, array, partial(error, name), allow_bad_rows) for name, array in numbers.items()]
     return Dataset(
@@ -295,7 +308,7 @@ def _checked(path: Path, arrays: dict[str, NDArray[Any]], allow_bad_rows: bool) 
         image_sizes=numbers["image_sizes"].astype(np.int32, copy=False) if "image_sizes" in numbers else None,
         meta=meta,
         scores=numbers.get("scores"),
-        sdxl_targets={name: numbers[name] for name in sdxl_targets},
+        added_targets={name: numbers[name] for name in added},
         bad_rows=np.unique(np.concatenate(bad)),
         **texts,  # type: ignore[arg-type]
     )

@@ -47,7 +47,7 @@ def versions_of(rows: SampleSource) -> dict[str, str]:
 def open_for_training(path: Path, *, drop_bad_rows: bool = False) -> Dataset:
     """Return the dataset `path`: an .npz mapped from the disk, or a .db as it is at this moment.
 
-    A .db of up to `npz.IN_MEMORY` bytes (60,000 samples) is read into memory, a larger one into nameless files beside
+    A .db of up to `npz.IN_MEMORY` bytes (44,000 samples) is read into memory, a larger one into nameless files beside
     it, which vanish with the dataset. With `drop_bad_rows`, rows that cannot be used for training are listed in
     `Dataset.bad_rows`; otherwise they raise DatasetError.
     """

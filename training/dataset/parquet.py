@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...common.errors import MissingLibraryError
 from ...common.files import atomic_path
 from ...perception.vector import PERCEPTION_DIM
-from ...projection.spaces import ADDED_TARGETS, EMBEDDING
+from ...projection.spaces import EMBEDDING
 from .npz import ALWAYS, description
 from .npz_file import DatasetError
 from .samples import TEXTS, Provenance, Samples
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 META = b"perception_clip"  # the schema's metadata contains the meta under this key, as JSON
-ROWS = 2048  # of a row group: 18 MB, 45 in the sdxl space
+ROWS = 2048  # of a row group: 25 MB, 68 in the sdxl space
 
 
 def export_parquet(store: Store, path: Path) -> int:
@@ -56,7 +56,7 @@ def export_parquet(store: Store, path: Path) -> int:
 def _schema(snapshot: Snapshot, provenance: Provenance) -> pyarrow.Schema:
     import pyarrow
 
-    widths = {"perception_embeddings": PERCEPTION_DIM, "clip_embeddings": EMBEDDING, **ADDED_TARGETS[provenance.space]}
+    widths = {"perception_embeddings": PERCEPTION_DIM, "clip_embeddings": EMBEDDING, **snapshot.added_targets}
     columns = {name: pyarrow.list_(pyarrow.float32(), width) for name, width in widths.items()}
     if snapshot.has_image_sizes:
         columns["image_sizes"] = pyarrow.list_(pyarrow.int32(), 2)
@@ -89,6 +89,6 @@ def _column(samples: Samples, name: str, kind: pyarrow.DataType) -> pyarrow.Arra
 def _values(samples: Samples, name: str) -> NDArray[Any] | list[str]:
     names = {"perception_embeddings": "perceptions", "clip_embeddings": "embeddings"}
     values: NDArray[Any] | list[str] = (
-        samples.sdxl_targets[name] if name in samples.sdxl_targets else getattr(samples, names.get(name, name))
+        samples.added_targets[name] if name in samples.added_targets else getattr(samples, names.get(name, name))
     )
     return values

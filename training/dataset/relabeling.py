@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...common.errors import PerceptionClipError
-from ...projection.spaces import ADDED_TARGETS, EMBEDDING
+from ...projection.spaces import EMBEDDING, added_targets
 from ..encoders.base import KnownPrompts, TextEncoder, fingerprint
 from ..prompts.templates import Templates
 from .copying import SampleSource, copy_samples, reencode, with_prompts, with_vectors
@@ -81,8 +81,9 @@ def relabel(source: SampleSource, target: Store, relabeling: Relabeling, encoder
     """Append the samples of `source` with new prompts, and return how many were new to `target`.
 
     New prompts that `source` has with other faces keep their vectors; the others are encoded by `encoder`, which must
-    be the encoder of the old ones. Samples with the same face and the same new prompt become one. Raises RelabelError,
-    before anything is appended, for another encoder, or if an encoder is needed and missing.
+    be the encoder of the old ones. If `source` has no subject vectors, neither do the new prompts. Samples with the
+    same face and the same new prompt become one. Raises RelabelError, before anything is appended, for another encoder,
+    or if an encoder is needed and missing.
     """
     provenance = source.provenance
     if provenance is None:
@@ -124,8 +125,8 @@ def _known(
     for samples in source.samples() if wanted else ():
         for row, prompt in enumerate(samples.prompts):
             if prompt in wanted and prompt not in known:
-                sdxl_targets = {name: torch.tensor(values[row]) for name, values in samples.sdxl_targets.items()}
-                known[prompt] = torch.tensor(samples.embeddings[row]), sdxl_targets
+                added = {name: torch.tensor(values[row]) for name, values in samples.added_targets.items()}
+                known[prompt] = torch.tensor(samples.embeddings[row]), added
     missing = [prompt for prompt in prompts if prompt not in known]
     if missing and encoder is None:
         raise RelabelError(
@@ -133,9 +134,9 @@ def _known(
             f"--text-encoder with the encoder of the old ones, {provenance.encoder!r}, or --re-encode with any other"
         )
     if missing and encoder is not None:
-        embeddings, sdxl_targets = encoder.encode(missing), encoder.sdxl_targets(missing)
+        embeddings, further = encoder.encode(missing), encoder.added_targets(missing)
         for row, prompt in enumerate(missing):
-            known[prompt] = embeddings[row], {name: values[row] for name, values in sdxl_targets.items()}
+            known[prompt] = embeddings[row], {name: values[row] for name, values in further.items()}
     vectors = [known[prompt] for prompt in prompts]
     return KnownPrompts(
         provenance.encoder,
@@ -143,8 +144,8 @@ def _known(
         prompts,
         torch.stack([embedding for embedding, _ in vectors]) if vectors else torch.empty(0, EMBEDDING),
         {
-            name: torch.stack([sdxl_targets[name] for _, sdxl_targets in vectors])
-            for name in ADDED_TARGETS[provenance.space]
+            name: torch.stack([added[name] for _, added in vectors])
+            for name in added_targets(provenance.space, source.has_subject)
             if vectors
         },
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...common.errors import PerceptionClipError
 from ...common.words import counted
 from ...perception.vector import validate
-from ...projection.spaces import ADDED_TARGETS, EMBEDDING, SAME_VECTOR, SD15, SPACES
+from ...projection.spaces import ADDED_TARGETS, EMBEDDING, SAME_VECTOR, SD15, SPACES, SUBJECT_TARGETS
 
 SPLITS = ("train", "validation", "test")
 TEXTS = ("prompts", "groups", "sources", "labels", "splits", "origins")
@@ -79,13 +79,14 @@ class Samples:
     labels: list[str] = field(default_factory=list)  # as the source names them; "" if unknown
     splits: list[str] = field(default_factory=list)  # one of SPLITS; "" lets training choose
     scores: Floats = field(default_factory=lambda: np.empty(0, np.float32))  # (N,) of the detector, 0…1; NaN if unknown
-    sdxl_targets: dict[str, Floats] = field(default_factory=dict)  # what sdxl adds to `embeddings`: name → (N, width)
+    # The further vectors of the prompts, name → (N, width): those of the space, and the subject's if known.
+    added_targets: dict[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.perceptions = np.asarray(self.perceptions, dtype=np.float32)
         self.image_sizes = np.asarray(self.image_sizes)
         self.embeddings = np.asarray(self.embeddings, dtype=np.float32)
-        self.sdxl_targets = {name: np.asarray(values, np.float32) for name, values in self.sdxl_targets.items()}
+        self.added_targets = {name: np.asarray(values, np.float32) for name, values in self.added_targets.items()}
         self.scores = np.asarray(self.scores, dtype=np.float32)
         if not len(self.scores):
             self.scores = np.full(len(self), np.nan, dtype=np.float32)
@@ -103,19 +104,20 @@ class Samples:
 
     def targets(self) -> dict[str, Floats]:
         """Return all vectors of the prompts by name."""
-        return {"embeddings": self.embeddings, **self.sdxl_targets}
+        return {"embeddings": self.embeddings, **self.added_targets}
 
     def check(self, space: str) -> None:
         """Raise ValueError, mostly StoreError, for samples that a dataset with targets in `space` cannot store."""
         validate(torch.from_numpy(self.perceptions))
-        added, needed = self.sdxl_targets.keys(), ADDED_TARGETS[space]
-        if added != needed.keys():
+        added, needed, optional = self.added_targets.keys(), ADDED_TARGETS[space], SUBJECT_TARGETS[space]
+        if added not in (needed.keys(), needed.keys() | optional.keys()):
             raise StoreError(
                 f"the text space {space} needs {' and '.join(needed) or 'no further vectors'}, not "
                 f"{' and '.join(added) or 'nothing'}: encode the prompts for the dataset's text space"
             )
-        for name, width in {"embeddings": EMBEDDING, **needed}.items():
-            _check_vectors(self.targets()[name], len(self), width, name)
+        widths = {"embeddings": EMBEDDING, **needed, **optional}
+        for name, vectors in self.targets().items():
+            _check_vectors(vectors, len(self), widths[name], name)
         self._check_sizes()
         if self.scores.shape != (len(self),):
             raise StoreError(f"scores must have the shape ({len(self)},), not {self.scores.shape}")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...perception.vector import PERCEPTION_DIM
-from ...projection.spaces import ADDED_TARGETS
+from ...projection.spaces import SD15, added_targets
 from .samples import TEXTS, Floats, Provenance, Samples
 
 BATCH = 1024
@@ -50,20 +50,34 @@ class Snapshot:
         """Whether any sample has a score."""
         return bool(self._first("SELECT count(score) FROM samples"))
 
+    @property
+    def has_subject(self) -> bool:
+        """Whether all prompts of samples have the subject's vectors."""
+        without = (
+            "SELECT 1 FROM prompts WHERE EXISTS (SELECT 1 FROM samples WHERE prompt = prompts.id)"
+            " AND NOT EXISTS (SELECT 1 FROM vectors WHERE prompt = prompts.id AND name = ?) LIMIT 1"
+        )
+        return self._count > 0 and self._connection.execute(without, (SD15.subject,)).fetchone() is None
+
+    @property
+    def added_targets(self) -> dict[str, int]:
+        """The further vectors that all prompts have, name → width."""
+        return {} if self.provenance is None else added_targets(self.provenance.space, self.has_subject)
+
     def longest(self, name: str) -> int:
         """Return the number of characters of the longest text in the column `name`."""
         return int(self._first(f"SELECT max(length({_SQL[name]})) FROM samples") or 0)
 
     def samples(self, batch: int = BATCH) -> Iterator[Samples]:
         """Yield complete samples, n at a time, n ≤ `batch`."""
-        added = ADDED_TARGETS[self.provenance.space] if self.provenance else {}
+        added = self.added_targets
         columns = {name: self.column(name, batch) for name in (*_SQL, "embeddings", *added)}
         for values in zip(*columns.values(), strict=True):
             named = dict(zip(columns, values, strict=True))
-            yield Samples(sdxl_targets={name: named.pop(name) for name in added}, **named)
+            yield Samples(added_targets={name: named.pop(name) for name in added}, **named)
 
     def column(self, name: str, batch: int = BATCH) -> Iterator[Any]:
-        """Yield a column of `Samples` or of its `sdxl_targets`, n rows at a time: arrays of numbers, lists of texts."""
+        """Yield a column of `Samples` or of its `added_targets`, n rows at a time: number arrays or lists of texts."""
         vector_of = lru_cache(KEPT)(lambda prompt: self._vector(prompt, name))
         rows = self._connection.execute(f"SELECT {_SQL.get(name, 'prompt')} FROM samples ORDER BY id")
         while values := rows.fetchmany(batch):

@@ -161,12 +161,15 @@ class Store:
             return None if row is None else Processed(*row)
 
     def vectors_of(self, prompt: str) -> tuple[Tensor, dict[str, Tensor]] | None:
-        """Return the stored embedding (768,) of `prompt` and its `sdxl_targets`; None if the encoder has none."""
+        """Return the stored embedding (768,) of `prompt` and its `added_targets`; None if it is not stored.
+
+        The subject's vectors are missing if they were not stored with the prompt.
+        """
         provenance = self._require_provenance("vectors_of")
         with self._reporting():
             stored = self._targets(self._number(prompt, provenance.encoder))
         targets = {name: torch.from_numpy(vector) for name, vector in stored.items()}
-        if targets.keys() != {"embeddings", *ADDED_TARGETS[provenance.space]}:
+        if not targets.keys() >= {"embeddings", *ADDED_TARGETS[provenance.space]}:
             return None
         return targets.pop("embeddings"), targets
 
@@ -250,18 +253,20 @@ class Store:
         return True
 
     def _prompt(self, text: str, encoder: str, targets: Mapping[str, Floats]) -> int | None:
-        """Return the number of the prompt under the encoder; a new prompt is stored with its vectors."""
+        """Return the number of the prompt under the encoder; vectors that it does not have yet are stored."""
         number = self._number(text, encoder)
-        if number is None:
-            insert = "INSERT INTO prompts (encoder, text) VALUES (?, ?)"
-            number = self._connection.execute(insert, (encoder, text)).lastrowid
-            rows = [(number, name, vector.astype("<f4").tobytes()) for name, vector in targets.items()]
-            self._connection.executemany("INSERT INTO vectors VALUES (?, ?, ?)", rows)
-        elif any(not same_vector(vector, targets[name]) for name, vector in self._targets(number).items()):
+        stored = self._targets(number)
+        if any(not same_vector(stored[name], targets[name]) for name in stored.keys() & targets.keys()):
             raise StoreError(
                 f"{self.path}: the prompt {text!r} is stored with a different embedding of the encoder {encoder!r}; "
                 "use another dataset name"
             )
+        if number is None:
+            insert = "INSERT INTO prompts (encoder, text) VALUES (?, ?)"
+            number = self._connection.execute(insert, (encoder, text)).lastrowid
+        new = {name: vector for name, vector in targets.items() if name not in stored}
+        rows = [(number, name, vector.astype("<f4").tobytes()) for name, vector in new.items()]
+        self._connection.executemany("INSERT INTO vectors VALUES (?, ?, ?)", rows)
         return number
 
     def _number(self, text: str, encoder: str) -> int | None:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ...common.errors import PerceptionClipError
 from ...projection.spaces import ADDED_TARGETS, EMBEDDING, SD15, SDXL
+from .base import SUBJECT
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
@@ -86,20 +87,20 @@ class PromptTokens:
         self._tokenize = tokenize
         self._warned: set[str] = set()
 
-    def __call__(self, prompt: str) -> list[int]:
-        ids = self._tokenize(prompt)
-        if len(ids) <= self.longest:
-            return ids
-        kept = self.longest - 1
-        if prompt not in self._warned:
+    def __call__(self, prompt: str, suffix: str = "") -> list[int]:
+        """Return the ids of a prompt followed by those of `suffix`, for which a long prompt is cut earlier."""
+        ids, last = self._tokenize(prompt), self._tokenize(suffix)[1:]
+        kept = self.longest - len(last)
+        if len(ids) - 1 > kept and prompt not in self._warned:
             self._warned.add(prompt)
             cut_off = self._tokenize.text(ids[kept:-1])
             warnings.warn(
-                f"a prompt has {len(ids)} tokens, but CLIP reads only {self.longest}; it is cut off from "
+                f"a prompt has {len(ids)} tokens, but CLIP reads only {kept + 1}"
+                f"{f' before {suffix!r}, from which the subject is read' if suffix else ''}; it is cut off from "
                 f"{cut_off[:SHOWN]!r} on. Shorten it: {prompt[:SHOWN]!r}…",
                 stacklevel=2,
             )
-        return [*ids[:kept], self.end]
+        return [*ids[:-1][:kept], *last]
 
 
 def find_tokenizer(folder: str | Path | None = None) -> ClipTokenizer:
@@ -168,7 +169,7 @@ def cached_or_downloaded(load: Callable[..., T], name: str) -> T:
 
 @dataclass(frozen=True)
 class States:
-    """Two states of tokens: (P, W) of the end-of-text tokens, or (1, T, W) of all; float32 on the CPU."""
+    """Two states of tokens: (P, W) of one token of each prompt, or (1, T, W) of all; float32 on the CPU."""
 
     final: Tensor  # after the last layer and the final layer norm
     penultimate: Tensor  # after the second-to-last layer, without a norm
@@ -197,19 +198,28 @@ class ClipTower:
         self._tokens = tokens
         self._device = device
 
-    @torch.no_grad()
     def at_end(self, prompts: Sequence[str]) -> States:
-        """Return the states (P, W) of P prompts at their end-of-text tokens."""
-        final, penultimate = torch.empty(2, len(prompts), self.width)
-        for start in range(0, len(prompts), BATCH):
-            ids = [self._tokens(prompt) for prompt in prompts[start : start + BATCH]]
-            ends = torch.tensor([row.index(self._tokens.end) for row in ids])  # (P,) the first end-of-text token
-            width = max(map(len, ids))
-            # Attention is causal, so the tokens after the end-of-text token do not change its state.
-            states = self._run([row + [self._tokens.end] * (width - len(row)) for row in ids])
-            rows = torch.arange(len(ids))
-            final[start : start + len(ids)] = states.final[rows, ends]
-            penultimate[start : start + len(ids)] = states.penultimate[rows, ends]
+        """Return the states (P, W) of P prompts at their (first) end-of-text tokens."""
+        ids = [self._tokens(prompt) for prompt in prompts]
+        return self._at(ids, [row.index(self._tokens.end) for row in ids])
+
+    def at_subject(self, prompts: Sequence[str]) -> States:
+        """Return the states (P, W) of P prompts at the last token of SUBJECT, which follows them."""
+        ids = [self._tokens(prompt, SUBJECT) for prompt in prompts]
+        return self._at(ids, [len(row) - 2 for row in ids])
+
+    @torch.no_grad()
+    def _at(self, ids: Sequence[list[int]], places: Sequence[int]) -> States:
+        """Return the states (P, W) of one token, given by its place, of each of P rows of ids."""
+        final, penultimate = torch.empty(2, len(ids), self.width)
+        for start in range(0, len(ids), BATCH):
+            part = slice(start, start + BATCH)
+            width = max(map(len, ids[part]))
+            # Attention is causal, so the tokens after a token do not change its state.
+            states = self._run([row + [self._tokens.end] * (width - len(row)) for row in ids[part]])
+            rows = torch.arange(len(ids[part]))
+            final[part] = states.final[rows, places[part]]
+            penultimate[part] = states.penultimate[rows, places[part]]
         return States(final, penultimate)
 
     @torch.no_grad()
@@ -235,6 +245,7 @@ class ClipTextEncoder:
 
     space = SD15.name
     dim = EMBEDDING
+    has_subject = True
 
     def __init__(self, identity: str, model: CLIPTextModel, tokenize: Tokenize, device: str = "cpu") -> None:
         """Raises EncoderError if the model is not 768 wide, or if the tokenizer belongs to another model."""
@@ -246,9 +257,9 @@ class ClipTextEncoder:
         """Return vectors (P, 768), float32 on the CPU; prompts beyond 77 tokens are cut, with a warning."""
         return self._tower.at_end(prompts).final
 
-    def sdxl_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """Return an empty dictionary: the sd15 space has no further vectors."""
-        return {}
+    def added_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """Return subject_embeddings (P, 768) of P prompts, float32 on the CPU: the subject's states."""
+        return {SD15.subject: self._tower.at_subject(prompts).final}
 
     def token_states(self, prompt: str) -> Tensor:
         """Return the states (1, 77, 768) of BOS, words, EOS and EOS padding after the final layer norm.
@@ -265,6 +276,7 @@ class SdxlTextEncoder:
 
     space = SDXL.name
     dim = EMBEDDING
+    has_subject = True
 
     def __init__(
         self,
@@ -290,15 +302,20 @@ class SdxlTextEncoder:
         """Return CLIP-L's vectors (P, 768) of P prompts in the sd15 space, float32 on the CPU."""
         return self._l.at_end(prompts).final
 
-    def sdxl_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """Return sdxl_embeddings (P, 2048) and sdxl_pooled (P, 1280) of P prompts, float32 on the CPU.
+    def added_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """Return the further vectors of P prompts, float32 on the CPU.
 
-        sdxl_embeddings are both penultimate states at the end-of-text token, L before G.
+        sdxl_embeddings (P, 2048) are both penultimate states at the end-of-text token, L before G; sdxl_pooled is
+        (P, 1280). subject_embeddings (P, 768) and sdxl_subject (P, 2048) are the subject's states, in the sd15 space
+        and here.
         """
         clip_l, clip_g = self._l.at_end(prompts), self._g.at_end(prompts)
+        subject_l, subject_g = self._l.at_subject(prompts), self._g.at_subject(prompts)
         return {
             "sdxl_embeddings": torch.cat([clip_l.penultimate, clip_g.penultimate], dim=1),
             "sdxl_pooled": self._g.projected(clip_g.final),
+            SD15.subject: subject_l.final,
+            SDXL.subject: torch.cat([subject_l.penultimate, subject_g.penultimate], dim=1),
         }
 
     def token_states(self, prompt: str) -> Tensor:

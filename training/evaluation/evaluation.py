@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -14,7 +14,8 @@ from torch import Tensor
 from ...common.errors import InputError
 from ...perception.vector import EMOTIONS
 from ...projection.checkpoint import Checkpoint
-from ..learning.data import CHUNK, TrainingData, sample
+from ...projection.face_vectors import FaceVectors
+from ..learning.data import CHUNK, TrainingData, centered_cosine, sample
 from ..learning.split import Split
 from .baselines import averages, baseline_predictions, emotions
 from .leakage import all_near_duplicates, near_duplicate_share
@@ -59,6 +60,7 @@ class Evaluation:
     by_group: bool  # False: too few groups to hold any out, so the metrics are too optimistic
     near_duplicates: float  # 0…1: share of the evaluated rows that are near-duplicates of a training row
     all_near_duplicates: bool  # all training faces are the same
+    subject: Interval | None = None  # centered cosine of the subject's vectors; None: not projected or not in the data
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content for metrics.json and the checkpoint's metadata. Intervals are [value, low, high]."""
@@ -71,6 +73,7 @@ class Evaluation:
             "training_rows": self.trained,
             "prompts": len(self.names),
             "scores": {method: _as_lists(metrics) for method, metrics in self.scores.items()},
+            **({} if self.subject is None else {"subject": _as_lists({"centered_cosine": self.subject})}),
             "projection_minus": {method: _as_lists(metrics) for method, metrics in self.lead.items()},
             "per_emotion": [_score_as_dict(score) for score in self.per_emotion],
             "per_prompt": [_score_as_dict(score) for score in self.per_prompt[:LISTED_PROMPTS]],
@@ -94,11 +97,12 @@ def evaluate(
     indices = prompts if len(prompts) <= MOST else data.target_index[evaluated].unique()
     candidates, target_index = data.unique_targets(indices), torch.searchsorted(indices, data.target_index[evaluated])
     truth = candidates[target_index]
-    predicted = _predictions(PROJECTION, checkpoint, data, evaluated)
+    projected = _projected(PROJECTION, checkpoint, data, evaluated)
+    predicted = projected.end
     projection = evaluate_predictions(predicted, truth, candidates, target_index, average.mean)
     values = {PROJECTION: projection.values}
     compared = chain(
-        ((name, _predictions(name, other, data, evaluated)) for name, other in (others or {}).items()),
+        ((name, _projected(name, other, data, evaluated).end) for name, other in (others or {}).items()),
         baseline_predictions(data, rows, evaluated, _features(checkpoint, data), average),
     )
     for name, prediction in compared:
@@ -129,6 +133,7 @@ def evaluate(
         by_group=rows.by_group,
         near_duplicates=near_duplicate_share(data, rows.train, evaluated),
         all_near_duplicates=all_near_duplicates(data, rows.train),
+        subject=_subject(projected.subject, data, rows.train, evaluated, groups),
     )
 
 
@@ -157,23 +162,37 @@ def _features(checkpoint: Checkpoint, data: TrainingData) -> Callable[[Tensor], 
     return features
 
 
-def _predictions(name: str, checkpoint: Checkpoint, data: TrainingData, rows: Tensor) -> Tensor:
-    """Return the vectors (n, 768), float32, that a checkpoint projects the rows (n,) to."""
-    predicted = torch.cat(
-        [checkpoint.project(data.vectors[part], data.image_sizes[part]) for part in rows.split(CHUNK)]
+def _projected(name: str, checkpoint: Checkpoint, data: TrainingData, rows: Tensor) -> FaceVectors:
+    """Return the vectors, float32, that a checkpoint projects the rows (n,) to."""
+    joined = torch.cat(
+        [checkpoint.project(data.vectors[part], data.image_sizes[part]).joined for part in rows.split(CHUNK)]
     )
-    if predicted.shape[1] != data.targets.shape[1]:
+    projected = FaceVectors.split(joined, checkpoint.width)
+    if projected.end.shape[1] != data.targets.shape[1]:
         raise InputError(
-            f"{name} projects into {predicted.shape[1]} dimensions, but the dataset's targets have "
+            f"{name} projects into {projected.end.shape[1]} dimensions, but the dataset's targets have "
             f"{data.targets.shape[1]}; evaluate it on a dataset for its text space"
         )
-    bad = (~predicted.isfinite().all(dim=1)).nonzero()[:, 0]
+    bad = (~joined.isfinite().all(dim=1)).nonzero()[:, 0]
     if len(bad):
         raise InputError(
             f"{name} projects row {int(rows[bad[0]])} (counted from 0) and {len(bad) - 1} more onto numbers that are "
             "not finite; retrain it with a lower learning rate (--lr)"
         )
-    return predicted
+    return projected
+
+
+def _subject(
+    predicted: Tensor | None, data: TrainingData, train: Tensor, rows: Tensor, groups: list[str]
+) -> Interval | None:
+    """Return the centered cosine of the predicted subject's vectors (n, T) of rows (n,); None if some are unknown."""
+    if predicted is None or data.subject is None:
+        return None
+    subject = replace(data, targets=data.subject)
+    truth, center = subject.unique_targets(data.target_index[rows]), averages(subject, train).mean
+    values = centered_cosine(predicted, truth, center)[:, None]
+    [interval] = bootstrap(values, torch.ones_like(values), groups)
+    return interval
 
 
 def _intervals(values: Mapping[str, Tensor], weights: Tensor, groups: list[str]) -> dict[str, dict[str, Interval]]:

@@ -91,7 +91,9 @@ def _notes(evaluation: Evaluation) -> list[str]:
         fewer = (
             f"; recall uses the {counted(len(evaluation.names), 'prompt')} of these rows, out of {evaluation.prompts:,}"
         )
+    subject = evaluation.subject
     return [
+        *([] if subject is None else [f"Subject's vector: mean-centered cosine{subject!s}"]),
         "* All CLIP vectors are similar, so even the mean baseline has a high raw cosine.",
         f"(95 % bootstrap intervals over {rows} {kind}{fewer})",
     ]

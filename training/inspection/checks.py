@@ -51,6 +51,7 @@ def inspect_scan(scan: DatasetScan, path: Path, versions: dict[str, str]) -> Ins
             encoder=provenance.encoder,
             has_fingerprint=provenance.fingerprint is not None,
             space=provenance.space,
+            has_subject=scan.has_subject,
             landmarker=provenance.landmarker,
             emotion_model=provenance.emotion_model,
             versions=versions,

@@ -21,6 +21,7 @@ class Origin:
     encoder: str
     has_fingerprint: bool
     space: str
+    has_subject: bool  # whether all prompts have the subject's vectors
     landmarker: str
     emotion_model: str
     versions: dict[str, str]  # of the file format, and of the libraries that wrote it, if recorded

@@ -55,6 +55,7 @@ class DatasetScan:
     """The data kept about N samples."""
 
     provenance: Provenance | None
+    has_subject: bool
     components: Floats  # (N, 64): the pose-free face (training/inspection/outliers.py)
     outlier_score: Floats  # (N,)
     emotions: Floats  # (N, 7) probabilities
@@ -99,6 +100,7 @@ def scan_dataset(rows: SampleSource, progress: Callable[[int], object] | None = 
             progress(len(samples))
     return DatasetScan(
         provenance=rows.provenance,
+        has_subject=rows.has_subject,
         components=components,
         outlier_score=outlier_score,
         emotions=emotions,

@@ -14,6 +14,7 @@ LINE_WIDTH = 100
 NAMES, MOST_LABELS, MOST_OTHERS = 64, 30, 10  # maximum columns of a name; maximum lines of counts
 LEAST = 22  # minimum columns of names, so that tables of short names align
 FIELD = 17  # columns of the labels on the left
+NO_SUBJECT = "none: a projection steers at the end of the text only; add them with `relabel --re-encode`"
 FILLER = "\0"  # does not occur in the texts of a dataset
 
 
@@ -80,6 +81,7 @@ def _made_with(inspection: Inspection) -> list[str]:
         "text encoder": inspection.origin.encoder
         + ("" if inspection.origin.has_fingerprint else " (without fingerprint)"),
         "text space": inspection.origin.space,
+        "subject vectors": "yes" if inspection.origin.has_subject else NO_SUBJECT,
         "landmarker": inspection.origin.landmarker,
         "emotion model": inspection.origin.emotion_model,
         "versions": ", ".join(f"{name} {version}" for name, version in inspection.origin.versions.items()),

@@ -38,6 +38,7 @@ class TrainingData:
     target_index: Tensor  # (N,) int64: index of the row's target among the P distinct ones
     first_row: Tensor  # (P,) int64: the first row with each distinct target, ascending
     prompts: list[str]  # (P,) the text of each, such as "prompt 3" if unknown
+    subject: Tensor | None = None  # (N, T) float32: the subject's vectors of the same prompts; None: unknown
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -52,8 +53,12 @@ def training_data(
     image_sizes: Tensor,
     targets: Tensor,
     prompts: Sequence[str] | None = None,
+    subject: Tensor | None = None,
 ) -> TrainingData:
-    """Return the training data with the rows that share a target; `prompts` (N,) are texts, "" if unknown."""
+    """Return the training data with the rows that share a target; `prompts` (N,) are texts, "" if unknown.
+
+    Rows that share a target have the same prompt, so they also share the subject's vector (N, T) of the first.
+    """
     indices: dict[bytes, int] = {}
     first_row: list[int] = []
     target_index = np.empty(len(targets), dtype=np.int64)
@@ -71,6 +76,7 @@ def training_data(
         target_index=torch.from_numpy(target_index),
         first_row=torch.tensor(first_row, dtype=torch.int64),
         prompts=[text or f"prompt {number}" for number, text in enumerate(texts, 1)],
+        subject=subject,
     )
 
 
@@ -83,11 +89,13 @@ def of_dataset(dataset: Dataset, space: str = SD15.name) -> TrainingData:
     sizes = dataset.image_sizes
     if sizes is None:
         sizes = np.broadcast_to(np.array(SQUARE, dtype=np.int32), (len(dataset), 2))
+    subject = dataset.added_targets.get(SPACES[space].subject)
     return training_data(
         torch.from_numpy(np.ascontiguousarray(dataset.perceptions)),
         torch.from_numpy(np.ascontiguousarray(sizes)),
         _targets(dataset, space),
         None if dataset.prompts is None else dataset.prompts.tolist(),
+        None if subject is None else torch.from_numpy(np.ascontiguousarray(subject)),
     )
 
 
@@ -101,7 +109,7 @@ def _targets(dataset: Dataset, space: str) -> Tensor:
             f"build --space {space} or relabel --re-encode --space {space}"
         )
     return torch.cat(
-        [torch.from_numpy(np.ascontiguousarray(dataset.sdxl_targets[name])) for name in ADDED_TARGETS[space]], dim=1
+        [torch.from_numpy(np.ascontiguousarray(dataset.added_targets[name])) for name in ADDED_TARGETS[space]], dim=1
     )
 
 

@@ -165,7 +165,7 @@ def importance(
         emotion_logs = emotions.clamp_min(RAREST).log().requires_grad_()  # (n, 7)
         landmarks = from_true_proportions(shape / scale @ rotations(pose).transpose(1, 2) + aligned.center, sizes)
         vectors = torch.cat([landmarks.flatten(1), emotion_logs.exp()], dim=1)
-        predicted = checkpoint.network(vectors.to(device), sizes.to(device)).cpu()
+        predicted = checkpoint.network(vectors.to(device), sizes.to(device))[:, : checkpoint.width].cpu()
         targets = evaluation.candidates[evaluation.target_index[chosen]].cpu()
         cosines = centered_cosine(predicted, targets, evaluation.center.cpu())
         gradients = torch.autograd.grad(cosines.sum(), (shape, pose, emotion_logs))

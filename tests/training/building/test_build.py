@@ -36,14 +36,15 @@ class Counting:
     def __init__(self, encoder: TextEncoder) -> None:
         self.encoder = encoder
         self.identity, self.dim, self.space = encoder.identity, encoder.dim, encoder.space
+        self.has_subject = encoder.has_subject
         self.asked: list[str] = []
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
         self.asked.extend(prompts)
         return self.encoder.encode(prompts)
 
-    def sdxl_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        return self.encoder.sdxl_targets(prompts)
+    def added_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        return self.encoder.added_targets(prompts)
 
 
 @dataclass

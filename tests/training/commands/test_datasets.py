@@ -225,6 +225,35 @@ def test_relabel(dataset: Path, tmp_path: Path, tiny_clip: Path, capsys: pytest.
     )
 
 
+def test_relabeling_keeps_and_adds_subject_vectors(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder, name = load_encoder("random"), "subject_embeddings"
+    words = ("--from-label", "happy", "--to-prompt", "a person, beaming", "--text-encoder", "random")
+    assert run("relabel", dataset, "--out", tmp_path / "without.db", *words) == 0
+    assert read(tmp_path / "without.db").added_targets == {}
+    assert run("info", tmp_path / "without.db") == 0
+    assert "subject vectors  none: a projection steers at the end of the text only" in capsys.readouterr().out
+
+    assert run("relabel", dataset, "--out", tmp_path / "with.db", "--re-encode", "--text-encoder", "random") == 0
+    assert run("relabel", tmp_path / "with.db", "--out", tmp_path / "changed.db", *words) == 0
+    assert run("filter", tmp_path / "changed.db", "--out", tmp_path / "some.npz", "--min-score", 0.5) == 0
+    assert run("import", tmp_path / "some.npz", "--out", tmp_path / "some.db") == 0
+    for path in ("with.db", "changed.db", "some.db"):
+        samples = read(tmp_path / path)
+        expected = encoder.added_targets(samples.prompts)[name].numpy()
+        np.testing.assert_allclose(samples.added_targets[name], expected, atol=1e-4)
+    assert "a person, beaming" in samples.prompts and len(samples) == 35
+    assert run("info", tmp_path / "some.npz") == 0
+    assert "subject vectors  yes" in capsys.readouterr().out
+
+    other = write(tmp_path / "other.db", *sampled(10, seed=1), person="q")
+    assert run("merge", tmp_path / "with.db", other, "--out", tmp_path / "both.db") == 0
+    assert len(read(tmp_path / "both.db")) == 80 and name in read(tmp_path / "both.db").added_targets  # same prompts
+    assert run("merge", tmp_path / "changed.db", dataset, "--out", tmp_path / "mixed.db") == 0
+    assert read(tmp_path / "mixed.db").added_targets == {}
+
+
 @given(
     content=st.binary(max_size=200)
     | st.text(max_size=200).map(lambda text: ("old,new\n" + text).encode("utf-8", "replace"))

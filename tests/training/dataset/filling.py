@@ -10,18 +10,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perception_clip.projection.spaces import ADDED_TARGETS, SDXL, SPACES
+from perception_clip.projection.spaces import SDXL, SPACES, added_targets
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 
 Faces = Callable[..., Tensor]
 
 
-def fill(path: Path, vectors: Tensor, space: str = SDXL.name, sizes: bool = True, rows: slice = slice(None)) -> Path:
+def fill(
+    path: Path,
+    vectors: Tensor,
+    space: str = SDXL.name,
+    sizes: bool = True,
+    rows: slice = slice(None),
+    subject: bool = True,
+) -> Path:
     """Append these perceptions, or those `rows` of them, with three prompts in turn."""
     numbers = list(range(len(vectors)))[rows]
     random = torch.Generator().manual_seed(0)
-    widths = {"embeddings": 768, **ADDED_TARGETS[space]}
+    widths = {"embeddings": 768, **added_targets(space, subject)}
     kinds = [number % 3 for number in numbers]
     targets = {name: torch.randn(3, width, generator=random)[kinds] for name, width in widths.items()}
     with Store(path) as store:
@@ -38,7 +45,7 @@ def fill(path: Path, vectors: Tensor, space: str = SDXL.name, sizes: bool = True
             labels=["happy" if number % 2 else "" for number in numbers],
             splits=[("train", "test", "")[kind] for kind in kinds],
             scores=torch.tensor([number / len(vectors) if number % 7 else torch.nan for number in numbers]),
-            sdxl_targets=targets,
+            added_targets=targets,
         )
         store.append(samples)
     return path
@@ -51,11 +58,11 @@ def all_of(path: Path) -> Samples:
 
 
 def assert_same(one: Samples, other: Samples) -> None:
-    for name in (field.name for field in fields(Samples) if field.name != "sdxl_targets"):
+    for name in (field.name for field in fields(Samples) if field.name != "added_targets"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
-    assert set(one.sdxl_targets) == set(other.sdxl_targets)
-    for name, values in one.sdxl_targets.items():
-        np.testing.assert_array_equal(values, other.sdxl_targets[name], err_msg=name)
+    assert set(one.added_targets) == set(other.added_targets)
+    for name, values in one.added_targets.items():
+        np.testing.assert_array_equal(values, other.added_targets[name], err_msg=name)
 
 
 def own_memory() -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from perception_clip.projection.spaces import ADDED_TARGETS, SD15, SDXL
+from perception_clip.projection.spaces import SD15, SDXL, added_targets
 from perception_clip.training.dataset.copying import copy_samples, reencode, take, vectors_of, with_prompts
 from perception_clip.training.dataset.npz import export
 from perception_clip.training.dataset.opening import open_dataset, versions_of
@@ -22,16 +22,16 @@ COUNT = 1200  # more than a batch
 
 
 @pytest.mark.parametrize("space", [SD15.name, SDXL.name])
-@pytest.mark.parametrize("sizes", [True, False])
+@pytest.mark.parametrize("known", [True, False])  # sizes and the subject's vectors
 @pytest.mark.parametrize("suffix", [".db", ".npz"])
 @pytest.mark.filterwarnings("error")
-def test_a_copy_is_the_same_in_all_columns(tmp_path: Path, faces: Faces, space: str, sizes: bool, suffix: str) -> None:
-    path = fill(tmp_path / "a.db", faces(COUNT), space, sizes)
+def test_a_copy_is_the_same_in_all_columns(tmp_path: Path, faces: Faces, space: str, known: bool, suffix: str) -> None:
+    path = fill(tmp_path / "a.db", faces(COUNT), space, sizes=known, subject=known)
     if suffix == ".npz":
         with Store(path) as store:
             export(store, tmp_path / "a.npz")
     with open_dataset(tmp_path / f"a{suffix}") as source, Store(tmp_path / "b.db") as target:
-        assert source.has_image_sizes == sizes and versions_of(source)["dataset"].isdigit()
+        assert source.has_image_sizes == source.has_subject == known and versions_of(source)["dataset"].isdigit()
         assert [copy_samples(source, target) for _ in range(2)] == [COUNT, 0]
         assert target.provenance is not None and source.provenance is not None
         assert not target.provenance.differences(source.provenance)
@@ -80,7 +80,7 @@ def test_a_sample_with_another_prompt_has_the_same_origin(tmp_path: Path, faces:
 
 
 def test_prompts_encoded_anew_for_another_space(tmp_path: Path, faces: Faces) -> None:
-    path = fill(tmp_path / "a.db", faces(COUNT), SD15.name)
+    path = fill(tmp_path / "a.db", faces(COUNT), SD15.name, subject=False)
     encoder = load_encoder("random", space=SDXL.name)
     with open_dataset(path) as source, Store(tmp_path / "b.db") as target:
         assert reencode(source, target, encoder) == COUNT
@@ -92,16 +92,17 @@ def test_prompts_encoded_anew_for_another_space(tmp_path: Path, faces: Faces) ->
     np.testing.assert_array_equal(after.perceptions, before.perceptions)
     prompts = before.prompts[:3]
     np.testing.assert_allclose(after.embeddings[:3], encoder.encode(prompts).numpy(), atol=1e-4)
-    for name, values in encoder.sdxl_targets(prompts).items():
-        np.testing.assert_allclose(after.sdxl_targets[name][:3], values.numpy(), atol=1e-4)
+    for name, values in encoder.added_targets(prompts).items():
+        np.testing.assert_allclose(after.added_targets[name][:3], values.numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("space", [SD15.name, SDXL.name])
 def test_no_prompts_have_no_vectors(tmp_path: Path, space: str) -> None:
     with Store(tmp_path / "a.db") as store:
-        embeddings, sdxl_targets = vectors_of([], store, load_encoder("random", space=space))
-    shapes = {name: tuple(values.shape) for name, values in sdxl_targets.items()}
-    assert embeddings.shape == (0, 768) and shapes == {name: (0, width) for name, width in ADDED_TARGETS[space].items()}
+        embeddings, added = vectors_of([], store, load_encoder("random", space=space))
+    shapes = {name: tuple(values.shape) for name, values in added.items()}
+    assert embeddings.shape == (0, 768)
+    assert shapes == {name: (0, width) for name, width in added_targets(space, subject=True).items()}
 
 
 def test_datasets_of_another_encoder_stay_apart(tmp_path: Path, faces: Faces) -> None:

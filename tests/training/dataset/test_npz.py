@@ -109,8 +109,8 @@ def test_the_content_hash_of_earlier_versions() -> None:
     same = replace(full, labels=np.array(["x", "y"]), splits=np.array(["", ""]), scores=np.ones(2, np.float32))
     assert content_hash(same) == content_hash(full)  # training does not learn from any of these
     assert content_hash(replace(full, splits=np.array(["", "test"]))) != content_hash(full)
-    sdxl_targets = {"sdxl_embeddings": np.ones((2, 2048), np.float32), "sdxl_pooled": np.ones((2, 1280), np.float32)}
-    assert content_hash(replace(full, sdxl_targets=sdxl_targets)) != content_hash(full)
+    added_targets = {"sdxl_embeddings": np.ones((2, 2048), np.float32), "sdxl_pooled": np.ones((2, 1280), np.float32)}
+    assert content_hash(replace(full, added_targets=added_targets)) != content_hash(full)
 
 
 def test_everything_goes_there_and_back(tmp_path: Path, faces: Faces) -> None:
@@ -124,11 +124,13 @@ def test_everything_goes_there_and_back(tmp_path: Path, faces: Faces) -> None:
     assert np.isnan(dataset.scores[0]) and dataset.scores[10] == 0.5
     assert dataset.image_sizes is None and dataset.space == "sdxl"
     assert dataset.meta["space"] == "sdxl"
-    assert {name: array.shape for name, array in dataset.sdxl_targets.items()} == {
+    assert {name: array.shape for name, array in dataset.added_targets.items()} == {
         "sdxl_embeddings": (20, 2048),
         "sdxl_pooled": (20, 1280),
+        "subject_embeddings": (20, 768),
+        "sdxl_subject": (20, 2048),
     }
-    assert all(np.array_equal(array, samples.sdxl_targets[name]) for name, array in dataset.sdxl_targets.items())
+    assert all(np.array_equal(array, samples.added_targets[name]) for name, array in dataset.added_targets.items())
     with Store(tmp_path / "b.db") as store:
         assert import_npz(tmp_path / "a.npz", store) == 20
         assert (
@@ -258,6 +260,21 @@ def with_rows(array: np.ndarray, rows: list[int], value: float) -> np.ndarray:
         (lambda a: bad(a, meta=np.array('{"space": ["sd15"]}')), r"names the text space \['sd15'\]; only sd15 and"),
         (lambda a: bad(a, meta=np.array('{"space": "sdxl"}')), "sdxl_embeddings is missing, but"),
         (lambda a: bad(a, sdxl_embeddings=np.ones((10, 2048), "f4")), "sdxl_pooled is missing, but"),
+        (lambda a: bad(a, sdxl_subject=np.ones((10, 2048), "f4")), "sdxl_embeddings is missing, but"),
+        (
+            lambda a: bad(
+                a,
+                subject_embeddings=a["clip_embeddings"],
+                sdxl_embeddings=np.ones((10, 2048), "f4"),
+                sdxl_pooled=np.ones((10, 1280), "f4"),
+            ),
+            "sdxl_subject is missing, but subject_embeddings and sdxl_subject belong together",
+        ),
+        (lambda a: bad(a, subject_embeddings=np.ones((10, 9), "f4")), r"subject_embeddings has the shape \(10, 9\)"),
+        (
+            lambda a: bad(a, subject_embeddings=with_rows(a["clip_embeddings"], [3], np.nan)),
+            "subject_embeddings has 1 of 10 rows that contain NaN",
+        ),
         (
             lambda a: bad(a, sdxl_pooled=np.full((10, 1280), np.nan, "f4"), sdxl_embeddings=np.ones((10, 2048), "f4")),
             "sdxl_pooled has 10 of 10 rows that contain NaN",

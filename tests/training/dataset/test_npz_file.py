@@ -79,7 +79,7 @@ def loads_or_says_why(path: Path) -> bool:
         return str(path) in str(error)
     return len(dataset) >= 1 and all(
         np.isfinite(array).all()
-        for array in (dataset.perceptions, dataset.clip_embeddings, *dataset.sdxl_targets.values())
+        for array in (dataset.perceptions, dataset.clip_embeddings, *dataset.added_targets.values())
     )
 
 
@@ -89,10 +89,11 @@ def small_file(tmp_path_factory: pytest.TempPathFactory, faces: Faces) -> bytes:
     targets = np.ones((2, 768), dtype=np.float32)
     prompts, sizes = np.array(["one", "two"]), np.ones((2, 2), dtype=np.int32)
     dataset = Dataset(faces(2).numpy(), targets, sizes, prompts, prompts, prompts, {"encoder": "e"})
-    sdxl_targets = {"sdxl_embeddings": np.ones((2, 2048), "f4"), "sdxl_pooled": np.ones((2, 1280), "f4")}
+    added_targets = {"sdxl_embeddings": np.ones((2, 2048), "f4"), "sdxl_pooled": np.ones((2, 1280), "f4")}
     splits, scores = np.array(["test", ""]), np.array([0.5, np.nan], "f4")
     save(
-        replace(dataset, labels=prompts, splits=splits, origins=prompts, scores=scores, sdxl_targets=sdxl_targets), path
+        replace(dataset, labels=prompts, splits=splits, origins=prompts, scores=scores, added_targets=added_targets),
+        path,
     )
     return path.read_bytes()
 

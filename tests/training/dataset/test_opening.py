@@ -56,7 +56,7 @@ def test_a_dataset_that_grows_reads_as_its_export(
         export(store, tmp_path / "out.npz")
     other = open_for_training(tmp_path / "out.npz")
     assert content_hash(one) == content_hash(other) and one.meta == other.meta
-    for name in (field.name for field in fields(Dataset) if field.name not in ("meta", "sdxl_targets")):
+    for name in (field.name for field in fields(Dataset) if field.name not in ("meta", "added_targets")):
         mine, theirs = getattr(one, name), getattr(other, name)
         assert (mine is None) == (theirs is None), name
         if mine is not None:

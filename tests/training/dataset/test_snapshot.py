@@ -14,9 +14,9 @@ from .filling import Faces, fill
 def test_columns_are_those_of_the_samples(tmp_path: Path, faces: Faces) -> None:
     with Store(fill(tmp_path / "a.db", faces(10))) as store, store.snapshot() as snapshot:
         (samples,) = snapshot.samples(batch=20)
-        for name in ("perceptions", "embeddings", "image_sizes", "scores", *samples.sdxl_targets):
+        for name in ("perceptions", "embeddings", "image_sizes", "scores", *samples.added_targets):
             column = np.concatenate(list(snapshot.column(name, batch=3)))
-            np.testing.assert_array_equal(column, {**vars(samples), **samples.sdxl_targets}[name], err_msg=name)
+            np.testing.assert_array_equal(column, {**vars(samples), **samples.added_targets}[name], err_msg=name)
         for name in TEXTS:
             texts = [text for part in snapshot.column(name, batch=3) for text in part]
             assert texts == getattr(samples, name) and snapshot.longest(name) == max(map(len, texts)), name

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -92,6 +93,31 @@ def test_a_prompt_is_stored_once_and_found_again(tmp_path: Path, faces: Faces) -
         assert store.vectors_of("a happy person") is None  # that name has not encoded it yet
 
 
+def test_subject_vectors_can_be_added_later(tmp_path: Path, faces: Faces) -> None:
+    def append(store: Store, rows: slice, subject: float | None) -> int:
+        vectors, prompts = faces(8)[rows], ["one", "two"] * 4
+        count, targets = len(vectors), torch.stack([embedding(1), embedding(2)] * 4)[rows]
+        added = {} if subject is None else {"subject_embeddings": targets * subject}
+        return store.append(Samples(vectors, SIZES.expand(count, 2), prompts[rows], targets, added_targets=added))
+
+    with store_at(tmp_path / "a.db") as store:
+        for rows, subject, complete in (
+            (slice(0, 2), None, False),
+            (slice(2, 3), 3.0, False),
+            (slice(3, 4), 3.0, True),
+        ):
+            assert append(store, rows, subject) == len(range(8)[rows])
+            with store.snapshot() as snapshot:
+                [samples] = snapshot.samples()
+                assert snapshot.has_subject == complete == bool(samples.added_targets)
+        np.testing.assert_array_equal(samples.added_targets["subject_embeddings"], 3 * samples.embeddings)
+        assert append(store, slice(4, 6), None) == 2  # the prompts have them
+        with pytest.raises(StoreError, match="'one' is stored with a different embedding"):
+            append(store, slice(6, 7), -3.0)
+        [samples] = store.iterate()
+    np.testing.assert_array_equal(samples.added_targets["subject_embeddings"], 3 * samples.embeddings)
+
+
 def test_nothing_is_stored_of_an_append_that_fails(tmp_path: Path, faces: Faces) -> None:
     with store_at(tmp_path / "a.db") as store:
         fill(store, faces(2))
@@ -161,7 +187,9 @@ def test_image_sizes_are_known_for_all_or_for_none(tmp_path: Path, faces: Faces)
         ({"splits": ["half"]}, "the split 'half' does not exist; use train, validation, test"),
         ({"scores": torch.tensor([1.5])}, "a detection score must be between 0 and 1, not 1.5"),
         ({"scores": torch.zeros(2)}, r"scores must have the shape \(1,\), not \(2,\)"),
-        ({"sdxl_targets": {"sdxl_pooled": torch.zeros(1, 1280)}}, "sd15 needs no further vectors, not sdxl_pooled"),
+        ({"added_targets": {"sdxl_pooled": torch.zeros(1, 1280)}}, "sd15 needs no further vectors, not sdxl_pooled"),
+        ({"added_targets": {"subject_embeddings": torch.zeros(1, 9)}}, r"subject_embeddings must .* \(1, 768\)"),
+        ({"added_targets": {"subject_embeddings": torch.full((1, 768), torch.nan)}}, "subject_embeddings row 0 .* NaN"),
     ],
 )
 def test_bad_values_are_refused(tmp_path: Path, faces: Faces, values: dict, message: str) -> None:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from perception_clip.projection.spaces import ADDED_TARGETS
+from perception_clip.projection.spaces import added_targets
 from perception_clip.training.dataset.samples import same_encoder
 from perception_clip.training.encoders.base import PROBE, TokenEncoder, fingerprint
 from perception_clip.training.encoders.clip import EncoderError
@@ -93,7 +93,7 @@ def sdxl(spec: Path | str, tokenizer: Path | None = None) -> TokenEncoder:
 
 def assert_same(one: TokenEncoder, other: TokenEncoder, **tolerance: Any) -> None:
     torch.testing.assert_close(one.encode(PROMPTS), other.encode(PROMPTS), **tolerance)
-    torch.testing.assert_close(one.sdxl_targets(PROMPTS), other.sdxl_targets(PROMPTS), **tolerance)
+    torch.testing.assert_close(one.added_targets(PROMPTS), other.added_targets(PROMPTS), **tolerance)
 
 
 def test_vectors_are_those_of_diffusers(folder: Path) -> None:
@@ -111,17 +111,23 @@ def test_vectors_are_those_of_diffusers(folder: Path) -> None:
         wide = clip_g(input_ids=zeros, output_hidden_states=True)
     states = torch.cat([narrow.hidden_states[-2], wide.hidden_states[-2]], dim=-1)
     encoder = sdxl(folder)
-    sdxl_targets = encoder.sdxl_targets(PROMPTS)
-    assert {name: (vectors.shape, vectors.dtype) for name, vectors in sdxl_targets.items()} == {
-        name: ((4, width), torch.float32) for name, width in ADDED_TARGETS["sdxl"].items()
+    targets = encoder.added_targets(PROMPTS)
+    assert {name: (vectors.shape, vectors.dtype) for name, vectors in targets.items()} == {
+        name: ((4, width), torch.float32) for name, width in added_targets("sdxl", subject=True).items()
     }
     tolerance = {"atol": 1e-5, "rtol": 1e-5}
     torch.testing.assert_close(encoder.encode(PROMPTS), narrow.pooler_output, **tolerance)
-    torch.testing.assert_close(sdxl_targets["sdxl_embeddings"], states[range(4), ends], **tolerance)
-    torch.testing.assert_close(sdxl_targets["sdxl_pooled"], wide.text_embeds, **tolerance)
+    torch.testing.assert_close(targets["sdxl_embeddings"], states[range(4), ends], **tolerance)
+    torch.testing.assert_close(targets["sdxl_pooled"], wide.text_embeds, **tolerance)
     torch.testing.assert_close(encoder.token_states(PROMPTS[3]), states[3:], **tolerance)
     assert (encoder.identity, encoder.space, encoder.dim) == (f"folder:{folder.name}", "sdxl", 768)
-    assert sdxl_targets["sdxl_embeddings"].std() > 0.1 and sdxl_targets["sdxl_pooled"].std() > 0.1
+    assert targets["sdxl_embeddings"].std() > 0.1 and targets["sdxl_pooled"].std() > 0.1
+    followed = CLIPTokenizer.from_pretrained(folder / "tokenizer")("sad, a person", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        narrow, wide = (model(input_ids=followed, output_hidden_states=True) for model in (clip_l, clip_g))
+    noun = torch.cat([narrow.hidden_states[-2][0, -2], wide.hidden_states[-2][0, -2]])
+    torch.testing.assert_close(targets["sdxl_subject"][1], noun, **tolerance)
+    torch.testing.assert_close(targets["subject_embeddings"][1], narrow.last_hidden_state[0, -2], **tolerance)
 
 
 def test_the_towers_inside_a_checkpoint_file(folder: Path, checkpoint: dict[str, Tensor], tmp_path: Path) -> None:
@@ -142,7 +148,7 @@ def test_the_towers_inside_a_checkpoint_file(folder: Path, checkpoint: dict[str,
     assert other.identity != encoder.identity and torch.equal(other.encode([PROBE]), encoder.encode([PROBE]))
     assert not same_encoder(fingerprint(other).numpy(), fingerprint(encoder).numpy())  # though CLIP-L is the same
     assert same_encoder(fingerprint(encoder).numpy(), fingerprint(sdxl(folder)).numpy())
-    assert (other.sdxl_targets(["x"])["sdxl_pooled"] - encoder.sdxl_targets(["x"])["sdxl_pooled"]).abs().mean() > 0.1
+    assert (other.added_targets(["x"])["sdxl_pooled"] - encoder.added_targets(["x"])["sdxl_pooled"]).abs().mean() > 0.1
 
 
 def refused(path: Path, tensors: dict[str, Tensor], space: str, tokenizer: Path) -> str:
@@ -246,16 +252,12 @@ def test_the_default_is_the_base_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_placeholder(recwarn: pytest.WarningsRecorder) -> None:
     encoder = sdxl("random")
-    sdxl_targets = encoder.sdxl_targets(["a happy face", "a sad face"])
-    assert {name: tuple(vectors.shape) for name, vectors in sdxl_targets.items()} == {
-        "sdxl_embeddings": (2, 2048),
-        "sdxl_pooled": (2, 1280),
-    }
+    added_targets = encoder.added_targets(["a happy face", "a sad face"])
     assert encoder.identity == IDENTITY
     sd15 = load_encoder("random")
-    assert torch.equal(fingerprint(encoder)[:768], fingerprint(sd15)) and sd15.sdxl_targets(["x"]) == {}
-    assert sdxl_targets["sdxl_pooled"][0, :4].tolist() == pytest.approx([0.6267, -0.8926, -1.6804, 1.8052], abs=2e-3)
-    encoder.sdxl_targets(["word " * 100, "word " * 100])
+    assert torch.equal(fingerprint(encoder)[:768], fingerprint(sd15))
+    assert added_targets["sdxl_pooled"][0, :4].tolist() == pytest.approx([0.6267, -0.8926, -1.6804, 1.8052], abs=2e-3)
+    encoder.added_targets(["word " * 100, "word " * 100])
     encoder.encode(["word " * 100])
     assert len(recwarn) == 1 and "has 102 tokens, but CLIP reads only 77" in str(recwarn[0].message)
-    assert encoder.sdxl_targets([])["sdxl_embeddings"].shape == (0, 2048)
+    assert encoder.added_targets([])["sdxl_embeddings"].shape == (0, 2048)

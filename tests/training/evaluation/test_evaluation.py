@@ -97,7 +97,9 @@ def test_scores(found: Evaluation, data: TrainingData, rows: Split) -> None:
 def test_what_was_predicted(found: Evaluation, data: TrainingData, rows: Split) -> None:
     assert torch.equal(found.rows, rows.test)
     assert torch.equal(found.candidates[found.target_index], data.targets[rows.test])
-    assert torch.equal(found.predicted, checkpoint(0.2).project(data.vectors[rows.test], data.image_sizes[rows.test]))
+    assert torch.equal(
+        found.predicted, checkpoint(0.2).project(data.vectors[rows.test], data.image_sizes[rows.test]).end
+    )
     assert torch.equal(found.candidates[found.chosen], found.predicted)
     assert torch.allclose(found.center, data.targets[rows.train].mean(dim=0), atol=1e-5)
     assert [found.names[number] for number in found.target_index.tolist()] == [

@@ -6,8 +6,8 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from perception_clip.training.evaluation import baselines
-from perception_clip.training.evaluation.baselines import PENALTIES, best_ridge
+from perception_clip.training.learning import ridge
+from perception_clip.training.learning.ridge import PENALTIES, best_ridge
 
 
 def data(rows: int, noise: float = 0.1, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -40,8 +40,8 @@ def test_no_penalty_of_scikit_learns_does_better(rows: int, noise: float) -> Non
 def test_equals_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     features, targets = data(50)
     unit = float(features.double().var(dim=0, correction=0).mean()) * 50
-    monkeypatch.setattr(baselines, "PENALTIES", (0.01,))
-    monkeypatch.setattr(baselines, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(ridge, "PENALTIES", (0.01,))
+    monkeypatch.setattr(ridge, "ROWS_AT_ONCE", 7)
     weights, bias = best_ridge(features, targets, *data(10, seed=2))
     reference = Ridge(alpha=0.01 * unit).fit(features.double().numpy(), targets.double().numpy())
     assert weights.dtype == torch.float32 and weights.shape == (5, 12)

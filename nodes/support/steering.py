@@ -1,0 +1,199 @@
+"""What nodes that steer a prompt with a checkpoint share: their inputs, the steps, and the note on the node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ...common.words import counted
+from ...perception.vector import Perceptions
+from ...projection.choice import FACE_CHOICES, choose
+from ...projection.conditioning import Conditioning, inject
+from ...projection.face_vectors import FaceVectors
+from ...projection.insight import Shift, Similarity, nearest, shifts, warnings
+from ...projection.where import ALL, END, SUBJECT, WORDS, end_is_known, usable
+from . import checkpoints, clips, host
+from .prompt_tokens import PromptTokens, not_contained
+from .schema import file_choice
+
+SHOWN_PROMPTS, SHOWN_FACES = 3, 4  # on the node
+FACES_TOOLTIP = (
+    "Which faces to use when there are several. first: the first face of the first picture that has one. mean: the "
+    "average of all. each: one conditioning for each face, all acting together as with Conditioning (Combine); "
+    "sampling time grows with the number of faces. per frame: one row for each picture, from its first face, for a "
+    "latent batch of the same length; a picture without a face keeps the prompt unchanged."
+)
+UNKNOWN_END = (
+    "the end of the text cannot be recognized in this conditioning (with SDXL, after CLIP Set Last Layer, or beyond 77 "
+    "tokens), so every token but BOS is changed there. CLIP Text Encode (Face) knows where the text ends"
+)
+
+
+class UsesCheckpoint(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
+    """A node with the inputs `checkpoint` and `checkpoint_name`."""
+
+    @classmethod
+    def validate_inputs(cls, checkpoint: str) -> bool:
+        """Accept any checkpoint: `execute` checks it, and its error has a remedy, unlike ComfyUI's "not in list"."""
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, checkpoint: str | None, **others: Any) -> str:
+        """Return a text that changes with the checkpoint's file; for a connected name, the node before does this."""
+        return "linked" if "checkpoint_name" in others else checkpoints.state(checkpoint or "")
+
+
+def checkpoint_input() -> io.Combo.Input:
+    """Return the drop-down of projection checkpoints."""
+    return io.Combo.Input(
+        "checkpoint",
+        **file_choice(checkpoints.listed()),
+        tooltip="A trained projection from the pack's projection/checkpoints/ or ComfyUI's models/perception_clip/. "
+        "New and retrained files are used without a restart (press R to refresh the list).",
+    )
+
+
+def checkpoint_name_input() -> io.String.Input:
+    """Return the input that overrides the drop-down when it is connected."""
+    return io.String.Input(
+        "checkpoint_name",
+        optional=True,
+        force_input=True,
+        tooltip="Connect the checkpoint output of Train Projection or Starter Projection; it overrides the checkpoint "
+        "widget.",
+    )
+
+
+def clip_input() -> io.Clip.Input:
+    """Return the input of the CLIP that the checkpoint is compared with."""
+    return io.Clip.Input(
+        "clip",
+        optional=True,
+        tooltip="Optional: the CLIP that encoded the prompt. The node then warns if the checkpoint was trained with a "
+        "different one.",
+    )
+
+
+def amount_inputs() -> list[Any]:
+    """Return the inputs strength, start_percent, end_percent and faces."""
+    return [
+        io.Float.Input(
+            "strength",
+            default=1.0,
+            min=-2.0,
+            max=3.0,
+            step=0.05,
+            tooltip="How strongly the face is applied, −2 to 3, unitless. 0 leaves the conditioning "
+            "unchanged; negative values push away from the expression.",
+        ),
+        io.Float.Input(
+            "start_percent",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="When the face starts to act, as a fraction of the sampling, 0 (start) to 1 (end). From about "
+            "0.15, the layout of the image stays that of the prompt.",
+        ),
+        io.Float.Input(
+            "end_percent",
+            default=1.0,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="When the face stops acting, as a fraction of the sampling, 0 to 1; must not be less than "
+            "start_percent.",
+        ),
+        io.Combo.Input("faces", options=list(FACE_CHOICES), default="first", tooltip=FACES_TOOLTIP),
+    ]
+
+
+def steer(
+    perception: Perceptions,
+    conditioning: Conditioning,
+    checkpoint: str,
+    clip: Any,
+    *,
+    faces: str,
+    where: str,
+    mode: str,
+    strength: float,
+    prompt: PromptTokens | None = None,
+    match_norm: bool = False,
+    **widgets: Any,
+) -> io.NodeOutput:
+    """Return a node's output: a prompt's conditioning, steered by faces, with a note on how.
+
+    Args:
+        checkpoint: name of the projection.
+        clip: the text encoder that encoded the prompt; None if it is not known.
+        faces: one of FACE_CHOICES.
+        where: one of WHERE. If it is not possible, the faces act on the end of the text, and the note gives the reason.
+        prompt: what the prompt's tokens are; None if its text is not known.
+        mode, strength, match_norm, widgets: as for `inject`.
+    """
+    projection = checkpoints.load(checkpoint)
+    if not len(perception):
+        unchanged = [[tokens, dict(options)] for tokens, options in conditioning]
+        return io.NodeOutput(unchanged, ui=host.note("no face: the conditioning passes through unchanged"))
+    vectors, neutral = checkpoints.project(projection, perception)
+    roles = None if prompt is None else prompt.roles
+    place, missing = usable(where, vectors, roles)
+    how: dict[str, Any] = {"space": projection.space, "where": place, "roles": roles, "match_norm": match_norm}
+
+    def apart(rows: Tensor) -> tuple[FaceVectors, FaceVectors]:
+        face, without = rows.chunk(2, dim=1)
+        return FaceVectors.split(face, projection.space.width), FaceVectors.split(without, projection.space.width)
+
+    parts = choose(torch.cat([vectors.joined, neutral.joined], dim=1), perception, faces)
+    steered: list[list[Any]] = []
+    for rows, seen in parts:
+        face, without = apart(rows)
+        steered += inject(conditioning, face, without, mode=mode, strength=strength, seen=seen, **how, **widgets)
+    vectors, neutral = apart(torch.cat([rows[seen] for rows, seen in parts]))
+    lengths = shifts(conditioning, vectors, neutral, **how)
+    problems = warnings(projection, perception, clips.fingerprint_for(projection, clip))
+    if missing:
+        problems.append(f"acts on the end of the text, not on {where}: {missing}")
+    if prompt is None and place in (END, WORDS) and not all(map(has_known_end, conditioning)):
+        problems.append(UNKNOWN_END)
+    if prompt is not None and prompt.missing:
+        problems.append(not_contained(prompt.missing))
+    which = f"{faces} of {counted(len(perception), 'face')}{' (mean lengths)' if len(vectors.end) > 1 else ''}"
+    lines = [
+        *(f"⚠ {text}" for text in problems),
+        f"{checkpoint}, trained with {projection.metadata.encoder}",
+        f"{which}: {effect(lengths, mode, strength, prompt)}",
+        *closest(nearest(projection, vectors.end[:SHOWN_FACES], SHOWN_PROMPTS)),
+    ]
+    return io.NodeOutput(steered, ui=host.note("\n".join(lines)))
+
+
+def effect(lengths: dict[str, Shift], mode: str, strength: float, prompt: PromptTokens | None) -> str:
+    """Describe how far faces move each group of tokens, compared with the length of these tokens."""
+    names = {END: "the end of the text", WORDS: "the words", ALL: "every token but BOS"}
+    if prompt is not None:
+        names[SUBJECT] = f"the subject “{', '.join(prompt.subject)}”"
+    if mode == "steer":
+        ways = {group: f"by {abs(strength) * shift.delta:.2f}" for group, shift in lengths.items()}
+    else:
+        ways = {group: f"{strength:.0%} of the way to {shift.face:.2f}" for group, shift in lengths.items()}
+    moved = (f"{names[group]} ({counted(lengths[group].tokens, 'token')}) {way}" for group, way in ways.items())
+    return f"{'shifts' if mode == 'steer' else 'moves'} {' and '.join(moved)} of the tokens' length"
+
+
+def has_known_end(entry: Sequence[Any]) -> bool:
+    """Return whether the end of the text can be recognized in an entry of a conditioning."""
+    tokens, options = entry
+    return end_is_known(tokens, options.get("pooled_output"))
+
+
+def closest(prompts_of_faces: list[list[Similarity]]) -> Iterable[str]:
+    """Yield one line per face with its most similar prompts, if the projection has prompts."""
+    for prompts in prompts_of_faces:
+        if prompts:
+            yield "closest to " + ", ".join(f"“{text}” {value:.2f}" for text, value in prompts)
