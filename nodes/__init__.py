@@ -14,6 +14,7 @@ from .perceive.face_actions import FaceActions
 from .perceive.face_perception import FacePerception
 from .perceive.face_perception_video import FacePerceptionVideo
 from .perceive.perception_info import PerceptionInfo
+from .perceive.perception_to_face_landmarks import PerceptionToFaceLandmarks
 from .perceive.stored_perception import LoadPerception, SavePerception
 from .steer.emotion_prompts import EmotionPrompts
 from .steer.perception_projection import PerceptionProjection
@@ -35,6 +36,7 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
             DrawPerception,
             PerceptionInfo,
             FaceActions,
+            PerceptionToFaceLandmarks,
             EditPerception,
             PerceptionArithmetic,
             JoinPerceptions,

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from perception_clip.perception.actions.basis import ActionBasis
@@ -38,10 +38,12 @@ from perception_clip.perception.editing.join import join
 from perception_clip.perception.editing.schedule import spread
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.geometry import AXES, head_pose
+from perception_clip.perception.landmarks.comfyui_export import face_landmarks
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.sequences.run import perceive_video
 from perception_clip.perception.sequences.videos import VideoInMemory
 from perception_clip.perception.storage import load, save
+from perception_clip.perception.topology import FACE_OVAL
 from perception_clip.perception.vector import EMOTIONS, Perceptions
 from perception_clip.projection.conditioning import MODES, inject
 from perception_clip.projection.insight import lengths, nearest, warnings
@@ -166,6 +168,20 @@ def face_actions() -> Image.Image:
     measured = (measure(face.landmarks, face.image_sizes, model().template) for measure in (gaze, head_pose))
     angles = torch.cat(list(measured), dim=1)
     return action_picture(face[0], actions[0], angles[0].tolist(), "picture 0, track 0", "mouthSmile")
+
+
+def to_face_landmarks() -> Image.Image:
+    """Return a photo, and what ComfyUI's nodes draw of its edited face: the mesh, and the mask of the oval."""
+    face = edited(0, "surprise", 1.5)
+    actions = ActionModel.load().actions(face.landmarks, face.image_sizes)
+    size = tuple(photos().pictures[0].shape[:2])
+    exported = face_landmarks(face, actions, size)
+    points = [tuple(point) for point in exported["frames"][0][0]["landmarks_xy"].tolist()]
+    mesh, mask = Image.new("RGB", size[::-1]), Image.new("RGB", size[::-1])
+    for start, end in exported["connection_sets"]["all"]:
+        ImageDraw.Draw(mesh).line([points[start], points[end]], fill=(0, 255, 0))
+    ImageDraw.Draw(mask).polygon([points[index] for index in FACE_OVAL], fill=(255, 255, 255))
+    return row([tile(photos().pictures[0]), mesh, mask])
 
 
 def edit_perception() -> Image.Image:
@@ -316,6 +332,7 @@ PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "DrawPerception": ("drawn.jpg", draw_perception),
     "PerceptionInfo": ("numbers.jpg", perception_info),
     "FaceActions": ("chart.png", face_actions),
+    "ToFaceLandmarks": ("drawn.jpg", to_face_landmarks),
     "EditPerception": ("edited.png", edit_perception),
     "EditPerception actions": ("actions.png", edit_perception_actions),
     "PerceptionArithmetic": ("sum.png", perception_arithmetic),
