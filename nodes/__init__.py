@@ -9,6 +9,7 @@ from .edit.join_perceptions import JoinPerceptions
 from .edit.perception_arithmetic import PerceptionArithmetic
 from .edit.perception_schedule import PerceptionSchedule
 from .measure.inspect_projection import InspectProjection
+from .perceive.describe_face import DescribeFace
 from .perceive.draw_perception import DrawPerception
 from .perceive.face_actions import FaceActions
 from .perceive.face_perception import FacePerception
@@ -36,6 +37,7 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
             DrawPerception,
             PerceptionInfo,
             FaceActions,
+            DescribeFace,
             PerceptionToFaceLandmarks,
             EditPerception,
             PerceptionArithmetic,

@@ -24,8 +24,11 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from perception_clip.perception.actions.basis import ActionBasis
+from perception_clip.perception.actions.description import described
 from perception_clip.perception.actions.gaze import gaze
 from perception_clip.perception.actions.model import ActionModel
+from perception_clip.perception.actions.traits import findings
+from perception_clip.perception.actions.vocabulary import read_vocabulary
 from perception_clip.perception.drawing.action_bars import action_picture
 from perception_clip.perception.drawing.canvas import BACKGROUND, Canvas
 from perception_clip.perception.drawing.contact_sheet import contact_sheet
@@ -168,6 +171,22 @@ def face_actions() -> Image.Image:
     measured = (measure(face.landmarks, face.image_sizes, model().template) for measure in (gaze, head_pose))
     angles = torch.cat(list(measured), dim=1)
     return action_picture(face[0], actions[0], angles[0].tolist(), "picture 0, track 0", "mouthSmile")
+
+
+def describe_face() -> Image.Image:
+    """Return two perceived and two edited faces, with the sentences that describe them."""
+    basis, actions, vocabulary = ActionBasis.load(), ActionModel.load(), read_vocabulary()
+    both = {"smile_left": 0.7, "smile_right": 0.7, "eye_closed_left": 1.0, "eye_closed_right": 1.0, "head_roll": 20.0}
+    look = {"gaze_x": 1.0, "gaze_y": 0.5, "jaw_open": 0.5, "head_yaw": 20.0}
+    edits = [edit_actions(photos().face(1), each, 1.0, model(), basis, actions) for each in (both, look)]
+    faces, captions = [photos().face(0), photos().face(1), *edits], []
+    for face in faces:
+        [values] = actions.actions(face.landmarks, face.image_sizes)
+        turns = [
+            measure(face.landmarks, face.image_sizes, model().template)[0].tolist() for measure in (gaze, head_pose)
+        ]
+        captions.append(described(findings(values, face.emotions[0], *turns), vocabulary, subject="a person"))
+    return sheet(faces, captions)
 
 
 def to_face_landmarks() -> Image.Image:
@@ -332,6 +351,7 @@ PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "DrawPerception": ("drawn.jpg", draw_perception),
     "PerceptionInfo": ("numbers.jpg", perception_info),
     "FaceActions": ("chart.png", face_actions),
+    "DescribeFace": ("described.png", describe_face),
     "ToFaceLandmarks": ("drawn.jpg", to_face_landmarks),
     "EditPerception": ("edited.png", edit_perception),
     "EditPerception actions": ("actions.png", edit_perception_actions),

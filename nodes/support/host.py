@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from ...common.errors import InputError
 from ...perception.actions.basis import ActionBasis
 from ...perception.actions.model import ActionModel
+from ...perception.actions.vocabulary import SHIPPED
 from ...perception.emotions.expression import ExpressionModel
 from ...perception.emotions.face_expression import FaceExpressionModel
 from ...perception.emotions.transformers_classifier import DEFAULT as DEFAULT_CLASSIFIER
@@ -309,6 +310,15 @@ def preview(pictures: Tensor | list[Tensor]) -> dict[str, Any]:
 def model_folders() -> list[Path]:
     """Return ComfyUI's folders for projection checkpoints; new ones go into the first."""
     return list(map(Path, folder_paths.get_folder_paths(MODELS)))
+
+
+def vocabularies() -> dict[str, Path]:
+    """Return the vocabularies by name: the pack's own, and files `vocabulary*.json` in the folders above.
+
+    A file with the name of the pack's own replaces it; of two with the same name, the first is used.
+    """
+    paths = [path for folder in model_folders() for path in sorted(folder.glob("vocabulary*.json"))]
+    return {SHIPPED.name: SHIPPED} | {path.name: path for path in reversed(paths)}
 
 
 def device() -> str:
