@@ -18,6 +18,7 @@ from .perceive.perception_info import PerceptionInfo
 from .perceive.perception_to_face_landmarks import PerceptionToFaceLandmarks
 from .perceive.stored_perception import LoadPerception, SavePerception
 from .steer.emotion_prompts import EmotionPrompts
+from .steer.mix_by_emotion import MixByEmotion
 from .steer.perception_projection import PerceptionProjection
 from .support import host
 from .train.dataset_info import DatasetInfo
@@ -48,6 +49,7 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
             PerceptionProjection,
             InspectProjection,
             EmotionPrompts,
+            MixByEmotion,
             DatasetWriter,
             DatasetInfo,
             StarterProjection,

@@ -48,6 +48,7 @@ from perception_clip.perception.sequences.videos import VideoInMemory
 from perception_clip.perception.storage import load, save
 from perception_clip.perception.topology import FACE_OVAL
 from perception_clip.perception.vector import EMOTIONS, Perceptions
+from perception_clip.projection.alignment import positions_of_tokens
 from perception_clip.projection.conditioning import MODES, inject
 from perception_clip.projection.insight import lengths, nearest, warnings
 from perception_clip.projection.insight_picture import insight_picture
@@ -306,6 +307,26 @@ def emotion_prompts() -> Image.Image:
     return canvas.finished()
 
 
+def mix_by_emotion() -> Image.Image:
+    """Return two prompts as they are aligned: what they share, what they do not, and what is filled in."""
+    frame, closing = ["<start>", "<picture>", "she", "looks"], ["<end>", "<reply>"]
+    prompts = [[*frame, "happy,", "laughing", "eyes", *closing], [*frame, "calm", *closing]]
+    ids = {word: index for index, word in enumerate(dict.fromkeys(word for prompt in prompts for word in prompt))}
+    placed = positions_of_tokens([[ids[word] for word in prompt] for prompt in prompts])
+    canvas = Canvas(1000, 150)
+    for row_index, (name, prompt, places) in enumerate(zip(("happy", "neutral"), prompts, placed, strict=True)):
+        y = 45 + 60 * row_index
+        canvas.write(86, y, name, TEXT, BRIGHT, align=1)
+        for column, place in enumerate(places.tolist()):
+            shared = all(prompt[place] in other for other in prompts)
+            filled = column > 0 and place == places[column - 1]
+            color = BACKGROUND if shared else DIMMED if filled else BRIGHT
+            x = 104 + 98 * column
+            canvas.line([(x + 2, y), (x + 88, y)], BLUE if shared else BAR_BACKGROUND, 40)
+            canvas.write(x + 45, y, prompt[place], 17, color, align=0.5)
+    return canvas.finished()
+
+
 def dataset_writer() -> Image.Image:
     faces = {
         "a person laughing with joy": photos().face(0),
@@ -362,6 +383,7 @@ PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "Projection": ("modes.png", projection),
     "InspectProjection": ("prompts.png", inspect_projection),
     "EmotionPrompts": ("shares.png", emotion_prompts),
+    "MixByEmotion": ("aligned.png", mix_by_emotion),
     "DatasetWriter": ("newest.png", dataset_writer),
     "DatasetInfo": ("mean_faces.png", dataset_info),
     "StarterProjection": ("report.png", starter_projection),
