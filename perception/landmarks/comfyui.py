@@ -48,9 +48,9 @@ class ComfyLandmarks:
     def __init__(self, data: Mapping[str, Any]) -> None:
         if not isinstance(data, Mapping):
             raise InputError(f"face landmarks must be a dictionary created by ComfyUI, not {type(data).__name__}")
-        self._image_size = _image_size(_entry(data, "image_size", "the face landmarks"))
+        self.image_size = _image_size(_entry(data, "image_size", "the face landmarks"))
         frames = _list(_entry(data, "frames", "the face landmarks"), '"frames" of the face landmarks')
-        self._faces = [_read_frame(faces, frame, self._image_size) for frame, faces in enumerate(frames)]
+        self._faces = [_read_frame(faces, frame, self.image_size) for frame, faces in enumerate(frames)]
         self._next = 0
 
     def __len__(self) -> int:
@@ -69,10 +69,10 @@ class ComfyLandmarks:
             )
         for index, picture in enumerate(pictures, start):
             size = tuple(picture.shape[:2])
-            if size != self._image_size:
+            if size != self.image_size:
                 raise InputError(
                     f"picture {index} is {size[1]}×{size[0]}, but the face landmarks are for pictures of "
-                    f"{self._image_size[1]}×{self._image_size[0]}; {SAME_PICTURES}"
+                    f"{self.image_size[1]}×{self.image_size[0]}; {SAME_PICTURES}"
                 )
         return self._faces[start : self._next]
 
@@ -83,7 +83,7 @@ def comfy_actions(data: Mapping[str, Any], perceptions: Perceptions) -> Tensor:
     Those are faces that have been edited, smoothed or filled in, or that another landmarker detected. Raises
     ValueError as `ComfyLandmarks` does, and if a face has no actions.
     """
-    height, width = ComfyLandmarks(data)._image_size  # after checking everything else in it
+    height, width = ComfyLandmarks(data).image_size  # after checking everything else in it
     pixels = perceptions.landmarks[..., :2].double() * torch.tensor([width, height])  # (N, 478, 2)
     actions = torch.full((len(perceptions), len(ACTIONS)), torch.nan)
     for row, frame in enumerate(perceptions.frames.tolist()):
