@@ -33,7 +33,7 @@ def described(
             sentence += group.first if is_first else group.before
             sentence += group.form.replace("{}", _list(phrases, vocabulary))
             is_first = False
-    return sentence.strip(" ,")
+    return sentence.strip(" ,，")
 
 
 def _list(phrases: Sequence[str], vocabulary: Vocabulary) -> str:
