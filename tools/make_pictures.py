@@ -234,6 +234,23 @@ def emotion_prompts(page: Page) -> None:
     page.title("Emotion prompts", "any model, no training")
 
 
+def picture_edit(page: Page) -> None:
+    page.photo(faces()[0]["astronaut"], 24, 24, 220)
+    page.arrow((256, 134), (300, 134))
+    page.plate((312, 24, 616, 244))
+    words = (("“smile broadly”", YELLOW, 0.86), ("“look calm”", WORDS, 0.1), ("“look surprised”", ORANGE, 0.04))
+    for row, (text, color, share) in enumerate(words):
+        page.write(332, 62 + 68 * row, text, 25, color, "lm")
+        page.plate((332, 82 + 68 * row, 596, 92 + 68 * row), (52, 60, 76), 5)
+        page.plate((332, 82 + 68 * row, 332 + 264 * max(share, 0.05), 92 + 68 * row), color, 5)
+    page.arrow((464, 254), (464, 290))
+    page.plate((24, 300, 616, 532))
+    page.photo(faces()[0]["grace_hopper"], 40, 316, 200)
+    page.arrow((258, 416), (330, 416))
+    page.drawn_face(face("grace_hopper", happy=1.5), (370, 318, 570, 514))
+    page.title("Picture edit", "Qwen-Image-Edit, no training")
+
+
 def collect_dataset(page: Page) -> None:
     for row, (name, words) in enumerate(SAYS.items()):
         top = 22 + 266 * row
@@ -339,6 +356,7 @@ THUMBNAILS: dict[str, Callable[[Page], None]] = {
     for drawing in (
         face_to_expression,
         emotion_prompts,
+        picture_edit,
         collect_dataset,
         train_and_try,
         expression_video,

@@ -17,7 +17,8 @@ WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 FRONT_END_NODES = {"MarkdownNote"}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "WEBCAM"}
 RANGES = {"INT": int, "FLOAT": (int, float)}
-OWN_FILES = {"checkpoint", "ckpt_name", "dataset", "file", "image"}  # inputs that name files of the user's
+# Inputs that name files of the user's.
+OWN_FILES = {"checkpoint", "ckpt_name", "clip_name", "dataset", "file", "image", "unet_name", "vae_name"}
 AFTER_GENERATE = ("fixed", "increment", "decrement", "randomize")
 
 Schemas = dict[str, dict[str, Any]]
