@@ -8,7 +8,9 @@ from .edit.edit_perception import EditPerception
 from .edit.join_perceptions import JoinPerceptions
 from .edit.perception_arithmetic import PerceptionArithmetic
 from .edit.perception_schedule import PerceptionSchedule
+from .measure.compare_expressions import CompareExpressions
 from .measure.inspect_projection import InspectProjection
+from .measure.sweep_chart import SweepChart
 from .perceive.draw_perception import DrawPerception
 from .perceive.face_actions import FaceActions
 from .perceive.face_perception import FacePerception
@@ -17,6 +19,7 @@ from .perceive.perception_info import PerceptionInfo
 from .perceive.stored_perception import LoadPerception, SavePerception
 from .steer.emotion_prompts import EmotionPrompts
 from .steer.perception_projection import PerceptionProjection
+from .steer.strength_sweep import StrengthSweep
 from .support import host
 from .train.dataset_info import DatasetInfo
 from .train.dataset_writer import DatasetWriter
@@ -44,6 +47,9 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
             PerceptionProjection,
             InspectProjection,
             EmotionPrompts,
+            StrengthSweep,
+            SweepChart,
+            CompareExpressions,
             DatasetWriter,
             DatasetInfo,
             StarterProjection,

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from ...common.errors import InputError
 from ...perception.actions.basis import ActionBasis
 from ...perception.actions.model import ActionModel
+from ...perception.comparison.expressions import ExpressionReader
 from ...perception.emotions.expression import ExpressionModel
 from ...perception.emotions.face_expression import FaceExpressionModel
 from ...perception.emotions.transformers_classifier import DEFAULT as DEFAULT_CLASSIFIER
@@ -189,6 +190,12 @@ def action_model() -> ActionModel:
 def action_basis() -> ActionBasis:
     """Return the bundled action basis on the CPU; it is read when first needed."""
     return _loaded(ActionBasis.load)
+
+
+@lru_cache(maxsize=1)
+def expression_reader() -> ExpressionReader:
+    """Return the reader of expressions on the CPU."""
+    return ExpressionReader(expression_model(), action_model())
 
 
 def datasets_folder() -> Path:
