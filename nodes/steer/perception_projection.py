@@ -15,7 +15,7 @@ from ...projection.conditioning import MODES, inject
 from ...projection.insight import Similarity, lengths, nearest, warnings
 from ..support import checkpoints, clips, host
 from ..support.checks import check_choice, check_conditioning, check_perceptions
-from ..support.schema import PERCEPTION, advanced, aliases
+from ..support.schema import PERCEPTION, advanced, aliases, file_choice
 
 SHOWN_PROMPTS, SHOWN_FACES = 3, 4  # on the node
 MODE_TOOLTIP = (
@@ -189,7 +189,7 @@ def checkpoint_input() -> io.Combo.Input:
     """Return the drop-down of projection checkpoints."""
     return io.Combo.Input(
         "checkpoint",
-        options=list(checkpoints.listed()) or [checkpoints.NONE_YET],
+        **file_choice(checkpoints.listed()),
         tooltip="A trained projection from the pack's projection/checkpoints/ or ComfyUI's models/perception_clip/. "
         "New and retrained files are used without a restart (press R to refresh the list).",
     )

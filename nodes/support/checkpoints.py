@@ -17,8 +17,8 @@ from ...projection.checkpoint import DEFAULT_FOLDER, Checkpoint, find
 from ...projection.checkpoint_file import CheckpointError
 from ...projection.opening import Projection, open_projection
 from . import host
+from .schema import FROM_LINK
 
-NONE_YET = "no checkpoint yet"  # in the drop-down
 LONGEST_NAME = 60  # characters of a checkpoint's name
 
 log = logging.getLogger(__name__)
@@ -84,8 +84,11 @@ def load(name: str) -> Projection:
     paths = listed()
     if not isinstance(name, str) or name not in paths:
         others = f"Choose one of these: {', '.join(paths)}. Or train" if paths else "Train"
+        problem = f"There is no projection checkpoint named {name!r}"
+        if name == FROM_LINK:
+            problem = "No projection checkpoint is chosen, and nothing is connected to checkpoint_name"
         raise CheckpointError(
-            f"There is no projection checkpoint named {name!r}. {others} a first one from your Stable Diffusion "
+            f"{problem}. {others} a first one from your Stable Diffusion "
             "1.5 checkpoint, without any data of your own: queue Starter Projection with its CLIP, or open a terminal "
             f"in {DEFAULT_FOLDER.parents[1]} and run, with ComfyUI's Python,\n"
             "python -m training starter --text-encoder PATH/TO/YOUR_SD15.safetensors\n"

@@ -10,15 +10,14 @@ from comfy_api.latest import io
 
 from ...training.dataset.samples import StoreError
 from . import host
-
-NO_DATASET = "no dataset yet"
+from .schema import FROM_LINK, file_choice
 
 
 def dataset_input(purpose: str) -> Any:
     """Return the input `dataset`; `purpose` completes the tooltip, for example "train on"."""
     return io.Combo.Input(
         "dataset",
-        options=list(host.datasets()) or [NO_DATASET],
+        **file_choice(host.datasets()),
         tooltip=f"The dataset to {purpose}, from ComfyUI's user/__perception_clip/datasets/. New and updated datasets "
         "are used without a restart (press R to refresh the list).",
     )
@@ -55,9 +54,12 @@ def file_of(dataset: str, path: str | None) -> Path:
     listed = host.datasets()  # only listed files are opened, so a name or path cannot lead to another folder
     file = listed.get(str(dataset)) if path is None else next((f for f in listed.values() if str(f) == path), None)
     if file is None:
+        problem = f"there is no dataset {(dataset if path is None else path)!r}"
+        if path is None and dataset == FROM_LINK:
+            problem = "no dataset is chosen, and nothing is connected to path"
         raise StoreError(
-            f"{host.datasets_folder()}: there is no dataset {(dataset if path is None else path)!r}. Create one with "
-            "Dataset Writer, or copy a .db file from another machine into this folder; then press R in ComfyUI to "
-            "refresh the list and choose it in this node, or connect the path output of Dataset Writer"
+            f"{host.datasets_folder()}: {problem}. Create one with Dataset Writer, or copy a .db file from another "
+            "machine into this folder; then press R in ComfyUI to refresh the list and choose it in this node, or "
+            "connect the path output of Dataset Writer"
         )
     return file

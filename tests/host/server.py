@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+FROM_LINK = "(from the link)"  # the drop-down of a file that is not chosen
 ROOT = Path(__file__).resolve().parents[2]
 PACK = "perception.clip-pack"  # an odd folder name on purpose: a dot and a dash
 START_SECONDS = 180
@@ -81,6 +82,7 @@ class Host:
         self.datasets = base / "user" / "__perception_clip" / "datasets"
         self.log = base / "server.log"
         self.has_weights = False
+        self.front_end: Path | None = None  # None: the one that the host's Python has
         for folder in ("input", "output", "temp", "user", "models/checkpoints"):
             (base / folder).mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -91,6 +93,7 @@ class Host:
             *("--cpu", "--disable-api-nodes", "--disable-auto-launch", "--preview-method", "none"),
             *("--base-directory", str(self.base), "--listen", "127.0.0.1", "--port", str(self.port)),
             *("--database-url", f"sqlite:///{self.base / 'comfyui.db'}"),
+            *(("--front-end-root", str(self.front_end)) if self.front_end else ()),
         ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

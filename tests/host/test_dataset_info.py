@@ -17,7 +17,7 @@ from perception_clip.training.inspection.checks import inspect_file
 from perception_clip.training.inspection.text import describe
 
 from .conftest import Collect
-from .server import Graph, Host, entry
+from .server import FROM_LINK, Graph, Host, entry
 
 LISTED = "/object_info/PerceptionClip_DatasetInfo"
 
@@ -96,10 +96,17 @@ def test_an_empty_dataset_is_no_error(host: Host, whole: Collect) -> None:
     assert result.picture("faces").max() == 255  # it says so
 
 
-@pytest.mark.parametrize("name", ["absent", "../../../etc/passwd", "no dataset yet"])
-def test_a_missing_dataset_comes_with_its_folder_and_the_way_to_make_one(host: Host, name: str) -> None:
+@pytest.mark.parametrize(
+    "name, problem",
+    [
+        ("absent", "there is no dataset 'absent'"),
+        ("../../../etc/passwd", "there is no dataset '../../../etc/passwd'"),
+        (FROM_LINK, "no dataset is chosen, and nothing is connected to path"),
+    ],
+)
+def test_a_missing_dataset_comes_with_its_folder_and_the_way_to_make_one(host: Host, name: str, problem: str) -> None:
     message = host.run(inform(name)).message
-    assert f"{host.datasets}: there is no dataset {name!r}" in message
+    assert f"{host.datasets}: {problem}. Create one" in message
     assert "Dataset Writer" in message
 
 

@@ -14,7 +14,7 @@ import torch
 
 from perception_clip.projection.checkpoint import load, save
 
-from .server import Graph, Host, entry
+from .server import FROM_LINK, Graph, Host, entry
 
 BLOCK = 77
 
@@ -95,10 +95,18 @@ def test_another_model_family_is_refused_with_a_remedy(host: Host, photos: dict[
     assert "768" in message and "2048" in message and "Stable Diffusion 1.5" in message
 
 
-@pytest.mark.parametrize("name", ["../../../etc/passwd", "no checkpoint yet"])
-def test_missing_checkpoint_comes_with_the_way_to_make_one(host: Host, photos: dict[str, str], name: str) -> None:
+@pytest.mark.parametrize(
+    "name, problem",
+    [
+        ("../../../etc/passwd", "no projection checkpoint named '../../../etc/passwd'"),
+        (FROM_LINK, "No projection checkpoint is chosen, and nothing is connected to checkpoint_name"),
+    ],
+)
+def test_missing_checkpoint_comes_with_the_way_to_make_one(
+    host: Host, photos: dict[str, str], name: str, problem: str
+) -> None:
     message = host.run(steering(photos["astronaut"], name, "never")).message
-    assert repr(name) in message
+    assert problem in message
     assert "python -m training starter --text-encoder" in message
     assert str(host.models) in message
 

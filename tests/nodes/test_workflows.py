@@ -61,7 +61,7 @@ def test_widgets_and_outputs_fit_the_packs_nodes(path: Path) -> None:
 
 def accepts(slot: Slot, value: Any) -> bool:
     if slot.kind == "COMBO":
-        return slot.name in ("checkpoint", "dataset") or value in slot.options["options"]  # the former are users' files
+        return value in slot.options["options"]
     if slot.kind in ("INT", "FLOAT"):
         return type(value) in (int, float) and slot.options["min"] <= value <= slot.options["max"]
     return type(value) is (bool if slot.kind == "BOOLEAN" else str)
