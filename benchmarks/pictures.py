@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,9 @@ def graph_of(cell: Cell, settings: dict[str, Any], server: Server, photo: str, w
     return graph
 
 
-def describe_run(options: argparse.Namespace, server: Server, faces: dict[str, Path]) -> dict[str, Any]:
+def describe_run(
+    options: argparse.Namespace, server: Server, faces: dict[str, Path], pipeline: PerceptionPipeline
+) -> dict[str, Any]:
     """Return every setting, hash and version on which the numbers depend."""
     node = TEXT_ENCODE if TEXT_ENCODE in server.nodes else PROJECTION
     where = options.where or server.choices(node, "where") or [""]
@@ -172,8 +175,12 @@ def describe_run(options: argparse.Namespace, server: Server, faces: dict[str, P
         "faces": {name: sha256(path) for name, path in faces.items()},
         "sha256": {"checkpoint": sha256(checkpoint), "projection": sha256(projection)},
         "random_weights": random_weights(checkpoint),
+        "measured_with": {
+            "landmarker": pipeline.landmarker.identity,
+            "emotions": pipeline.emotion_model.identity,
+        },
         "versions": {
-            "pack": commit.stdout.strip() or "unknown",
+            "pack": f"{version('perception-clip')} {commit.stdout.strip()}".strip(),
             "comfyui": server.system.get("comfyui_version", "unknown"),
             "torch of ComfyUI": server.system.get("pytorch_version", "unknown"),
             "torch here": torch.__version__,
@@ -214,13 +221,13 @@ def main() -> None:
     need(options.prompts, "give a text file with --prompts")
     faces = {path.stem: path for path in sorted(options.faces.iterdir()) if path.suffix.lower() in SUFFIXES}
     server = Server(options.server)
-    run = describe_run(options, server, faces)
+    pipeline = PerceptionPipeline(detector="standard")
+    run = describe_run(options, server, faces, pipeline)
     folder = options.out / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
     continue_run(options.out, run)
 
-    pipeline, model = PerceptionPipeline(detector="standard"), ExpressionModel.load()
-    reader = ExpressionReader(model, ActionModel.load())
+    reader = ExpressionReader(ExpressionModel.load(), ActionModel.load())
     targets, photos, words = {}, {}, {}
     for name, path in faces.items():
         with Image.open(path) as image:

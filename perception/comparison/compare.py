@@ -17,8 +17,8 @@ from .expressions import ExpressionReader, Expressions, neutral_actions
 # The squared distance at which the match is 0.5. On sampled faces, that of the same expression on two people is smaller
 # in nine of ten cases, and that of two expressions of one person larger.
 HALF = 5.0
-SMALLEST = 0.4  # squared distance between target and baseline: below, there is no way to go and so no gain
-STEPS = tuple(index / 4 for index in range(-4, 9))  # gains at which the way is measured, −1 to 2
+SMALLEST = 0.4  # squared distance between target and baseline from which a gain can be measured
+STEPS = tuple(index / 4 for index in range(-4, 9))  # gains at which a path is read, −1 to 2
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def compare(
     neutral shape of the result's face explains do not count, as far as `baseline` shows that shape.
 
     gain: the share of the way from the baseline (without one: the average neutral face) to the target that the result
-    has gone, −1…2; see `Way`. It is read from the landmarks.
+    has gone, −1…2; see `ExpressionPath`. It is read from the landmarks.
 
     Raises ValueError if the numbers of pictures do not fit.
     """
@@ -71,27 +71,28 @@ def compare(
     mean, spread = neutral_actions(reader)
 
     @lru_cache(maxsize=1)  # most often the same for all pictures
-    def way(goal: int, begin: int | None) -> Way | None:
-        return find_way(reader.neutral_face if begin is None else points[2][begin], points[0][goal], reader)
+    def path(goal: int, begin: int | None) -> ExpressionPath | None:
+        return find_path(reader.neutral_face if begin is None else points[2][begin], points[0][goal], reader)
 
     goals, ends = rows_for(target, result.frame_count, "target"), first_rows(result)
     begins = [None] * len(ends) if baseline is None else rows_for(baseline, len(ends), "baseline")
-    matches, gains, trios, still = [0.0] * len(ends), [0.0] * len(ends), [], False
+    matches, gains, trios, no_path = [0.0] * len(ends), [0.0] * len(ends), [], False
     for picture, (goal, end, begin) in enumerate(zip(goals, ends, begins, strict=True)):
         if goal is None or end is None or (begin is None and baseline is not None):
             continue
         trios.append((goal, end, begin))
         shape = torch.zeros_like(mean) if begin is None else (vectors[2][begin] - mean).clamp(-spread, spread)
         matches[picture] = match(vectors[0][goal], vectors[1][end], shape)
-        course = way(goal, begin)
-        still |= course is None
-        gains[picture] = 0.0 if course is None else course.gain(reached[end])
+        if found := path(goal, begin):
+            gains[picture] = found.gain(reached[end])
+        else:
+            no_path = True
     return Comparison(
         matches=tuple(matches),
         gains=tuple(gains),
         shown=trios[0] if trios else None,
         expressions=(expressions[0], expressions[1], expressions[2] if baseline is not None else None),
-        notes=tuple(notes(target, result, baseline, still, models)),
+        notes=tuple(notes(target, result, baseline, no_path, models)),
     )
 
 
@@ -107,16 +108,16 @@ def match(target: Tensor, result: Tensor, shape: Tensor) -> float:
 
 
 @dataclass(frozen=True)
-class Way:
-    """The way from one face to another, measured in steps.
+class ExpressionPath:
+    """The path from one face to another, read at even steps.
 
-    What is read from a face does not grow evenly with its expression: a mouth that opens twice as far is not read as
-    twice as open. So the landmarks go all the way in even steps, and a face has gone as far as the step that reads as
-    far as it does, in the direction from the one reading to the other. In that direction, each number counts by how
-    far it goes: between two people, short ways are mostly differences of their neutral faces.
+    Readings do not grow evenly with an expression: a mouth that opens twice as far is not read as twice as open. So the
+    landmarks are moved along the whole path in even steps, and a gain is the step with the same reading. A reading is
+    taken in the direction from the first face's vector to the last one's, in which each number counts by how far it
+    goes: between two people, short distances are mostly differences of their neutral faces.
     """
 
-    start: Tensor  # (59,) the reading of the first face
+    start: Tensor  # (59,) the vector of the first face
     direction: Tensor  # (59,)
     readings: tuple[float, ...]  # along the direction at each of `STEPS`, rising
 
@@ -129,8 +130,8 @@ class Way:
 RISE = 1e-6  # per step of 1, so that readings rise where they do not change
 
 
-def find_way(start: Tensor, end: Tensor, reader: ExpressionReader) -> Way | None:
-    """Return the way between two frontal faces (478, 3); None if they have nearly the same expression."""
+def find_path(start: Tensor, end: Tensor, reader: ExpressionReader) -> ExpressionPath | None:
+    """Return the path between two frontal faces (478, 3); None if they have nearly the same expression."""
     steps = torch.tensor(STEPS)
     vectors = reader.read(start + steps[:, None, None] * (end - start)).vectors  # (13, 59)
     zero, one = STEPS.index(0), STEPS.index(1)
@@ -144,7 +145,7 @@ def find_way(start: Tensor, end: Tensor, reader: ExpressionReader) -> Way | None
     before = readings[:zero].clamp_max(0).flip(0).cummin(dim=0).values.flip(0)
     after = readings[one + 1 :].clamp_min(1).cummax(dim=0).values
     rising = torch.cat([before, between, after]).double() + RISE * steps
-    return Way(vectors[zero], direction, tuple(rising.tolist()))
+    return ExpressionPath(vectors[zero], direction, tuple(rising.tolist()))
 
 
 def first_rows(perceptions: Perceptions) -> list[int | None]:
@@ -172,7 +173,7 @@ def rows_for(perceptions: Perceptions, pictures: int, name: str) -> list[int | N
 
 
 def notes(
-    target: Perceptions, result: Perceptions, baseline: Perceptions | None, still: bool, models: set[str]
+    target: Perceptions, result: Perceptions, baseline: Perceptions | None, no_path: bool, models: set[str]
 ) -> list[str]:
     """Return what limits the numbers, a line each."""
     lines = []
@@ -180,7 +181,7 @@ def notes(
         if faces is not None and faces.empty_frames:
             pictures = f"{len(faces.empty_frames)} of {counted(faces.frame_count, 'picture')}"
             lines.append(f"no face in {pictures} of {name}: match and gain are 0 there")
-    if still:
+    if no_path:
         start = "a neutral face" if baseline is None else "baseline"
         lines.append(f"target has nearly the same expression as {start}, so there is no gain to measure: it is 0")
     if len(models) > 1:
