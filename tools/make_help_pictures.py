@@ -52,7 +52,6 @@ from perception_clip.projection.conditioning import MODES, inject
 from perception_clip.projection.insight import lengths, nearest, warnings
 from perception_clip.projection.insight_picture import insight_picture
 from perception_clip.projection.mixing import weights
-from perception_clip.projection.sweeping import rows_of_strengths
 from perception_clip.training.commands.demo import PROMPT, sample_photos
 from perception_clip.training.dataset.npz import Dataset
 from perception_clip.training.dataset.samples import Samples
@@ -243,57 +242,14 @@ def projection() -> Image.Image:
         changes = (after.unflatten(1, (-1, 77)) - tokens[:, None])[0].norm(dim=2) / tokens[0].norm(dim=1).mean()
         y = 62 + 70 * index
         canvas.write(24, y, mode, TEXT, BRIGHT)
-        for line, change in enumerate(changes):
-            cells(canvas, left, y - 14 + 32 * line, change)
-    headings(canvas, left, words)
-    return canvas.finished()
-
-
-def cells(canvas: Canvas, left: int, top: int, changes: Tensor) -> None:
-    """Draw how far the first tokens move, brighter for farther, 0…1."""
-    for place, amount in enumerate(changes[:CELLS].tolist()):
-        share, x = min(amount, 1.0), left + place * CELL
-        color = tuple(round(dim + share * (full - dim)) for dim, full in zip(BAR_BACKGROUND, BLUE, strict=True))
-        canvas.line([(x, top), (x, top + 26)], color, CELL - 3)
-
-
-def headings(canvas: Canvas, left: int, words: int) -> None:
-    """Write which tokens are which."""
+        for line, change in enumerate(changes[:, :CELLS].tolist()):
+            for place, amount in enumerate(change):
+                share, x, top = min(amount, 1.0), left + place * CELL, y - 14 + 32 * line
+                color = tuple(round(dim + share * (full - dim)) for dim, full in zip(BAR_BACKGROUND, BLUE, strict=True))
+                canvas.line([(x, top), (x, top + 26)], color, CELL - 3)
     for start, name in ((0, "BOS"), (3, "words"), (1 + words, "end of the text, then padding …")):
         canvas.write(left + start * CELL - 7, 24, name, 15, DIMMED)
-
-
-def strength_sweep() -> Image.Image:
-    """Draw how far the tokens of each row move."""
-    encoder, checkpoint, face = random_encoder(), trained().checkpoint, photos().face(0)
-    tokens, strengths = encoder.token_states(PROMPT), even_strengths(0.0, 2.0, 5)
-    vectors, neutral = checkpoint.project(face.vectors, face.image_sizes), checkpoint.neutral_of(face)
-    versions = [inject([[tokens, {}]], vectors, neutral, strength=strength) for strength in strengths]
-    [[rows, _]] = rows_of_strengths([[tokens, {}]], versions, 0.0, 1.0)
-    changes = (rows - tokens).norm(dim=2)
-    canvas, left = Canvas(WIDTH, 260), 136
-    for index, strength in enumerate(strengths):
-        y = 62 + 42 * index
-        canvas.write(24, y, f"strength {strength:g}", 17, BRIGHT)
-        cells(canvas, left, y - 14, changes[index] / changes.max())
-    headings(canvas, left, len(PROMPT.split()))
     return canvas.finished()
-
-
-def compare_expressions() -> Image.Image:
-    target, result, baseline = photos().face(0), edited(1, "happy", 0.8), photos().face(1)
-    return comparison_picture(compare(target, result, baseline, reader()), target, result, baseline)
-
-
-def sweep_chart_picture() -> Image.Image:
-    """Draw a sweep in which edited faces, as drawings, take the place of generated pictures."""
-    strengths = even_strengths(0.0, 2.0, 6)
-    faces = [edited(1, "happy", strength) for strength in strengths]
-    together = replace(faces[0].select([0] * len(faces)), frames=torch.arange(len(faces)), frame_count=len(faces))
-    together = replace(together, vectors=torch.cat([face.vectors for face in faces]))
-    sweep = measure_sweep(photos().face(0), together, strengths, reader())
-    chart = sweep_chart(sweep, [sheet([face], [""], 1) for face in faces])
-    return chart.resize((1000, round(1000 * chart.height / chart.width)), Image.Resampling.LANCZOS)
 
 
 def inspect_projection() -> Image.Image:
@@ -323,6 +279,41 @@ def emotion_prompts() -> Image.Image:
             if column == 0:
                 canvas.write(left - 16, y, name, TEXT, BRIGHT, align=1)
     return canvas.finished()
+
+
+def strength_sweep() -> Image.Image:
+    """Draw how far the tokens of each row move, brighter for farther."""
+    encoder, checkpoint, face = random_encoder(), trained().checkpoint, photos().face(0)
+    tokens, strengths = encoder.token_states(PROMPT), even_strengths(0.0, 2.0, 5)
+    vectors, neutral = checkpoint.project(face.vectors, face.image_sizes), checkpoint.neutral_of(face)
+    rows = [inject([[tokens, {}]], vectors, neutral, strength=strength)[0][0][0] for strength in strengths]
+    changes = (torch.stack(rows) - tokens).norm(dim=2)
+    canvas, left, words = Canvas(WIDTH, 260), 136, len(PROMPT.split())
+    for index, shares in enumerate((changes / changes.max())[:, :CELLS].tolist()):
+        y = 62 + 42 * index
+        canvas.write(24, y, f"strength {strengths[index]:g}", 17, BRIGHT)
+        for place, share in enumerate(shares):
+            color = tuple(round(dim + share * (full - dim)) for dim, full in zip(BAR_BACKGROUND, BLUE, strict=True))
+            canvas.line([(left + place * CELL, y - 14), (left + place * CELL, y + 12)], color, CELL - 3)
+    for start, name in ((0, "BOS"), (3, "words"), (1 + words, "end of the text, then padding …")):
+        canvas.write(left + start * CELL - 7, 24, name, 15, DIMMED)
+    return canvas.finished()
+
+
+def compare_expressions() -> Image.Image:
+    target, result, baseline = photos().face(0), edited(1, "happy", 0.8), photos().face(1)
+    return comparison_picture(compare(target, result, baseline, reader()), target, result, baseline)
+
+
+def sweep_chart_picture() -> Image.Image:
+    """Draw a sweep in which edited faces, as drawings, take the place of generated pictures."""
+    strengths = even_strengths(0.0, 2.0, 6)
+    faces = [edited(1, "happy", strength) for strength in strengths]
+    together = replace(faces[0].select([0] * len(faces)), frames=torch.arange(len(faces)), frame_count=len(faces))
+    together = replace(together, vectors=torch.cat([face.vectors for face in faces]))
+    sweep = measure_sweep(photos().face(0), together, strengths, reader())
+    chart = sweep_chart(sweep, [sheet([face], [""], 1) for face in faces])
+    return chart.resize((1000, round(1000 * chart.height / chart.width)), Image.Resampling.LANCZOS)
 
 
 def dataset_writer() -> Image.Image:
