@@ -36,6 +36,7 @@ from perception_clip.perception.comparison.expressions import ExpressionReader
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.vector import EMOTIONS, Perceptions
+from perception_clip.projection.opening import open_projection
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = ROOT / "training" / "photos"
@@ -175,6 +176,7 @@ def describe_run(
         "faces": {name: sha256(path) for name, path in faces.items()},
         "sha256": {"checkpoint": sha256(checkpoint), "projection": sha256(projection)},
         "random_weights": random_weights(checkpoint),
+        "projection_trained_with": None if projection is None else open_projection(projection).metadata.encoder,
         "measured_with": {
             "landmarker": pipeline.landmarker.identity,
             "emotions": pipeline.emotion_model.identity,

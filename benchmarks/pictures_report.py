@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from perception_clip.common.fonts import font_for
+from perception_clip.common.words import counted
+from perception_clip.projection.insight import PLACEHOLDER_ENCODER
 
 RESAMPLES = 2000
 SIDE, LABEL = 160, 230  # pixels: of a picture on the sheet, and of the labels at its left
@@ -20,6 +22,7 @@ MOST_ROWS = 30  # of the sheet
 RANDOM = (
     "**The checkpoint's weights are random.** These numbers prove that the benchmark runs, and nothing about steering."
 )
+PLACEHOLDER = "**The projection was trained with random text vectors**, so it cannot change the expression. Retrain it."
 UNKNOWN = "Whether the checkpoint's weights are random was not checked: its file cannot be read from here."
 
 
@@ -155,8 +158,11 @@ def markdown(run: dict[str, Any], numbers: list[dict[str, Any]], steps: list[dic
     lines = ["# Do pictures get the expression?", ""]
     if run["random_weights"] is not False:
         lines += [RANDOM if run["random_weights"] else UNKNOWN, ""]
+    if (run["projection_trained_with"] or "").startswith(PLACEHOLDER_ENCODER):
+        lines += [PLACEHOLDER, ""]
     lines += [
-        f"{len(run['prompts'])} prompts × {run['seeds']} seeds × {len(run['faces'])} faces. Of the pictures at "
+        f"{counted(len(run['prompts']), 'prompt')} × {counted(run['seeds'], 'seed')} × "
+        f"{counted(len(run['faces']), 'face')}. Of the pictures at "
         f"strength 0, {bare:.0%} have no face. Means with 95 % intervals, by the bootstrap over prompts and seeds; "
         "gain, match and hit rate are those of pictures with a face.",
         "",
@@ -201,8 +207,7 @@ def contact_sheet(run: dict[str, Any], pictures: Sequence[Picture], faces: dict[
 
     def paste(path: Path, column: int, row: int) -> None:
         with Image.open(path) as image:
-            picture = image.convert("RGB")
-        picture.thumbnail((SIDE - 4, SIDE - 4))
+            picture = ImageOps.contain(image.convert("RGB"), (SIDE - 4, SIDE - 4))
         sheet.paste(picture, (LABEL + SIDE * column + 2, 60 + SIDE * row + 2))
 
     note = " – RANDOM WEIGHTS" if run["random_weights"] else ""
