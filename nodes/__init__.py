@@ -8,7 +8,9 @@ from .edit.edit_perception import EditPerception
 from .edit.join_perceptions import JoinPerceptions
 from .edit.perception_arithmetic import PerceptionArithmetic
 from .edit.perception_schedule import PerceptionSchedule
+from .measure.compare_expressions import CompareExpressions
 from .measure.inspect_projection import InspectProjection
+from .measure.sweep_chart import SweepChart
 from .perceive.describe_face import DescribeFace
 from .perceive.draw_perception import DrawPerception
 from .perceive.face_actions import FaceActions
@@ -20,6 +22,7 @@ from .perceive.stored_perception import LoadPerception, SavePerception
 from .steer.emotion_prompts import EmotionPrompts
 from .steer.mix_by_emotion import MixByEmotion
 from .steer.perception_projection import PerceptionProjection
+from .steer.strength_sweep import StrengthSweep
 from .steer.text_encode_face import TextEncodeFace
 from .support import host
 from .train.dataset_info import DatasetInfo
@@ -52,6 +55,9 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
             InspectProjection,
             EmotionPrompts,
             MixByEmotion,
+            StrengthSweep,
+            SweepChart,
+            CompareExpressions,
             DatasetWriter,
             DatasetInfo,
             StarterProjection,

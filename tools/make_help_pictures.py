@@ -30,11 +30,16 @@ from perception_clip.perception.actions.gaze import gaze
 from perception_clip.perception.actions.model import ActionModel
 from perception_clip.perception.actions.traits import findings
 from perception_clip.perception.actions.vocabulary import read_vocabulary
+from perception_clip.perception.comparison.compare import compare
+from perception_clip.perception.comparison.expressions import ExpressionReader
+from perception_clip.perception.comparison.sweep import even_strengths, measure_sweep
 from perception_clip.perception.drawing.action_bars import action_picture
 from perception_clip.perception.drawing.canvas import BACKGROUND, Canvas
+from perception_clip.perception.drawing.comparison_picture import comparison_picture
 from perception_clip.perception.drawing.contact_sheet import contact_sheet
 from perception_clip.perception.drawing.overlay import Overlay, draw_batch
 from perception_clip.perception.drawing.panels import BRIGHT, DIMMED
+from perception_clip.perception.drawing.sweep_chart import sweep_chart
 from perception_clip.perception.editing.actions import edit_actions
 from perception_clip.perception.editing.arithmetic import add_difference
 from perception_clip.perception.editing.edit import edit
@@ -97,6 +102,11 @@ def photos() -> Photos:
 @lru_cache(maxsize=1)
 def model() -> ExpressionModel:
     return ExpressionModel.load()
+
+
+@lru_cache(maxsize=1)
+def reader() -> ExpressionReader:
+    return ExpressionReader(model(), ActionModel.load())
 
 
 @lru_cache(maxsize=1)
@@ -360,6 +370,41 @@ def mix_by_emotion() -> Image.Image:
     return canvas.finished()
 
 
+def strength_sweep() -> Image.Image:
+    """Draw how far the tokens of each row move, brighter for farther."""
+    encoder, checkpoint, face = random_encoder(), trained().checkpoint, photos().face(0)
+    tokens, strengths = encoder.token_states(PROMPT), even_strengths(0.0, 2.0, 5)
+    vectors, neutral = checkpoint.project(face.vectors, face.image_sizes), checkpoint.neutral_of(face)
+    rows = [inject([[tokens, {}]], vectors, neutral, strength=strength)[0][0][0] for strength in strengths]
+    changes = (torch.stack(rows) - tokens).norm(dim=2)
+    canvas, left, words = Canvas(WIDTH, 260), 136, len(PROMPT.split())
+    for index, shares in enumerate((changes / changes.max())[:, :CELLS].tolist()):
+        y = 62 + 42 * index
+        canvas.write(24, y, f"strength {strengths[index]:g}", 17, BRIGHT)
+        for place, share in enumerate(shares):
+            color = tuple(round(dim + share * (full - dim)) for dim, full in zip(BAR_BACKGROUND, BLUE, strict=True))
+            canvas.line([(left + place * CELL, y - 14), (left + place * CELL, y + 12)], color, CELL - 3)
+    for start, name in ((0, "BOS"), (3, "words"), (1 + words, "end of the text, then padding …")):
+        canvas.write(left + start * CELL - 7, 24, name, 15, DIMMED)
+    return canvas.finished()
+
+
+def compare_expressions() -> Image.Image:
+    target, result, baseline = photos().face(0), edited(1, "happy", 0.8), photos().face(1)
+    return comparison_picture(compare(target, result, baseline, reader()), target, result, baseline)
+
+
+def sweep_chart_picture() -> Image.Image:
+    """Draw a sweep in which edited faces, as drawings, take the place of generated pictures."""
+    strengths = even_strengths(0.0, 2.0, 6)
+    faces = [edited(1, "happy", strength) for strength in strengths]
+    together = replace(faces[0].select([0] * len(faces)), frames=torch.arange(len(faces)), frame_count=len(faces))
+    together = replace(together, vectors=torch.cat([face.vectors for face in faces]))
+    sweep = measure_sweep(photos().face(0), together, strengths, reader())
+    chart = sweep_chart(sweep, [sheet([face], [""], 1) for face in faces])
+    return chart.resize((1000, round(1000 * chart.height / chart.width)), Image.Resampling.LANCZOS)
+
+
 def dataset_writer() -> Image.Image:
     faces = {
         "a person laughing with joy": photos().face(0),
@@ -418,6 +463,9 @@ PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "InspectProjection": ("prompts.png", inspect_projection),
     "EmotionPrompts": ("shares.png", emotion_prompts),
     "MixByEmotion": ("aligned.png", mix_by_emotion),
+    "StrengthSweep": ("rows.png", strength_sweep),
+    "SweepChart": ("chart.png", sweep_chart_picture),
+    "CompareExpressions": ("compared.png", compare_expressions),
     "DatasetWriter": ("newest.png", dataset_writer),
     "DatasetInfo": ("mean_faces.png", dataset_info),
     "StarterProjection": ("report.png", starter_projection),

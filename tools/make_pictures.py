@@ -17,6 +17,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from perception_clip.perception.actions.model import ActionModel
+from perception_clip.perception.comparison.compare import compare
+from perception_clip.perception.comparison.expressions import ExpressionReader
 from perception_clip.perception.drawing.overlay import draw_batch
 from perception_clip.perception.drawing.panels import COLORS
 from perception_clip.perception.editing.edit import edit
@@ -351,6 +354,29 @@ def sdxl(page: Page) -> None:
     page.title("Stable Diffusion XL", "a face steers it, by a trained projection")
 
 
+def find_strength(page: Page) -> None:
+    """Draw edited faces in place of generated ones; the curve is their measured gain."""
+    strengths = (0.0, 0.6, 1.2, 1.8)
+    row = [face("grace_hopper", happy=strength) for strength in strengths]
+    reader = ExpressionReader(ExpressionModel.load(), ActionModel.load())
+    gains = [compare(face("astronaut"), one, row[0], reader).gain for one in row]
+    columns = [24 + 151 * column for column in range(len(row))]
+    for left, one, strength in zip(columns, row, strengths, strict=True):
+        color = tuple(round(a + (b - a) * strength / 1.8) for a, b in zip(BLUE, YELLOW, strict=True))
+        page.plate((left, 336, left + 139, 530))
+        page.drawn_face(one, (left + 18, 380, left + 121, 518), color)  # type: ignore[arg-type]
+        page.write(left + 70, 360, f"{strength:g}", 28)
+    page.plate((24, 22, 616, 316))
+    page.line([(64, 84), (592, 84)], DIM, 2)
+    page.line([(64, 42), (64, 286), (592, 286)], DIM, 3)
+    page.write(84, 62, "gain 1: the photo's expression", 24, DIM, "lm")
+    curve = [(left + 70, 286 - 202 * gain) for left, gain in zip(columns, gains, strict=True)]
+    page.line(curve, YELLOW, 6)
+    for point in curve:
+        page.dot(*point, 10, YELLOW)
+    page.title("Find the strength", "a row of pictures, measured")
+
+
 THUMBNAILS: dict[str, Callable[[Page], None]] = {
     drawing.__name__: drawing
     for drawing in (
@@ -364,6 +390,7 @@ THUMBNAILS: dict[str, Callable[[Page], None]] = {
         blend_two_faces,
         expression_switch,
         sdxl,
+        find_strength,
     )
 }
 

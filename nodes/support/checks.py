@@ -41,6 +41,15 @@ def check_conditioning(value: object, name: str = "conditioning") -> None:
         )
 
 
+def check_latent(value: object) -> None:
+    """Raise ValueError unless `value` is a LATENT with at least one picture."""
+    if not (isinstance(value, dict) and isinstance(value.get("samples"), Tensor) and len(value["samples"])):
+        raise InputError(
+            f"latent must be a LATENT, got {_kind(value)}; connect the LATENT output of a node such as Empty Latent "
+            "Image"
+        )
+
+
 def _is_conditioned(entry: object) -> bool:
     if not (isinstance(entry, list | tuple) and len(entry) == 2):
         return False

@@ -30,6 +30,7 @@ from ...common.errors import InputError
 from ...perception.actions.basis import ActionBasis
 from ...perception.actions.model import ActionModel
 from ...perception.actions.vocabulary import SHIPPED
+from ...perception.comparison.expressions import ExpressionReader
 from ...perception.emotions.expression import ExpressionModel
 from ...perception.emotions.face_expression import FaceExpressionModel
 from ...perception.emotions.transformers_classifier import DEFAULT as DEFAULT_CLASSIFIER
@@ -192,6 +193,12 @@ def action_model() -> ActionModel:
 def action_basis() -> ActionBasis:
     """Return the bundled action basis on the CPU; it is read when first needed."""
     return _loaded(ActionBasis.load)
+
+
+@lru_cache(maxsize=1)
+def expression_reader() -> ExpressionReader:
+    """Return the reader of expressions on the CPU."""
+    return ExpressionReader(expression_model(), action_model())
 
 
 def datasets_folder() -> Path:

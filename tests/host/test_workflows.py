@@ -221,6 +221,15 @@ def test_two_faces_become_a_row_from_one_to_the_other(host: Host, small: Small) 
     assert max(np.abs(one - same[0]).max() for one in same) <= 1
 
 
+def test_a_sweep_is_measured(host: Host, small: Small) -> None:
+    graph = small("find_strength")
+    result = host.run(graph)
+    chart = node_of(graph, "SweepChart")
+    assert result.text(node_of(graph, "StrengthSweep")) == "strengths 0, 0.5, 1, 1.5, 2"
+    assert "recommended strength 0: no effect" in result.text(chart)  # random weights draw no faces
+    assert result.text(chart).count("no face") >= 5 and result.picture(chart).shape[1] >= 640
+
+
 @pytest.mark.slow
 def test_a_video_becomes_a_video(host: Host, small: Small, astronaut: np.ndarray) -> None:
     put_video(host, "talking.mp4", [np.roll(astronaut, shift, axis=1) for shift in range(0, 60, 3)])
