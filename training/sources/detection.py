@@ -6,14 +6,17 @@ from collections import Counter
 from pathlib import Path, PurePath
 
 from ...common.words import counted
+from .annotated import annotation_of
 from .captions import captions_of, has_caption, repeated_name
 from .fer2013 import is_fer2013_csv, is_split_folder
 from .files import Parts, Tree, are_frames, is_media, printable, walk
 from .items import SourceError
+from .levels import name_part
+from .named import named_counts
 from .ravdess import is_take
 
 DATASETS = frozenset({".db", ".npz"})
-JSON_LINES = frozenset({".jsonl", ".ndjson"})
+JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
 NAMED_FILE_TYPES = 5  # the most file types that an error names
 
 
@@ -35,7 +38,7 @@ def _format_of_file(path: Path) -> str:
         return "dataset"
     if suffix in JSON_LINES:
         return "jsonl"
-    if suffix == ".csv" and path.is_file():
+    if suffix in {".csv", ".tsv"} and path.is_file():
         return "fer2013" if is_fer2013_csv(path) else "csv"
     if is_media(path):
         return "ravdess" if is_take(path.name) else "video"
@@ -48,11 +51,18 @@ def _format_of_file(path: Path) -> str:
 
 def _format_of_folder(folder: Path) -> str:
     tree = walk(folder)
+    if annotated := annotation_of(tree):
+        return annotated
     media = tree.media()
+    for name, count in named_counts(media).items():
+        if count:
+            return name
     counts = _counts(tree, media)
     # A format that fits every picture, and is not just a folder of folders, is the intended one.
     whole = [name for name, count in counts.items() if count == len(media) > 0 and name != "labels"]
     possible = whole or [name for name, count in counts.items() if count]
+    if not possible and name_part(media) is not None:
+        return "labels"
     if not possible:
         raise SourceError(_unknown(folder, tree))
     if len(possible) > 1:

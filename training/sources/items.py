@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ from ...common.errors import PerceptionClipError
 from ..dataset.samples import SPLITS
 from .media import Media
 
-__all__ = ["SPLITS", "SourceError", "SourceItem", "SourceListing"]
+__all__ = ["NO_CHOICES", "SPLITS", "Choices", "SourceError", "SourceItem", "SourceListing"]
 
 _NAMES = {
     "train": ("train", "training"),
@@ -21,6 +22,18 @@ _PART_OF = {name: part for part, names in _NAMES.items() for name in names} | {"
 
 class SourceError(PerceptionClipError, ValueError):
     """Raised for a source that cannot be listed; the message names it and describes what it must look like."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user has decided about the labels of a source. Levels of folders count from 1, the topmost."""
+
+    label_level: int | None = None
+    group_level: int | None = None  # 0: each picture is its own group
+    label_map: Mapping[str, str] = field(default_factory=dict)  # label → new label; "" leaves its pictures out
+
+
+NO_CHOICES = Choices()
 
 
 @dataclass(frozen=True)
@@ -43,10 +56,17 @@ class SourceListing:
     items: list[SourceItem] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (path, reason) of what cannot be used
     notes: list[str] = field(default_factory=list)  # what the user should know about how the source was read
+    doubt: str = ""  # why the labels may be wrong, with the other readings and the flags that choose one
 
     def first_skip(self, path: str, reason: str) -> str:
         """Return the first skipped path and its reason; those passed in if nothing was skipped."""
         return ": ".join(self.skipped[0] if self.skipped else (path, reason))
+
+
+def part_of_folder(name: str) -> str | None:
+    """Return the split that a folder's name contains, as in `train_set` and `Val_AFEW`; None if it contains none."""
+    parts = {part for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) if (part := part_of(word))}
+    return parts.pop() if len(parts) == 1 else None
 
 
 def part_of(name: str) -> str | None:
