@@ -23,7 +23,7 @@ _SYNONYMS = {  # English, German, French, Spanish, Italian, Portuguese, Chinese,
         assustada 害怕 恐惧 恐懼 恐れ 恐怖 怖い 恐い""",
     "happy": """happiness joy joyful hap freude freudig fröhlich froehlich glücklich gluecklich froh joie joyeux
         joyeuse heureux heureuse bonheur alegría alegre feliz felicidad contento contenta felicità felice gioia
-        alegria felicidade 高兴 高興 快乐 快樂 开心 開心 喜悦 喜び 幸せ 嬉しい 楽しい""",
+        alegria felicidade 高兴 高興 快乐 快樂 开心 開心 喜悦 喜び 幸せ 嬉しい 楽しい 笑顔 笑脸 笑臉""",
     "sad": """sadness unhappy unhappiness sorrow trauer traurig traurigkeit tristesse triste tristeza tristezza
         悲伤 悲傷 伤心 傷心 难过 難過 悲しみ 悲しい""",
     "surprise": """surprised surprising suprise suprised astonished astonishment sur überraschung überrascht
@@ -36,8 +36,11 @@ _SYNONYMS = {  # English, German, French, Spanish, Italian, Portuguese, Chinese,
 }
 _FILLERS = {
     *("emotion", "emotions", "expression", "expressions", "facial", "face", "faces", "image", "images"),
-    *("people", "person", "photo", "photos", "picture", "pictures", "imgs", "pics"),
+    *("people", "person", "persons", "photo", "photos", "picture", "pictures", "imgs", "pics"),
 }
+_EAST_ASIAN_FILLERS = re.compile(
+    "(の(人|顔|表情)|的?表情|的(人|脸|臉))$"
+)  # person, face and expression, without spaces
 
 _INTENSITY_SYNONYMS = {
     "slight": ("slightly", "low", "lo", "weak", "mild", "subtle", "faint", "minor", "small", "little"),
@@ -69,7 +72,8 @@ def known_label(label: str) -> str | None:
     """
     words = re.findall(r"[^\W\d_]+", _folded(label))
     name = " ".join(word for word in words if word not in _FILLERS)
-    return _NAME_OF.get(name) or _NAME_OF.get(name.removesuffix("s"))
+    forms = (name, name.removesuffix("s"), _EAST_ASIAN_FILLERS.sub("", name))
+    return next((_NAME_OF[form] for form in forms if form in _NAME_OF), None)
 
 
 def parse_emotion(label: str) -> str | None:

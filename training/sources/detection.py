@@ -9,9 +9,10 @@ from ...common.words import counted
 from .annotated import annotation_of
 from .captions import captions_of, has_caption, repeated_name
 from .fer2013 import is_fer2013_csv, is_split_folder
-from .files import Parts, Tree, are_frames, is_media, printable, walk
+from .files import Parts, Tree, are_frames, is_media, printable, unread, walk
 from .items import SourceError
 from .levels import name_part
+from .media import PLUGINS
 from .named import named_counts
 from .ravdess import is_take
 
@@ -104,6 +105,11 @@ def _unknown(folder: Path, tree: Tree) -> str:
     tables = [parts for parts in tree.files if PurePath(parts[-1]).suffix.lower() in {".csv", *JSON_LINES}]
     remedy = f" Or pass the file {tree.name(tables[0])} itself." if tables else ""
     name = printable(tree.base.name)
+    if coded := [parts for parts in tree.files if PurePath(parts[-1]).suffix.lower() in PLUGINS]:
+        return (
+            f"{folder}: it contains {contents}, and no picture can be decoded here: {tree.name(coded[0])}: "
+            f"{unread(PurePath(coded[0][-1]))}"
+        )
     return (
         f"{folder}: the folder fits no known format (it contains {contents}). It must contain one folder per label: "
         f"{name}/happy/1.jpg, {name}/sad/2.jpg, … or pictures with caption files: {name}/1.jpg, {name}/1.txt, … or the "
