@@ -49,7 +49,14 @@ def outcome(fitted: Fitted, *notes: str, on_node: str | None = None) -> io.NodeO
     assert fitted.evaluation is not None and fitted.verdict is not None  # it is None for stopped runs, which raise here
     picture = result_picture(fitted.history, fitted.evaluation, fitted.verdict)
     epochs = f"{fitted.path.name}: best epoch {fitted.best_epoch} of {len(fitted.history):,}"
-    return reported(fitted.path, fitted.verdict.sentences, picture, [epochs, *notes], table(fitted.evaluation), on_node)
+    return reported(
+        fitted.path,
+        fitted.verdict.sentences,
+        picture,
+        [epochs, *fitted.notes, *notes],
+        table(fitted.evaluation),
+        on_node,
+    )
 
 
 def reported(
