@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ...common.errors import InputError
 from ...common.files import atomic_path
 from ...common.words import counted
+from ...perception.pipeline import PerceptionPipeline
 from ..building.build import BATCH, WORKERS, BuildSummary, Progress, build
 from ..building.item_reader import BuildOptions
 from ..building.ray_shards import SHARD_SIZE, Job, build_shards
@@ -107,12 +108,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_encoder_arguments(parser)
     add_perception_arguments(parser)
     add_device_argument(parser)
+    parser.add_argument(
+        "--max-megapixels",
+        type=positive,
+        metavar="N",
+        help="read pictures of up to N million pixels (default: 179, against files that are made to fill the memory)",
+    )
     frames = parser.add_argument_group("videos and folders of frames")
     frames.add_argument(
         "--every",
         type=positive,
         metavar="N",
-        help="use every N-th frame; 1 uses all (default: about two per second of a video, all frames of a folder)",
+        help="use every N-th frame; 1 uses all (default: two per second of a video, all frames of a folder)",
     )
     frames.add_argument(
         "--changes",
@@ -197,7 +204,7 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
     """Perceive the items listed in `options.source` and append them to the dataset `database`."""
     listing, build_options = read_source(options, kind)
     encoder = encoder_of(options)
-    pipeline = pipeline_of(options)
+    pipeline = make_pipeline(options)
     summary = BuildSummary()
     with writing_skipped(options, listing, summary), bar(len(listing.items)) as progress, Store(database) as store:
         if options.engine == "ray":
@@ -206,7 +213,7 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
                 items=listing.items,
                 options=build_options,
                 encoded=KnownPrompts.encoded(encoder, prompts),
-                make_pipeline=partial(pipeline_of, options),
+                make_pipeline=partial(make_pipeline, options),
                 landmarker=pipeline.landmarker.identity,
                 emotion_model=pipeline.emotion_model.identity,
                 order=pipeline.selection.order,
@@ -234,6 +241,15 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
     print(f"prompts encoded by: {encoder.identity}")
     if options.engine == "ray":
         print(f"the shards are in {database.with_suffix('.shards')}; you can delete them")
+
+
+def make_pipeline(options: argparse.Namespace) -> PerceptionPipeline:
+    """Return the pipeline of the flags, after allowing the size of pictures in this process, such as a Ray worker."""
+    if options.max_megapixels:
+        from PIL import Image
+
+        Image.MAX_IMAGE_PIXELS = options.max_megapixels * 1_000_000 // 2  # Pillow refuses twice as many
+    return pipeline_of(options)
 
 
 @contextmanager

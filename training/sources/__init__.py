@@ -21,14 +21,17 @@ from .folders import list_frames, list_labels, list_video
 from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing
 from .named import NAMINGS, list_named
 from .numbering import LEFT_OUT, refuse_numbers
+from .parquet import list_parquet
 from .ravdess import list_ravdess
-from .tables import list_csv, list_jsonl
+from .tables import list_csv, list_imagefolder, list_jsonl
 
 FOLDER, FILE = "folder", "file"
 _LISTERS: dict[str, tuple[Callable[[Path], SourceListing], tuple[str, ...]]] = {  # with what each can list
     "labels": (list_labels, (FOLDER,)),
     "csv": (list_csv, (FILE,)),
     "jsonl": (list_jsonl, (FILE,)),
+    "imagefolder": (list_imagefolder, (FOLDER,)),
+    "parquet": (list_parquet, (FOLDER, FILE)),
     "captions": (list_captions, (FOLDER,)),
     "ravdess": (list_ravdess, (FOLDER, FILE)),
     "fer2013": (list_fer2013, (FOLDER, FILE)),

@@ -15,6 +15,7 @@ from .levels import name_part
 from .media import PLUGINS
 from .named import named_counts
 from .ravdess import is_take
+from .tables import is_metadata
 
 DATASETS = frozenset({".db", ".npz"})
 JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
@@ -41,6 +42,8 @@ def _format_of_file(path: Path) -> str:
         return "jsonl"
     if suffix in {".csv", ".tsv"} and path.is_file():
         return "fer2013" if is_fer2013_csv(path) else "csv"
+    if suffix == ".parquet":
+        return "parquet"
     if is_media(path):
         return "ravdess" if is_take(path.name) else "video"
     kind = f"files ending in {suffix}" if suffix else "files without a suffix"
@@ -55,6 +58,10 @@ def _format_of_folder(folder: Path) -> str:
     if annotated := annotation_of(tree):
         return annotated
     media = tree.media()
+    if any(map(is_metadata, tree.files)):
+        return "imagefolder"
+    if not media and any(parts[-1].lower().endswith(".parquet") for parts in tree.files):
+        return "parquet"
     for name, count in named_counts(media).items():
         if count:
             return name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import math
 import mimetypes
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,7 +18,7 @@ import torch
 
 from ...common.words import counted
 from ...perception.pictures import PictureError, read_picture
-from ...perception.sequences.videos import Frame, Video
+from ...perception.sequences.videos import SPARSE, Frame, Video
 
 PLUGINS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".hif": "pillow-heif", ".jxl": "pillow-jxl-plugin"}
 PLAYLISTS = frozenset({"hls", "dash"})  # formats that name other files, also on the network
@@ -104,7 +105,7 @@ class PicturePart:
 
 @dataclass
 class VideoFile:
-    """A video; the default selection is about two frames per second."""
+    """A video; the default selection is two frames per second of its own time."""
 
     path: Path
     is_sequence = True
@@ -117,9 +118,10 @@ class VideoFile:
 
     def frames(self, every: int | None = None) -> Iterator[Frame]:
         video = Video(self.path)
-        every = every or video.sparsely()
-        self.problem, self.expected = "", -(-video.frame_count // every)
-        yield from video.frames(every)
+        seconds = 0.0 if every else SPARSE
+        self.problem = ""
+        self.expected = math.ceil(video.frame_count / (every or video.rate * seconds))
+        yield from video.frames(every or 1, seconds)
         self.problem = video.problem
 
 

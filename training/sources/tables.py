@@ -9,17 +9,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NoReturn, TextIO
 
 from ...common.words import counted, listed
 from .columns import AFFECTNET_PATH, GROUP, LABEL, PATH, PROMPT, SPLIT, role_notes, roles_of
 from .dialects import declared_delimiter, delimiter_of, encoding_of
-from .files import frame_folder, is_file, is_folder, is_hidden, is_media, unread
-from .items import SourceError, SourceItem, SourceListing, part_of
+from .files import Parts, frame_folder, is_file, is_folder, is_hidden, is_media, unread, walk
+from .items import SourceError, SourceItem, SourceListing, part_of, part_of_folder
 from .media import Media, PictureFile, media_of
 from .numbering import LEFT_OUT, NUMBERINGS
 
+METADATA = ("metadata.csv", "metadata.jsonl")
 LONGEST_ROW = 1 << 20  # characters
 LONGEST_ARRAY = 256 << 20  # bytes of a JSON array, which is read at once
 FEW = 6  # the most keys that a reason names
@@ -339,3 +340,35 @@ def _text(value: Any) -> str | None:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a JSON number")
+
+
+def list_imagefolder(root: Path) -> SourceListing:
+    """Return the items of Hugging Face's imagefolder: pictures with a metadata.csv or metadata.jsonl beside them.
+
+    Folders called train, test or similar determine the split. Raises SourceError if no row can be used.
+    """
+    tree = walk(root)
+    listing = SourceListing(skipped=list(tree.skipped))
+    for parts in tree.files:
+        if is_metadata(parts):
+            lister = list_csv if parts[-1].lower().endswith(".csv") else list_jsonl
+            split = next(filter(None, map(part_of_folder, reversed(parts[:-1]))), "")
+            found = lister(tree.path(parts), place=f"{tree.name(parts[:-1])}/", split=split)
+            listing.items.extend(found.items)
+            listing.skipped.extend(found.skipped)
+            listing.notes.extend(note for note in found.notes if note not in listing.notes)
+    used = {item.source for item in listing.items}
+    listing.skipped.extend(
+        (
+            tree.name(parts),
+            "no metadata file names it" if is_media(PurePath(parts[-1])) else unread(PurePath(parts[-1])),
+        )
+        for parts in tree.files
+        if tree.name(parts) not in used and not is_metadata(parts)
+    )
+    return listing
+
+
+def is_metadata(parts: Parts) -> bool:
+    """Return whether a file has the name of imagefolder's tables."""
+    return parts[-1].lower() in METADATA
