@@ -26,7 +26,7 @@ from ..dataset.store import Store
 from ..encoders.base import KnownPrompts
 from ..prompts.templates import Templates
 from ..sources import DATASET, FORMATS, detect, find_items
-from ..sources.items import Choices, SourceListing
+from ..sources.items import Choices, SourceListing, merge_rows
 from ..sources.numbering import NUMBERINGS, read_label_map
 from .options import (
     add_device_argument,
@@ -203,14 +203,15 @@ def read_source(options: argparse.Namespace, kind: str) -> tuple[SourceListing, 
 def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> None:
     """Perceive the items listed in `options.source` and append them to the dataset `database`."""
     listing, build_options = read_source(options, kind)
+    items = merge_rows(listing.items)
     encoder = encoder_of(options)
     pipeline = make_pipeline(options)
     summary = BuildSummary()
-    with writing_skipped(options, listing, summary), bar(len(listing.items)) as progress, Store(database) as store:
+    with writing_skipped(options, listing, summary), bar(len(items)) as progress, Store(database) as store:
         if options.engine == "ray":
-            prompts = [prompt for item in listing.items for prompt in build_options.prompts(item)]
+            prompts = [prompt for item in items for prompt in build_options.prompts(item)]
             job = Job(
-                items=listing.items,
+                items=items,
                 options=build_options,
                 encoded=KnownPrompts.encoded(encoder, prompts),
                 make_pipeline=partial(make_pipeline, options),
@@ -226,7 +227,7 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
             )
         else:
             build(
-                listing.items,
+                items,
                 store,
                 pipeline,
                 encoder,
@@ -237,7 +238,7 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
                 summary=summary,
             )
     print_summary(summary, [*listing.skipped, *summary.skipped], skipped_file(options))
-    summary.check(len(listing.items))
+    summary.check(len(items))
     print(f"prompts encoded by: {encoder.identity}")
     if options.engine == "ray":
         print(f"the shards are in {database.with_suffix('.shards')}; you can delete them")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 from pathlib import Path
 
 from .columns import is_table
 
 DELIMITERS = (",", ";", "\t", "|")
-_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_BLOCK = 1 << 20  # bytes
+_BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_BLOCK = 1 << 20  # characters
 
 
 def encoding_of(path: Path) -> str:
@@ -18,20 +17,18 @@ def encoding_of(path: Path) -> str:
     Raises OSError if it cannot be read.
     """
     with path.open("rb") as file:
-        start = file.read(_BLOCK)
-        for bom, encoding in _BOMS:
-            if start.startswith(bom):
-                return encoding
-        if start[1:2] == b"\0" or start[:1] == b"\0":  # ASCII characters of two bytes
-            return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        try:
-            while start:
-                decoder.decode(start)
-                start = file.read(_BLOCK)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return "cp1252"
+        start = file.read(3)
+    for bom, encoding in _BOMS.items():
+        if start.startswith(bom):
+            return encoding
+    if b"\0" in start[:2]:  # ASCII characters of two bytes
+        return "utf-16-be" if start.startswith(b"\0") else "utf-16-le"
+    try:
+        with path.open(encoding="utf-8") as text:
+            while text.read(_BLOCK):
+                pass
+    except UnicodeDecodeError:
+        return "cp1252"
     return "utf-8"
 
 

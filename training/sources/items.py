@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ...common.errors import PerceptionClipError
 from ..dataset.samples import SPLITS
 from .media import Media
 
-__all__ = ["NO_CHOICES", "SPLITS", "Choices", "SourceError", "SourceItem", "SourceListing"]
+__all__ = ["NO_CHOICES", "SPLITS", "Choices", "SourceError", "SourceItem", "SourceListing", "merge_rows"]
 
 _NAMES = {
     "train": ("train", "training"),
@@ -61,6 +61,26 @@ class SourceListing:
     def first_skip(self, path: str, reason: str) -> str:
         """Return the first skipped path and its reason; those passed in if nothing was skipped."""
         return ": ".join(self.skipped[0] if self.skipped else (path, reason))
+
+
+def merge_rows(items: Sequence[SourceItem]) -> list[SourceItem]:
+    """Return the items with the rows of one picture next to each other, so that it is read once.
+
+    Rows that differ only in their prompts become one item with all of these. Columns only count without prompts.
+    """
+    merged: dict[str, dict[Hashable, SourceItem]] = {}
+    for item in items:
+        rows = merged.setdefault(item.source, {})
+        columns = () if item.prompts else tuple(item.columns.items())
+        key = (item.group, item.label, item.split, bool(item.prompts), columns)
+        first = rows.setdefault(key, item)
+        if first is not item:
+            rows[key] = replace(first, prompts=first.prompts + item.prompts)
+    return [_distinct(item) for rows in merged.values() for item in rows.values()]
+
+
+def _distinct(item: SourceItem) -> SourceItem:
+    return replace(item, prompts=tuple(dict.fromkeys(item.prompts))) if len(item.prompts) > 1 else item
 
 
 def part_of_folder(name: str) -> str | None:

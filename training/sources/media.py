@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import math
 import mimetypes
 from collections.abc import Iterator
@@ -160,9 +159,11 @@ def picture_types() -> frozenset[str]:
     from PIL import Image, ImageFile
 
     with suppress(ImportError):
-        importlib.import_module("pillow_heif").register_heif_opener()
+        import pillow_heif  # type: ignore[import-not-found]
+
+        pillow_heif.register_heif_opener()
     with suppress(ImportError):
-        importlib.import_module("pillow_jxl")
+        import pillow_jxl  # type: ignore[import-not-found]  # noqa: F401
     Image.init()
     factories = {name: factory for name, (factory, _) in Image.OPEN.items() if name != "MPEG"}  # only its size is read
     decoded = {

@@ -67,16 +67,16 @@ class _Reader:
         start = row - row % ROWS
         with self._lock:
             if start not in self._batches and not 0 <= self._next <= start:
-                self._upcoming, self._next = self._all(), 0
-            while start not in self._batches:
-                batch = next(self._upcoming, None)
-                if batch is None:
-                    raise PictureError(f"{self._path.name}: there is no row {row}; was the file changed?")
+                self._upcoming, self._next, self._batches = self._all(), 0, {}
+            while start not in self._batches and (batch := next(self._upcoming, None)) is not None:
                 self._batches[self._next] = batch
                 self._next += ROWS
-                while len(self._batches) > KEPT:
+                if len(self._batches) > KEPT:
                     del self._batches[next(iter(self._batches))]  # the oldest
-            return self._batches[start][row - start]
+            values = self._batches.get(start, [])
+            if row - start >= len(values):
+                raise PictureError(f"{self._path.name}: there is no row {row}; was the file changed?")
+            return values[row - start]
 
     def _all(self) -> Iterator[list[Any]]:
         """Yield the values of the column in lists of ROWS."""
