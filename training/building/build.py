@@ -192,8 +192,8 @@ class _Builder:
         numbers: dict[tuple[bytes, int], int] = {}  # of the distinct pictures
         for event in batch:
             if isinstance(event, ItemFrame):
-                row = row_of.get(numbers.setdefault(_key(event), len(numbers)))
-                self._add_frame(event, perceptions, row, samples, done)
+                number = numbers.setdefault(_key(event), len(numbers))
+                self._add_frame(event, perceptions, row_of.get(number), samples, done)
             elif isinstance(event, AlreadyStored):
                 if event.reason:
                     self.summary.skipped.append((event.item.source, event.reason))
