@@ -86,10 +86,13 @@ def read(path: Path) -> Content:
 
 
 def is_of_torch(path: Path) -> bool:
-    """Return whether the file begins like those of torch.save, whatever its suffix; a .pth is one in any case."""
+    """Return whether a file is one of torch.save, by its beginning; only .pth and .safetensors decide by themselves."""
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
+        return suffix == ".pth"
     with path.open("rb") as file:
         start = file.read(4)
-    return start == ZIP or start[:1] == PICKLE or path.suffix.lower() == ".pth"
+    return start == ZIP or start[:1] == PICKLE
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:

@@ -76,7 +76,7 @@ def test_norms_and_wrappers_are_understood(tmp_path: Path, vectors: Tensor, wrap
         assert torch.allclose(opened.project(vectors, SIZES), network(vectors), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["a.pt", "a.ckpt", "a.bin", "a.PTH", "a.safetensors"])
+@pytest.mark.parametrize("name", ["a.pt", "a.ckpt", "a.bin", "a.PTH"])
 @pytest.mark.parametrize("keys", [(), ("net",), ("state_dict",), ("trainer", "networks", "projection")])
 def test_the_content_decides_what_a_file_is(tmp_path: Path, vectors: Tensor, name: str, keys: tuple[str, ...]) -> None:
     network = sequential(1441, 16, 768)
