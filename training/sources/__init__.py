@@ -115,7 +115,9 @@ def _completed(source: Path, listing: SourceListing, prompts: tuple[str, ...], l
     items: list[SourceItem] = []
     skipped = list(listing.skipped)
     for item in listing.items:
-        if item.prompts or prompts or item.label or label:
+        if (item.prompts or not prompts) and (item.label or not label) and (item.prompts or item.label):
+            items.append(item)
+        elif item.prompts or prompts or item.label or label:
             items.append(replace(item, prompts=item.prompts or prompts, label=item.label or label))
         else:
             skipped.append((item.source, "it has no prompt and no label; pass --prompt or --label for such pictures"))

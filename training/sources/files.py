@@ -42,7 +42,7 @@ class Tree:
 
     def media(self) -> list[Parts]:
         """Return the pictures and videos among the files."""
-        return [parts for parts in self.files if is_media(PurePath(parts[-1]))]
+        return [parts for parts in self.files if is_media(parts[-1])]
 
 
 def walk(root: Path) -> Tree:
@@ -115,7 +115,7 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.casefold() in TOOL_FILES
 
 
-def is_media(path: PurePath) -> bool:
+def is_media(path: PurePath | str) -> bool:
     return is_picture(path) or is_video(path)
 
 

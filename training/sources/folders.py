@@ -86,12 +86,12 @@ def _media(tree: Tree, levels: Levels, listing: SourceListing) -> dict[Parts, Me
     for parts in tree.files:
         if len(parts) <= levels.label or (levels.label == 0 and levels.name_part is None):
             listing.skipped.append((tree.name(parts), "it is next to the label folders, not in one"))
-        elif not is_media(path := tree.path(parts)):
-            listing.skipped.append((tree.name(parts), unread(path)))
+        elif not is_media(parts[-1]):
+            listing.skipped.append((tree.name(parts), unread(tree.path(parts))))
         else:
-            media[parts] = media_of(path)
+            media[parts] = media_of(tree.path(parts))
             inside = len(parts) - 1 > levels.label != 0 and len(parts) - 1 not in (levels.intensity, levels.split)
-            if inside and is_picture(path):
+            if inside and is_picture(parts[-1]):
                 pictures[parts[:-1]].append(parts[-1])
     for folder, names in pictures.items():
         if are_frames(names):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePath
 
 from ..prompts.labels import INTENSITIES, known_label
@@ -28,11 +29,14 @@ class Naming:
     emotions: Mapping[str, str] = field(default_factory=dict)  # code → emotion; none: the words are understood
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # column → code → value
 
-    def match(self, parts: Parts) -> re.Match[str] | None:
-        """Return the fields of a picture's or video's path."""
-        if not is_media(PurePath(parts[-1])):
-            return None
-        return re.search(rf"(?:^|/){self.pattern}\.[^./]+$", "/".join(parts), re.IGNORECASE)
+    def match(self, path: str) -> re.Match[str] | None:
+        """Return the fields of a path."""
+        return _compiled(self.pattern).search(path)
+
+
+@lru_cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(rf"(?:^|/){pattern}\.[^./]+$", re.IGNORECASE)
 
 
 NAMINGS = {
@@ -93,7 +97,8 @@ NAMINGS = {
 
 def named_counts(media: list[Parts]) -> dict[str, int]:
     """Return how many pictures and videos have names of each data set; 0 unless nearly all of them do."""
-    counts = {name: sum(naming.match(parts) is not None for parts in media) for name, naming in NAMINGS.items()}
+    paths = ["/".join(parts) for parts in media]
+    counts = {name: sum(naming.match(path) is not None for path in paths) for name, naming in NAMINGS.items()}
     return {name: count if count and count >= ENOUGH * len(media) else 0 for name, count in counts.items()}
 
 
@@ -107,11 +112,11 @@ def list_named(source: Path, name: str) -> SourceListing:
     tree = walk(source) if source.is_dir() else Tree(source.absolute().parent, [(source.name,)])
     listing = SourceListing(skipped=list(tree.skipped))
     for parts in tree.files:
-        match, file = naming.match(parts), tree.name(parts)
+        match, file = naming.match("/".join(parts)) if is_media(parts[-1]) else None, tree.name(parts)
         label = _label(naming, match["emotion"]) if match else None
         if match is None or label is None:
             reason = f"its name is not one of {naming.title}, such as {naming.example}"
-            listing.skipped.append((file, reason if is_media(PurePath(parts[-1])) else unread(PurePath(parts[-1]))))
+            listing.skipped.append((file, reason if is_media(parts[-1]) else unread(PurePath(parts[-1]))))
             continue
         fields = {key: text for key, text in match.groupdict().items() if key != "emotion"}
         person = fields.pop("person", "")
