@@ -180,6 +180,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         help="epochs without improvement in validation before training stops (default: %(default)s)",
     )
     parser.add_argument("--seed", type=natural, default=defaults.seed, help="random seed (default: %(default)s)")
+    parser.set_defaults(ignore_splits=False)
     add_device_argument(parser)
 
 
@@ -202,6 +203,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         device=options.device,
         val_split=options.val_split,
         patience=options.patience,
+        ignore_splits=options.ignore_splits,
     )
 
 
