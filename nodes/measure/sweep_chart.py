@@ -31,8 +31,8 @@ class SweepChart(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
                 "and outputs the strength to use."
             ),
             inputs=[
-                PERCEPTION.Input("target", tooltip="The face that steered the pictures, from Face Perception."),
                 io.Image.Input("image", tooltip="The pictures of the sweep, one for each strength."),
+                PERCEPTION.Input("target", tooltip="The face that steered the pictures, from Face Perception."),
                 PERCEPTION.Input("result", tooltip="The faces in these pictures, from another Face Perception."),
                 io.String.Input(
                     "strengths", default="0, 0.5, 1", tooltip="The strengths, as Strength Sweep outputs them."
@@ -59,9 +59,9 @@ class SweepChart(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
         )
 
     @classmethod
-    def execute(cls, target: Perceptions, image: Tensor, result: Perceptions, strengths: str) -> io.NodeOutput:
-        check_perceptions(target, "target")
+    def execute(cls, image: Tensor, target: Perceptions, result: Perceptions, strengths: str) -> io.NodeOutput:
         check_image(image)
+        check_perceptions(target, "target")
         check_perceptions(result, "result")
         numbers = parse(strengths)
         if len(image) != len(numbers):

@@ -8,18 +8,20 @@ from comfy_api.latest import io
 
 from ...perception.comparison.sweep import as_text, even_strengths
 from ...perception.vector import Perceptions
-from ...projection.conditioning import MODES, inject
+from ...projection.conditioning import inject
 from ...projection.sweeping import copies, rows_of_strengths
-from ..support import checkpoints, host
-from ..support.checks import check_conditioning, check_latent, check_perceptions
-from ..support.schema import PERCEPTION, advanced, aliases
-from .perception_projection import UsesCheckpoint, checkpoint_input, checkpoint_name_input
+from ...projection.where import GROUPS, SUBJECT, SUBJECT_AND_END, WHERE, usable
+from ..support import checkpoints, clips, host
+from ..support.checks import check_choice, check_latent, check_perceptions
+from ..support.prompt_tokens import prompt_tokens
+from ..support.schema import PERCEPTION, aliases
+from ..support.steering import UsesCheckpoint, checkpoint_input, checkpoint_name_input
 
 MOST = 25  # pictures
 
 
 class StrengthSweep(UsesCheckpoint):
-    """Applies a face to a prompt at several strengths, so that one run makes the whole row of pictures."""
+    """Encodes a prompt with a face at several strengths, so that one run makes the whole row of pictures."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -28,22 +30,31 @@ class StrengthSweep(UsesCheckpoint):
             display_name="Strength Sweep",
             category="Perception CLIP/steer",
             description=(
-                "Applies one face to the prompt at several strengths, for a batch of pictures with the same noise: one "
-                "run shows what the strength does. Sweep Chart measures the pictures."
+                "Encodes a prompt with one face at several strengths, like CLIP Text Encode (Face), for a batch of "
+                "pictures with the same noise: one run shows what the strength does. Sweep Chart measures the pictures."
             ),
             inputs=[
-                PERCEPTION.Input("perception", tooltip="The face from Face Perception; the first of several."),
-                io.Conditioning.Input("conditioning", tooltip="The prompt to apply the face to."),
-                io.Latent.Input(
-                    "latent",
-                    tooltip="The latent of one picture, such as from Empty Latent Image.",
+                io.String.Input(
+                    "text",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    tooltip="The prompt, as in CLIP Text Encode (Face).",
                 ),
+                io.Clip.Input("clip", tooltip="The CLIP of a Stable Diffusion 1.5 or XL model."),
+                PERCEPTION.Input("perception", tooltip="The face from Face Perception; the first of several."),
+                io.Latent.Input("latent", tooltip="The latent of one picture, such as from Empty Latent Image."),
                 checkpoint_input(),
+                io.String.Input(
+                    "subject",
+                    default="",
+                    tooltip="The words of the text that the face acts on, as in CLIP Text Encode (Face). If empty, "
+                    "they are found by nouns for people.",
+                ),
                 io.Combo.Input(
-                    "mode",
-                    options=list(MODES),
-                    default=MODES[0],
-                    tooltip="How the face is applied, as in Perception→CLIP Projection.",
+                    "where",
+                    options=list(WHERE),
+                    default=SUBJECT_AND_END,
+                    tooltip="Which tokens the face acts on, as in CLIP Text Encode (Face).",
                 ),
                 io.Float.Input(
                     "first_strength",
@@ -87,28 +98,10 @@ class StrengthSweep(UsesCheckpoint):
                     "start_percent.",
                 ),
                 checkpoint_name_input(),
-                advanced(
-                    io.Boolean.Input(
-                        "match_norm",
-                        default=False,
-                        optional=True,
-                        tooltip="Scale the face's vector to the length of the prompt's tokens, as in Perception→CLIP "
-                        "Projection.",
-                    )
-                ),
-                advanced(
-                    io.Boolean.Input(
-                        "clip_l_only",
-                        default=False,
-                        optional=True,
-                        tooltip="Apply a Stable Diffusion 1.5 checkpoint to a Stable Diffusion XL prompt, as in "
-                        "Perception→CLIP Projection.",
-                    )
-                ),
             ],
             outputs=[
                 io.Conditioning.Output(
-                    "steered", display_name="conditioning", tooltip="The prompt with one row for each strength."
+                    "conditioning", display_name="conditioning", tooltip="The prompt with one row for each strength."
                 ),
                 io.Latent.Output(
                     "copies", display_name="latent", tooltip="One latent for each strength, all with the same noise."
@@ -123,42 +116,46 @@ class StrengthSweep(UsesCheckpoint):
     @classmethod
     def execute(
         cls,
+        text: str,
+        clip: Any,
         perception: Perceptions,
-        conditioning: list[list[Any]],
         latent: dict[str, Any],
         checkpoint: str,
-        mode: str,
+        subject: str,
+        where: str,
         first_strength: float,
         last_strength: float,
         pictures: int,
         start_percent: float,
         end_percent: float,
         checkpoint_name: str | None = None,
-        match_norm: bool = False,
-        clip_l_only: bool = False,
     ) -> io.NodeOutput:
         check_perceptions(perception)
-        check_conditioning(conditioning)
         check_latent(latent)
+        check_choice("where", where, WHERE)
         strengths = even_strengths(first_strength, last_strength, pictures)
         projection = checkpoints.load(checkpoint if checkpoint_name is None else checkpoint_name)
-        text, batch = as_text(strengths), copies(latent, pictures)
+        [conditioning] = clips.conditionings(clip, [text])
+        shown, batch = as_text(strengths), copies(latent, pictures)
         if len(perception) == 0:
-            note = "no face: all pictures get the prompt unchanged"
-            return io.NodeOutput(conditioning, batch, text, ui=host.note(note))
-        vectors, neutral = checkpoints.project(projection, perception.select([0]))
-
-        def at(strength: float) -> list[list[Any]]:
-            return inject(
-                conditioning,
-                vectors,
-                neutral,
-                space=projection.space,
-                mode=mode,
-                strength=strength,
-                match_norm=match_norm,
-                clip_l_only=clip_l_only,
+            unchanged = [[tokens, dict(options)] for tokens, options in conditioning]
+            return io.NodeOutput(
+                unchanged, batch, shown, ui=host.note("no face: all pictures get the prompt unchanged")
             )
-
-        rows = rows_of_strengths(conditioning, [at(strength) for strength in strengths], start_percent, end_percent)
-        return io.NodeOutput(rows, batch, text, ui=host.note(f"strengths {text}"))
+        vectors, neutral = checkpoints.project(projection, perception.select([0]))
+        prompt = None
+        if clips.space_of(clip) is not None:
+            prompt = prompt_tokens(clip, text, subject if SUBJECT in GROUPS[where] else "")
+        roles = None if prompt is None else prompt.roles
+        place, missing = usable(where, vectors, roles)
+        versions = [
+            inject(conditioning, vectors, neutral, space=projection.space, where=place, roles=roles, strength=strength)
+            for strength in strengths
+        ]
+        rows = rows_of_strengths(conditioning, versions, start_percent, end_percent)
+        note = f"strengths {shown}"
+        if prompt is not None and SUBJECT in GROUPS[place]:
+            note += f"\nacts on the subject “{', '.join(prompt.subject)}”"
+        if missing:
+            note += f"\n⚠ acts on the end of the text, not on {where}: {missing}"
+        return io.NodeOutput(rows, batch, shown, ui=host.note(note))

@@ -49,10 +49,8 @@ def test_compare_expressions(host: Host, photos: dict[str, str]) -> None:
 
 
 @pytest.fixture
-def sweep(
-    graphs: Callable[[str], Graph], weights: str, photos: dict[str, str], checkpoint: str
-) -> Callable[..., Graph]:
-    """The shipped graph with Strength Sweep in place of the projection, in 64 × 64 and two steps."""
+def sweep(graphs: Callable[[str], Graph], weights: str, photos: dict[str, str], checkpoint: str) -> Sweep:
+    """The shipped graph with CLIP Text Encode (Face) and, not linked to the sampler, Strength Sweep."""
 
     def make(**widgets: Any) -> Graph:
         graph = graphs("face_to_expression")
@@ -60,34 +58,30 @@ def sweep(
         graph["photo"]["inputs"]["image"] = photos["astronaut"]
         graph["latent"]["inputs"] |= {"width": 64, "height": 64}
         graph["sampler"]["inputs"] |= {"steps": 2, "sampler_name": "euler", "denoise": 1.0}
-        graph["projection"]["inputs"]["checkpoint"] = checkpoint
-        links = {name: graph["projection"]["inputs"][name] for name in ("perception", "conditioning")}
-        graph["sweep"] = entry(
-            "PerceptionClip_StrengthSweep",
-            **links,
-            latent=["latent", 0],
-            checkpoint=checkpoint,
-            **({"mode": "steer", "first_strength": 0.0, "last_strength": 2.0, "pictures": 3} | widgets),
-            start_percent=0.0,
-            end_percent=1.0,
-        )
+        text = {"text": "a portrait of a woman, soft light", "clip": ["model", 1]}
+        face = text | {"perception": ["perception", 0], "checkpoint": checkpoint, "subject": ""}
+        percents = {"start_percent": 0.0, "end_percent": 1.0}
+        single = {"strength": 1.0, "faces": "first", **percents}
+        strengths = {"first_strength": 0.0, "last_strength": 2.0, "pictures": 3, **percents}
+        graph["projection"] = entry("PerceptionClip_TextEncode", **face, **single, **widgets)
+        graph["sweep"] = entry("PerceptionClip_StrengthSweep", **face, **strengths, **widgets, latent=["latent", 0])
         return graph
 
     return make
 
 
-@pytest.mark.parametrize("mode", ["steer", "append"])
-def test_a_sweep_makes_the_pictures_of_single_runs(host: Host, sweep: Sweep, mode: str) -> None:
-    graph = sweep(mode=mode)
+@pytest.mark.parametrize("where", ["subject and end", "all"])
+def test_a_sweep_makes_the_pictures_of_single_runs(host: Host, sweep: Sweep, where: str) -> None:
+    graph = sweep(where=where)
     singles = []
     for strength in (0.0, 1.0, 2.0):
-        graph["projection"]["inputs"] |= {"mode": mode, "strength": strength}
+        graph["projection"]["inputs"]["strength"] = strength
         singles.append(host.run({name: node for name, node in graph.items() if name != "sweep"}).picture("save"))
     graph["sampler"]["inputs"] |= {"positive": ["sweep", 0], "latent_image": ["sweep", 1]}
     graph["text"] = entry("PreviewAny", source=["sweep", 2])
     del graph["projection"]
     result = host.run(graph)
-    assert result.text("text") == "0, 1, 2" and result.text("sweep") == "strengths 0, 1, 2"
+    assert result.text("text") == "0, 1, 2" and result.text("sweep").startswith("strengths 0, 1, 2")
     rows = [result.picture("save", index) for index in range(3)]
     for row, single in zip(rows, singles, strict=True):
         assert np.abs(row.astype(int) - single).mean() < 1
@@ -95,7 +89,7 @@ def test_a_sweep_makes_the_pictures_of_single_runs(host: Host, sweep: Sweep, mod
 
 
 def test_a_sweep_without_a_face_and_its_chart(host: Host, sweep: Sweep, photos: dict[str, str]) -> None:
-    graph = sweep()
+    graph = sweep(where="subject and end")
     graph["photo"]["inputs"]["image"] = photos["no_face"]
     graph["sampler"]["inputs"] |= {"positive": ["sweep", 0], "latent_image": ["sweep", 1]}
     del graph["projection"]

@@ -225,7 +225,8 @@ def test_a_sweep_is_measured(host: Host, small: Small) -> None:
     graph = small("find_strength")
     result = host.run(graph)
     chart = node_of(graph, "SweepChart")
-    assert result.text(node_of(graph, "StrengthSweep")) == "strengths 0, 0.5, 1, 1.5, 2"
+    swept = result.text(node_of(graph, "StrengthSweep"))
+    assert swept == "strengths 0, 0.5, 1, 1.5, 2\nacts on the subject “person”"
     assert "recommended strength 0: no effect" in result.text(chart)  # random weights draw no faces
     assert result.text(chart).count("no face") >= 5 and result.picture(chart).shape[1] >= 640
 
