@@ -8,15 +8,21 @@ from .edit.edit_perception import EditPerception
 from .edit.join_perceptions import JoinPerceptions
 from .edit.perception_arithmetic import PerceptionArithmetic
 from .edit.perception_schedule import PerceptionSchedule
+from .measure.compare_expressions import CompareExpressions
 from .measure.inspect_projection import InspectProjection
+from .measure.sweep_chart import SweepChart
+from .perceive.describe_face import DescribeFace
 from .perceive.draw_perception import DrawPerception
 from .perceive.face_actions import FaceActions
 from .perceive.face_perception import FacePerception
 from .perceive.face_perception_video import FacePerceptionVideo
 from .perceive.perception_info import PerceptionInfo
+from .perceive.perception_to_face_landmarks import PerceptionToFaceLandmarks
 from .perceive.stored_perception import LoadPerception, SavePerception
 from .steer.emotion_prompts import EmotionPrompts
+from .steer.mix_by_emotion import MixByEmotion
 from .steer.perception_projection import PerceptionProjection
+from .steer.strength_sweep import StrengthSweep
 from .steer.text_encode_face import TextEncodeFace
 from .support import host
 from .train.dataset_info import DatasetInfo
@@ -36,6 +42,8 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
             DrawPerception,
             PerceptionInfo,
             FaceActions,
+            DescribeFace,
+            PerceptionToFaceLandmarks,
             EditPerception,
             PerceptionArithmetic,
             JoinPerceptions,
@@ -46,6 +54,10 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
             PerceptionProjection,
             InspectProjection,
             EmotionPrompts,
+            MixByEmotion,
+            StrengthSweep,
+            SweepChart,
+            CompareExpressions,
             DatasetWriter,
             DatasetInfo,
             StarterProjection,

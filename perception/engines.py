@@ -14,7 +14,8 @@ from .vector import bounding_boxes
 # Names shown to users.
 BUNDLED, MEDIAPIPE = LANDMARKERS = "bundled", "mediapipe"
 FROM_PICTURE, FROM_LANDMARKS = BUNDLED_EMOTION_MODELS = "bundled (picture)", "bundled (landmarks)"
-DEFAULT_EMOTION_MODEL = FROM_LANDMARKS  # the one that the starter's sampled faces have their emotions from
+DEFAULT_EMOTION_MODEL = FROM_PICTURE
+AND = " + "  # separates the identities of combined models
 BATCH_SIZE = 16  # default number of pictures per call
 MIN_CONFIDENCE = 0.5  # default
 MOST_FACES = 100  # per picture, default

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,27 +29,44 @@ class PictureError(PerceptionClipError, ValueError):
     """A picture that cannot be used; the message names it and the reason."""
 
 
-def read_picture(path: Path) -> Tensor:
+def read_picture(path: Path | BytesIO, name: str = "") -> Tensor:
     """Return a picture file as (H, W, 3) uint8 RGB, rotated upright by its EXIF tag; alpha is dropped.
 
-    Raises PictureError with the file name if the file is missing, corrupt or not a picture.
+    Float pictures range from 0 to 1 or, if any value is above MAX_FLOAT, from 0 to 255.
+
+    Raises PictureError with the file name, or with `name`, if the file is missing, corrupt or not a picture.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    name = name or str(path)
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
+            if upright.mode == "F":
+                return _as_rgb(_unit_range(np.array(upright)), name=name)
             if upright.mode.startswith("I"):  # 16-bit grays, which Pillow would clip at 255
                 gray = np.asarray(upright).astype(np.int64).clip(0, 65535) // 257
-                return _as_rgb(torch.from_numpy(gray.astype(np.uint8)), name=str(path))
+                return _as_rgb(torch.from_numpy(gray.astype(np.uint8)), name=name)
             pixels = np.array(upright.convert("RGB"))
     except FileNotFoundError as error:
-        raise PictureError(f"{path}: there is no such file") from error
+        raise PictureError(f"{name}: there is no such file") from error
     except UnidentifiedImageError as error:
-        raise PictureError(f"{path}: this is not a picture, or has a format that Pillow cannot read") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PictureError(f"{path}: the picture cannot be read ({error})") from error
+        raise PictureError(f"{name}: this is not a picture, or has a format that Pillow cannot read") from error
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise PictureError(
+            f"{name}: the picture has more than {most:.0f} megapixels; make it smaller, or read it with "
+            "--max-megapixels if you trust it"
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise PictureError(f"{name}: the picture cannot be read ({error})") from error
     return torch.from_numpy(pixels)
+
+
+def _unit_range(pixels: NDArray[Any]) -> Tensor:
+    """Return float pixels in 0…1 if they are in 0…255, which is so if any is clearly above 1."""
+    values = torch.from_numpy(pixels)
+    return values / 255 if len(pixels) and values.max() > MAX_FLOAT else values
 
 
 def to_pictures(pictures: Pictures) -> list[Tensor]:

@@ -27,9 +27,9 @@ class PerceptionPipeline:
 
     Args:
         landmarker: finds faces; the bundled one when None.
-        emotion_model: classifies them; the bundled expression model when None.
-        device: where the bundled landmarker runs; a landmarker that is passed in stays on its device. Everything else
-            runs on the CPU.
+        emotion_model: classifies them; the bundled one that sees the picture when None.
+        device: where the bundled models run; models that are passed in stay on their device. Everything else runs on
+            the CPU.
         detector: of the bundled landmarker: fast, standard or thorough (perception/landmarks/detectors.py).
         min_confidence: faces with a lower landmarker confidence are dropped, 0…1.
         selection: which faces of a picture are used, and in which order; the ten largest, largest first, when None.
@@ -50,9 +50,9 @@ class PerceptionPipeline:
 
             landmarker = BundledLandmarker(detector=detector, device=device)
         if emotion_model is None:
-            from .emotions.expression import ExpressionModel
+            from .emotions.face_expression import FaceExpressionModel
 
-            emotion_model = ExpressionModel.load()
+            emotion_model = FaceExpressionModel(device=device)
         self.landmarker = landmarker
         self.emotion_model = emotion_model
         self.min_confidence = min_confidence

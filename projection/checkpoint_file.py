@@ -9,7 +9,7 @@ import json
 import math
 import struct
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ METADATA_KEY = "perception_clip"
 SUFFIXES = (".safetensors", ".pth")  # the first is preferred where both exist
 WRAPPERS = ("model_state_dict", "state_dict", "model")  # keys under which training scripts keep the state_dict
 
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # of a zip, and of torch before 1.6
+SHOWN, MOST_KEYS = 40, 10  # in messages: characters of a key, and number of keys
 LARGEST = 1 << 30  # bytes of a file; a projection has a few million
 MOST_TENSORS = 1000
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64)
@@ -59,13 +61,13 @@ def read(path: Path) -> Content:
     try:
         size = path.stat().st_size
         require(size <= LARGEST, f"it has {size} bytes, but at most {LARGEST} are allowed")
-        tensors, text = _read_pth(path) if path.suffix == ".pth" else _read_safetensors(path)
+        tensors, text = _read_pth(path) if is_of_torch(path) else _read_safetensors(path)
         _check_tensors(tensors, size)
         tensors = {name: tensor.detach().clone() for name, tensor in tensors.items()}  # the file may be replaced
     except RefusedError as error:
         raise CheckpointError(f"{path}: refused because {error}. {REMEDY}") from error
     except DAMAGED as error:
-        if path.suffix != ".pth":
+        if not is_of_torch(path):
             raise CheckpointError(f"{path}: this is not a readable safetensors file ({error}). {REMEDY}") from error
         # torch's own message suggests disabling its safety check, so it is kept as the cause but not repeated here.
         raise CheckpointError(
@@ -81,6 +83,16 @@ def read(path: Path) -> Content:
     if not isinstance(description, dict):
         raise CheckpointError(f"{path}: the checkpoint is damaged (its metadata is not a JSON object); retrain it")
     return Content(tensors, description)
+
+
+def is_of_torch(path: Path) -> bool:
+    """Return whether a file is one of torch.save, by its beginning; only .pth and .safetensors decide by themselves."""
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
+        return suffix == ".pth"
+    with path.open("rb") as file:
+        start = file.read(4)
+    return start == ZIP or start[:1] == PICKLE
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
@@ -115,7 +127,22 @@ def _read_pth(path: Path) -> tuple[dict[str, Tensor], Any]:
     for tensors in candidates:
         if _is_state_dict(tensors):
             return dict(tensors), text
-    raise RefusedError("it contains no weights")
+    nested = dict(_nested(content)) if text is None else {}
+    if len(nested) == 1:
+        return dict(*nested.values()), text
+    keys = ", ".join(str(key)[:SHOWN] for key in [*(nested or content)][:MOST_KEYS]) or "none"
+    what = "it contains weights under several keys" if nested else "it contains no weights; its keys are"
+    raise RefusedError(f"{what}: {keys}")
+
+
+def _nested(content: Mapping[Any, Any], place: str = "", depth: int = 3) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+    """Yield the state_dicts with weights inside a mapping, by the keys that lead to them."""
+    for key, value in content.items():
+        if isinstance(key, str) and isinstance(value, Mapping):
+            if _is_state_dict(value) and any(name.endswith("weight") for name in value):
+                yield f"{place}{key}", value
+            elif depth > 1:
+                yield from _nested(value, f"{place}{key}.", depth - 1)
 
 
 def _check_names(names: Collection[str]) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..perception.editing.join import AND
 from ..perception.emotions.expression import RELATIVE
+from ..perception.engines import AND
 from ..perception.vector import Perceptions
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, Metadata
 from .conditioning import LARGEST, Conditioning, typical_length
 from .face_vectors import FaceVectors
 from .foreign import ForeignCheckpoint
@@ -100,6 +100,22 @@ def shifts(
     return result
 
 
+def other_models(metadata: Metadata, landmarker: str, emotion_model: str) -> Iterator[tuple[str, str, str]]:
+    """Yield what kind of model differs from that of the training, the identity in training, and the other identity.
+
+    The identities may be those of several models; a model relative to a neutral face counts as that model.
+    """
+    pairs = (
+        ("landmarker", metadata.landmarker, landmarker),
+        ("emotion model", metadata.emotion_model, emotion_model),
+    )
+    for what, trained, seen in pairs:
+        known = [name.removesuffix(RELATIVE) for name in trained.split(AND)]
+        others = [name for name in seen.split(AND) if name.removesuffix(RELATIVE) not in known]
+        if others and not trained.startswith(UNSEEN) and not seen.startswith(SAMPLED):
+            yield what, trained, others[0]
+
+
 def warnings(projection: Projection, perceptions: Perceptions, fingerprint: Tensor | None) -> list[str]:
     """Return warnings about the projection of these faces, one sentence each, the most serious first.
 
@@ -121,16 +137,8 @@ def warnings(projection: Projection, perceptions: Perceptions, fingerprint: Tens
             result.append(
                 f"trained with another text encoder, {metadata.encoder} (cosine {alike:.3f}). Retrain with this CLIP"
             )
-    pairs = (
-        ("landmarker", metadata.landmarker, perceptions.landmarker),
-        ("emotion model", metadata.emotion_model, perceptions.emotion_model),
-    )
-    for what, trained, seen in pairs:
-        others = [name for name in seen.split(AND) if name.removesuffix(RELATIVE) != trained.removesuffix(RELATIVE)]
-        if others and not trained.startswith(UNSEEN):
-            result.append(
-                f"trained with the {what} {trained}, but this face comes from {others[0]}. Use the same {what}"
-            )
+    for what, trained, seen in other_models(metadata, perceptions.landmarker, perceptions.emotion_model):
+        result.append(f"trained with the {what} {trained}, but this face comes from {seen}. Use the same {what}")
     distance = projection.distance(perceptions)
     far = (distance > FAR).nonzero()[:, 0].tolist()
     if far:

@@ -15,10 +15,13 @@ from torch import Tensor
 
 from ..common.errors import InputError
 from ..common.words import counted
+from .alignment import longest_text, positions_of_states, positions_of_tokens
 from .conditioning import Conditioning
 
 TEMPERATURES = (0.05, 5.0)  # minimum and maximum
 SUM_TOLERANCE = 1e-3
+
+Parts = Sequence[Sequence[int]]  # ids of the tokens of a prompt, from each text encoder whose states are concatenated
 
 
 def weights(probabilities: Tensor, temperature: float, top_k: int) -> Tensor:
@@ -40,7 +43,13 @@ def weights(probabilities: Tensor, temperature: float, top_k: int) -> Tensor:
     return torch.zeros_like(logits).scatter(1, kept.indices, kept.values.softmax(dim=1))
 
 
-def mix(conditionings: Sequence[Conditioning], weights: Tensor, strength: float, origin: int) -> list[list[Any]]:
+def mix(
+    conditionings: Sequence[Conditioning],
+    weights: Tensor,
+    strength: float,
+    origin: int,
+    tokens: Sequence[Parts | None] = (),
+) -> list[list[Any]]:
     """Return a mix of conditionings, from the origin (strength 0) to their weighted sum (strength 1) and beyond.
 
         c_origin + strength × (Σ weight_e × c_e − c_origin)
@@ -52,16 +61,19 @@ def mix(conditionings: Sequence[Conditioning], weights: Tensor, strength: float,
     tokens are mixed, as is every other floating-point tensor, such as `pooled_output`, that all have in the same
     shape. The rest, masks included, comes from the longest prompt, since a mask has to fit the tokens. If several are
     equally long, it comes from the one with the largest weight in the first row, which is closest to the whole mix.
+    What that one lacks, such as reference pictures, comes from the others.
 
-    Prompts differ in length if one needs several blocks of 77 tokens, or with T5. A shorter one is filled by repeating
-    the state of its last token: a CLIP prompt ends with padding tokens, which are live, so this only adds more of them.
-    Conditionings without weight are left out and do not lengthen the result.
+    Prompts differ in the number of their tokens. Their common beginnings and common ends are mixed with each other, and
+    what is between them is filled where it is shorter; see projection/alignment.py. Conditionings without weight are
+    left out and do not lengthen the result.
 
     Args:
         conditionings: E conditionings from the same CLIP.
         weights: (R, E), each row sums to 1; one row for each row of the result.
         strength: any finite number, no unit.
         origin: index of the conditioning that strength 0 returns.
+        tokens: for each conditioning, the ids of its tokens, if known. Without them, prompts whose conditionings have
+            the same length are mixed position by position.
 
     Raises ValueError for weights that do not fit, a strength that is not finite, lists of different lengths, and
     tokens of different widths.
@@ -84,18 +96,24 @@ def mix(conditionings: Sequence[Conditioning], weights: Tensor, strength: float,
     shares = torch.lerp(start, goal, strength)  # (R, E)
     used = [index for index in range(len(conditionings)) if shares[:, index].any()]
     used.sort(key=lambda index: float(goal[0, index]), reverse=True)
-    return [_mixed([conditionings[index][entry] for index in used], shares[:, used]) for entry in range(counts[0])]
+    parts = [tokens[index] if tokens else None for index in used]
+    return [
+        _mixed([conditionings[index][entry] for index in used], shares[:, used], parts) for entry in range(counts[0])
+    ]
 
 
-def _mixed(entries: Sequence[Sequence[Any]], shares: Tensor) -> list[Any]:
-    """Return a mix of several entries with shares (R, U). The first of the longest entries provides the rest."""
-    _, options = max(entries, key=lambda entry: entry[0].shape[1])
+def _mixed(entries: Sequence[Sequence[Any]], shares: Tensor, parts: Sequence[Parts | None]) -> list[Any]:
+    """Return a mix of several entries with shares (R, U)."""
+    aligned, longest = _aligned([states for states, _ in entries], parts, len(shares))
+    options = entries[longest][1]
     result = dict(options)
+    for _, others in entries:
+        result |= {name: value for name, value in others.items() if name not in result and "mask" not in name}
     for name in options:
         values = [other.get(name) for _, other in entries]
         if "mask" not in name and _are_alike(values, len(shares)):
             result[name] = _sum(values, shares)
-    return [_sum(_filled([tokens for tokens, _ in entries], len(shares)), shares), result]
+    return [_sum(aligned, shares), result]
 
 
 def _are_alike(values: Sequence[Any], rows: int) -> bool:
@@ -105,16 +123,29 @@ def _are_alike(values: Sequence[Any], rows: int) -> bool:
     return len({value.shape for value in values}) == 1 and (rows == 1 or len(values[0]) in (1, rows))
 
 
-def _filled(tokens: Sequence[Tensor], rows: int) -> list[Tensor]:
-    """Return tokens (B, T, width) of different T extended to the largest T by repeating the last token."""
-    shapes = [tuple(one.shape) for one in tokens]
+def _aligned(states: Sequence[Tensor], parts: Sequence[Parts | None], rows: int) -> tuple[list[Tensor], int]:
+    """Return states (B, T, width) of different T extended to one T, and the index of the longest prompt."""
+    shapes = [tuple(one.shape) for one in states]
     if len({(batch, width) for batch, _, width in shapes}) > 1 or (rows > 1 and shapes[0][0] not in (1, rows)):
         raise InputError(
             f"tokens of the shapes {', '.join(map(str, shapes))} cannot be mixed into {counted(rows, 'row')}; encode "
             "all prompts with the same CLIP"
         )
-    longest = max(shape[1] for shape in shapes)
-    return [torch.cat([one, one[:, -1:].expand(-1, longest - one.shape[1], -1)], dim=1) for one in tokens]
+    known = [ids for ids, shape in zip(parts, shapes, strict=True) if ids and sum(map(len, ids)) == shape[1]]
+    if len(known) < len(states) or len({len(ids) for ids in known}) > 1:
+        positions = positions_of_states([one.transpose(0, 1).flatten(1) for one in states])
+        return _taken(states, positions), max(range(len(states)), key=lambda index: shapes[index][1])
+    pieces = [one.split([len(ids) for ids in prompt], dim=1) for one, prompt in zip(states, known, strict=True)]
+    aligned = [
+        _taken(of_part, positions_of_tokens(ids))
+        for of_part, ids in zip(zip(*pieces, strict=True), zip(*known, strict=True), strict=True)
+    ]
+    longest = longest_text([[token for ids in prompt for token in ids] for prompt in known])
+    return [torch.cat(of_prompt, dim=1) for of_prompt in zip(*aligned, strict=True)], longest
+
+
+def _taken(states: Sequence[Tensor], positions: Sequence[Tensor]) -> list[Tensor]:
+    return [one[:, places.to(one.device)] for one, places in zip(states, positions, strict=True)]
 
 
 def _sum(tensors: Sequence[Tensor], shares: Tensor) -> Tensor:

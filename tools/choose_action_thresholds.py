@@ -2,7 +2,7 @@
 
     python tools/choose_action_thresholds.py [--data ../shared/data/expression_landmarks.npz]
 
-Prints for each trait of perception/actions/words.py the thresholds by rule, those in that file, and which share of the
+Prints for each trait of perception/actions/traits.py the thresholds by rule, those in that file, and which share of the
 photos of each label then has the trait. The rule, over photos of faces that look ahead: "slightly" begins where 95 % of
 faces labeled neutral are below, or 99 % for traits that are rare (`Trait.rare`); the plain word at the median of all
 faces above that; the strong word where a tenth of them are above.
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from perception_clip.perception.actions.model import ActionModel
-from perception_clip.perception.actions.words import TRAITS
+from perception_clip.perception.actions.traits import TRAITS
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.geometry import head_pose
 

@@ -21,17 +21,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from perception_clip.perception.actions.basis import ActionBasis
+from perception_clip.perception.actions.description import described
 from perception_clip.perception.actions.gaze import gaze
 from perception_clip.perception.actions.model import ActionModel
+from perception_clip.perception.actions.traits import findings
+from perception_clip.perception.actions.vocabulary import read_vocabulary
+from perception_clip.perception.comparison.compare import compare
+from perception_clip.perception.comparison.expressions import ExpressionReader
+from perception_clip.perception.comparison.sweep import even_strengths, measure_sweep
 from perception_clip.perception.drawing.action_bars import action_picture
 from perception_clip.perception.drawing.canvas import BACKGROUND, Canvas
+from perception_clip.perception.drawing.comparison_picture import comparison_picture
 from perception_clip.perception.drawing.contact_sheet import contact_sheet
 from perception_clip.perception.drawing.overlay import Overlay, draw_batch
 from perception_clip.perception.drawing.panels import BRIGHT, DIMMED
+from perception_clip.perception.drawing.sweep_chart import sweep_chart
 from perception_clip.perception.editing.actions import edit_actions
 from perception_clip.perception.editing.arithmetic import add_difference
 from perception_clip.perception.editing.edit import edit
@@ -39,11 +47,14 @@ from perception_clip.perception.editing.join import join
 from perception_clip.perception.editing.schedule import spread
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.geometry import AXES, head_pose
+from perception_clip.perception.landmarks.comfyui_export import face_landmarks
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.sequences.run import perceive_video
 from perception_clip.perception.sequences.videos import VideoInMemory
 from perception_clip.perception.storage import load, save
+from perception_clip.perception.topology import FACE_OVAL
 from perception_clip.perception.vector import EMOTIONS, Perceptions
+from perception_clip.projection.alignment import positions_of_tokens
 from perception_clip.projection.conditioning import inject
 from perception_clip.projection.insight import lengths, nearest, warnings
 from perception_clip.projection.insight_picture import insight_picture
@@ -91,6 +102,11 @@ def photos() -> Photos:
 @lru_cache(maxsize=1)
 def model() -> ExpressionModel:
     return ExpressionModel.load()
+
+
+@lru_cache(maxsize=1)
+def reader() -> ExpressionReader:
+    return ExpressionReader(model(), ActionModel.load())
 
 
 @lru_cache(maxsize=1)
@@ -169,6 +185,36 @@ def face_actions() -> Image.Image:
     measured = (measure(face.landmarks, face.image_sizes, model().template) for measure in (gaze, head_pose))
     angles = torch.cat(list(measured), dim=1)
     return action_picture(face[0], actions[0], angles[0].tolist(), "picture 0, track 0", "mouthSmile")
+
+
+def describe_face() -> Image.Image:
+    """Return two perceived and two edited faces, with the sentences that describe them."""
+    basis, actions, vocabulary = ActionBasis.load(), ActionModel.load(), read_vocabulary()
+    both = {"smile_left": 0.7, "smile_right": 0.7, "eye_closed_left": 1.0, "eye_closed_right": 1.0, "head_roll": 20.0}
+    look = {"gaze_x": 1.0, "gaze_y": 0.5, "jaw_open": 0.5, "head_yaw": 20.0}
+    edits = [edit_actions(photos().face(1), each, 1.0, model(), basis, actions) for each in (both, look)]
+    faces, captions = [photos().face(0), photos().face(1), *edits], []
+    for face in faces:
+        [values] = actions.actions(face.landmarks, face.image_sizes)
+        turns = [
+            measure(face.landmarks, face.image_sizes, model().template)[0].tolist() for measure in (gaze, head_pose)
+        ]
+        captions.append(described(findings(values, face.emotions[0], *turns), vocabulary, subject="a person"))
+    return sheet(faces, captions)
+
+
+def to_face_landmarks() -> Image.Image:
+    """Return a photo, and what ComfyUI's nodes draw of its edited face: the mesh, and the mask of the oval."""
+    face = edited(0, "surprise", 1.5)
+    actions = ActionModel.load().actions(face.landmarks, face.image_sizes)
+    size = tuple(photos().pictures[0].shape[:2])
+    exported = face_landmarks(face, actions, size)
+    points = [tuple(point) for point in exported["frames"][0][0]["landmarks_xy"].tolist()]
+    mesh, mask = Image.new("RGB", size[::-1]), Image.new("RGB", size[::-1])
+    for start, end in exported["connection_sets"]["all"]:
+        ImageDraw.Draw(mesh).line([points[start], points[end]], fill=(0, 255, 0))
+    ImageDraw.Draw(mask).polygon([points[index] for index in FACE_OVAL], fill=(255, 255, 255))
+    return row([tile(photos().pictures[0]), mesh, mask])
 
 
 def edit_perception() -> Image.Image:
@@ -304,6 +350,61 @@ def emotion_prompts() -> Image.Image:
     return canvas.finished()
 
 
+def mix_by_emotion() -> Image.Image:
+    """Return two prompts as they are aligned: what they share, what they do not, and what is filled in."""
+    frame, closing = ["<start>", "<picture>", "she", "looks"], ["<end>", "<reply>"]
+    prompts = [[*frame, "happy,", "laughing", "eyes", *closing], [*frame, "calm", *closing]]
+    ids = {word: index for index, word in enumerate(dict.fromkeys(word for prompt in prompts for word in prompt))}
+    placed = positions_of_tokens([[ids[word] for word in prompt] for prompt in prompts])
+    canvas = Canvas(1000, 150)
+    for row_index, (name, prompt, places) in enumerate(zip(("happy", "neutral"), prompts, placed, strict=True)):
+        y = 45 + 60 * row_index
+        canvas.write(86, y, name, TEXT, BRIGHT, align=1)
+        for column, place in enumerate(places.tolist()):
+            shared = all(prompt[place] in other for other in prompts)
+            filled = column > 0 and place == places[column - 1]
+            color = BACKGROUND if shared else DIMMED if filled else BRIGHT
+            x = 104 + 98 * column
+            canvas.line([(x + 2, y), (x + 88, y)], BLUE if shared else BAR_BACKGROUND, 40)
+            canvas.write(x + 45, y, prompt[place], 17, color, align=0.5)
+    return canvas.finished()
+
+
+def strength_sweep() -> Image.Image:
+    """Draw how far the tokens of each row move, brighter for farther."""
+    encoder, checkpoint, face = random_encoder(), trained().checkpoint, photos().face(0)
+    tokens, strengths = encoder.token_states(PROMPT), even_strengths(0.0, 2.0, 5)
+    vectors, neutral = checkpoint.project(face.vectors, face.image_sizes), checkpoint.neutral_of(face)
+    rows = [inject([[tokens, {}]], vectors, neutral, strength=strength)[0][0][0] for strength in strengths]
+    changes = (torch.stack(rows) - tokens).norm(dim=2)
+    canvas, left, words = Canvas(WIDTH, 260), 136, len(PROMPT.split())
+    for index, shares in enumerate((changes / changes.max())[:, :CELLS].tolist()):
+        y = 62 + 42 * index
+        canvas.write(24, y, f"strength {strengths[index]:g}", 17, BRIGHT)
+        for place, share in enumerate(shares):
+            color = tuple(round(dim + share * (full - dim)) for dim, full in zip(BAR_BACKGROUND, BLUE, strict=True))
+            canvas.line([(left + place * CELL, y - 14), (left + place * CELL, y + 12)], color, CELL - 3)
+    for start, name in ((0, "BOS"), (3, "words"), (1 + words, "end of the text, then padding …")):
+        canvas.write(left + start * CELL - 7, 24, name, 15, DIMMED)
+    return canvas.finished()
+
+
+def compare_expressions() -> Image.Image:
+    target, result, baseline = photos().face(0), edited(1, "happy", 0.8), photos().face(1)
+    return comparison_picture(compare(target, result, baseline, reader()), target, result, baseline)
+
+
+def sweep_chart_picture() -> Image.Image:
+    """Draw a sweep in which edited faces, as drawings, take the place of generated pictures."""
+    strengths = even_strengths(0.0, 2.0, 6)
+    faces = [edited(1, "happy", strength) for strength in strengths]
+    together = replace(faces[0].select([0] * len(faces)), frames=torch.arange(len(faces)), frame_count=len(faces))
+    together = replace(together, vectors=torch.cat([face.vectors for face in faces]))
+    sweep = measure_sweep(photos().face(0), together, strengths, reader())
+    chart = sweep_chart(sweep, [sheet([face], [""], 1) for face in faces])
+    return chart.resize((1000, round(1000 * chart.height / chart.width)), Image.Resampling.LANCZOS)
+
+
 def dataset_writer() -> Image.Image:
     faces = {
         "a person laughing with joy": photos().face(0),
@@ -349,6 +450,8 @@ PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "DrawPerception": ("drawn.jpg", draw_perception),
     "PerceptionInfo": ("numbers.jpg", perception_info),
     "FaceActions": ("chart.png", face_actions),
+    "DescribeFace": ("described.png", describe_face),
+    "ToFaceLandmarks": ("drawn.jpg", to_face_landmarks),
     "EditPerception": ("edited.png", edit_perception),
     "EditPerception actions": ("actions.png", edit_perception_actions),
     "PerceptionArithmetic": ("sum.png", perception_arithmetic),
@@ -359,6 +462,10 @@ PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "Projection": ("modes.png", projection),
     "InspectProjection": ("prompts.png", inspect_projection),
     "EmotionPrompts": ("shares.png", emotion_prompts),
+    "MixByEmotion": ("aligned.png", mix_by_emotion),
+    "StrengthSweep": ("rows.png", strength_sweep),
+    "SweepChart": ("chart.png", sweep_chart_picture),
+    "CompareExpressions": ("compared.png", compare_expressions),
     "DatasetWriter": ("newest.png", dataset_writer),
     "DatasetInfo": ("mean_faces.png", dataset_info),
     "StarterProjection": ("report.png", starter_projection),

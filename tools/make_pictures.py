@@ -17,6 +17,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from perception_clip.perception.actions.model import ActionModel
+from perception_clip.perception.comparison.compare import compare
+from perception_clip.perception.comparison.expressions import ExpressionReader
 from perception_clip.perception.drawing.overlay import draw_batch
 from perception_clip.perception.drawing.panels import COLORS
 from perception_clip.perception.editing.edit import edit
@@ -234,6 +237,23 @@ def emotion_prompts(page: Page) -> None:
     page.title("Emotion prompts", "any model, no training")
 
 
+def picture_edit(page: Page) -> None:
+    page.photo(faces()[0]["astronaut"], 24, 24, 220)
+    page.arrow((256, 134), (300, 134))
+    page.plate((312, 24, 616, 244))
+    words = (("“smile broadly”", YELLOW, 0.86), ("“look calm”", WORDS, 0.1), ("“look surprised”", ORANGE, 0.04))
+    for row, (text, color, share) in enumerate(words):
+        page.write(332, 62 + 68 * row, text, 25, color, "lm")
+        page.plate((332, 82 + 68 * row, 596, 92 + 68 * row), (52, 60, 76), 5)
+        page.plate((332, 82 + 68 * row, 332 + 264 * max(share, 0.05), 92 + 68 * row), color, 5)
+    page.arrow((464, 254), (464, 290))
+    page.plate((24, 300, 616, 532))
+    page.photo(faces()[0]["grace_hopper"], 40, 316, 200)
+    page.arrow((258, 416), (330, 416))
+    page.drawn_face(face("grace_hopper", happy=1.5), (370, 318, 570, 514))
+    page.title("Picture edit", "Qwen-Image-Edit, no training")
+
+
 def collect_dataset(page: Page) -> None:
     for row, (name, words) in enumerate(SAYS.items()):
         top = 22 + 266 * row
@@ -334,11 +354,35 @@ def sdxl(page: Page) -> None:
     page.title("Stable Diffusion XL", "a face steers it, by a trained projection")
 
 
+def find_strength(page: Page) -> None:
+    """Draw edited faces in place of generated ones; the curve is their measured gain."""
+    strengths = (0.0, 0.6, 1.2, 1.8)
+    row = [face("grace_hopper", happy=strength) for strength in strengths]
+    reader = ExpressionReader(ExpressionModel.load(), ActionModel.load())
+    gains = [compare(face("astronaut"), one, row[0], reader).gain for one in row]
+    columns = [24 + 151 * column for column in range(len(row))]
+    for left, one, strength in zip(columns, row, strengths, strict=True):
+        color = tuple(round(a + (b - a) * strength / 1.8) for a, b in zip(BLUE, YELLOW, strict=True))
+        page.plate((left, 336, left + 139, 530))
+        page.drawn_face(one, (left + 18, 380, left + 121, 518), color)  # type: ignore[arg-type]
+        page.write(left + 70, 360, f"{strength:g}", 28)
+    page.plate((24, 22, 616, 316))
+    page.line([(64, 84), (592, 84)], DIM, 2)
+    page.line([(64, 42), (64, 286), (592, 286)], DIM, 3)
+    page.write(84, 62, "gain 1: the photo's expression", 24, DIM, "lm")
+    curve = [(left + 70, 286 - 202 * gain) for left, gain in zip(columns, gains, strict=True)]
+    page.line(curve, YELLOW, 6)
+    for point in curve:
+        page.dot(*point, 10, YELLOW)
+    page.title("Find the strength", "a row of pictures, measured")
+
+
 THUMBNAILS: dict[str, Callable[[Page], None]] = {
     drawing.__name__: drawing
     for drawing in (
         face_to_expression,
         emotion_prompts,
+        picture_edit,
         collect_dataset,
         train_and_try,
         expression_video,
@@ -346,6 +390,7 @@ THUMBNAILS: dict[str, Callable[[Page], None]] = {
         blend_two_faces,
         expression_switch,
         sdxl,
+        find_strength,
     )
 }
 

@@ -7,7 +7,10 @@ import errno
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TextIO
 
 from ..common.errors import PerceptionClipError
 
@@ -28,6 +31,8 @@ COMMANDS = {
 
 Command = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]  # adds flags, and runs
 
+PACK = Path(__file__).resolve().parents[1]
+OF_LIBRARIES = ("not writable",)  # what torch blames on its caller: it only reads mapped files
 ABOUT_FILES = {
     *(errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM),
     *(errno.EIO, errno.EROFS),
@@ -58,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.set_defaults(run=run)
     options = parser.parse_args(words)
     try:
-        result: int = options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            result: int = options.run(options)
         sys.stdout.flush()
     except PerceptionClipError as error:
         return _fail(str(error))
@@ -75,6 +82,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("stopped", file=sys.stderr)
         return 130
     return result
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning of the pack in one line; those of libraries are for developers."""
+    from tqdm import tqdm
+
+    if Path(filename).is_relative_to(PACK) and not any(part in str(message) for part in OF_LIBRARIES):
+        tqdm.write(f"warning: {message}", file=sys.stderr)
 
 
 def _fail(message: str) -> int:

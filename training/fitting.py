@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Fitted:
     evaluation: Evaluation | None  # None: stopped and not evaluated
     verdict: Verdict | None
     report: Path | None  # report.html
+    notes: list[str] = field(default_factory=list)  # about the split
 
     @property
     def best_epoch(self) -> int:
@@ -63,16 +64,25 @@ class Fitted:
         return 0 if kept is None else kept.number
 
 
-def split_of(dataset: Dataset, seed: int, val_split: float = HELD_OUT, prompts: Tensor | None = None) -> Split:
+def split_of(
+    dataset: Dataset,
+    seed: int,
+    val_split: float = HELD_OUT,
+    prompts: Tensor | None = None,
+    *,
+    ignore_splits: bool = False,
+) -> Split:
     """Return the split used by training with `seed`, over the valid rows; `prompts` is TrainingData.target_index."""
     valid = np.setdiff1d(np.arange(len(dataset)), dataset.bad_rows)
     groups, splits = (None if texts is None else texts[valid].tolist() for texts in (dataset.groups, dataset.splits))
     indices = of_dataset(dataset).target_index if prompts is None else prompts
-    split = split_rows(groups, len(valid), seed, splits=splits, prompts=indices[valid].tolist(), share=val_split)
+    hints = None if ignore_splits else splits
+    split = split_rows(groups, len(valid), seed, splits=hints, prompts=indices[valid].tolist(), share=val_split)
     names = np.full(len(dataset), "", dtype=object)
     names[valid] = split.groups
     rows = torch.from_numpy(valid)
-    return Split(rows[split.train], rows[split.validation], rows[split.test], names.tolist(), split.by_group)
+    parts = (rows[split.train], rows[split.validation], rows[split.test])
+    return Split(*parts, groups=names.tolist(), by_group=split.by_group, notes=split.notes)
 
 
 def fit(
@@ -105,6 +115,7 @@ def fit(
         "samples": len(data),
         "seed": settings.seed,
         "val_split": settings.val_split,
+        **({"ignore_splits": True} if settings.ignore_splits else {}),
     }
     identity = {**trained_on, **_flat(settings), "init": _digest(init)}
     state = StateFile(out_dir / STATE_FILE, identity) if resumable else None
@@ -144,7 +155,7 @@ def fit(
         prompt_vectors=data.unique_targets(frequent),
     )
     if not trained.finished:
-        return Fitted(checkpoint, save(checkpoint, out_dir, name), trained.history, None, None, None)
+        return Fitted(checkpoint, save(checkpoint, out_dir, name), trained.history, None, None, None, rows.notes)
 
     evaluation = evaluate(checkpoint, data, rows, {} if init is None else {BEFORE: init})
     if stop is not None:
@@ -169,13 +180,13 @@ def fit(
         )
     if state is not None:
         state.remove()
-    return Fitted(checkpoint, path, trained.history, evaluation, result, page)
+    return Fitted(checkpoint, path, trained.history, evaluation, result, page, rows.notes)
 
 
 def prepared(dataset: Dataset, settings: Settings, init: Checkpoint | None = None) -> tuple[TrainingData, Split]:
     """Return the training data of a dataset and its split. Raises ValueError if it cannot be used for training."""
     data = of_dataset(dataset, settings.space)
-    rows = split_of(dataset, settings.seed, settings.val_split, data.target_index)
+    rows = split_of(dataset, settings.seed, settings.val_split, data.target_index, ignore_splits=settings.ignore_splits)
     _check_prompts(data, rows)
     if init is not None and init.width != data.targets.shape[1]:
         raise InputError(
@@ -221,8 +232,8 @@ def _check_prompts(data: TrainingData, rows: Split) -> None:
 
 
 def _flat(settings: Settings) -> dict[str, Any]:
-    """Return the settings that determine the result, by name."""
-    return {name: value for name, value in asdict(settings).items() if name != "device"}
+    """Return the settings that determine the result, by name; a flag only if it is set."""
+    return {name: value for name, value in asdict(settings).items() if name != "device" and value is not False}
 
 
 def _digest(init: Checkpoint | None) -> str | None:

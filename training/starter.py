@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..common.words import counted
+from ..perception.emotions import face_expression
 from ..perception.emotions.expression import ExpressionModel
-from ..perception.vector import EMOTIONS, pack
+from ..perception.emotions.picture_estimate import PictureEstimate
+from ..perception.engines import AND
+from ..perception.vector import EMOTIONS, NEUTRAL, pack
 from ..projection.insight import SAMPLED
 from .dataset.npz import Dataset
 from .encoders.base import TextEncoder, fingerprint
 from .learning.settings import STARTER_SAMPLES
-from .prompts.strengths import STRONGEST, prompt_at
+from .prompts.strengths import NEUTRAL_BELOW, STRONGEST, prompt_at
 
 
 def is_sampled(dataset: Dataset) -> bool:
@@ -20,23 +24,40 @@ def is_sampled(dataset: Dataset) -> bool:
     return str(dataset.meta.get("landmarker", "")).startswith(SAMPLED)
 
 
+def sampler() -> str:
+    """Return the identity of what samples the faces: the landmarker of their dataset."""
+    return f"{SAMPLED}{ExpressionModel.load().identity}{AND}{PictureEstimate.load().identity}"
+
+
 def origin(made_by: str, samples: int, landmarker: str) -> str:
     """Return the origin of a checkpoint trained on synthetic faces; `landmarker` is that of its dataset."""
     return f"{made_by}: {counted(samples, 'face')} {landmarker}, no photos"
+
+
+def sample_faces(
+    expression: ExpressionModel, emotions: Tensor, strengths: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return random perceptions (N, 1441) and picture sizes (N, 2) of faces with these emotions and strengths (N,).
+
+    The probabilities are as the face expression model reads them in pictures of faces with that emotion and shape.
+    """
+    landmarks, image_sizes = expression.sample(emotions, strengths, generator)
+    components = expression.components(landmarks, image_sizes)
+    shown = torch.where(strengths < NEUTRAL_BELOW, NEUTRAL, emotions)
+    return pack(landmarks, PictureEstimate.load().sample(components, shown, generator)), image_sizes
 
 
 def sample_dataset(encoder: TextEncoder, samples: int = STARTER_SAMPLES, seed: int = 0) -> Dataset:
     """Return a dataset of synthetic faces with all emotions and strengths, and prompts encoded with `encoder`.
 
     Emotions are equally frequent, strengths uniformly distributed in 0…1.5; every face is a separate group, since each
-    is a different person. The emotion probabilities of the faces come from the expression model.
+    is a different person.
     """
     expression = ExpressionModel.load()
     generator = torch.Generator().manual_seed(seed)
     emotions = torch.arange(samples) % len(EMOTIONS)
     strengths = torch.rand(samples, generator=generator) * STRONGEST
-    landmarks, image_sizes = expression.sample(emotions, strengths, generator)
-    vectors = pack(landmarks, expression.probabilities(landmarks, image_sizes))
+    vectors, image_sizes = sample_faces(expression, emotions, strengths, generator)
     prompts = [
         prompt_at(EMOTIONS[emotion], strength)
         for emotion, strength in zip(emotions.tolist(), strengths.tolist(), strict=True)
@@ -56,7 +77,7 @@ def sample_dataset(encoder: TextEncoder, samples: int = STARTER_SAMPLES, seed: i
             "space": encoder.space,
             "encoder": encoder.identity,
             "fingerprint": fingerprint(encoder).tolist(),
-            "landmarker": f"{SAMPLED}{expression.identity}",
-            "emotion_model": expression.identity,
+            "landmarker": sampler(),
+            "emotion_model": face_expression.identity(),
         },
     )

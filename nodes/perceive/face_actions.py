@@ -16,11 +16,12 @@ from ...perception.actions.names import ACTIONS, NAMES, values_of
 from ...perception.actions.series import over_pictures, rows_of_track, smoothed
 from ...perception.drawing.action_bars import action_picture, nothing_to_draw
 from ...perception.geometry import AXES, head_pose
+from ...perception.landmarks.comfyui import comfy_actions
 from ...perception.vector import Perceptions
 from ..support import host
 from ..support.checks import check_choice, check_perceptions
 from ..support.schema import PERCEPTION, advanced, aliases
-from .face_perception import BATCH_RATE
+from .face_perception import BATCH_RATE, FACE_LANDMARKS
 from .perception_info import POSE_TOOLTIPS
 
 MISSING = ("hold", "zeros", "error")
@@ -88,6 +89,13 @@ class FaceActions(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
                         "0. error: stop the run. Without the face in any picture, hold outputs 0 too.",
                     )
                 ),
+                FACE_LANDMARKS.Input(
+                    "face_landmarks",
+                    optional=True,
+                    tooltip="Optional: the face landmarks of ComfyUI's own MediaPipe Face Landmarker that perception "
+                    "comes from; its actions are then used. Faces that were edited or smoothed since are measured "
+                    "here.",
+                ),
             ],
             outputs=[
                 io.Float.Output(
@@ -118,11 +126,18 @@ class FaceActions(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
         track: int,
         smoothing: float,
         missing: str = MISSING[0],
+        face_landmarks: Any = None,
     ) -> io.NodeOutput:
         check_perceptions(perception)
         check_choice("action", action, NAMES)
         check_choice("missing", missing, MISSING)
         actions, angles = measure(perception)
+        source = ""
+        if face_landmarks is not None:
+            theirs = comfy_actions(face_landmarks, perception)
+            known = ~theirs.isnan().any(dim=1, keepdim=True)
+            actions = theirs.where(known, actions)
+            source = f"\nComfyUI's actions: {int(known.sum())} of {counted(len(perception), 'face')}"
         seen = rows_of_track(perception, track, hold=False)
         problem = "" if frame < len(seen) and seen[frame] is not None else absent(perception, frame, track)
         if problem and missing == "error":
@@ -135,11 +150,11 @@ class FaceActions(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
         if row is None:
             chart = host.as_image(nothing_to_draw(problem))
             numbers = (0.0, values.tolist() or [0.0], *[0.0] * len(ANGLES))
-            return io.NodeOutput(*numbers, text, chart, ui=host.note(f"{problem}; the numbers are 0"))
+            return io.NodeOutput(*numbers, text, chart, ui=host.note(f"{problem}; the numbers are 0{source}"))
         caption = f"picture {int(perception.frames[row])}, track {track}"
         drawn = action_picture(perception[row], actions[row], angles[row].tolist(), caption, action, values.tolist())
         chart = host.as_image(drawn)
-        note = f"{caption}: {action} {values[frame]:.2f}" + (f"\n{problem}; held" if problem else "")
+        note = f"{caption}: {action} {values[frame]:.2f}" + (f"\n{problem}; held" if problem else "") + source
         numbers = (float(values[frame]), values.tolist(), *turns[frame].tolist())
         return io.NodeOutput(*numbers, text, chart, ui={**host.preview(chart), **host.note(note)})
 

@@ -99,7 +99,8 @@ def perceiving_inputs(detector: str) -> list[Any]:
                 options=list(LANDMARKERS),
                 default=LANDMARKERS[0],
                 tooltip="What detects the faces. bundled: included in the pack. mediapipe: Google's Face Landmarker; "
-                "requires the mediapipe package and face_landmarker.task in models/mediapipe/, and ignores detector.",
+                "requires the mediapipe package and face_landmarker.task in models/mediapipe/ or models/detection/, "
+                "and ignores detector.",
             )
         ),
         advanced(

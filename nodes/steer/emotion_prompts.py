@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from comfy_api.latest import io
-from torch import Tensor
 
-from ...common.words import counted
 from ...perception.vector import EMOTIONS, NEUTRAL, Perceptions
-from ...projection.choice import FACE_CHOICES, choose
-from ...projection.mixing import TEMPERATURES, mix, weights
+from ...projection.mixing import mix
 from ..support import clips, host
-from ..support.checks import check_choice, check_perceptions
+from ..support.checks import check_perceptions
 from ..support.schema import PERCEPTION, aliases
+from .blending import blend, blending_inputs
 
 PLACEHOLDER = "{emotion}"
 # The emotion comes last: CLIP reads from left to right, so everything before it is the same in all seven prompts.
@@ -29,7 +26,6 @@ WORDS = {
     "surprise": "surprised face, amazed wide eyes, raised brows, open mouth",
     "neutral": "neutral face, calm relaxed eyes, level brows, closed mouth",
 }
-LISTED_FACES = 20  # faces or pictures in the text
 
 
 class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
@@ -62,41 +58,7 @@ class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
                     io.String.Input(emotion, default=words, tooltip=f"The words for {emotion} in the prompt.")
                     for emotion, words in WORDS.items()
                 ),
-                io.Float.Input(
-                    "temperature",
-                    default=1.0,
-                    min=TEMPERATURES[0],
-                    max=TEMPERATURES[1],
-                    step=0.05,
-                    tooltip="How evenly the emotions are blended, 0.05 to 5, unitless: 1 uses the probabilities as "
-                    "they are, lower values favor the strongest emotion, higher values even them out.",
-                ),
-                io.Int.Input(
-                    "top_k",
-                    default=len(EMOTIONS),
-                    min=1,
-                    max=len(EMOTIONS),
-                    tooltip="How many of the seven emotions to blend, 1 to 7, the most probable first. 7 changes "
-                    "smoothly from picture to picture; with fewer, emotions appear and disappear abruptly.",
-                ),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=-2.0,
-                    max=3.0,
-                    step=0.05,
-                    tooltip="How far to move from the neutral prompt, −2 to 3, unitless: 0 is neutral, 1 is the "
-                    "blend, higher values exaggerate the expression, negative values push away from it.",
-                ),
-                io.Combo.Input(
-                    "faces",
-                    options=list(FACE_CHOICES),
-                    default=FACE_CHOICES[0],
-                    tooltip="Which faces to use when there are several. first: the first face of the first picture "
-                    "that has one. mean: the average of all. each: all act together, as with Conditioning (Combine). "
-                    "per frame: one row for each picture, from its first face, for a latent batch of the same length; "
-                    "a picture without a face is neutral.",
-                ),
+                *blending_inputs("the neutral prompt"),
             ],
             outputs=[
                 io.Conditioning.Output("mixed", display_name="conditioning", tooltip="The blended prompts."),
@@ -118,16 +80,13 @@ class EmotionPrompts(io.ComfyNode):  # type: ignore[misc]  # the host ships no t
         **words: str,
     ) -> io.NodeOutput:
         check_perceptions(perception)
-        check_choice("faces", faces, FACE_CHOICES)
-        no_face = torch.zeros(1, len(EMOTIONS)), torch.zeros(1, dtype=torch.bool)
-        chosen = choose(perception.emotions, perception, faces) if len(perception) else [no_face]
-        parts = [(shares(rows, seen, temperature, top_k), seen) for rows, seen in chosen]
+        blended = blend(perception, faces, temperature, top_k, strength)
         prompts = {emotion: prompt(base_prompt, words[emotion]) for emotion in EMOTIONS}
         encoded = clips.conditionings(clip, list(prompts.values()))
-        mixed = [entry for rows, _ in parts for entry in mix(encoded, rows, strength, NEUTRAL)]
-        blend = summary(parts, len(perception), faces, strength)
+        tokens = [clips.token_parts(clip, text, one) for text, one in zip(prompts.values(), encoded, strict=True)]
+        mixed = [entry for rows in blended.parts for entry in mix(encoded, rows, strength, NEUTRAL, tokens)]
         listed = "\n".join(f"{emotion}: {text}" for emotion, text in prompts.items())
-        return io.NodeOutput(mixed, f"{blend}\n\n{listed}", ui=host.note(blend))
+        return io.NodeOutput(mixed, f"{blended.text}\n\n{listed}", ui=host.note(blended.text))
 
 
 def prompt(base: str, words: str) -> str:
@@ -135,33 +94,3 @@ def prompt(base: str, words: str) -> str:
     if PLACEHOLDER in base:
         return base.replace(PLACEHOLDER, words)
     return ", ".join(part for part in (base.strip().rstrip(","), words.strip()) if part)
-
-
-def shares(probabilities: Tensor, seen: Tensor, temperature: float, top_k: int) -> Tensor:
-    """Return the weights (R, 7) of the emotions; a row without a face is neutral."""
-    neutral = torch.zeros(len(EMOTIONS))
-    neutral[NEUTRAL] = 1
-    return weights(probabilities, temperature, top_k).where(seen[:, None], neutral)
-
-
-def summary(parts: list[tuple[Tensor, Tensor]], face_count: int, faces: str, strength: float) -> str:
-    """Describe the blend, with a line for each face or picture."""
-    if not face_count:
-        return "no face: using the neutral prompt"
-    rows = [row for part, _ in parts for row in part]
-    seen = [one for _, part in parts for one in part.tolist()]
-    lines = [mixture(row) if one else "no face: using the neutral prompt" for row, one in zip(rows, seen, strict=True)]
-    if faces in ("each", "per frame"):
-        what = "face" if faces == "each" else "picture"
-        lines = [f"{what} {index}: {line}" for index, line in enumerate(lines)]
-    else:
-        lines[0] = f"{faces} of {counted(face_count, 'face')}: {lines[0]}"
-    more = [f"… and {len(lines) - LISTED_FACES} more"] if len(lines) > LISTED_FACES else []
-    return "\n".join([*lines[:LISTED_FACES], *more, f"strength {strength:g}"])
-
-
-def mixture(row: Tensor) -> str:
-    """Return a line such as `happy 82%, surprise 11%, neutral 7%`, strongest first, without those that round to 0."""
-    values, order = row.sort(descending=True)
-    named = zip(order.tolist(), values.tolist(), strict=True)
-    return ", ".join(f"{EMOTIONS[index]} {value:.0%}" for index, value in named if value >= 0.005)

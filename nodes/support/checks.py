@@ -32,12 +32,21 @@ def check_image(value: object) -> None:
         )
 
 
-def check_conditioning(value: object) -> None:
-    """Raise ValueError unless `value` is a list of tokens with their options."""
+def check_conditioning(value: object, name: str = "conditioning") -> None:
+    """Raise ValueError, naming the input, unless `value` is a list of tokens with their options."""
     if not (isinstance(value, list) and all(map(_is_conditioned, value))):
         raise InputError(
-            f"conditioning must be a CONDITIONING, got {_kind(value)}; connect the CONDITIONING output of a node such "
+            f"{name} must be a CONDITIONING, got {_kind(value)}; connect the CONDITIONING output of a node such "
             "as CLIP Text Encode"
+        )
+
+
+def check_latent(value: object) -> None:
+    """Raise ValueError unless `value` is a LATENT with at least one picture."""
+    if not (isinstance(value, dict) and isinstance(value.get("samples"), Tensor) and len(value["samples"])):
+        raise InputError(
+            f"latent must be a LATENT, got {_kind(value)}; connect the LATENT output of a node such as Empty Latent "
+            "Image"
         )
 
 

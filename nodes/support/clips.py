@@ -203,6 +203,25 @@ def conditionings(clip: Any, prompts: Sequence[str]) -> list[Conditioning]:
     return result
 
 
+def token_parts(clip: Any, prompt: str, conditioning: Conditioning) -> list[list[int]] | None:
+    """Return the ids of a prompt's tokens whose states its conditioning consists of; None if that is not clear.
+
+    Several text encoders share the positions, as for SDXL, or the last one follows another, as for Stable Diffusion 3.
+    Encoders with a chat template leave its beginning out.
+    """
+    length = conditioning[0][0].shape[1] if conditioning else 0
+    ids = [_ids(parts) for parts in clip.tokenize(prompt).values()]
+    same = [[one] for one in ids if len(one) == length]
+    joined = [[one, ids[-1]] for one in ids[:-1] if len(one) + len(ids[-1]) == length]
+    cropped = [[one[-length:]] for one in ids if len(one) > length > 0]
+    return next(iter([*same, *joined, *cropped]), None)
+
+
+def _ids(parts: Sequence[Part]) -> list[int]:
+    """Return the ids of the tokens of all parts; vectors and pictures have none and count as -1."""
+    return [token if isinstance(token, int) else -1 for part in parts for token, *_ in part]
+
+
 _conditionings: WeakKeyDictionary[Any, dict[str, Conditioning]] = WeakKeyDictionary()  # of each CLIP, by prompt
 
 

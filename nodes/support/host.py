@@ -29,6 +29,8 @@ from torch import Tensor, nn
 from ...common.errors import InputError
 from ...perception.actions.basis import ActionBasis
 from ...perception.actions.model import ActionModel
+from ...perception.actions.vocabulary import SHIPPED
+from ...perception.comparison.expressions import ExpressionReader
 from ...perception.emotions.expression import ExpressionModel
 from ...perception.emotions.face_expression import FaceExpressionModel
 from ...perception.emotions.transformers_classifier import DEFAULT as DEFAULT_CLASSIFIER
@@ -40,6 +42,7 @@ from ...perception.sequences.videos import Video, VideoInMemory
 from ...perception.vector import Perceptions
 
 MEDIAPIPE_MODELS, EMOTION_MODELS = "mediapipe", "emotion"  # folders below ComfyUI's models/, and their keys
+DETECTION_MODELS = "detection"  # where newer versions of ComfyUI keep what earlier ones kept in models/mediapipe/
 MODELS = "perception_clip"  # the folder below ComfyUI's models/, and its key in extra_model_paths.yaml
 FREED = 1 << 30  # bytes of GPU memory that training needs in addition to ComfyUI's models
 PICTURE_SECONDS = 0.5  # at least, between two pictures of a node's progress
@@ -59,7 +62,7 @@ Identified = TypeVar("Identified", bound=_Named)
 
 def register_folders() -> None:
     """Register the pack's folders in models/ with ComfyUI, in addition to those in extra_model_paths.yaml."""
-    for name in (MODELS, MEDIAPIPE_MODELS, EMOTION_MODELS):
+    for name in (MODELS, MEDIAPIPE_MODELS, DETECTION_MODELS, EMOTION_MODELS):
         folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
 
 
@@ -67,7 +70,8 @@ def landmarker(engine: str, detector: str) -> Landmarker:
     """Return one of engines.LANDMARKERS, loaded once, on ComfyUI's device."""
     if engine == BUNDLED:
         return _on_device(*_bundled_landmarker(detector))
-    folders = [Path(folder) for folder in folder_paths.get_folder_paths(MEDIAPIPE_MODELS)]
+    names = (MEDIAPIPE_MODELS, DETECTION_MODELS)
+    folders = [Path(folder) for name in names for folder in folder_paths.get_folder_paths(name)]
     return mediapipe.open_landmarker(mediapipe.find_task(folders))
 
 
@@ -191,6 +195,12 @@ def action_basis() -> ActionBasis:
     return _loaded(ActionBasis.load)
 
 
+@lru_cache(maxsize=1)
+def expression_reader() -> ExpressionReader:
+    """Return the reader of expressions on the CPU."""
+    return ExpressionReader(expression_model(), action_model())
+
+
 def datasets_folder() -> Path:
     """Return the folder for datasets. Faces are personal data: ComfyUI serves nothing from this folder over HTTP.
 
@@ -307,6 +317,15 @@ def preview(pictures: Tensor | list[Tensor]) -> dict[str, Any]:
 def model_folders() -> list[Path]:
     """Return ComfyUI's folders for projection checkpoints; new ones go into the first."""
     return list(map(Path, folder_paths.get_folder_paths(MODELS)))
+
+
+def vocabularies() -> dict[str, Path]:
+    """Return the vocabularies by name: the pack's own, and files `vocabulary*.json` in the folders above.
+
+    A file with the name of the pack's own replaces it; of two with the same name, the first is used.
+    """
+    paths = [path for folder in model_folders() for path in sorted(folder.glob("vocabulary*.json"))]
+    return {SHIPPED.name: SHIPPED} | {path.name: path for path in reversed(paths)}
 
 
 def device() -> str:

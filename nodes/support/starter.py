@@ -10,11 +10,10 @@ from comfy_api.latest import io
 
 from ...projection.checkpoint import Checkpoint, load
 from ...projection.checkpoint_file import CheckpointError
-from ...projection.insight import SAMPLED
 from ...training.dataset.samples import same_encoder
 from ...training.learning.settings import STARTER_EPOCHS, Settings
 from ...training.reports.node_picture import stored_result_picture
-from ...training.starter import origin, sample_dataset
+from ...training.starter import origin, sample_dataset, sampler
 from . import checkpoints, clips, host
 from .training import outcome, reported, train_to
 
@@ -25,7 +24,7 @@ STARTER_NOTE = (
 
 def train_starter(encoder: clips.ClipEncoder, target: Path, seed: int, samples: int) -> io.NodeOutput:
     """Train a starter for this encoder and write it to `target`, or reuse an existing one."""
-    made_by = origin("starter", samples, f"{SAMPLED}{host.expression_model().identity}")
+    made_by = origin("starter", samples, sampler())
     existing = existing_checkpoint(target)
     if existing is not None and is_same(existing, encoder, made_by, samples, seed):
         metrics = existing.metadata.metrics

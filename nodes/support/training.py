@@ -51,7 +51,7 @@ def outcome(fitted: Fitted, *notes: str, on_node: str | None = None) -> io.NodeO
     picture = result_picture(fitted.history, fitted.evaluation, fitted.verdict)
     epochs = f"{fitted.path.name}: best epoch {fitted.best_epoch} of {len(fitted.history):,}"
     lacks = [] if fitted.checkpoint.has_subject else [f"the dataset {END_ONLY}"]
-    lines = [epochs, *lacks, *notes]
+    lines = [epochs, *fitted.notes, *lacks, *notes]
     return reported(fitted.path, fitted.verdict.sentences, picture, lines, table(fitted.evaluation), on_node)
 
 

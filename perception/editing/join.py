@@ -7,9 +7,8 @@ from dataclasses import fields, replace
 import torch
 from torch import Tensor
 
+from ..engines import AND
 from ..vector import Perceptions
-
-AND = " + "  # separates the identities of combined models
 
 
 def join(first: Perceptions, second: Perceptions) -> Perceptions:

@@ -33,17 +33,13 @@ from ..weight_files import WeightFileError
 
 BUNDLED = weight_files.FOLDER / "expression.safetensors"
 
-# The faces that `sample` draws: how large, how turned and how varied.
 RELATIVE = "+neutral"  # suffix of the identity of a model that works relative to a neutral face
+# The faces that `sample` draws: how large and how turned.
 PICTURE = 512  # pixels; square
 FACE_FRACTION = (0.25, 0.75)  # of the picture's side, taken by the face's larger extent
 MARGIN = 0.02  # of the picture's side, kept free around the face
 POSE_DEGREES = (8.0, 14.0, 6.0)  # standard deviations of pitch, yaw and roll
 POSE_LIMIT = 2.5  # standard deviations
-# Standard deviations of sampled faces, as parts of those of the training photos within an emotion. Along the
-# directions that tell emotions apart, the photos' are mostly wrong labels and half-hearted expressions: with all
-# of it, barely four in ten sampled sad faces would read as sad. Across them it is what makes people differ.
-EXPRESSION_VARIETY, PERSON_VARIETY = 0.45, 0.75
 # How much of a neutral face's difference from the mean neutral face is the person's own, and will be there again in
 # that person's next photo; the rest is the photo's: pose, a trace of expression, the landmarker's noise. Assumed:
 # the training photos say nothing of who is who. Two photos of one person in one mood differ by 0.2 to 0.6 of what
@@ -116,16 +112,10 @@ class ExpressionModel:
         return directions.to(self.means), offsets.to(self.means)
 
     @cached_property
-    def spread(self) -> tuple[Tensor, Tensor]:
-        """Return the Cholesky factor (S, S) of `covariance` and a basis (S, 7).
-
-        The factor turns white noise into components; the basis spans the directions in that noise that distinguish
-        emotions.
-        """
-        root = torch.linalg.cholesky(self.covariance.double())
-        differences = (self.means - self.means[NEUTRAL]).double()
-        telling = torch.linalg.qr(torch.linalg.solve_triangular(root, differences.T, upper=False))[0]
-        return root.to(self.means), telling.to(self.means)
+    def spread(self) -> Tensor:
+        """Return the Cholesky factor (S, S) of `covariance`, which turns white noise into components."""
+        factor: Tensor = torch.linalg.cholesky(self.covariance.double())
+        return factor.to(self.means)
 
     def align(self, landmarks: Tensor, image_sizes: Tensor) -> Alignment:
         """Return landmarks (N, 478, 3), normalized, of pictures (height, width) (N, 2), aligned with the template.
@@ -235,7 +225,8 @@ class ExpressionModel:
         """Return random faces: normalized landmarks (N, 478, 3) float32, and (height, width) (N, 2) int32.
 
         `emotions` (N,) are indices into `EMOTIONS`; `strengths` (N,) are 0 for neutral, 1 for the emotion's mean,
-        up to about 1.5. `variety` scales the differences between faces of one emotion and strength: 0 for none.
+        up to about 1.5. `variety` scales the differences between faces of one emotion and strength: 1 as in the
+        training photos, 0 for none.
         Faces are completely inside a square picture, with varied sizes, positions and mild poses. The same generator
         state gives the same faces.
         """
@@ -249,12 +240,8 @@ class ExpressionModel:
 
         neutral = self.means[NEUTRAL]
         expression = strengths.to(self.means)[:, None] * (self.means[emotions] - neutral)
-        root, telling = self.spread
-        noise = normal(len(self.symmetric))
-        along = noise @ telling @ telling.T  # (N, S): the part along the directions that tell emotions apart
-        noise = PERSON_VARIETY * (noise - along) + EXPRESSION_VARIETY * along
-        symmetric = neutral + expression + variety * noise @ root.T  # (N, S)
-        antisymmetric = variety * PERSON_VARIETY * normal(len(self.antisymmetric)) * self.asymmetry  # (N, A)
+        symmetric = neutral + expression + variety * normal(len(self.symmetric)) @ self.spread.T  # (N, S)
+        antisymmetric = variety * normal(len(self.antisymmetric)) * self.asymmetry  # (N, A)
         shape = self.mean + torch.tensordot(symmetric, self.symmetric, dims=1)
         shape = shape + torch.tensordot(antisymmetric, self.antisymmetric, dims=1)  # (N, 478, 3)
 

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 
 from ...common import threads
 from .. import weight_files
-from ..engines import Faces
+from ..engines import AND, Faces
 from ..landmarks.networks import load, run
 from .crops import upright_crops
 from .expression import RELATIVE
 from .face_expression_network import CROP_SIZE, FaceExpressionNet
 
 NAME = "face_expression"  # of the weights
+FAMILY = "face-expression-bundled/1"  # the identity without the hash of the weights
 
 # From tools/calibrate_face_expression.py, fitted to half of FER2013's public test (1,704 faces, all classes alike). The
 # biases are half of the fitted ones, which is best on other sets of photos; they mostly help fear.
@@ -30,6 +31,16 @@ SCALE = 0.198
 BIASES = (0.01, 0.26, 0.44, -0.26, -0.02, -0.16, -0.28)
 NEUTRAL_LOGITS = (-0.01, -0.33, -0.78, -0.15, 0.22, -0.31, 1.36)  # the mean of neutral faces, calibrated
 PERSONAL = 0.5  # how much of a neutral face's difference from that mean is the person's own; see expression.py
+
+
+def identity(weights: Path = weight_files.FOLDER) -> str:
+    """Return the identity of the model with the weights in that folder. Raises weight_files.WeightFileError."""
+    return f"{FAMILY}:{weight_files.read(weights / f'{NAME}.safetensors')[1][:8]}"
+
+
+def reads_pictures(emotion_model: str) -> bool:
+    """Return whether the identity is that of this model, also relative to a neutral face, and no other is joined."""
+    return all(part.startswith(FAMILY) for part in emotion_model.split(AND))
 
 
 class FaceExpressionNetworks(nn.ModuleList):
@@ -47,8 +58,7 @@ class FaceExpressionModel:
         self.device = torch.device(device)
         self._network = load(FaceExpressionNet(), NAME, self.device, weights)
         self.networks = FaceExpressionNetworks([self._network])
-        digest = weight_files.read(weights / f"{NAME}.safetensors")[1]
-        self.identity = f"face-expression-bundled/1:{digest[:8]}"
+        self.identity = identity(weights)
 
     @threads.single
     @torch.no_grad()

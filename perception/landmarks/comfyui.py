@@ -1,11 +1,12 @@
-"""A landmarker that converts the output of ComfyUI's own MediaPipe Face Landmarker node.
+"""Read the output of ComfyUI's own MediaPipe nodes: a landmarker that converts it, and the actions in it.
 
 ComfyUI (0.23 and later) outputs FACE_LANDMARKS: {"frames": [[face, …] per picture], "image_size": (height, width), …}.
-Three entries of a face are used here:
+Four entries of a face are used here:
 
     landmarks_xy  (478, 2) in pixels of the picture
     landmarks_3d  (478, 3) in pixels of the network's own picture of the face, 192 × 192
     score         the detector's confidence, 0…1
+    blendshapes   the 52 actions by name, 0…1
 
 The picture of the network is a rectangle of the whole picture, rotated with the head and resized to a square. It is
 not included, but both sets of landmarks are the same points, so an affine map fitted between them gives the rectangle.
@@ -21,10 +22,12 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from ...common.words import counted
+from ..actions.names import ACTIONS
 from ..engines import BATCH_SIZE, Faces, check_pictures, largest_first
-from ..vector import LANDMARKS
+from ..vector import LANDMARKS, Perceptions
 
 MISFIT = 0.1  # of the face's size; if no affine map comes closer, the two sets of landmarks are of different faces
+SAME_FACE = 1e-4  # of the face's size: if any landmark differs by more, the face has been edited or smoothed
 LEAST_SCORE = 1e-6  # a score of 0 would mean a face that was not seen
 SAME_PICTURES = "connect the same pictures to ComfyUI's face landmarker and to this node"
 
@@ -45,9 +48,9 @@ class ComfyLandmarks:
     def __init__(self, data: Mapping[str, Any]) -> None:
         if not isinstance(data, Mapping):
             raise InputError(f"face landmarks must be a dictionary created by ComfyUI, not {type(data).__name__}")
-        self._image_size = _image_size(_entry(data, "image_size", "the face landmarks"))
+        self.image_size = _image_size(_entry(data, "image_size", "the face landmarks"))
         frames = _list(_entry(data, "frames", "the face landmarks"), '"frames" of the face landmarks')
-        self._faces = [_read_frame(faces, frame, self._image_size) for frame, faces in enumerate(frames)]
+        self._faces = [_read_frame(faces, frame, self.image_size) for frame, faces in enumerate(frames)]
         self._next = 0
 
     def __len__(self) -> int:
@@ -66,12 +69,41 @@ class ComfyLandmarks:
             )
         for index, picture in enumerate(pictures, start):
             size = tuple(picture.shape[:2])
-            if size != self._image_size:
+            if size != self.image_size:
                 raise InputError(
                     f"picture {index} is {size[1]}×{size[0]}, but the face landmarks are for pictures of "
-                    f"{self._image_size[1]}×{self._image_size[0]}; {SAME_PICTURES}"
+                    f"{self.image_size[1]}×{self.image_size[0]}; {SAME_PICTURES}"
                 )
         return self._faces[start : self._next]
+
+
+def comfy_actions(data: Mapping[str, Any], perceptions: Perceptions) -> Tensor:
+    """Return the actions (N, 52) that ComfyUI measured on faces with the same landmarks; NaN for all other faces.
+
+    Those are faces that have been edited, smoothed or filled in, or that another landmarker detected. Raises
+    ValueError as `ComfyLandmarks` does, and if a face has no actions.
+    """
+    height, width = ComfyLandmarks(data).image_size  # after checking everything else in it
+    pixels = perceptions.landmarks[..., :2].double() * torch.tensor([width, height])  # (N, 478, 2)
+    actions = torch.full((len(perceptions), len(ACTIONS)), torch.nan)
+    for row, frame in enumerate(perceptions.frames.tolist()):
+        size = (pixels[row].amax(dim=0) - pixels[row].amin(dim=0)).norm()
+        for index, face in enumerate(data["frames"][frame] if frame < len(data["frames"]) else ()):
+            points = torch.as_tensor(face["landmarks_xy"], dtype=torch.float64, device="cpu")
+            if (points - pixels[row]).norm(dim=1).max() <= SAME_FACE * size:
+                actions[row] = _actions(face, f"face {index} of picture {frame}")
+    return actions
+
+
+def _actions(face: Mapping[str, Any], name: str) -> Tensor:
+    values = _entry(face, "blendshapes", name)
+    try:
+        actions = torch.tensor([float(values[action]) for action in ACTIONS])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"blendshapes of {name} must be a dictionary of the 52 actions ({error!r})") from error
+    if not ((actions >= 0) & (actions <= 1)).all():
+        raise InputError(f"blendshapes of {name} must be between 0 and 1")
+    return actions
 
 
 def _read_frame(faces: Any, frame: int, image_size: tuple[int, int]) -> Faces:

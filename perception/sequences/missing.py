@@ -13,6 +13,7 @@ from torch import Tensor
 from ...common.errors import InputError, PerceptionClipError
 from ...common.words import counted
 from ..emotions.expression import ExpressionModel
+from ..emotions.face_expression import NEUTRAL_LOGITS, reads_pictures
 from ..geometry import from_true_proportions
 from ..origins import derived, unknown
 from ..vector import EMOTIONS, NEUTRAL, Perceptions, bounding_boxes, pack
@@ -31,9 +32,10 @@ def fill(perceptions: Perceptions, missing: str, image_size: tuple[int, int]) ->
     skip: nothing. previous: the faces of the last picture that has some; before the first such picture, its faces.
     interpolate: each face that exists on both sides of the gap, with interpolated landmarks, box and emotions; at the
     ends of the sequence, and if no face exists on both sides, the faces of the nearest picture. neutral: the template
-    face, upright in the middle of a picture of `image_size` (height, width) in pixels, with a neutral emotion.
-    error: raises NoFaceError with the picture numbers. If no picture has a face, previous and interpolate change
-    nothing. Raises ValueError for any other value.
+    face, upright in the middle of a picture of `image_size` (height, width) in pixels, with a neutral emotion, or, of
+    the face expression model, with what it reads in neutral faces on average. error: raises NoFaceError with the
+    picture numbers. If no picture has a face, previous and interpolate change nothing. Raises ValueError for any other
+    value.
     """
     if missing not in MISSING_MODES:
         raise InputError(f"missing cannot be {missing!r}; choose one of {', '.join(MISSING_MODES)}")
@@ -96,6 +98,8 @@ def _neutral_faces(perceptions: Perceptions, frames: list[int], image_size: tupl
     landmarks = from_true_proportions(points[None], size)
     landmarks[..., :2] += 0.5 - (landmarks[..., :2].amin(dim=1) + landmarks[..., :2].amax(dim=1)) / 2
     emotions = torch.nn.functional.one_hot(torch.tensor([NEUTRAL]), len(EMOTIONS)).float()
+    if reads_pictures(perceptions.emotion_model):
+        emotions = torch.tensor([NEUTRAL_LOGITS]).softmax(dim=1)
     count = len(frames)
     track = int(perceptions.tracks.max()) + 1 if len(perceptions) else 0
     return replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
 
-FRAMES_PER_SECOND = 2.0  # used by `sparsely`: adjacent frames add hardly any information
+SPARSE = 0.5  # seconds between the frames of a sample: closer ones add hardly any information
+EARLY = 0.001  # seconds that a frame may come before it is due: times are rounded
 USUAL_RATE = 25.0  # frames per second, for a video that does not state its own
 CLOCK = 90_000  # ticks per second of written videos: fine enough for every usual and any variable rate
 
@@ -76,15 +78,19 @@ class Video:
         # As the file states it; 0 if it does not.
         self.frame_count = max(round((min(length, self.end) - start) * self.rate), 0)
 
-    def frames(self, every: int = 1) -> Iterator[Frame]:
+    def frames(self, every: int = 1, seconds: float = 0.0) -> Iterator[Frame]:
         """Yield every `every`-th frame, starting with the first; damaged frames do not count.
 
-        Frames are rotated upright by the display matrix of the video. Raises VideoError if no frame can be read.
+        With `seconds`, yield one frame per so many seconds of the video's own time instead: the first at or after each
+        multiple. Frames are rotated upright by the display matrix of the video.
+
+        Raises VideoError if no frame can be read.
         """
         if every < 1:
             raise VideoError(f"{self.name}: the frame step is {every}; use 1 or more")
         self.problem = ""
         number, damaged, decodable, reason = 0, 0, 0, ""
+        due = 0.0  # the time of the next frame to yield, with `seconds`
         with self._open() as container:
             for frame in _decode(container):
                 if isinstance(frame, str):
@@ -99,8 +105,9 @@ class Video:
                 decodable += 1
                 if time < self.start:
                     continue
-                if number % every == 0:
+                if time - self.start >= due - EARLY if seconds else number % every == 0:
                     yield Frame(number, time - self.start, _upright(frame))
+                    due = seconds * (math.floor((time - self.start + EARLY) / seconds) + 1) if seconds else 0.0
                 number += 1
         if not number:
             raise VideoError(f"{self.name}: no frame of the video can be read ({reason or 'it has none'})")
@@ -110,10 +117,6 @@ class Video:
             )
             because = f" ({reason})" if reason else ""
             self.problem = f"only {frames} could be read; the rest is damaged or missing{because}"
-
-    def sparsely(self) -> int:
-        """Return the `every` of `frames` that yields about two frames per second."""
-        return max(1, round(self.rate / FRAMES_PER_SECOND))
 
     def _open(self) -> InputContainer:
         """Return the file opened at its start. Raises VideoError if it is missing, not a video or has no pictures."""

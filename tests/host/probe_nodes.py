@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import torch
 from comfy import model_management, sd1_clip, sdxl_clip
 from comfy.sd import CLIP
 from comfy.supported_models_base import ClipTarget
+from comfy.text_encoders import flux, qwen_image, qwen_vl, sd3_clip
 from comfy_api.latest import ComfyExtension, io
 
 import nodes
@@ -190,25 +192,47 @@ def LoadedModels(after: Any = None) -> str:
     return json.dumps([type(loaded.model.model).__name__ for loaded in model_management.current_loaded_models])
 
 
-@node(io.Combo.Input("family", options=["sd15", "sdxl"]), io.Int.Input("seed", default=0), output=io.Clip.Output())
-def SmallClip(family: str, seed: int) -> CLIP:
-    """A CLIP for Stable Diffusion 1.5 or XL, as wide as real ones, but with three layers and random weights.
+# Tokenizer and text encoders of a family, and what else a small one needs.
+FAMILIES: dict[str, tuple[Any, Any]] = {
+    "sd15": (sd1_clip.SD1Tokenizer, sd1_clip.SD1ClipModel),
+    "sdxl": (sdxl_clip.SDXLTokenizer, sdxl_clip.SDXLClipModel),
+    "sd3": (sd3_clip.SD3Tokenizer, sd3_clip.SD3ClipModel),
+    "flux": (flux.FluxTokenizer, flux.FluxClipModel),
+    "qwen_image": (qwen_image.QwenImageTokenizer, qwen_image.QwenImageTEModel),
+}
+FEW = {"num_hidden_layers": 3}
+SMALL_T5 = {"num_layers": 2, "d_ff": 64, "num_heads": 2, "d_kv": 32}
+SMALL_QWEN = {"hidden_size": 256, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 
-    CLIP-L is always the same; CLIP-G (of XL) differs between seeds.
+
+@node(io.Combo.Input("family", options=list(FAMILIES)), io.Int.Input("seed", default=0), output=io.Clip.Output())
+def SmallClip(family: str, seed: int) -> CLIP:
+    """A CLIP of a model family, with ComfyUI's own tokenizers, but few layers and random weights.
+
+    Those of Stable Diffusion are as wide as real ones. CLIP-L is always the same; CLIP-G (of XL) differs by seed.
     """
-    kinds = {
-        "sd15": (sd1_clip.SD1Tokenizer, sd1_clip.SD1ClipModel),
-        "sdxl": (sdxl_clip.SDXLTokenizer, sdxl_clip.SDXLClipModel),
+    configs = {
+        "clip_l_model_config": FEW,
+        "clip_g_model_config": FEW,
+        "t5xxl_model_config": SMALL_T5 | ({} if family == "sd3" else {"d_model": 64}),  # SD3 joins it to CLIP's
+        "qwen25_7b_model_config": SMALL_QWEN | {"num_key_value_heads": 1},
     }
-    few = {"num_hidden_layers": 3}
-    clip = CLIP(
-        ClipTarget(*kinds[family]),
-        embedding_directory=folder_paths.get_folder_paths("embeddings"),
-        model_options={"clip_l_model_config": few, "clip_g_model_config": few},
-    )
-    draw(clip.cond_stage_model.clip_l, 0)
-    if family == "sdxl":
-        draw(clip.cond_stage_model.clip_g, 1 + seed)
+    vision = qwen_vl.Qwen2VLVisionTransformer
+    qwen_vl.Qwen2VLVisionTransformer = partial(vision, intermediate_size=64, num_layers=1)
+    try:
+        clip = CLIP(
+            ClipTarget(*FAMILIES[family]),
+            embedding_directory=folder_paths.get_folder_paths("embeddings"),
+            model_options=configs,
+        )
+    finally:
+        qwen_vl.Qwen2VLVisionTransformer = vision
+    if family in ("sd15", "sdxl"):
+        draw(clip.cond_stage_model.clip_l, 0)
+        if family == "sdxl":
+            draw(clip.cond_stage_model.clip_g, 1 + seed)
+    else:
+        draw(clip.cond_stage_model, seed)
     return clip
 
 
@@ -244,8 +268,8 @@ def draw(model: torch.nn.Module, seed: int) -> None:
     """Give a model random weights."""
     generator = torch.Generator().manual_seed(seed)
     for name, weight in model.named_parameters():
-        if weight.dim() == 2:
-            weight.data.normal_(0, weight.shape[1] ** -0.5, generator=generator)
+        if weight.dim() >= 2:
+            weight.data.normal_(0, weight[0].numel() ** -0.5, generator=generator)
         else:
             weight.data.fill_(float("norm" in name and name.endswith("weight")))
 

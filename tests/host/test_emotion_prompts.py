@@ -49,7 +49,7 @@ def saved(host: Host, graph: Graph) -> Entries:
 def encoded(host: Host, graph: Graph, text: str) -> Entries:
     """What ComfyUI's own node makes of a text, with the graph's CLIP."""
     graph = {name: graph[name] for name in ("model", "save")} | {
-        "prompts": entry("CLIPTextEncode", clip=["model", 1], text=text)
+        "prompts": entry("CLIPTextEncode", clip=graph["prompts"]["inputs"]["clip"], text=text)
     }
     return saved(host, graph)
 
@@ -125,12 +125,48 @@ def test_every_picture_has_its_row(host: Host, prompting: Prompting, photos: dic
     assert torch.equal(tokens[1], neutral[0])
     assert (tokens[0] - tokens[2]).abs().max() > 0.01
     lines = host.run(graph).text("text").splitlines()
-    assert lines[0].startswith("picture 0: happy 8")
+    assert lines[0].startswith("picture 0: happy 9")
     assert lines[1] == "picture 1: no face: using the neutral prompt"
     assert lines[2].startswith("picture 2: neutral")
     each = saved(host, three_photos(prompting(faces="each"), photos))
     assert len(each) == 2
     assert torch.allclose(torch.cat([entry[0] for entry in each]), tokens[[0, 2]], atol=1e-5)
+
+
+SHORT, LONG = "photo of a calm face", "photo of a happy face, joyful broad smile, laughing eyes"
+
+
+def half_happy(host: Host, prompting: Prompting, family: str) -> list[torch.Tensor]:
+    """The tokens (T, width) half way between the short and the long prompt, and of the long and the short one."""
+    graph = prompting(base_prompt="{emotion}", happy=LONG, neutral=SHORT, top_k=1, strength=0.5, clip=["model", 0])
+    graph["model"] = entry("Probe_SmallClip", family=family, seed=0)
+    [[mixed, _]] = saved(host, graph)
+    others = [encoded(host, graph, text)[0][0] for text in (LONG, SHORT)]
+    return [tokens[0] for tokens in (mixed, *others)]
+
+
+@pytest.mark.parametrize("family", ["sd15", "flux", "sd3"])
+def test_padded_prompts_end_together(host: Host, prompting: Prompting, family: str) -> None:
+    """T5's and CLIP's end tokens fall onto each other, as the padding after them does."""
+    from transformers import CLIPTokenizer, T5TokenizerFast
+
+    clip = CLIPTokenizer.from_pretrained(host.checkout / "comfy" / "sd1_tokenizer")
+    t5 = T5TokenizerFast.from_pretrained(host.checkout / "comfy" / "text_encoders" / "t5_tokenizer")
+    mixed, happy, neutral = half_happy(host, prompting, family)
+    assert mixed.shape == happy.shape == neutral.shape
+    for start, tokenizer in {"sd15": [(0, clip)], "flux": [(0, t5)], "sd3": [(0, clip), (77, t5)]}[family]:
+        long, short = (len(tokenizer(text)["input_ids"]) for text in (LONG, SHORT))
+        assert long > short + 5
+        pairs = [(0, 0), (2, 2), (long - 2, short - 2), (long - 1, short - 1), (long, short), (long + 7, short + 7)]
+        here, there = (start + torch.tensor(places) for places in zip(*pairs, strict=True))
+        torch.testing.assert_close(mixed[here], 0.5 * (happy[here] + neutral[there]), atol=1e-4, rtol=0)
+
+
+def test_chat_templates_close_together(host: Host, prompting: Prompting) -> None:
+    mixed, happy, neutral = half_happy(host, prompting, "qwen_image")
+    assert mixed.shape == happy.shape and len(happy) > len(neutral) + 5
+    for part in (slice(0, 3), slice(-5, None)):  # "photo of a", "<|im_end|>\n<|im_start|>assistant\n"
+        torch.testing.assert_close(mixed[part], 0.5 * (happy[part] + neutral[part]), atol=1e-4, rtol=0)
 
 
 def test_the_words_are_of_one_length(host: Host, defaults: dict[str, Any]) -> None:

@@ -69,6 +69,16 @@ def test_without_the_face_all_numbers_are_zero(
     assert "set missing to hold or zeros" in host.run(measure(graph, missing="error", **widgets)).message
 
 
+def test_comfyuis_own_actions_are_used(host: Host, photos: dict[str, str]) -> None:
+    graph = measure(perceive(photo(photos["astronaut"])), face_landmarks=["theirs", 0])
+    graph["theirs"] = {"class_type": "Probe_FaceLandmarks", "inputs": {"perception": ["perception", 0], "points": 478}}
+    assert "blendshapes of face 0 of picture 0 must be a dictionary of the 52 actions" in host.run(graph).message
+    graph["theirs"] = {"class_type": "PerceptionClip_ToFaceLandmarks", "inputs": {"perception": ["perception", 0]}}
+    result = host.run(graph)
+    assert result.text("actions").endswith("\nComfyUI's actions: 1 of 1 face")
+    assert 0.7 < float(result.text("value")) <= 1
+
+
 @pytest.mark.parametrize(
     ("widgets", "word"),
     [
@@ -77,6 +87,7 @@ def test_without_the_face_all_numbers_are_zero(
         ({"smoothing": 2}, "smoothing"),
         ({"track": -1}, "track"),
         ({"perception": 5}, "perception"),
+        ({"face_landmarks": 5}, "face landmarks must be a dictionary"),
     ],
 )
 def test_wrong_inputs_are_refused_by_name(

@@ -210,6 +210,12 @@ def test_mediapipe_needs_its_file_and_its_package(host: Host, photos: dict[str, 
     assert task.name in message and "https://" in message and str(task.parent) in message
     task.write_bytes(b"not a task")
     assert "not a Face Landmarker bundle" in host.run(graph).message
+    task.unlink()
+    newer = host.base / "models" / "detection" / task.name  # where newer versions of ComfyUI keep theirs
+    newer.parent.mkdir(exist_ok=True)
+    newer.write_bytes(b"not a task either")
+    assert f"{newer} is not a Face Landmarker bundle" in host.run(graph).message
+    newer.unlink()
     shutil.copy(shared_data / task.name, task)
     result = host.run(graph)
     task.unlink()

@@ -92,7 +92,7 @@ def base_graph(photo: str, weights: str) -> Graph:
         "faces": entry(f"{PREFIX}FacePerception", **perceive),
         "words": entry("Probe_Conditioning", width=768, blocks=1),
         "film": entry("CreateVideo", images=["photo", 0], fps=12.0),
-        "points": entry("Probe_FaceLandmarks", perception=["faces", 0], points=478),
+        "points": entry(f"{PREFIX}ToFaceLandmarks", perception=["faces", 0]),
     }
 
 

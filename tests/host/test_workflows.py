@@ -17,7 +17,8 @@ WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 FRONT_END_NODES = {"MarkdownNote"}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "WEBCAM"}
 RANGES = {"INT": int, "FLOAT": (int, float)}
-OWN_FILES = {"checkpoint", "ckpt_name", "dataset", "file", "image"}  # inputs that name files of the user's
+# Inputs that name files of the user's.
+OWN_FILES = {"checkpoint", "ckpt_name", "clip_name", "dataset", "file", "image", "unet_name", "vae_name"}
 AFTER_GENERATE = ("fixed", "increment", "decrement", "randomize")
 
 Schemas = dict[str, dict[str, Any]]
@@ -219,6 +220,15 @@ def test_two_faces_become_a_row_from_one_to_the_other(host: Host, small: Small) 
     graph[node_of(graph, "EmotionPrompts")]["inputs"]["strength"] = 0.0
     _, same = ran(host, graph)
     assert max(np.abs(one - same[0]).max() for one in same) <= 1
+
+
+def test_a_sweep_is_measured(host: Host, small: Small) -> None:
+    graph = small("find_strength")
+    result = host.run(graph)
+    chart = node_of(graph, "SweepChart")
+    assert result.text(node_of(graph, "StrengthSweep")) == "strengths 0, 0.5, 1, 1.5, 2"
+    assert "recommended strength 0: no effect" in result.text(chart)  # random weights draw no faces
+    assert result.text(chart).count("no face") >= 5 and result.picture(chart).shape[1] >= 640
 
 
 @pytest.mark.slow

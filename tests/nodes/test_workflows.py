@@ -22,6 +22,12 @@ TITLE_BAR = 30
 SLOT = 20  # pixels from one slot to the next
 LARGEST_THUMBNAILS = 1_000_000  # bytes of all together
 CROSSINGS = 12  # of links, at most
+MODEL_FOLDERS = {
+    "CheckpointLoaderSimple": "checkpoints",
+    "UNETLoader": "diffusion_models",
+    "CLIPLoader": "text_encoders",
+    "VAELoader": "vae",
+}
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 each_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -158,11 +164,13 @@ def test_every_workflow_says_what_to_do_and_where_its_model_is(path: Path) -> No
     assert lines[0].startswith("## ") and len(text) > 300
     assert [line[0] for line in lines if line[1:2] == "."] == [str(number) for number in range(1, 1 + steps(lines))]
     assert 3 <= steps(lines) <= 5
-    [loader] = [node for node in nodes.values() if node["type"] == "CheckpointLoaderSimple"]
-    [model] = loader["properties"]["models"]
-    assert loader["widgets_values"] == [model["name"]]
-    assert model["url"].startswith("https://huggingface.co/") and f"/resolve/main/{model['name']}" in model["url"]
-    assert model["directory"] == "checkpoints"
+    loaders = [node for node in nodes.values() if node["type"] in MODEL_FOLDERS]
+    assert loaders
+    for loader in loaders:
+        [model] = loader["properties"]["models"]
+        assert loader["widgets_values"][0] == model["name"] and model["directory"] == MODEL_FOLDERS[loader["type"]]
+        assert model["url"].startswith("https://huggingface.co/")
+        assert "/resolve/main/" in model["url"] and model["url"].endswith(f"/{model['name']}?download=true")
     assert set(referred(text)) <= NAMES
 
 

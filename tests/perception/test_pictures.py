@@ -66,6 +66,8 @@ def test_files_of_every_kind(tmp_path: Path, astronaut: np.ndarray) -> None:
         "palette.png": image.quantize(64),
         "gray.png": Image.fromarray(gray),
         "deep.png": Image.fromarray(gray.astype(np.uint16) * 257),
+        "float to 1.tif": Image.fromarray(gray.astype(np.float32) / 255),
+        "float to 255.tif": Image.fromarray(gray.astype(np.float32)),
         "print.jpg": image.convert("CMYK"),
         "one pixel.png": Image.new("RGB", (1, 1), (1, 2, 3)),
     }
@@ -74,7 +76,8 @@ def test_files_of_every_kind(tmp_path: Path, astronaut: np.ndarray) -> None:
     pictures = {name: read_picture(tmp_path / name) for name in saved}
     assert all(picture.dtype == torch.uint8 and picture.shape[2] == 3 for picture in pictures.values())
     assert torch.equal(pictures["rgba.png"], torch.from_numpy(astronaut))
-    assert torch.equal(pictures["deep.png"], pictures["gray.png"])
+    for name in ("deep.png", "float to 1.tif", "float to 255.tif"):
+        assert torch.equal(pictures[name], pictures["gray.png"])
     assert pictures["one pixel.png"].flatten().tolist() == [1, 2, 3]
     for name in ("palette.png", "print.jpg"):
         assert (pictures[name].float() - torch.from_numpy(astronaut)).abs().mean() < 12
@@ -85,6 +88,13 @@ def test_exif_rotation_is_undone(tmp_path: Path, astronaut: np.ndarray) -> None:
     exif[0x0112] = 6  # the camera was turned: show it rotated by 90° clockwise
     Image.fromarray(np.rot90(astronaut)).save(tmp_path / "turned.png", exif=exif)
     assert torch.equal(read_picture(tmp_path / "turned.png"), torch.from_numpy(astronaut))
+
+
+def test_pictures_that_are_too_large_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (2000, 3000)).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2_000_000)
+    with pytest.raises(PictureError, match=r"large\.png: the picture has more than 4 megapixels; .*--max-megapixels"):
+        read_picture(tmp_path / "large.png")
 
 
 def test_unreadable_files_are_named(tmp_path: Path, astronaut: np.ndarray) -> None:

@@ -77,6 +77,29 @@ def test_norms_and_wrappers_are_understood(tmp_path: Path, vectors: Tensor, wrap
         assert torch.allclose(opened.project(vectors, SIZES).end, network(vectors), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["a.pt", "a.ckpt", "a.bin", "a.PTH"])
+@pytest.mark.parametrize("keys", [(), ("net",), ("state_dict",), ("trainer", "networks", "projection")])
+def test_the_content_decides_what_a_file_is(tmp_path: Path, vectors: Tensor, name: str, keys: tuple[str, ...]) -> None:
+    network = sequential(1441, 16, 768)
+    content: dict[str, object] = dict(network.state_dict())
+    for key in reversed(keys):
+        content = {"epoch": 2, "optimizer": {"state": {0: {"step": torch.ones(1)}}}, key: content}
+    found = open_projection(wrote(tmp_path / name, content))
+    assert isinstance(found, ForeignCheckpoint)
+    with torch.inference_mode():
+        assert torch.allclose(found.project(vectors, SIZES), network(vectors), atol=1e-6)
+
+
+def test_keys_are_named_where_no_weights_or_several_are_found(tmp_path: Path) -> None:
+    weights = sequential(1441, 768).state_dict()
+    for content, message in (
+        ({"epoch": 2, "args": {"lr": 1}}, "contains no weights; its keys are: epoch, args"),
+        ({"generator": weights, "critic": {"net": weights}}, r"weights under several keys: generator, critic\.net"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            open_projection(wrote(tmp_path / "a.pt", content))
+
+
 def test_neutral_is_the_same_face_without_its_expression(tmp_path: Path) -> None:
     faces = reference_faces().select([0])  # smiling
     emotions_only = nn.Linear(1441, 768, bias=False)

@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from perception_clip.perception.emotions import face_expression
 from perception_clip.perception.vector import Perceptions
 from perception_clip.projection.checkpoint import Checkpoint
 from perception_clip.projection.insight import lengths, nearest, warnings
 from perception_clip.projection.insight_picture import AWAY, TOWARD, WARNING, insight_picture
 
-from ..perception.reference_faces import reference_faces
+from ..perception.reference_faces import MODEL, reference_faces
 
 
 @pytest.fixture
@@ -84,6 +85,21 @@ def test_what_differs_is_named(checkpoint: Checkpoint, vectors: Tensor) -> None:
     assert "test encoder (cosine -1.000)" in messages[0] and "mesh/2" in messages[1] and "vit/1" in messages[2]
     placeholder = replace(checkpoint, metadata=replace(checkpoint.metadata, encoder="random-weight placeholder (…)/1"))
     assert "PLACEHOLDER" in warnings(placeholder, perceived(vectors[:1]), None)[0]
+
+
+def test_the_other_bundled_emotion_model_is_named(checkpoint: Checkpoint, vectors: Tensor) -> None:
+    """Also of a starter, whose faces have no pictures."""
+    picture, shape = face_expression.identity(), MODEL.identity
+    for trained, seen in ((picture, shape), (shape, picture)):
+        metadata = replace(checkpoint.metadata, landmarker="sampled from expression-model/1", emotion_model=trained)
+        messages = warnings(replace(checkpoint, metadata=metadata), perceived(vectors[:1], emotion_model=seen), None)
+        expected = f"trained with the emotion model {trained}, but this face comes from {seen}"
+        assert [text.split(". ")[0] for text in messages] == [expected]
+        for same, of in ((f"{trained}+neutral", trained), (f"{seen} + {trained}", f"{trained} + {seen}")):
+            metadata = replace(metadata, emotion_model=of)
+            assert not warnings(
+                replace(checkpoint, metadata=metadata), perceived(vectors[:1], emotion_model=same), None
+            )
 
 
 def test_faces_unlike_those_of_the_training_are_named(checkpoint: Checkpoint, vectors: Tensor) -> None:

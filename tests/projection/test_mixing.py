@@ -155,15 +155,41 @@ def test_what_cannot_be_mixed_comes_from_the_strongest_of_the_first_row() -> Non
     assert torch.equal(options["conditioning_mt5xl"], seven[3][0][1]["conditioning_mt5xl"])
 
 
-def test_shorter_prompts_are_filled_with_their_last_token() -> None:
-    seven = prompts(tokens=5)
-    seven[5] = prompts(tokens=8)[5]
+def test_shorter_prompts_are_filled_in_the_middle() -> None:
+    """A chat template: two tokens before and three after what the prompts say, 2 or 5 tokens."""
+    seven = prompts(tokens=7)
+    seven[5] = prompts(tokens=10)[5]
+    for [[tokens, _]] in seven:
+        tokens[:, :2] = torch.tensor([[3.0, 1, -2, 0], [-3, 0, 2, 1]])
+        tokens[:, -3:] = torch.tensor([[0.0, 4, 0, -4], [2, 0, -4, 0], [-2, 2, 2, -2]])
+    seven[5][0][1]["guidance"] = 5.0
+    del seven[5][0][1]["attention_mask"]
+    seven[2][0][1]["reference_latents"] = [torch.ones(1, 4)]
     [[tokens, options]] = mix(seven, PROBABILITIES[:1], 1.0, NEUTRAL)
-    filled = [torch.cat([one[0][0]] + [one[0][0][:, -1:]] * (8 - one[0][0].shape[1]), dim=1) for one in seven]
-    assert torch.allclose(tokens, (PROBABILITIES[0, :, None, None, None] * torch.stack(filled)).sum(dim=0), atol=1e-5)
-    assert options["attention_mask"].shape == (1, 8)  # the mask fits
-    assert options["guidance"] == 5.0
-    assert mix(seven, one_hot(3), 1.0, NEUTRAL)[0][0].shape == (1, 5, 4)  # what has no share lengthens nothing
+    assert tokens.shape == (1, 10, 4)
+    assert torch.allclose(tokens[:, [0, 1, 7, 8, 9]], seven[5][0][0][:, [0, 1, 7, 8, 9]], atol=1e-6)
+    assert options["guidance"] == 5.0  # of the longest, as the masks are; a shorter one's mask would not fit
+    assert "attention_mask" not in options and options["reference_latents"] is seven[2][0][1]["reference_latents"]
+    assert mix(seven, one_hot(3), 1.0, NEUTRAL)[0][0].shape == (1, 7, 4)  # what has no share lengthens nothing
+
+
+def test_ids_align_padded_prompts_of_one_length_in_each_part() -> None:
+    """As Stable Diffusion 3 has them: CLIP's tokens, then T5's, both padded."""
+    words = {3: ([5, 6, 7], [15, 16]), 6: ([5], [15])}
+    ids: list[Any] = [None] * 7
+    states = prompts(tokens=14)
+    for emotion, (clip, t5) in words.items():
+        parts = [[1, *clip, 2, 2, 2, 2][:6], [11, *t5, 12, 13, *[0] * 8][:8]]
+        ids[emotion] = parts
+    ids = [entry or ids[6] for entry in ids]
+    [[tokens, options]] = mix(states, torch.tensor([[0, 0, 0, 0.75, 0, 0, 0.25]]), 1.0, NEUTRAL, ids)
+    happy, neutral = states[3][0][0], states[6][0][0]
+    neutral = neutral[:, [0, 1, 1, 1, 2, 3, 6, 7, 7, 8, 9, 10, 11, 12]]
+    assert torch.allclose(tokens, 0.75 * happy + 0.25 * neutral, atol=1e-6)
+    assert options["guidance"] == 3.0
+    wrong = [[part[:-1] for part in parts] for parts in ids]  # ids that do not fit are not used
+    [[tokens, _]] = mix(states, torch.tensor([[0, 0, 0, 0.75, 0, 0, 0.25]]), 1.0, NEUTRAL, wrong)
+    assert torch.allclose(tokens, 0.75 * happy + 0.25 * states[6][0][0], atol=1e-6)
 
 
 def test_lists_are_mixed_entry_by_entry() -> None:

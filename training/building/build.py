@@ -145,13 +145,13 @@ def _batches(events: Iterable[Event], most: int) -> Iterator[list[Event]]:
 def _perceived(
     batches: Iterable[list[Event]], pipeline: PerceptionPipeline
 ) -> Generator[tuple[list[Event], Perceptions]]:
-    """Yield each batch with the faces in its pictures, while a thread perceives the next one."""
+    """Yield each batch with the faces in its distinct pictures, while a thread perceives the next one."""
     pending: deque[tuple[list[Event], Future[Perceptions]]] = deque()
     perceiver = ThreadPoolExecutor(1)
     try:
         for batch in batches:
-            pictures = [event.picture for event in batch if isinstance(event, ItemFrame)]
-            pending.append((batch, perceiver.submit(pipeline, pictures)))
+            pictures = {_key(event): event.picture for event in batch if isinstance(event, ItemFrame)}
+            pending.append((batch, perceiver.submit(pipeline, list(pictures.values()))))
             if len(pending) > PENDING:
                 first, future = pending.popleft()
                 yield first, future.result()
@@ -159,6 +159,11 @@ def _perceived(
             yield first, future.result()
     finally:
         perceiver.shutdown(cancel_futures=True)
+
+
+def _key(frame: ItemFrame) -> tuple[bytes, int]:
+    """Return what identifies a picture: rows of a table may name it several times."""
+    return frame.content, frame.frame
 
 
 class _Builder:
@@ -177,25 +182,25 @@ class _Builder:
     def add(self, batch: list[Event], perceptions: Perceptions) -> None:
         """Append the samples of a batch, count its pictures, and record what need not be processed again.
 
-        `perceptions` are the faces in the pictures of the batch; the first of each picture is used.
+        `perceptions` are the faces in the distinct pictures of the batch; the first of each picture is used.
         """
         row_of: dict[int, int] = {}  # picture → row of its first face
         for row, picture in enumerate(perceptions.frames.tolist()):
             row_of.setdefault(picture, row)
         samples: NewSamples = {}
         done: dict[str, Processed] = {}
-        pictures = 0
+        numbers: dict[tuple[bytes, int], int] = {}  # of the distinct pictures
         for event in batch:
             if isinstance(event, ItemFrame):
-                self._add_frame(event, perceptions, row_of.get(pictures), samples, done)
-                pictures += 1
+                number = numbers.setdefault(_key(event), len(numbers))
+                self._add_frame(event, perceptions, row_of.get(number), samples, done)
             elif isinstance(event, AlreadyStored):
                 if event.reason:
                     self.summary.skipped.append((event.item.source, event.reason))
                 self._count("faceless" if event.reason else "known", event.origin, event.pictures)
             else:
                 self._end_item(event, done)
-        self.summary.perceived += pictures
+        self.summary.perceived += len(numbers)
         self.summary.faces += len(row_of)
         self.summary.samples += self._append(samples, perceptions)
         if done:  # after the samples, so that an interruption between them loses nothing

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ...common.errors import InputError
 from ...common.files import atomic_path
 from ...common.words import counted
+from ...perception.pipeline import PerceptionPipeline
 from ..building.build import BATCH, WORKERS, BuildSummary, Progress, build
 from ..building.item_reader import BuildOptions
 from ..building.ray_shards import SHARD_SIZE, Job, build_shards
@@ -25,16 +26,19 @@ from ..dataset.store import Store
 from ..encoders.base import KnownPrompts
 from ..prompts.templates import Templates
 from ..sources import DATASET, FORMATS, detect, find_items
-from ..sources.items import SourceListing
+from ..sources.items import Choices, SourceListing, merge_rows
+from ..sources.numbering import NUMBERINGS, read_label_map
 from .options import (
     add_device_argument,
     add_encoder_arguments,
     add_perception_arguments,
     encoder_of,
     finding,
+    natural,
     pipeline_of,
     positive,
 )
+from .source_text import describe
 
 NAMED_SKIPS = 10  # the most skipped files that the summary names
 SKIPPED_FILE = "skipped.csv"
@@ -52,10 +56,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        required=True,
         help="my.db, which grows each time you build into it; or my.npz, which is exported from a my.db next to it",
     )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only show how SOURCE is read: format, labels, groups, splits, examples"
+    )
     parser.add_argument("--format", choices=FORMATS, help="format of SOURCE (default: detected from its files)")
+    labels = parser.add_argument_group("labels")
+    labels.add_argument(
+        "--label-map",
+        metavar="FILE|OLD=NEW,…",
+        help="rename labels: pairs such as 1=happy,2=sad; a file with one pair per line; or a data set whose numbers "
+        f"are meant: {', '.join(NUMBERINGS)}",
+    )
+    labels.add_argument(
+        "--label-level",
+        type=positive,
+        metavar="N",
+        help="folders of this level are the labels; 1 is directly in SOURCE (default: the level that names emotions)",
+    )
+    labels.add_argument(
+        "--group-level",
+        type=natural,
+        metavar="N",
+        help="folders of this level are the groups, such as people; 0: every file is its own group",
+    )
     prompts = parser.add_argument_group("prompts")
     prompts.add_argument(
         "--prompt",
@@ -83,12 +108,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_encoder_arguments(parser)
     add_perception_arguments(parser)
     add_device_argument(parser)
+    parser.add_argument(
+        "--max-megapixels",
+        type=positive,
+        metavar="N",
+        help="read pictures of up to N million pixels (default: 179, against files that are made to fill the memory)",
+    )
     frames = parser.add_argument_group("videos and folders of frames")
     frames.add_argument(
         "--every",
         type=positive,
         metavar="N",
-        help="use every N-th frame; 1 uses all (default: about two per second of a video, all frames of a folder)",
+        help="use every N-th frame; 1 uses all (default: two per second of a video, all frames of a folder)",
     )
     frames.add_argument(
         "--changes",
@@ -121,10 +152,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     started = time.perf_counter()
-    check_suffix(options.out)
+    if options.out is None and not options.dry_run:
+        raise InputError("--out is missing; add --out my_faces.db, or --dry-run to only see how the source is read")
+    if options.out is not None:
+        check_suffix(options.out)
     if options.address and options.engine != "ray":
         raise InputError("--address only works with --engine ray; add --engine ray or remove --address")
     kind = options.format or detect(options.source)
+    if options.dry_run:
+        if kind == DATASET:
+            with open_dataset(options.source) as dataset:
+                print(f"read as {kind}: {counted(len(dataset), 'sample')}, which are copied as they are")
+        else:
+            read_source(options, kind)
+        return 0
     database = options.out.with_suffix(".db")
     if kind == DATASET:
         copy_dataset(options, database)
@@ -137,13 +178,16 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> None:
-    """Perceive the items listed in `options.source` and append them to the dataset `database`."""
+def read_source(options: argparse.Namespace, kind: str) -> tuple[SourceListing, BuildOptions]:
+    """List `options.source`, print how it was understood, and return the listing and the options of the build."""
     # Each Ray worker has its own working directory.
     source = options.source.absolute() if options.engine == "ray" else options.source
-    listing = find_items(source, kind, prompts=options.prompt, label=options.label)
-    for note in listing.notes:
-        print(note)
+    choices = Choices(
+        label_level=options.label_level,
+        group_level=options.group_level,
+        label_map=read_label_map(options.label_map) if options.label_map else {},
+    )
+    listing = find_items(source, kind, prompts=options.prompt, label=options.label, choices=choices)
     build_options = BuildOptions(
         templates=Templates.load(options.templates),
         prompts_per_picture=options.prompts_per_picture,
@@ -151,17 +195,26 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
         only_changes=options.changes,
         finding=finding(options),
     )
+    for line in describe(listing, kind, build_options.templates, build_options.prompts):
+        print(line)
+    return listing, build_options
+
+
+def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> None:
+    """Perceive the items listed in `options.source` and append them to the dataset `database`."""
+    listing, build_options = read_source(options, kind)
+    items = merge_rows(listing.items)
     encoder = encoder_of(options)
-    pipeline = pipeline_of(options)
+    pipeline = make_pipeline(options)
     summary = BuildSummary()
-    with writing_skipped(options, listing, summary), bar(len(listing.items)) as progress, Store(database) as store:
+    with writing_skipped(options, listing, summary), bar(len(items)) as progress, Store(database) as store:
         if options.engine == "ray":
-            prompts = [prompt for item in listing.items for prompt in build_options.prompts(item)]
+            prompts = [prompt for item in items for prompt in build_options.prompts(item)]
             job = Job(
-                items=listing.items,
+                items=items,
                 options=build_options,
                 encoded=KnownPrompts.encoded(encoder, prompts),
-                make_pipeline=partial(pipeline_of, options),
+                make_pipeline=partial(make_pipeline, options),
                 landmarker=pipeline.landmarker.identity,
                 emotion_model=pipeline.emotion_model.identity,
                 order=pipeline.selection.order,
@@ -174,7 +227,7 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
             )
         else:
             build(
-                listing.items,
+                items,
                 store,
                 pipeline,
                 encoder,
@@ -185,10 +238,19 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
                 summary=summary,
             )
     print_summary(summary, [*listing.skipped, *summary.skipped], skipped_file(options))
-    summary.check(len(listing.items))
+    summary.check(len(items))
     print(f"prompts encoded by: {encoder.identity}")
     if options.engine == "ray":
         print(f"the shards are in {database.with_suffix('.shards')}; you can delete them")
+
+
+def make_pipeline(options: argparse.Namespace) -> PerceptionPipeline:
+    """Return the pipeline of the flags, after allowing the size of pictures in this process, such as a Ray worker."""
+    if options.max_megapixels:
+        from PIL import Image
+
+        Image.MAX_IMAGE_PIXELS = options.max_megapixels * 1_000_000 // 2  # Pillow refuses twice as many
+    return pipeline_of(options)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...common.errors import InputError
+from ...perception.emotions.expression import ExpressionModel
 from ...perception.emotions.face_expression import FaceExpressionModel
 from ...perception.emotions.transformers_classifier import TransformersEmotions
 from ...perception.engines import (
@@ -179,6 +180,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         help="epochs without improvement in validation before training stops (default: %(default)s)",
     )
     parser.add_argument("--seed", type=natural, default=defaults.seed, help="random seed (default: %(default)s)")
+    parser.set_defaults(ignore_splits=False)
     add_device_argument(parser)
 
 
@@ -201,6 +203,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         device=options.device,
         val_split=options.val_split,
         patience=options.patience,
+        ignore_splits=options.ignore_splits,
     )
 
 
@@ -256,10 +259,12 @@ def pipeline_of(options: argparse.Namespace) -> PerceptionPipeline:
         raise InputError("--landmarker-model only works with --landmarker mediapipe; add it or remove the model")
     else:
         landmarker = BundledLandmarker(device=options.device, detector=options.detector)
-    emotion_model: EmotionModel | None = None
+    emotion_model: EmotionModel
     if options.emotion_model == FROM_PICTURE:
         emotion_model = FaceExpressionModel(device=options.device)
-    elif options.emotion_model != FROM_LANDMARKS:
+    elif options.emotion_model == FROM_LANDMARKS:
+        emotion_model = ExpressionModel.load()
+    else:
         emotion_model = TransformersEmotions(options.emotion_model, device=options.device)
     selection = Selection(order=options.face, max_faces=1)
     return PerceptionPipeline(landmarker, emotion_model, min_confidence=options.min_confidence, selection=selection)

@@ -44,6 +44,8 @@ def print_result(fitted: Fitted) -> int:
             "continue"
         )
         return INTERRUPTED
+    for note in fitted.notes:
+        print(f"note: {note}")
     print(table(fitted.evaluation))
     print(fitted.verdict)
     print(f"checkpoint: {fitted.path} (and .pth)")

@@ -11,6 +11,7 @@ from ...common.words import counted
 from ...projection.checkpoint import BEST, DEFAULT_FOLDER, Checkpoint
 from ...projection.checkpoint import load as load_checkpoint
 from ...projection.face_vectors import END_ONLY
+from ...projection.insight import other_models
 from ...projection.spaces import SD15, SPACES
 from ..dataset.npz import content_hash
 from ..dataset.opening import open_for_training
@@ -52,6 +53,11 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--drop-bad-rows", action="store_true", help="skip rows with NaN or other invalid values, and list them"
+    )
+    parser.add_argument(
+        "--ignore-splits",
+        action="store_true",
+        help="split people and clips at random, whatever splits the dataset has (default: follow its splits)",
     )
 
 
@@ -122,8 +128,14 @@ def run_evaluate(options: argparse.Namespace) -> int:
     checkpoints = {str(path): load_checkpoint(path) for path in paths}
     dataset = open_for_training(options.data, drop_bad_rows=options.drop_bad_rows)
     data = of_dataset(dataset, _space_of(checkpoints))
-    seed, val_split = _split_of(checkpoints, content_hash(dataset))
-    rows = split_of(dataset, seed, val_split, data.target_index)
+    for name, each in checkpoints.items():
+        models = (str(dataset.meta.get(key, getattr(each.metadata, key))) for key in ("landmarker", "emotion_model"))
+        for what, trained, seen in other_models(each.metadata, *models):
+            print(f"Note: {name} was trained with the {what} {trained}, but this dataset comes from {seen}.")
+    seed, val_split, ignore_splits = _split_of(checkpoints, content_hash(dataset))
+    rows = split_of(dataset, seed, val_split, data.target_index, ignore_splits=ignore_splits)
+    for note in rows.notes:
+        print(f"note: {note}")
     (_, checkpoint), *others = checkpoints.items()
     evaluation = evaluate(checkpoint, data, rows, dict(others))
     judgment = verdict(evaluation, sampled=is_sampled(dataset))
@@ -144,8 +156,10 @@ def _space_of(checkpoints: Mapping[str, Checkpoint]) -> str:
     return next(iter(spaces.values()))
 
 
-def _split_of(checkpoints: Mapping[str, Checkpoint], digest: str) -> tuple[int, float]:
-    """Return the seed and held-out share of the first checkpoint trained on this dataset, else of the first one.
+def _split_of(checkpoints: Mapping[str, Checkpoint], digest: str) -> tuple[int, float, bool]:
+    """Return seed, held-out share and whether splits are ignored: of the first checkpoint trained on this dataset.
+
+    If none was, they are those of the first one.
 
     Prints a note for each checkpoint whose result may be too good because it was trained on some of these rows.
     """
@@ -166,9 +180,13 @@ def _split_of(checkpoints: Mapping[str, Checkpoint], digest: str) -> tuple[int, 
     return chosen
 
 
-def _training_split(checkpoint: Checkpoint) -> tuple[int, float]:
+def _training_split(checkpoint: Checkpoint) -> tuple[int, float, bool]:
     trained_on = checkpoint.metadata.dataset
-    return int(trained_on.get("seed", 0)), float(trained_on.get("val_split", HELD_OUT))
+    return (
+        int(trained_on.get("seed", 0)),
+        float(trained_on.get("val_split", HELD_OUT)),
+        bool(trained_on.get("ignore_splits", False)),
+    )
 
 
 COMMANDS = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def open_dataset(path: Path) -> Iterator[SampleSource]:
         with Store(path, create=False) as store, store.snapshot() as snapshot:
             yield snapshot
     else:
+        _refuse_torch(path)
         raise InputError(f"{path}: the name of a dataset must end in .db or .npz")
 
 
@@ -52,9 +54,22 @@ def open_for_training(path: Path, *, drop_bad_rows: bool = False) -> Dataset:
     `Dataset.bad_rows`; otherwise they raise DatasetError.
     """
     if path.suffix != ".db":
+        _refuse_torch(path)
         return load(path, allow_bad_rows=drop_bad_rows)
     with Store(path, create=False) as store:
         return gather(store, allow_bad_rows=drop_bad_rows)
+
+
+def _refuse_torch(path: Path) -> None:
+    """Raise InputError, with what to do, for a file written by torch.save."""
+    if path.is_file() and zipfile.is_zipfile(path):
+        with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as archive:
+            if any(name.endswith("data.pkl") for name in archive.namelist()):
+                raise InputError(
+                    f"{path}: this was saved by torch.save, and datasets are .npz files. Convert it: data = "
+                    f'torch.load("{path.name}"), then numpy.savez("{path.stem}.npz", perception_embeddings=…, '
+                    "clip_embeddings=…) with its two arrays"
+                )
 
 
 def check_suffix(path: Path) -> None:

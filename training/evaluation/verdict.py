@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ...common.words import counted
+from ..learning.settings import STARTER_SAMPLES
 from .evaluation import Evaluation
 from .metrics import Interval
 from .text import shortened
@@ -31,6 +32,10 @@ BASELINES = {
     "nearest neighbor": "copies the target of the most similar training face. Train longer (--epochs) or add samples",
     "ridge": "is linear ridge regression. Add samples, preferably of other people, or try another --size",
 }
+# Of sampled faces, whose prompts describe an emotion and its strength.
+EMOTION_MIX = (
+    f"mixes the mean targets of the emotions and needs no training. Use more samples: {STARTER_SAMPLES:,} are enough"
+)
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,8 @@ def _unbeaten_baseline(evaluation: Evaluation, sampled: bool) -> Iterator[str]:
         elif min(lead["centered_cosine"].value, lead["recall_at_1"].value) > 0:
             rows = counted(len(evaluation.rows), "held-out row is", "held-out rows are")
             doubt = f" It may be better, but {rows} too few to show it."
+        if sampled and name == "emotion mix":
+            meaning = EMOTION_MIX
         yield (
             f"{comparison} the baseline {name}: after training on {counted(evaluation.trained, 'row')}, the lead is "
             f"{_lead(lead)}.{doubt} This baseline {meaning}."

@@ -88,15 +88,15 @@ def clusters_of(scan: DatasetScan, among: Mask | None = None) -> Numbers:
 
 
 def _splitting(scan: DatasetScan) -> list[Issue]:
-    """Return the error of the split that training would create, if any."""
+    """Return the error of the split that training would create, if any, else what it takes from other parts."""
     if len(scan) < FEWEST:
         return []  # reported already
     groups, splits = ([column.texts[code] for code in column.codes.tolist()] for column in (scan.groups, scan.splits))
     try:
-        split_rows(groups, len(scan), splits=splits)
+        split = split_rows(groups, len(scan), splits=splits)
     except ValueError as error:
         return [Issue(True, str(error))]
-    return []
+    return [Issue(False, note) for note in split.notes]
 
 
 def _sizes(scan: DatasetScan) -> Sizes | None:

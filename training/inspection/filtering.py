@@ -16,6 +16,7 @@ from ...perception.vector import split
 from ...projection.checkpoint import SQUARE
 from ..dataset.copying import SampleSource
 from ..dataset.samples import Samples
+from ..prompts.labels import label_key
 from .checks import clusters_of
 from .outliers import outlier_limit
 from .scan import DatasetScan, scan_dataset
@@ -31,7 +32,7 @@ class Conditions:
     max_angles: tuple[float | None, float | None, float | None] = (None, None, None)  # yaw, pitch, roll; degrees
     prompts: tuple[str, ...] = ()
     prompt_parts: tuple[str, ...] = ()  # case-insensitive
-    labels: tuple[str, ...] = ()  # here and below, "" matches samples without one
+    labels: tuple[str, ...] = ()  # in any spelling; here and below, "" matches samples without one
     groups: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
     drop_outliers: bool = False
@@ -120,7 +121,10 @@ def _by_pose(samples: Samples, conditions: Conditions, template: Tensor) -> dict
 def _by_text(samples: Samples, conditions: Conditions) -> dict[str, Mask]:
     wanted = {
         "another prompt": (conditions.prompts, samples.prompts),
-        "another label": (conditions.labels, samples.labels),
+        "another label": (
+            [label_key(label) for label in conditions.labels],
+            [label_key(label) for label in samples.labels],
+        ),
         "another group": (conditions.groups, samples.groups),
         "another split": (conditions.splits, samples.splits),
     }

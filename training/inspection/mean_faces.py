@@ -12,6 +12,7 @@ from torch import Tensor
 from ...perception.geometry import align, true_proportions
 from ...perception.vector import LANDMARK_VALUES, PERCEPTION_DIM, split
 from ..dataset.snapshot import Snapshot
+from ..prompts.labels import LabelNames
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,16 @@ def mean_faces(
     `template` (478, 3) is the face that all are aligned with before averaging, so that pose, position and size do not
     blur them. `progress`, if given, is called with the number of samples just read; an exception from it ends the run.
     """
-    column = "labels"
-    counted = _count(snapshot, column)
+    column, name_of = "labels", LabelNames()
+    counted = _count(snapshot, column, name_of)
     if not counted:
         column = "prompts"
-        counted = _count(snapshot, column)
+        counted = _count(snapshot, column, str)
     common = counted.most_common(most)
     row_of = {name: row for row, (name, _) in enumerate(common)}
     sums = torch.zeros(len(common), PERCEPTION_DIM, dtype=torch.float64)
     for samples in snapshot.samples():
-        names = samples.labels if column == "labels" else samples.prompts
+        names = [name_of(label) for label in samples.labels] if column == "labels" else samples.prompts
         chosen = [index for index, name in enumerate(names) if name in row_of]
         if chosen:
             rows = torch.tensor([row_of[names[index]] for index in chosen])
@@ -56,9 +57,9 @@ def mean_faces(
     return MeanFaces([name for name, _ in common], counts, means.float())
 
 
-def _count(snapshot: Snapshot, column: str) -> Counter[str]:
-    """Return the number of samples of each text that is not empty."""
+def _count(snapshot: Snapshot, column: str, name_of: Callable[[str], str]) -> Counter[str]:
+    """Return the number of samples of each text that is not empty, by the text's name."""
     counted: Counter[str] = Counter()
     for texts in snapshot.column(column):
-        counted.update(text for text in texts if text)
+        counted.update(name_of(text) for text in texts if text)
     return counted

@@ -13,6 +13,7 @@ from ...projection.spaces import EMBEDDING
 from ..dataset.copying import SampleSource
 from ..dataset.samples import Floats, Provenance
 from ..dataset.snapshot import BATCH
+from ..prompts.labels import LabelNames
 from .outliers import COMPONENTS, FaceSpace
 
 MOST_PROMPTS = 4096  # number of prompts whose vectors are kept: 12 MB
@@ -81,6 +82,7 @@ def scan_dataset(rows: SampleSource, progress: Callable[[int], object] | None = 
     sizes, first_row = np.empty((count, 2), np.int32), np.empty(count, np.int64)
     columns = {name: Column(count) for name in ("prompts", "labels", "groups", "splits")}
     sources: list[str] = []
+    label_name = LabelNames()
     vectors: list[Floats] = []
     first_rows: dict[int, int] = {}
     for samples in rows.samples(BATCH):
@@ -92,7 +94,8 @@ def scan_dataset(rows: SampleSource, progress: Callable[[int], object] | None = 
         for row, perception in enumerate(samples.perceptions, start):
             first_row[row] = first_rows.setdefault(hash(perception.tobytes()), row)
         for name, column in columns.items():
-            column.add(start, getattr(samples, name))
+            texts = getattr(samples, name)
+            column.add(start, [label_name(text) for text in texts] if name == "labels" else texts)
         while len(vectors) < min(len(columns["prompts"].texts), MOST_PROMPTS):
             vectors.append(samples.embeddings[samples.prompts.index(columns["prompts"].texts[len(vectors)])])
         sources.extend(samples.sources)

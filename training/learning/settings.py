@@ -38,6 +38,7 @@ class Settings:
     val_split: float = 0.2  # share of the groups held out: half for early stopping, half for the evaluation
     patience: int = 20  # epochs without improvement before training stops
     space: str = SD15.name  # one of SPACES: the text space to project into
+    ignore_splits: bool = False  # split the groups at random, whatever the dataset says
 
     def rate_for(self, batch_size: int) -> float:
         """Return the maximum learning rate, which grows with the square root of the batch size.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from ..dataset.samples import SPLITS
 
 HELD_OUT = 0.2  # share of the groups: half for early stopping, half for the evaluation
 FREE = -1  # part number of a group without a hint
+DONORS = {1: (0, 2), 2: (0, 1), 0: (1, 2)}  # part without rows → parts that can give some, the first that is able to
 FEWEST = 3  # minimum number of rows, and of groups for a split by group: one for each part
 
 Numbers = NDArray[np.int64]
@@ -30,6 +31,7 @@ class Split:
     test: Tensor  # for the evaluation; not used in training
     groups: list[str]  # of each row; rows without one, and all rows if `by_group` is False, are separate groups
     by_group: bool  # False: too few groups, so single rows were split and similar faces may be in several parts
+    notes: list[str] = field(default_factory=list)  # what was taken from another part because the hints left none
 
 
 def split_rows(
@@ -50,7 +52,7 @@ def split_rows(
 
     `splits` contains a hint for each row, the part that it belongs to, or "" for none. A group is put into the part
     that any of its rows hints at; groups without a hint are split as usual, except that a part with hinted groups may
-    get none of them.
+    get none of them. If that leaves a part without rows, it gets groups of another part, as `notes` reports.
 
     Raises ValueError for fewer than three rows, for a group whose rows have different hints, and if a part is empty.
     """
@@ -79,18 +81,40 @@ def split_rows(
     held_out = _evenly(order, min(validation + test, len(free)), rng)
     part_of_group[held_out] = 1
     part_of_group[_evenly(held_out, min(test, len(held_out)), rng)] = 2
+    notes = _fill(part_of_group, members, prompts, share, rng) if hints else []
     part_of_row = torch.from_numpy(part_of_group[members])
     rows_of = {name: (part_of_row == part).nonzero()[:, 0] for part, name in enumerate(SPLITS)}
     for name, rows in rows_of.items():
         if not len(rows):
-            raise InputError(_empty(name, bool(hints)))
-    return Split(rows_of["train"], rows_of["validation"], rows_of["test"], groups=names, by_group=by_group)
+            raise InputError(
+                f"the held-out share is so large that nothing is left for {name}; choose a smaller one (--val-split)"
+            )
+    return Split(rows_of["train"], rows_of["validation"], rows_of["test"], names, by_group, notes)
 
 
-def _empty(part: str, hinted: bool) -> str:
-    if hinted:
-        return f"the split hints of the dataset leave nothing for {part}; give some rows this hint, or no hint"
-    return f"the held-out share is so large that nothing is left for {part}; choose a smaller one (--val-split)"
+def _fill(
+    part_of_group: Numbers, members: Numbers, prompts: Sequence[int] | None, share: float, rng: np.random.Generator
+) -> list[str]:
+    """Move groups to the parts that have none, each from another part, and return what was done.
+
+    Validation and test get half of `share` of the other part's groups, and train gets the rest of them.
+    """
+    notes = []
+    for part in (part for part in DONORS if not (part_of_group == part).any()):
+        able = [donor for donor in DONORS[part] if (part_of_group == donor).sum() > 1]
+        if part == 0:
+            able.sort(key=lambda donor: -(part_of_group == donor).sum())
+        if not able:
+            continue
+        groups = (part_of_group == able[0]).nonzero()[0]
+        few = min(max(1, round(len(groups) * share / 2)), len(groups) - 1)
+        count = few if part else len(groups) - few
+        part_of_group[_evenly(_by_prompt(groups, members, prompts, rng), count, rng)] = part
+        notes.append(
+            f"the splits of the dataset leave nothing for {SPLITS[part]}, so it gets {count:,} of the "
+            f"{counted(len(groups), 'group')} of {SPLITS[able[0]]}"
+        )
+    return notes
 
 
 def _by_prompt(groups: Numbers, members: Numbers, prompts: Sequence[int] | None, rng: np.random.Generator) -> Numbers:
@@ -122,6 +146,7 @@ def _hints(names: Sequence[str], splits: Sequence[str]) -> dict[str, str]:
         if split and hints.setdefault(name, split) != split:
             raise InputError(
                 f"the rows of the group {name!r} have different splits, {hints[name]} and {split}, but similar faces "
-                "must be in the same part: give the group one split, or divide its rows into several groups"
+                "must be in the same part: give the group one split, divide its rows into several groups, or ignore "
+                "the splits (--ignore-splits)"
             )
     return hints

@@ -1,25 +1,46 @@
-"""The names that data sets use for the seven emotions and their intensities."""
+"""The names that data sets use for emotions and their intensities, and the one name that the pack uses for each."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from functools import lru_cache
 
 from ...perception.vector import EMOTIONS
 
+CONTEMPT = "contempt"
 INTENSITIES = ("slight", "plain", "strong")
 PLAIN = INTENSITIES.index("plain")
 
-_SYNONYMS = {  # other names of the emotions that data sets use
-    "angry": ("anger", "mad"),
-    "disgust": ("disgusted", "disgusting"),
-    "fear": ("fearful", "afraid", "scared"),
-    "happy": ("happiness", "joy", "joyful"),
-    "sad": ("sadness", "unhappy"),
-    "surprise": ("surprised", "surprising"),
-    "neutral": ("calm", "normal", "neutrality", "expressionless"),
+_SYNONYMS = {  # English, German, French, Spanish, Italian, Portuguese, Chinese, Japanese; three letters: CREMA-D
+    "angry": """anger mad ang furious rage wut wütend wuetend zorn zornig ärger aerger verärgert böse boese sauer
+        colère fâché fâchée furieux furieuse ira enojo enojado enojada enfado enfadado enfadada furioso furiosa
+        rabbia arrabbiato arrabbiata collera raiva zangado zangada 愤怒 憤怒 生气 生氣 怒 怒り 怒る""",
+    "disgust": """disgusted disgusting dis ekel angeekelt angewidert abscheu dégoût dégoûté dégoûtée asco asqueado
+        asqueada repugnancia disgusto disgustato disgustata nojo nojento 厌恶 厭惡 恶心 噁心 嫌悪 嫌悪感""",
+    "fear": """fearful afraid scared frightened fea angst ängstlich aengstlich furcht furchtsam peur effrayé effrayée
+        apeuré apeurée miedo temor asustado asustada paura spaventato spaventata impaurito impaurita medo assustado
+        assustada 害怕 恐惧 恐懼 恐れ 恐怖 怖い 恐い""",
+    "happy": """happiness joy joyful hap freude freudig fröhlich froehlich glücklich gluecklich froh joie joyeux
+        joyeuse heureux heureuse bonheur alegría alegre feliz felicidad contento contenta felicità felice gioia
+        alegria felicidade 高兴 高興 快乐 快樂 开心 開心 喜悦 喜び 幸せ 嬉しい 楽しい 笑顔 笑脸 笑臉""",
+    "sad": """sadness unhappy unhappiness sorrow trauer traurig traurigkeit tristesse triste tristeza tristezza
+        悲伤 悲傷 伤心 傷心 难过 難過 悲しみ 悲しい""",
+    "surprise": """surprised surprising suprise suprised astonished astonishment sur überraschung überrascht
+        ueberraschung ueberrascht erstaunt surpris étonné étonnée étonnement sorpresa sorprendido sorprendida
+        sorpreso surpresa surpreso 惊讶 驚訝 惊奇 驚奇 吃惊 吃驚 驚き 驚く 驚いた""",
+    "neutral": """calm normal neutrality expressionless emotionless neu ruhig neutre neutro neutrale neutra 中性
+        中立 平静 平靜 无表情 無表情 真顔 ニュートラル""",
+    CONTEMPT: """contemptuous disdain scorn verachtung verächtlich mépris desprecio disprezzo desprezo 轻蔑 輕蔑
+        蔑视 蔑視 軽蔑""",
 }
-_EMOTION_OF = {word: emotion for emotion in EMOTIONS for word in (emotion, *_SYNONYMS[emotion])}
-_FILLERS = {"emotion", "expression", "expressions", "face", "faces", "images", "people", "person", "photos"}
+_FILLERS = {
+    *("emotion", "emotions", "expression", "expressions", "facial", "face", "faces", "image", "images"),
+    *("people", "person", "persons", "photo", "photos", "picture", "pictures", "imgs", "pics"),
+}
+_EAST_ASIAN_FILLERS = re.compile(
+    "(の(人|顔|表情)|的?表情|的(人|脸|臉))$"
+)  # person, face and expression, without spaces
 
 _INTENSITY_SYNONYMS = {
     "slight": ("slightly", "low", "lo", "weak", "mild", "subtle", "faint", "minor", "small", "little"),
@@ -32,13 +53,54 @@ _LEVEL_OF = {
 _UNSTATED = {"", "xx", "x", "unspecified", "unknown", "none", "n/a", "na", "-"}  # "xx" is CREMA-D's
 
 
-def parse_emotion(label: str) -> str | None:
-    """Return the emotion that `label` names, ignoring case, digits and dashes; None if it is not one of the seven.
+def _folded(text: str) -> str:
+    """Return the text in lower case and without accents, so that file systems and keyboards make no difference."""
+    return "".join(mark for mark in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(mark))
 
-    Synonyms count ("happiness", "Surprised", "03_fearful_faces"); calm counts as neutral.
+
+_NAME_OF = {
+    _folded(word): name for name in (*EMOTIONS, CONTEMPT) for word in (name, *_SYNONYMS[name].split())
+}  # any word → one of the seven emotions, or contempt
+
+
+@lru_cache(maxsize=4096)
+def known_label(label: str) -> str | None:
+    """Return the emotion that `label` names, one of the seven or contempt, ignoring case, digits, accents and dashes.
+
+    Synonyms, plurals and words in other languages count ("happiness", "Surprised", "03_fearful_faces", "Wut"); calm
+    counts as neutral. None for any other label.
     """
-    words = re.findall(r"[^\W\d_]+", label.casefold())
-    return _EMOTION_OF.get(" ".join(word for word in words if word not in _FILLERS))
+    words = re.findall(r"[^\W\d_]+", _folded(label))
+    name = " ".join(word for word in words if word not in _FILLERS)
+    forms = (name, name.removesuffix("s"), _EAST_ASIAN_FILLERS.sub("", name))
+    return next((_NAME_OF[form] for form in forms if form in _NAME_OF), None)
+
+
+def parse_emotion(label: str) -> str | None:
+    """Return the emotion that `label` names as in `known_label`; None if it is not one of the seven."""
+    name = known_label(label)
+    return name if name in EMOTIONS else None
+
+
+def label_key(label: str) -> str:
+    """Return the key that all spellings of a label share: the emotion that it names, else its words in lower case."""
+    return known_label(label) or plain_text(unicodedata.normalize("NFC", label)).casefold()
+
+
+class LabelNames:
+    """Names the labels of one source or dataset, so that all spellings of a label have one name.
+
+    An emotion has the pack's own name. Any other label keeps its spelling, or gets that of its first appearance.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}  # label → name
+        self._first: dict[str, str] = {}  # key → first spelling
+
+    def __call__(self, label: str) -> str:
+        if label not in self._names:
+            self._names[label] = known_label(label) or self._first.setdefault(label_key(label), label)
+        return self._names[label]
 
 
 def plain_text(label: str) -> str:

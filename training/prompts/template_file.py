@@ -25,7 +25,7 @@ from pathlib import Path
 from string import Formatter
 
 from ...common.errors import PerceptionClipError
-from .labels import INTENSITIES, parse_emotion, plain_text
+from .labels import INTENSITIES, label_key
 
 SHIPPED = Path(__file__).with_name("templates.json")
 KEYS = ("templates", "label_templates", "intensities", "emotions")
@@ -156,11 +156,6 @@ def _emotions(content: object, place: str) -> dict[str, tuple[tuple[str, ...], .
         else:
             emotions[key] = (_words(words, here),)
     return emotions
-
-
-def label_key(label: str) -> str:
-    """Return the key by which a label is looked up: the emotion that it names, else its own words in lower case."""
-    return parse_emotion(label) or plain_text(label).casefold()
 
 
 def _templates(texts: Mapping[str, object], place: str) -> tuple[Template, ...]:

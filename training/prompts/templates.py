@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...common.words import counted
-from .labels import INTENSITIES, PLAIN, is_stated, level_of, plain_text
-from .template_file import SHIPPED, Template, TemplateError, label_key, read_templates
+from .labels import INTENSITIES, PLAIN, is_stated, label_key, level_of, plain_text
+from .template_file import SHIPPED, Template, TemplateError, read_templates
 
 EMOTION, INTENSITY, LABEL = "emotion", "intensity", "label"
 Choices = Mapping[str, tuple[str, ...]]  # placeholder → the words that may replace it

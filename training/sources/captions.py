@@ -31,7 +31,7 @@ def list_captions(root: Path) -> SourceListing:
     several = repeated = False
     used: set[Parts] = set()
     for parts in tree.files:
-        if not is_media(PurePath(parts[-1])):
+        if not is_media(parts[-1]):
             continue
         name, label = tree.name(parts), repeated_name((tree.base.name, *parts)[-2])
         candidates = captions.get(_stem(parts), [])

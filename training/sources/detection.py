@@ -6,14 +6,19 @@ from collections import Counter
 from pathlib import Path, PurePath
 
 from ...common.words import counted
+from .annotated import annotation_of
 from .captions import captions_of, has_caption, repeated_name
 from .fer2013 import is_fer2013_csv, is_split_folder
-from .files import Parts, Tree, are_frames, is_media, printable, walk
+from .files import Parts, Tree, are_frames, is_media, printable, unread, walk
 from .items import SourceError
+from .levels import name_part
+from .media import PLUGINS
+from .named import named_counts
 from .ravdess import is_take
+from .tables import is_metadata
 
 DATASETS = frozenset({".db", ".npz"})
-JSON_LINES = frozenset({".jsonl", ".ndjson"})
+JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
 NAMED_FILE_TYPES = 5  # the most file types that an error names
 
 
@@ -35,8 +40,10 @@ def _format_of_file(path: Path) -> str:
         return "dataset"
     if suffix in JSON_LINES:
         return "jsonl"
-    if suffix == ".csv" and path.is_file():
+    if suffix in {".csv", ".tsv"} and path.is_file():
         return "fer2013" if is_fer2013_csv(path) else "csv"
+    if suffix == ".parquet":
+        return "parquet"
     if is_media(path):
         return "ravdess" if is_take(path.name) else "video"
     kind = f"files ending in {suffix}" if suffix else "files without a suffix"
@@ -48,11 +55,22 @@ def _format_of_file(path: Path) -> str:
 
 def _format_of_folder(folder: Path) -> str:
     tree = walk(folder)
+    if annotated := annotation_of(tree):
+        return annotated
     media = tree.media()
+    if any(map(is_metadata, tree.files)):
+        return "imagefolder"
+    if not media and any(parts[-1].lower().endswith(".parquet") for parts in tree.files):
+        return "parquet"
+    for name, count in named_counts(media).items():
+        if count:
+            return name
     counts = _counts(tree, media)
     # A format that fits every picture, and is not just a folder of folders, is the intended one.
     whole = [name for name, count in counts.items() if count == len(media) > 0 and name != "labels"]
     possible = whole or [name for name, count in counts.items() if count]
+    if not possible and name_part(media) is not None:
+        return "labels"
     if not possible:
         raise SourceError(_unknown(folder, tree))
     if len(possible) > 1:
@@ -94,6 +112,11 @@ def _unknown(folder: Path, tree: Tree) -> str:
     tables = [parts for parts in tree.files if PurePath(parts[-1]).suffix.lower() in {".csv", *JSON_LINES}]
     remedy = f" Or pass the file {tree.name(tables[0])} itself." if tables else ""
     name = printable(tree.base.name)
+    if coded := [parts for parts in tree.files if PurePath(parts[-1]).suffix.lower() in PLUGINS]:
+        return (
+            f"{folder}: it contains {contents}, and no picture can be decoded here: {tree.name(coded[0])}: "
+            f"{unread(PurePath(coded[0][-1]))}"
+        )
     return (
         f"{folder}: the folder fits no known format (it contains {contents}). It must contain one folder per label: "
         f"{name}/happy/1.jpg, {name}/sad/2.jpg, … or pictures with caption files: {name}/1.jpg, {name}/1.txt, … or the "

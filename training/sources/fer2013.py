@@ -12,7 +12,7 @@ from ...common.words import counted
 from ...perception.vector import EMOTIONS
 from .files import Parts, Tree, walk
 from .folders import labeled
-from .items import SourceError, SourceItem, SourceListing, part_of
+from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing, part_of
 from .media import SIDE, PixelRow
 
 LABELS = {str(number): emotion for number, emotion in enumerate(EMOTIONS)}
@@ -20,7 +20,7 @@ EMOTION, PIXELS, USAGE = "emotion", "pixels", "usage"
 LONGEST_ROW = 1 << 16  # bytes; FER2013's longest row is under 10,000
 
 
-def list_fer2013(source: Path) -> SourceListing:
+def list_fer2013(source: Path, choices: Choices = NO_CHOICES) -> SourceListing:
     """Return the faces of `fer2013.csv` (or `icml_face_data.csv`), or of a folder with train, test or validation.
 
     A folder has the layout train/label/picture, test/… or validation/…. Emotion numbers 0…6 are angry, disgust, fear,
@@ -30,7 +30,7 @@ def list_fer2013(source: Path) -> SourceListing:
 
     Raises SourceError if the header differs, or if there is no usable row or picture.
     """
-    return _list_folder(source) if source.is_dir() else _list_csv(source)
+    return _list_folder(source, choices) if source.is_dir() else _list_csv(source)
 
 
 def is_fer2013_csv(path: Path) -> bool:
@@ -44,10 +44,10 @@ def is_split_folder(parts: Parts) -> bool:
     return len(parts) > 2 and bool(part_of(parts[0]))
 
 
-def _list_folder(root: Path) -> SourceListing:
+def _list_folder(root: Path, choices: Choices) -> SourceListing:
     whole = walk(root)
     tree = Tree(whole.base, [parts for parts in whole.files if part_of(parts[0])], whole.skipped)
-    listing = labeled(tree, split=True)
+    listing = labeled(tree, choices)
     listing.skipped.extend(
         (whole.name(parts), "it is not in a folder called train, validation or test")
         for parts in whole.files
@@ -58,7 +58,6 @@ def _list_folder(root: Path) -> SourceListing:
             f"{root}: it must contain the folders train and test (or validation), with one folder per label in each: "
             f"{whole.base.name}/train/happy/1.jpg, {whole.base.name}/test/happy/2.jpg, …"
         )
-    listing.notes.append("the top folders determine the split of a picture: train, validation or test")
     return listing
 
 

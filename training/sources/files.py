@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path, PurePath
 
-from .media import PICTURES, VIDEOS, FrameFolder, is_picture
+from .media import PLUGINS, FrameFolder, is_picture, is_video
 
 Parts = tuple[str, ...]  # a path below a folder: its names, from the top
 
-MEDIA = PICTURES | VIDEOS
+TOOL_FILES = frozenset(  # of file servers, archives and operating systems, in lower case
+    {"@eadir", "@recycle", "#recycle", "__macosx", "$recycle.bin", "system volume information", "lost+found"}
+    | {"thumbs.db", "ehthumbs.db", "desktop.ini"}
+)
 FEWEST_FRAMES = 3
 SPARSEST = 2  # at least one of this many consecutive numbers must exist, on average
 _NUMBERED = re.compile(r"(.*?)([0-9]+)", re.DOTALL)
@@ -23,7 +27,7 @@ _DIGITS = re.compile(r"([0-9]+)")
 
 @dataclass(frozen=True)
 class Tree:
-    """The files in a folder and the folders below it, without hidden files such as macOS's `._name`."""
+    """The files in a folder and the folders below it, without hidden files and those of tools (see `is_hidden`)."""
 
     base: Path  # absolute
     files: list[Parts] = field(default_factory=list)  # sorted
@@ -38,7 +42,7 @@ class Tree:
 
     def media(self) -> list[Parts]:
         """Return the pictures and videos among the files."""
-        return [parts for parts in self.files if is_media(PurePath(parts[-1]))]
+        return [parts for parts in self.files if is_media(parts[-1])]
 
 
 def walk(root: Path) -> Tree:
@@ -107,11 +111,12 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def is_hidden(name: str) -> bool:
-    return name.startswith(".")
+    """Return whether a file or folder is hidden, such as macOS's `._name`, or belongs to a tool, such as `@eaDir`."""
+    return name.startswith(".") or name.casefold() in TOOL_FILES
 
 
-def is_media(path: PurePath) -> bool:
-    return path.suffix.lower() in MEDIA
+def is_media(path: PurePath | str) -> bool:
+    return is_picture(path) or is_video(path)
 
 
 def is_file(path: Path) -> bool:
@@ -130,12 +135,17 @@ def is_folder(path: Path) -> bool:
 
 
 def printable(name: str) -> str:
-    """Return a file name as valid text: bytes that are not Unicode, which some systems allow, become question marks."""
-    return name.encode("utf-8", "replace").decode()
+    """Return a file name as valid text in NFC, whatever form the file system has.
+
+    Bytes that are not Unicode, which some systems allow, become question marks.
+    """
+    return unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
 
 
 def unread(path: PurePath) -> str:
     """Return the reason why a file that is neither a picture nor a video is skipped."""
+    if plugin := PLUGINS.get(path.suffix.lower()):
+        return f"files ending in {path.suffix} cannot be decoded here; convert them to JPEG or PNG, or install {plugin}"
     kind = f"files ending in {printable(path.suffix)}" if path.suffix else "files without a suffix"
     return f"{kind} are not supported"
 

@@ -12,18 +12,20 @@ from pathlib import Path
 
 from ...common.words import counted
 from .files import Parts, Tree, are_frames, frame_folder, in_order, is_media, printable, unread, walk
-from .items import SourceError, SourceItem, SourceListing, part_of
+from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing, part_of_folder
+from .levels import Levels, levels_of, name_parts, strength
 from .media import FrameFolder, Media, is_picture, media_of
 
 
-def list_labels(root: Path) -> SourceListing:
+def list_labels(root: Path, choices: Choices = NO_CHOICES) -> SourceListing:
     """Return the items of `root`/label/picture, or `root`/label/person or clip/picture.
 
-    Files that are neither pictures nor videos, and files next to the label folders, are listed as skipped. Raises
-    SourceError if there are no pictures or videos in subfolders.
+    Other folders may be above or between these, such as train and test, or people; see levels.py. Files that are
+    neither pictures nor videos, and files next to the label folders, are listed as skipped. Raises SourceError if there
+    are no pictures or videos in subfolders.
     """
     tree = walk(root)
-    listing = labeled(tree)
+    listing = labeled(tree, choices)
     if not listing.items:
         raise SourceError(
             f"{root}: there are no pictures or videos in subfolders. The folder must contain one folder per label: "
@@ -32,39 +34,64 @@ def list_labels(root: Path) -> SourceListing:
     return listing
 
 
-def labeled(tree: Tree, split: bool = False) -> SourceListing:
-    """Return the items of a tree of label folders; with `split`, these are below folders train, validation or test."""
-    above = int(split)  # folders above the label folders
-    listing = SourceListing(skipped=list(tree.skipped))
-    grouped, clips = False, 0
-    for parts, media in sorted(_media(tree, above, listing).items(), key=lambda found: found[0]):
-        name, label = tree.name(parts), printable(parts[above])
-        inner = parts[above + 1 : above + 2] if _is_within(parts, media, above) else ()
-        grouped, clips = grouped or bool(inner), clips + isinstance(media, FrameFolder)
-        group = tree.name(inner) if inner else name
-        part = part_of(parts[0]) or "" if split else ""
-        listing.items.append(SourceItem(media=media, source=name, group=group, label=label, split=part))
-    if grouped:
+def labeled(tree: Tree, choices: Choices) -> SourceListing:
+    """Return the items of a tree of label folders."""
+    levels = levels_of(tree, choices)
+    listing = SourceListing(skipped=list(tree.skipped), notes=list(levels.notes), doubt=levels.doubt)
+    within, clips = False, 0
+    for parts, media in sorted(_media(tree, levels, listing).items(), key=lambda found: found[0]):
+        folders = parts if isinstance(media, FrameFolder) else parts[:-1]
+        name = tree.name(parts)
+        group = tree.name((folders[levels.group - 1],)) if 0 < levels.group <= len(folders) else name
+        within, clips = (
+            within or (group != name and levels.group > levels.label),
+            clips + isinstance(media, FrameFolder),
+        )
+        listing.items.append(
+            SourceItem(
+                media=media,
+                source=name,
+                group=group,
+                label=printable(_label(parts, levels)),
+                columns={"intensity": strength(folders[levels.intensity - 1])}
+                if _has(levels.intensity, folders)
+                else {},
+                split=part_of_folder(folders[levels.split - 1]) or "" if _has(levels.split, folders) else "",
+            )
+        )
+    if within:
         listing.notes.append("a folder within a label's folder is one group (a person or clip), also across labels")
     if clips:
         listing.notes.append(
             f"{counted(clips, 'folder contains', 'folders contain')} numbered pictures: each such folder is one clip"
         )
+    if levels.split:
+        where = "the top folders" if levels.split == 1 else f"the folders of level {levels.split}"
+        listing.notes.append(f"{where} determine the split of a picture: train, validation or test")
     return listing
 
 
-def _media(tree: Tree, above: int, listing: SourceListing) -> dict[Parts, Media]:
+def _has(level: int, folders: Parts) -> bool:
+    return 0 < level <= len(folders)
+
+
+def _label(parts: Parts, levels: Levels) -> str:
+    return parts[levels.label - 1] if levels.name_part is None else name_parts(parts)[levels.name_part]
+
+
+def _media(tree: Tree, levels: Levels, listing: SourceListing) -> dict[Parts, Media]:
     """Return the pictures, videos and folders of frames by their paths; other files are added to `listing.skipped`."""
     media: dict[Parts, Media] = {}
     pictures: dict[Parts, list[str]] = defaultdict(list)  # folders within label folders → pictures in them
     for parts in tree.files:
-        if len(parts) <= above + 1:
+        if len(parts) <= levels.label or (levels.label == 0 and levels.name_part is None):
             listing.skipped.append((tree.name(parts), "it is next to the label folders, not in one"))
-        elif not is_media(path := tree.path(parts)):
-            listing.skipped.append((tree.name(parts), unread(path)))
+        elif not is_media(parts[-1]):
+            listing.skipped.append((tree.name(parts), unread(tree.path(parts))))
         else:
-            media[parts] = media_of(path)
-            if len(parts) > above + 2 and is_picture(path):
+            media[parts] = media_of(tree.path(parts))
+            inside = len(parts) - 1 > levels.label != 0 and len(parts) - 1 not in (levels.intensity, levels.split)
+            if inside and is_picture(parts[-1]):
                 pictures[parts[:-1]].append(parts[-1])
     for folder, names in pictures.items():
         if are_frames(names):
@@ -73,11 +100,6 @@ def _media(tree: Tree, above: int, listing: SourceListing) -> dict[Parts, Media]
             for parts in ordered:
                 del media[parts]
     return media
-
-
-def _is_within(parts: Parts, media: Media, above: int) -> bool:
-    """Return whether the media is in, or is, a folder within a label's folder."""
-    return len(parts) > above + 2 or isinstance(media, FrameFolder)
 
 
 def list_frames(folder: Path) -> SourceListing:

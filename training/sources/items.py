@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ...common.errors import PerceptionClipError
 from ..dataset.samples import SPLITS
 from .media import Media
 
-__all__ = ["SPLITS", "SourceError", "SourceItem", "SourceListing"]
+__all__ = ["NO_CHOICES", "SPLITS", "Choices", "SourceError", "SourceItem", "SourceListing", "merge_rows"]
 
 _NAMES = {
     "train": ("train", "training"),
@@ -21,6 +22,18 @@ _PART_OF = {name: part for part, names in _NAMES.items() for name in names} | {"
 
 class SourceError(PerceptionClipError, ValueError):
     """Raised for a source that cannot be listed; the message names it and describes what it must look like."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user has decided about the labels of a source. Levels of folders count from 1, the topmost."""
+
+    label_level: int | None = None
+    group_level: int | None = None  # 0: each picture is its own group
+    label_map: Mapping[str, str] = field(default_factory=dict)  # label → new label; "" leaves its pictures out
+
+
+NO_CHOICES = Choices()
 
 
 @dataclass(frozen=True)
@@ -43,10 +56,37 @@ class SourceListing:
     items: list[SourceItem] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (path, reason) of what cannot be used
     notes: list[str] = field(default_factory=list)  # what the user should know about how the source was read
+    doubt: str = ""  # why the labels may be wrong, with the other readings and the flags that choose one
 
     def first_skip(self, path: str, reason: str) -> str:
         """Return the first skipped path and its reason; those passed in if nothing was skipped."""
         return ": ".join(self.skipped[0] if self.skipped else (path, reason))
+
+
+def merge_rows(items: Sequence[SourceItem]) -> list[SourceItem]:
+    """Return the items with the rows of one picture next to each other, so that it is read once.
+
+    Rows that differ only in their prompts become one item with all of these. Columns only count without prompts.
+    """
+    merged: dict[str, dict[Hashable, SourceItem]] = {}
+    for item in items:
+        rows = merged.setdefault(item.source, {})
+        columns = () if item.prompts else tuple(item.columns.items())
+        key = (item.group, item.label, item.split, bool(item.prompts), columns)
+        first = rows.setdefault(key, item)
+        if first is not item:
+            rows[key] = replace(first, prompts=first.prompts + item.prompts)
+    return [_distinct(item) for rows in merged.values() for item in rows.values()]
+
+
+def _distinct(item: SourceItem) -> SourceItem:
+    return replace(item, prompts=tuple(dict.fromkeys(item.prompts))) if len(item.prompts) > 1 else item
+
+
+def part_of_folder(name: str) -> str | None:
+    """Return the split that a folder's name contains, as in `train_set` and `Val_AFEW`; None if it contains none."""
+    parts = {part for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) if (part := part_of(word))}
+    return parts.pop() if len(parts) == 1 else None
 
 
 def part_of(name: str) -> str | None:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import mimetypes
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path, PurePath
 from typing import Protocol
 
 import torch
 
 from ...common.words import counted
 from ...perception.pictures import PictureError, read_picture
-from ...perception.sequences.videos import Frame, Video
+from ...perception.sequences.videos import SPARSE, Frame, Video
 
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-VIDEOS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"})
+PLUGINS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".hif": "pillow-heif", ".jxl": "pillow-jxl-plugin"}
+PLAYLISTS = frozenset({"hls", "dash"})  # formats that name other files, also on the network
 
+MARGIN = 0.3  # of a face's box: detectors need some surroundings
 SIDE = 48  # pixels: FER2013's pictures are 48 × 48, gray
 
 
@@ -72,9 +78,33 @@ class PictureFile:
         yield Frame(0, 0.0, read_picture(self.path))
 
 
+@dataclass(frozen=True)
+class PicturePart:
+    """One face's part of a picture with several faces."""
+
+    path: Path
+    box: tuple[int, int, int, int]  # left, top, right, bottom in pixels; enlarged by MARGIN on each side
+    is_sequence = False
+    problem = ""
+    unreadable = 0
+    expected = 1
+
+    def digest(self) -> bytes:
+        return hashlib.sha256(_digest([self.path]) + repr(self.box).encode()).digest()
+
+    def frames(self, every: int | None = None) -> Iterator[Frame]:
+        picture = read_picture(self.path)
+        left, top, right, bottom = self.box
+        wide, high = round(MARGIN * (right - left)), round(MARGIN * (bottom - top))
+        part = picture[max(top - high, 0) : bottom + high, max(left - wide, 0) : right + wide]
+        if 0 in part.shape:
+            raise PictureError(f"{self.path}: the face's box {self.box} is outside the picture")
+        yield Frame(0, 0.0, part.contiguous())
+
+
 @dataclass
 class VideoFile:
-    """A video; the default selection is about two frames per second."""
+    """A video; the default selection is two frames per second of its own time."""
 
     path: Path
     is_sequence = True
@@ -87,9 +117,10 @@ class VideoFile:
 
     def frames(self, every: int | None = None) -> Iterator[Frame]:
         video = Video(self.path)
-        every = every or video.sparsely()
-        self.problem, self.expected = "", -(-video.frame_count // every)
-        yield from video.frames(every)
+        seconds = 0.0 if every else SPARSE
+        self.problem = ""
+        self.expected = math.ceil(video.frame_count / (every or video.rate * seconds))
+        yield from video.frames(every or 1, seconds)
         self.problem = video.problem
 
 
@@ -122,12 +153,59 @@ class FrameFolder:
             self.problem = f"{len(bad)} of {counted(len(chosen), 'frame')} could not be read; the first: {bad[0]}"
 
 
-def is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURES
+@lru_cache
+def picture_types() -> frozenset[str]:
+    """Return the suffixes of the pictures that Pillow can decode here, such as `.jpg`; plugins count if installed."""
+    from PIL import Image, ImageFile
+
+    with suppress(ImportError):
+        import pillow_heif  # type: ignore[import-not-found]
+
+        pillow_heif.register_heif_opener()
+    with suppress(ImportError):
+        import pillow_jxl  # type: ignore[import-not-found]  # noqa: F401
+    Image.init()
+    factories = {name: factory for name, (factory, _) in Image.OPEN.items() if name != "MPEG"}  # only its size is read
+    decoded = {
+        name
+        for name, factory in factories.items()
+        if not (isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile))
+    }
+    return frozenset(suffix.lower() for suffix, name in Image.registered_extensions().items() if name in decoded)
 
 
-def is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEOS
+@lru_cache
+def video_types() -> frozenset[str]:
+    """Return the suffixes of the containers that PyAV knows here and that contain video by default, such as `.mp4`."""
+    import av
+    from av.format import ContainerFormat
+
+    suffixes: set[str] = set()
+    for name in sorted(av.formats_available - PLAYLISTS - {"image2"}):  # image2: single pictures
+        with suppress(ValueError, av.FFmpegError):
+            form = ContainerFormat(name, "w")
+            with av.open(BytesIO(), "w", format=name) as container:
+                if container.default_video_codec not in ("none", "png"):  # png: the cover of a song
+                    suffixes.update(f".{suffix.strip().lower()}" for suffix in form.extensions)
+    sounds = {suffix for suffix in suffixes if (mimetypes.guess_type(f"a{suffix}")[0] or "").startswith("audio/")}
+    return frozenset(suffixes) - picture_types() - (sounds - {".3gp", ".3g2"})  # 3GPP is registered as both
+
+
+def is_picture(path: PurePath | str) -> bool:
+    """Return whether the name of a file is that of a picture."""
+    return suffix_of(path) in picture_types()
+
+
+def is_video(path: PurePath | str) -> bool:
+    return suffix_of(path) in video_types()
+
+
+def suffix_of(path: PurePath | str) -> str:
+    """Return the suffix in lower case; of a text, which is a file's name, in a tenth of the time of a path."""
+    if isinstance(path, PurePath):
+        return path.suffix.lower()
+    stem, dot, suffix = path.rpartition(".")
+    return f".{suffix.lower()}" if dot and stem else ""
 
 
 def media_of(path: Path) -> PictureFile | VideoFile:

@@ -77,7 +77,7 @@ def many(landmarks: Tensor, sizes: Tensor) -> Perceptions:
 @pytest.fixture(scope="module")
 def sampled() -> Perceptions:
     emotions, generator = torch.full((60,), NEUTRAL), torch.Generator().manual_seed(3)
-    return many(*MODEL.sample(emotions, torch.zeros(60), generator))
+    return many(*MODEL.sample(emotions, torch.zeros(60), generator, variety=0.75))
 
 
 @pytest.fixture(scope="module")

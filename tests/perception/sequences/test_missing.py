@@ -74,7 +74,10 @@ def test_neutral(sequence: Perceptions, size: tuple[int, int]) -> None:
     assert filled.frames.tolist() == list(range(7))
     added = filled.select([0, 3, 4, 6])
     assert (added.scores == 0).all() and set(added.tracks.tolist()) == {1}
-    assert (added.emotions[:, EMOTIONS.index("neutral")] == 1).all()
+    assert (added.emotions.argmax(dim=1) == EMOTIONS.index("neutral")).all() and (added.emotions > 0.02).all()
+    for other in ("expression-model-bundled/2:0", f"{sequence.emotion_model} + expression-model-bundled/2:0"):
+        by_shape = fill(replace(sequence, emotion_model=other), "neutral", size).select([0, 3])
+        assert (by_shape.emotions[:, EMOTIONS.index("neutral")] == 1).all()
     left, top, right, bottom = added.boxes[0].tolist()
     height, width = size
     assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx((width / 2, height / 2), abs=0.01 * min(size))

@@ -37,8 +37,20 @@ def test_every_nth_frame(tmp_path: Path) -> None:
     for frame in frames:
         assert frame.picture.shape == (48, 64, 3) and frame.picture.dtype == torch.uint8
         assert frame.picture.float().mean().item() == pytest.approx(10 * frame.number, abs=3)
-    assert (video.rate, video.frame_count, video.sparsely(), video.problem) == (10, 20, 5, "")
+    assert (video.rate, video.frame_count, video.problem) == (10, 20, "")
+    assert [frame.number for frame in video.frames(seconds=0.5)] == [0, 5, 10, 15]
     assert len(list(video.frames())) == len(list(video.frames())) == 20  # it can be read again
+
+
+def test_two_per_second_at_a_variable_frame_rate(tmp_path: Path) -> None:
+    times = [
+        *(number / 30 for number in range(60)),
+        *(2 + number for number in range(8)),
+    ]  # two seconds fast, eight slow
+    frames = (Frame(number, time, torch.zeros(48, 64, 3, dtype=torch.uint8)) for number, time in enumerate(times))
+    write_video(tmp_path / "a.mp4", frames, rate=30)
+    chosen = [frame.time for frame in Video(tmp_path / "a.mp4").frames(seconds=0.5)]
+    assert chosen == pytest.approx([0, 0.5, 1, 1.5, *range(2, 10)], abs=0.01)
 
 
 def test_frames_are_turned_upright(tmp_path: Path) -> None:
@@ -53,7 +65,7 @@ def test_frames_are_turned_upright(tmp_path: Path) -> None:
 
 def test_real_video(shared_data: Path) -> None:
     video = Video(shared_data / "video" / "expressive_face.mp4")
-    frames = list(video.frames(every=video.sparsely()))
+    frames = list(video.frames(seconds=0.5))
     assert [frame.number for frame in frames] == list(range(0, 472, 12))
     assert frames[0].picture.shape == (360, 640, 3)
     assert frames[-1].time == pytest.approx(468 / 23.976, abs=0.01)

@@ -123,7 +123,7 @@ def test_a_folder_becomes_a_dataset(photos: Path, bench: Bench) -> None:
     assert samples.groups == samples.sources
     assert samples.image_sizes.tolist() == [[600, 512], [512, 512], [512, 512]]
     assert samples.prompts == [OPTIONS.prompts(items[row])[0] for row in (0, 3, 5)]
-    assert samples.labels == ["calm", "happy", "happy"] and samples.splits == ["", "", ""]
+    assert samples.labels == ["neutral", "happy", "happy"] and samples.splits == ["", "", ""]
     assert all(0.5 <= score <= 1 for score in samples.scores)
     torch.testing.assert_close(torch.tensor(samples.embeddings), bench.encoder.encoder.encode(samples.prompts))
     alone = bench.pipeline([torch.tensor(np.asarray(Image.open(photos / "happy" / "astronaut.png")))])

@@ -53,12 +53,44 @@ def test_a_folder(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
         ["my faces/calm/wall.bmp", "no face was found in it"],
         ["my faces/happy/corrupt.jpg", "this is not a picture, or has a format that Pillow cannot read"],
     ]
-    assert load(path).labels.tolist() == ["calm", "calm", "happy", "happy"]
+    assert load(path).labels.tolist() == ["neutral", "neutral", "happy", "happy"]
 
     assert build(photos, "--out", path, "--skipped", tmp_path / "elsewhere.csv") == 0
     shown = capsys.readouterr()
     assert "6 pictures: 4 already in the dataset, 1 without a face, 1 unreadable; 0 new samples" in shown.out
     assert sorted(rows_of(tmp_path / "elsewhere.csv")) == sorted(skipped)
+
+
+def test_a_dry_run_shows_how_the_source_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("train/ann/Happy/1.jpg", "train/ben/contempt/2.jpg", "train/ben/HAPPINESS/3.jpg", "val/cem/sad/4.jpg"):
+        path = tmp_path / "set" / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+    (tmp_path / "set" / "notes.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    assert main(["build", "set", "--format", "labels", "--dry-run"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[:4] == [
+        "read as labels: 4 pictures; 1 skipped (1: it is next to the label folders, not in one)",
+        "labels: happy 2, contempt 1, sad 1",
+        "note: these labels are not one of the seven emotions, and kept as they are: contempt 1",
+        "groups: 3 (people or clips), such as set/ben 2, set/ann 1, set/cem 1",
+    ]
+    assert "splits: train 3, validation 1" in shown and "note: labels by one name: HAPPINESS → happy" in shown
+    assert [line.split(" → ")[:2] for line in shown[-3:]] == [
+        ["  set/train/ann/Happy/1.jpg", "happy"],
+        ["  set/train/ben/contempt/2.jpg", "contempt"],
+        ["  set/val/cem/sad/4.jpg", "sad"],
+    ]
+    Path("l.csv").write_text("path,label,speaker,mood,intensity\nset/train/ann/Happy/1.jpg,3,ann,x,high\n")
+    assert main(["build", "l.csv", "--dry-run"]) == 1
+    assert "the labels 3 are numbers" in capsys.readouterr().err
+    assert main(["build", "l.csv", "--dry-run", "--label-map", "3=sad"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert "columns that are not used: mood" in shown and "note: the column speaker is used as the group" in shown
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["l.csv", "set"]
 
 
 def test_a_video_with_a_prompt(tmp_path: Path, astronaut: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,6 +170,7 @@ def test_export_and_import(photos: Path, tmp_path: Path, capsys: pytest.CaptureF
     [
         (("build", "x", "--out", "a.csv"), "a.csv must end in .db or .npz"),
         (("build", "missing", "--out", "a.db"), "no such folder or file"),
+        (("build", "."), "--out is missing"),
         (("build", ".", "--out", "a.db", "--address", "host"), "--address only works with --engine ray"),
         (("export", "missing.db"), "there is no such dataset"),
         (("export", "x.db", "--out", "x.zip"), "must end in"),

@@ -108,7 +108,7 @@ def test_filter(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     expected = {
         ("--min-score", 0.5): whole.scores >= 0.5,
         ("--max-yaw", 10): yaw <= 10,
-        ("--label", "happy", "--label", "sad"): np.isin(labels, ["happy", "sad"]),
+        ("--label", "Happiness", "--label", "sad"): np.isin(labels, ["happy", "sad"]),
         ("--prompt", "a fear face"): labels == "fear",
         ("--prompt-contains", "angry", "--min-score", 0.5): (labels == "angry") & (whole.scores >= 0.5),
         ("--group", "p 3"): np.array([group == "p 3" for group in whole.groups]),

@@ -13,6 +13,7 @@ import torch
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.vector import EMOTIONS, pack
 from perception_clip.projection.checkpoint import load
+from perception_clip.projection.checkpoint import save as save_checkpoint
 from perception_clip.training.cli import main
 from perception_clip.training.dataset.npz import Dataset, save
 from perception_clip.training.fitting import fit
@@ -93,8 +94,18 @@ def test_another_dataset_is_said(folder: Path, capsys: pytest.CaptureFixture[str
     assert "over 56 rows" in text  # those that `a` did not see
 
 
+def test_another_emotion_model_is_noted(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    held = load(folder / "a.safetensors")
+    metadata = replace(held.metadata, landmarker="mesh", emotion_model="picture/1:0")
+    save_checkpoint(replace(held, metadata=metadata), tmp_path, "picture")
+    data = replace(faces(0), meta={"landmarker": "mesh", "emotion_model": "shape/2:1"})
+    save(data, tmp_path / "data.npz")
+    text = printed(capsys, tmp_path, "--checkpoint", str(tmp_path / "picture.pth"))
+    expected = "the emotion model picture/1:0, but this dataset comes from shape/2:1."
+    assert expected in text and "the landmarker" not in text
+
+
 def test_another_space(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from perception_clip.projection.checkpoint import save as save_checkpoint
     from perception_clip.projection.network import ProjectionNetwork
     from perception_clip.projection.spaces import SDXL
 

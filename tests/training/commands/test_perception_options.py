@@ -20,7 +20,7 @@ def parse(*arguments: str) -> argparse.Namespace:
 def test_without_flags_it_is_the_usual_pipeline_with_one_face() -> None:
     pipeline = pipeline_of(parse())
     assert pipeline.landmarker.identity.startswith("mediapipe-face-mesh-bundled/")
-    assert pipeline.emotion_model.identity.startswith("expression-model-bundled/")
+    assert pipeline.emotion_model.identity.startswith("face-expression-bundled/")
     assert (pipeline.selection.order, pipeline.selection.max_faces) == ("largest", 1)
 
 

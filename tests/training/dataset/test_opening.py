@@ -36,6 +36,13 @@ def test_a_finished_dataset(dataset: Dataset, tmp_path: Path) -> None:
     assert np.array_equal(found.perceptions, dataset.perceptions) and len(found.bad_rows) == 0
 
 
+@pytest.mark.parametrize("name", ["a.pt", "a.npz"])
+def test_datasets_of_torch_are_refused_with_what_to_do(dataset: Dataset, tmp_path: Path, name: str) -> None:
+    torch.save({"perception_embeddings": torch.tensor(dataset.perceptions)}, tmp_path / name)
+    with pytest.raises(ValueError, match=r"saved by torch\.save.*numpy\.savez"):
+        open_for_training(tmp_path / name)
+
+
 def grown(dataset: Dataset, folder: Path) -> Path:
     save(dataset, folder / "a.npz")
     with Store(folder / "a.db") as store:

@@ -82,6 +82,8 @@ def test_sampled_faces_need_not_beat_a_linear_rule() -> None:
     assert found.ready and "every baseline except ridge, which synthetic faces favor" in found.sentences[0]
     assert not verdict(evaluation({"ridge": WORSE}), sampled=True).ready
     assert not verdict(evaluation({"mean": LEVEL}), sampled=True).ready
+    few = verdict(evaluation({"emotion mix": LEVEL}), sampled=True)
+    assert not few.ready and few.sentences[0].endswith("Use more samples: 6,000 are enough.")
 
 
 @pytest.mark.parametrize("name", ["ridge", "nearest neighbor", "emotion mix", "mean"])

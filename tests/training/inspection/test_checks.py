@@ -69,6 +69,12 @@ def test_labels_that_contradict_each_other_are_named(inspected: Make) -> None:
     assert held.balance is not None and held.balance.ratio == 2
 
 
+def test_all_spellings_of_a_label_are_counted_as_one(inspected: Make) -> None:
+    labels = ["Happy", "HAPPINESS", "Freude", "Smirk", "smirk", ""]
+    held = inspected(list(range(6)), list("abcdef"), labels=labels)
+    assert held.labels == {"happy": 3, "Smirk": 2}
+
+
 @pytest.mark.parametrize(
     ("rows", "prompts", "texts", "stops", "message"),
     [
@@ -76,7 +82,7 @@ def test_labels_that_contradict_each_other_are_named(inspected: Make) -> None:
         ([0, 1, 2], ["a", "a", "a"], {}, True, "all samples have the same prompt"),
         ([0, 1, 2], ["a", "b", "c"], {"groups": ["p", "p", "q"]}, False, "fewer than 3 groups"),
         ([0, 1, 2], ["a", "b", "c"], {}, False, "no sample has a group"),
-        ([0, 1, 2, 3], ["a", "b", "c", "d"], {"splits": ["train"] * 4}, True, "leave nothing for validation"),
+        ([0, 1, 2, 3], ["a", "b", "c", "d"], {"splits": ["train"] * 4}, False, "leave nothing for validation"),
         (list(range(7)), list("abcdefg"), {"labels": ["happy"] * 6 + ["fear"]}, False, "6 times as many samples"),
     ],
 )

@@ -86,11 +86,13 @@ def test_hints_are_followed_and_no_group_straddles(rows: list[tuple[str, str]], 
         split = split_rows(groups, len(rows), seed, splits=hints)
     except ValueError as error:
         both = {name for name in groups if name and len({hint for n, hint in rows if n == name and hint}) > 1}
-        assert any(repr(name) in str(error) for name in both) or ("leave nothing for" in str(error) and not both)
+        assert any(repr(name) in str(error) for name in both)
         return
     part_of = {row: part for part in ("train", "validation", "test") for row in getattr(split, part).tolist()}
-    assert sorted(part_of) == list(range(len(rows)))
-    assert all(part_of[row] == hint for row, hint in enumerate(hints) if hint)
+    assert sorted(part_of) == list(range(len(rows))) and set(part_of.values()) == {"train", "validation", "test"}
+    moved = {row for row, hint in enumerate(hints) if hint and part_of[row] != hint}
+    assert bool(moved) == bool(split.notes)
+    assert {part_of[row] for row in moved} & set(hints) == set()  # only to parts without hints
     if split.by_group:
         for name in set(groups) - {""}:
             assert len({part_of[row] for row, group in enumerate(groups) if group == name}) == 1
@@ -112,6 +114,29 @@ def test_parts_that_are_hinted_need_no_more() -> None:
 
 
 @pytest.mark.parametrize(
+    ("hints", "sizes", "note"),
+    [
+        (["train"] * 80 + ["test"] * 20, [72, 8, 20], "nothing for validation, so it gets 8 of the 80 groups of train"),
+        (["train"] * 80 + ["validation"] * 20, [72, 20, 8], "nothing for test, so it gets 8 of the 80 groups of train"),
+        (
+            ["train"] + ["validation"] * 99,
+            [1, 89, 10],
+            "nothing for test, so it gets 10 of the 99 groups of validation",
+        ),
+        (["test"] * 100, [81, 10, 9], "nothing for train"),
+        (["validation", "test", "test"], [1, 1, 1], "nothing for train, so it gets 1 of the 2 groups of test"),
+    ],
+)
+def test_missing_parts_are_taken_from_others_aloud(hints: list[str], sizes: list[int], note: str) -> None:
+    groups = [f"person {row // 2}" for row in range(2 * len(hints))]
+    both = [hint for hint in hints for _ in range(2)]
+    split = split_rows(groups, len(both), splits=both)
+    assert [len(part) // 2 for part in parts(split)] == sizes and any(note in each for each in split.notes)
+    part_of = {row: number for number, part in enumerate(parts(split)) for row in part.tolist()}
+    assert all(part_of[2 * person] == part_of[2 * person + 1] for person in range(len(hints)))
+
+
+@pytest.mark.parametrize(
     ("groups", "hints", "message"),
     [
         (
@@ -120,8 +145,6 @@ def test_parts_that_are_hinted_need_no_more() -> None:
             "group 'anna' have different splits, train and test",
         ),
         (["anna", "anna", "anna"], ["train", "validation", "test"], "group 'anna' .* several groups"),
-        (None, ["train", "train", "test", "test"], "leave nothing for validation"),
-        (None, ["test", "validation", "validation"], "leave nothing for train"),
     ],
 )
 def test_hints_that_cannot_be_followed(groups: list[str] | None, hints: list[str], message: str) -> None:

@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from perception_clip.perception.vector import EMOTIONS
-from perception_clip.training.prompts.labels import INTENSITIES, is_stated, level_of, parse_emotion, plain_text
+from perception_clip.training.prompts.labels import (
+    INTENSITIES,
+    LabelNames,
+    is_stated,
+    level_of,
+    parse_emotion,
+    plain_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -13,11 +20,29 @@ from perception_clip.training.prompts.labels import INTENSITIES, is_stated, leve
         *(("Anger", "angry"), ("HAPPINESS", "happy"), ("surprised", "surprise"), ("calm", "neutral")),
         *(("fearful", "fear"), ("disgusted", "disgust"), ("sadness", "sad"), ("03_happy", "happy")),
         *(("happy-faces", "happy"), ("Sad people", "sad"), ("joy", "happy"), ("neutral face 2", "neutral")),
-        *(("contempt", None), ("not happy", None), ("", None), ("1", None), ("happy sad", None)),
+        *(("Wütend", "angry"), ("u\u0308berrascht", "surprise"), ("Dégoût", "disgust"), ("degout", "disgust")),
+        *(("alegría", "happy"), ("ALEGRIA", "happy"), ("paura", "fear"), ("nojo", "disgust"), ("tristeza", "sad")),
+        *(
+            ("高兴", "happy"),
+            ("生氣的表情", "angry"),
+            ("驚き", "surprise"),
+            ("笑顔の人", "happy"),
+            ("無表情", "neutral"),
+        ),
+        *(("surprises", "surprise"), ("Happy Persons", "happy"), ("ANG", "angry"), ("1_NEU_2", "neutral")),
+        *(("contempt", None), ("Verachtung", None), ("not happy", None), ("", None), ("1", None), ("happy sad", None)),
     ],
 )
 def test_labels(label: str, emotion: str | None) -> None:
     assert parse_emotion(label) == emotion
+
+
+def test_one_name_for_all_spellings() -> None:
+    name_of = LabelNames()
+    labels = ["Happy", "freude", "Smug_Grin", "smug grin", "SMUG  GRIN", "Contemptuous", "軽蔑", "x1", "x2"]
+    assert [name_of(label) for label in labels] == [
+        *("happy", "happy", "Smug_Grin", "Smug_Grin", "Smug_Grin", "contempt", "contempt", "x1", "x2"),
+    ]
 
 
 @pytest.mark.parametrize(

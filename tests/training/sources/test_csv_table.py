@@ -125,9 +125,9 @@ def test_lines_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", r"must name the columns path and prompt \(or label\).*path and prompt not found in: an empty line"),
-        ("path,text\na.png,x\n", "prompt not found in: path, text"),
-        ("file,label\na.png,x\n", "path not found in: file, label"),
-        ("path;prompt\na.png;x\n", "separated by commas; path and prompt not found in: path;prompt"),
+        ("path,words\na.png,x\n", "prompt not found in: path, words"),
+        ("photo,label\na.png,x\n", "path not found in: photo, label"),
+        ("photo;label\na.png;x\n", "separated by commas; path and prompt not found in: photo;label"),
         ("path,prompt, Prompt\na.png,x,y\n", "names the column prompt more than once"),
         ("path,prompt\n", "no line can be used. list.csv: it has no rows"),
         ("path,prompt\nno.png,x\n", "no line can be used. list.csv line 2: the file .* does not exist"),
@@ -140,10 +140,57 @@ def test_files_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> N
     assert str(tmp_path / "list.csv") in str(caught.value)
 
 
-def test_a_csv_that_is_no_utf8(tmp_path: Path) -> None:
-    path = write(tmp_path / "list.csv", "path,prompt\nfräulein.png,x\n", encoding="latin-1")
-    with pytest.raises(SourceError, match="not UTF-8 text .*save it as CSV UTF-8"):
-        list_csv(path)
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("path;prompt\r\nsub/ä.png;happy, but tired\r\n", "utf-8-sig"),  # Excel in Germany
+        ("sep=;\npath;prompt\nsub/ä.png;happy, but tired\n", "utf-8"),
+        ("path\tprompt\nsub\\ä.png\thappy, but tired\n", "utf-16"),  # Excel's Unicode text
+        ('path|prompt\nä.png|"happy, but tired"\n', "utf-8"),  # in the only folder that has it
+        ('path,prompt\nsub/ä.png,"happy, but tired"\n', "cp1252"),
+        ('FileName,caption\nsub/a\u0308.png,"happy, but tired"\n', "utf-8"),  # macOS's accents
+        ('image,id,text,mood\nsub/ä.png,,"happy, but tired",\n', "utf-8"),
+    ],
+)
+def test_tables_of_other_programs(tmp_path: Path, text: str, encoding: str) -> None:
+    touch(tmp_path / "sub" / "ä.png", tmp_path / "other" / "b.png")
+    listing = list_csv(write(tmp_path / "list.tsv", text, encoding=encoding))
+    assert listing.items == [
+        SourceItem(PictureFile(tmp_path / "sub" / "ä.png"), "sub/ä.png", "sub/ä.png", ("happy, but tired",))
+    ]
+    assert any("Windows-1252" in note for note in listing.notes) == (encoding == "cp1252")
+
+
+@pytest.mark.parametrize("column", ["person", "subject", "actor", "speaker", "identity", "id", "ID"])
+def test_people_are_groups_aloud(tmp_path: Path, column: str) -> None:
+    touch(tmp_path / "a.png", tmp_path / "b.png")
+    listing = list_csv(write(tmp_path / "l.csv", f"path,label,{column}\na.png,happy,7\nb.png,sad,\n"))
+    assert [item.group for item in listing.items] == ["7", "b.png"]
+    assert listing.items[0].columns == {column.lower(): "7"}  # templates may still use it
+    assert listing.notes == [f"the column {column.lower()} is used as the group"]
+    listing = list_csv(write(tmp_path / "l.csv", f"path,label,group,{column}\na.png,happy,x,7\n"))
+    assert (listing.items[0].group, listing.notes) == ("x", [])
+
+
+def test_other_names_do_not_replace_a_prompt_or_a_label(tmp_path: Path) -> None:
+    touch(tmp_path / "a.png")
+    (item,) = list_csv(write(tmp_path / "l.csv", "path,prompt,emotion\na.png,a grin,3\n")).items
+    assert (item.prompts, item.label, item.columns) == (("a grin",), "", {"emotion": "3"})
+    (item,) = list_csv(write(tmp_path / "l.csv", "image,label,text\na.png,happy,words\n")).items
+    assert (item.prompts, item.label, item.columns) == ((), "happy", {"text": "words"})
+
+
+def test_affectnets_numbers(tmp_path: Path) -> None:
+    touch(tmp_path / "Manually_Annotated_Images" / "689" / "a.jpg")
+    lines = "".join(f"689/a.jpg,1,2,{number},0.5\n" for number in range(9))
+    listing = list_csv(
+        write(tmp_path / "training.csv", f"subDirectory_filePath,face_x,face_y,expression,valence\n{lines}")
+    )
+    assert [item.label for item in listing.items] == [
+        *("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt"),
+    ]
+    assert listing.skipped == [("training.csv line 10", "its label stands for no expression")]
+    assert listing.items[0].source == "Manually_Annotated_Images/689/a.jpg"
 
 
 @pytest.mark.parametrize("row", ["x" * (LONGEST_ROW + 1), '"a\n",' * (LONGEST_ROW // 5), '"' + "x\n" * LONGEST_ROW])

@@ -50,6 +50,13 @@ def test_folders(tmp_path: Path, files: str, format: str) -> None:
         ("icml_face_data.csv", "emotion, Usage, pixels\n", "fer2013"),
         ("a.jsonl", "", "jsonl"),
         ("a.ndjson", "", "jsonl"),
+        ("a.json", "", "jsonl"),
+        ("a.TSV", "path\tlabel\n", "csv"),
+        ("a.FLV", "", "video"),
+        ("a.wmv", "", "video"),
+        ("a.mts", "", "video"),
+        ("a.mpg", "", "video"),
+        ("a.jfif", "", "video"),
         ("a.mp4", "", "video"),
         ("a.JPG", "", "video"),
         (TAKE, "", "ravdess"),
@@ -93,6 +100,12 @@ def test_folders_that_are_nothing_known(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match="it contains no files"):
         detect(tmp_path / "empty")
+
+
+def test_pictures_without_a_decoder(tmp_path: Path) -> None:
+    touch(tmp_path / "happy" / "IMG_1.HEIC", tmp_path / "happy" / "IMG_2.HEIC")
+    with pytest.raises(SourceError, match=r"2 \.heic, and no .*IMG_1\.HEIC: .* convert them .* or install pillow-heif"):
+        detect(tmp_path)
 
 
 def test_files_that_are_nothing_known(tmp_path: Path) -> None:

@@ -48,8 +48,9 @@ def test_jsonl(tmp_path: Path) -> None:
         ('{"path": "a.png", "prompt": ["x", ["y"]]}', "the value of 'prompt' is not text"),
         ('{"path": "a.png", "prompt": "x", "Prompt": "y"}', "the key 'prompt' appears twice"),
         ('{"path": "a.png", "prompt": []}', "the prompt is empty"),
-        ('{"path": "a.png"}', "the prompt is empty"),
-        ('{"prompt": "x"}', "the path is empty"),
+        ('{"path": "a.png"}', "it has no prompt and no label; its keys are: path"),
+        ('{"prompt": "x", "photo": "a.png"}', "it has no path; its keys are: prompt, photo"),
+        ('{"path": "", "prompt": "x"}', "the path is empty"),
         ('{"path": "a.png", "prompt": "\\ud800"}', r"it contains half a character"),
         ('{"path": "a\\u0000.png", "prompt": "x"}', "it contains a NUL character"),
     ],
@@ -65,13 +66,24 @@ def test_lines_that_cannot_be_used_are_named(tmp_path: Path, line: str, reason: 
 
 def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no line can be used. a.jsonl line 1: it is not a JSON object"):
-        list_jsonl(write(tmp_path / "a.jsonl", '[{"path": "a.png", "prompt": "x"}]'))
+        list_jsonl(write(tmp_path / "a.jsonl", '"path"'))
     with pytest.raises(SourceError, match="no line can be used. a.jsonl: it has no rows"):
         list_jsonl(write(tmp_path / "a.jsonl", "\n\n"))
     with pytest.raises(SourceError, match="not UTF-8 text"):
         list_jsonl(write(tmp_path / "a.jsonl", '{"path": "ä.png"}', encoding="latin-1"))
     with pytest.raises(SourceError, match="line 2 is longer than 1048576 characters"):
         list_jsonl(write(tmp_path / "a.jsonl", "\n" + " " * (LONGEST_ROW + 1)))
+
+
+def test_an_array_and_other_names_of_keys(tmp_path: Path) -> None:
+    touch(tmp_path / "a.png")
+    rows = [{"file_name": "a.png", "text": ["a grin", "a smile"], "speaker": 3}, {"image": "a.png", "emotion": "sad"}]
+    for text in (json.dumps(rows), json.dumps(rows, indent=1), "\n".join(map(json.dumps, rows))):
+        listing = list_jsonl(write(tmp_path / "list.json", text))
+        assert [(item.prompts, item.label, item.group) for item in listing.items] == [
+            (("a grin", "a smile"), "", "3"),
+            ((), "sad", "a.png"),
+        ]
 
 
 JSON = st.recursive(

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from perception_clip.training.sources import FORMATS, find_items
+from perception_clip.training.sources import FORMATS, detect, find_items
 from perception_clip.training.sources.items import SourceError
 
 from .trees import touch, write
@@ -16,7 +17,7 @@ def test_formats_are_found_or_given(tmp_path: Path) -> None:
     root = tmp_path / "faces"
     touch(root / "10_happy" / "1.png", root / "10_happy" / "2.png")
     assert {item.label for item in find_items(root).items} == {"happy"}
-    assert {item.label for item in find_items(root, format="labels").items} == {"10_happy"}
+    assert detect(root) == "captions" and len(find_items(root, format="labels").items) == 2
 
 
 def test_given_prompts_win_over_labels_but_not_over_a_sources_own(tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_datasets_have_no_pictures(tmp_path: Path) -> None:
 
 def test_sources_that_are_not_what_the_format_needs(tmp_path: Path) -> None:
     touch(tmp_path / "happy" / "1.png")
-    with pytest.raises(SourceError, match=f"the format 'zip' does not exist; choose one of: {', '.join(FORMATS)}"):
+    with pytest.raises(SourceError, match=re.escape(f"choose one of: {', '.join(FORMATS)}")):
         find_items(tmp_path, format="zip")
     with pytest.raises(SourceError, match="the format csv needs a file, and this is not one"):
         find_items(tmp_path, format="csv")

@@ -1,0 +1,1 @@
+"""How far one face's expression is that of another."""

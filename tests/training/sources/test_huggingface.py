@@ -1,0 +1,129 @@
+"""Hugging Face's forms of datasets: imagefolder and Parquet."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from perception_clip.training.sources import detect, find_items
+from perception_clip.training.sources.items import SourceError
+from perception_clip.training.sources.parquet import ROWS, ParquetPicture
+
+from .trees import touch, write
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+
+
+def png(shade: int) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (6, 4), (shade % 256, shade // 256, 0)).save(file, "png")
+    return file.getvalue()
+
+
+def shade(item: Any) -> int:
+    (frame,) = item.media.frames()
+    red, green, _ = frame.picture[0, 0].tolist()
+    return int(red + 256 * green)
+
+
+def save(path: Path, columns: dict[str, Any], features: dict[str, Any] | None = None, **options: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.table(columns)
+    if features is not None:
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(table, path, **options)
+    return path
+
+
+def test_an_imagefolder_with_metadata(tmp_path: Path) -> None:
+    root = tmp_path / "faces"
+    touch(root / "train" / "0001.png", root / "train" / "sub" / "0002.png", root / "test" / "0001.png")
+    touch(root / "test" / "more.png", root / "README.md")
+    write(root / "train" / "metadata.csv", 'file_name,text\n0001.png,"a grin, wide"\nsub/0002.png,a smile\n')
+    write(root / "test" / "metadata.jsonl", '{"file_name": "0001.png", "label": "HAPPY", "identity": 4}\n')
+    assert detect(root) == "imagefolder"
+    listing = find_items(root)
+    assert [(item.source, item.prompts, item.label, item.group, item.split) for item in listing.items] == [
+        ("faces/test/0001.png", (), "happy", "4", "test"),
+        ("faces/train/0001.png", ("a grin, wide",), "", "faces/train/0001.png", "train"),
+        ("faces/train/sub/0002.png", ("a smile",), "", "faces/train/sub/0002.png", "train"),
+    ]
+    assert dict(listing.skipped) == {
+        "faces/README.md": "files ending in .md are not supported",
+        "faces/test/more.png": "no metadata file names it",
+    }
+
+
+def test_a_dataset_folder_of_shards(tmp_path: Path) -> None:
+    root = tmp_path / "fer"
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": ["angry", "happiness", "smirk"]}}
+    for number, (name, labels) in enumerate(
+        {"train-00000-of-00002": [0, 1], "train-00001-of-00002": [2, -1], "test-00000-of-00001": [1, 1]}.items()
+    ):
+        images = [{"bytes": png(10 * number + row), "path": f"{row}.png"} for row in range(2)]
+        save(root / "data" / f"{name}.parquet", {"image": images, "label": labels, "speaker": ["a", "b"]}, features)
+    touch(root / "README.md")
+    assert detect(root) == "parquet"
+    listing = find_items(root)
+    assert [(item.source, item.label, item.group, item.split, shade(item)) for item in listing.items] == [
+        ("fer/data/test-00000-of-00001.parquet row 0", "happy", "a", "test", 20),
+        ("fer/data/test-00000-of-00001.parquet row 1", "happy", "b", "test", 21),
+        ("fer/data/train-00000-of-00002.parquet row 0", "angry", "a", "train", 0),
+        ("fer/data/train-00000-of-00002.parquet row 1", "happy", "b", "train", 1),
+        ("fer/data/train-00001-of-00002.parquet row 0", "smirk", "a", "train", 10),
+    ]
+    assert dict(listing.skipped) == {
+        "fer/README.md": "files ending in .md are not supported",
+        "fer/data/train-00001-of-00002.parquet row 1": "the prompt and the label are empty",
+    }
+    assert "the column speaker is used as the group" in listing.notes
+
+
+def test_texts_bytes_and_paths(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(7))
+    texts = {"caption": ["a grin"], "age": [31], "dark": [True]}
+    for columns in (
+        {"image": [png(7)]},
+        {"image": [{"bytes": None, "path": "a.png"}]},
+        {"file_name": ["a.png"]},
+    ):
+        (item,) = find_items(save(tmp_path / "a.parquet", {**columns, **texts})).items
+        assert (item.prompts, item.columns, shade(item)) == (("a grin",), {"age": "31", "dark": "true"}, 7)
+        assert item.media.digest() == find_items(tmp_path / "a.parquet").items[0].media.digest()
+
+
+def test_tables_without_pictures_or_meaning(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"the labels 0, 3 are numbers"):
+        find_items(save(tmp_path / "a.parquet", {"image": [png(1), png(2)], "label": [3, 0]}))
+    with pytest.raises(SourceError, match=r"a column with pictures .* are needed; the columns are: prompt \(string\)"):
+        find_items(save(tmp_path / "b.parquet", {"prompt": ["x"]}))
+    (tmp_path / "c.parquet").write_bytes(b"PAR1 but not really")
+    with pytest.raises(SourceError, match="cannot be read as Parquet"):
+        find_items(tmp_path / "c.parquet")
+
+
+def test_pictures_stay_in_the_file(tmp_path: Path) -> None:
+    """10,000 pictures of 20 kB, in one row group, are listed and read one after the other, and out of order."""
+    count, padding = 10_000, np.random.default_rng(0).bytes(20_000)
+    images = pa.array([png(number) + padding for number in range(count)])
+    path = save(tmp_path / "a.parquet", {"image": images, "label": ["happy"] * count}, row_group_size=count)
+    del images
+    before = pa.total_allocated_bytes()
+    tracemalloc.start()
+    listing = find_items(path)
+    for number, item in enumerate(listing.items[:: ROWS // 2]):
+        assert shade(item) == number * (ROWS // 2)
+        assert pa.total_allocated_bytes() - before < 60 << 20
+    assert tracemalloc.get_traced_memory()[1] < 60 << 20
+    tracemalloc.stop()
+    assert shade(listing.items[-1]) == count - 1 and shade(listing.items[0]) == 0
+    with pytest.raises(ValueError, match="there is no row 10000; was the file changed"):
+        ParquetPicture(path, "image", count).digest()

@@ -1,0 +1,186 @@
+"""Which level of folders is the label: the kinds of trees that people have, and what is read from each."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from perception_clip.training.sources import find_items
+from perception_clip.training.sources.items import Choices, SourceError, SourceListing
+
+from .trees import touch, write
+
+Rows = list[tuple[str, str, str, str]]
+
+
+def listed(root: Path, files: str, **choices: object) -> SourceListing:
+    touch(*(root / name for name in files.split()))
+    return find_items(root, format="labels", choices=Choices(**choices))  # type: ignore[arg-type]
+
+
+def rows(listing: SourceListing) -> Rows:
+    """File, label, group and split; a group of its own is empty."""
+    return [
+        (item.source, item.label, "" if item.group == item.source else item.group, item.split) for item in listing.items
+    ]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (
+            "data/images/train/happy/1.jpg data/images/validation/Angry/2.jpg",
+            [
+                ("set/data/images/train/happy/1.jpg", "happy", "", "train"),
+                ("set/data/images/validation/Angry/2.jpg", "angry", "", "validation"),
+            ],
+        ),
+        (
+            "anna/happy/1.jpg anna/sad/1.jpg ben/happy/1.jpg",
+            [
+                ("set/anna/happy/1.jpg", "happy", "set/anna", ""),
+                ("set/anna/sad/1.jpg", "sad", "set/anna", ""),
+                ("set/ben/happy/1.jpg", "happy", "set/ben", ""),
+            ],
+        ),
+        (
+            "Train_AFEW/Angry/000046280.avi Val_AFEW/Happy/000147.avi",
+            [
+                ("set/Train_AFEW/Angry/000046280.avi", "angry", "", "train"),
+                ("set/Val_AFEW/Happy/000147.avi", "happy", "", "validation"),
+            ],
+        ),
+        (  # a person in two labs, in two rooms
+            "lab/p1/happy/1.jpg lab/p2/sad/1.jpg lab/p3/sad/1.jpg field/p4/happy/1.jpg",
+            [
+                ("set/field/p4/happy/1.jpg", "happy", "set/p4", ""),
+                ("set/lab/p1/happy/1.jpg", "happy", "set/p1", ""),
+                ("set/lab/p2/sad/1.jpg", "sad", "set/p2", ""),
+                ("set/lab/p3/sad/1.jpg", "sad", "set/p3", ""),
+            ],
+        ),
+        (  # a person called like an emotion
+            "Joy/sad/1.jpg ben/sad/1.jpg cem/fear/1.jpg",
+            [
+                ("set/Joy/sad/1.jpg", "sad", "set/Joy", ""),
+                ("set/ben/sad/1.jpg", "sad", "set/ben", ""),
+                ("set/cem/fear/1.jpg", "fear", "set/cem", ""),
+            ],
+        ),
+        ("happy/happy_1/a.jpg sad/sad_1/b.jpg", [
+            ("set/happy/happy_1/a.jpg", "happy", "set/happy_1", ""),
+            ("set/sad/sad_1/b.jpg", "sad", "set/sad_1", ""),
+        ]),
+        ("p01_happy_3.jpg p02_sad_1.jpg", [
+            ("set/p01_happy_3.jpg", "happy", "", ""),
+            ("set/p02_sad_1.jpg", "sad", "", ""),
+        ]),
+    ],
+)  # fmt: skip
+def test_the_level_with_the_emotions_is_the_label(tmp_path: Path, files: str, expected: Rows) -> None:
+    root = tmp_path / "set"
+    listing = listed(root, files)
+    assert rows(listing) == expected
+    assert rows(find_items(root)) == expected  # detected, too
+
+
+def test_the_other_reading_is_shown_and_can_be_chosen(tmp_path: Path) -> None:
+    files = "anna/happy/1.jpg ben/happy/1.jpg ben/sad/2.jpg"
+    listing = listed(tmp_path, files)
+    assert listing.notes == [
+        "the labels are the folders of level 2 (happy, sad); to use others, pass --label-level 1 (anna, ben)",
+        "the folders of level 1 (anna, ben) are the groups, such as people",
+    ]
+    chosen = listed(tmp_path, files, label_level=1)
+    assert [item.label for item in chosen.items] == ["anna", "ben", "ben"]
+    assert {item.group for item in chosen.items} == {f"{tmp_path.name}/{name}" for name in ("happy", "sad")}
+    alone = listed(tmp_path, files, group_level=0)
+    assert [item.group for item in alone.items] == [item.source for item in alone.items]
+    with pytest.raises(SourceError, match=r"no folder level 5; --label-level can be .* 1: anna, ben; 2: happy, sad"):
+        listed(tmp_path, files, label_level=5)
+
+
+def test_intensities_between_the_folders(tmp_path: Path) -> None:
+    listing = listed(tmp_path, "happy/level_1/a.jpg happy/level_3/b.jpg sad/strong/c.jpg")
+    assert [item.columns for item in listing.items] == [
+        {"intensity": "slight"},
+        {"intensity": "strong"},
+        {"intensity": "strong"},
+    ]
+    assert [item.label for item in listing.items] == ["happy", "happy", "sad"]
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (
+            "images/1.jpg images/2.jpg",
+            r"all pictures would have the label images\. Choose: --label-level 1 reads images",
+        ),
+        ("data/wink/1.jpg data/wink/2.jpg", "--label-level 1 reads data; --label-level 2 reads wink"),
+        ("S005/001/1.png S010/002/1.png", r"\(S005, S010\) look like codes of people or clips"),
+        ("images/a/1.jpg images/b/2.jpg labels.csv", r"labels\.csv, which may have the labels, is not read"),
+        ("images/1.jpg emotion_labels.txt", "emotion_labels.txt, which may have the labels, is not read"),
+        ("happy/angry/1.jpg sad/fear/1.jpg", "several levels name emotions"),
+        ("train/1.jpg test/2.jpg", "no folder is named after a label|one folder per label"),
+        ("train/3/1.jpg test/4/2.jpg", r"the labels 3, 4 are numbers.*raf-db: 1 surprise.*--label-map 3=happy"),
+    ],
+)
+def test_unclear_labels_stop_the_build(tmp_path: Path, files: str, reason: str) -> None:
+    with pytest.raises(SourceError, match=reason):
+        listed(tmp_path, files)
+
+
+def test_one_label_or_prompt_for_all_settles_a_doubt(tmp_path: Path) -> None:
+    touch(tmp_path / "images" / "1.jpg")
+    assert [item.label for item in find_items(tmp_path, label="happy").items] == ["happy"]
+    (item,) = find_items(tmp_path, prompts=["a grin"]).items
+    assert (item.label, item.prompts) == ("", ("a grin",))
+    (item,) = listed(tmp_path, "", label_level=1).items
+    assert item.label == "images"
+
+
+def test_labels_of_ones_own_need_no_flag(tmp_path: Path) -> None:
+    assert {row[1] for row in rows(listed(tmp_path, "smirk/1.jpg wink/2.jpg wink/anna/3.jpg"))} == {"smirk", "wink"}
+
+
+def test_all_spellings_of_a_label_are_one(tmp_path: Path) -> None:
+    folders = ["Happy", "HAPPINESS", "Freude", "Smug Grin", "smug_grin", "contempt", "Mépris", "calm"]
+    decomposed = unicodedata.normalize("NFD", "Überraschung")
+    touch(*(tmp_path / folder / "1.jpg" for folder in (*folders, decomposed)))
+    listing = find_items(tmp_path)
+    assert sorted({item.label for item in listing.items}) == [
+        *("Smug Grin", "contempt", "happy", "neutral", "surprise"),
+    ]
+    (note,) = (note for note in listing.notes if note.startswith("labels by one name"))
+    assert "Freude, HAPPINESS → happy" in note and "calm → neutral" in note and "Überraschung → surprise" in note
+
+
+def test_label_maps(tmp_path: Path) -> None:
+    files = "train/1/a.jpg train/4/b.jpg test/7/c.jpg"
+    assert [
+        row[1:] for row in rows(listed(tmp_path, files, label_map={"1": "happy", "4": "smirk", "7": "", "9": "x"}))
+    ] == [
+        ("happy", "", "train"),
+        ("smirk", "", "train"),
+    ]
+    listing = find_items(tmp_path, choices=Choices(label_map={"1": "happy", "4": "smirk", "7": "", "9": "x"}))
+    assert listing.skipped[-1] == (f"{tmp_path.name}/test/7/c.jpg", "its label stands for no expression")
+    assert listing.notes[-1] == "--label-map: no picture has these labels: 9=x"
+    table = write(tmp_path / "l.csv", "path,label\ntrain/1/a.jpg,0\ntrain/4/b.jpg,3\n")
+    with pytest.raises(SourceError, match="the labels 0, 3 are numbers"):
+        find_items(table)
+    with pytest.raises(SourceError, match="the labels 3 are numbers"):
+        find_items(table, choices=Choices(label_map={"0": "happy"}))
+    prompted = write(tmp_path / "p.csv", "path,label,prompt\ntrain/1/a.jpg,0,a grin\n")
+    assert find_items(prompted).items[0].label == "0"
+
+
+def test_files_of_tools_are_passed_over(tmp_path: Path) -> None:
+    junk = "happy/@eaDir/f0.jpg/THUMB_M.jpg $RECYCLE.BIN/S-1/$R1.jpg __MACOSX/happy/x.jpg .thumbnails/x.jpg"
+    listing = listed(
+        tmp_path, f"happy/f0.jpg sad/f1.jpg {junk} lost+found/x.jpg happy/Thumbs.db happy/._f0.jpg happy/desktop.ini"
+    )
+    assert [item.label for item in listing.items] == ["happy", "sad"] and listing.skipped == []

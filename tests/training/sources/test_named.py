@@ -1,0 +1,110 @@
+"""Data sets that are recognized by the names of their files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from perception_clip.training.sources import detect, find_items
+from perception_clip.training.sources.items import SourceError
+
+from .trees import touch
+
+
+@pytest.mark.parametrize(
+    ("format", "files", "expected"),
+    [
+        (
+            "kdef",
+            "AF01/AF01ANS.JPG AF01/AF01SUFL.JPG BF01/BF01HAHR.JPG BM35/BM35AFS.JPG AM02/AM02DIS.JPG AM02/AM02NES.jpg "
+            "AM02/AM02SAS.JPG",
+            [
+                ("angry", "KDEF F01", {"gender": "female", "angle": "straight"}),
+                ("surprise", "KDEF F01", {"gender": "female", "angle": "full left profile"}),
+                ("disgust", "KDEF M02", {"gender": "male", "angle": "straight"}),
+                ("neutral", "KDEF M02", {"gender": "male", "angle": "straight"}),
+                ("sad", "KDEF M02", {"gender": "male", "angle": "straight"}),
+                ("happy", "KDEF F01", {"gender": "female", "angle": "half right profile"}),  # second session
+                ("fear", "KDEF M35", {"gender": "male", "angle": "straight"}),
+            ],
+        ),
+        (
+            "jaffe",
+            "KA.AN1.39.tiff KA.DI2.43.tiff KA.FE1.45.tiff YM.HA3.54.tiff YM.NE1.49.tiff YM.SA1.55.tiff YM.SU3.60.tiff",
+            [
+                *(("angry", "JAFFE KA", {}), ("disgust", "JAFFE KA", {}), ("fear", "JAFFE KA", {})),
+                *(("happy", "JAFFE YM", {}), ("neutral", "JAFFE YM", {}), ("sad", "JAFFE YM", {})),
+                ("surprise", "JAFFE YM", {}),
+            ],
+        ),
+        (
+            "crema-d",
+            "v/1001_DFA_ANG_XX.flv v/1001_DFA_DIS_XX.flv v/1001_DFA_FEA_XX.flv v/1001_IEO_HAP_HI.flv "
+            "v/1002_DFA_NEU_XX.flv v/1002_IEO_SAD_LO.flv",
+            [
+                ("angry", "CREMA-D 1001", {"sentence": "DFA", "intensity": "XX"}),
+                ("disgust", "CREMA-D 1001", {"sentence": "DFA", "intensity": "XX"}),
+                ("fear", "CREMA-D 1001", {"sentence": "DFA", "intensity": "XX"}),
+                ("happy", "CREMA-D 1001", {"sentence": "IEO", "intensity": "HI"}),
+                ("neutral", "CREMA-D 1002", {"sentence": "DFA", "intensity": "XX"}),
+                ("sad", "CREMA-D 1002", {"sentence": "IEO", "intensity": "LO"}),
+            ],
+        ),
+        (
+            "mead",
+            "M003/video/front/disgusted/level_1/001.mp4 M003/video/front/happy/level_3/001.mp4 "
+            "W009/video/left_30/contempt/level_2/001.mp4",
+            [
+                ("disgust", "MEAD M003", {"gender": "male", "camera": "front", "intensity": "slight"}),
+                ("happy", "MEAD M003", {"gender": "male", "camera": "front", "intensity": "strong"}),
+                ("contempt", "MEAD W009", {"gender": "female", "camera": "left_30", "intensity": "plain"}),
+            ],
+        ),
+        (
+            "ck+48",
+            "contempt/S138_008_00000007.png happy/S010_006_00000014.png sadness/S010_002_00000013.png",
+            [("contempt", "CK+48 S138", {}), ("happy", "CK+48 S010", {}), ("sad", "CK+48 S010", {})],
+        ),
+        (
+            "rafd",
+            "Rafd090_01_Caucasian_female_angry_frontal.jpg Rafd045_02_Kid_male_contemptuous_left.jpg",
+            [
+                ("contempt", "RaFD 02", {"angle": "045", "gender": "male", "gaze": "left"}),
+                ("angry", "RaFD 01", {"angle": "090", "gender": "female", "gaze": "frontal"}),
+            ],
+        ),
+    ],
+)
+def test_names(tmp_path: Path, format: str, files: str, expected: list[tuple[str, str, Mapping[str, str]]]) -> None:
+    touch(*(tmp_path / name for name in files.split()), tmp_path / "readme.txt")
+    assert detect(tmp_path) == format
+    listing = find_items(tmp_path)
+    assert [(item.label, item.group, item.columns) for item in listing.items] == expected
+    assert listing.skipped == [(f"{tmp_path.name}/readme.txt", "files ending in .txt are not supported")]
+
+
+def test_raf_dbs_numbered_folders(tmp_path: Path) -> None:
+    names = [f"{part}/{number}/{part}_0000{number}_aligned.jpg" for part in ("test", "train") for number in range(1, 8)]
+    touch(*(tmp_path / "DATASET" / name for name in names))
+    listing = find_items(tmp_path)
+    labels = ["surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"]
+    assert [(item.label, item.split) for item in listing.items] == [
+        *((label, "test") for label in labels),
+        *((label, "train") for label in labels),
+    ]
+    assert all(item.group == item.source for item in listing.items)
+
+
+def test_a_few_other_files_are_skipped_and_many_are_another_layout(tmp_path: Path) -> None:
+    names = [f"AF{number:02}/AF{number:02}HAS.JPG" for number in range(1, 20)]
+    touch(*(tmp_path / "set" / name for name in (*names, "AF01/AF01XXS.JPG")))
+    listing = find_items(tmp_path / "set")
+    assert len(listing.items) == 19
+    assert listing.skipped == [("set/AF01/AF01XXS.JPG", "its name is not one of KDEF, such as AF01HAS.JPG")]
+    touch(*(tmp_path / "set" / f"AF{number:02}" / "other.jpg" for number in range(1, 20)))
+    with pytest.raises(SourceError, match="look like codes of people"):
+        find_items(tmp_path / "set")
+    with pytest.raises(SourceError, match="no file has a name of JAFFE, such as KA.HA1.29.tiff"):
+        find_items(tmp_path / "set", format="jaffe")

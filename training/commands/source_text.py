@@ -1,0 +1,103 @@
+"""How a source was understood, as text: what `build` prints before it perceives anything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from ...common.words import counted, listed
+from ...perception.vector import EMOTIONS
+from ..prompts.templates import INTENSITY, Templates
+from ..sources.items import SourceItem, SourceListing
+from ..sources.media import FrameFolder, VideoFile
+
+MOST_LABELS = 12
+MOST_GROUPS = 3
+MOST_REASONS = 4
+EXAMPLES = 3
+NO_SPLIT = "none"
+
+
+def describe(
+    listing: SourceListing, kind: str, templates: Templates, prompts_of: Callable[[SourceItem], Sequence[str]]
+) -> list[str]:
+    """Return the lines that describe a listing: its format, numbers, labels, groups, splits and examples."""
+    items = listing.items
+    return [
+        f"read as {kind}: {_media(items)}{_skips(listing.skipped)}",
+        *_labels(items),
+        _groups(items),
+        *_splits(items),
+        *_columns(items, templates),
+        *(f"note: {note}" for note in listing.notes),
+        "examples (file → label → prompt → group):",
+        *(f"  {item.source} → {item.label or '–'} → {prompts_of(item)[0]} → {item.group}" for item in _examples(items)),
+    ]
+
+
+def _media(items: Sequence[SourceItem]) -> str:
+    kinds = Counter(
+        "video" if isinstance(item.media, VideoFile) else "clip" if isinstance(item.media, FrameFolder) else "picture"
+        for item in items
+    )
+    names = {"picture": "", "video": "", "clip": "folders of frames"}
+    parts = [
+        counted(kinds[kind], "folder of frames" if kind == "clip" else kind, names[kind])
+        for kind in names
+        if kinds[kind]
+    ]
+    return ", ".join(parts) or "no pictures"
+
+
+def _skips(skipped: Sequence[tuple[str, str]]) -> str:
+    if not skipped:
+        return ""
+    reasons = Counter(reason for _, reason in skipped).most_common()
+    return f"; {len(skipped):,} skipped ({listed([f'{count:,}: {text}' for text, count in reasons], MOST_REASONS)})"
+
+
+def _labels(items: Sequence[SourceItem]) -> list[str]:
+    found = Counter(item.label for item in items if item.label)
+    if not found:
+        return ["labels: none; the prompts are the source's own"]
+    lines = [f"labels: {_counts(found, MOST_LABELS)}"]
+    own = Counter({label: count for label, count in found.items() if label not in EMOTIONS})
+    if own:
+        what = "none of the labels is" if len(own) == len(found) else "these labels are not"
+        lines.append(f"note: {what} one of the seven emotions, and kept as they are: {_counts(own, MOST_LABELS)}")
+    return lines
+
+
+def _groups(items: Sequence[SourceItem]) -> str:
+    found = Counter(item.group for item in items)
+    if len(found) == len(items) and all(item.group == item.source for item in items):
+        return "groups: every file is its own, because people are not known"
+    return f"groups: {len(found):,} (people or clips), such as {_counts(found, MOST_GROUPS)}"
+
+
+def _splits(items: Sequence[SourceItem]) -> list[str]:
+    found = Counter(item.split or NO_SPLIT for item in items)
+    return [] if set(found) == {NO_SPLIT} else [f"splits: {_counts(found, len(found))}"]
+
+
+def _columns(items: Sequence[SourceItem], templates: Templates) -> list[str]:
+    """Return which columns of the source appear in no prompt."""
+    used = {INTENSITY, *(name for each in (*templates.templates, *templates.label_templates) for name in each.names)}
+    unused = dict.fromkeys(
+        name
+        for item in items
+        for name, text in item.columns.items()
+        if (name.casefold() not in used or item.prompts) and text != item.group
+    )
+    return [f"columns that are not used: {', '.join(unused)}"] if unused else []
+
+
+def _examples(items: Sequence[SourceItem]) -> list[SourceItem]:
+    """Return a few items, of different labels if there are any."""
+    first = {item.label: item for item in reversed(items)}
+    chosen = {id(item): item for item in (*list(first.values())[::-1][:EXAMPLES], *items[:EXAMPLES])}
+    return list(chosen.values())[:EXAMPLES]
+
+
+def _counts(found: Counter[str], most: int) -> str:
+    return listed([f"{name} {count:,}" for name, count in found.most_common()], most)

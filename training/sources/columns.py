@@ -1,0 +1,48 @@
+"""The columns of tables: the names that programs give them, and what each is used for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+PATH, PROMPT, LABEL, GROUP, SPLIT = "path", "prompt", "label", "group", "split"
+AFFECTNET_PATH = "subdirectory_filepath"  # the column of AffectNet's csv files, whose expressions are numbers
+NAMES = {  # role → names of columns, the first that a table has is used
+    PATH: (
+        PATH,
+        "file_name",
+        "filename",
+        "filepath",
+        "file_path",
+        "file",
+        "image",
+        "image_path",
+        "video",
+        AFFECTNET_PATH,
+    ),
+    PROMPT: (PROMPT, "text", "caption"),
+    LABEL: (LABEL, "emotion", "expression"),
+    GROUP: (GROUP, "person", "subject", "actor", "speaker", "identity", "id"),
+    SPLIT: (SPLIT,),
+}
+
+
+@lru_cache(maxsize=1024)
+def roles_of(header: tuple[str, ...]) -> dict[str, str]:
+    """Return which column, in lower case, has each role. Other names of prompt and label count only without these."""
+    found = {role: next((name for name in names if name in header), "") for role, names in NAMES.items()}
+    if PROMPT in header or LABEL in header:
+        found |= {role: role if role in header else "" for role in (PROMPT, LABEL)}
+    return {role: name for role, name in found.items() if name}
+
+
+def is_table(header: tuple[str, ...]) -> bool:
+    """Return whether a header has the necessary columns."""
+    roles = roles_of(header)
+    return PATH in roles and (PROMPT in roles or LABEL in roles)
+
+
+def role_notes(headers: Iterable[tuple[str, ...]]) -> list[str]:
+    """Return which columns are used under another name."""
+    used = {(name, role) for header in headers for role, name in roles_of(header).items() if name != role}
+    return [f"the column {name} is used as the {role}" for name, role in sorted(used)]

@@ -1,0 +1,175 @@
+"""What each level of folders in a tree stands for: label, split, intensity, person or clip.
+
+Nothing is known about a level but the names in it. The label's level is the one with the most pictures in folders named
+after an emotion. Levels count from 1, the folders directly in the source.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+from ...common.words import listed
+from ..prompts.labels import INTENSITIES, known_label, level_of
+from .files import Parts, Tree, printable
+from .items import Choices, SourceError, part_of_folder
+
+CLOSE = 0.5  # a second level with this share of the best one's emotions makes the label unclear
+NAMED = 5  # the most names of a level that a message shows
+TABLES = frozenset({".csv", ".tsv", ".lst", ".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".mat", ".npy", ".parquet"})
+_LIST = re.compile(r"label|list|annot|emotion|expression", re.IGNORECASE)  # in the name of a text file with labels
+_STRENGTH = re.compile(r"(?:level|intensity)[ _-]?([1-3])", re.IGNORECASE)  # MEAD
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The levels with a role; 0 if no level has it."""
+
+    label: int = 0
+    split: int = 0
+    group: int = 0
+    intensity: int = 0
+    name_part: int | None = None  # of the file name, counted from 0, if that is the label
+    notes: list[str] = field(default_factory=list)
+    doubt: str = ""
+
+
+def levels_of(tree: Tree, choices: Choices) -> Levels:
+    """Return the roles of the tree's levels; `choices` come first. Raises SourceError for a chosen level without names.
+
+    If the names do not decide, or if none of them is an emotion and there is no reason to take them for labels, `doubt`
+    gives the readings and the flags that choose one.
+    """
+    media = tree.media()
+    depth = max((len(parts) - 1 for parts in media), default=0)
+    names = {level: Counter(parts[level - 1] for parts in media if len(parts) > level) for level in range(1, depth + 1)}
+    split = next((level for level, found in names.items() if all(map(part_of_folder, found))), 0)
+    intensity = next((level for level, found in names.items() if all(map(strength, found))), 0)
+    candidates = [level for level in names if level not in (split, intensity)]
+    if not candidates and intensity:
+        candidates, intensity = [intensity], 0
+    emotions = {
+        level: sum(count for name, count in names[level].items() if known_label(name) or name in choices.label_map)
+        for level in candidates
+    }
+    label = max(candidates, key=lambda level: (emotions[level], -level), default=0)
+    doubt, notes = "", list[str]()
+    if choices.label_level is None and not emotions.get(label) and (part := name_part(media)) is not None:
+        notes.append("the labels are the emotions in the file names; people are not known, each picture is one group")
+        return Levels(split=split, group=_explicit_group(tree, choices, names), name_part=part, notes=notes)
+    if choices.label_level is not None:
+        label = _chosen(tree, choices.label_level, names, "--label-level")
+        split, intensity = (0 if level == label else level for level in (split, intensity))
+    elif not label:
+        doubt = f"{tree.base}: no folder is named after a label"
+    else:
+        doubt = _doubt(tree, media, label, candidates, names, emotions)
+        if not doubt and label != candidates[0] and emotions[label]:
+            others = [level for level in candidates if level != label]
+            notes.append(
+                f"the labels are the folders of level {label} ({_shown(names[label])}); to use others, pass "
+                + " or ".join(f"--label-level {level} ({_shown(names[level])})" for level in others)
+            )
+    group = _group(label, [level for level in candidates if level != label], names)
+    if choices.group_level is not None:
+        group = _explicit_group(tree, choices, names)
+    if 0 < group < label:
+        notes.append(f"the folders of level {group} ({_shown(names[group])}) are the groups, such as people")
+    return Levels(label, split, group, intensity, notes=notes, doubt=doubt)
+
+
+def name_part(media: Sequence[Parts]) -> int | None:
+    """Return which part of all file names is an emotion, as in `p01_happy_3.jpg`; None if none is, or several are."""
+    emotional: set[int] | None = None
+    for parts in media:
+        found = {number for number, word in enumerate(name_parts(parts)) if known_label(word)}
+        emotional = found if emotional is None else emotional & found
+        if len(emotional) != 1:
+            return None
+    return emotional.pop() if emotional else None
+
+
+def name_parts(parts: Parts) -> list[str]:
+    """Return the words of a file name."""
+    return re.split(r"[\W_]+", PurePath(parts[-1]).stem)
+
+
+def strength(name: str) -> str:
+    """Return the intensity that a folder's name states, as a template understands it; "" if it states none."""
+    if match := _STRENGTH.fullmatch(name):
+        return INTENSITIES[int(match[1]) - 1]
+    return "" if name.isdecimal() or level_of(name) is None else name
+
+
+def _doubt(
+    tree: Tree,
+    media: Sequence[Parts],
+    label: int,
+    candidates: Sequence[int],
+    names: dict[int, Counter[str]],
+    emotions: dict[int, int],
+) -> str:
+    """Return why the names in `label` may not be the labels, with all readings; "" if there is no reason to doubt."""
+    found = names[label]
+    if emotions[label]:
+        rivals = [level for level in candidates if level != label and emotions[level] >= CLOSE * emotions[label]]
+        reason = "" if not any(_differ(media, label, level) for level in rivals) else "several levels name emotions"
+    elif tables := [parts for parts in tree.files if _is_table(PurePath(parts[-1]))]:
+        reason = (
+            f"no folder is named after an emotion, and {tree.name(tables[0])}, which may have the labels, is not read. "
+            "Pass that file if it is a table with the columns path and label"
+        )
+    elif all(name.isdecimal() for name in found):
+        return ""  # numbers are refused with a reason of their own unless --label-map gives their meaning
+    elif len(found) == 1:
+        reason = f"no folder is named after an emotion, and all pictures would have the label {_shown(found)}"
+    elif all(re.search("[0-9]", name) for name in found):
+        reason = (
+            f"no folder is named after an emotion, and the names ({_shown(found)}) look like codes of people or clips"
+        )
+    else:
+        return ""
+    if not reason:
+        return ""
+    readings = "; ".join(f"--label-level {level} reads {_shown(names[level])}" for level in candidates)
+    return (
+        f"{tree.base}: the labels are unclear: {reason}. Choose: {readings}; --label TEXT gives all pictures one "
+        "label; or write a CSV with the columns path,label,group and pass it instead"
+    )
+
+
+def _differ(media: Sequence[Parts], first: int, second: int) -> bool:
+    """Return whether the two levels name different emotions for any picture."""
+    pairs = {(parts[first - 1], parts[second - 1]) for parts in media if len(parts) > max(first, second)}
+    return any(None is not known_label(one) != known_label(other) is not None for one, other in pairs)
+
+
+def _group(label: int, others: Sequence[int], names: dict[int, Counter[str]]) -> int:
+    """Return the level of the groups: above the label the one with the most names, else the first below it."""
+    above = [level for level in others if level < label and len(names[level]) > 1]
+    below = [level for level in others if level > label]
+    if above:
+        return max(above, key=lambda level: (len(names[level]), -level))
+    return below[0] if below else 0
+
+
+def _explicit_group(tree: Tree, choices: Choices, names: dict[int, Counter[str]]) -> int:
+    return _chosen(tree, choices.group_level, names, "--group-level") if choices.group_level else 0
+
+
+def _chosen(tree: Tree, level: int, names: dict[int, Counter[str]], flag: str) -> int:
+    if level not in names:
+        levels = "; ".join(f"{number}: {_shown(found)}" for number, found in names.items()) or "none"
+        raise SourceError(f"{tree.base}: there is no folder level {level}; {flag} can be one of these: {levels}")
+    return level
+
+
+def _shown(found: Counter[str]) -> str:
+    return listed([printable(name) for name in sorted(found)], most=NAMED)
+
+
+def _is_table(path: PurePath) -> bool:
+    return path.suffix.lower() in TABLES or (path.suffix.lower() == ".txt" and bool(_LIST.search(path.stem)))

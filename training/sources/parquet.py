@@ -1,0 +1,227 @@
+"""Parquet files with pictures, as Hugging Face's datasets have them: single files, shards and dataset folders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path, PurePath
+from threading import Lock
+from typing import Any
+
+from ...common.words import listed
+from ...perception.pictures import PictureError, read_picture
+from ...perception.sequences.videos import Frame
+from .columns import GROUP, LABEL, PATH, PROMPT, SPLIT, role_notes, roles_of
+from .files import Parts, Tree, unread, walk
+from .items import SourceError, SourceItem, SourceListing, part_of, part_of_folder
+
+SUFFIX = ".parquet"
+ROWS = 64  # read at a time while pictures are read
+KEPT = 8  # batches kept, because threads read ahead
+FEATURES = b"huggingface"  # the key in a schema's metadata with the types of the columns
+
+
+@dataclass(frozen=True)
+class ParquetPicture:
+    """One picture in a row of a Parquet file: its bytes, or the path of its file."""
+
+    path: Path
+    column: str
+    row: int
+    is_sequence = False
+    problem = ""
+    unreadable = 0
+    expected = 1
+
+    def digest(self) -> bytes:
+        return hashlib.sha256(self._content()).digest()
+
+    def frames(self, every: int | None = None) -> Iterator[Frame]:
+        yield Frame(0, 0.0, read_picture(BytesIO(self._content()), name=f"{self.path.name} row {self.row}"))
+
+    def _content(self) -> bytes:
+        value = _reader(self.path, self.column).value(self.row)
+        content, name = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, value)
+        if isinstance(content, bytes):
+            return content
+        if not isinstance(name, str) or not name:
+            raise PictureError(f"{self.path.name} row {self.row}: the row has no picture")
+        return (self.path.parent / name).read_bytes()
+
+
+class _Reader:
+    """Reads single values of a column, best in order, in constant memory."""
+
+    def __init__(self, path: Path, column: str) -> None:
+        self._path, self._column = path, column
+        self._lock = Lock()
+        self._batches: dict[int, list[Any]] = {}  # first row → values
+        self._upcoming: Iterator[Any] = iter(())
+        self._next = -1  # first row of the next batch
+
+    def value(self, row: int) -> Any:
+        start = row - row % ROWS
+        with self._lock:
+            if start not in self._batches and not 0 <= self._next <= start:
+                self._upcoming, self._next, self._batches = self._all(), 0, {}
+            while start not in self._batches and (batch := next(self._upcoming, None)) is not None:
+                self._batches[self._next] = batch
+                self._next += ROWS
+                if len(self._batches) > KEPT:
+                    del self._batches[next(iter(self._batches))]  # the oldest
+            values = self._batches.get(start, [])
+            if row - start >= len(values):
+                raise PictureError(f"{self._path.name}: there is no row {row}; was the file changed?")
+            return values[row - start]
+
+    def _all(self) -> Iterator[list[Any]]:
+        """Yield the values of the column in lists of ROWS."""
+        waiting: list[Any] = []
+        with _open(self._path) as file:
+            for batch in file.iter_batches(batch_size=ROWS, columns=[self._column]):
+                waiting.extend(batch.column(0).to_pylist())
+                while len(waiting) >= ROWS:
+                    yield waiting[:ROWS]
+                    waiting = waiting[ROWS:]
+        yield waiting
+
+
+@lru_cache(maxsize=4)
+def _reader(path: Path, column: str) -> _Reader:
+    return _Reader(path, column)
+
+
+def list_parquet(source: Path) -> SourceListing:
+    """Return the rows of a Parquet file, or of all in a folder, as items: pictures with prompts or labels.
+
+    The columns are those of a CSV (see columns.py); the picture is a column of pictures, of bytes or of paths. Labels
+    with names in the schema, ClassLabel, have these names. The split is in the name of a file or its folder, as in
+    `train-00000-of-00002.parquet`. Only texts and numbers are read now; pictures stay in their files.
+
+    Raises SourceError if pyarrow is missing, if a file cannot be read, or if there is no usable row.
+    """
+    tree = walk(source) if source.is_dir() else Tree(source.absolute().parent, [(source.name,)])
+    listing = SourceListing(skipped=list(tree.skipped))
+    headers: dict[tuple[str, ...], None] = {}
+    for parts in tree.files:
+        path = PurePath(parts[-1])
+        if path.suffix.lower() != SUFFIX:
+            listing.skipped.append((tree.name(parts), unread(path)))
+        else:
+            headers.setdefault(_add_file(tree, parts, listing))
+    if not listing.items:
+        raise SourceError(f"{source}: no row can be used. {listing.first_skip(source.name, 'there are no rows')}")
+    listing.notes.extend(role_notes(headers))
+    return listing
+
+
+def _add_file(tree: Tree, parts: Parts, listing: SourceListing) -> tuple[str, ...]:
+    """Add the rows of one file, and return its columns that have roles."""
+    path = tree.path(parts)
+    split = next(filter(None, map(part_of_folder, (PurePath(parts[-1]).stem, *reversed(parts[:-1])))), "")
+    with _open(path) as file:
+        schema = file.schema_arrow
+        picture, texts = _picture_column(schema), [field.name for field in schema if _is_text(field.type)]
+        roles = roles_of(tuple(name.lower() for name in texts if name != picture))
+        if picture is None or not {PROMPT, LABEL} & roles.keys():
+            raise SourceError(
+                f"{path}: a column with pictures and one called text, prompt or label are needed; the columns are: "
+                f"{listed([f'{field.name} ({field.type})' for field in schema], 12)}"
+            )
+        names = _class_names(schema)
+        columns = [name for name in texts if name != picture]
+        row = 0
+        for batch in file.iter_batches(columns=columns):
+            for values in batch.to_pylist():
+                cells = {name.lower(): _text(value, names.get(name)) for name, value in values.items()}
+                name = f"{tree.name(parts)} row {row}"
+                item = _item(ParquetPicture(path, picture, row), name, roles, cells, split)
+                if isinstance(item, SourceItem):
+                    listing.items.append(item)
+                else:
+                    listing.skipped.append((name, item))
+                row += 1
+    return tuple(name.lower() for name in columns)
+
+
+def _item(
+    media: ParquetPicture, name: str, roles: dict[str, str], cells: dict[str, str], split: str
+) -> SourceItem | str:
+    prompt, label = (cells[roles[role]] if role in roles else "" for role in (PROMPT, LABEL))
+    if not prompt and not label:
+        return "the prompt and the label are empty"
+    part = part_of(cells.get(SPLIT, ""))
+    if part is None:
+        return f"the split {cells[SPLIT]!r} is not train, validation or test"
+    used = {name for role, name in roles.items() if role in (PROMPT, LABEL, SPLIT) or name == GROUP}
+    return SourceItem(
+        media=media,
+        source=name,
+        group=(cells[roles[GROUP]] if GROUP in roles else "") or name,
+        prompts=(prompt,) if prompt else (),
+        label=label,
+        columns={key: text for key, text in cells.items() if text and key not in used},
+        split=part or split,
+    )
+
+
+def _picture_column(schema: Any) -> str | None:
+    """Return the column with pictures: bytes, or a struct with bytes and a path, or texts with the role of paths."""
+    import pyarrow.types as kinds
+
+    for field in schema:
+        parts = [part.name for part in field.type] if kinds.is_struct(field.type) else []
+        if "bytes" in parts or kinds.is_binary(field.type) or kinds.is_large_binary(field.type):
+            return str(field.name)
+    path = roles_of(tuple(field.name.lower() for field in schema if kinds.is_string(field.type))).get(PATH)
+    return next((str(field.name) for field in schema if field.name.lower() == path), None)
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow.types as kinds
+
+    return any(
+        check(kind)
+        for check in (
+            *(kinds.is_string, kinds.is_large_string, kinds.is_integer, kinds.is_floating, kinds.is_boolean),
+            kinds.is_dictionary,
+        )
+    )
+
+
+def _class_names(schema: Any) -> dict[str, list[str]]:
+    """Return the names of the numbers in ClassLabel columns."""
+    try:
+        features = json.loads((schema.metadata or {}).get(FEATURES, b"{}"))["info"]["features"]
+        return {
+            column: [str(name) for name in feature["names"]]
+            for column, feature in features.items()
+            if isinstance(feature, dict) and isinstance(feature.get("names"), list)
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _text(value: object, names: list[str] | None) -> str:
+    if names is not None and isinstance(value, int):
+        return names[value] if 0 <= value < len(names) else ""  # −1: no label
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value).replace("\0", "").strip()
+
+
+def _open(path: Path) -> Any:
+    """Return the opened file. Raises SourceError if pyarrow is missing or if it is not a Parquet file."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise SourceError(f"{path}: reading Parquet needs pyarrow; run pip install pyarrow") from error
+    try:
+        return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{path}: the file cannot be read as Parquet ({error})") from error
