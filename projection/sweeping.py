@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .conditioning import Conditioning, Entry, cycled, scheduled
+from .conditioning import Conditioning, Entry, scheduled
+from .where import cycled
 
 
 def rows_of_strengths(

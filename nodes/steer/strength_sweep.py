@@ -13,7 +13,7 @@ from ...projection.sweeping import copies, rows_of_strengths
 from ..support import checkpoints, host
 from ..support.checks import check_conditioning, check_latent, check_perceptions
 from ..support.schema import PERCEPTION, advanced, aliases
-from .perception_projection import UsesCheckpoint, checkpoint_input, checkpoint_name_input
+from ..support.steering import UsesCheckpoint, checkpoint_input, checkpoint_name_input
 
 MOST = 25  # pictures
 

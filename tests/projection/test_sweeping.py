@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from perception_clip.projection.conditioning import MODES, inject
+from perception_clip.projection.face_vectors import FaceVectors
 from perception_clip.projection.sweeping import copies, rows_of_strengths
 
 STRENGTHS = (0.0, 0.5, 2.0)
 GENERATOR = torch.Generator().manual_seed(0)
-FACE, NEUTRAL = (torch.randn(1, 768, generator=GENERATOR) for _ in range(2))
+FACE, NEUTRAL = (FaceVectors(torch.randn(1, 768, generator=GENERATOR)) for _ in range(2))
 PROMPT = [[torch.randn(1, 77, 768, generator=GENERATOR), {"pooled_output": torch.zeros(1, 768), "area": 3}]]
 
 
