@@ -147,7 +147,7 @@ def nearest_emotions(checkpoint: Checkpoint, vectors: Tensor, sizes: Tensor) -> 
     of a face between two strengths may have another emotion."""
     means, emotions = prompts_of(checkpoint)
     assert checkpoint.prompt_vectors is not None
-    projected = normalize(centered(checkpoint, checkpoint.project(vectors, sizes)), dim=1)
+    projected = normalize(centered(checkpoint, checkpoint.project(vectors, sizes).end), dim=1)
     nearest, nearest_mean = (
         (projected @ normalize(some, dim=1).T).argmax(dim=1)
         for some in (centered(checkpoint, checkpoint.prompt_vectors), means)
@@ -171,8 +171,8 @@ def report_moves(checkpoint: Checkpoint, path: Path) -> None:
     print("\n| faces | read as happy | distance from neutral | cosine to happy |\n|---|---|---|---|")
     for name, some in pictures.items():
         faces = pipeline(some)
-        projected = centered(checkpoint, checkpoint.project(faces.vectors, faces.image_sizes))
-        move = projected - centered(checkpoint, checkpoint.neutral)
+        projected = centered(checkpoint, checkpoint.project(faces.vectors, faces.image_sizes).end)
+        move = projected - centered(checkpoint, checkpoint.neutral[: checkpoint.width])
         length = move.norm(dim=1).mean() / (happy - means[NEUTRAL]).norm()
         likely, cosine = faces.emotions[:, EMOTIONS.index("happy")].mean(), cosine_similarity(projected, happy[None])
         print(f"| {name} | {likely:.2f} | {length:.2f} | {cosine.mean():.2f} |")

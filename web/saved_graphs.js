@@ -1,7 +1,6 @@
 import { app } from "../../scripts/app.js"
 
-// Graphs saved before Perception→CLIP Projection had this widget steered all tokens. A new node steers the end of the
-// text.
+// A graph that was saved before Perception→CLIP Projection had the widget `where` steered all tokens, and still does.
 const WHERE = "where"
 
 app.registerExtension({

@@ -237,7 +237,7 @@ def test_from_photos_to_a_checkpoint_that_steers(
     host.training("export", path, "--out", npz)
     with np.load(npz, allow_pickle=False) as data:
         assert data["perception_embeddings"].shape == (8, 1441)
-        assert data["clip_embeddings"].shape == (8, 768)
+        assert data["clip_embeddings"].shape == data["subject_embeddings"].shape == (8, 768)
         assert len(set(data["groups"])) == 8
         assert "comfyui-clip:" in str(data["meta"])
     host.training("train", "--data", npz, "--out_dir", host.models / "mine", "--epochs", 2)
@@ -254,10 +254,14 @@ def test_from_photos_to_a_checkpoint_that_steers(
 
 def test_text_vectors_are_those_of_the_command_line(host: Host, collect: Collect, weights: str) -> None:
     """ComfyUI's CLIP and `training build`'s reader of the same file agree, so datasets of both can be merged."""
-    prompt = "a surprised man with raised eyebrows"
-    host.run(collect(dataset="compare", prompt=prompt))
-    [ours] = held(host, "compare").embeddings
+    prompts = ["a surprised man with raised eyebrows", "cat " * 80]
+    for prompt in prompts:
+        host.run(collect(dataset="compare", prompt=prompt))
+    samples = held(host, "compare")
     tokenizer = host.checkout / "comfy" / "sd1_tokenizer"
     encoder = load_encoder(str(host.base / "models" / "checkpoints" / weights), device="cpu", tokenizer=str(tokenizer))
-    theirs = encoder.encode([prompt])[0].numpy()
-    assert np.abs(ours - theirs).max() < 0.01 * np.abs(theirs).max()
+    for ours, theirs in (
+        (samples.embeddings, encoder.encode(prompts)),
+        (samples.added_targets["subject_embeddings"], encoder.added_targets(prompts)["subject_embeddings"]),
+    ):
+        assert np.abs(ours - theirs.numpy()).max() < 0.01 * theirs.abs().max()

@@ -44,7 +44,7 @@ def test_faces_come_back_as_they_were(host: Host, photos: dict[str, str]) -> Non
     assert (saved.text("name"), saved.text("path")) == ("round trip", str(path))
     loaded = host.run(load("round trip"))
     assert loaded.text("load").startswith("3 faces in 3 pictures\ncreated with ")
-    assert "expression-model-bundled" in loaded.text("load")
+    assert "face-expression-bundled" in loaded.text("load")
     assert loaded.text("count") == "3"
     assert values(host, load("round trip")) == values(host, inform(graph))
 

@@ -87,6 +87,10 @@ def test_a_checkpoint_appears_without_a_restart(host: Host, dataset: str) -> Non
     made = load(path)
     assert made.metadata.dataset["sha256"] == content_hash(open_for_training(host.datasets / f"{dataset}.db"))
     assert made.metadata.encoder == "an encoder" and made.metadata.dataset["samples"] == 350
+    assert not made.has_subject
+    assert "the dataset has no subject vectors: the projection steers at the end of the text only" in result.text(
+        "train"
+    )
     assert made.metadata.metrics["scores"]["projection"]["centered_cosine"][0] > 0.5
     text = result.text("text")
     assert all(sentence in text for sentence in made.metadata.metrics["verdict"])

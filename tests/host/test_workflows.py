@@ -194,6 +194,7 @@ def test_it_runs_to_a_picture_that_the_face_steers(host: Host, small: Small, nam
     assert steered.shape == (64, 64, 3) and steered.std() > 0
     if name == "face_to_expression":
         assert "of a workflow.safetensors, trained with comfyui-clip:" in result.text(steering)
+        assert "first of 1 face: shifts the subject “person” (1 token) by " in result.text(steering)
     graph[steering]["inputs"]["strength"] = 0.0
     _, [plain] = ran(host, graph)
     assert not np.array_equal(steered, plain)

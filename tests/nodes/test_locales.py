@@ -104,4 +104,4 @@ def test_a_thing_has_one_name_in_a_language(language: str) -> None:
         for name, slot in node["inputs"].items():
             names.setdefault(name, set()).add(slot["name"])
     different = {name: found for name, found in names.items() if len(found) > 1}
-    assert different.keys() <= {"missing", "neutral", "faces", "prompts"}, different  # which mean two things each
+    assert different.keys() <= {"missing", "neutral", "faces", "prompts", "subject"}, different  # two things each

@@ -87,7 +87,7 @@ def test_the_content_decides_what_a_file_is(tmp_path: Path, vectors: Tensor, nam
     found = open_projection(wrote(tmp_path / name, content))
     assert isinstance(found, ForeignCheckpoint)
     with torch.inference_mode():
-        assert torch.allclose(found.project(vectors, SIZES), network(vectors), atol=1e-6)
+        assert torch.allclose(found.project(vectors, SIZES).end, network(vectors), atol=1e-6)
 
 
 def test_keys_are_named_where_no_weights_or_several_are_found(tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ def test_both_vectors_come_back_from_the_file(tmp_path: Path, dataset: Dataset) 
     assert torch.equal(fitted.checkpoint.neutral[:768], without.neutral)
     value, low, high = json.loads((tmp_path / "with" / "metrics.json").read_text())["subject"]["centered_cosine"]
     assert 0.1 < low < value < high < 1
+    assert f"mean-centered cosine {value:.3f} [" in (tmp_path / "with" / "report.html").read_text(encoding="utf-8")
     assert projected.subject is not None
     distinct = torch.from_numpy(dataset.added_targets["subject_embeddings"])
     near, own = distinct.mean(dim=0), projected.subject.mean(dim=0)

@@ -68,7 +68,7 @@ def write_training_report(
         kept=best_epoch(history),
         worst=worst,
         importance=matters,
-        facts={**_origins(checkpoint), **facts},
+        facts={**_origins(checkpoint), **_subject(evaluation), **facts},
         pictures=_pictures(folder / PICTURE_FOLDER, evaluation, history, worst, matters) if has_matplotlib() else {},
         metrics=TITLES,
         headlines=HEADLINES,
@@ -113,6 +113,12 @@ def _pictures(
             temporary.write_bytes(buffer.getvalue())
         urls[name] = f"data:image/png;base64,{b2a_base64(buffer.getvalue(), newline=False).decode('ascii')}"
     return urls
+
+
+def _subject(evaluation: Evaluation) -> dict[str, object]:
+    """Return how well the subject's vector is projected, if it is; all other figures are of the end of the text."""
+    found = evaluation.subject
+    return {} if found is None else {"subject's vector": f"mean-centered cosine {str(found).strip()}"}
 
 
 def _origins(checkpoint: Checkpoint) -> dict[str, object]:

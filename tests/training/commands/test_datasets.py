@@ -247,6 +247,14 @@ def test_relabeling_keeps_and_adds_subject_vectors(
     assert run("info", tmp_path / "some.npz") == 0
     assert "subject vectors  yes" in capsys.readouterr().out
 
+    for data, known in (("without.db", False), ("with.db", True)):
+        out = tmp_path / data.removesuffix(".db")
+        assert run("train", "--data", tmp_path / data, "--out-dir", out, "--epochs", 1, "--device", "cpu") == 0
+        shown = capsys.readouterr().out
+        assert (f"{tmp_path / data} has no subject vectors: the projection steers at the end" in shown) == (not known)
+        assert run("evaluate", "--data", tmp_path / "with.db", "--checkpoint", out / "best_model.safetensors") == 0
+        assert ("Subject's vector: mean-centered cosine" in capsys.readouterr().out) == known
+
     other = write(tmp_path / "other.db", *sampled(10, seed=1), person="q")
     assert run("merge", tmp_path / "with.db", other, "--out", tmp_path / "both.db") == 0
     assert len(read(tmp_path / "both.db")) == 80 and name in read(tmp_path / "both.db").added_targets  # same prompts
