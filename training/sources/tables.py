@@ -121,12 +121,14 @@ class TableRows:
         """
         if _UNUSUAL.search(source):
             source = Path(source).as_posix()
+        if self._kind(source):
+            return source
         forms = [source]
         if "\\" in source:
             forms.append(Path(source.replace("\\", "/")).as_posix())
         if not source.isascii():
             forms.extend(unicodedata.normalize(form, each) for each in tuple(forms) for form in ("NFC", "NFD"))
-        places = [[form] for form in forms] + [[f"{folder}/{form}" for folder in self._folders] for form in forms]
+        places = [[form] for form in forms[1:]] + [[f"{folder}/{form}" for folder in self._folders] for form in forms]
         for candidates in places:
             existing = [place for place in candidates if self._kind(place)]
             if len(existing) == 1:
