@@ -184,7 +184,7 @@ LAYOUTS: dict[str, dict[str, str | np.ndarray | None]] = {  # what the guide cal
     "FER2013 in folders": dict.fromkeys(f"fer2013/train/{label}/1.jpg" for label in CODES.values()),
     "RAF-DB": {
         "basic/EmoLabel/list_patition_label.txt": "train_00001.jpg 6\ntrain_00002.jpg 4\ntest_0001.jpg 7\n",
-        **dict.fromkeys(f"basic/Image/aligned/{name}_aligned.jpg" for name in "train_00001 train_00002 test_0001".split()),
+        **dict.fromkeys(f"basic/Image/aligned/{n}_aligned.jpg" for n in ("train_00001", "train_00002", "test_0001")),
     },
     "RAF-DB in folders": dict.fromkeys(f"DATASET/train/{n}/train_0000{n}_aligned.jpg" for n in (4, 6, 7)),
     "AffectNet": {
