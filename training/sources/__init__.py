@@ -18,12 +18,13 @@ from .captions import list_captions
 from .detection import detect as detect
 from .fer2013 import list_fer2013
 from .folders import list_frames, list_labels, list_video
+from .imagefolder import list_imagefolder
 from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing
 from .named import NAMINGS, list_named
 from .numbering import LEFT_OUT, refuse_numbers
 from .parquet import list_parquet
 from .ravdess import list_ravdess
-from .tables import list_csv, list_imagefolder, list_jsonl
+from .tables import list_csv, list_jsonl
 
 FOLDER, FILE = "folder", "file"
 _LISTERS: dict[str, tuple[Callable[[Path], SourceListing], tuple[str, ...]]] = {  # with what each can list

@@ -124,6 +124,7 @@ def test_intensities_between_the_folders(tmp_path: Path) -> None:
         ("images/a/1.jpg images/b/2.jpg labels.csv", r"labels\.csv, which may have the labels, is not read"),
         ("images/1.jpg emotion_labels.txt", "emotion_labels.txt, which may have the labels, is not read"),
         ("happy/angry/1.jpg sad/fear/1.jpg", "several levels name emotions"),
+        ("happy/1.jpg more/happy/2.jpg", "pictures in the folder more have an emotion in another level of folders"),
         ("train/1.jpg test/2.jpg", "no folder is named after a label|one folder per label"),
         ("train/3/1.jpg test/4/2.jpg", r"the labels 3, 4 are numbers.*raf-db: 1 surprise.*--label-map 3=happy"),
     ],
