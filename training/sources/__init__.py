@@ -123,7 +123,9 @@ def _completed(source: Path, listing: SourceListing, prompts: tuple[str, ...], l
         else:
             skipped.append((item.source, "it has no prompt and no label; pass --prompt or --label for such pictures"))
     if not items:
-        raise SourceError(f"{source}: there is no prompt and no label; pass --prompt or --label")
+        tables = [name for name, _ in listing.skipped if name.lower().endswith((".csv", ".tsv", ".jsonl", ".json"))]
+        remedy = f", or the file {tables[0]} itself if it has them" if tables else ""
+        raise SourceError(f"{source}: there is no prompt and no label; pass --prompt or --label{remedy}")
     notes = list(listing.notes)
     if prompts and all(item.prompts for item in listing.items):
         notes.append("--prompt is not used: every picture has its own prompt")

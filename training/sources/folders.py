@@ -8,7 +8,7 @@ the same group. If the pictures of such a folder are numbered frames (see `are_f
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ...common.words import counted
 from .files import Parts, Tree, are_frames, frame_folder, in_order, is_media, printable, unread, walk
@@ -110,8 +110,13 @@ def list_frames(folder: Path) -> SourceListing:
         raise SourceError(
             f"{folder}: there are no frames directly in the folder; it must contain frame_0001.png, frame_0002.png, …"
         )
-    name = printable(base.name)
-    return SourceListing([SourceItem(frames, source=name, group=name)])
+    name, tree = printable(base.name), walk(base)
+    skipped = [
+        (tree.name(parts), "it is in a folder below the frames" if is_media(parts[-1]) else unread(PurePath(parts[-1])))
+        for parts in tree.files
+        if len(parts) > 1 or not is_picture(parts[-1])
+    ]
+    return SourceListing([SourceItem(frames, source=name, group=name)], [*tree.skipped, *skipped])
 
 
 def list_video(path: Path) -> SourceListing:
