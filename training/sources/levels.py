@@ -47,14 +47,20 @@ def levels_of(tree: Tree, choices: Choices) -> Levels:
     depth = max((len(parts) - 1 for parts in media), default=0)
     names = {level: Counter(parts[level - 1] for parts in media if len(parts) > level) for level in range(1, depth + 1)}
     split = next((level for level, found in names.items() if all(map(part_of_folder, found))), 0)
-    intensity = next((level for level, found in names.items() if all(map(strength, found))), 0)
-    candidates = [level for level in names if level not in (split, intensity)]
-    if not candidates and intensity:
-        candidates, intensity = [intensity], 0
     emotions = {
-        level: sum(count for name, count in names[level].items() if known_label(name) or name in choices.label_map)
-        for level in candidates
+        level: sum(count for name, count in found.items() if known_label(name) or name in choices.label_map)
+        for level, found in names.items()
+        if level != split
     }
+    intensity = next(
+        (
+            level
+            for level in emotions
+            if all(map(strength, names[level])) and any(emotions[other] for other in emotions if other != level)
+        ),
+        0,
+    )
+    candidates = [level for level in emotions if level != intensity]
     label = max(candidates, key=lambda level: (emotions[level], -level), default=0)
     doubt, notes = "", list[str]()
     if choices.label_level is None and not emotions.get(label) and (part := name_part(media)) is not None:
@@ -127,7 +133,7 @@ def _doubt(
             f"no folder is named after an emotion, and {tree.name(tables[0])}, which may have the labels, is not read. "
             "Pass that file if it is a table with the columns path and label"
         )
-    elif all(name.isdecimal() for name in found):
+    elif len(candidates) == 1 and all(name.isdecimal() for name in found):
         return ""  # numbers are refused with a reason of their own unless --label-map gives their meaning
     elif len(found) == 1:
         reason = f"no folder is named after an emotion, and all pictures would have the label {_shown(found)}"
