@@ -173,7 +173,7 @@ def run(options: argparse.Namespace) -> int:
         build_dataset(options, kind, database)
     with Store(database) as store:
         print(f"{counted(len(store), 'sample')} in {database}; {time.perf_counter() - started:.0f} s")
-        if options.out.suffix == ".npz":
+        if options.out.suffix.lower() == ".npz":
             print(f"{counted(export(store, options.out), 'sample')} exported to {options.out}")
     return 0
 

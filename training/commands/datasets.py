@@ -220,10 +220,10 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_export(options: argparse.Namespace) -> int:
-    if options.out.suffix not in WRITERS:
+    if options.out.suffix.lower() not in WRITERS:
         raise InputError(f"--out {options.out} must end in {' or '.join(WRITERS)}")
     with Store(options.dataset, create=False) as store:
-        print(f"{counted(WRITERS[options.out.suffix](store, options.out), 'sample')} exported to {options.out}")
+        print(f"{counted(WRITERS[options.out.suffix.lower()](store, options.out), 'sample')} exported to {options.out}")
     return 0
 
 
@@ -233,7 +233,7 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_import(options: argparse.Namespace) -> int:
-    if options.out.suffix != ".db":
+    if options.out.suffix.lower() != ".db":
         raise InputError(f"--out {options.out} must end in .db")
     with Store(options.out) as store:
         new = import_npz(options.file, store)

@@ -172,6 +172,12 @@ def test_people_are_groups_aloud(tmp_path: Path, column: str) -> None:
     assert (listing.items[0].group, listing.notes) == ("x", [])
 
 
+def test_a_name_in_any_form_of_unicode_is_one_group(tmp_path: Path) -> None:
+    touch(tmp_path / "a.png")
+    listing = list_csv(write(tmp_path / "l.csv", "path,label,group\na.png,happy,Zo\u00eb\na.png,sad,Zoe\u0308\n"))
+    assert [item.group for item in listing.items] == ["Zo\u00eb"] * 2
+
+
 def test_other_names_do_not_replace_a_prompt_or_a_label(tmp_path: Path) -> None:
     touch(tmp_path / "a.png")
     (item,) = list_csv(write(tmp_path / "l.csv", "path,prompt,emotion\na.png,a grin,3\n")).items
