@@ -50,8 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         type=Path,
         metavar="SOURCE",
-        help="a folder with one subfolder per label, pictures with caption files, a CSV or JSONL file, RAVDESS, "
-        "FER2013, a video, a folder of frames, or a dataset written by the ComfyUI node",
+        help="a folder with one subfolder per label, pictures with caption files, a CSV, JSONL or Parquet file, a data "
+        "set such as RAVDESS or FER2013 (see docs/training.md), a video, a folder of frames, or a dataset written by "
+        "the ComfyUI node",
     )
     parser.add_argument(
         "--out",

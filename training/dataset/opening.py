@@ -33,7 +33,7 @@ def open_dataset(path: Path) -> Iterator[SampleSource]:
         with Store(path, create=False) as store, store.snapshot() as snapshot:
             yield snapshot
     else:
-        _refuse_torch(path)
+        refuse_torch(path)
         raise InputError(f"{path}: the name of a dataset must end in .db or .npz")
 
 
@@ -54,13 +54,13 @@ def open_for_training(path: Path, *, drop_bad_rows: bool = False) -> Dataset:
     `Dataset.bad_rows`; otherwise they raise DatasetError.
     """
     if path.suffix.lower() != ".db":
-        _refuse_torch(path)
+        refuse_torch(path)
         return load(path, allow_bad_rows=drop_bad_rows)
     with Store(path, create=False) as store:
         return gather(store, allow_bad_rows=drop_bad_rows)
 
 
-def _refuse_torch(path: Path) -> None:
+def refuse_torch(path: Path) -> None:
     """Raise InputError, with what to do, for a file written by torch.save."""
     if path.is_file() and zipfile.is_zipfile(path):
         with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as archive:
