@@ -177,6 +177,77 @@ def test_every_source(
             assert set(data["labels"]) == {"happy"} and "train" in data["splits"]
 
 
+PIXELS = " ".join(["7"] * 48 * 48)
+CODES = {"AN": "angry", "HA": "happy", "NE": "neutral"}
+LAYOUTS: dict[str, dict[str, str | np.ndarray | None]] = {  # what the guide calls a data set → its files
+    "FER2013": {"fer2013.csv": f"emotion,pixels,Usage\n0,{PIXELS},Training\n3,{PIXELS},\n6,{PIXELS},Training"},
+    "FER2013 in folders": dict.fromkeys(f"fer2013/train/{label}/1.jpg" for label in CODES.values()),
+    "RAF-DB": {
+        "basic/EmoLabel/list_patition_label.txt": "train_00001.jpg 6\ntrain_00002.jpg 4\ntest_0001.jpg 7\n",
+        **dict.fromkeys(f"basic/Image/aligned/{n}_aligned.jpg" for n in ("train_00001", "train_00002", "test_0001")),
+    },
+    "RAF-DB in folders": dict.fromkeys(f"DATASET/train/{n}/train_0000{n}_aligned.jpg" for n in (4, 6, 7)),
+    "AffectNet": {
+        f"AffectNet/train_set/{name}": content
+        for number, code in enumerate("610")
+        for name, content in {f"images/{number}.jpg": None, f"annotations/{number}_exp.npy": np.array(code)}.items()
+    },
+    "AffectNet, older": {
+        "training.csv": "subDirectory_filePath,face_x,expression\n1/a.jpg,0,6\n1/b.jpg,0,1\n1/c.jpg,0,0\n",
+        **dict.fromkeys(f"Manually_Annotated_Images/1/{name}.jpg" for name in "abc"),
+    },
+    "KDEF": dict.fromkeys(f"KDEF/AF01/AF01{code}S.JPG" for code in CODES),
+    "JAFFE": dict.fromkeys(f"jaffe/KA.{code}1.29.tiff" for code in CODES),
+    "RaFD": dict.fromkeys(f"RaFD/Rafd090_01_Caucasian_female_{label}_frontal.jpg" for label in CODES.values()),
+    "CK+": {
+        "CK+/Emotion/S005/001/S005_001_00000002_emotion.txt": "1.0000000e+00",
+        "CK+/Emotion/S005/002/S005_002_00000002_emotion.txt": "5.0000000e+00",
+        **dict.fromkeys(
+            f"CK+/cohn-kanade-images/S005/{take}/S005_{take}_0000000{n}.png" for take in ("001", "002") for n in (1, 2)
+        ),
+    },
+    "CK+48": dict.fromkeys(f"CK+48/{label}/S010_006_00000014.png" for label in CODES.values()),
+    "RAVDESS": dict.fromkeys(f"RAVDESS/Actor_01/01-01-{number}-01-01-01-01.mp4" for number in ("01", "03", "05")),
+    "CREMA-D": dict.fromkeys(f"VideoFlash/1001_DFA_{code}_XX.flv" for code in ("ANG", "HAP", "NEU")),
+    "MEAD": dict.fromkeys(f"MEAD/M003/video/front/{label}/level_1/001.mp4" for label in CODES.values()),
+    "AFEW, SFEW": dict.fromkeys(f"AFEW/Train_AFEW/{label.title()}/000046280.avi" for label in CODES.values()),
+    "ExpW": {
+        "ExpW/label.lst": "a.jpg 0 1 1 9 9 50.0 0\na.jpg 1 1 20 30 9 50.0 3\nb.jpg 0 1 1 9 9 50.0 6\n",
+        "ExpW/image/a.jpg": None,
+        "ExpW/image/b.jpg": None,
+    },
+}  # fmt: skip
+
+
+def layouts() -> dict[str, str]:
+    """The data sets that the guide names, and the command of each."""
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| `(build [^`]+)` \|$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+    return dict(rows)
+
+
+def test_the_guide_names_every_layout() -> None:
+    assert layouts().keys() == LAYOUTS.keys()
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    for file, content in LAYOUTS[name].items():
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, np.ndarray):
+            np.save(path, content)
+        else:
+            path.write_text(content or "")
+    monkeypatch.chdir(tmp_path)
+    assert main([*shlex.split(layouts()[name]), "--dry-run"]) == 0, capsys.readouterr().err
+    shown = capsys.readouterr().out
+    (labels,) = (line for line in shown.splitlines() if line.startswith("labels: "))
+    found = {part.rsplit(" ", 1)[0] for part in labels.removeprefix("labels: ").split(", ")}
+    assert found == set(CODES.values())
+
+
 def test_an_npz_of_anyones(desk: Path) -> None:
     vectors = np.zeros((4, 1441), np.float32)
     vectors[:, 0], vectors[:, -1] = np.arange(4), 1

@@ -50,8 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         type=Path,
         metavar="SOURCE",
-        help="a folder with one subfolder per label, pictures with caption files, a CSV or JSONL file, RAVDESS, "
-        "FER2013, a video, a folder of frames, or a dataset written by the ComfyUI node",
+        help="a folder with one subfolder per label, pictures with caption files, a CSV, JSONL or Parquet file, a data "
+        "set such as RAVDESS or FER2013 (see docs/training.md), a video, a folder of frames, or a dataset written by "
+        "the ComfyUI node",
     )
     parser.add_argument(
         "--out",
@@ -173,7 +174,7 @@ def run(options: argparse.Namespace) -> int:
         build_dataset(options, kind, database)
     with Store(database) as store:
         print(f"{counted(len(store), 'sample')} in {database}; {time.perf_counter() - started:.0f} s")
-        if options.out.suffix == ".npz":
+        if options.out.suffix.lower() == ".npz":
             print(f"{counted(export(store, options.out), 'sample')} exported to {options.out}")
     return 0
 

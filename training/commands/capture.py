@@ -104,7 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     prompts = read_prompts(options.prompts)
-    if options.out.suffix != ".db":
+    if options.out.suffix.lower() != ".db":
         raise InputError(f"--out {options.out} must end in .db; convert it to an .npz with `export` later")
     timing = Timing(options.countdown, options.seconds, options.count, options.per_second)
     limits = Limits(options.max_yaw, options.max_pitch, options.min_face, options.min_sharpness)

@@ -13,7 +13,7 @@ from ...common.errors import InputError
 from ...common.words import counted
 from ..dataset.copying import copy_samples
 from ..dataset.npz import export, import_npz
-from ..dataset.opening import OUT_HELP, merge, open_dataset, open_output, versions_of
+from ..dataset.opening import OUT_HELP, merge, open_dataset, open_output, refuse_torch, versions_of
 from ..dataset.parquet import export_parquet
 from ..dataset.relabeling import Relabeling, pair_up, read_map, relabel, relabel_anew
 from ..dataset.samples import SPLITS
@@ -220,10 +220,10 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_export(options: argparse.Namespace) -> int:
-    if options.out.suffix not in WRITERS:
+    if options.out.suffix.lower() not in WRITERS:
         raise InputError(f"--out {options.out} must end in {' or '.join(WRITERS)}")
     with Store(options.dataset, create=False) as store:
-        print(f"{counted(WRITERS[options.out.suffix](store, options.out), 'sample')} exported to {options.out}")
+        print(f"{counted(WRITERS[options.out.suffix.lower()](store, options.out), 'sample')} exported to {options.out}")
     return 0
 
 
@@ -233,8 +233,9 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_import(options: argparse.Namespace) -> int:
-    if options.out.suffix != ".db":
+    if options.out.suffix.lower() != ".db":
         raise InputError(f"--out {options.out} must end in .db")
+    refuse_torch(options.file)
     with Store(options.out) as store:
         new = import_npz(options.file, store)
         print(f"{counted(new, 'new sample')}; {len(store):,} in {options.out}")

@@ -36,9 +36,10 @@ def describe(
 
 
 def _media(items: Sequence[SourceItem]) -> str:
+    media = {item.source: item.media for item in items}
     kinds = Counter(
-        "video" if isinstance(item.media, VideoFile) else "clip" if isinstance(item.media, FrameFolder) else "picture"
-        for item in items
+        "video" if isinstance(each, VideoFile) else "clip" if isinstance(each, FrameFolder) else "picture"
+        for each in media.values()
     )
     names = {"picture": "", "video": "", "clip": "folders of frames"}
     parts = [
@@ -46,7 +47,8 @@ def _media(items: Sequence[SourceItem]) -> str:
         for kind in names
         if kinds[kind]
     ]
-    return ", ".join(parts) or "no pictures"
+    rows = f" in {len(items):,} rows" if len(items) > len(media) else ""
+    return ", ".join(parts) + rows
 
 
 def _skips(skipped: Sequence[tuple[str, str]]) -> str:

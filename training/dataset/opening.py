@@ -27,13 +27,13 @@ def open_dataset(path: Path) -> Iterator[SampleSource]:
 
     Raises StoreError or DatasetError if the file is not a dataset, InputError for another suffix.
     """
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         yield load(path)
-    elif path.suffix == ".db":
+    elif path.suffix.lower() == ".db":
         with Store(path, create=False) as store, store.snapshot() as snapshot:
             yield snapshot
     else:
-        _refuse_torch(path)
+        refuse_torch(path)
         raise InputError(f"{path}: the name of a dataset must end in .db or .npz")
 
 
@@ -53,14 +53,14 @@ def open_for_training(path: Path, *, drop_bad_rows: bool = False) -> Dataset:
     it, which vanish with the dataset. With `drop_bad_rows`, rows that cannot be used for training are listed in
     `Dataset.bad_rows`; otherwise they raise DatasetError.
     """
-    if path.suffix != ".db":
-        _refuse_torch(path)
+    if path.suffix.lower() != ".db":
+        refuse_torch(path)
         return load(path, allow_bad_rows=drop_bad_rows)
     with Store(path, create=False) as store:
         return gather(store, allow_bad_rows=drop_bad_rows)
 
 
-def _refuse_torch(path: Path) -> None:
+def refuse_torch(path: Path) -> None:
     """Raise InputError, with what to do, for a file written by torch.save."""
     if path.is_file() and zipfile.is_zipfile(path):
         with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as archive:
@@ -74,7 +74,7 @@ def _refuse_torch(path: Path) -> None:
 
 def check_suffix(path: Path) -> None:
     """Raise InputError for an --out that ends neither in .db nor in .npz."""
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"--out {path} must end in {' or '.join(SUFFIXES)}")
 
 
@@ -91,7 +91,7 @@ def open_output(path: Path, sources: Sequence[Path]) -> Iterator[Store]:
             raise InputError(f"--out {path} is an input dataset, which is never changed; choose another name")
     if not path.exists():
         with atomic_path(path) as whole:
-            if path.suffix == ".db":
+            if path.suffix.lower() == ".db":
                 with Store(whole) as store:
                     yield store
                     _check_filled(store, path)
@@ -103,7 +103,7 @@ def open_output(path: Path, sources: Sequence[Path]) -> Iterator[Store]:
                     yield store
                     _check_filled(store, path)
                     export(store, whole)
-    elif path.suffix == ".npz":
+    elif path.suffix.lower() == ".npz":
         raise InputError(f"--out {path} already exists, and an .npz cannot grow; choose a new name or a .db")
     else:
         with Store(path) as store:

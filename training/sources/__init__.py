@@ -18,12 +18,13 @@ from .captions import list_captions
 from .detection import detect as detect
 from .fer2013 import list_fer2013
 from .folders import list_frames, list_labels, list_video
+from .imagefolder import list_imagefolder
 from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing
 from .named import NAMINGS, list_named
 from .numbering import LEFT_OUT, refuse_numbers
 from .parquet import list_parquet
 from .ravdess import list_ravdess
-from .tables import list_csv, list_imagefolder, list_jsonl
+from .tables import list_csv, list_jsonl
 
 FOLDER, FILE = "folder", "file"
 _LISTERS: dict[str, tuple[Callable[[Path], SourceListing], tuple[str, ...]]] = {  # with what each can list
@@ -122,7 +123,9 @@ def _completed(source: Path, listing: SourceListing, prompts: tuple[str, ...], l
         else:
             skipped.append((item.source, "it has no prompt and no label; pass --prompt or --label for such pictures"))
     if not items:
-        raise SourceError(f"{source}: there is no prompt and no label; pass --prompt or --label")
+        tables = [name for name, _ in listing.skipped if name.lower().endswith((".csv", ".tsv", ".jsonl", ".json"))]
+        remedy = f", or the file {tables[0]} itself if it has them" if tables else ""
+        raise SourceError(f"{source}: there is no prompt and no label; pass --prompt or --label{remedy}")
     notes = list(listing.notes)
     if prompts and all(item.prompts for item in listing.items):
         notes.append("--prompt is not used: every picture has its own prompt")

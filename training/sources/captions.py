@@ -116,4 +116,4 @@ def _left_over(tree: Tree, captions: dict[Parts, list[Parts]], used: set[Parts])
 
 
 def _stem(parts: Parts) -> Parts:
-    return (*parts[:-1], PurePath(parts[-1]).stem)
+    return (*parts[:-1], printable(PurePath(parts[-1]).stem))

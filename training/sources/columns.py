@@ -29,9 +29,12 @@ NAMES = {  # role → names of columns, the first that a table has is used
 
 @lru_cache(maxsize=1024)
 def roles_of(header: tuple[str, ...]) -> dict[str, str]:
-    """Return which column, in lower case, has each role. Other names of prompt and label count only without these."""
+    """Return which column, in lower case, has each role.
+
+    In a table with the pack's own names, path and prompt or label, no other column is the prompt or the label.
+    """
     found = {role: next((name for name in names if name in header), "") for role, names in NAMES.items()}
-    if PROMPT in header or LABEL in header:
+    if PATH in header and (PROMPT in header or LABEL in header):
         found |= {role: role if role in header else "" for role in (PROMPT, LABEL)}
     return {role: name for role, name in found.items() if name}
 

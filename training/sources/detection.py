@@ -10,12 +10,12 @@ from .annotated import annotation_of
 from .captions import captions_of, has_caption, repeated_name
 from .fer2013 import is_fer2013_csv, is_split_folder
 from .files import Parts, Tree, are_frames, is_media, printable, unread, walk
+from .imagefolder import metadata_of
 from .items import SourceError
 from .levels import name_part
 from .media import PLUGINS
 from .named import named_counts
 from .ravdess import is_take
-from .tables import is_metadata
 
 DATASETS = frozenset({".db", ".npz"})
 JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
@@ -58,7 +58,7 @@ def _format_of_folder(folder: Path) -> str:
     if annotated := annotation_of(tree):
         return annotated
     media = tree.media()
-    if any(map(is_metadata, tree.files)):
+    if metadata_of(tree):
         return "imagefolder"
     if not media and any(parts[-1].lower().endswith(".parquet") for parts in tree.files):
         return "parquet"

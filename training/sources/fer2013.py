@@ -5,11 +5,14 @@ The format is that of Goodfellow et al. (2013), "Challenges in Representation Le
 
 from __future__ import annotations
 
+import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from ...common.words import counted
+from ...common.words import counted, listed
 from ...perception.vector import EMOTIONS
+from ..prompts.labels import known_label
 from .files import Parts, Tree, walk
 from .folders import labeled
 from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing, part_of
@@ -17,6 +20,8 @@ from .media import SIDE, PixelRow
 
 LABELS = {str(number): emotion for number, emotion in enumerate(EMOTIONS)}
 EMOTION, PIXELS, USAGE = "emotion", "pixels", "usage"
+VOTES = "fer2013new.csv"  # FERPlus' file next to FER2013's
+_OTHER_VOTES = "{path}: {votes} next to it has another number of rows, so it is not of this file; move it away"
 LONGEST_ROW = 1 << 16  # bytes; FER2013's longest row is under 10,000
 
 
@@ -25,8 +30,8 @@ def list_fer2013(source: Path, choices: Choices = NO_CHOICES) -> SourceListing:
 
     A folder has the layout train/label/picture, test/… or validation/…. Emotion numbers 0…6 are angry, disgust, fear,
     happy, sad, surprise, neutral. PublicTest is the validation split, PrivateTest the test split. Pixels stay in the
-    file until they are needed. The people are unknown, so each face is a separate group. Rows that cannot be used are
-    listed as skipped, with their line numbers.
+    file until they are needed. The people are unknown, so each face is a separate group. With FERPlus' votes next to
+    the CSV, these give the labels. Rows that cannot be used are listed as skipped, with their line numbers.
 
     Raises SourceError if the header differs, or if there is no usable row or picture.
     """
@@ -63,6 +68,7 @@ def _list_folder(root: Path, choices: Choices) -> SourceListing:
 
 def _list_csv(path: Path) -> SourceListing:
     listing = SourceListing()
+    votes = _votes(path.with_name(VOTES))
     with path.open("rb") as file:
         header = _header(file)
         if not {EMOTION, PIXELS} <= set(header):
@@ -80,6 +86,10 @@ def _list_csv(path: Path) -> SourceListing:
             if row.strip():
                 name = f"{path.name} line {line}"
                 item = _item(path.absolute(), name, header, row, start)
+                if votes is not None and isinstance(item, SourceItem):
+                    item = _voted(item, votes.pop() if votes else "", path)
+                elif votes:
+                    votes.pop()
                 if isinstance(item, SourceItem):
                     listing.items.append(item)
                 else:
@@ -88,9 +98,40 @@ def _list_csv(path: Path) -> SourceListing:
     if not listing.items:
         reason = listing.first_skip(path.name, "there are no lines below the header")
         raise SourceError(f"{path}: no line can be used. {reason}")
+    if votes is not None:
+        if votes:
+            raise SourceError(_OTHER_VOTES.format(path=path, votes=VOTES))
+        listing.notes.append(f"the labels are the majority of FERPlus' votes in {VOTES}; move it away to use FER2013's")
     if any(item.split not in ("", "train") for item in listing.items):
         listing.notes.append("FER2013's PublicTest is the validation split, PrivateTest the test split")
     return listing
+
+
+def _votes(path: Path) -> list[str] | None:
+    """Return the label that most of FERPlus' votes give each face, the last face first, or why there is none.
+
+    Barsoum et al. (2016), arXiv:1608.01041: one row per face of FER2013, in its order, with ten columns of votes. None
+    if there is no such file. A reason begins with a space.
+    """
+    if not path.is_file():
+        return None
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file)
+        names = [name.strip().lower() for name in next(rows, [])][2:]
+        labels = []
+        for values in rows:
+            counts = [int(value) if value.strip().isdecimal() else 0 for value in values[2:]]
+            best = [name for name, count in zip(names, counts, strict=False) if count == max(counts)]
+            label = known_label(best[0]) if len(best) == 1 else None
+            labels.append(label or f" FERPlus' votes are tied or for no emotion ({listed(best, 3)})")
+    return labels[::-1]
+
+
+def _voted(item: SourceItem, label: str, path: Path) -> SourceItem | str:
+    """Return the item with FERPlus' label, or the reason why it has none."""
+    if not label:
+        raise SourceError(_OTHER_VOTES.format(path=path, votes=VOTES))
+    return label.strip() if label.startswith(" ") else replace(item, label=label)
 
 
 def _header(file: BinaryIO) -> list[str]:

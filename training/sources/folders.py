@@ -8,7 +8,7 @@ the same group. If the pictures of such a folder are numbered frames (see `are_f
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ...common.words import counted
 from .files import Parts, Tree, are_frames, frame_folder, in_order, is_media, printable, unread, walk
@@ -41,22 +41,17 @@ def labeled(tree: Tree, choices: Choices) -> SourceListing:
     within, clips = False, 0
     for parts, media in sorted(_media(tree, levels, listing).items(), key=lambda found: found[0]):
         folders = parts if isinstance(media, FrameFolder) else parts[:-1]
-        name = tree.name(parts)
-        group = tree.name((folders[levels.group - 1],)) if 0 < levels.group <= len(folders) else name
-        within, clips = (
-            within or (group != name and levels.group > levels.label),
-            clips + isinstance(media, FrameFolder),
-        )
+        group, intensity = _at(levels.group, folders), _at(levels.intensity, folders)
+        within |= bool(group) and levels.group > levels.label
+        clips += isinstance(media, FrameFolder)
         listing.items.append(
             SourceItem(
                 media=media,
-                source=name,
-                group=group,
+                source=tree.name(parts),
+                group=tree.name((group,) if group else parts),
                 label=printable(_label(parts, levels)),
-                columns={"intensity": strength(folders[levels.intensity - 1])}
-                if _has(levels.intensity, folders)
-                else {},
-                split=part_of_folder(folders[levels.split - 1]) or "" if _has(levels.split, folders) else "",
+                columns={"intensity": strength(intensity)} if intensity else {},
+                split=part_of_folder(_at(levels.split, folders)) or "",
             )
         )
     if within:
@@ -71,8 +66,9 @@ def labeled(tree: Tree, choices: Choices) -> SourceListing:
     return listing
 
 
-def _has(level: int, folders: Parts) -> bool:
-    return 0 < level <= len(folders)
+def _at(level: int, folders: Parts) -> str:
+    """Return the folder of a level; "" if there is none."""
+    return folders[level - 1] if 0 < level <= len(folders) else ""
 
 
 def _label(parts: Parts, levels: Levels) -> str:
@@ -110,8 +106,13 @@ def list_frames(folder: Path) -> SourceListing:
         raise SourceError(
             f"{folder}: there are no frames directly in the folder; it must contain frame_0001.png, frame_0002.png, …"
         )
-    name = printable(base.name)
-    return SourceListing([SourceItem(frames, source=name, group=name)])
+    name, tree = printable(base.name), walk(base)
+    skipped = [
+        (tree.name(parts), "it is in a folder below the frames" if is_media(parts[-1]) else unread(PurePath(parts[-1])))
+        for parts in tree.files
+        if len(parts) > 1 or not is_picture(parts[-1])
+    ]
+    return SourceListing([SourceItem(frames, source=name, group=name)], [*tree.skipped, *skipped])
 
 
 def list_video(path: Path) -> SourceListing:

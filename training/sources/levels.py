@@ -47,14 +47,20 @@ def levels_of(tree: Tree, choices: Choices) -> Levels:
     depth = max((len(parts) - 1 for parts in media), default=0)
     names = {level: Counter(parts[level - 1] for parts in media if len(parts) > level) for level in range(1, depth + 1)}
     split = next((level for level, found in names.items() if all(map(part_of_folder, found))), 0)
-    intensity = next((level for level, found in names.items() if all(map(strength, found))), 0)
-    candidates = [level for level in names if level not in (split, intensity)]
-    if not candidates and intensity:
-        candidates, intensity = [intensity], 0
     emotions = {
-        level: sum(count for name, count in names[level].items() if known_label(name) or name in choices.label_map)
-        for level in candidates
+        level: sum(count for name, count in found.items() if known_label(name) or name in choices.label_map)
+        for level, found in names.items()
+        if level != split
     }
+    intensity = next(
+        (
+            level
+            for level in emotions
+            if all(map(strength, names[level])) and any(emotions[other] for other in emotions if other != level)
+        ),
+        0,
+    )
+    candidates = [level for level in emotions if level != intensity]
     label = max(candidates, key=lambda level: (emotions[level], -level), default=0)
     doubt, notes = "", list[str]()
     if choices.label_level is None and not emotions.get(label) and (part := name_part(media)) is not None:
@@ -115,14 +121,19 @@ def _doubt(
     """Return why the names in `label` may not be the labels, with all readings; "" if there is no reason to doubt."""
     found = names[label]
     if emotions[label]:
-        rivals = [level for level in candidates if level != label and emotions[level] >= CLOSE * emotions[label]]
-        reason = "" if not any(_differ(media, label, level) for level in rivals) else "several levels name emotions"
+        others = [level for level in candidates if level != label and emotions[level]]
+        rivals = [level for level in others if emotions[level] >= CLOSE * emotions[label]]
+        several = any(_differ(media, label, level) for level in rivals)
+        elsewhere = [name for level in others for name in _elsewhere(media, label, level)]
+        reason = "several levels name emotions" if several else ""
+        if elsewhere:
+            reason = f"pictures in the folder {printable(elsewhere[0])} have an emotion in another level of folders"
     elif tables := [parts for parts in tree.files if _is_table(PurePath(parts[-1]))]:
         reason = (
             f"no folder is named after an emotion, and {tree.name(tables[0])}, which may have the labels, is not read. "
             "Pass that file if it is a table with the columns path and label"
         )
-    elif all(name.isdecimal() for name in found):
+    elif len(candidates) == 1 and all(name.isdecimal() for name in found):
         return ""  # numbers are refused with a reason of their own unless --label-map gives their meaning
     elif len(found) == 1:
         reason = f"no folder is named after an emotion, and all pictures would have the label {_shown(found)}"
@@ -141,10 +152,20 @@ def _doubt(
     )
 
 
-def _differ(media: Sequence[Parts], first: int, second: int) -> bool:
+def _pairs(media: Sequence[Parts], label: int, level: int) -> list[tuple[str, str | None, str | None]]:
+    """Return each name in the label's level with its emotion and that of the other level, for pictures in both."""
+    pairs = {(parts[label - 1], parts[level - 1]) for parts in media if len(parts) > max(label, level)}
+    return [(one, known_label(one), known_label(other)) for one, other in sorted(pairs)]
+
+
+def _differ(media: Sequence[Parts], label: int, level: int) -> bool:
     """Return whether the two levels name different emotions for any picture."""
-    pairs = {(parts[first - 1], parts[second - 1]) for parts in media if len(parts) > max(first, second)}
-    return any(None is not known_label(one) != known_label(other) is not None for one, other in pairs)
+    return any(one and other and one != other for _, one, other in _pairs(media, label, level))
+
+
+def _elsewhere(media: Sequence[Parts], label: int, level: int) -> list[str]:
+    """Return the names in the label's level that are no emotions while the other level names one."""
+    return [name for name, one, other in _pairs(media, label, level) if other and not one]
 
 
 def _group(label: int, others: Sequence[int], names: dict[int, Counter[str]]) -> int:

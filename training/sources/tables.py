@@ -11,20 +11,19 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from ...common.words import counted, listed
 from .columns import AFFECTNET_PATH, GROUP, LABEL, PATH, PROMPT, SPLIT, role_notes, roles_of
 from .dialects import declared_delimiter, delimiter_of, encoding_of
-from .files import Parts, frame_folder, is_file, is_folder, is_hidden, is_media, unread, walk
-from .items import SourceError, SourceItem, SourceListing, part_of, part_of_folder
+from .files import frame_folder, is_file, is_folder, is_hidden, is_media, printable, unread
+from .items import SourceError, SourceItem, SourceListing, part_of
 from .media import Media, PictureFile, media_of
 from .numbering import LEFT_OUT, NUMBERINGS
 
 FILE, FOLDER = "file", "folder"
 _UNUSUAL = re.compile(r"\\|//|(?:^|/)\.|/$|^$")  # what a path can be without
-METADATA = ("metadata.csv", "metadata.jsonl")
 LONGEST_ROW = 1 << 20  # characters
 LONGEST_ARRAY = 256 << 20  # bytes of a JSON array, which is read at once
 FEW = 6  # the most keys that a reason names
@@ -101,7 +100,7 @@ class TableRows:
         return SourceItem(
             media=media if isinstance(media, PictureFile) else copy(media),  # reading stores problems in others
             source=source,
-            group=(row[roles[GROUP]] if GROUP in roles else "") or source,
+            group=printable(row[roles[GROUP]] if GROUP in roles else "") or source,
             prompts=prompts,
             label=label,
             columns={name: text for name, text in row.items() if name and text and name not in own},
@@ -112,7 +111,7 @@ class TableRows:
         """Return the name of a path's file in the dataset, and its media or the reason why it cannot be used."""
         if text not in self._media:
             path = self._existing(text)
-            self._media[text] = (f"{self._place}{path}", self._find(path))
+            self._media[text] = (f"{self._place}{printable(path)}", self._find(path))
         return self._media[text]
 
     def _existing(self, source: str) -> str:
@@ -121,12 +120,14 @@ class TableRows:
         """
         if _UNUSUAL.search(source):
             source = Path(source).as_posix()
+        if self._kind(source):
+            return source
         forms = [source]
         if "\\" in source:
             forms.append(Path(source.replace("\\", "/")).as_posix())
         if not source.isascii():
             forms.extend(unicodedata.normalize(form, each) for each in tuple(forms) for form in ("NFC", "NFD"))
-        places = [[form] for form in forms] + [[f"{folder}/{form}" for folder in self._folders] for form in forms]
+        places = [[form] for form in forms[1:]] + [[f"{folder}/{form}" for folder in self._folders] for form in forms]
         for candidates in places:
             existing = [place for place in candidates if self._kind(place)]
             if len(existing) == 1:
@@ -301,7 +302,7 @@ def list_jsonl(path: Path, place: str = "", split: str = "") -> SourceListing:
                 if len(line) > LONGEST_ROW:
                     raise SourceError(f"{path}: line {number} is longer than {LONGEST_ROW} characters")
                 if line.strip():
-                    _add(rows, number, *_parsed(line))
+                    _add(rows, number, *parsed_json(line))
     except UnicodeDecodeError as error:
         raise SourceError(f"{path}: the file is not UTF-8 text ({error.reason}); save it as UTF-8") from error
     return rows.finish()
@@ -310,7 +311,7 @@ def list_jsonl(path: Path, place: str = "", split: str = "") -> SourceListing:
 def _add_array(rows: TableRows, path: Path) -> None:
     if path.stat().st_size > LONGEST_ARRAY:
         raise SourceError(f"{path}: the JSON array is larger than {LONGEST_ARRAY >> 20} MB; write one object per line")
-    values, why = _parsed(path.read_text("utf-8-sig"))
+    values, why = parsed_json(path.read_text("utf-8-sig"))
     if not isinstance(values, list):
         rows.skip(1, why)
         return
@@ -318,7 +319,7 @@ def _add_array(rows: TableRows, path: Path) -> None:
         _add(rows, number, row)
 
 
-def _parsed(text: str) -> tuple[Any, str]:
+def parsed_json(text: str) -> tuple[Any, str]:
     """Return the JSON value, or None and what is wrong with it. Numbers stay as they are written: 0.50, not 0.5."""
     try:
         return json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse), ""
@@ -358,35 +359,3 @@ def _text(value: Any) -> str | None:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a JSON number")
-
-
-def list_imagefolder(root: Path) -> SourceListing:
-    """Return the items of Hugging Face's imagefolder: pictures with a metadata.csv or metadata.jsonl beside them.
-
-    Folders called train, test or similar determine the split. Raises SourceError if no row can be used.
-    """
-    tree = walk(root)
-    listing = SourceListing(skipped=list(tree.skipped))
-    for parts in tree.files:
-        if is_metadata(parts):
-            lister = list_csv if parts[-1].lower().endswith(".csv") else list_jsonl
-            split = next(filter(None, map(part_of_folder, reversed(parts[:-1]))), "")
-            found = lister(tree.path(parts), place=f"{tree.name(parts[:-1])}/", split=split)
-            listing.items.extend(found.items)
-            listing.skipped.extend(found.skipped)
-            listing.notes.extend(note for note in found.notes if note not in listing.notes)
-    used = {item.source for item in listing.items}
-    listing.skipped.extend(
-        (
-            tree.name(parts),
-            "no metadata file names it" if is_media(parts[-1]) else unread(PurePath(parts[-1])),
-        )
-        for parts in tree.files
-        if tree.name(parts) not in used and not is_metadata(parts)
-    )
-    return listing
-
-
-def is_metadata(parts: Parts) -> bool:
-    """Return whether a file has the name of imagefolder's tables."""
-    return parts[-1].lower() in METADATA

@@ -334,3 +334,14 @@ def test_another_encoder_is_noticed(photos: Path, bench: Bench, tiny_clip: Path)
     with pytest.raises(StoreError, match=r"text encoder 'random-weight placeholder.*use another dataset name"):
         bench.build(items, encoder=load_encoder(str(tiny_clip)))
     assert bench.count() == 1
+
+
+def test_a_picture_with_several_labels_is_perceived_once(bench: Bench, photos: Path) -> None:
+    photo = photos / "happy" / "astronaut.png"
+    items = [
+        SourceItem(media_of(photo), "a.png", "ann", label=label) for label in ("happy", "surprise", "smirk", "sad")
+    ]
+    summary = bench.build(items)
+    assert (summary.perceived, summary.faces, summary.samples, summary.new) == (1, 1, 4, 4)
+    assert bench.samples().labels == ["happy", "surprise", "smirk", "sad"]
+    assert (bench.samples().perceptions == bench.samples().perceptions[0]).all()

@@ -110,3 +110,10 @@ def test_any_bytes_are_listed_or_refused(tmp_path_factory: pytest.TempPathFactor
         (item,) = listing.items
         lines = content.decode("utf-8-sig").splitlines()
         assert item.prompts == tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+
+
+def test_a_caption_may_have_another_form_of_unicode(tmp_path: Path) -> None:
+    touch(tmp_path / "Zo\u00eb.png")
+    write(tmp_path / "Zoe\u0308.txt", "a grin")
+    listing = list_captions(tmp_path)
+    assert [item.prompts for item in listing.items] == [("a grin",)] and listing.skipped == []

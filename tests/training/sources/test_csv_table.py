@@ -172,12 +172,20 @@ def test_people_are_groups_aloud(tmp_path: Path, column: str) -> None:
     assert (listing.items[0].group, listing.notes) == ("x", [])
 
 
+def test_a_name_in_any_form_of_unicode_is_one_group(tmp_path: Path) -> None:
+    touch(tmp_path / "a.png")
+    listing = list_csv(write(tmp_path / "l.csv", "path,label,group\na.png,happy,Zo\u00eb\na.png,sad,Zoe\u0308\n"))
+    assert [item.group for item in listing.items] == ["Zo\u00eb"] * 2
+
+
 def test_other_names_do_not_replace_a_prompt_or_a_label(tmp_path: Path) -> None:
     touch(tmp_path / "a.png")
     (item,) = list_csv(write(tmp_path / "l.csv", "path,prompt,emotion\na.png,a grin,3\n")).items
     assert (item.prompts, item.label, item.columns) == (("a grin",), "", {"emotion": "3"})
-    (item,) = list_csv(write(tmp_path / "l.csv", "image,label,text\na.png,happy,words\n")).items
+    (item,) = list_csv(write(tmp_path / "l.csv", "path,label,text\na.png,happy,words\n")).items
     assert (item.prompts, item.label, item.columns) == ((), "happy", {"text": "words"})
+    (item,) = list_csv(write(tmp_path / "l.csv", "file_name,label,text\na.png,3,a grin\n")).items  # Hugging Face's
+    assert (item.prompts, item.label, item.columns) == (("a grin",), "3", {})
 
 
 def test_affectnets_numbers(tmp_path: Path) -> None:

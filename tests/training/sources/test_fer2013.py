@@ -181,3 +181,22 @@ def test_any_bytes_are_listed_or_refused(tmp_path_factory: pytest.TempPathFactor
             assert isinstance(item.media, PixelRow)
             (frame,) = item.media.frames()
             assert frame.picture.unique().tolist() == [128]
+
+
+def test_fer_plus_votes_beside_it(tmp_path: Path) -> None:
+    pixels = " ".join(["7"] * 48 * 48)
+    path = tmp_path / "fer2013.csv"
+    path.write_text("emotion,pixels,Usage\n" + "".join(f"{row},{pixels},Training\n" for row in range(4)))
+    header = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n"
+    rows = ["0,8,0,0,1,1,0,0,0,0", "0,0,0,0,0,0,0,6,4,0", "5,5,0,0,0,0,0,0,0,0", "1,0,0,0,0,0,0,0,0,9"]
+    votes = [f"Training,fer{number:07}.png,{row}\n" for number, row in enumerate(rows)]
+    (tmp_path / "fer2013new.csv").write_text(header + "".join(votes))
+    listing = list_fer2013(path)
+    assert [item.label for item in listing.items] == ["happy", "contempt"]
+    assert [which for which, _ in listing.skipped] == ["fer2013.csv line 4", "fer2013.csv line 5"]
+    assert "votes are tied or for no emotion (neutral, happiness)" in listing.skipped[0][1]
+    assert any("FERPlus" in note for note in listing.notes)
+    for wrong in (votes[:3], [*votes, votes[0]]):
+        (tmp_path / "fer2013new.csv").write_text(header + "".join(wrong))
+        with pytest.raises(SourceError, match="another number of rows"):
+            list_fer2013(path)

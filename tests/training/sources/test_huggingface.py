@@ -62,6 +62,13 @@ def test_an_imagefolder_with_metadata(tmp_path: Path) -> None:
     }
 
 
+def test_other_files_called_metadata_do_not_count(tmp_path: Path) -> None:
+    touch(tmp_path / "happy" / "1.png", tmp_path / "sad" / "2.png")
+    write(tmp_path / "metadata.csv", "age,camera\n31,front\n")
+    assert detect(tmp_path) == "labels"
+    assert {item.label for item in find_items(tmp_path).items} == {"happy", "sad"}
+
+
 def test_a_dataset_folder_of_shards(tmp_path: Path) -> None:
     root = tmp_path / "fer"
     features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": ["angry", "happiness", "smirk"]}}

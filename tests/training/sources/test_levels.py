@@ -124,6 +124,8 @@ def test_intensities_between_the_folders(tmp_path: Path) -> None:
         ("images/a/1.jpg images/b/2.jpg labels.csv", r"labels\.csv, which may have the labels, is not read"),
         ("images/1.jpg emotion_labels.txt", "emotion_labels.txt, which may have the labels, is not read"),
         ("happy/angry/1.jpg sad/fear/1.jpg", "several levels name emotions"),
+        ("happy/1.jpg more/happy/2.jpg", "pictures in the folder more have an emotion in another level of folders"),
+        ("001/grin/1.jpg 002/wink/2.jpg", "--label-level 1 reads 001, 002; --label-level 2 reads grin, wink"),
         ("train/1.jpg test/2.jpg", "no folder is named after a label|one folder per label"),
         ("train/3/1.jpg test/4/2.jpg", r"the labels 3, 4 are numbers.*raf-db: 1 surprise.*--label-map 3=happy"),
     ],
@@ -131,6 +133,12 @@ def test_intensities_between_the_folders(tmp_path: Path) -> None:
 def test_unclear_labels_stop_the_build(tmp_path: Path, files: str, reason: str) -> None:
     with pytest.raises(SourceError, match=reason):
         listed(tmp_path, files)
+
+
+def test_normal_is_a_label_unless_another_level_has_emotions(tmp_path: Path) -> None:
+    assert rows(listed(tmp_path, "normal/anna/1.jpg")) == [
+        (f"{tmp_path.name}/normal/anna/1.jpg", "neutral", f"{tmp_path.name}/anna", "")
+    ]
 
 
 def test_one_label_or_prompt_for_all_settles_a_doubt(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from perception_clip.training.sources import FORMATS, detect, find_items
-from perception_clip.training.sources.items import SourceError
+from perception_clip.training.sources.items import SourceError, merge_rows
 
 from .trees import touch, write
 
@@ -76,3 +76,24 @@ def test_sources_that_are_not_what_the_format_needs(tmp_path: Path) -> None:
         find_items(tmp_path / "happy" / "1.png", format="labels")
     with pytest.raises(SourceError, match="there is no such folder or file"):
         find_items(tmp_path / "missing", format="csv")
+
+
+def test_a_table_beside_pictures_without_labels_is_named(tmp_path: Path) -> None:
+    touch(*(tmp_path / "set" / f"{number}.png" for number in range(3)), tmp_path / "set" / "below" / "x.txt")
+    write(tmp_path / "set" / "labels.csv", "file,label\n")
+    with pytest.raises(SourceError, match="no label; pass --prompt or --label, or the file set/labels.csv itself"):
+        find_items(tmp_path / "set", format="frames")
+    listing = find_items(tmp_path / "set", format="frames", label="happy")
+    assert [name for name, _ in listing.skipped] == ["set/below/x.txt", "set/labels.csv"]
+
+
+def test_rows_of_one_picture_are_merged(tmp_path: Path) -> None:
+    touch(tmp_path / "a.png", tmp_path / "b.png")
+    lines = "a.png,one,,\nb.png,two,,\na.png,three,,strong\na.png,one,,\na.png,,happy,\na.png,,happy,\na.png,,sad,\n"
+    listing = find_items(write(tmp_path / "l.csv", f"path,prompt,label,intensity\n{lines}"))
+    assert [(item.source, item.prompts, item.label) for item in merge_rows(listing.items)] == [
+        ("a.png", ("one", "three"), ""),
+        ("a.png", (), "happy"),
+        ("a.png", (), "sad"),
+        ("b.png", ("two",), ""),
+    ]

@@ -1,0 +1,56 @@
+"""Hugging Face's imagefolder: pictures with a table of their texts or labels beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePath
+
+from .columns import is_table
+from .dialects import delimiter_of, encoding_of, header_of
+from .files import Parts, Tree, is_media, unread, walk
+from .items import SourceError, SourceListing, part_of_folder
+from .tables import LONGEST_ROW, list_csv, list_jsonl, parsed_json
+
+METADATA = ("metadata.csv", "metadata.jsonl")
+
+
+def list_imagefolder(root: Path) -> SourceListing:
+    """Return the items of Hugging Face's imagefolder: pictures with a metadata.csv or metadata.jsonl beside them.
+
+    Folders called train, test or similar determine the split. Raises SourceError if no row can be used.
+    """
+    tree = walk(root)
+    tables = metadata_of(tree)
+    listing = SourceListing(skipped=list(tree.skipped))
+    if not tables:
+        raise SourceError(f"{root}: there is no metadata.csv or metadata.jsonl with file_name and text (or label)")
+    for parts in tables:
+        lister = list_csv if parts[-1].lower().endswith(".csv") else list_jsonl
+        split = next(filter(None, map(part_of_folder, reversed(parts[:-1]))), "")
+        found = lister(tree.path(parts), place=f"{tree.name(parts[:-1])}/", split=split)
+        listing.items.extend(found.items)
+        listing.skipped.extend(found.skipped)
+        listing.notes.extend(note for note in found.notes if note not in listing.notes)
+    used = {item.source for item in listing.items}
+    listing.skipped.extend(
+        (tree.name(parts), "no metadata file names it" if is_media(parts[-1]) else unread(PurePath(parts[-1])))
+        for parts in tree.files
+        if tree.name(parts) not in used and parts not in tables
+    )
+    return listing
+
+
+def metadata_of(tree: Tree) -> list[Parts]:
+    """Return imagefolder's tables: those of its name that begin with the necessary columns."""
+    return [parts for parts in tree.files if parts[-1].lower() in METADATA and _begins_as_table(tree.path(parts))]
+
+
+def _begins_as_table(path: Path) -> bool:
+    try:
+        with path.open(encoding=encoding_of(path), errors="replace") as file:
+            line = file.readline(LONGEST_ROW).lstrip("\ufeff")
+    except OSError:
+        return False
+    if path.suffix.lower() == ".csv":
+        return is_table(header_of(line, delimiter_of(line)))
+    values, _ = parsed_json(line)
+    return isinstance(values, dict) and is_table(tuple(key.strip().lower() for key in values))
