@@ -16,7 +16,7 @@ from .expressions import ExpressionReader, Expressions, neutral_actions
 
 # The squared distance at which the match is 0.5. On sampled faces, that of the same expression on two people is smaller
 # in nine of ten cases, and that of two expressions of one person larger.
-HALF = 5.0
+HALF = 6.0
 SMALLEST = 0.4  # squared distance between target and baseline from which a gain can be measured
 STEPS = tuple(index / 4 for index in range(-4, 9))  # gains at which a path is read, −1 to 2
 

@@ -17,13 +17,13 @@ from torch import Tensor
 from ..actions.model import ActionModel
 from ..actions.names import ACTIONS
 from ..emotions.expression import ExpressionModel
-from ..vector import EMOTIONS, NEUTRAL, Perceptions
+from ..vector import NEUTRAL, Perceptions
 
-GAZE_WEIGHT, EMOTION_WEIGHT = 0.5, 1.5  # an action's is 1
-FLOOR = 0.05  # added to probabilities: differences between smaller ones say nothing
+GAZE_WEIGHT, EMOTION_WEIGHT = 0.5, 2.0  # an action's is 1
+FLOOR = 0.1  # added to probabilities: differences between smaller ones say nothing
 PEOPLE = 200  # neutral faces that are sampled
+PERSONAL_VARIETY = 0.6  # of that of the photos, which also differ by half-hearted expressions and wrong labels
 ACTION_WEIGHTS = torch.tensor([GAZE_WEIGHT if name.startswith("eyeLook") else 1.0 for name in ACTIONS])
-NUMBERS = len(ACTIONS) + len(EMOTIONS)  # 59
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def neutral_actions(reader: ExpressionReader) -> tuple[Tensor, Tensor]:
     Both are 0 for the emotions, which may come from another model than that of the reader.
     """
     generator = torch.Generator().manual_seed(0)
-    faces = reader.model.sample(torch.full((PEOPLE,), NEUTRAL), torch.zeros(PEOPLE), generator)
+    neutral = torch.full((PEOPLE,), NEUTRAL)
+    faces = reader.model.sample(neutral, torch.zeros(PEOPLE), generator, PERSONAL_VARIETY)
     vectors = reader.read(reader.model.align(*faces).points).vectors
     vectors[:, len(ACTIONS) :] = 0
     return vectors.mean(dim=0), vectors.std(dim=0)

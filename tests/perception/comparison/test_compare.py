@@ -15,10 +15,11 @@ from torch import Tensor
 from perception_clip.perception.actions.basis import ActionBasis
 from perception_clip.perception.actions.model import ActionModel
 from perception_clip.perception.comparison.compare import compare, match
-from perception_clip.perception.comparison.expressions import ExpressionReader, neutral_actions
+from perception_clip.perception.comparison.expressions import PERSONAL_VARIETY, ExpressionReader, neutral_actions
 from perception_clip.perception.comparison.table import action_rows, as_text, emotion_rows
 from perception_clip.perception.editing.actions import edit_actions
 from perception_clip.perception.editing.edit import edit
+from perception_clip.perception.emotions.picture_estimate import PictureEstimate
 from perception_clip.perception.landmarks.bundled import BundledLandmarker
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.vector import EMOTIONS, NEUTRAL, Perceptions, bounding_boxes, pack
@@ -62,7 +63,7 @@ def many(landmarks: Tensor, sizes: Tensor) -> Perceptions:
 
 def people(count: int, seed: int) -> Perceptions:
     neutral = torch.full((count,), NEUTRAL)
-    return many(*MODEL.sample(neutral, torch.zeros(count), torch.Generator().manual_seed(seed)))
+    return many(*MODEL.sample(neutral, torch.zeros(count), torch.Generator().manual_seed(seed), PERSONAL_VARIETY))
 
 
 def auc(positive: list[float], negative: list[float]) -> float:
@@ -94,20 +95,23 @@ def test_the_match_falls_as_an_expression_is_edited_away(face: Perceptions, slid
 
 def test_one_expression_of_two_people_matches_better_than_two_of_one_person() -> None:
     count = 30
-    strengths = [torch.full((count,), float(emotion != NEUTRAL)) for emotion in range(len(EMOTIONS))]
-    sampled = [
-        READER.read(READER.frontal(many(*MODEL.sample(torch.full((count,), emotion), strength, seeded())))).vectors
-        for emotion, strength in enumerate(strengths)
-        for seeded in [lambda: torch.Generator().manual_seed(1)]  # the same people with each emotion
-    ]
+    read, pictured = [], []  # emotions as the landmarks show them, and as a picture would
+    for emotion in range(len(EMOTIONS)):
+        kinds, generator = torch.full((count,), emotion), torch.Generator().manual_seed(1)  # the same people each time
+        strength = torch.full((count,), float(emotion != NEUTRAL))
+        landmarks, sizes = MODEL.sample(kinds, strength, generator, PERSONAL_VARIETY)
+        points = MODEL.align(landmarks, sizes).points
+        emotions = PictureEstimate.load().sample(MODEL.components(landmarks, sizes), kinds, generator)
+        read.append(READER.read(points).vectors)
+        pictured.append(READER.read(points, emotions).vectors)
     faces = people(count, 2)
     acting = [READER.read(READER.frontal(edited(faces, sliders, 1))).vectors for sliders in ({}, *EDITS)]
-    none = torch.zeros_like(sampled[0][0])
-    for expressions, least in ((sampled, 0.98), (acting, 0.94)):
+    none = torch.zeros_like(read[0][0])
+    for expressions, least in ((read, 0.95), (pictured, 0.9), (acting, 0.92)):
         same = [match(one[i], one[(i + 1) % count], none) for one in expressions for i in range(count)]
         other = [match(one[i], two[i], none) for one, two in combinations(expressions, 2) for i in range(0, count, 3)]
         assert auc(same, other) >= least
-        assert np.median(same) > 0.65 and np.median(other) < 0.2
+        assert np.median(same) > 0.5 and np.median(other) < 0.25
 
 
 def test_what_the_neutral_face_looks_like_counts_less_with_a_baseline() -> None:
@@ -116,7 +120,7 @@ def test_what_the_neutral_face_looks_like_counts_less_with_a_baseline() -> None:
     others = happy.select([*range(1, 20), 0])
     others = replace(others, frames=torch.arange(20))
     without, with_baseline = (compare(others, happy, start, READER) for start in (None, faces))
-    assert with_baseline.match > without.match + 0.02
+    assert with_baseline.match > without.match + 0.01
     assert all(one >= two for one, two in zip(with_baseline.matches, without.matches, strict=True))
     mean, spread = neutral_actions(READER)
     assert mean[:52].max() > 0.2 and spread[:52].max() < 0.4 and spread[52:].max() == 0
