@@ -93,6 +93,21 @@ def test_a_dry_run_shows_how_the_source_is_read(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["l.csv", "set"]
 
 
+def test_a_long_prompt_is_named_once_in_one_line(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = "a very happy face with open eyes " * 20
+    table = tmp_path / "l.csv"
+    table.write_text(
+        "path,prompt\n" + f"{photos}/happy/photo.png,{prompt}\n" * 3 + f"{photos}/calm/photo.png,{prompt}\n"
+    )
+    assert build(table, "--out", tmp_path / "a.db") == 0
+    shown = capsys.readouterr()
+    assert shown.err.count("warning: a prompt has 142 tokens, but CLIP reads only 77") == 1
+    assert "warn(" not in shown.err and ".py" not in shown.err
+    assert "read as csv: 2 pictures in 4 rows" in shown.out and "2 pictures: 2 new; 2 new samples" in shown.out
+
+
 def test_a_video_with_a_prompt(tmp_path: Path, astronaut: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
     frames = (Frame(n, n / 10, torch.tensor(astronaut[:256, 100 + n : 356 + n].copy())) for n in range(20))
     write_video(tmp_path / "me.mp4", frames, rate=10)
