@@ -47,7 +47,7 @@ def _media(items: Sequence[SourceItem]) -> str:
         for kind in names
         if kinds[kind]
     ]
-    rows = f" in {len(items):,} rows" if len(items) > len(media) else ""
+    rows = f" in {counted(len(items), 'row')}" if len(items) > len(media) else ""
     return ", ".join(parts) + rows
 
 
