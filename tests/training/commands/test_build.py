@@ -75,7 +75,7 @@ def test_a_dry_run_shows_how_the_source_is_read(
     assert shown[:4] == [
         "read as labels: 4 pictures; 1 skipped (1: it is next to the label folders, not in one)",
         "labels: happy 2, contempt 1, sad 1",
-        "note: these labels are not one of the seven emotions, and kept as they are: contempt 1",
+        "note: some labels are not among the seven emotions; they are kept as they are: contempt 1",
         "groups: 3 (people or clips), such as set/ben 2, set/ann 1, set/cem 1",
     ]
     assert "splits: train 3, validation 1" in shown and "note: labels by one name: HAPPINESS → happy" in shown
