@@ -51,6 +51,8 @@ def read_picture(path: Path | BytesIO, name: str = "") -> Tensor:
     except FileNotFoundError as error:
         raise PictureError(f"{name}: there is no such file") from error
     except UnidentifiedImageError as error:
+        if (floats := _read_floats(path)) is not None:
+            return _as_rgb(_unit_range(floats), name=name)
         raise PictureError(f"{name}: this is not a picture, or has a format that Pillow cannot read") from error
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
@@ -61,6 +63,20 @@ def read_picture(path: Path | BytesIO, name: str = "") -> Tensor:
     except (OSError, SyntaxError, ValueError) as error:
         raise PictureError(f"{name}: the picture cannot be read ({error})") from error
     return torch.from_numpy(pixels)
+
+
+def _read_floats(path: Path | BytesIO) -> NDArray[Any] | None:
+    """Return a TIFF of float colors (H, W, 3), which Pillow does not read; None for any other file."""
+    if not isinstance(path, Path) or path.suffix.lower() not in (".tif", ".tiff"):
+        return None
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            frame = next(container.decode(video=0))
+    except (av.FFmpegError, OSError, StopIteration, IndexError):
+        return None
+    return frame.to_ndarray() if frame.format.name == "rgbf32le" else None
 
 
 def _unit_range(pixels: NDArray[Any]) -> Tensor:

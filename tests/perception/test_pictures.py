@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,18 @@ def test_files_of_every_kind(tmp_path: Path, astronaut: np.ndarray) -> None:
     assert pictures["one pixel.png"].flatten().tolist() == [1, 2, 3]
     for name in ("palette.png", "print.jpg"):
         assert (pictures[name].float() - torch.from_numpy(astronaut)).abs().mean() < 12
+
+
+@pytest.mark.parametrize("most", [1, 255])
+def test_float_colors_in_a_tiff(tmp_path: Path, astronaut: np.ndarray, most: int) -> None:
+    colors = (astronaut[:64, :48].astype("<f4") * (most / 255)).tobytes()
+    entries = [
+        *((256, 3, 1, 48), (257, 3, 1, 64), (258, 3, 3, 134), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 146)),
+        *((277, 3, 1, 3), (278, 3, 1, 64), (279, 4, 1, len(colors)), (339, 3, 3, 140)),
+    ]  # width, height, bits, no compression, RGB, offset, channels, rows, size, floats
+    header = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(struct.pack("<HHII", *each) for each in entries)
+    (tmp_path / "a.tif").write_bytes(header + struct.pack("<I6H", 0, *[32] * 3, *[3] * 3) + colors)
+    assert torch.equal(read_picture(tmp_path / "a.tif"), torch.from_numpy(astronaut[:64, :48]))
 
 
 def test_exif_rotation_is_undone(tmp_path: Path, astronaut: np.ndarray) -> None:

@@ -38,16 +38,12 @@ def describe(
 def _media(items: Sequence[SourceItem]) -> str:
     media = {item.source: item.media for item in items}
     kinds = Counter(
-        "video" if isinstance(each, VideoFile) else "clip" if isinstance(each, FrameFolder) else "picture"
+        "video" if isinstance(each, VideoFile) else "folder of frames" if isinstance(each, FrameFolder) else "picture"
         for each in media.values()
     )
-    names = {"picture": "", "video": "", "clip": "folders of frames"}
-    parts = [
-        counted(kinds[kind], "folder of frames" if kind == "clip" else kind, names[kind])
-        for kind in names
-        if kinds[kind]
-    ]
-    rows = f" in {len(items):,} rows" if len(items) > len(media) else ""
+    plurals = {"picture": "", "video": "", "folder of frames": "folders of frames"}
+    parts = [counted(kinds[kind], kind, plural) for kind, plural in plurals.items() if kinds[kind]]
+    rows = f" in {counted(len(items), 'row')}" if len(items) > len(media) else ""
     return ", ".join(parts) + rows
 
 
@@ -61,12 +57,12 @@ def _skips(skipped: Sequence[tuple[str, str]]) -> str:
 def _labels(items: Sequence[SourceItem]) -> list[str]:
     found = Counter(item.label for item in items if item.label)
     if not found:
-        return ["labels: none; the prompts are the source's own"]
+        return ["labels: none; every picture has its own prompts"]
     lines = [f"labels: {_counts(found, MOST_LABELS)}"]
     own = Counter({label: count for label, count in found.items() if label not in EMOTIONS})
     if own:
-        what = "none of the labels is" if len(own) == len(found) else "these labels are not"
-        lines.append(f"note: {what} one of the seven emotions, and kept as they are: {_counts(own, MOST_LABELS)}")
+        which = "none of the labels is" if len(own) == len(found) else "some labels are not"
+        lines.append(f"note: {which} among the seven emotions; they are kept as they are: {_counts(own, MOST_LABELS)}")
     return lines
 
 

@@ -72,7 +72,12 @@ def levels_of(tree: Tree, choices: Choices) -> Levels:
     elif not label:
         doubt = f"{tree.base}: no folder is named after a label"
     else:
-        doubt = _doubt(tree, media, label, candidates, names, emotions)
+        tables = [tree.name(parts) for parts in tree.files if _is_table(PurePath(parts[-1]))]
+        doubt = _doubt(tree, media, label, candidates, names, emotions, tables)
+        if not doubt and tables:
+            notes.append(
+                f"{tables[0]} is not used: the labels are the names of folders; pass the file itself to use it"
+            )
         if not doubt and label != candidates[0] and emotions[label]:
             others = [level for level in candidates if level != label]
             notes.append(
@@ -117,6 +122,7 @@ def _doubt(
     candidates: Sequence[int],
     names: dict[int, Counter[str]],
     emotions: dict[int, int],
+    tables: Sequence[str],
 ) -> str:
     """Return why the names in `label` may not be the labels, with all readings; "" if there is no reason to doubt."""
     found = names[label]
@@ -128,9 +134,9 @@ def _doubt(
         reason = "several levels name emotions" if several else ""
         if elsewhere:
             reason = f"pictures in the folder {printable(elsewhere[0])} have an emotion in another level of folders"
-    elif tables := [parts for parts in tree.files if _is_table(PurePath(parts[-1]))]:
+    elif tables:
         reason = (
-            f"no folder is named after an emotion, and {tree.name(tables[0])}, which may have the labels, is not read. "
+            f"no folder is named after an emotion, and {tables[0]}, which may have the labels, is not read. "
             "Pass that file if it is a table with the columns path and label"
         )
     elif len(candidates) == 1 and all(name.isdecimal() for name in found):

@@ -75,7 +75,7 @@ def test_a_dry_run_shows_how_the_source_is_read(
     assert shown[:4] == [
         "read as labels: 4 pictures; 1 skipped (1: it is next to the label folders, not in one)",
         "labels: happy 2, contempt 1, sad 1",
-        "note: these labels are not one of the seven emotions, and kept as they are: contempt 1",
+        "note: some labels are not among the seven emotions; they are kept as they are: contempt 1",
         "groups: 3 (people or clips), such as set/ben 2, set/ann 1, set/cem 1",
     ]
     assert "splits: train 3, validation 1" in shown and "note: labels by one name: HAPPINESS → happy" in shown
@@ -91,6 +91,21 @@ def test_a_dry_run_shows_how_the_source_is_read(
     shown = capsys.readouterr().out.splitlines()
     assert "columns that are not used: mood" in shown and "note: the column speaker is used as the group" in shown
     assert sorted(path.name for path in tmp_path.iterdir()) == ["l.csv", "set"]
+
+
+def test_a_long_prompt_is_named_once_in_one_line(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = "a very happy face with open eyes " * 20
+    table = tmp_path / "l.csv"
+    table.write_text(
+        "path,prompt\n" + f"{photos}/happy/photo.png,{prompt}\n" * 3 + f"{photos}/calm/photo.png,{prompt}\n"
+    )
+    assert build(table, "--out", tmp_path / "a.db") == 0
+    shown = capsys.readouterr()
+    assert shown.err.count("warning: a prompt has 142 tokens, but CLIP reads only 77") == 1
+    assert "warn(" not in shown.err and ".py" not in shown.err
+    assert "read as csv: 2 pictures in 4 rows" in shown.out and "2 pictures: 2 new; 2 new samples" in shown.out
 
 
 def test_a_video_with_a_prompt(tmp_path: Path, astronaut: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,6 +102,11 @@ def test_the_other_reading_is_shown_and_can_be_chosen(tmp_path: Path) -> None:
         listed(tmp_path, files, label_level=5)
 
 
+def test_a_list_that_is_not_used_is_named(tmp_path: Path) -> None:
+    listing = listed(tmp_path, "happy/1.jpg sad/2.jpg train_labels.csv readme.txt")
+    assert [note.split(":")[0] for note in listing.notes] == [f"{tmp_path.name}/train_labels.csv is not used"]
+
+
 def test_intensities_between_the_folders(tmp_path: Path) -> None:
     listing = listed(tmp_path, "happy/level_1/a.jpg happy/level_3/b.jpg sad/strong/c.jpg")
     assert [item.columns for item in listing.items] == [
