@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from PIL import Image
 
+from ...common.words import counted
 from ..comparison.compare import Comparison
 from ..comparison.table import Row, action_rows, emotion_rows
 from ..vector import Perceptions
@@ -40,7 +41,7 @@ def comparison_picture(
     y = MARGIN + LINE / 2
     canvas.write(MARGIN, y, f"match {comparison.match:.2f}     gain {comparison.gain:.2f}", TITLE_SIZE, BRIGHT)
     if len(comparison.matches) > 1:
-        text = f"mean of {len(comparison.matches)} pictures"
+        text = f"mean of {counted(len(comparison.matches), 'picture')}"
         canvas.write(WIDTH - MARGIN, y, text, FONT_SIZE, DIMMED, align=1)
     for note in notes:
         y += LINE

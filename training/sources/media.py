@@ -165,7 +165,8 @@ def picture_types() -> frozenset[str]:
     with suppress(ImportError):
         import pillow_jxl  # type: ignore[import-not-found]  # noqa: F401
     Image.init()
-    factories = {name: factory for name, (factory, _) in Image.OPEN.items() if name != "MPEG"}  # only its size is read
+    # Of MPEG, Pillow reads only the size; EPS is a program, which Ghostscript would have to run.
+    factories = {name: factory for name, (factory, _) in Image.OPEN.items() if name not in ("MPEG", "EPS")}
     decoded = {
         name
         for name, factory in factories.items()
