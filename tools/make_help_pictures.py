@@ -286,6 +286,19 @@ def token_color(amount: float) -> tuple[int, ...]:
 
 def text_encode() -> Image.Image:
     """Draw which tokens of a prompt each value of `where` moves, and how far."""
+    return token_columns([(where.replace(" and ", "\nand "), {"where": where}) for where in WHERE])
+
+
+def strength_sweep() -> Image.Image:
+    """Draw how far each strength moves the tokens, brighter for farther."""
+    strengths = even_strengths(0.0, 2.0, 5)
+    return token_columns(
+        [(f"{one:g}", {"where": SUBJECT_AND_END, "strength": one}) for one in strengths], brightness=0.5
+    )
+
+
+def token_columns(columns: Sequence[tuple[str, dict[str, Any]]], brightness: float = 1.5) -> Image.Image:
+    """Draw a prompt's tokens in rows, and for each heading how far a face moves them with these options."""
     prompt = "a portrait of an old man in a garden"
     words = prompt.split()  # the placeholder encoder has one token per word
     spelled = [None, *(f"{word}</w>" for word in words), *[None] * (76 - len(words))]
@@ -294,13 +307,13 @@ def text_encode() -> Image.Image:
     canvas, top = Canvas(WIDTH + 40, 66 + 27 * len(tokens)), 66
     for row, token in enumerate(tokens):
         canvas.write(112, top + 27 * row, token, TEXT, BRIGHT if token in words else DIMMED, align=1)
-    for column, where in enumerate(WHERE):
+    for column, (heading, options) in enumerate(columns):
         left = 132 + 93 * column
-        for line, part in enumerate(("subject", "and end") if where == SUBJECT_AND_END else (where,)):
+        for line, part in enumerate(heading.splitlines()):
             canvas.write(left + 40, 18 + 20 * line, part, TEXT, BRIGHT, align=0.5)
-        for row, amount in enumerate(moved(prompt, photos().face(0), where=where, roles=roles)[0].tolist()):
+        for row, amount in enumerate(moved(prompt, photos().face(0), roles=roles, **options)[0].tolist()):
             if row < len(tokens):
-                canvas.line([(left, top + 27 * row), (left + 80, top + 27 * row)], token_color(1.5 * amount), 22)
+                canvas.line([(left, top + 27 * row), (left + 80, top + 27 * row)], token_color(brightness * amount), 22)
     return canvas.finished()
 
 
@@ -367,25 +380,6 @@ def mix_by_emotion() -> Image.Image:
             x = 104 + 98 * column
             canvas.line([(x + 2, y), (x + 88, y)], BLUE if shared else BAR_BACKGROUND, 40)
             canvas.write(x + 45, y, prompt[place], 17, color, align=0.5)
-    return canvas.finished()
-
-
-def strength_sweep() -> Image.Image:
-    """Draw how far the tokens of each row move, brighter for farther."""
-    encoder, checkpoint, face = random_encoder(), trained().checkpoint, photos().face(0)
-    tokens, strengths = encoder.token_states(PROMPT), even_strengths(0.0, 2.0, 5)
-    vectors, neutral = checkpoint.project(face.vectors, face.image_sizes), checkpoint.neutral_of(face)
-    rows = [inject([[tokens, {}]], vectors, neutral, strength=strength)[0][0][0] for strength in strengths]
-    changes = (torch.stack(rows) - tokens).norm(dim=2)
-    canvas, left, words = Canvas(WIDTH, 260), 136, len(PROMPT.split())
-    for index, shares in enumerate((changes / changes.max())[:, :CELLS].tolist()):
-        y = 62 + 42 * index
-        canvas.write(24, y, f"strength {strengths[index]:g}", 17, BRIGHT)
-        for place, share in enumerate(shares):
-            color = tuple(round(dim + share * (full - dim)) for dim, full in zip(BAR_BACKGROUND, BLUE, strict=True))
-            canvas.line([(left + place * CELL, y - 14), (left + place * CELL, y + 12)], color, CELL - 3)
-    for start, name in ((0, "BOS"), (3, "words"), (1 + words, "end of the text, then padding …")):
-        canvas.write(left + start * CELL - 7, 24, name, 15, DIMMED)
     return canvas.finished()
 
 
