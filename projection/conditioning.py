@@ -2,8 +2,8 @@
 
 CONDITIONING is a list of [tokens (B, T, width), dict]. A Stable Diffusion prompt is one or more blocks of 77 tokens:
 BOS, words, EOS, then padding, all of them live states. BOS is the same for every prompt and is never changed; where.py
-selects those that are. The `strength` of a conditioning cancels out when it is the only one, so strength scales the
-embedding instead.
+selects the tokens that change. The `strength` of a conditioning cancels out when it is the only one, so strength scales
+the embedding instead.
 """
 
 from __future__ import annotations
@@ -99,11 +99,7 @@ def inject(
         raise InputError(f"where cannot be {where!r}; choose one of {', '.join(WHERE)}")
     if not math.isfinite(strength):
         raise InputError(f"strength must be a finite number, not {strength}")
-    if not 0 <= start_percent <= end_percent <= 1:
-        raise InputError(
-            f"start_percent is {start_percent:g} and end_percent is {end_percent:g}; set both from 0 to 1, with "
-            "start_percent no higher than end_percent"
-        )
+    check_range(start_percent, end_percent)
     if mode == "blend":
         mode, where = "replace", END
     if missing := usable(where, vectors, roles)[1]:
@@ -131,6 +127,15 @@ def inject(
                 after = after[0], {**options, "pooled_output": pushed_pooled(pooled, pooled_push)}
         result += scheduled(before, after, start_percent, end_percent)
     return result
+
+
+def check_range(start_percent: float, end_percent: float) -> None:
+    """Raise ValueError with the remedy unless 0 ≤ start_percent ≤ end_percent ≤ 1."""
+    if not 0 <= start_percent <= end_percent <= 1:
+        raise InputError(
+            f"start_percent is {start_percent:g} and end_percent is {end_percent:g}; set both from 0 to 1, with "
+            "start_percent no higher than end_percent"
+        )
 
 
 def check_width(tokens: Tensor, space: Space, clip_l_only: bool) -> None:

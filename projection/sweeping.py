@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .conditioning import Conditioning, Entry, scheduled
+from .conditioning import Conditioning, Entry, check_range, scheduled
 from .where import cycled
 
 
@@ -20,7 +20,10 @@ def rows_of_strengths(
     The first row of every version counts. Versions have an entry for each of `before`, and act on the whole sampling;
     here they act from `start_percent` to `end_percent`. Versions with fewer tokens, such as one of strength 0 in a
     sweep of `append`, are repeated to the length of the others, which leaves the attention to them unchanged.
+
+    Raises ValueError with the remedy for an invalid range.
     """
+    check_range(start_percent, end_percent)
     result: list[list[Any]] = []
     for index, (tokens, options) in enumerate(before):
         changed: list[Sequence[Any]] = [version[index] for version in versions]

@@ -41,6 +41,16 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_every_folder_with_modules_is_installed() -> None:
+    tomllib = pytest.importorskip("tomllib", reason="tomllib came with Python 3.11")
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    packages = ("common", "nodes", "perception", "projection", "training")
+    folders = {path.parent for package in packages for path in (ROOT / package).rglob("*.py")}
+    assert sorted(declared) == sorted(
+        ["perception_clip", *(".".join(("perception_clip", *path.relative_to(ROOT).parts)) for path in folders)]
+    )
+
+
 def test_import_is_light(tmp_path: Path) -> None:
     heavy, _ = json.loads(run(sys.executable, "-c", IMPORT_PROBE, cwd=tmp_path))
     assert heavy == []

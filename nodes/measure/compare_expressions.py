@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ...perception.comparison.compare import compare
-from ...perception.comparison.table import as_text
+from ...perception.comparison.table import comparison_table
 from ...perception.drawing.comparison_picture import comparison_picture
 from ...perception.vector import Perceptions
 from ..support import host
@@ -83,8 +83,8 @@ class CompareExpressions(io.ComfyNode):  # type: ignore[misc]  # the host ships 
             check_perceptions(baseline, "baseline")
         comparison = compare(target, result, baseline, host.expression_reader())
         picture = host.as_image(comparison_picture(comparison, target, result, baseline))
-        text = as_text(comparison)
-        shown = [f"match {comparison.match:.2f}, gain {comparison.gain:.2f}", *(f"⚠ {x}" for x in comparison.notes)]
+        text = comparison_table(comparison)
+        shown, *_ = text.split("\n\n")
         return io.NodeOutput(
             comparison.match,
             comparison.gain,
@@ -92,5 +92,5 @@ class CompareExpressions(io.ComfyNode):  # type: ignore[misc]  # the host ships 
             list(comparison.gains) or [0.0],
             text,
             picture,
-            ui={**host.note(text, "\n".join(shown)), **host.preview(picture)},
+            ui={**host.note(text, shown), **host.preview(picture)},
         )

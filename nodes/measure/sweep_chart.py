@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from ...common.words import counted
-from ...perception.comparison.sweep import measure_sweep, parse, table
+from ...perception.comparison.sweep import measure_sweep, parse, sweep_table
 from ...perception.drawing.sweep_chart import sweep_chart
 from ...perception.vector import Perceptions
 from ..support import host
@@ -72,7 +72,7 @@ class SweepChart(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
         sweep = measure_sweep(target, result, numbers, host.expression_reader())
         pixels = (image[..., :3].cpu().numpy() * 255).round().astype(np.uint8)
         chart = host.as_image(sweep_chart(sweep, list(map(Image.fromarray, pixels))))
-        text = table(sweep)
+        text = sweep_table(sweep)
         lines = [text.splitlines()[0], *(f"⚠ {note}" for note in sweep.comparison.notes)]
         ui = {**host.note(text, "\n".join(lines)), **host.preview(chart)}
         return io.NodeOutput(sweep.recommended, list(sweep.comparison.gains), text, chart, ui=ui)

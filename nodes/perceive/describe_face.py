@@ -21,7 +21,6 @@ from .face_actions import absent, measure
 MISSING = ("hold", "subject", "error")
 ALL_FACES = -1
 BETWEEN_FACES = "; "
-LISTED = 20  # pictures on the node
 
 
 class DescribeFace(io.ComfyNode):  # type: ignore[misc]  # the host ships no types

@@ -6,16 +6,25 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...perception.comparison.sweep import as_text, even_strengths
+from ...perception.comparison.sweep import even_strengths, strengths_text
 from ...perception.vector import Perceptions
 from ...projection.conditioning import inject
 from ...projection.sweeping import copies, rows_of_strengths
-from ...projection.where import GROUPS, SUBJECT, SUBJECT_AND_END, WHERE, usable
-from ..support import checkpoints, clips, host
+from ...projection.where import GROUPS, SUBJECT, WHERE
+from ..support import checkpoints, host
 from ..support.checks import check_choice, check_latent, check_perceptions
-from ..support.prompt_tokens import prompt_tokens
 from ..support.schema import PERCEPTION, aliases
-from ..support.steering import UsesCheckpoint, checkpoint_input, checkpoint_name_input
+from ..support.steering import (
+    UsesCheckpoint,
+    checkpoint_input,
+    checkpoint_name_input,
+    encode,
+    placed,
+    prompt_inputs,
+    range_inputs,
+    subject_inputs,
+    unchanged,
+)
 
 MOST = 25  # pictures
 
@@ -34,28 +43,11 @@ class StrengthSweep(UsesCheckpoint):
                 "pictures with the same noise: one run shows what the strength does. Sweep Chart measures the pictures."
             ),
             inputs=[
-                io.String.Input(
-                    "text",
-                    multiline=True,
-                    dynamic_prompts=True,
-                    tooltip="The prompt, as in CLIP Text Encode (Face).",
-                ),
-                io.Clip.Input("clip", tooltip="The CLIP of a Stable Diffusion 1.5 or XL model."),
+                *prompt_inputs(),
                 PERCEPTION.Input("perception", tooltip="The face from Face Perception; the first of several."),
                 io.Latent.Input("latent", tooltip="The latent of one picture, such as from Empty Latent Image."),
                 checkpoint_input(),
-                io.String.Input(
-                    "subject",
-                    default="",
-                    tooltip="The words of the text that the face acts on, as in CLIP Text Encode (Face). If empty, "
-                    "they are found by nouns for people.",
-                ),
-                io.Combo.Input(
-                    "where",
-                    options=list(WHERE),
-                    default=SUBJECT_AND_END,
-                    tooltip="Which tokens the face acts on, as in CLIP Text Encode (Face).",
-                ),
+                *subject_inputs(),
                 io.Float.Input(
                     "first_strength",
                     default=0.0,
@@ -80,23 +72,7 @@ class StrengthSweep(UsesCheckpoint):
                     max=MOST,
                     tooltip=f"How many pictures to make, 2 to {MOST}, at equal distances of strength.",
                 ),
-                io.Float.Input(
-                    "start_percent",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="When the face starts to act, as a fraction of the sampling, 0 (start) to 1 (end).",
-                ),
-                io.Float.Input(
-                    "end_percent",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="When the face stops acting, as a fraction of the sampling, 0 to 1; must not be less than "
-                    "start_percent.",
-                ),
+                *range_inputs(),
                 checkpoint_name_input(),
             ],
             outputs=[
@@ -135,27 +111,17 @@ class StrengthSweep(UsesCheckpoint):
         check_choice("where", where, WHERE)
         strengths = even_strengths(first_strength, last_strength, pictures)
         projection = checkpoints.load(checkpoint if checkpoint_name is None else checkpoint_name)
-        [conditioning] = clips.conditionings(clip, [text])
-        shown, batch = as_text(strengths), copies(latent, pictures)
-        if len(perception) == 0:
-            unchanged = [[tokens, dict(options)] for tokens, options in conditioning]
-            return io.NodeOutput(
-                unchanged, batch, shown, ui=host.note("no face: all pictures get the prompt unchanged")
-            )
-        vectors, neutral = checkpoints.project(projection, perception.select([0]))
-        prompt = None
-        if clips.space_of(clip) is not None:
-            prompt = prompt_tokens(clip, text, subject if SUBJECT in GROUPS[where] else "")
-        roles = None if prompt is None else prompt.roles
-        place, missing = usable(where, vectors, roles)
-        versions = [
-            inject(conditioning, vectors, neutral, space=projection.space, where=place, roles=roles, strength=strength)
-            for strength in strengths
-        ]
+        conditioning, prompt = encode(clip, text, perception, subject, where)
+        shown, batch = strengths_text(strengths), copies(latent, pictures)
+        if not len(perception):
+            note = host.note("no face: all pictures get the prompt unchanged")
+            return io.NodeOutput(unchanged(conditioning), batch, shown, ui=note)
+        face = perception.select([0])
+        vectors, neutral = checkpoints.project(projection, face)
+        how, problems = placed(projection, face, vectors, conditioning, clip, where, prompt)
+        versions = [inject(conditioning, vectors, neutral, strength=strength, **how) for strength in strengths]
         rows = rows_of_strengths(conditioning, versions, start_percent, end_percent)
-        note = f"strengths {shown}"
-        if prompt is not None and SUBJECT in GROUPS[place]:
-            note += f"\nacts on the subject “{', '.join(prompt.subject)}”"
-        if missing:
-            note += f"\n⚠ acts on the end of the text, not on {where}: {missing}"
-        return io.NodeOutput(rows, batch, shown, ui=host.note(note))
+        lines = [*problems, f"strengths {shown}"]
+        if prompt is not None and SUBJECT in GROUPS[how["where"]]:
+            lines.append(f"acts on the subject “{', '.join(prompt.subject)}”")
+        return io.NodeOutput(rows, batch, shown, ui=host.note("\n".join(lines)))

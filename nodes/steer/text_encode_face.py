@@ -8,18 +8,18 @@ from comfy_api.latest import io
 
 from ...perception.vector import Perceptions
 from ...projection.choice import FACE_CHOICES
-from ...projection.where import GROUPS, SUBJECT, SUBJECT_AND_END, WHERE
-from ..support import clips
+from ...projection.where import WHERE
 from ..support.checks import check_choice, check_perceptions
-from ..support.prompt_tokens import prompt_tokens
 from ..support.schema import PERCEPTION, aliases
-from ..support.steering import UsesCheckpoint, amount_inputs, checkpoint_input, checkpoint_name_input, steer
-
-WHERE_TOOLTIP = (
-    "Which tokens the face acts on. subject and end: the words of the subject, so that the expression lands on the "
-    "person, and the end of the text. subject: these words only. end: the end of the text and the padding after it, so "
-    "all words stay. words: all words. all: every token, which shifts the whole image, background included. If the "
-    "text has no subject or the checkpoint no vectors for it, the end of the text is used, and the node shows why."
+from ..support.steering import (
+    UsesCheckpoint,
+    amount_inputs,
+    checkpoint_input,
+    checkpoint_name_input,
+    encode,
+    prompt_inputs,
+    steer,
+    subject_inputs,
 )
 
 
@@ -38,24 +38,10 @@ class TextEncodeFace(UsesCheckpoint):
                 "Without a face, the prompt is encoded as usual."
             ),
             inputs=[
-                io.String.Input(
-                    "text",
-                    multiline=True,
-                    dynamic_prompts=True,
-                    tooltip="The prompt. Weights such as (word:1.2), embedding:name and long texts work as in CLIP "
-                    "Text Encode.",
-                ),
-                io.Clip.Input("clip", tooltip="The CLIP of a Stable Diffusion 1.5 or XL model."),
+                *prompt_inputs(),
                 PERCEPTION.Input("perception", tooltip="Faces from Face Perception."),
                 checkpoint_input(),
-                io.String.Input(
-                    "subject",
-                    default="",
-                    tooltip="The words of the text that the face acts on, separated by commas, such as: old man, girl. "
-                    "If empty, they are found by nouns for people, such as woman or king; if there are none, by face "
-                    "or portrait. The node shows the words.",
-                ),
-                io.Combo.Input("where", options=list(WHERE), default=SUBJECT_AND_END, tooltip=WHERE_TOOLTIP),
+                *subject_inputs(),
                 *amount_inputs(),
                 checkpoint_name_input(),
             ],
@@ -85,10 +71,7 @@ class TextEncodeFace(UsesCheckpoint):
         check_perceptions(perception)
         check_choice("faces", faces, FACE_CHOICES)
         check_choice("where", where, WHERE)
-        [conditioning] = clips.conditionings(clip, [text])
-        prompt = None
-        if len(perception) and clips.space_of(clip) is not None:
-            prompt = prompt_tokens(clip, text, subject if SUBJECT in GROUPS[where] else "")
+        conditioning, prompt = encode(clip, text, perception, subject, where)
         return steer(
             perception,
             conditioning,

@@ -88,10 +88,11 @@ def load(name: str) -> Projection:
         if name == FROM_LINK:
             problem = "No projection checkpoint is chosen, and nothing is connected to checkpoint_name"
         raise CheckpointError(
-            f"{problem}. {others} a first one from your Stable Diffusion "
-            "1.5 checkpoint, without any data of your own: queue Starter Projection with its CLIP, or open a terminal "
-            f"in {DEFAULT_FOLDER.parents[1]} and run, with ComfyUI's Python,\n"
-            "python -m training starter --text-encoder PATH/TO/YOUR_SD15.safetensors\n"
+            f"{problem}. {others} a first one from your Stable Diffusion 1.5 or XL checkpoint, without any data of "
+            f"your own: queue Starter Projection with its CLIP, or open a terminal in {DEFAULT_FOLDER.parents[1]} and "
+            "run, with ComfyUI's Python,\n"
+            "python -m training starter --text-encoder PATH/TO/YOUR_CHECKPOINT.safetensors\n"
+            "(for XL, add --space sdxl)\n"
             f"or copy a .safetensors or .pth checkpoint into {host.model_folders()[0]}. Then press R in ComfyUI to "
             "refresh the list and choose the checkpoint in this node."
         )

@@ -40,7 +40,7 @@ class ClipEncoder:
 
     clip: Any
     space: str
-    fingerprint: Tensor  # (F,) as encoders.fingerprint gives it
+    fingerprint: Tensor  # (F,) as base.fingerprint returns it
     dim: int = EMBEDDING
     has_subject: bool = True
     shows_progress: bool = False  # on the running node, while it encodes
@@ -116,7 +116,7 @@ def space_of(clip: Any) -> str | None:
 
 def _text_vectors(clip: Any, space: str, prompts: Sequence[str]) -> Tensor:
     """Return all vectors of the space for N prompts, concatenated: (N, W) float32 on the CPU."""
-    tokens, suffix = [clip.tokenize(prompt) for prompt in prompts], clip.tokenize(base.SUBJECT)
+    tokens, suffix = [clip.tokenize(prompt) for prompt in prompts], clip.tokenize(base.SUBJECT_SUFFIX)
     parts = {name: [of_prompt[name][0] for of_prompt in tokens] for name in suffix}  # the first 77 tokens of each
     for name, of_prompts in parts.items():
         of_prompts += [_followed(part, suffix[name][0]) for part in of_prompts]

@@ -15,9 +15,10 @@ from ...projection.choice import FACE_CHOICES, choose
 from ...projection.conditioning import Conditioning, inject
 from ...projection.face_vectors import FaceVectors
 from ...projection.insight import Shift, Similarity, nearest, shifts, warnings
-from ...projection.where import ALL, END, SUBJECT, WORDS, end_is_known, usable
+from ...projection.opening import Projection
+from ...projection.where import ALL, END, GROUPS, SUBJECT, SUBJECT_AND_END, WHERE, WORDS, end_is_known, usable
 from . import checkpoints, clips, host
-from .prompt_tokens import PromptTokens, not_contained
+from .prompt_tokens import PromptTokens, not_contained, prompt_tokens
 from .schema import file_choice
 
 SHOWN_PROMPTS, SHOWN_FACES = 3, 4  # on the node
@@ -26,6 +27,12 @@ FACES_TOOLTIP = (
     "average of all. each: one conditioning for each face, all acting together as with Conditioning (Combine); "
     "sampling time grows with the number of faces. per frame: one row for each picture, from its first face, for a "
     "latent batch of the same length; a picture without a face keeps the prompt unchanged."
+)
+WHERE_TOOLTIP = (
+    "Which tokens the face acts on. subject and end: the words of the subject, so that the expression lands on the "
+    "person, and the end of the text. subject: these words only. end: the end of the text and the padding after it, so "
+    "all words stay. words: all words. all: every token, which shifts the whole image, background included. If the "
+    "text has no subject or the checkpoint no vectors for it, the end of the text is used, and the node shows why."
 )
 UNKNOWN_END = (
     "the end of the text cannot be recognized in this conditioning (with SDXL, after CLIP Set Last Layer, or beyond 77 "
@@ -90,6 +97,14 @@ def amount_inputs() -> list[Any]:
             tooltip="How strongly the face is applied, −2 to 3, unitless. 0 leaves the conditioning "
             "unchanged; negative values push away from the expression.",
         ),
+        *range_inputs(),
+        io.Combo.Input("faces", options=list(FACE_CHOICES), default="first", tooltip=FACES_TOOLTIP),
+    ]
+
+
+def range_inputs() -> list[Any]:
+    """Return the inputs start_percent and end_percent."""
+    return [
         io.Float.Input(
             "start_percent",
             default=0.0,
@@ -108,8 +123,78 @@ def amount_inputs() -> list[Any]:
             tooltip="When the face stops acting, as a fraction of the sampling, 0 to 1; must not be less than "
             "start_percent.",
         ),
-        io.Combo.Input("faces", options=list(FACE_CHOICES), default="first", tooltip=FACES_TOOLTIP),
     ]
+
+
+def prompt_inputs() -> list[Any]:
+    """Return the inputs text and clip of a node that encodes a prompt itself."""
+    return [
+        io.String.Input(
+            "text",
+            multiline=True,
+            dynamic_prompts=True,
+            tooltip="The prompt. Weights such as (word:1.2), embedding:name and long texts work as in CLIP Text "
+            "Encode.",
+        ),
+        io.Clip.Input("clip", tooltip="The CLIP of a Stable Diffusion 1.5 or XL model."),
+    ]
+
+
+def subject_inputs() -> list[Any]:
+    """Return the inputs subject and where of a node that encodes a prompt itself."""
+    return [
+        io.String.Input(
+            "subject",
+            default="",
+            tooltip="The words of the text that the face acts on, separated by commas, such as: old man, girl. If "
+            "empty, they are found by nouns for people, such as woman or king; if there are none, by face or portrait. "
+            "The node shows the words.",
+        ),
+        io.Combo.Input("where", options=list(WHERE), default=SUBJECT_AND_END, tooltip=WHERE_TOOLTIP),
+    ]
+
+
+def encode(
+    clip: Any, text: str, perception: Perceptions, subject: str, where: str
+) -> tuple[Conditioning, PromptTokens | None]:
+    """Return a prompt as CLIP Text Encode encodes it, and what its tokens are.
+
+    The latter is None if there is no face to act on them, or for a CLIP other than Stable Diffusion's.
+    """
+    [conditioning] = clips.conditionings(clip, [text])
+    if not len(perception) or clips.space_of(clip) is None:
+        return conditioning, None
+    return conditioning, prompt_tokens(clip, text, subject if SUBJECT in GROUPS[where] else "")
+
+
+def unchanged(conditioning: Conditioning) -> list[list[Any]]:
+    """Return a conditioning for which there is no face."""
+    return [[tokens, dict(options)] for tokens, options in conditioning]
+
+
+def placed(
+    projection: Projection,
+    perception: Perceptions,
+    faces: FaceVectors,
+    conditioning: Conditioning,
+    clip: Any,
+    where: str,
+    prompt: PromptTokens | None,
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the arguments of `inject` that say where faces act, and what the user should know, a line each.
+
+    If the faces cannot act where they should, they act on the end of the text.
+    """
+    roles = None if prompt is None else prompt.roles
+    place, missing = usable(where, faces, roles)
+    problems = warnings(projection, perception, clips.fingerprint_for(projection, clip))
+    if missing:
+        problems.append(f"acts on the end of the text, not on {where}: {missing}")
+    if prompt is None and place in (END, WORDS) and not all(map(has_known_end, conditioning)):
+        problems.append(UNKNOWN_END)
+    if prompt is not None and prompt.missing:
+        problems.append(not_contained(prompt.missing))
+    return {"space": projection.space, "where": place, "roles": roles}, [f"⚠ {text}" for text in problems]
 
 
 def steer(
@@ -138,12 +223,12 @@ def steer(
     """
     projection = checkpoints.load(checkpoint)
     if not len(perception):
-        unchanged = [[tokens, dict(options)] for tokens, options in conditioning]
-        return io.NodeOutput(unchanged, ui=host.note("no face: the conditioning passes through unchanged"))
+        return io.NodeOutput(
+            unchanged(conditioning), ui=host.note("no face: the conditioning passes through unchanged")
+        )
     vectors, neutral = checkpoints.project(projection, perception)
-    roles = None if prompt is None else prompt.roles
-    place, missing = usable(where, vectors, roles)
-    how: dict[str, Any] = {"space": projection.space, "where": place, "roles": roles, "match_norm": match_norm}
+    how, problems = placed(projection, perception, vectors, conditioning, clip, where, prompt)
+    how["match_norm"] = match_norm
 
     def apart(rows: Tensor) -> tuple[FaceVectors, FaceVectors]:
         face, without = rows.chunk(2, dim=1)
@@ -156,16 +241,9 @@ def steer(
         steered += inject(conditioning, face, without, mode=mode, strength=strength, seen=seen, **how, **widgets)
     vectors, neutral = apart(torch.cat([rows[seen] for rows, seen in parts]))
     lengths = shifts(conditioning, vectors, neutral, **how)
-    problems = warnings(projection, perception, clips.fingerprint_for(projection, clip))
-    if missing:
-        problems.append(f"acts on the end of the text, not on {where}: {missing}")
-    if prompt is None and place in (END, WORDS) and not all(map(has_known_end, conditioning)):
-        problems.append(UNKNOWN_END)
-    if prompt is not None and prompt.missing:
-        problems.append(not_contained(prompt.missing))
     which = f"{faces} of {counted(len(perception), 'face')}{' (mean lengths)' if len(vectors.end) > 1 else ''}"
     lines = [
-        *(f"⚠ {text}" for text in problems),
+        *problems,
         f"{checkpoint}, trained with {projection.metadata.encoder}",
         f"{which}: {effect(lengths, mode, strength, prompt)}",
         *closest(nearest(projection, vectors.end[:SHOWN_FACES], SHOWN_PROMPTS)),

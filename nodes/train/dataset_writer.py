@@ -20,7 +20,7 @@ from ..support import clips, host
 from ..support.checks import check_choice, check_perceptions
 from ..support.schema import PERCEPTION, aliases
 
-ONE, PER_FACE, PER_PICTURE = PROMPTS = ("one for all faces", "one line per face", "one line per picture")
+ONE, PER_FACE, _ = PROMPTS = ("one for all faces", "one line per face", "one line per picture")
 NO_SPLIT = "none"
 QUOTED = 80  # characters of a prompt in a message
 

@@ -14,7 +14,7 @@ MOST = 4  # phrases
 def described(
     findings: Sequence[Finding], vocabulary: Vocabulary, *, subject: str, style: str = SENTENCE, most: int = MOST
 ) -> str:
-    """Return the description of one face by the `most` strongest of its findings, which come the strongest first.
+    """Return the description of one face by the `most` strongest of its findings, sorted strongest first.
 
     A sentence is the subject with everything else after it; phrases are separated by commas and have no subject.
     """

@@ -116,7 +116,7 @@ def _three(value: object, place: str) -> tuple[str, ...]:
 
 def _text(value: object, place: str) -> str:
     if not isinstance(value, str):
-        raise VocabularyError(f"{place}: {str(value)[:80]} is not a text; put it in double quotes")
+        raise VocabularyError(f"{place}: {str(value)[:80]} is not text; put it in double quotes")
     if any(unicodedata.category(mark) in ("Cc", "Cs") for mark in value):
         raise VocabularyError(f"{place}: {value!r} contains a control character or an invalid character; remove it")
     return value

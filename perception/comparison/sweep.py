@@ -38,7 +38,7 @@ def even_strengths(first: float, last: float, count: int) -> tuple[float, ...]:
     return tuple(round(first + (last - first) * index / (count - 1), 6) for index in range(count))
 
 
-def as_text(strengths: Sequence[float]) -> str:
+def strengths_text(strengths: Sequence[float]) -> str:
     """Return strengths as text, such as `0, 0.5, 1`."""
     return ", ".join(f"{strength:g}" for strength in strengths)
 
@@ -84,14 +84,16 @@ def measure_sweep(
 def recommend(strengths: Sequence[float], gains: Sequence[float], seen: Sequence[bool]) -> tuple[float, str]:
     """Return the strength to use, and why.
 
-    From strength 0 upward, gains count as long as every picture has a face and the gain is not `FALL` below the highest
-    so far: beyond, a higher strength damages the picture. Where the gain passes 1, the strength is interpolated;
-    otherwise it is that of the highest gain. It is 0 if no gain reaches `NO_EFFECT`.
+    From strength 0 upward, gains count as long as every picture above 0 has a face and the gain is not `FALL` below the
+    highest so far: beyond, a higher strength damages the picture. Where the gain passes 1, the strength is
+    interpolated; otherwise it is that of the highest gain. It is 0 if no gain reaches `NO_EFFECT`.
     """
+    if max(strengths) <= 0:
+        return 0.0, "there is no picture at a strength above 0"
     usable: list[tuple[float, float]] = []
     highest, stop = 0.0, ""
     for strength, gain, face in sorted(zip(strengths, gains, seen, strict=True)):
-        if strength < 0:
+        if strength < 0 or (strength == 0 and not face):  # without a face at 0, gains start at the average neutral face
             continue
         if not face:
             stop = f"; no face at {strength:g}"
@@ -117,7 +119,7 @@ def on_grid(strength: float) -> float:
     return round(round(strength / GRID) * GRID, 2)
 
 
-def table(sweep: Sweep) -> str:
+def sweep_table(sweep: Sweep) -> str:
     """Return strength, gain and match of each picture as a Markdown table, with the recommendation."""
     lines = [f"recommended strength {sweep.recommended:g}: {sweep.reason}"]
     lines += [f"⚠ {note}" for note in sweep.comparison.notes]

@@ -68,7 +68,7 @@ def _row(name: str, values: list[float]) -> Row:
     return Row(name, values[0], values[1], values[2] if len(values) > 2 else None)
 
 
-def as_text(comparison: Comparison) -> str:
+def comparison_table(comparison: Comparison) -> str:
     """Return match, gain, notes and both kinds of rows as Markdown."""
     lines = [f"match {comparison.match:.2f}, gain {comparison.gain:.2f}", *(f"⚠ {note}" for note in comparison.notes)]
     rows = [*emotion_rows(comparison), *action_rows(comparison)]

@@ -38,6 +38,11 @@ def test_outside_the_range_every_row_is_the_prompt() -> None:
     assert not torch.equal(entries[1][0][2], PROMPT[0][0][0])
 
 
+def test_a_range_that_ends_before_it_starts_is_refused() -> None:
+    with pytest.raises(ValueError, match="start_percent is 0.8 and end_percent is 0.2"):
+        rows_of_strengths([[torch.zeros(1, 77, 768), {}]], [[[torch.ones(1, 77, 768), {}]]], 0.8, 0.2)
+
+
 def test_copies_share_the_noise_of_the_first_picture() -> None:
     latent: dict[str, Any] = {"samples": torch.randn(2, 4, 8, 8), "noise_mask": torch.rand(2, 1, 64, 64), "other": 1}
     copied = copies(latent, 5)

@@ -19,7 +19,7 @@ from torch import Tensor
 from ...projection.spaces import EMBEDDING, SD15
 
 PROBE = "a close-up photo of a person with a happy face"  # its vector is an encoder's fingerprint
-SUBJECT = ", a person"  # its tokens come after those of a prompt; the last one is the subject
+SUBJECT_SUFFIX = ", a person"  # its tokens come after those of a prompt; the last one is the subject
 
 
 class TextEncoder(Protocol):

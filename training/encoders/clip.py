@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ...common.errors import PerceptionClipError
 from ...projection.spaces import ADDED_TARGETS, EMBEDDING, SD15, SDXL
-from .base import SUBJECT
+from .base import SUBJECT_SUFFIX
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
@@ -76,7 +76,7 @@ class ClipTokenizer:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
 
-class PromptTokens:
+class PromptTokenizer:
     """Prompts → token ids that a model can read; prompts that are too long are cut, with one warning each."""
 
     def __init__(self, tokenize: Tokenize, longest: int) -> None:
@@ -179,7 +179,7 @@ class ClipTower:
     """A CLIPTextModel or CLIPTextModelWithProjection with its tokenizer."""
 
     def __init__(
-        self, name: str, model: Any, tokens: PromptTokens, family: str, width: int, device: str = "cpu"
+        self, name: str, model: Any, tokens: PromptTokenizer, family: str, width: int, device: str = "cpu"
     ) -> None:
         """Raises EncoderError if the model is not `width` wide, or if the tokenizer belongs to another model."""
         config = model.config
@@ -204,8 +204,8 @@ class ClipTower:
         return self._at(ids, [row.index(self._tokens.end) for row in ids])
 
     def at_subject(self, prompts: Sequence[str]) -> States:
-        """Return the states (P, W) of P prompts at the last token of SUBJECT, which follows them."""
-        ids = [self._tokens(prompt, SUBJECT) for prompt in prompts]
+        """Return the states (P, W) of P prompts at the last token of SUBJECT_SUFFIX, which follows them."""
+        ids = [self._tokens(prompt, SUBJECT_SUFFIX) for prompt in prompts]
         return self._at(ids, [len(row) - 2 for row in ids])
 
     @torch.no_grad()
@@ -250,7 +250,7 @@ class ClipTextEncoder:
     def __init__(self, identity: str, model: CLIPTextModel, tokenize: Tokenize, device: str = "cpu") -> None:
         """Raises EncoderError if the model is not 768 wide, or if the tokenizer belongs to another model."""
         self.identity = identity
-        tokens = PromptTokens(tokenize, int(model.config.max_position_embeddings))  # 77
+        tokens = PromptTokenizer(tokenize, int(model.config.max_position_embeddings))  # 77
         self._tower = ClipTower(identity, model, tokens, "Stable Diffusion 1.5", EMBEDDING, device)
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
@@ -288,7 +288,7 @@ class SdxlTextEncoder:
     ) -> None:
         """Raises EncoderError if a model's size is not SDXL's, or if the tokenizer belongs to other models."""
         self.identity = identity
-        tokens = PromptTokens(tokenize, min(int(model.config.max_position_embeddings) for model in (clip_l, clip_g)))
+        tokens = PromptTokenizer(tokenize, min(int(model.config.max_position_embeddings) for model in (clip_l, clip_g)))
         self._l = ClipTower(f"the CLIP-L of {identity}", clip_l, tokens, FAMILY, EMBEDDING, device)
         self._g = ClipTower(f"the CLIP-G of {identity}", clip_g, tokens, FAMILY, WIDTH_G, device)
         projected = int(clip_g.config.projection_dim)

@@ -76,12 +76,6 @@ def known_label(label: str) -> str | None:
     return next((_NAME_OF[form] for form in forms if form in _NAME_OF), None)
 
 
-def parse_emotion(label: str) -> str | None:
-    """Return the emotion that `label` names as in `known_label`; None if it is not one of the seven."""
-    name = known_label(label)
-    return name if name in EMOTIONS else None
-
-
 def label_key(label: str) -> str:
     """Return the key that all spellings of a label share: the emotion that it names, else its words in lower case."""
     return known_label(label) or plain_text(unicodedata.normalize("NFC", label)).casefold()

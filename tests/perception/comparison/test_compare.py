@@ -16,7 +16,7 @@ from perception_clip.perception.actions.basis import ActionBasis
 from perception_clip.perception.actions.model import ActionModel
 from perception_clip.perception.comparison.compare import compare, match
 from perception_clip.perception.comparison.expressions import PERSONAL_VARIETY, ExpressionReader, neutral_actions
-from perception_clip.perception.comparison.table import action_rows, as_text, emotion_rows
+from perception_clip.perception.comparison.table import action_rows, comparison_table, emotion_rows
 from perception_clip.perception.editing.actions import edit_actions
 from perception_clip.perception.editing.edit import edit
 from perception_clip.perception.emotions.picture_estimate import PictureEstimate
@@ -184,7 +184,9 @@ def test_every_picture_counts_and_one_without_a_face_has_nothing() -> None:
         nothing = compare(target, result, start, READER)
         assert nothing.matches == nothing.gains == (0, 0, 0, 0)
         assert nothing.shown is None and "no face in 1 of 1 picture" in nothing.notes[0]
-        assert as_text(nothing).startswith("match 0.00, gain 0.00\n⚠ no face") and "|" not in as_text(nothing)
+        assert comparison_table(nothing).startswith("match 0.00, gain 0.00\n⚠ no face") and "|" not in comparison_table(
+            nothing
+        )
 
 
 def test_pictures_are_paired_or_refused() -> None:
@@ -224,7 +226,7 @@ def test_the_table_lists_what_differs_most() -> None:
     assert "eyeBlink" not in names and len(names) <= 12
     blink = next(row for row in actions if row.name == "eyeBlinkLeft")
     assert blink.result > 0.6 and blink.baseline is not None and blink.baseline < 0.3
-    assert "| mouthSmile | 0.9" in as_text(comparison) or "| mouthSmile | 0.8" in as_text(comparison)
+    assert "| mouthSmile | 0.9" in comparison_table(comparison) or "| mouthSmile | 0.8" in comparison_table(comparison)
 
 
 def test_on_real_photos_one_label_matches_better_than_two(shared_data: Path) -> None:

@@ -13,12 +13,12 @@ from perception_clip.perception.actions.model import ActionModel
 from perception_clip.perception.comparison.compare import compare
 from perception_clip.perception.comparison.expressions import ExpressionReader
 from perception_clip.perception.comparison.sweep import (
-    as_text,
     even_strengths,
     measure_sweep,
     parse,
     recommend,
-    table,
+    strengths_text,
+    sweep_table,
 )
 from perception_clip.perception.drawing.comparison_picture import comparison_picture
 from perception_clip.perception.drawing.sweep_chart import sweep_chart
@@ -46,7 +46,7 @@ def test_strengths_are_even_and_survive_as_text() -> None:
     assert even_strengths(1, -0.5, 4) == (1, 0.5, 0, -0.5)
     assert 0.0 in even_strengths(-0.3, 0.6, 10)
     for strengths in (STRENGTHS, even_strengths(-2, 3, 25)):
-        assert parse(as_text(strengths)) == pytest.approx(strengths, abs=1e-5)
+        assert parse(strengths_text(strengths)) == pytest.approx(strengths, abs=1e-5)
     for text in ("", "a, b", "1; 2", "nan, 1", "1, inf"):
         with pytest.raises(ValueError, match="separated by commas"):
             parse(text)
@@ -64,7 +64,8 @@ def test_strengths_are_even_and_survive_as_text() -> None:
         ((0, 0.3, 0.6, 0, 1.2), "11101", 1, "no face at 1.5"),
         ((0, 0.02, 0.05, -0.04, 0.01), "11111", 0, "no effect"),
         ((0, -0.2, -0.3, -0.5, -0.6), "11111", 0, "no effect"),
-        ((0, 0, 0, 0, 0), "00000", 0, "no face at 0"),
+        ((0, 0, 0, 0, 0), "00000", 0, "no face at 0.5"),
+        ((0, 0.6, 1, 1.2, 1.3), "01111", 1, "reaches 1"),  # the gains start at the average neutral face
         ((1.1, 1.2, 1.3, 1.3, 1.3), "11111", 0, "try lower ones"),
     ],
 )
@@ -74,6 +75,7 @@ def test_the_recommended_strength(gains: tuple[float, ...], faces: str, strength
         number, why = recommend(STRENGTHS[order], gains[order], seen[order])
         assert number == strength and reason in why
     assert recommend((-1.0, *STRENGTHS), (2.0, *gains), (True, *seen))[0] == strength  # negative ones do not count
+    assert recommend((-1.0, 0.0), (2.0, 0.0), (True, True)) == (0, "there is no picture at a strength above 0")
 
 
 def test_edits_of_known_strength_are_recommended_where_they_reach_the_target() -> None:
@@ -82,9 +84,9 @@ def test_edits_of_known_strength_are_recommended_where_they_reach_the_target() -
     assert sweep.recommended == pytest.approx(1.2, abs=0.1)
     assert np.diff(sweep.comparison.gains).min() > 0.2 and sweep.comparison.gains[0] == pytest.approx(0, abs=0.01)
     assert np.argmax(sweep.comparison.matches) == 2
-    assert table(sweep).startswith(f"recommended strength {sweep.recommended:g}: where the gain reaches 1")
+    assert sweep_table(sweep).startswith(f"recommended strength {sweep.recommended:g}: where the gain reaches 1")
     without_start = measure_sweep(target, sweep_of(STRENGTHS, without=(0,)), STRENGTHS, READER)
-    assert without_start.recommended == 0 and "| 0 | no face | |" in table(without_start)
+    assert 0.8 < without_start.recommended < 1.6 and "| 0 | no face | |" in sweep_table(without_start)
     with pytest.raises(ValueError, match="result has 5 pictures, but there are 3 strengths"):
         measure_sweep(target, sweep_of(STRENGTHS), (0, 1, 2), READER)
 

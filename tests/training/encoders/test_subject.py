@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from perception_clip.projection.spaces import added_targets
-from perception_clip.training.encoders.base import SUBJECT, KnownPrompts, TextEncoder
-from perception_clip.training.encoders.clip import PromptTokens, find_tokenizer
+from perception_clip.training.encoders.base import SUBJECT_SUFFIX, KnownPrompts, TextEncoder
+from perception_clip.training.encoders.clip import PromptTokenizer, find_tokenizer
 from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.encoders.random_weights import HashTokenizer
 
@@ -24,27 +24,27 @@ PROMPTS = [
 
 def test_the_noun_is_the_last_token_of_every_prompt(shared_data: Path) -> None:
     tokenize = find_tokenizer(shared_data / "clip_tokenizer")
-    tokens = PromptTokens(tokenize, 77)
+    tokens = PromptTokenizer(tokenize, 77)
     assert len(PROMPTS) == 20
     for prompt in PROMPTS[:-1]:
-        ids = tokens(prompt, SUBJECT)
+        ids = tokens(prompt, SUBJECT_SUFFIX)
         assert ids == [*tokenize(prompt)[:-1], 267, 320, PERSON, END], prompt
         if prompt[-1:].isalnum():  # a mark at the end would grow together with the comma
-            assert ids == tokenize(f"{prompt}{SUBJECT}"), prompt
+            assert ids == tokenize(f"{prompt}{SUBJECT_SUFFIX}"), prompt
     with pytest.warns(UserWarning, match="has 82 tokens, but CLIP reads only 74 before ', a person'") as seen:
-        ids = [tokens(PROMPTS[-1], SUBJECT), tokens(PROMPTS[-1], SUBJECT)][1]
+        ids = [tokens(PROMPTS[-1], SUBJECT_SUFFIX), tokens(PROMPTS[-1], SUBJECT_SUFFIX)][1]
     assert len(seen) == 1  # one for each prompt
     assert ids == [*tokenize("word " * 72)[:-1], 267, 320, PERSON, END] and len(ids) == 77
 
 
 def test_a_prompt_that_fits_is_cut_for_the_subject_only() -> None:
-    tokens = PromptTokens(HashTokenizer(), 77)
+    tokens = PromptTokenizer(HashTokenizer(), 77)
     words, more = "x " * 72, "x " * 75
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert (len(tokens(words)), len(tokens(words, SUBJECT)), len(tokens(more))) == (74, 77, 77)
+        assert (len(tokens(words)), len(tokens(words, SUBJECT_SUFFIX)), len(tokens(more))) == (74, 77, 77)
     with pytest.warns(UserWarning, match="from 'x x x' on"):
-        assert tokens(more, SUBJECT) == tokens(words, SUBJECT)
+        assert tokens(more, SUBJECT_SUFFIX) == tokens(words, SUBJECT_SUFFIX)
 
 
 def test_it_is_the_state_of_transformers(tiny_clip: Path) -> None:
