@@ -203,10 +203,10 @@ def _flaw(text: str) -> str:
 
 
 def listing_of(tables: Sequence[TableRows]) -> SourceListing:
-    """Return the items of all tables, with the column id as the group if it is that of people, and what notes say so.
+    """Return the items of all tables of a source. The column id is their group if its values are people.
 
-    Ids are people if one of them has several pictures in a table, and no picture has several ids. Otherwise, they are
-    the numbers of rows or pictures, which begin again in each table.
+    They are if one of them has several pictures in a table, and no picture has several ids. Otherwise, they number rows
+    or pictures, often from the start in each table, and a note says that they are not the group.
     """
     listing = SourceListing()
     why_not = _why_not_people(tables)
