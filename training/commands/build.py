@@ -67,8 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     labels.add_argument(
         "--label-map",
         metavar="FILE|OLD=NEW,…",
-        help="rename labels: pairs such as 1=happy,2=sad; a file with one pair per line; or a data set whose numbers "
-        f"are meant: {', '.join(NUMBERINGS)}",
+        help="rename labels: pairs such as 1=happy,2=sad; a file with one pair per line; or the name of a data "
+        f"set, to use its numbering: {', '.join(NUMBERINGS)}",
     )
     labels.add_argument(
         "--label-level",
@@ -196,7 +196,7 @@ def read_source(options: argparse.Namespace, kind: str) -> tuple[SourceListing, 
         only_changes=options.changes,
         finding=finding(options),
     )
-    for line in describe(listing, kind, build_options.templates, build_options.prompts):
+    for line in describe(listing, kind, build_options.templates, build_options.prompts, options.prompt, choices):
         print(line)
     return listing, build_options
 

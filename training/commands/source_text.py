@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from ...common.words import counted, listed
 from ...perception.vector import EMOTIONS
 from ..prompts.templates import INTENSITY, Templates
-from ..sources.items import SourceItem, SourceListing
+from ..sources.items import NO_CHOICES, Choices, SourceItem, SourceListing
 from ..sources.media import FrameFolder, VideoFile
 
 MOST_LABELS = 12
@@ -19,14 +19,22 @@ NO_SPLIT = "none"
 
 
 def describe(
-    listing: SourceListing, kind: str, templates: Templates, prompts_of: Callable[[SourceItem], Sequence[str]]
+    listing: SourceListing,
+    kind: str,
+    templates: Templates,
+    prompts_of: Callable[[SourceItem], Sequence[str]],
+    given: Sequence[str] = (),
+    choices: Choices = NO_CHOICES,
 ) -> list[str]:
-    """Return the lines that describe a listing: its format, numbers, labels, groups, splits and examples."""
+    """Return the lines that describe a listing: its format, numbers, labels, groups, splits and examples.
+
+    `given` are the prompts for items without their own, and `choices` those with which the source was read.
+    """
     items = listing.items
     return [
         f"read as {kind}: {_media(items)}{_skips(listing.skipped)}",
-        *_labels(items),
-        _groups(items),
+        *_labels(items, given),
+        _groups(items, choices),
         *_splits(items),
         *_columns(items, templates),
         *(f"note: {note}" for note in listing.notes),
@@ -54,10 +62,12 @@ def _skips(skipped: Sequence[tuple[str, str]]) -> str:
     return f"; {len(skipped):,} skipped ({listed([f'{count:,}: {text}' for text, count in reasons], MOST_REASONS)})"
 
 
-def _labels(items: Sequence[SourceItem]) -> list[str]:
+def _labels(items: Sequence[SourceItem], given: Sequence[str]) -> list[str]:
     found = Counter(item.label for item in items if item.label)
     if not found:
-        return ["labels: none; every picture has its own prompts"]
+        prompts = {text.strip() for text in given}
+        any_given = any(prompts.issuperset(item.prompts) for item in items)
+        return ["labels: none; prompts are given" if any_given else "labels: none; every picture has its own prompts"]
     lines = [f"labels: {_counts(found, MOST_LABELS)}"]
     own = Counter({label: count for label, count in found.items() if label not in EMOTIONS})
     if own:
@@ -66,10 +76,10 @@ def _labels(items: Sequence[SourceItem]) -> list[str]:
     return lines
 
 
-def _groups(items: Sequence[SourceItem]) -> str:
+def _groups(items: Sequence[SourceItem], choices: Choices) -> str:
     found = Counter(item.group for item in items)
     if len(found) == len(items) and all(item.group == item.source for item in items):
-        return "groups: every file is its own, because people are not known"
+        return "groups: every file is its own" + (", because people are not known" if choices.group_level != 0 else "")
     return f"groups: {len(found):,} (people or clips), such as {_counts(found, MOST_GROUPS)}"
 
 

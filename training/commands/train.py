@@ -131,7 +131,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     for name, each in checkpoints.items():
         models = (str(dataset.meta.get(key, getattr(each.metadata, key))) for key in ("landmarker", "emotion_model"))
         for what, trained, seen in other_models(each.metadata, *models):
-            print(f"Note: {name} was trained with the {what} {trained}, but this dataset comes from {seen}.")
+            print(f"note: {name} was trained with the {what} {trained}, but this dataset comes from {seen}.")
     seed, val_split, ignore_splits = _split_of(checkpoints, content_hash(dataset))
     rows = split_of(dataset, seed, val_split, data.target_index, ignore_splits=ignore_splits)
     for note in rows.notes:
@@ -169,12 +169,12 @@ def _split_of(checkpoints: Mapping[str, Checkpoint], digest: str) -> tuple[int, 
     for name, split in splits.items():
         if name not in matching:
             print(
-                f"Note: {name} was trained on another dataset. It is evaluated on held-out groups of this one, and "
+                f"note: {name} was trained on another dataset. It is evaluated on held-out groups of this one, and "
                 "the baselines are fitted to the rest; if it was trained on the same faces, its result is too good."
             )
         elif split != chosen:
             print(
-                f"Note: {name} was trained on another split of this dataset that includes some of these rows, so its "
+                f"note: {name} was trained on another split of this dataset that includes some of these rows, so its "
                 "result is too good."
             )
     return chosen

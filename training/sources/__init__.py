@@ -6,7 +6,7 @@ of the working directory.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,8 +15,10 @@ from pathlib import Path
 from ..prompts.labels import LabelNames
 from .annotated import ANNOTATIONS, list_annotated
 from .captions import list_captions
+from .columns import TABLE_SUFFIXES
 from .detection import detect as detect
 from .fer2013 import list_fer2013
+from .files import FILE, FOLDER
 from .folders import list_frames, list_labels, list_video
 from .imagefolder import list_imagefolder
 from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing
@@ -26,7 +28,6 @@ from .parquet import list_parquet
 from .ravdess import list_ravdess
 from .tables import list_csv, list_jsonl
 
-FOLDER, FILE = "folder", "file"
 _LISTERS: dict[str, tuple[Callable[[Path], SourceListing], tuple[str, ...]]] = {  # with what each can list
     "labels": (list_labels, (FOLDER,)),
     "csv": (list_csv, (FILE,)),
@@ -105,7 +106,7 @@ def _labeled(source: Path, listing: SourceListing, choices: Choices, prompted: b
         refuse_numbers(source, {item.label for item in items if not item.prompts})
     notes = list(listing.notes)
     if names:
-        notes.append("labels by one name: " + "; ".join(f"{', '.join(sorted(names[name]))} → {name}" for name in names))
+        notes.append("labels renamed: " + "; ".join(f"{', '.join(sorted(names[name]))} → {name}" for name in names))
     if unused := [f"{old}={new}" for old, new in choices.label_map.items() if new and old not in used]:
         notes.append(f"--label-map: no picture has these labels: {', '.join(unused)}")
     return SourceListing(items, skipped, notes)
@@ -113,6 +114,9 @@ def _labeled(source: Path, listing: SourceListing, choices: Choices, prompted: b
 
 def _completed(source: Path, listing: SourceListing, prompts: tuple[str, ...], label: str) -> SourceListing:
     """Return the listing with the caller's prompts and label for items without their own."""
+    if not listing.items:
+        (reason, count), *_ = Counter(reason for _, reason in listing.skipped).most_common()
+        raise SourceError(f"{source}: --label-map leaves out all pictures ({count:,} skipped: {reason}); correct it")
     items: list[SourceItem] = []
     skipped = list(listing.skipped)
     for item in listing.items:
@@ -123,7 +127,7 @@ def _completed(source: Path, listing: SourceListing, prompts: tuple[str, ...], l
         else:
             skipped.append((item.source, "it has no prompt and no label; pass --prompt or --label for such pictures"))
     if not items:
-        tables = [name for name, _ in listing.skipped if name.lower().endswith((".csv", ".tsv", ".jsonl", ".json"))]
+        tables = [name for name, _ in listing.skipped if name.lower().endswith(tuple(TABLE_SUFFIXES))]
         remedy = f", or the file {tables[0]} itself if it has them" if tables else ""
         raise SourceError(f"{source}: there is no prompt and no label; pass --prompt or --label{remedy}")
     notes = list(listing.notes)

@@ -17,9 +17,9 @@ from .numbering import LEFT_OUT, NUMBERINGS
 LONGEST = 64 << 20  # bytes of a list
 PEAKS = 3  # the last frames of a CK+ sequence that show the emotion, as evaluations on CK+ take them
 _RAF_LIST = re.compile(r"list_pa\w+_label\.txt", re.IGNORECASE)
-_RAF_LINE = re.compile(r"((train|test)_[0-9]+)\.jpg\s+([1-7])")
-_CK_LABEL = re.compile(r"(S[0-9]{3}_[0-9]{3})_[0-9]{8}_emotion\.txt", re.IGNORECASE)
-_CK_FRAME = re.compile(r"(S[0-9]{3}_[0-9]{3})_[0-9]{8}\.[^.]+", re.IGNORECASE)
+_RAF_LINE = re.compile(r"((train|test)_[0-9]+)\.jpg\s+([1-9][0-9]?)")
+_CK_LABEL = re.compile(r"(S[0-9]{3}_[0-9]{3})_([0-9]{8})_emotion\.txt", re.IGNORECASE)
+_CK_FRAME = re.compile(r"(S[0-9]{3}_[0-9]{3})_([0-9]{8})\.[^.]+", re.IGNORECASE)
 
 
 def annotation_of(tree: Tree) -> str | None:
@@ -61,6 +61,11 @@ def _rafdb(tree: Tree, annotations: list[Parts], listing: SourceListing) -> set[
     for parts in annotations:
         for number, line in enumerate(_lines(tree.path(parts)), start=1):
             match = _RAF_LINE.fullmatch(line.strip())
+            if match and match[3] not in NUMBERINGS["raf-db"]:
+                raise SourceError(
+                    f"{tree.path(parts)}: line {number} has the label {match[3]}, but RAF-DB's basic set only has "
+                    "1 to 7; the compound set numbers other expressions. Pass the folder of the basic set"
+                )
             picture = match and (by_stem.get(f"{match[1]}_aligned") or by_stem.get(match[1]))
             if match and picture:
                 used.add(picture)
@@ -96,32 +101,36 @@ def _affectnet(tree: Tree, annotations: list[Parts], listing: SourceListing) -> 
 
 
 def _ck(tree: Tree, annotations: list[Parts], listing: SourceListing) -> set[Parts]:
-    """`S005_001_00000011_emotion.txt` contains the number of the emotion at the end of the sequence S005_001."""
-    sequences: dict[str, list[Parts]] = defaultdict(list)
+    """`S005_001_00000011_emotion.txt` contains the number of the emotion in the last frame, 11, of S005_001.
+
+    The frames before it come closer and closer to the emotion, from the neutral frame 1 on.
+    """
+    sequences: dict[str, list[tuple[int, Parts]]] = defaultdict(list)
     for parts in tree.media():
         if match := _CK_FRAME.fullmatch(parts[-1]):
-            sequences[match[1].upper()].append(parts)
+            sequences[match[1].upper()].append((int(match[2]), parts))
     used: set[Parts] = set()
     for parts in annotations:
         match = _CK_LABEL.fullmatch(parts[-1])
-        frames = sorted(sequences.get(match[1].upper(), [])) if match else []
-        number = tree.path(parts).read_text("utf-8", "replace")[:40].strip()
+        name, last = (match[1].upper(), int(match[2])) if match else ("", 0)
         try:
-            label = NUMBERINGS["ck+"][str(int(float(number)))]
+            label = NUMBERINGS["ck+"][str(int(float(tree.path(parts).read_text("utf-8", "replace")[:40])))]
+        except OSError as error:
+            listing.skipped.append((tree.name(parts), f"it cannot be read ({error.strerror or error})"))
+            continue
         except (ValueError, OverflowError, KeyError):
             listing.skipped.append((tree.name(parts), "it does not contain an emotion's number from 0 to 7"))
             continue
-        if not frames:
+        if not sequences[name]:
             listing.skipped.append((tree.name(parts), "its pictures do not exist"))
-        peaks = frames[max(1, len(frames) - PEAKS) :]
-        for frame in frames:
-            if frame == frames[0] or frame in peaks:
+        for number, frame in sequences[name]:
+            if number == 1 or last - PEAKS < number <= last:
                 used.add(frame)
-                emotion = label if frame in peaks else "neutral"
+                emotion = "neutral" if number == 1 else label
                 listing.items.append(_item(tree, frame, emotion, group=f"CK+ {frame[-1][:4].upper()}"))
             else:
                 listing.skipped.append((tree.name(frame), "it is between the neutral face and the peak of the emotion"))
-    listing.notes.append(f"of each CK+ sequence, the first frame is neutral and the last {PEAKS} show the emotion")
+    listing.notes.append(f"of each CK+ sequence, frame 1 is neutral and the last {PEAKS} show the emotion")
     return used
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 PATH, PROMPT, LABEL, GROUP, SPLIT = "path", "prompt", "label", "group", "split"
+ID = "id"  # people, or only the numbers of the rows
 AFFECTNET_PATH = "subdirectory_filepath"  # the column of AffectNet's csv files, whose expressions are numbers
 NAMES = {  # role → names of columns, the first that a table has is used
     PATH: (
@@ -22,9 +23,14 @@ NAMES = {  # role → names of columns, the first that a table has is used
     ),
     PROMPT: (PROMPT, "text", "caption"),
     LABEL: (LABEL, "emotion", "expression"),
-    GROUP: (GROUP, "person", "subject", "actor", "speaker", "identity", "id"),
+    GROUP: (GROUP, "person", "subject", "actor", "speaker", "identity"),
     SPLIT: (SPLIT,),
 }
+
+CSV_SUFFIXES = frozenset({".csv", ".tsv"})
+JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
+PARQUET_SUFFIX = ".parquet"
+TABLE_SUFFIXES = CSV_SUFFIXES | JSON_SUFFIXES | {PARQUET_SUFFIX}
 
 
 @lru_cache(maxsize=1024)
@@ -45,7 +51,7 @@ def is_table(header: tuple[str, ...]) -> bool:
     return PATH in roles and (PROMPT in roles or LABEL in roles)
 
 
-def role_notes(headers: Iterable[tuple[str, ...]]) -> list[str]:
-    """Return which columns are used under another name."""
-    used = {(name, role) for header in headers for role, name in roles_of(header).items() if name != role}
+def role_notes(tables: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return which columns are used under another name, from the column of each role."""
+    used = {(name, role) for roles in tables for role, name in roles.items() if name != role}
     return [f"the column {name} is used as the {role}" for name, role in sorted(used)]

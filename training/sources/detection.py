@@ -1,4 +1,4 @@
-"""Detection of a source's format from the names of its files."""
+"""Detection of a source's format from the names of its files and the first line of tables."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from ...common.words import counted
 from .annotated import annotation_of
 from .captions import captions_of, has_caption, repeated_name
+from .columns import CSV_SUFFIXES, JSON_SUFFIXES, PARQUET_SUFFIX, TABLE_SUFFIXES
 from .fer2013 import is_fer2013_csv, is_split_folder
 from .files import Parts, Tree, are_frames, is_media, printable, unread, walk
 from .imagefolder import metadata_of
@@ -18,12 +19,11 @@ from .named import named_counts
 from .ravdess import is_take
 
 DATASETS = frozenset({".db", ".npz"})
-JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
 NAMED_FILE_TYPES = 5  # the most file types that an error names
 
 
 def detect(source: Path) -> str:
-    """Return the format of `source`, one of FORMATS, detected from file names alone and a CSV's first line.
+    """Return the format of `source`, one of FORMATS, detected from file names and the first line of tables.
 
     Raises SourceError if the source does not exist, or if no format or several formats fit.
     """
@@ -38,18 +38,18 @@ def _format_of_file(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix in DATASETS:
         return "dataset"
-    if suffix in JSON_LINES:
+    if suffix in JSON_SUFFIXES:
         return "jsonl"
-    if suffix in {".csv", ".tsv"} and path.is_file():
+    if suffix in CSV_SUFFIXES and path.is_file():
         return "fer2013" if is_fer2013_csv(path) else "csv"
-    if suffix == ".parquet":
+    if suffix == PARQUET_SUFFIX:
         return "parquet"
     if is_media(path):
         return "ravdess" if is_take(path.name) else "video"
     kind = f"files ending in {suffix}" if suffix else "files without a suffix"
     raise SourceError(
-        f"{path}: {kind} cannot be used as a source. Pass a folder with one subfolder per label, a .csv or .jsonl file "
-        "with the columns path, prompt (or label) and optionally group, a video or a picture"
+        f"{path}: {kind} cannot be used as a source. Pass a folder with one subfolder per label, a .csv, .jsonl or "
+        ".parquet file with the columns path, prompt (or label) and optionally group, a video or a picture"
     )
 
 
@@ -60,7 +60,7 @@ def _format_of_folder(folder: Path) -> str:
     media = tree.media()
     if metadata_of(tree):
         return "imagefolder"
-    if not media and any(parts[-1].lower().endswith(".parquet") for parts in tree.files):
+    if not media and any(parts[-1].lower().endswith(PARQUET_SUFFIX) for parts in tree.files):
         return "parquet"
     for name, count in named_counts(media).items():
         if count:
@@ -109,7 +109,7 @@ def _unknown(folder: Path, tree: Tree) -> str:
     """Return the error message for a folder that fits no format."""
     types = Counter(printable(PurePath(parts[-1]).suffix.lower()) or "without suffix" for parts in tree.files)
     contents = ", ".join(f"{count} {suffix}" for suffix, count in types.most_common(NAMED_FILE_TYPES)) or "no files"
-    tables = [parts for parts in tree.files if PurePath(parts[-1]).suffix.lower() in {".csv", *JSON_LINES}]
+    tables = [parts for parts in tree.files if PurePath(parts[-1]).suffix.lower() in TABLE_SUFFIXES]
     remedy = f" Or pass the file {tree.name(tables[0])} itself." if tables else ""
     name = printable(tree.base.name)
     if coded := [parts for parts in tree.files if PurePath(parts[-1]).suffix.lower() in PLUGINS]:

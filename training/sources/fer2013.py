@@ -17,8 +17,8 @@ from .files import Parts, Tree, walk
 from .folders import labeled
 from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing, part_of
 from .media import SIDE, PixelRow
+from .numbering import FER2013
 
-LABELS = {str(number): emotion for number, emotion in enumerate(EMOTIONS)}
 EMOTION, PIXELS, USAGE = "emotion", "pixels", "usage"
 VOTES = "fer2013new.csv"  # FERPlus' file next to FER2013's
 _OTHER_VOTES = "{path}: {votes} next to it has another number of rows, so it is not of this file; move it away"
@@ -111,19 +111,22 @@ def _votes(path: Path) -> list[str] | None:
     """Return the label that most of FERPlus' votes give each face, the last face first, or why there is none.
 
     Barsoum et al. (2016), arXiv:1608.01041: one row per face of FER2013, in its order, with ten columns of votes. None
-    if there is no such file. A reason begins with a space.
+    if there is no such file. A reason begins with a space. Raises SourceError if the file is not a CSV in UTF-8.
     """
     if not path.is_file():
         return None
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file)
-        names = [name.strip().lower() for name in next(rows, [])][2:]
-        labels = []
-        for values in rows:
-            counts = [int(value) if value.strip().isdecimal() else 0 for value in values[2:]]
-            best = [name for name, count in zip(names, counts, strict=False) if count == max(counts)]
-            label = known_label(best[0]) if len(best) == 1 else None
-            labels.append(label or f" FERPlus' votes are tied or for no emotion ({listed(best, 3)})")
+    labels = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file)
+            names = [name.strip().lower() for name in next(rows, [])][2:]
+            for values in rows:
+                counts = [int(value) if value.strip().isdecimal() else 0 for value in values[2:]]
+                best = [name for name, count in zip(names, counts, strict=False) if count == max(counts)]
+                label = known_label(best[0]) if len(best) == 1 else None
+                labels.append(label or f" FERPlus' votes are tied or for no emotion ({listed(best, 3)})")
+    except (UnicodeError, csv.Error) as error:
+        raise SourceError(f"{path}: these are not FERPlus' votes ({error}); move the file away") from error
     return labels[::-1]
 
 
@@ -147,7 +150,7 @@ def _item(path: Path, name: str, header: list[str], row: bytes, start: int) -> S
         return f"it has {counted(len(values), 'value')}, but the header has {len(header)}"
     text = {column: value.strip(b' \t"') for column, value in zip(header, values, strict=True)}
     number = text[EMOTION].decode("ascii", "replace")
-    if number not in LABELS:
+    if number not in FER2013:
         return f"the emotion is {number[:20]!r}, not a number from 0 to {len(EMOTIONS) - 1}"
     usage = text.get(USAGE, b"").decode("ascii", "replace")
     split = part_of(usage)
@@ -160,4 +163,4 @@ def _item(path: Path, name: str, header: list[str], row: bytes, start: int) -> S
         return f"it has {counted(len(pixels.split()), 'pixel')}, not {SIDE} × {SIDE}"
     before = sum(len(value) + 1 for value in values[: header.index(PIXELS)])  # values and the commas after them
     offset = start + row.index(pixels, before)
-    return SourceItem(PixelRow(path, offset, len(pixels), name), name, group=name, label=LABELS[number], split=split)
+    return SourceItem(PixelRow(path, offset, len(pixels), name), name, group=name, label=FER2013[number], split=split)

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 
 from .media import PLUGINS, FrameFolder, is_picture, is_video
 
+FILE, FOLDER = "file", "folder"  # kinds of sources and of what a path leads to
 Parts = tuple[str, ...]  # a path below a folder: its names, from the top
 
 TOOL_FILES = frozenset(  # of file servers, archives and operating systems, in lower case

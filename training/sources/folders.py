@@ -42,7 +42,7 @@ def labeled(tree: Tree, choices: Choices) -> SourceListing:
     for parts, media in sorted(_media(tree, levels, listing).items(), key=lambda found: found[0]):
         folders = parts if isinstance(media, FrameFolder) else parts[:-1]
         group, intensity = _at(levels.group, folders), _at(levels.intensity, folders)
-        within |= bool(group) and levels.group > levels.label
+        within |= bool(group) and levels.group > levels.label > 0
         clips += isinstance(media, FrameFolder)
         listing.items.append(
             SourceItem(

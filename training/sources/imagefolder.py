@@ -8,7 +8,8 @@ from .columns import is_table
 from .dialects import delimiter_of, encoding_of, header_of
 from .files import Parts, Tree, is_media, unread, walk
 from .items import SourceError, SourceListing, part_of_folder
-from .tables import LONGEST_ROW, list_csv, list_jsonl, parsed_json
+from .rows import listing_of
+from .tables import LONGEST_ROW, parsed_json, read_csv, read_jsonl
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 
@@ -20,16 +21,15 @@ def list_imagefolder(root: Path) -> SourceListing:
     """
     tree = walk(root)
     tables = metadata_of(tree)
-    listing = SourceListing(skipped=list(tree.skipped))
     if not tables:
         raise SourceError(f"{root}: there is no metadata.csv or metadata.jsonl with file_name and text (or label)")
+    rows = []
     for parts in tables:
-        lister = list_csv if parts[-1].lower().endswith(".csv") else list_jsonl
+        read = read_csv if parts[-1].lower().endswith(".csv") else read_jsonl
         split = next(filter(None, map(part_of_folder, reversed(parts[:-1]))), "")
-        found = lister(tree.path(parts), place=f"{tree.name(parts[:-1])}/", split=split)
-        listing.items.extend(found.items)
-        listing.skipped.extend(found.skipped)
-        listing.notes.extend(note for note in found.notes if note not in listing.notes)
+        rows.append(read(tree.path(parts), place=f"{tree.name(parts[:-1])}/", split=split))
+    listing = listing_of(rows)
+    listing.skipped[:0] = tree.skipped
     used = {item.source for item in listing.items}
     listing.skipped.extend(
         (tree.name(parts), "no metadata file names it" if is_media(parts[-1]) else unread(PurePath(parts[-1])))

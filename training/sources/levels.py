@@ -14,12 +14,13 @@ from pathlib import PurePath
 
 from ...common.words import listed
 from ..prompts.labels import INTENSITIES, known_label, level_of
+from .columns import TABLE_SUFFIXES
 from .files import Parts, Tree, printable
 from .items import Choices, SourceError, part_of_folder
 
 CLOSE = 0.5  # a second level with this share of the best one's emotions makes the label unclear
 NAMED = 5  # the most names of a level that a message shows
-TABLES = frozenset({".csv", ".tsv", ".lst", ".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".mat", ".npy", ".parquet"})
+LISTS = TABLE_SUFFIXES | {".lst", ".xlsx", ".xls", ".mat", ".npy"}  # files that may have the labels
 _LIST = re.compile(r"label|list|annot|emotion|expression", re.IGNORECASE)  # in the name of a text file with labels
 _STRENGTH = re.compile(r"(?:level|intensity)[ _-]?([1-3])", re.IGNORECASE)  # MEAD
 
@@ -64,8 +65,16 @@ def levels_of(tree: Tree, choices: Choices) -> Levels:
     label = max(candidates, key=lambda level: (emotions[level], -level), default=0)
     doubt, notes = "", list[str]()
     if choices.label_level is None and not emotions.get(label) and (part := name_part(media)) is not None:
-        notes.append("the labels are the emotions in the file names; people are not known, each picture is one group")
-        return Levels(split=split, group=_explicit_group(tree, choices, names), name_part=part, notes=notes)
+        notes.append("the labels are the emotions in the file names")
+        folders = [level for level in emotions if not all(map(strength, names[level]))]
+        group = _group(depth + 1, folders, names)
+        if choices.group_level is not None:
+            group = _explicit_group(tree, choices, names)
+        elif not group:
+            notes.append("people are not known: each picture is its own group")
+        if group:
+            notes.append(_group_note(group, names))
+        return Levels(split=split, group=group, name_part=part, notes=notes)
     if choices.label_level is not None:
         label = _chosen(tree, choices.label_level, names, "--label-level")
         split, intensity = (0 if level == label else level for level in (split, intensity))
@@ -88,7 +97,7 @@ def levels_of(tree: Tree, choices: Choices) -> Levels:
     if choices.group_level is not None:
         group = _explicit_group(tree, choices, names)
     if 0 < group < label:
-        notes.append(f"the folders of level {group} ({_shown(names[group])}) are the groups, such as people")
+        notes.append(_group_note(group, names))
     return Levels(label, split, group, intensity, notes=notes, doubt=doubt)
 
 
@@ -183,6 +192,10 @@ def _group(label: int, others: Sequence[int], names: dict[int, Counter[str]]) ->
     return below[0] if below else 0
 
 
+def _group_note(group: int, names: dict[int, Counter[str]]) -> str:
+    return f"the folders of level {group} ({_shown(names[group])}) are the groups, such as people"
+
+
 def _explicit_group(tree: Tree, choices: Choices, names: dict[int, Counter[str]]) -> int:
     return _chosen(tree, choices.group_level, names, "--group-level") if choices.group_level else 0
 
@@ -199,4 +212,4 @@ def _shown(found: Counter[str]) -> str:
 
 
 def _is_table(path: PurePath) -> bool:
-    return path.suffix.lower() in TABLES or (path.suffix.lower() == ".txt" and bool(_LIST.search(path.stem)))
+    return path.suffix.lower() in LISTS or (path.suffix.lower() == ".txt" and bool(_LIST.search(path.stem)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...common.words import listed
 from ...perception.vector import EMOTIONS
 from ..prompts.labels import CONTEMPT
+from .files import is_file
 from .items import SourceError
 
 FER2013 = {str(number): emotion for number, emotion in enumerate(EMOTIONS)}
@@ -30,7 +31,7 @@ NUMBERINGS: dict[str, Mapping[str, str]] = {  # "" leaves the pictures out
     # Zhang et al. (2015), "Learning Social Relation Traits from Face Images", doi:10.1109/ICCV.2015.414
     "expw": FER2013,
 }
-LEFT_OUT = "its label stands for no expression"
+LEFT_OUT = "its label is not an expression"
 
 
 def read_label_map(text: str) -> dict[str, str]:
@@ -41,7 +42,7 @@ def read_label_map(text: str) -> dict[str, str]:
     """
     if text.casefold() in NUMBERINGS:
         return dict(NUMBERINGS[text.casefold()])
-    if "=" in text and not Path(text).is_file():
+    if "=" in text and not is_file(Path(text)):
         return dict(_pair(part, text) for part in text.split(",") if part.strip())
     try:
         lines = Path(text).read_text("utf-8-sig").splitlines()
@@ -78,6 +79,6 @@ def _is_number(label: str) -> bool:
 
 def _pair(part: str, text: str) -> tuple[str, str]:
     old, equals, new = part.partition("=")
-    if not equals or not old.strip():
-        raise SourceError(f"--label-map {text}: {part!r} is not a pair; write it as old=new")
+    if not equals or not old.strip() or "=" in new:
+        raise SourceError(f"--label-map {text}: {part!r} is not a pair; write old=new, with commas between pairs")
     return old.strip(), new.strip()

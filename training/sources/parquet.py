@@ -15,19 +15,21 @@ from typing import Any
 from ...common.words import listed
 from ...perception.pictures import PictureError, read_picture
 from ...perception.sequences.videos import Frame
-from .columns import GROUP, LABEL, PATH, PROMPT, SPLIT, role_notes, roles_of
-from .files import Parts, Tree, unread, walk
-from .items import SourceError, SourceItem, SourceListing, part_of, part_of_folder
+from .columns import PARQUET_SUFFIX, PATH, is_table
+from .files import Parts, Tree, is_file, unread, walk
+from .items import SourceError, SourceListing, part_of_folder
+from .media import is_picture
+from .rows import TableRows, listing_of
 
-SUFFIX = ".parquet"
 ROWS = 64  # read at a time while pictures are read
 KEPT = 8  # batches kept, because threads read ahead
+EXACT = 1 << 53  # whole numbers below this are exact as floating-point numbers
 FEATURES = b"huggingface"  # the key in a schema's metadata with the types of the columns
 
 
 @dataclass(frozen=True)
 class ParquetPicture:
-    """One picture in a row of a Parquet file: its bytes, or the path of its file."""
+    """One picture in a row of a Parquet file: its bytes, or a struct of its bytes or the path of its file."""
 
     path: Path
     column: str
@@ -45,12 +47,15 @@ class ParquetPicture:
 
     def _content(self) -> bytes:
         value = _reader(self.path, self.column).value(self.row)
-        content, name = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, value)
+        content, name = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
         if isinstance(content, bytes):
             return content
         if not isinstance(name, str) or not name:
             raise PictureError(f"{self.path.name} row {self.row}: the row has no picture")
-        return (self.path.parent / name).read_bytes()
+        path = self.path.parent / name
+        if not is_picture(path) or not is_file(path):
+            raise PictureError(f"{self.path.name} row {self.row}: {path} does not exist or is not a picture")
+        return path.read_bytes()
 
 
 class _Reader:
@@ -98,87 +103,60 @@ def _reader(path: Path, column: str) -> _Reader:
 def list_parquet(source: Path) -> SourceListing:
     """Return the rows of a Parquet file, or of all in a folder, as items: pictures with prompts or labels.
 
-    The columns are those of a CSV (see columns.py); the picture is a column of pictures, of bytes or of paths. Labels
-    with names in the schema, ClassLabel, have these names. The split is in the name of a file or its folder, as in
-    `train-00000-of-00002.parquet`. Only texts and numbers are read now; pictures stay in their files.
+    The columns are those of a CSV (see columns.py); the picture is a column of pictures or of bytes, or else a path as
+    in a CSV. Labels with names in the schema, ClassLabel, have these names. The split is in the name of a file or its
+    folder, as in `train-00000-of-00002.parquet`. Only texts and numbers are read now; pictures stay in their files.
 
     Raises SourceError if pyarrow is missing, if a file cannot be read, or if there is no usable row.
     """
     tree = walk(source) if source.is_dir() else Tree(source.absolute().parent, [(source.name,)])
-    listing = SourceListing(skipped=list(tree.skipped))
-    headers: dict[tuple[str, ...], None] = {}
+    skipped, tables = list(tree.skipped), list[TableRows]()
     for parts in tree.files:
         path = PurePath(parts[-1])
-        if path.suffix.lower() != SUFFIX:
-            listing.skipped.append((tree.name(parts), unread(path)))
+        if path.suffix.lower() != PARQUET_SUFFIX:
+            skipped.append((tree.name(parts), unread(path)))
         else:
-            headers.setdefault(_add_file(tree, parts, listing))
+            tables.append(_read(tree, parts))
+    listing = listing_of(tables)
+    listing.skipped[:0] = skipped
     if not listing.items:
         raise SourceError(f"{source}: no row can be used. {listing.first_skip(source.name, 'there are no rows')}")
-    listing.notes.extend(role_notes(headers))
     return listing
 
 
-def _add_file(tree: Tree, parts: Parts, listing: SourceListing) -> tuple[str, ...]:
-    """Add the rows of one file, and return its columns that have roles."""
+def _read(tree: Tree, parts: Parts) -> TableRows:
+    """Return the rows of one file."""
     path = tree.path(parts)
     split = next(filter(None, map(part_of_folder, (PurePath(parts[-1]).stem, *reversed(parts[:-1])))), "")
+    rows = TableRows(path, f"{tree.name(parts[:-1])}/", split, unit="row")
     with _open(path) as file:
         schema = file.schema_arrow
-        picture, texts = _picture_column(schema), [field.name for field in schema if _is_text(field.type)]
-        roles = roles_of(tuple(name.lower() for name in texts if name != picture))
-        if picture is None or not {PROMPT, LABEL} & roles.keys():
+        picture = _picture_column(schema)
+        columns = [field.name for field in schema if _is_text(field.type) and field.name != picture]
+        header = tuple(name.lower() for name in columns)
+        if not is_table(header if picture is None else (PATH, *header)):
             raise SourceError(
                 f"{path}: a column with pictures and one called text, prompt or label are needed; the columns are: "
                 f"{listed([f'{field.name} ({field.type})' for field in schema], 12)}"
             )
-        names = _class_names(schema)
-        columns = [name for name in texts if name != picture]
-        row = 0
+        names, number = _class_names(schema), 0
         for batch in file.iter_batches(columns=columns):
             for values in batch.to_pylist():
-                cells = {name.lower(): _text(value, names.get(name)) for name, value in values.items()}
-                name = f"{tree.name(parts)} row {row}"
-                item = _item(ParquetPicture(path, picture, row), name, roles, cells, split)
-                if isinstance(item, SourceItem):
-                    listing.items.append(item)
-                else:
-                    listing.skipped.append((name, item))
-                row += 1
-    return tuple(name.lower() for name in columns)
-
-
-def _item(
-    media: ParquetPicture, name: str, roles: dict[str, str], cells: dict[str, str], split: str
-) -> SourceItem | str:
-    prompt, label = (cells[roles[role]] if role in roles else "" for role in (PROMPT, LABEL))
-    if not prompt and not label:
-        return "the prompt and the label are empty"
-    part = part_of(cells.get(SPLIT, ""))
-    if part is None:
-        return f"the split {cells[SPLIT]!r} is not train, validation or test"
-    used = {name for role, name in roles.items() if role in (PROMPT, LABEL, SPLIT) or name == GROUP}
-    return SourceItem(
-        media=media,
-        source=name,
-        group=(cells[roles[GROUP]] if GROUP in roles else "") or name,
-        prompts=(prompt,) if prompt else (),
-        label=label,
-        columns={key: text for key, text in cells.items() if text and key not in used},
-        split=part or split,
-    )
+                row = {name.lower(): _text(value, names.get(name)) for name, value in values.items()}
+                rows.add(number, row, picture=None if picture is None else ParquetPicture(path, picture, number))
+                number += 1
+    return rows
 
 
 def _picture_column(schema: Any) -> str | None:
-    """Return the column with pictures: bytes, or a struct with bytes and a path, or texts with the role of paths."""
+    """Return the column with pictures: bytes, or a struct with bytes and a path. None if pictures can only be paths."""
     import pyarrow.types as kinds
 
     for field in schema:
         parts = [part.name for part in field.type] if kinds.is_struct(field.type) else []
         if "bytes" in parts or kinds.is_binary(field.type) or kinds.is_large_binary(field.type):
             return str(field.name)
-    path = roles_of(tuple(field.name.lower() for field in schema if kinds.is_string(field.type))).get(PATH)
-    return next((str(field.name) for field in schema if field.name.lower() == path), None)
+    return None
 
 
 def _is_text(kind: Any) -> bool:
@@ -207,10 +185,13 @@ def _class_names(schema: Any) -> dict[str, list[str]]:
 
 
 def _text(value: object, names: list[str] | None) -> str:
+    """Return the value of a cell as text; `names` are those of its column's numbers."""
+    if value is None or value != value:  # NaN stands for an empty cell
+        return ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        value = int(value)  # a column of whole numbers with an empty cell
     if names is not None and isinstance(value, int):
         return names[value] if 0 <= value < len(names) else ""  # −1: no label
-    if value is None:
-        return ""
     return str(value).lower() if isinstance(value, bool) else str(value).replace("\0", "").strip()
 
 

@@ -78,7 +78,7 @@ def test_a_dry_run_shows_how_the_source_is_read(
         "note: some labels are not among the seven emotions; they are kept as they are: contempt 1",
         "groups: 3 (people or clips), such as set/ben 2, set/ann 1, set/cem 1",
     ]
-    assert "splits: train 3, validation 1" in shown and "note: labels by one name: HAPPINESS → happy" in shown
+    assert "splits: train 3, validation 1" in shown and "note: labels renamed: HAPPINESS → happy" in shown
     assert [line.split(" → ")[:2] for line in shown[-3:]] == [
         ["  set/train/ann/Happy/1.jpg", "happy"],
         ["  set/train/ben/contempt/2.jpg", "contempt"],
@@ -91,6 +91,17 @@ def test_a_dry_run_shows_how_the_source_is_read(
     shown = capsys.readouterr().out.splitlines()
     assert "columns that are not used: mood" in shown and "note: the column speaker is used as the group" in shown
     assert sorted(path.name for path in tmp_path.iterdir()) == ["l.csv", "set"]
+    groups = "groups: every file is its own"
+    for flags, expected in (
+        (("set", "--format", "labels", "--group-level", 0), ["labels: happy 2, contempt 1, sad 1", groups]),
+        (
+            ("set/val/cem/sad/4.jpg", "--prompt", " a grin "),
+            ["labels: none; prompts are given", f"{groups}, because people are not known"],
+        ),
+    ):
+        assert main(["build", *map(str, flags), "--dry-run"]) == 0
+        shown = capsys.readouterr().out.splitlines()
+        assert [line for line in shown if line.startswith(("labels:", "groups:"))] == expected
 
 
 def test_a_long_prompt_is_named_once_in_one_line(

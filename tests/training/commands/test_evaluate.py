@@ -70,7 +70,7 @@ def test_the_same_numbers_as_at_the_end_of_training(
 def test_two_on_the_same_rows(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b, out = folder / "a.safetensors", folder / "b.safetensors", tmp_path / "metrics.json"
     text = printed(capsys, folder, "--checkpoint", str(a), "--compare", str(b), "--out", str(out))
-    assert f"Note: {b} was trained on another split of this dataset" in text and f"Note: {a}" not in text
+    assert f"note: {b} was trained on another split of this dataset" in text and f"note: {a}" not in text
     metrics = json.loads(out.read_text())
     assert list(metrics["scores"])[:3] == ["projection", str(b), "ridge"]
     value, low, high = metrics["projection_minus"][str(b)]["centered_cosine"]
@@ -90,7 +90,7 @@ def test_with_itself_there_is_no_lead(folder: Path, tmp_path: Path, capsys: pyte
 def test_another_dataset_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     c, a = str(folder / "c.safetensors"), str(folder / "a.safetensors")
     text = printed(capsys, folder, "--checkpoint", c, "--compare", a)
-    assert f"Note: {c} was trained on another dataset" in text and f"Note: {a}" not in text
+    assert f"note: {c} was trained on another dataset" in text and f"note: {a}" not in text
     assert "over 56 rows" in text  # those that `a` did not see
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from .trees import touch, write
 def test_raf_dbs_list(tmp_path: Path) -> None:
     root = tmp_path / "basic"
     lines = [f"{part}_0000{number}.jpg {number}" for part in ("train", "test") for number in range(1, 8)]
-    write(root / "EmoLabel" / "list_patition_label.txt", "\n".join([*lines, "train_00009.jpg 4", "train_00001.jpg 8"]))
+    write(root / "EmoLabel" / "list_patition_label.txt", "\n".join([*lines, "train_00009.jpg 4", "train_00001.jpg 0"]))
     touch(*(root / "Image" / "aligned" / line.replace(".jpg", "_aligned.jpg").split()[0] for line in lines))
     touch(root / "Image" / "original" / "train_00001.jpg", root / "Image" / "aligned" / "other.jpg")
     assert detect(root) == "raf-db"
@@ -34,6 +34,9 @@ def test_raf_dbs_list(tmp_path: Path) -> None:
         "basic/Image/aligned/other.jpg": "no label file names it",
         "basic/Image/original/train_00001.jpg": "no label file names it",
     }
+    write(root / "EmoLabel" / "list_patition_label.txt", "train_00001.jpg 1\ntrain_00002.jpg 11\n")  # compound
+    with pytest.raises(SourceError, match=r"line 2 has the label 11, but RAF-DB's basic set only has 1 to 7"):
+        find_items(root)
 
 
 def test_affectnets_annotations(tmp_path: Path) -> None:
@@ -53,7 +56,7 @@ def test_affectnets_annotations(tmp_path: Path) -> None:
     ]
     skipped = {name.partition("/")[2]: why for name, why in listing.skipped}
     assert skipped == {
-        "train_set/images/8.jpg": "its label stands for no expression",
+        "train_set/images/8.jpg": "its label is not an expression",
         "val_set/annotations/0_val.npy": "files ending in .npy are not supported",
         "val_set/annotations/5_exp.npy": "it does not contain an expression's number from 0 to 10",
     }
@@ -82,6 +85,22 @@ def test_ck_plus(tmp_path: Path) -> None:
     assert skipped["S010_009_00000002_emotion.txt"] == "its pictures do not exist"
     with pytest.raises(SourceError, match="look like codes of people or clips"):
         find_items(tmp_path / "cohn-kanade-images")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "labels"), [((11,), "d"), ((9, 10, 11), "ddd"), ((1, 2, 8, 9), "n--d"), ((3, 4), "")]
+)
+def test_ck_plus_in_part(tmp_path: Path, numbers: tuple[int, ...], labels: str) -> None:
+    """Only frame 1 is neutral, and only the last three of the whole sequence show the emotion."""
+    touch(*(tmp_path / "images" / f"S005_001_{number:08}.png" for number in numbers))
+    write(tmp_path / "Emotion" / "S005_001_00000011_emotion.txt", "3.0")
+    if not labels:
+        with pytest.raises(SourceError, match=r"no picture belongs to the label files of ck\+"):
+            find_items(tmp_path)
+        return
+    found = {int(PurePath(item.source).stem[-8:]): item.label for item in find_items(tmp_path).items}
+    names = {"d": "disgust", "n": "neutral"}
+    assert found == {number: names[mark] for number, mark in zip(numbers, labels, strict=True) if mark in names}
 
 
 def test_expws_faces_are_cut_out(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_tables_of_other_programs(tmp_path: Path, text: str, encoding: str) -> N
     assert any("Windows-1252" in note for note in listing.notes) == (encoding == "cp1252")
 
 
-@pytest.mark.parametrize("column", ["person", "subject", "actor", "speaker", "identity", "id", "ID"])
+@pytest.mark.parametrize("column", ["person", "subject", "actor", "speaker", "identity", "SPEAKER"])
 def test_people_are_groups_aloud(tmp_path: Path, column: str) -> None:
     touch(tmp_path / "a.png", tmp_path / "b.png")
     listing = list_csv(write(tmp_path / "l.csv", f"path,label,{column}\na.png,happy,7\nb.png,sad,\n"))
@@ -170,6 +170,26 @@ def test_people_are_groups_aloud(tmp_path: Path, column: str) -> None:
     assert listing.notes == [f"the column {column.lower()} is used as the group"]
     listing = list_csv(write(tmp_path / "l.csv", f"path,label,group,{column}\na.png,happy,x,7\n"))
     assert (listing.items[0].group, listing.notes) == ("x", [])
+
+
+@pytest.mark.parametrize(
+    ("rows", "groups", "note"),
+    [
+        ("a,7 b,7 c,8 d,", "7 7 8 d.png", "the column id is used as the group"),
+        ("a,0 b,1 c,2", "a.png b.png c.png", "the column id is not used as the group: no id has several pictures"),
+        ("a,1 a,2 b,2", "a.png a.png b.png", "the column id is not used as the group: a picture has several ids"),
+        ("a,1 a,1 b,2", "a.png a.png b.png", "the column id is not used as the group: no id has several pictures"),
+    ],
+)
+def test_ids_are_groups_only_if_they_are_people(tmp_path: Path, rows: str, groups: str, note: str) -> None:
+    touch(*(tmp_path / f"{name}.png" for name in "abcd"))
+    lines = "".join(f"{row.replace(',', '.png,happy,')}\n" for row in rows.split())
+    listing = list_csv(write(tmp_path / "l.csv", f"path,label,ID\n{lines}"))
+    assert [item.group for item in listing.items] == groups.split()
+    assert [each.partition(". ")[0] for each in listing.notes] == [note]
+    assert listing.items[0].columns == {"id": rows[2]}
+    other = list_csv(write(tmp_path / "l.csv", "path,label,id,person\na.png,sad,7,ann\nb.png,sad,7,ben\n"))
+    assert ([item.group for item in other.items], len(other.notes)) == (["ann", "ben"], 1)
 
 
 def test_a_name_in_any_form_of_unicode_is_one_group(tmp_path: Path) -> None:
@@ -197,7 +217,7 @@ def test_affectnets_numbers(tmp_path: Path) -> None:
     assert [item.label for item in listing.items] == [
         *("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt"),
     ]
-    assert listing.skipped == [("training.csv line 10", "its label stands for no expression")]
+    assert listing.skipped == [("training.csv line 10", "its label is not an expression")]
     assert listing.items[0].source == "Manually_Annotated_Images/689/a.jpg"
 
 

@@ -200,3 +200,7 @@ def test_fer_plus_votes_beside_it(tmp_path: Path) -> None:
         (tmp_path / "fer2013new.csv").write_text(header + "".join(wrong))
         with pytest.raises(SourceError, match="another number of rows"):
             list_fer2013(path)
+    for content in (header.encode() + b"Training,f\xe9r.png,1\n", header.encode("utf-16")):
+        (tmp_path / "fer2013new.csv").write_bytes(content)
+        with pytest.raises(SourceError, match=r"fer2013new\.csv: these are not FERPlus' votes"):
+            list_fer2013(path)

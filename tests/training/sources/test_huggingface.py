@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from perception_clip.perception.pictures import PictureError
+from perception_clip.training.learning.split import split_rows
 from perception_clip.training.sources import detect, find_items
 from perception_clip.training.sources.items import SourceError
 from perception_clip.training.sources.parquet import ROWS, ParquetPicture
@@ -89,7 +91,7 @@ def test_a_dataset_folder_of_shards(tmp_path: Path) -> None:
     ]
     assert dict(listing.skipped) == {
         "fer/README.md": "files ending in .md are not supported",
-        "fer/data/train-00001-of-00002.parquet row 1": "the prompt and the label are empty",
+        "fer/data/train-00001-of-00002.parquet row 1": "the label is empty",
     }
     assert "the column speaker is used as the group" in listing.notes
 
@@ -97,6 +99,9 @@ def test_a_dataset_folder_of_shards(tmp_path: Path) -> None:
 def test_texts_bytes_and_paths(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(7))
     texts = {"caption": ["a grin"], "age": [31], "dark": [True]}
+    listing = find_items(save(tmp_path / "a.parquet", {"image": [png(7)], "file_name": ["x.png"], **texts}))
+    assert listing.items[0].columns["file_name"] == "x.png"  # which is not used
+    assert listing.notes == ["the column caption is used as the prompt"]
     for columns in (
         {"image": [png(7)]},
         {"image": [{"bytes": None, "path": "a.png"}]},
@@ -105,6 +110,76 @@ def test_texts_bytes_and_paths(tmp_path: Path) -> None:
         (item,) = find_items(save(tmp_path / "a.parquet", {**columns, **texts})).items
         assert (item.prompts, item.columns, shade(item)) == (("a grin",), {"age": "31", "dark": "true"}, 7)
         assert item.media.digest() == find_items(tmp_path / "a.parquet").items[0].media.digest()
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "dictionary"])
+def test_paths_follow_the_rules_of_a_csv(tmp_path: Path, kind: str) -> None:
+    touch(tmp_path / "img" / "b.mp4", tmp_path / "img" / "notes.txt")
+    (tmp_path / "img" / "a.png").write_bytes(png(7))
+    paths = pa.array(["img\\a.png", "a.png", "img/b.mp4", "no.png", "/dev/zero", "img/notes.txt", None])
+    paths = paths.dictionary_encode() if kind == "dictionary" else paths.cast(getattr(pa, kind)())
+    path = save(tmp_path / "a.parquet", {"file_name": paths, "label": ["happy"] * 7})
+    listing, place = find_items(path), tmp_path.name
+    assert [(item.source, item.group, item.columns) for item in listing.items] == [
+        *[(f"{place}/img/a.png", f"{place}/img/a.png", {})] * 2,
+        (f"{place}/img/b.mp4", f"{place}/img/b.mp4", {}),
+    ]
+    assert shade(listing.items[0]) == 7
+    assert [(name.rpartition(" ")[2], why) for name, why in listing.skipped] == [
+        ("3", f"the file {tmp_path / 'no.png'} does not exist"),
+        ("4", "the file /dev/zero does not exist"),
+        ("5", "files ending in .txt are not supported (img/notes.txt)"),
+        ("6", "the path is empty"),
+    ]
+
+
+def test_a_path_instead_of_bytes_is_that_of_a_picture(tmp_path: Path) -> None:
+    images = [{"bytes": None, "path": path} for path in ("/dev/zero", "no.png", None)]
+    path = save(
+        tmp_path / "a.parquet",
+        {"image": pa.array(images, pa.struct([("bytes", pa.binary()), ("path", "string")])), "label": ["sad"] * 3},
+    )
+    for item, why in zip(
+        find_items(path).items, ("is not a picture", "no.png does not exist", "has no picture"), strict=True
+    ):
+        with pytest.raises(PictureError, match=why):
+            item.media.digest()
+
+
+def test_whole_numbers_in_a_column_with_gaps(tmp_path: Path) -> None:
+    names = {"label": {"_type": "ClassLabel", "names": ["sad", "happy"]}}
+    columns: dict[str, Any] = {
+        "image": [png(1)] * 4,
+        "label": [1.0, None, 0.0, float("nan")],
+        "age": [31.0, 2.5, None, 1e300],
+    }
+    path = save(tmp_path / "a.parquet", {**columns, "text": ["x"] * 4}, names)
+    assert [(item.label, item.columns) for item in find_items(path).items] == [
+        ("happy", {"age": "31"}), ("", {"age": "2.5"}), ("sad", {}), ("", {"age": "1e+300"}),
+    ]  # fmt: skip
+    with pytest.raises(SourceError, match=r"the labels 0, 1 are numbers"):
+        find_items(save(tmp_path / "b.parquet", {name: columns[name] for name in ("image", "label")}))
+
+
+def test_ids_of_rows_begin_again_in_each_table(tmp_path: Path) -> None:
+    root = tmp_path / "faces"
+    for part in ("train", "test"):
+        touch(*(root / part / f"{number}.png" for number in range(3)))
+        lines = "".join(f"{number}.png,happy,{number}\n" for number in range(3))
+        write(root / part / "metadata.csv", f"file_name,label,id\n{lines}")
+    listing = find_items(root)
+    groups, splits = [item.group for item in listing.items], [item.split for item in listing.items]
+    assert groups == [item.source for item in listing.items] and splits == ["test"] * 3 + ["train"] * 3
+    assert split_rows(groups, 6, splits=splits).by_group
+
+    shards = tmp_path / "shards"
+    for number, ids in enumerate(([0, 1], [0, 1])):
+        save(shards / f"{number}.parquet", {"image": [png(number)] * 2, "label": ["sad"] * 2, "id": ids})
+    assert [item.group for item in find_items(shards).items] == [
+        f"shards/{number}.parquet row {row}" for number in range(2) for row in range(2)
+    ]
+    save(shards / "2.parquet", {"image": [png(9)] * 3, "label": ["sad"] * 3, "id": [1, 1, 2]})
+    assert [item.group for item in find_items(shards).items] == ["0", "1", "0", "1", "1", "1", "2"]
 
 
 def test_tables_without_pictures_or_meaning(tmp_path: Path) -> None:

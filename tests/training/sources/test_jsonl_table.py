@@ -86,6 +86,14 @@ def test_an_array_and_other_names_of_keys(tmp_path: Path) -> None:
         ]
 
 
+def test_lists_and_objects_without_a_role_are_ignored(tmp_path: Path) -> None:
+    touch(tmp_path / "a.png")
+    row = {"path": "a.png", "label": "sad", "tags": ["a", "b"], "box": {"x": 1}, "age": 31}
+    listing = list_jsonl(write(tmp_path / "l.jsonl", f"{json.dumps(row)}\n{json.dumps({**row, 'tags': 'a'})}\n"))
+    assert [item.columns for item in listing.items] == [{"age": "31"}, {"tags": "a", "age": "31"}]
+    assert (listing.notes, listing.skipped) == (["lists and objects are ignored: tags, box"], [])
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

@@ -102,6 +102,27 @@ def test_the_other_reading_is_shown_and_can_be_chosen(tmp_path: Path) -> None:
         listed(tmp_path, files, label_level=5)
 
 
+@pytest.mark.parametrize(
+    ("files", "level", "groups", "notes"),
+    [
+        ("anna/happy_1.jpg anna/sad_2.jpg ben/sad_1.jpg", None, ["anna", "anna", "ben"], 1),
+        ("train/anna/happy_1.jpg train/ben/sad_1.jpg test/cem/sad_1.jpg", None, ["cem", "anna", "ben"], 1),
+        ("lab/anna/happy_1.jpg lab/ben/sad_1.jpg", 1, ["lab", "lab"], 1),
+        ("faces/happy_1.jpg faces/sad_1.jpg", None, ["faces/happy_1.jpg", "faces/sad_1.jpg"], 0),
+        ("anna/happy_1.jpg ben/sad_1.jpg", 0, ["anna/happy_1.jpg", "ben/sad_1.jpg"], -1),
+    ],
+)
+def test_people_of_emotions_in_file_names(
+    tmp_path: Path, files: str, level: int | None, groups: list[str], notes: int
+) -> None:
+    listing = listed(tmp_path, files, group_level=level)
+    assert {item.label for item in listing.items} == {"happy", "sad"}
+    assert [item.group for item in listing.items] == [f"{tmp_path.name}/{group}" for group in groups]
+    assert any("are the groups" in note for note in listing.notes) == (notes > 0)
+    assert any("people are not known" in note for note in listing.notes) == (notes == 0)
+    assert not any("within a label's folder" in note for note in listing.notes)
+
+
 def test_a_list_that_is_not_used_is_named(tmp_path: Path) -> None:
     listing = listed(tmp_path, "happy/1.jpg sad/2.jpg train_labels.csv readme.txt")
     assert [note.split(":")[0] for note in listing.notes] == [f"{tmp_path.name}/train_labels.csv is not used"]
@@ -167,7 +188,7 @@ def test_all_spellings_of_a_label_are_one(tmp_path: Path) -> None:
     assert sorted({item.label for item in listing.items}) == [
         *("Smug Grin", "contempt", "happy", "neutral", "surprise"),
     ]
-    (note,) = (note for note in listing.notes if note.startswith("labels by one name"))
+    (note,) = (note for note in listing.notes if note.startswith("labels renamed"))
     assert "Freude, HAPPINESS → happy" in note and "calm → neutral" in note and "Überraschung → surprise" in note
 
 
@@ -180,7 +201,7 @@ def test_label_maps(tmp_path: Path) -> None:
         ("smirk", "", "train"),
     ]
     listing = find_items(tmp_path, choices=Choices(label_map={"1": "happy", "4": "smirk", "7": "", "9": "x"}))
-    assert listing.skipped[-1] == (f"{tmp_path.name}/test/7/c.jpg", "its label stands for no expression")
+    assert listing.skipped[-1] == (f"{tmp_path.name}/test/7/c.jpg", "its label is not an expression")
     assert listing.notes[-1] == "--label-map: no picture has these labels: 9=x"
     table = write(tmp_path / "l.csv", "path,label\ntrain/1/a.jpg,0\ntrain/4/b.jpg,3\n")
     with pytest.raises(SourceError, match="the labels 0, 3 are numbers"):

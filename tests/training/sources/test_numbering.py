@@ -17,9 +17,13 @@ def test_label_maps_in_every_form(tmp_path: Path) -> None:
     assert read_label_map(str(write(tmp_path / "a.csv", "old,new\n1,happy\ntwo,a wry smile\n3,\n"))) == expected
     assert read_label_map("RAF-DB")["1"] == "surprise" and read_label_map("fer2013")["0"] == "angry"
     assert read_label_map("affectnet")["9"] == ""
+    assert len(read_label_map(",".join(f"label {number}=happy" for number in range(99)))) == 99  # no file's name
 
 
-@pytest.mark.parametrize("text", ["missing.txt", "1=a,b", "=x"])
+@pytest.mark.parametrize(
+    "text",
+    ["missing.txt", "1=a,b", "=x", "1=happy;2=sad", "=" * 300, ",".join(f"{n}=x=y" for n in range(99)), "x" * 300],
+)
 def test_maps_that_are_none(text: str) -> None:
     with pytest.raises(SourceError, match="--label-map"):
         read_label_map(text)

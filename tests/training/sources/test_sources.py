@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from perception_clip.training.sources import FORMATS, detect, find_items
-from perception_clip.training.sources.items import SourceError, merge_rows
+from perception_clip.training.sources.items import Choices, SourceError, merge_rows
 
 from .trees import touch, write
 
@@ -85,6 +85,22 @@ def test_a_table_beside_pictures_without_labels_is_named(tmp_path: Path) -> None
         find_items(tmp_path / "set", format="frames")
     listing = find_items(tmp_path / "set", format="frames", label="happy")
     assert [name for name, _ in listing.skipped] == ["set/below/x.txt", "set/labels.csv"]
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".ndjson", ".parquet"])
+def test_all_kinds_of_tables_are_named(tmp_path: Path, suffix: str) -> None:
+    touch(*(tmp_path / "set" / f"{number}.png" for number in range(3)), tmp_path / "set" / f"list{suffix}")
+    with pytest.raises(SourceError, match=f"or the file set/list{suffix} itself"):
+        find_items(tmp_path / "set")
+    (tmp_path / "set" / "1.png").unlink()
+    with pytest.raises(SourceError, match=f"Or pass the file set/list{suffix} itself"):
+        find_items(tmp_path / "set")
+
+
+def test_a_map_that_leaves_out_all_pictures_is_the_cause(tmp_path: Path) -> None:
+    touch(*(tmp_path / "8" / f"{number}.png" for number in range(3)), tmp_path / "8" / "x.txt")
+    with pytest.raises(SourceError, match=r"leaves out all pictures \(3 skipped: its label is not an expression\)"):
+        find_items(tmp_path, choices=Choices(label_map={"8": ""}))
 
 
 def test_rows_of_one_picture_are_merged(tmp_path: Path) -> None:
