@@ -24,6 +24,7 @@ METADATA_KEY = "perception_clip"
 SUFFIXES = (".safetensors", ".pth")  # the first is preferred where both exist
 WRAPPERS = ("model_state_dict", "state_dict", "model")  # keys under which training scripts keep the state_dict
 
+DATASETS, DATASET_ARRAY = (".npz", ".db"), "perception_embeddings"  # files and contents that are no checkpoint
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # of a zip, and of torch before 1.6
 SHOWN, MOST_KEYS = 40, 10  # in messages: characters of a key, and number of keys
 LARGEST = 1 << 30  # bytes of a file; a projection has a few million
@@ -56,12 +57,17 @@ def read(path: Path) -> Content:
     declares more data than it contains.
     """
     if not path.is_file():
+        if path.is_dir():
+            raise CheckpointError(f"{path}: this is a folder; choose a checkpoint in it, such as best_model.pth")
         what = "this is not a file" if path.exists() else "there is no such checkpoint"
         raise CheckpointError(f"{path}: {what}; choose another checkpoint or train one")
+    if path.suffix.lower() in DATASETS:
+        raise CheckpointError(f"{path}: this is a dataset, not a checkpoint; train one on it")
     try:
         size = path.stat().st_size
         require(size <= LARGEST, f"it has {size} bytes, but at most {LARGEST} are allowed")
         tensors, text = _read_pth(path) if is_of_torch(path) else _read_safetensors(path)
+        require(DATASET_ARRAY not in tensors, "it is a dataset, not a checkpoint")
         _check_tensors(tensors, size)
         tensors = {name: tensor.detach().clone() for name, tensor in tensors.items()}  # the file may be replaced
     except RefusedError as error:

@@ -104,6 +104,12 @@ def test_missing_and_foreign_files(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match="not trained by this pack"):
         load(tmp_path / "other.pth")
+    torch.save({"perception_embeddings": torch.zeros(3, 1441)}, tmp_path / "data.pth")
+    with pytest.raises(CheckpointError, match="it is a dataset, not a checkpoint"):
+        load(tmp_path / "data.pth")
+    (tmp_path / "data.npz").touch()
+    with pytest.raises(CheckpointError, match=r"data.npz: this is a dataset, not a checkpoint"):
+        load(tmp_path / "data.npz")
     (tmp_path / "empty.pth").touch()
     with pytest.raises(CheckpointError, match=r"empty.pth: refused"):
         load(tmp_path / "empty.pth")

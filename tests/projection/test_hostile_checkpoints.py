@@ -213,7 +213,7 @@ SAFE: dict[str, tuple[Write, str]] = {
 }
 BOTH: dict[str, tuple[Write, str]] = {
     "nothing": (Path.touch, "refused|not a readable"),
-    "a folder": (Path.mkdir, "this is not a file"),
+    "a folder": (Path.mkdir, "this is a folder; choose a checkpoint in it"),
     "a pipe": (lambda path: os.mkfifo(path), "this is not a file"),
     "a device": (lambda path: path.symlink_to("/dev/zero"), "this is not a file"),
     "a link to itself": (lambda path: path.symlink_to(path.name), "there is no such checkpoint"),

@@ -93,7 +93,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
         )
     subject = evaluation.subject
     return [
-        *([] if subject is None else [f"Subject's vector: mean-centered cosine{subject!s}"]),
+        *([] if subject is None else [f"Subject's vector: mean-centered cosine {str(subject).strip()}"]),
         "* All CLIP vectors are similar, so even the mean baseline has a high raw cosine.",
         f"(95 % bootstrap intervals over {rows} {kind}{fewer})",
     ]

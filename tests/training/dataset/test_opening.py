@@ -155,3 +155,10 @@ def test_what_is_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(StoreError), open_dataset(tmp_path / "missing.db"):
         pass
     assert not (tmp_path / "missing.db").exists()
+
+
+def test_a_folder_or_a_table_is_no_dataset(tmp_path: Path) -> None:
+    (tmp_path / "faces.csv").write_text("path,label\n")
+    for source in (tmp_path, tmp_path / "faces.csv"):
+        with pytest.raises(InputError, match=r"datasets are \.db and \.npz files; create one"):
+            open_for_training(source)
