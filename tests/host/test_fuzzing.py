@@ -49,7 +49,7 @@ CHEAP = {"epochs": 1, "size": "small", "samples": 100, "frames": 4, "name": "fuz
 # What is no name of a folder may be one of a model on the Hugging Face hub, and would be looked for there.
 ON_THE_HUB = ("emotion_model", re.compile(r"[\w.-]+"))
 ENCODED = tuple(
-    f"{PREFIX}{name}" for name in ("EmotionPrompts", "DatasetWriter", "TextEncode")
+    f"{PREFIX}{name}" for name in ("EmotionPrompts", "DatasetWriter", "StrengthSweep", "TextEncode")
 )  # by CLIP: it takes long
 TRAINING = ("PerceptionClip_StarterProjection", "PerceptionClip_TrainProjection")  # and for each new name
 CALLED = {"init": "checkpoint"}  # in messages
@@ -92,6 +92,7 @@ def base_graph(photo: str, weights: str) -> Graph:
         "faces": entry(f"{PREFIX}FacePerception", **perceive),
         "words": entry("Probe_Conditioning", width=768, blocks=1),
         "film": entry("CreateVideo", images=["photo", 0], fps=12.0),
+        "latent": entry("EmptyLatentImage", width=64, height=64, batch_size=1),
         "points": entry(f"{PREFIX}ToFaceLandmarks", perception=["faces", 0]),
     }
 
@@ -102,6 +103,7 @@ LINKS = {
     "PERCEPTION": ["faces", 0],
     "CONDITIONING": ["words", 0],
     "VIDEO": ["film", 0],
+    "LATENT": ["latent", 0],
     "FACE_LANDMARKS": ["points", 0],
 }
 CHOSEN = {(f"{PREFIX}DrawPerception", "image")}  # one of two optional inputs, of which the node needs one

@@ -247,7 +247,7 @@ def refusal(path: Path) -> str:
     assert sorted(path.parent.rglob("*")) == before
     said = str(error.value)
     assert said.startswith(f"{path}: ") and len(said) < 2000
-    assert re.search("Use a checkpoint|choose another|retrain it|Train a checkpoint", said)
+    assert re.search("Use a checkpoint|choose a|retrain it|Train a checkpoint", said)
     return said
 
 

@@ -56,9 +56,7 @@ def open_for_training(path: Path, *, drop_bad_rows: bool = False) -> Dataset:
     if path.suffix.lower() != ".db":
         refuse_torch(path)
         if path.is_dir() or (path.is_file() and path.suffix.lower() not in SUFFIXES and not zipfile.is_zipfile(path)):
-            raise InputError(
-                f"{path}: this is not a dataset (.db or .npz); create one: python -m training build {path}"
-            )
+            raise InputError(f"{path}: datasets are .db and .npz files; create one with `python -m training build`")
         return load(path, allow_bad_rows=drop_bad_rows)
     with Store(path, create=False) as store:
         return gather(store, allow_bad_rows=drop_bad_rows)

@@ -160,5 +160,5 @@ def test_what_is_no_dataset(tmp_path: Path) -> None:
 def test_a_folder_or_a_table_is_no_dataset(tmp_path: Path) -> None:
     (tmp_path / "faces.csv").write_text("path,label\n")
     for source in (tmp_path, tmp_path / "faces.csv"):
-        with pytest.raises(InputError, match=r"datasets are \.db and \.npz files; create one"):
+        with pytest.raises(ValueError, match=r"datasets are \.db and \.npz files; create one"):
             open_for_training(source)
