@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 VERSIONS = "web_custom_versions/Comfy-Org_ComfyUI_frontend"  # where ComfyUI keeps front ends that it downloads
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
-CHOSEN_BY_USERS = {"CheckpointLoaderSimple", "LoadVideo"}  # a model, and a video of one's own
+# Models, and a video of one's own.
+CHOSEN_BY_USERS = {"CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "VAELoader", "LoadVideo"}
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False}
 WRONG = "app.graph.nodes.filter(node => node.has_errors).map(node => node.type)"
 PICTURES = """() => {
