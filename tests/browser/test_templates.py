@@ -150,8 +150,8 @@ def test_a_photo_becomes_a_picture_without_training(
     nodes = open_workflow(front_end, ROOT / "workflows" / "emotion_prompts.json")
     run_to_a_picture(front_end, weights)
     notes = front_end.notes()
-    assert notes["PerceptionClip_FacePerception"] == "1 face in 1 picture; the first looks happy (85%)"
-    assert notes["PerceptionClip_EmotionPrompts"].startswith("first of 1 face: happy 85%")
+    assert notes["PerceptionClip_FacePerception"] == "1 face in 1 picture; the first looks happy (97%)"
+    assert notes["PerceptionClip_EmotionPrompts"].startswith("first of 1 face: happy 97%")
     assert front_end.cut_off() == []
     if screenshots is not None:
         front_end.screenshot(screenshots / "emotion_prompts_run.png")

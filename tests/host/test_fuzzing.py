@@ -45,7 +45,7 @@ PICTURES = [
         *((1, 64, 4, "0.5"), (2, 64, 3, "nan"), (1, 64, 3, "inf"), (1, 64, 3, "-1e30"), (40, 8, 3, "2")),
     ]
 ]
-CHEAP = {"epochs": 1, "size": "small", "samples": 100, "frames": 4, "name": "fuzzed"}
+CHEAP = {"strengths": "1", "epochs": 1, "size": "small", "samples": 100, "frames": 4, "name": "fuzzed"}
 # What is no name of a folder may be one of a model on the Hugging Face hub, and would be looked for there.
 ON_THE_HUB = ("emotion_model", re.compile(r"[\w.-]+"))
 ENCODED = tuple(
