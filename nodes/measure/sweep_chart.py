@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
@@ -11,6 +10,7 @@ from ...common.errors import InputError
 from ...common.words import counted
 from ...perception.comparison.sweep import measure_sweep, parse, sweep_table
 from ...perception.drawing.sweep_chart import sweep_chart
+from ...perception.pictures import to_pictures
 from ...perception.vector import Perceptions
 from ..support import host
 from ..support.checks import check_image, check_perceptions
@@ -70,8 +70,8 @@ class SweepChart(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
                 "strengths output of the Strength Sweep that made these pictures"
             )
         sweep = measure_sweep(target, result, numbers, host.expression_reader())
-        pixels = (image[..., :3].cpu().numpy() * 255).round().astype(np.uint8)
-        chart = host.as_image(sweep_chart(sweep, list(map(Image.fromarray, pixels))))
+        pictures = [Image.fromarray(picture.numpy()) for picture in to_pictures(image)]
+        chart = host.as_image(sweep_chart(sweep, pictures))
         text = sweep_table(sweep)
         lines = [text.splitlines()[0], *(f"⚠ {note}" for note in sweep.comparison.notes)]
         ui = {**host.note(text, "\n".join(lines)), **host.preview(chart)}
