@@ -219,11 +219,15 @@ def origin_of(content: bytes, frame: int, face: int = 0) -> str:
     return hashlib.sha256(content + frame.to_bytes(8, "little") + face.to_bytes(8, "little")).hexdigest()
 
 
+_BLOCK = 1 << 20  # bytes read at a time
+
+
 def _digest(paths: tuple[Path, ...] | list[Path]) -> bytes:
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
-            hashlib.file_digest(file, lambda: digest)
+            while block := file.read(_BLOCK):
+                digest.update(block)
     return digest.digest()
 
 
