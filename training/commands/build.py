@@ -159,7 +159,7 @@ def run(options: argparse.Namespace) -> int:
         check_suffix(options.out)
     if options.address and options.engine != "ray":
         raise InputError("--address only works with --engine ray; add --engine ray or remove --address")
-    kind = options.format or detect(options.source)
+    kind = options.format or detect(options.source, described=bool(options.prompt or options.label.strip()))
     if options.dry_run:
         if kind == DATASET:
             with open_dataset(options.source) as dataset:
