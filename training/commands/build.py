@@ -189,6 +189,9 @@ def read_source(options: argparse.Namespace, kind: str) -> tuple[SourceListing, 
         label_map=read_label_map(options.label_map) if options.label_map else {},
     )
     listing = find_items(source, kind, prompts=options.prompt, label=options.label, choices=choices)
+    if (options.every or options.changes) and not any(item.media.is_sequence for item in listing.items):
+        flag = "--every" if options.every else "--changes"
+        listing.notes.append(f"{flag} is not used: there are no videos and no folders of frames")
     build_options = BuildOptions(
         templates=Templates.load(options.templates),
         prompts_per_picture=options.prompts_per_picture,

@@ -23,7 +23,7 @@ from .folders import list_frames, list_labels, list_pictures, list_video
 from .imagefolder import list_imagefolder
 from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing
 from .named import NAMINGS, list_named
-from .numbering import LEFT_OUT, refuse_numbers
+from .numbering import LEFT_OUT, number_of, refuse_numbers
 from .parquet import list_parquet
 from .ravdess import list_ravdess
 from .tables import list_csv, list_jsonl
@@ -93,12 +93,13 @@ def _labeled(source: Path, listing: SourceListing, choices: Choices, prompted: b
     skipped, used = list(listing.skipped), set()
     for item in listing.items:
         own = "" if listing.doubt else item.label
-        mapped = choices.label_map.get(own)
+        old = own if own in choices.label_map else number_of(own)
+        mapped = choices.label_map.get(old)
         if mapped == "":
             skipped.append((item.source, LEFT_OUT))
             continue
         if mapped is not None:
-            used.add(own)
+            used.add(old)
         named = name_of(mapped or own) if own else ""
         if named.casefold() != own.casefold():
             names[named].add(own)

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from ...common.words import counted
 from ...perception.pictures import PictureError, read_picture
@@ -75,7 +76,7 @@ class PictureFile:
         return _digest([self.path])
 
     def frames(self, every: int | None = None) -> Iterator[Frame]:
-        yield Frame(0, 0.0, read_picture(self.path))
+        yield Frame(0, 0.0, _read(self.path))
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class PicturePart:
         return hashlib.sha256(_digest([self.path]) + repr(self.box).encode()).digest()
 
     def frames(self, every: int | None = None) -> Iterator[Frame]:
-        picture = read_picture(self.path)
+        picture = _read(self.path)
         left, top, right, bottom = self.box
         wide, high = round(MARGIN * (right - left)), round(MARGIN * (bottom - top))
         part = picture[max(top - high, 0) : bottom + high, max(left - wide, 0) : right + wide]
@@ -143,7 +144,7 @@ class FrameFolder:
         bad: list[PictureError] = []
         for number in chosen:
             try:
-                yield Frame(number, float(number), read_picture(self.paths[number]))
+                yield Frame(number, float(number), _read(self.paths[number]))
             except PictureError as error:
                 bad.append(error)
                 self.unreadable += 1
@@ -217,6 +218,18 @@ def media_of(path: Path) -> PictureFile | VideoFile:
 def origin_of(content: bytes, frame: int, face: int = 0) -> str:
     """Return the origin of a face as text: of the content with this digest, the frame, and the face's number in it."""
     return hashlib.sha256(content + frame.to_bytes(8, "little") + face.to_bytes(8, "little")).hexdigest()
+
+
+def _read(path: Path) -> Tensor:
+    """Return a picture. Raises PictureError, also in our own words for what remains of interrupted downloads."""
+    try:
+        return read_picture(path)
+    except PictureError as error:
+        if path.is_file() and path.stat().st_size == 0:
+            raise PictureError(f"{path}: the file is empty") from error
+        if "truncated" in str(error.__cause__):
+            raise PictureError(f"{path}: the end of the file is missing; copy or download it again") from error
+        raise
 
 
 def _digest(paths: tuple[Path, ...] | list[Path]) -> bytes:
