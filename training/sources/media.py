@@ -24,6 +24,7 @@ PLUGINS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".hif": "pillow-heif"
 PLAYLISTS = frozenset({"hls", "dash"})  # formats that name other files, also on the network
 
 MARGIN = 0.3  # of a face's box: detectors need some surroundings
+TIFF = (b"II*\0", b"MM\0*")  # the first bytes of a file
 SIDE = 48  # pixels: FER2013's pictures are 48 × 48, gray
 
 
@@ -222,14 +223,31 @@ def origin_of(content: bytes, frame: int, face: int = 0) -> str:
 
 def _read(path: Path) -> Tensor:
     """Return a picture. Raises PictureError, also in our own words for what remains of interrupted downloads."""
+    from PIL import UnidentifiedImageError
+
     try:
         return read_picture(path)
     except PictureError as error:
-        if path.is_file() and path.stat().st_size == 0:
+        start = _start(path)
+        if start == b"":
             raise PictureError(f"{path}: the file is empty") from error
+        if start in TIFF and isinstance(error.__cause__, UnidentifiedImageError):
+            raise PictureError(
+                f"{path}: this TIFF is damaged, or has pixels of a type that cannot be read, such as colors in 16-bit "
+                "or 64-bit floats; save it with 8 bits per color or 32-bit floats"
+            ) from error
         if "truncated" in str(error.__cause__):
             raise PictureError(f"{path}: the end of the file is missing; copy or download it again") from error
         raise
+
+
+def _start(path: Path) -> bytes | None:
+    """Return the first four bytes of a file, fewer if it has no more; None if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4)
+    except OSError:
+        return None
 
 
 def _digest(paths: tuple[Path, ...] | list[Path]) -> bytes:

@@ -60,7 +60,11 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
 def test_what_is_left_of_a_picture_is_named(tmp_path: Path) -> None:
     whole = BytesIO()
     Image.effect_noise((64, 64), 60).save(whole, "JPEG")
-    for content, reason in ((b"", "the file is empty"), (whole.getvalue()[:-500], "the end of the file is missing")):
+    for content, reason in (
+        (b"", "the file is empty"),
+        (whole.getvalue()[:-500], "the end of the file is missing"),
+        (b"II*\0" + b"\0" * 99, "this TIFF is damaged, or has pixels of a type that cannot be read"),
+    ):
         (tmp_path / "1.jpg").write_bytes(content)
         with pytest.raises(PictureError, match=reason):
             list(PictureFile(tmp_path / "1.jpg").frames())
