@@ -243,7 +243,8 @@ def SubjectTokens(clip: Any, prompts: str) -> str:
     `prompts` is JSON: a list of texts and subjects. So is the result: for each prompt and text encoder, both lists of
     positions, counted over all blocks.
     """
-    module = sys.modules[nodes.NODE_CLASS_MAPPINGS["PerceptionClip_TextEncode"].__module__]
+    node = sys.modules[nodes.NODE_CLASS_MAPPINGS["PerceptionClip_TextEncode"].__module__]
+    module = sys.modules[node.encode.__module__]
     result = []
     for text, subject in json.loads(prompts):
         roles, tokens = module.prompt_tokens(clip, text, subject).roles, clip.tokenize(text)

@@ -159,7 +159,7 @@ def run(options: argparse.Namespace) -> int:
         check_suffix(options.out)
     if options.address and options.engine != "ray":
         raise InputError("--address only works with --engine ray; add --engine ray or remove --address")
-    kind = options.format or detect(options.source)
+    kind = options.format or detect(options.source, described=bool(options.prompt or options.label.strip()))
     if options.dry_run:
         if kind == DATASET:
             with open_dataset(options.source) as dataset:
@@ -189,6 +189,9 @@ def read_source(options: argparse.Namespace, kind: str) -> tuple[SourceListing, 
         label_map=read_label_map(options.label_map) if options.label_map else {},
     )
     listing = find_items(source, kind, prompts=options.prompt, label=options.label, choices=choices)
+    if (options.every or options.changes) and not any(item.media.is_sequence for item in listing.items):
+        flag = "--every" if options.every else "--changes"
+        listing.notes.append(f"{flag} is not used: there are no videos and no folders of frames")
     build_options = BuildOptions(
         templates=Templates.load(options.templates),
         prompts_per_picture=options.prompts_per_picture,

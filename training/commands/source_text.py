@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from ...common.words import counted, listed
 from ...perception.vector import EMOTIONS
 from ..prompts.templates import INTENSITY, Templates
+from ..sources.files import printable
 from ..sources.items import NO_CHOICES, Choices, SourceItem, SourceListing
 from ..sources.media import FrameFolder, VideoFile
 
@@ -16,6 +17,7 @@ MOST_GROUPS = 3
 MOST_REASONS = 4
 EXAMPLES = 3
 NO_SPLIT = "none"
+FOLDER_FORMATS = ("labels", "fer2013")
 
 
 def describe(
@@ -33,7 +35,7 @@ def describe(
     items = listing.items
     return [
         f"read as {kind}: {_media(items)}{_skips(listing.skipped)}",
-        *_labels(items, given),
+        *_labels(items, given, kind),
         _groups(items, choices),
         *_splits(items),
         *_columns(items, templates),
@@ -62,7 +64,7 @@ def _skips(skipped: Sequence[tuple[str, str]]) -> str:
     return f"; {len(skipped):,} skipped ({listed([f'{count:,}: {text}' for text, count in reasons], MOST_REASONS)})"
 
 
-def _labels(items: Sequence[SourceItem], given: Sequence[str]) -> list[str]:
+def _labels(items: Sequence[SourceItem], given: Sequence[str], kind: str) -> list[str]:
     found = Counter(item.label for item in items if item.label)
     if not found:
         prompts = {text.strip() for text in given}
@@ -71,8 +73,13 @@ def _labels(items: Sequence[SourceItem], given: Sequence[str]) -> list[str]:
     lines = [f"labels: {_counts(found, MOST_LABELS)}"]
     own = Counter({label: count for label, count in found.items() if label not in EMOTIONS})
     if own:
-        which = "none of the labels is" if len(own) == len(found) else "some labels are not"
-        lines.append(f"note: {which} among the seven emotions; they are kept as they are: {_counts(own, MOST_LABELS)}")
+        which, remedy = "some labels are not among", ""
+        if len(own) == len(found):
+            which, remedy = "no label is one of", ". To rename them, pass --label-map OLD=NEW"
+            remedy += "; to use other folders, --label-level N" if kind in FOLDER_FORMATS else ""
+        lines.append(
+            f"note: {which} the seven emotions; they are kept as they are: {_counts(own, MOST_LABELS)}{remedy}"
+        )
     return lines
 
 
@@ -85,7 +92,19 @@ def _groups(items: Sequence[SourceItem], choices: Choices) -> str:
 
 def _splits(items: Sequence[SourceItem]) -> list[str]:
     found = Counter(item.split or NO_SPLIT for item in items)
-    return [] if set(found) == {NO_SPLIT} else [f"splits: {_counts(found, len(found))}"]
+    if set(found) == {NO_SPLIT}:
+        return []
+    lines = [f"splits: {_counts(found, len(found))}"]
+    of_group: dict[str, set[str]] = {}
+    for item in items:
+        if item.split:
+            of_group.setdefault(item.group, set()).add(item.split)
+    if divided := [group for group, splits in of_group.items() if len(splits) > 1]:
+        lines.append(
+            f"note: {counted(len(divided), 'group has', 'groups have')} pictures in several splits "
+            f"({listed(divided, MOST_GROUPS)}), which `train` refuses unless you pass --ignore-splits to it"
+        )
+    return lines
 
 
 def _columns(items: Sequence[SourceItem], templates: Templates) -> list[str]:
@@ -95,7 +114,7 @@ def _columns(items: Sequence[SourceItem], templates: Templates) -> list[str]:
         name
         for item in items
         for name, text in item.columns.items()
-        if (name.casefold() not in used or item.prompts) and text != item.group
+        if (name.casefold() not in used or item.prompts) and printable(text) != item.group
     )
     return [f"columns that are not used: {', '.join(unused)}"] if unused else []
 

@@ -21,8 +21,8 @@ _SYNONYMS = {  # English, German, French, Spanish, Italian, Portuguese, Chinese,
     "fear": """fearful afraid scared frightened fea angst ängstlich aengstlich furcht furchtsam peur effrayé effrayée
         apeuré apeurée miedo temor asustado asustada paura spaventato spaventata impaurito impaurita medo assustado
         assustada 害怕 恐惧 恐懼 恐れ 恐怖 怖い 恐い""",
-    "happy": """happiness joy joyful hap freude freudig fröhlich froehlich glücklich gluecklich froh joie joyeux
-        joyeuse heureux heureuse bonheur alegría alegre feliz felicidad contento contenta felicità felice gioia
+    "happy": """happiness joy joyful smile smiling hap freude freudig fröhlich froehlich glücklich gluecklich froh joie
+        joyeux joyeuse heureux heureuse bonheur alegría alegre feliz felicidad contento contenta felicità felice gioia
         alegria felicidade 高兴 高興 快乐 快樂 开心 開心 喜悦 喜び 幸せ 嬉しい 楽しい 笑顔 笑脸 笑臉""",
     "sad": """sadness unhappy unhappiness sorrow trauer traurig traurigkeit tristesse triste tristeza tristezza
         悲伤 悲傷 伤心 傷心 难过 難過 悲しみ 悲しい""",
@@ -36,6 +36,7 @@ _SYNONYMS = {  # English, German, French, Spanish, Italian, Portuguese, Chinese,
 }
 _FILLERS = {
     *("emotion", "emotions", "expression", "expressions", "facial", "face", "faces", "image", "images"),
+    "en",  # French, as in "en colère"
     *("people", "person", "persons", "photo", "photos", "picture", "pictures", "imgs", "pics"),
 }
 _EAST_ASIAN_FILLERS = re.compile(
@@ -53,9 +54,21 @@ _LEVEL_OF = {
 _UNSTATED = {"", "xx", "x", "unspecified", "unknown", "none", "n/a", "na", "-"}  # "xx" is CREMA-D's
 
 
+_INVISIBLE = dict.fromkeys((0x200B, 0x2060, 0xFEFF))  # spaces without a width, which texts from web pages contain
+_ENDINGS = ("er", "es", "en", "e")  # of German adjectives
+_EXPRESSION = re.compile(  # the beginnings of words for expressions other than the emotions
+    "amus|annoy|anxi|asham|awe$|blink|blush|bore|brows?$|cheek|cheer|chuckl|concentrat|confus|content|cried|cry|curious|"
+    "despair|disappoint|doubt|drows|eager|embarrass|envious|envy|excit|express|eye|frown|frustrat|gasp|giggl|glar|grim|"
+    "grin|grump|guilt|interest|jealous|kiss|laugh|lips?$|love$|loving|mouth|nervous|pain|pensive|pleased|pout|proud|"
+    "pride$|puzzl|relax|relie|scowl|scream|serious|shame|shock|shout|shy|skeptic|sleep|smil|smirk|smug|sneer|sob|squint|"
+    "star(e|ing)|stress|suspici|talk|tear|thinking|thought|tired|tongue|upset|weep|wince|wink|worr|yawn|yell"
+)
+
+
 def _folded(text: str) -> str:
     """Return the text in lower case and without accents, so that file systems and keyboards make no difference."""
-    return "".join(mark for mark in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(mark))
+    decomposed = unicodedata.normalize("NFKD", text.casefold().translate(_INVISIBLE))
+    return "".join(mark for mark in decomposed if not unicodedata.combining(mark))
 
 
 _NAME_OF = {
@@ -72,13 +85,20 @@ def known_label(label: str) -> str | None:
     """
     words = re.findall(r"[^\W\d_]+", _folded(label))
     name = " ".join(word for word in words if word not in _FILLERS)
-    forms = (name, name.removesuffix("s"), _EAST_ASIAN_FILLERS.sub("", name))
+    inflected = (name.removesuffix(ending) for ending in _ENDINGS if len(name) >= len(ending) + 5)
+    forms = (name, name.removesuffix("s"), _EAST_ASIAN_FILLERS.sub("", name), *inflected)
     return next((_NAME_OF[form] for form in forms if form in _NAME_OF), None)
+
+
+def is_expression(label: str) -> bool:
+    """Return whether any word of a label is an emotion, or a word for another expression, such as `laughing`."""
+    words = re.findall(r"[^\W\d_]+", _folded(label))
+    return known_label(label) is not None or any(known_label(word) or _EXPRESSION.match(word) for word in words)
 
 
 def label_key(label: str) -> str:
     """Return the key that all spellings of a label share: the emotion that it names, else its words in lower case."""
-    return known_label(label) or plain_text(unicodedata.normalize("NFC", label)).casefold()
+    return known_label(label) or plain_text(unicodedata.normalize("NFC", label.translate(_INVISIBLE))).casefold()
 
 
 class LabelNames:
@@ -93,7 +113,9 @@ class LabelNames:
 
     def __call__(self, label: str) -> str:
         if label not in self._names:
-            self._names[label] = known_label(label) or self._first.setdefault(label_key(label), label)
+            self._names[label] = known_label(label) or self._first.setdefault(
+                label_key(label), label.translate(_INVISIBLE).strip() or label
+            )
         return self._names[label]
 
 

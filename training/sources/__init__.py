@@ -19,11 +19,11 @@ from .columns import TABLE_SUFFIXES
 from .detection import detect as detect
 from .fer2013 import list_fer2013
 from .files import FILE, FOLDER
-from .folders import list_frames, list_labels, list_video
+from .folders import list_frames, list_labels, list_pictures, list_video
 from .imagefolder import list_imagefolder
 from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing
 from .named import NAMINGS, list_named
-from .numbering import LEFT_OUT, refuse_numbers
+from .numbering import LEFT_OUT, number_of, refuse_numbers
 from .parquet import list_parquet
 from .ravdess import list_ravdess
 from .tables import list_csv, list_jsonl
@@ -38,6 +38,7 @@ _LISTERS: dict[str, tuple[Callable[[Path], SourceListing], tuple[str, ...]]] = {
     "ravdess": (list_ravdess, (FOLDER, FILE)),
     "fer2013": (list_fer2013, (FOLDER, FILE)),
     "frames": (list_frames, (FOLDER,)),
+    "pictures": (list_pictures, (FOLDER,)),
     "video": (list_video, (FILE,)),
     **{name: (partial(list_named, name=name), (FOLDER, FILE)) for name in NAMINGS},
     **{name: (partial(list_annotated, name=name), (FOLDER,)) for name in ANNOTATIONS},
@@ -66,7 +67,7 @@ def find_items(
         raise SourceError(f"the format {format!r} does not exist; choose one of: {', '.join(FORMATS)}")
     if not source.exists():
         raise SourceError(f"{source}: there is no such folder or file")
-    name = format or detect(source)
+    name = format or detect(source, described=bool(prompts or label))
     if name == DATASET:
         raise SourceError(f"{source}: a dataset contains no pictures; its samples can only be copied")
     lister, kinds = _LISTERS[name]
@@ -92,12 +93,13 @@ def _labeled(source: Path, listing: SourceListing, choices: Choices, prompted: b
     skipped, used = list(listing.skipped), set()
     for item in listing.items:
         own = "" if listing.doubt else item.label
-        mapped = choices.label_map.get(own)
+        old = own if own in choices.label_map else number_of(own)
+        mapped = choices.label_map.get(old)
         if mapped == "":
             skipped.append((item.source, LEFT_OUT))
             continue
         if mapped is not None:
-            used.add(own)
+            used.add(old)
         named = name_of(mapped or own) if own else ""
         if named.casefold() != own.casefold():
             names[named].add(own)

@@ -21,7 +21,7 @@ NAMES = {  # role → names of columns, the first that a table has is used
         "video",
         AFFECTNET_PATH,
     ),
-    PROMPT: (PROMPT, "text", "caption"),
+    PROMPT: (PROMPT, "prompts", "text", "caption"),
     LABEL: (LABEL, "emotion", "expression"),
     GROUP: (GROUP, "person", "subject", "actor", "speaker", "identity"),
     SPLIT: (SPLIT,),

@@ -10,10 +10,11 @@ from .annotated import annotation_of
 from .captions import captions_of, has_caption, repeated_name
 from .columns import CSV_SUFFIXES, JSON_SUFFIXES, PARQUET_SUFFIX, TABLE_SUFFIXES
 from .fer2013 import is_fer2013_csv, is_split_folder
+from .file_names import labels_in_names
 from .files import Parts, Tree, are_frames, is_media, printable, unread, walk
 from .imagefolder import metadata_of
 from .items import SourceError
-from .levels import name_part
+from .levels import names_without_emotion
 from .media import PLUGINS
 from .named import named_counts
 from .ravdess import is_take
@@ -22,13 +23,15 @@ DATASETS = frozenset({".db", ".npz"})
 NAMED_FILE_TYPES = 5  # the most file types that an error names
 
 
-def detect(source: Path) -> str:
+def detect(source: Path, described: bool = False) -> str:
     """Return the format of `source`, one of FORMATS, detected from file names and the first line of tables.
+
+    Pictures in any other arrangement are a source, too, if they are `described` by one label or prompt for all.
 
     Raises SourceError if the source does not exist, or if no format or several formats fit.
     """
     if source.is_dir():
-        return _format_of_folder(source)
+        return _format_of_folder(source, described)
     if not source.exists():
         raise SourceError(f"{source}: there is no such folder or file")
     return _format_of_file(source)
@@ -53,7 +56,7 @@ def _format_of_file(path: Path) -> str:
     )
 
 
-def _format_of_folder(folder: Path) -> str:
+def _format_of_folder(folder: Path, described: bool) -> str:
     tree = walk(folder)
     if annotated := annotation_of(tree):
         return annotated
@@ -69,8 +72,12 @@ def _format_of_folder(folder: Path) -> str:
     # A format that fits every picture, and is not just a folder of folders, is the intended one.
     whole = [name for name, count in counts.items() if count == len(media) > 0 and name != "labels"]
     possible = whole or [name for name, count in counts.items() if count]
-    if not possible and name_part(media) is not None:
+    if "labels" in possible and "fer2013" in possible:
+        possible.remove("fer2013")  # the labels include its pictures
+    if not possible and labels_in_names(media):
         return "labels"
+    if not possible and media and described:
+        return "pictures"
     if not possible:
         raise SourceError(_unknown(folder, tree))
     if len(possible) > 1:
@@ -78,7 +85,6 @@ def _format_of_folder(folder: Path) -> str:
             "labels": "in subfolders",
             "captions": "with a caption file or in folders such as 10_happy",
             "ravdess": "with file names of RAVDESS",
-            "fer2013": "in folders such as train/happy",
             "frames": "numbered and directly in the folder",
         }
         contents = "; ".join(f"{counts[name]} {shows[name]} ({name})" for name in possible)
@@ -111,14 +117,16 @@ def _unknown(folder: Path, tree: Tree) -> str:
     contents = ", ".join(f"{count} {suffix}" for suffix, count in types.most_common(NAMED_FILE_TYPES)) or "no files"
     tables = [parts for parts in tree.files if PurePath(parts[-1]).suffix.lower() in TABLE_SUFFIXES]
     remedy = f" Or pass the file {tree.name(tables[0])} itself." if tables else ""
-    name = printable(tree.base.name)
+    name, media = printable(tree.base.name), tree.media()
+    described = " To give all pictures one label or prompt, pass --label TEXT or --prompt TEXT." if media else ""
     if coded := [parts for parts in tree.files if PurePath(parts[-1]).suffix.lower() in PLUGINS]:
         return (
             f"{folder}: it contains {contents}, and no picture can be decoded here: {tree.name(coded[0])}: "
             f"{unread(PurePath(coded[0][-1]))}"
         )
     return (
-        f"{folder}: the folder fits no known format (it contains {contents}). It must contain one folder per label: "
-        f"{name}/happy/1.jpg, {name}/sad/2.jpg, … or pictures with caption files: {name}/1.jpg, {name}/1.txt, … or the "
-        f"numbered frames of one clip.{remedy}"
+        f"{folder}: the folder fits no known format (it contains {contents}). {names_without_emotion(tree, media)}"
+        f"It must contain one folder per label: {name}/happy/1.jpg, {name}/sad/2.jpg, … or pictures with one emotion "
+        f"in each file name: {name}/p01_happy_3.jpg, … or pictures with caption files: {name}/1.jpg, {name}/1.txt, … "
+        f"or the numbered frames of one clip.{described}{remedy}"
     )

@@ -38,8 +38,8 @@ def header_of(line: str, delimiter: str) -> tuple[str, ...]:
 
 
 def delimiter_of(line: str) -> str:
-    """Return the delimiter with which a header names the necessary columns; a comma if none does."""
-    return next((mark for mark in DELIMITERS if is_table(header_of(line, mark))), ",")
+    """Return the delimiter with which a header names the necessary columns; if none does, the most frequent one."""
+    return next((mark for mark in DELIMITERS if is_table(header_of(line, mark))), max(DELIMITERS, key=line.count))
 
 
 def declared_delimiter(line: str) -> str:

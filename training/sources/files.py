@@ -17,7 +17,17 @@ FILE, FOLDER = "file", "folder"  # kinds of sources and of what a path leads to
 Parts = tuple[str, ...]  # a path below a folder: its names, from the top
 
 TOOL_FILES = frozenset(  # of file servers, archives and operating systems, in lower case
-    {"@eadir", "@recycle", "#recycle", "__macosx", "$recycle.bin", "system volume information", "lost+found"}
+    {
+        "@eadir",
+        "@recycle",
+        "#recycle",
+        "#snapshot",
+        "__macosx",
+        "__pycache__",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+    }
     | {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 )
 FEWEST_FRAMES = 3

@@ -12,8 +12,8 @@ from pathlib import Path, PurePath
 
 from ...common.words import counted
 from .files import Parts, Tree, are_frames, frame_folder, in_order, is_media, printable, unread, walk
-from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing, part_of_folder
-from .levels import Levels, levels_of, name_parts, strength
+from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing, part_of, part_of_folder
+from .levels import Levels, levels_of, strength
 from .media import FrameFolder, Media, is_picture, media_of
 
 
@@ -42,6 +42,8 @@ def labeled(tree: Tree, choices: Choices) -> SourceListing:
     for parts, media in sorted(_media(tree, levels, listing).items(), key=lambda found: found[0]):
         folders = parts if isinstance(media, FrameFolder) else parts[:-1]
         group, intensity = _at(levels.group, folders), _at(levels.intensity, folders)
+        split = part_of_folder(_at(levels.split, folders)) or part_of(group) or ""
+        group = "" if part_of(group) else group  # a folder called train is no person, whatever is beside it
         within |= bool(group) and levels.group > levels.label > 0
         clips += isinstance(media, FrameFolder)
         listing.items.append(
@@ -51,7 +53,7 @@ def labeled(tree: Tree, choices: Choices) -> SourceListing:
                 group=tree.name((group,) if group else parts),
                 label=printable(_label(parts, levels)),
                 columns={"intensity": strength(intensity)} if intensity else {},
-                split=part_of_folder(_at(levels.split, folders)) or "",
+                split=split,
             )
         )
     if within:
@@ -72,7 +74,10 @@ def _at(level: int, folders: Parts) -> str:
 
 
 def _label(parts: Parts, levels: Levels) -> str:
-    return parts[levels.label - 1] if levels.name_part is None else name_parts(parts)[levels.name_part]
+    if levels.in_names:
+        return levels.in_names[parts]
+    name = parts[levels.label - 1]
+    return levels.codes.get(name, name)
 
 
 def _media(tree: Tree, levels: Levels, listing: SourceListing) -> dict[Parts, Media]:
@@ -80,7 +85,7 @@ def _media(tree: Tree, levels: Levels, listing: SourceListing) -> dict[Parts, Me
     media: dict[Parts, Media] = {}
     pictures: dict[Parts, list[str]] = defaultdict(list)  # folders within label folders → pictures in them
     for parts in tree.files:
-        if len(parts) <= levels.label or (levels.label == 0 and levels.name_part is None):
+        if len(parts) <= levels.label or (levels.label == 0 and not levels.in_names):
             listing.skipped.append((tree.name(parts), "it is next to the label folders, not in one"))
         elif not is_media(parts[-1]):
             listing.skipped.append((tree.name(parts), unread(tree.path(parts))))
@@ -96,6 +101,21 @@ def _media(tree: Tree, levels: Levels, listing: SourceListing) -> dict[Parts, Me
             for parts in ordered:
                 del media[parts]
     return media
+
+
+def list_pictures(root: Path) -> SourceListing:
+    """Return all pictures and videos below `root`, without labels. Raises SourceError if there are none."""
+    tree = walk(root)
+    listing = SourceListing(skipped=list(tree.skipped))
+    for parts in tree.files:
+        name, path = tree.name(parts), tree.path(parts)
+        if is_media(parts[-1]):
+            listing.items.append(SourceItem(media_of(path), source=name, group=name))
+        else:
+            listing.skipped.append((name, unread(path)))
+    if not listing.items:
+        raise SourceError(f"{root}: there are no pictures or videos in this folder; pass one that contains some")
+    return listing
 
 
 def list_frames(folder: Path) -> SourceListing:

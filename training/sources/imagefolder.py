@@ -52,5 +52,5 @@ def _begins_as_table(path: Path) -> bool:
         return False
     if path.suffix.lower() == ".csv":
         return is_table(header_of(line, delimiter_of(line)))
-    values, _ = parsed_json(line)
+    values, _, _ = parsed_json(line)
     return isinstance(values, dict) and is_table(tuple(key.strip().lower() for key in values))

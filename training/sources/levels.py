@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from ...common.words import listed
-from ..prompts.labels import INTENSITIES, known_label, level_of
+from ...common.words import counted, listed
+from ..prompts.labels import INTENSITIES, is_expression, known_label, level_of
 from .columns import TABLE_SUFFIXES
+from .file_names import emotion_in_name, labels_in_names
 from .files import Parts, Tree, printable
-from .items import Choices, SourceError, part_of_folder
+from .items import Choices, SourceError, part_of, part_of_folder
+from .named import TWO_LETTERS
 
 CLOSE = 0.5  # a second level with this share of the best one's emotions makes the label unclear
 NAMED = 5  # the most names of a level that a message shows
 LISTS = TABLE_SUFFIXES | {".lst", ".xlsx", ".xls", ".mat", ".npy"}  # files that may have the labels
 _LIST = re.compile(r"label|list|annot|emotion|expression", re.IGNORECASE)  # in the name of a text file with labels
+NOT_PEOPLE = frozenset(  # names of folders by which data sets divide pictures, but not by people; in lower case
+    {"male", "female", "men", "women", "man", "woman", "boys", "girls", "m", "f", "real", "fake", "synthetic"}
+    | {"generated", "raw", "original", "cropped", "aligned", "rgb", "gray", "grey", "grayscale", "depth", "color"}
+    | {"images", "img", "pictures", "photos", "videos", "frames", "front", "frontal", "left", "right"}
+)
 _STRENGTH = re.compile(r"(?:level|intensity)[ _-]?([1-3])", re.IGNORECASE)  # MEAD
 
 
@@ -33,7 +40,8 @@ class Levels:
     split: int = 0
     group: int = 0
     intensity: int = 0
-    name_part: int | None = None  # of the file name, counted from 0, if that is the label
+    in_names: Mapping[Parts, str] = field(default_factory=dict)  # file → label, if the labels are in the names of files
+    codes: Mapping[str, str] = field(default_factory=dict)  # folder → label, if the folders have codes for names
     notes: list[str] = field(default_factory=list)
     doubt: str = ""
 
@@ -47,9 +55,12 @@ def levels_of(tree: Tree, choices: Choices) -> Levels:
     media = tree.media()
     depth = max((len(parts) - 1 for parts in media), default=0)
     names = {level: Counter(parts[level - 1] for parts in media if len(parts) > level) for level in range(1, depth + 1)}
-    split = next((level for level, found in names.items() if all(map(part_of_folder, found))), 0)
+    split = next((level for level, found in names.items() if _are_splits(found)), 0)
+    coded = {level for level, found in names.items() if _are_codes(found)} if not choices.label_map else set[int]()
     emotions = {
-        level: sum(count for name, count in found.items() if known_label(name) or name in choices.label_map)
+        level: sum(
+            count for name, count in found.items() if level in coded or known_label(name) or name in choices.label_map
+        )
         for level, found in names.items()
         if level != split
     }
@@ -64,7 +75,7 @@ def levels_of(tree: Tree, choices: Choices) -> Levels:
     candidates = [level for level in emotions if level != intensity]
     label = max(candidates, key=lambda level: (emotions[level], -level), default=0)
     doubt, notes = "", list[str]()
-    if choices.label_level is None and not emotions.get(label) and (part := name_part(media)) is not None:
+    if choices.label_level is None and not emotions.get(label) and (in_names := labels_in_names(media)):
         notes.append("the labels are the emotions in the file names")
         folders = [level for level in emotions if not all(map(strength, names[level]))]
         group = _group(depth + 1, folders, names)
@@ -74,7 +85,7 @@ def levels_of(tree: Tree, choices: Choices) -> Levels:
             notes.append("people are not known: each picture is its own group")
         if group:
             notes.append(_group_note(group, names))
-        return Levels(split=split, group=group, name_part=part, notes=notes)
+        return Levels(split=split, group=group, in_names=in_names, notes=notes)
     if choices.label_level is not None:
         label = _chosen(tree, choices.label_level, names, "--label-level")
         split, intensity = (0 if level == label else level for level in (split, intensity))
@@ -98,23 +109,20 @@ def levels_of(tree: Tree, choices: Choices) -> Levels:
         group = _explicit_group(tree, choices, names)
     if 0 < group < label:
         notes.append(_group_note(group, names))
-    return Levels(label, split, group, intensity, notes=notes, doubt=doubt)
+    codes = {name: TWO_LETTERS[name] for name in sorted(names[label])} if label in coded else {}
+    if codes:
+        notes.append("the folders are read as codes of emotions: " + ", ".join(map(" ".join, codes.items())))
+    return Levels(label, split, group, intensity, codes=codes, notes=notes, doubt=doubt)
 
 
-def name_part(media: Sequence[Parts]) -> int | None:
-    """Return which part of all file names is an emotion, as in `p01_happy_3.jpg`; None if none is, or several are."""
-    emotional: set[int] | None = None
-    for parts in media:
-        found = {number for number, word in enumerate(name_parts(parts)) if known_label(word)}
-        emotional = found if emotional is None else emotional & found
-        if len(emotional) != 1:
-            return None
-    return emotional.pop() if emotional else None
+def _are_splits(found: Counter[str]) -> bool:
+    """Return whether folders are splits: all of them, or half of them beside others that are no labels."""
+    exact = sum(bool(part_of(name)) for name in found)
+    return all(map(part_of_folder, found)) or (2 * exact >= len(found) and not any(map(known_label, found)))
 
 
-def name_parts(parts: Parts) -> list[str]:
-    """Return the words of a file name."""
-    return re.split(r"[\W_]+", PurePath(parts[-1]).stem)
+def _are_codes(found: Counter[str]) -> bool:
+    return len(found) > 1 and all(name in TWO_LETTERS for name in found)
 
 
 def strength(name: str) -> str:
@@ -156,14 +164,33 @@ def _doubt(
         reason = (
             f"no folder is named after an emotion, and the names ({_shown(found)}) look like codes of people or clips"
         )
+    elif not any(map(is_expression, found)):
+        reason = (
+            f"no folder is named after an emotion or another expression, and the names ({_shown(found)}) may be those "
+            "of people"
+        )
     else:
         return ""
     if not reason:
         return ""
-    readings = "; ".join(f"--label-level {level} reads {_shown(names[level])}" for level in candidates)
+    readings = [f"--label-level {level} reads {_shown(names[level])}" for level in candidates]
+    if not emotions[label]:
+        readings.append(f"--label-map {printable(min(found))}=happy,… renames them")
     return (
-        f"{tree.base}: the labels are unclear: {reason}. Choose: {readings}; --label TEXT gives all pictures one "
-        "label; or write a CSV with the columns path,label,group and pass it instead"
+        f"{tree.base}: the labels are unclear: {reason}. {names_without_emotion(tree, media)}Choose: "
+        f"{'; '.join(readings)}; --label TEXT gives all pictures one label; or write a CSV with the columns "
+        "path,label,group and pass it instead"
+    )
+
+
+def names_without_emotion(tree: Tree, media: Sequence[Parts]) -> str:
+    """Return which file names lack an emotion if others contain one, as a sentence and a space; "" if all lack it."""
+    without = [tree.name(parts) for parts in media if emotion_in_name(parts) is None]
+    if len(without) == len(media):
+        return ""
+    return (
+        f"{len(media) - len(without):,} of {counted(len(media), 'file name')} contain one emotion; these do not: "
+        f"{listed(without, most=NAMED)}. "
     )
 
 
@@ -185,15 +212,19 @@ def _elsewhere(media: Sequence[Parts], label: int, level: int) -> list[str]:
 
 def _group(label: int, others: Sequence[int], names: dict[int, Counter[str]]) -> int:
     """Return the level of the groups: above the label the one with the most names, else the first below it."""
-    above = [level for level in others if level < label and len(names[level]) > 1]
-    below = [level for level in others if level > label]
+    people = [level for level in others if not all(name.casefold() in NOT_PEOPLE for name in names[level])]
+    above = [level for level in people if level < label and len(names[level]) > 1]
+    below = [level for level in people if level > label]
     if above:
         return max(above, key=lambda level: (len(names[level]), -level))
     return below[0] if below else 0
 
 
 def _group_note(group: int, names: dict[int, Counter[str]]) -> str:
-    return f"the folders of level {group} ({_shown(names[group])}) are the groups, such as people"
+    return (
+        f"the folders of level {group} ({_shown(names[group])}) are the groups, such as people; "
+        "if they are not people, pass --group-level 0"
+    )
 
 
 def _explicit_group(tree: Tree, choices: Choices, names: dict[int, Counter[str]]) -> int:

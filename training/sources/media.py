@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from ...common.words import counted
 from ...perception.pictures import PictureError, read_picture
@@ -23,6 +24,8 @@ PLUGINS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".hif": "pillow-heif"
 PLAYLISTS = frozenset({"hls", "dash"})  # formats that name other files, also on the network
 
 MARGIN = 0.3  # of a face's box: detectors need some surroundings
+TIFF = (b"II*\0", b"MM\0*")  # the first bytes of a file
+BLOCK = 1 << 20  # bytes read at a time
 SIDE = 48  # pixels: FER2013's pictures are 48 × 48, gray
 
 
@@ -75,7 +78,7 @@ class PictureFile:
         return _digest([self.path])
 
     def frames(self, every: int | None = None) -> Iterator[Frame]:
-        yield Frame(0, 0.0, read_picture(self.path))
+        yield Frame(0, 0.0, _read(self.path))
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class PicturePart:
         return hashlib.sha256(_digest([self.path]) + repr(self.box).encode()).digest()
 
     def frames(self, every: int | None = None) -> Iterator[Frame]:
-        picture = read_picture(self.path)
+        picture = _read(self.path)
         left, top, right, bottom = self.box
         wide, high = round(MARGIN * (right - left)), round(MARGIN * (bottom - top))
         part = picture[max(top - high, 0) : bottom + high, max(left - wide, 0) : right + wide]
@@ -143,7 +146,7 @@ class FrameFolder:
         bad: list[PictureError] = []
         for number in chosen:
             try:
-                yield Frame(number, float(number), read_picture(self.paths[number]))
+                yield Frame(number, float(number), _read(self.paths[number]))
             except PictureError as error:
                 bad.append(error)
                 self.unreadable += 1
@@ -219,14 +222,40 @@ def origin_of(content: bytes, frame: int, face: int = 0) -> str:
     return hashlib.sha256(content + frame.to_bytes(8, "little") + face.to_bytes(8, "little")).hexdigest()
 
 
-_BLOCK = 1 << 20  # bytes read at a time
+def _read(path: Path) -> Tensor:
+    """Return a picture. Raises PictureError, also in our own words for what remains of interrupted downloads."""
+    from PIL import UnidentifiedImageError
+
+    try:
+        return read_picture(path)
+    except PictureError as error:
+        start = _start(path)
+        if start == b"":
+            raise PictureError(f"{path}: the file is empty") from error
+        if start in TIFF and isinstance(error.__cause__, UnidentifiedImageError):
+            raise PictureError(
+                f"{path}: this TIFF is damaged, or has pixels of a type that cannot be read, such as colors in 16-bit "
+                "or 64-bit floats; save it with 8 bits per color or 32-bit floats"
+            ) from error
+        if "truncated" in str(error.__cause__):
+            raise PictureError(f"{path}: the end of the file is missing; copy or download it again") from error
+        raise
+
+
+def _start(path: Path) -> bytes | None:
+    """Return the first four bytes of a file, fewer if it has no more; None if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4)
+    except OSError:
+        return None
 
 
 def _digest(paths: tuple[Path, ...] | list[Path]) -> bytes:
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
-            while block := file.read(_BLOCK):
+            while block := file.read(BLOCK):
                 digest.update(block)
     return digest.digest()
 

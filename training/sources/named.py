@@ -15,7 +15,10 @@ from .media import media_of
 from .numbering import NUMBERINGS
 
 ENOUGH = 0.9  # share of a folder's pictures that must have such names
-TWO_LETTERS = {"AF": "fear", "FE": "fear", "AN": "angry", "DI": "disgust", "HA": "happy", "NE": "neutral", "SA": "sad"}
+TWO_LETTERS = {
+    **{"AF": "fear", "FE": "fear", "AN": "angry", "DI": "disgust", "HA": "happy", "NE": "neutral", "SA": "sad"},
+    "SU": "surprise",
+}
 GENDERS = {"F": "female", "W": "female", "M": "male"}
 
 
@@ -44,7 +47,7 @@ NAMINGS = {
         title="KDEF",
         example="AF01HAS.JPG",
         pattern="[AB](?P<person>(?P<gender>[FM])[0-9]{2})(?P<emotion>AF|AN|DI|HA|NE|SA|SU)(?P<angle>FL|HL|S|HR|FR)",
-        emotions={**TWO_LETTERS, "SU": "surprise"},
+        emotions=TWO_LETTERS,
         values={
             "gender": GENDERS,
             "angle": {
@@ -60,7 +63,7 @@ NAMINGS = {
         title="JAFFE",
         example="KA.HA1.29.tiff",
         pattern=r"(?P<person>[A-Z]{2})\.(?P<emotion>AN|DI|FE|HA|NE|SA|SU)[0-9]\.[0-9]+",
-        emotions={**TWO_LETTERS, "SU": "surprise"},
+        emotions=TWO_LETTERS,
     ),
     "crema-d": Naming(  # Cao et al. (2014), "CREMA-D", doi:10.1109/TAFFC.2014.2336244
         title="CREMA-D",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -31,6 +32,7 @@ NUMBERINGS: dict[str, Mapping[str, str]] = {  # "" leaves the pictures out
     # Zhang et al. (2015), "Learning Social Relation Traits from Face Images", doi:10.1109/ICCV.2015.414
     "expw": FER2013,
 }
+_WHOLE = re.compile(r"([0-9]+)\.0+")
 LEFT_OUT = "its label is not an expression"
 
 
@@ -43,7 +45,7 @@ def read_label_map(text: str) -> dict[str, str]:
     if text.casefold() in NUMBERINGS:
         return dict(NUMBERINGS[text.casefold()])
     if "=" in text and not is_file(Path(text)):
-        return dict(_pair(part, text) for part in text.split(",") if part.strip())
+        return _mapping([part for part in text.split(",") if part.strip()], text)
     try:
         lines = Path(text).read_text("utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
@@ -52,7 +54,13 @@ def read_label_map(text: str) -> dict[str, str]:
             f"or a text file that can be read ({error})"
         ) from error
     rows = [line if "=" in line else "=".join(next(csv.reader([line]))[:2]) for line in lines if line.strip()]
-    return dict(_pair(row, text) for row in rows if row.casefold().replace(" ", "") != "old=new")
+    return _mapping([row for row in rows if row.casefold().replace(" ", "") != "old=new"], text)
+
+
+def number_of(label: str) -> str:
+    """Return a label as it is, but a whole number without decimals: pandas writes 3.0 for 3."""
+    match = _WHOLE.fullmatch(label)
+    return match[1] if match else label
 
 
 def refuse_numbers(source: Path, labels: Iterable[str]) -> None:
@@ -75,6 +83,18 @@ def _is_number(label: str) -> bool:
     except ValueError:
         return False
     return any(mark.isdigit() for mark in label)
+
+
+def _mapping(pairs: Iterable[str], text: str) -> dict[str, str]:
+    """Return the new label of each old one. Raises SourceError if a label would become two different ones."""
+    mapping: dict[str, str] = {}
+    for old, new in (_pair(part, text) for part in pairs):
+        if mapping.setdefault(old, new) != new:
+            raise SourceError(
+                f"--label-map {text}: {old} becomes both {mapping[old] or 'nothing'} and {new or 'nothing'}; "
+                "remove one of these pairs"
+            )
+    return mapping
 
 
 def _pair(part: str, text: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from .columns import AFFECTNET_PATH, GROUP, ID, LABEL, PATH, PROMPT, SPLIT, role
 from .files import FILE, FOLDER, frame_folder, is_file, is_folder, is_hidden, is_media, printable, unread
 from .items import SourceError, SourceItem, SourceListing, part_of
 from .media import Media, PictureFile, media_of
-from .numbering import LEFT_OUT, NUMBERINGS
+from .numbering import LEFT_OUT, NUMBERINGS, number_of
 
 _UNUSUAL = re.compile(r"\\|//|(?:^|/)\.|/$|^$")  # what a path can be without
 FEW = 6  # the most keys that a message names
@@ -110,7 +110,7 @@ class TableRows:
             name for role, name in roles.items() if role != GROUP or name == GROUP
         }  # a person is a word for templates
         if roles.get(PATH) == AFFECTNET_PATH and label:
-            label = NUMBERINGS["affectnet"].get(label, label)
+            label = NUMBERINGS["affectnet"].get(number_of(label), label)
             if not label:
                 return LEFT_OUT
         return SourceItem(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from ...common.words import counted, listed
-from .columns import LABEL, PATH, PROMPT, roles_of
+from .columns import LABEL, NAMES, PATH, PROMPT, roles_of
 from .dialects import declared_delimiter, delimiter_of, encoding_of
 from .files import printable
 from .items import SourceError, SourceListing
@@ -115,7 +115,8 @@ def _checked(path: Path, header: list[str]) -> list[str]:
     if missing:
         raise SourceError(
             f"{path}: the first line must name the columns path and prompt (or label), separated by commas; "
-            f"{' and '.join(missing)} not found in: {', '.join(header) or 'an empty line'}"
+            f"{' and '.join(missing)} not found in: {', '.join(header) or 'an empty line'}. Other names that are "
+            "understood: " + "; ".join(f"{', '.join(NAMES[role][1:])} for {role}" for role in (PATH, PROMPT, LABEL))
         )
     twice = [name for name in dict.fromkeys(header) if name and header.count(name) > 1]
     if twice:
@@ -144,31 +145,55 @@ def read_jsonl(path: Path, place: str = "", split: str = "") -> TableRows:
                 if len(line) > LONGEST_ROW:
                     raise SourceError(f"{path}: line {number} is longer than {LONGEST_ROW} characters")
                 if line.strip():
-                    _add(rows, ignored, number, *parsed_json(line))
+                    values, why, _ = parsed_json(line)
+                    _add(rows, ignored, number, values, why)
     except UnicodeDecodeError as error:
         raise SourceError(f"{path}: the file is not UTF-8 text ({error.reason}); save it as UTF-8") from error
     if ignored:
         rows.listing.notes.append(f"lists and objects are ignored: {listed(list(ignored), FEW)}")
+    if not rows.listing.items and _is_object(path):
+        raise SourceError(
+            f"{path}: the file is one JSON object, but must be a list of objects, such as "
+            '[{"path": "1.jpg", "prompt": "a happy face"}], or have one object per line; save only the list'
+        )
     return rows.checked()
 
 
 def _add_array(rows: TableRows, ignored: dict[str, None], path: Path) -> None:
     if path.stat().st_size > LONGEST_ARRAY:
         raise SourceError(f"{path}: the JSON array is larger than {LONGEST_ARRAY >> 20} MB; write one object per line")
-    values, why = parsed_json(path.read_text("utf-8-sig"))
+    values, why, line = parsed_json(path.read_text("utf-8-sig"))
     if not isinstance(values, list):
-        rows.skip(1, why)
+        rows.skip(line, why)
         return
     for number, row in enumerate(values, start=1):
         _add(rows, ignored, number, row)
 
 
-def parsed_json(text: str) -> tuple[Any, str]:
-    """Return the JSON value, or None and what is wrong with it. Numbers stay as they are written: 0.50, not 0.5."""
+def parsed_json(text: str) -> tuple[Any, str, int]:
+    """Return the JSON value, or None, what is wrong with it, and in which line of the text.
+
+    Numbers stay as they are written: 0.50, not 0.5.
+    """
     try:
-        return json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse), ""
-    except (ValueError, RecursionError) as error:
-        return None, f"it is not valid JSON ({error})"
+        return json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse), "", 1
+    except json.JSONDecodeError as error:
+        rest = text[error.pos :].split("\n", 1)[0].strip()[:20]
+        place = f"at {rest!r}, column {error.colno}" if rest else "it ends too early"
+        return None, f"it is not valid JSON ({place})", error.lineno
+    except ValueError as error:  # _refuse's
+        return None, f"it is not valid JSON ({error})", 1
+    except RecursionError:
+        return None, "it is not valid JSON (it is nested too deeply)", 1
+
+
+def _is_object(path: Path) -> bool:
+    """Return whether the whole file is one JSON object that is no row, such as {"data": [ … ]}."""
+    if path.stat().st_size > LONGEST_ARRAY:
+        return False
+    text = path.read_text("utf-8-sig").strip()
+    values, _, _ = parsed_json(text)
+    return isinstance(values, dict) and ("\n" in text or any(isinstance(each, list | dict) for each in values.values()))
 
 
 def _add(rows: TableRows, ignored: dict[str, None], number: int, values: Any, why: str = "") -> None:

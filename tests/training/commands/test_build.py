@@ -104,6 +104,32 @@ def test_a_dry_run_shows_how_the_source_is_read(
         assert [line for line in shown if line.startswith(("labels:", "groups:"))] == expected
 
 
+def test_a_dry_run_warns_before_training_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("train/Jo\u0308rg/wink/1.jpg", "test/Jo\u0308rg/wink/2.jpg", "train/ben/smirk/3.jpg"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True)
+        (tmp_path / "set" / name).touch()
+    monkeypatch.chdir(tmp_path)
+    flags = ("--dry-run", "--every", "2", "--label", "happy")
+    assert main(["build", "set", "--format", "labels", "--label-level", "3", "--group-level", "2", *flags]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert (
+        "note: 1 group has pictures in several splits (set/J\u00f6rg), which `train` refuses unless you pass "
+        "--ignore-splits to it"
+    ) in shown
+    assert (
+        "note: no label is one of the seven emotions; they are kept as they are: wink 2, smirk 1. To rename them, pass "
+        "--label-map OLD=NEW; to use other folders, --label-level N"
+    ) in shown
+    assert "note: --every is not used: there are no videos and no folders of frames" in shown
+    assert "note: --label is not used: every picture has its own label" in shown
+    Path("l.csv").write_text("path,label,person\nset/train/ben/smirk/3.jpg,happy,Jo\u0308rg\n", encoding="utf-8")
+    assert main(["build", "l.csv", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "the column person is used as the group" in shown and "not used" not in shown
+
+
 def test_a_long_prompt_is_named_once_in_one_line(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ from perception_clip.perception.vector import EMOTIONS
 from perception_clip.training.prompts.labels import (
     INTENSITIES,
     LabelNames,
+    is_expression,
     is_stated,
     known_label,
     level_of,
@@ -29,6 +30,8 @@ from perception_clip.training.prompts.labels import (
             ("笑顔の人", "happy"),
             ("無表情", "neutral"),
         ),
+        *(("traurige", "sad"), ("Fröhlicher", "happy"), ("en colère", "angry"), ("smiles", "happy"), ("Maden", None)),
+        *(("hap\u200bpy", "happy"), ("sad\ufeff", "sad")),
         *(("surprises", "surprise"), ("Happy Persons", "happy"), ("ANG", "angry"), ("1_NEU_2", "neutral")),
         *(
             ("contempt", "contempt"),
@@ -44,11 +47,29 @@ def test_labels(label: str, emotion: str | None) -> None:
     assert known_label(label) == emotion
 
 
+def test_words_for_expressions() -> None:
+    words = ("laughing", "crying", "winking", "Smirk", "contempt", "bored", "eyes_closed", "a person looking surprised")
+    assert all(map(is_expression, words))
+    assert not any(map(is_expression, ("anna", "bob", "Carla", "HA", "S005", "images", "счастье", "😀", "")))
+
+
 def test_one_name_for_all_spellings() -> None:
     name_of = LabelNames()
-    labels = ["Happy", "freude", "Smug_Grin", "smug grin", "SMUG  GRIN", "Contemptuous", "軽蔑", "x1", "x2"]
+    labels = [
+        "Happy",
+        "freude",
+        "Smug_Grin",
+        "smug grin",
+        "SMUG  GRIN",
+        "Contemptuous",
+        "軽蔑",
+        "x1",
+        "x2",
+        "wink\u200b",
+        "wink",
+    ]
     assert [name_of(label) for label in labels] == [
-        *("happy", "happy", "Smug_Grin", "Smug_Grin", "Smug_Grin", "contempt", "contempt", "x1", "x2"),
+        *("happy", "happy", "Smug_Grin", "Smug_Grin", "Smug_Grin", "contempt", "contempt", "x1", "x2", "wink", "wink"),
     ]
 
 

@@ -127,7 +127,7 @@ def test_lines_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         ("", r"must name the columns path and prompt \(or label\).*path and prompt not found in: an empty line"),
         ("path,words\na.png,x\n", "prompt not found in: path, words"),
         ("photo,label\na.png,x\n", "path not found in: photo, label"),
-        ("photo;label\na.png;x\n", "separated by commas; path and prompt not found in: photo;label"),
+        ("photo;label\na.png;x\n", r"separated by commas; path not found in: photo, label\. Other names .* file_name,"),
         ("path,prompt, Prompt\na.png,x,y\n", "names the column prompt more than once"),
         ("path,prompt\n", "no line can be used. list.csv: it has no rows"),
         ("path,prompt\nno.png,x\n", "no line can be used. list.csv line 2: the file .* does not exist"),

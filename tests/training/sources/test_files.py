@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import os
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from perception_clip.perception.pictures import PictureError
 from perception_clip.training.sources.files import are_frames, frame_folder, in_order, printable, walk
+from perception_clip.training.sources.media import PictureFile
 
 from .trees import touch
 
@@ -51,6 +55,19 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     assert walk(tmp_path).files == []
     assert frame_folder(tmp_path) is None
+
+
+def test_what_is_left_of_a_picture_is_named(tmp_path: Path) -> None:
+    whole = BytesIO()
+    Image.effect_noise((64, 64), 60).save(whole, "JPEG")
+    for content, reason in (
+        (b"", "the file is empty"),
+        (whole.getvalue()[:-500], "the end of the file is missing"),
+        (b"II*\0" + b"\0" * 99, "this TIFF is damaged, or has pixels of a type that cannot be read"),
+    ):
+        (tmp_path / "1.jpg").write_bytes(content)
+        with pytest.raises(PictureError, match=reason):
+            list(PictureFile(tmp_path / "1.jpg").frames())
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,10 @@ def test_jsonl(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("{", "it is not valid JSON"),
+        ("{", "it is not valid JSON (it ends too early)"),
+        ('{"path": oops}', "it is not valid JSON (at 'oops}', column 10)"),
         ('{"path": "a.png", "prompt": NaN}', r"it is not valid JSON \(NaN is not a JSON number\)"),
-        ("[" * 100_000, "it is not valid JSON"),
+        ("[" * 100_000, "it is not valid JSON (it is nested too deeply)"),
         ('["a.png", "x"]', "it is not a JSON object"),
         ('{"path": ["a.png"], "prompt": "x"}', "the value of 'path' is not text"),
         ('{"path": "a.png", "prompt": {"en": "x"}}', "the value of 'prompt' is not text"),
@@ -84,6 +85,23 @@ def test_an_array_and_other_names_of_keys(tmp_path: Path) -> None:
             (("a grin", "a smile"), "", "3"),
             ((), "sad", "a.png"),
         ]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_one_object_is_no_list(tmp_path: Path, indent: int | None) -> None:
+    touch(tmp_path / "a.png")
+    row = {"path": "a.png", "prompt": "x"}
+    for content in ({"data": [row]}, {"a": row}):
+        with pytest.raises(SourceError, match=r"the file is one JSON object, but must be a list of objects"):
+            list_jsonl(write(tmp_path / "l.json", json.dumps(content, indent=indent)))
+
+
+def test_prompts_in_the_plural_and_the_place_of_an_error(tmp_path: Path) -> None:
+    touch(tmp_path / "a.png")
+    (item,) = list_jsonl(write(tmp_path / "l.jsonl", '{"path": "a.png", "prompts": ["a grin", "a smile"]}')).items
+    assert item.prompts == ("a grin", "a smile")
+    with pytest.raises(SourceError, match=r"l\.json line 3: it is not valid JSON \(at 'oops\]', column 1\)"):
+        list_jsonl(write(tmp_path / "l.json", '[\n{"path": "a.png", "prompt": "x"},\noops]'))
 
 
 def test_lists_and_objects_without_a_role_are_ignored(tmp_path: Path) -> None:

@@ -77,6 +77,35 @@ def rows(listing: SourceListing) -> Rows:
             ("set/p01_happy_3.jpg", "happy", "", ""),
             ("set/p02_sad_1.jpg", "sad", "", ""),
         ]),
+        ("p01_happy_3.jpg anna-angry-1.jpg bobSurprised04.jpg neutral.jpg", [
+            ("set/anna-angry-1.jpg", "angry", "", ""),
+            ("set/bobSurprised04.jpg", "surprise", "", ""),
+            ("set/neutral.jpg", "neutral", "", ""),
+            ("set/p01_happy_3.jpg", "happy", "", ""),
+        ]),
+        ("Joy_sad_1.jpg anna_happy_2.jpg", [  # only the second place has an emotion in both names
+            ("set/Joy_sad_1.jpg", "sad", "", ""),
+            ("set/anna_happy_2.jpg", "happy", "", ""),
+        ]),
+        ("AN/1.jpg HA/anna/2.jpg SU/3.jpg", [
+            ("set/AN/1.jpg", "angry", "", ""),
+            ("set/HA/anna/2.jpg", "happy", "set/anna", ""),
+            ("set/SU/3.jpg", "surprise", "", ""),
+        ]),
+        ("male/happy/1.jpg female/sad/2.jpg", [  # no people
+            ("set/female/sad/2.jpg", "sad", "", ""),
+            ("set/male/happy/1.jpg", "happy", "", ""),
+        ]),
+        ("train/happy/1.jpg train/sad/2.jpg other/sad/3.jpg", [  # a split is no person
+            ("set/other/sad/3.jpg", "sad", "", ""),
+            ("set/train/happy/1.jpg", "happy", "", "train"),
+            ("set/train/sad/2.jpg", "sad", "", "train"),
+        ]),
+        ("test/happy/1.jpg anna/sad/2.jpg ben/sad/3.jpg", [
+            ("set/anna/sad/2.jpg", "sad", "set/anna", ""),
+            ("set/ben/sad/3.jpg", "sad", "set/ben", ""),
+            ("set/test/happy/1.jpg", "happy", "", "test"),
+        ]),
     ],
 )  # fmt: skip
 def test_the_level_with_the_emotions_is_the_label(tmp_path: Path, files: str, expected: Rows) -> None:
@@ -91,7 +120,8 @@ def test_the_other_reading_is_shown_and_can_be_chosen(tmp_path: Path) -> None:
     listing = listed(tmp_path, files)
     assert listing.notes == [
         "the labels are the folders of level 2 (happy, sad); to use others, pass --label-level 1 (anna, ben)",
-        "the folders of level 1 (anna, ben) are the groups, such as people",
+        "the folders of level 1 (anna, ben) are the groups, such as people; if they are not people, pass "
+        "--group-level 0",
     ]
     chosen = listed(tmp_path, files, label_level=1)
     assert [item.label for item in chosen.items] == ["anna", "ben", "ben"]
@@ -152,6 +182,15 @@ def test_intensities_between_the_folders(tmp_path: Path) -> None:
         ("happy/angry/1.jpg sad/fear/1.jpg", "several levels name emotions"),
         ("happy/1.jpg more/happy/2.jpg", "pictures in the folder more have an emotion in another level of folders"),
         ("001/grin/1.jpg 002/wink/2.jpg", "--label-level 1 reads 001, 002; --label-level 2 reads grin, wink"),
+        (
+            "anna/1.jpg ben/2.jpg carla/3.jpg",
+            r"\(anna, ben, carla\) may be those of people\. Choose: --label-level 1 reads anna, ben, carla; "
+            r"--label-map anna=happy,… renames them",
+        ),
+        ("счастье/1.jpg грусть/2.jpg", "may be those of people"),
+        ("😀/1.jpg 😢/2.jpg", "may be those of people"),
+        ("HA/1.jpg XY/2.jpg", "may be those of people"),
+        ("anna/x_happy.jpg ben/IMG_2.jpg", r"1 of 2 file names contain one emotion; these do not: .*/ben/IMG_2\.jpg\."),
         ("train/1.jpg test/2.jpg", "no folder is named after a label|one folder per label"),
         ("train/3/1.jpg test/4/2.jpg", r"the labels 3, 4 are numbers.*raf-db: 1 surprise.*--label-map 3=happy"),
     ],
@@ -178,6 +217,18 @@ def test_one_label_or_prompt_for_all_settles_a_doubt(tmp_path: Path) -> None:
 
 def test_labels_of_ones_own_need_no_flag(tmp_path: Path) -> None:
     assert {row[1] for row in rows(listed(tmp_path, "smirk/1.jpg wink/2.jpg wink/anna/3.jpg"))} == {"smirk", "wink"}
+
+
+def test_pictures_in_no_layout_need_a_label_or_a_prompt(tmp_path: Path) -> None:
+    touch(tmp_path / "IMG_2.jpg", tmp_path / "IMG_a.jpg", tmp_path / "x_happy.jpg")
+    with pytest.raises(
+        SourceError, match=r"1 of 3 file names contain .*IMG_2\.jpg, .*pass --label TEXT or --prompt TEXT"
+    ):
+        find_items(tmp_path)
+    assert [item.label for item in find_items(tmp_path, label="sad").items] == ["sad"] * 3
+    listing = find_items(tmp_path, prompts=["a grin"])
+    assert [item.prompts for item in listing.items] == [("a grin",)] * 3
+    assert [item.group for item in listing.items] == [item.source for item in listing.items]
 
 
 def test_all_spellings_of_a_label_are_one(tmp_path: Path) -> None:
@@ -214,7 +265,9 @@ def test_label_maps(tmp_path: Path) -> None:
 
 def test_files_of_tools_are_passed_over(tmp_path: Path) -> None:
     junk = "happy/@eaDir/f0.jpg/THUMB_M.jpg $RECYCLE.BIN/S-1/$R1.jpg __MACOSX/happy/x.jpg .thumbnails/x.jpg"
+    junk += " #snapshot/x.jpg __pycache__/x.jpg"
     listing = listed(
-        tmp_path, f"happy/f0.jpg sad/f1.jpg {junk} lost+found/x.jpg happy/Thumbs.db happy/._f0.jpg happy/desktop.ini"
+        tmp_path,
+        f"happy/f0.jpg sad/f1.jpg {junk} lost+found/x.jpg happy/Thumbs.db happy/._f0.jpg happy/desktop.ini",
     )
     assert [item.label for item in listing.items] == ["happy", "sad"] and listing.skipped == []
