@@ -1,0 +1,1 @@
+"""Faces as the pictures and key points that ControlNets follow."""
