@@ -33,6 +33,7 @@ from perception_clip.perception.actions.vocabulary import read_vocabulary
 from perception_clip.perception.comparison.compare import compare
 from perception_clip.perception.comparison.expressions import ExpressionReader
 from perception_clip.perception.comparison.sweep import even_strengths, measure_sweep
+from perception_clip.perception.control.pictures import KINDS, draw, placed_faces
 from perception_clip.perception.drawing.action_bars import action_picture
 from perception_clip.perception.drawing.canvas import BACKGROUND, Canvas
 from perception_clip.perception.drawing.comparison_picture import comparison_picture
@@ -270,6 +271,21 @@ def save_perception() -> Image.Image:
     return row([tile(photos().pictures[0], 300), kept])
 
 
+def face_control_picture() -> Image.Image:
+    """Return a photo, and the control pictures of its face: as perceived above, edited to smile below."""
+    side, drawn = 180, 360  # pixels of a picture as shown, and as drawn
+    canvas = Canvas(len(KINDS) * side, 2 * side + 30)
+    for column, kind in enumerate(KINDS):
+        canvas.write((column + 0.5) * side, 15, kind, 16, BRIGHT, align=0.5)
+    sheet = canvas.finished()
+    for line, face in enumerate((photos().face(1), edited(1, "happy", 1.5))):
+        [faces] = placed_faces(face, (drawn, drawn))
+        for column, kind in enumerate(KINDS):
+            picture = Image.fromarray(draw(kind, faces, (drawn, drawn)))
+            sheet.paste(picture.reduce(2), (column * side, 30 + line * side))
+    return row([tile(photos().pictures[1]), sheet])
+
+
 def moved(prompt: str, face: Perceptions, mode: str = "steer", **how: Any) -> Tensor:
     """Return how far each token of a prompt moves, compared with the mean length: (blocks, 77)."""
     encoder, checkpoint = random_encoder(), trained().checkpoint
@@ -452,6 +468,7 @@ PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "JoinPerceptions": ("joined.png", join_perceptions),
     "PerceptionSchedule": ("schedule.png", perception_schedule),
     "SavePerception": ("saved.jpg", save_perception),
+    "FaceControlPicture": ("kinds.jpg", face_control_picture),
     "TextEncode": ("where.png", text_encode),
     "Projection": ("modes.png", projection),
     "InspectProjection": ("prompts.png", inspect_projection),
