@@ -278,16 +278,27 @@ def note(text: str, on_node: str | None = None) -> dict[str, Any]:
 
 
 def frames_of(video: Any) -> Video | VideoInMemory:
-    """Return a graph's VIDEO for reading frame by frame: the part of its file it is trimmed to, or from memory."""
+    """Return a graph's VIDEO for reading frame by frame: the part of its file that it is trimmed to, or from memory if
+    there is no file or its frames are not shown as they are.
+    """
     if not hasattr(video, "get_components"):
         kind = "null" if video is None else type(video).__name__
         raise InputError(f"video must be a VIDEO, got {kind}; connect the VIDEO output of a node such as Load Video")
-    if not isinstance(video, InputImpl.VideoFromFile):
-        components = video.get_components()
-        return VideoInMemory(components.images, float(components.frame_rate))
-    source = video.get_stream_source()
-    start, duration = video.get_active_trim_window() if hasattr(video, "get_active_trim_window") else (0.0, 0.0)
-    return Video(source if isinstance(source, BytesIO) else Path(source), start=start, duration=duration)
+    if isinstance(video, InputImpl.VideoFromFile):
+        source = video.get_stream_source()
+        start, duration = video.get_active_trim_window() if hasattr(video, "get_active_trim_window") else (0.0, 0.0)
+        file = Video(source if isinstance(source, BytesIO) else Path(source), start=start, duration=duration)
+        if not _has_frame_edits(video, file):
+            return file
+    components = video.get_components()
+    return VideoInMemory(components.images, float(components.frame_rate))
+
+
+def _has_frame_edits(video: Any, file: Video) -> bool:
+    """Return whether the host crops or resizes the frames of the file, as newer versions of ComfyUI can."""
+    if hasattr(video, "has_pending_frame_edits") and video.has_pending_frame_edits():
+        return True
+    return sorted(video.get_dimensions()) != sorted((file.width, file.height))  # the host may turn them upright
 
 
 def as_video(path: str) -> Any:

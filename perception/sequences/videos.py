@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 SPARSE = 0.5  # seconds between the frames of a sample: closer ones add hardly any information
-EARLY = 0.001  # seconds that a frame may come before it is due: times are rounded
+EARLY = 0.001  # seconds that a frame may come before it is due, or before the end: times are rounded
 USUAL_RATE = 25.0  # frames per second, for a video that does not state its own
 CLOCK = 90_000  # ticks per second of written videos: fine enough for every usual and any variable rate
 
@@ -73,7 +73,10 @@ class Video:
         with self._open() as container:
             stream = container.streams.video[0]
             self.rate = float(stream.average_rate or USUAL_RATE)  # frames per second, on average
+            self.width, self.height = stream.width, stream.height  # before frames are rotated upright
             self._promised = stream.frames  # 0 if the file does not say
+            if stream.duration and stream.time_base:  # shorter than the frames, where an edit list skips some of them
+                self._promised = min(self._promised, round(float(stream.duration * stream.time_base) * self.rate))
             length = self._promised / self.rate or float(container.duration or 0) / 1_000_000  # seconds
         # As the file states it; 0 if it does not.
         self.frame_count = max(round((min(length, self.end) - start) * self.rate), 0)
@@ -97,7 +100,7 @@ class Video:
                     damaged, reason = damaged + 1, frame
                     continue
                 time = decodable / self.rate if frame.time is None else float(frame.time)
-                if time >= self.end:
+                if time >= self.end - EARLY:
                     break
                 if frame.is_corrupt:
                     damaged += 1

@@ -83,9 +83,11 @@ class Io:
 
 
 @contextmanager
-def _stand_ins() -> Iterator[None]:
+def stand_ins(video_from_file: type | None = None) -> Iterator[None]:
+    """ComfyUI's modules while the pack's nodes are imported, and its class of videos from files."""
     modules = {name: ModuleType(name) for name in HOST_MODULES}
-    vars(modules["comfy_api.latest"]).update(io=Io(), ComfyExtension=object, InputImpl=None, ui=None)
+    videos = SimpleNamespace(VideoFromFile=video_from_file)
+    vars(modules["comfy_api.latest"]).update(io=Io(), ComfyExtension=object, InputImpl=videos, ui=None)
     vars(modules["comfy.model_patcher"])["ModelPatcher"] = None
     vars(modules["comfy_execution.graph_utils"])["ExecutionBlocker"] = None
     vars(modules["comfy_execution.utils"])["get_executing_context"] = None
@@ -113,7 +115,7 @@ def _stand_ins() -> Iterator[None]:
 @lru_cache(maxsize=1)
 def schemas() -> dict[str, Schema]:
     """The schema of every node that the pack lists, by node id, in that order; folders of models are empty."""
-    with _stand_ins():
+    with stand_ins():
         from perception_clip.nodes import PerceptionClipExtension
 
         listing = PerceptionClipExtension().get_node_list()

@@ -151,6 +151,25 @@ def test_a_part_of_a_video(tmp_path: Path) -> None:
     assert len(list(rest.frames())) == rest.frame_count == 5
 
 
+def test_frames_that_an_edit_list_skips_are_not_damaged(tmp_path: Path) -> None:
+    """As in videos that were cut without encoding them anew: the frames before the cut are there, but not shown."""
+    whole, cut = make_video(tmp_path / "whole.mp4", grays(20)), tmp_path / "cut.mp4"
+    with av.open(str(whole)) as source, av.open(str(cut), "w", options={"avoid_negative_ts": "disabled"}) as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                shift = round(0.7 / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, stream
+                target.mux(packet)
+    with av.open(str(cut)) as container:
+        assert container.streams.video[0].frames == 20
+    video = Video(cut)
+    frames = list(video.frames())
+    assert [round(float(frame.picture.float().mean()) / 10) for frame in frames] == list(range(7, 20))
+    assert [frame.time for frame in frames] == pytest.approx([number / 10 for number in range(13)])
+    assert (video.frame_count, video.problem) == (13, "")
+
+
 def test_pictures_in_memory_are_a_video(astronaut: np.ndarray) -> None:
     batch = torch.from_numpy(astronaut)[None].float().div(255).repeat(3, 1, 1, 1)
     video = VideoInMemory(batch, rate=8.0)
