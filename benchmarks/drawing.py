@@ -1,4 +1,4 @@
-"""Time the drawing of overlays, in CPU time of one thread, so that other work on the machine hardly matters.
+"""Time the drawing of overlays and control pictures, in CPU time of one thread, so that other work hardly matters.
 
     python benchmarks/drawing.py [--video ../shared/data/video/expressive_face.mp4] [--repeats 25]
 
@@ -23,6 +23,7 @@ from PIL import Image
 from skimage import data
 from torch import Tensor
 
+from perception_clip.perception.control.pictures import KINDS, control_pictures
 from perception_clip.perception.drawing.overlay import draw, draw_batch
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.sequences.videos import Video
@@ -64,6 +65,12 @@ def main() -> None:
         report(name, count, partial(draw_batch, frames, perceptions), 5, pictures=len(frames))
         everything = partial(draw_batch, frames, perceptions, mesh=True, tracks=True)
         report(f"{name}, with mesh and tracks", count, everything, 5, pictures=len(frames))
+    print("\n| control picture, 1024 × 1024 | faces | ms per picture: median (range) |")
+    print("|---|---|---|")
+    points = face.landmarks[:, :2].double().numpy() * 1024  # the face fills the picture
+    for kind in KINDS:
+        work = partial(control_pictures, kind, [[points]], (1024, 1024), lambda done: None)
+        report(kind, "1", work, arguments.repeats)
 
 
 def scene(

@@ -6,9 +6,9 @@
     mesh            all edges between landmarks, and the irises, as white lines
     lines           the outlines of the features, and the irises, as white lines
 
-The first two are drawn as the tools that made the training data draw them, in whole pixels with hard edges. Those tools
-draw lines, squares and dots of a fixed size in pictures whose shorter side is 512 pixels. In other pictures everything
-grows with the shorter side, so that a picture scaled to 512 looks the same. The last two have smooth edges.
+The first two are drawn as the tools for these ControlNets draw them, in whole pixels with hard edges. Those tools draw
+lines, squares and dots of a fixed size, by default in pictures whose shorter side has 512 pixels. Here everything grows
+with the shorter side, so that a picture scaled to 512 looks the same. The last two have smooth edges.
 """
 
 from __future__ import annotations
@@ -163,6 +163,7 @@ def _draw_white(pixels: Pixels, face: Points, lines: Sequence[tuple[int, ...]], 
     if not part.size:
         return
     mask = strokes.lines(size, [points[list(line)] for line in lines], width)
+    strokes.add_dots(mask, points[np.unique(np.concatenate(lines))], width / 2)  # wide lines have gaps where they turn
     for iris, lids in EYES:
         opening = Image.new("L", size)
         ImageDraw.Draw(opening).polygon(points[list(lids)].ravel().tolist(), fill=255)
@@ -188,6 +189,6 @@ def control_pictures(
     pictures = torch.zeros(len(frames), size[1], size[0], 3)
     for number, faces in enumerate(frames):
         if faces:
-            pictures[number] = torch.from_numpy(draw(kind, faces, size)) / 255
+            torch.div(torch.from_numpy(draw(kind, faces, size)), 255, out=pictures[number])
         progress(number + 1)
     return pictures
