@@ -98,6 +98,6 @@ class FaceControlPicture(io.ComfyNode):  # type: ignore[misc]  # the host ships 
             lines.append("the size is assumed, as no picture has a face; set width and height")
         small = small_faces(frames, size) if kind == "mediapipe_face" else 0
         if small:
-            lines.append(f"{counted(small, 'face')} smaller than 1/8 of the picture: the ControlNet never saw such")
+            lines.append(f"{counted(small, 'face')} smaller than 1/8 of the picture; this ControlNet knows larger ones")
         keypoints = [pose_keypoint(faces, size) for faces in frames]
         return io.NodeOutput(pictures, keypoints, ui=host.note("\n".join(lines)))
