@@ -1,0 +1,1 @@
+"""The parts of a face as masks and boxes in a picture of any size."""
