@@ -1,1 +1,1 @@
-"""The parts of a face as masks and boxes in a picture of any size."""
+"""Where in the picture faces are: masks and boxes of their parts, and crops that are pasted back."""
