@@ -49,6 +49,10 @@ from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.geometry import AXES, head_pose
 from perception_clip.perception.landmarks.comfyui_export import face_landmarks
 from perception_clip.perception.pipeline import PerceptionPipeline
+from perception_clip.perception.regions.crops import Crops, crops_of, cut
+from perception_clip.perception.regions.masks import mask
+from perception_clip.perception.regions.pasting import Blend, paste
+from perception_clip.perception.regions.resampling import resample
 from perception_clip.perception.sequences.run import perceive_video
 from perception_clip.perception.sequences.videos import VideoInMemory
 from perception_clip.perception.storage import load, save
@@ -76,6 +80,7 @@ from perception_clip.training.starter import sample_dataset
 DOCS = Path(__file__).resolve().parents[1] / "web" / "docs"
 NODE = "PerceptionClip_"
 WIDTH, TILE = 560, 280  # pixels: of a picture for the narrow help column, and of each photo in a picture of two
+WIDTH_OF_FOUR = 250  # pixels, of each photo in a picture of four
 TEXT = 19  # font size, pixels
 PALETTE_SIZE = 64  # colors in a drawing
 CELLS, CELL = 26, 16  # tokens drawn per block, and their spacing in pixels
@@ -215,6 +220,42 @@ def to_face_landmarks() -> Image.Image:
         ImageDraw.Draw(mesh).line([points[start], points[end]], fill=(0, 255, 0))
     ImageDraw.Draw(mask).polygon([points[index] for index in FACE_OVAL], fill=(255, 255, 255))
     return row([tile(photos().pictures[0]), mesh, mask])
+
+
+@lru_cache(maxsize=1)
+def tilted() -> tuple[Tensor, Crops]:
+    """Return a photo (1, H, W, 3) whose face is tilted, as a picture of the first one, and the crop of its face."""
+    cos, sin = np.cos(0.4), np.sin(0.4)
+    axes = torch.tensor([[cos, -sin], [sin, cos]]) * 0.8
+    corner = torch.tensor([224.0, 130.0]) - axes @ torch.tensor([200.0, 200.0]).double()
+    picture = resample(sample_photos()[0].picture / 255, corner, axes, 400, 400)[None]
+    return picture, crops_of(PerceptionPipeline()(picture), 400, 0.4, model().template)
+
+
+def as_bytes(picture: Tensor) -> Tensor:
+    return (picture * 255).round().byte()
+
+
+def crop_faces() -> Image.Image:
+    """Return a photo with the square of its face, the crop with the face as seen in it, and the mask."""
+    picture, crops = tilted()
+    crop = as_bytes(cut(picture, crops)[0])
+    photo = Image.fromarray(as_bytes(picture[0]).numpy())
+    corners = crops.squares.locate(torch.tensor([[[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]]))[0]
+    points = [tuple(corner) for corner in corners.tolist()]
+    ImageDraw.Draw(photo).line([*points, *points[:2]], fill=BLUE, width=5)
+    oval = torch.from_numpy(mask(crops.seen[0], (400, 400), "face oval"))[..., None].expand(-1, -1, 3)
+    shown = (torch.from_numpy(np.array(photo)), crop, draw_batch([crop], crops.seen)[0], as_bytes(oval))
+    return row([tile(one, WIDTH_OF_FOUR) for one in shown])
+
+
+def paste_faces() -> Image.Image:
+    """Return a photo, its crop with changed colors, and the crop pasted back without and with color_match."""
+    picture, crops = tilted()
+    new = (cut(picture, crops).flip(2) * torch.tensor([0.8, 1.0, 1.1])).clamp(0, 1)  # mirrored, and bluer
+    blends = [Blend(grow=0.05, feather=0.15, color_match=amount) for amount in (0.0, 1.0)]
+    pasted = [paste(picture, crops, new, blend) for blend in blends]
+    return row([tile(as_bytes(one[0]), WIDTH_OF_FOUR) for one in (picture, new, *pasted)])
 
 
 def edit_perception() -> Image.Image:
@@ -446,6 +487,8 @@ PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "FaceActions": ("chart.png", face_actions),
     "DescribeFace": ("described.png", describe_face),
     "ToFaceLandmarks": ("drawn.jpg", to_face_landmarks),
+    "CropFaces": ("cropped.jpg", crop_faces),
+    "PasteFaces": ("pasted.jpg", paste_faces),
     "EditPerception": ("edited.png", edit_perception),
     "EditPerception actions": ("actions.png", edit_perception_actions),
     "PerceptionArithmetic": ("sum.png", perception_arithmetic),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -35,7 +36,8 @@ class Crops:
     def seen(self) -> Perceptions:
         """Return the faces as seen in the crops: face i in frame i, a picture of size × size."""
         faces = self.faces
-        points = self.to_crop(points_of(faces)) / self.size  # (N, 478, 2)
+        half = 0.5 - 0.5 / self.size  # pixel centers are at whole numbers
+        points = self.squares.inside(points_of(faces)) + half  # (N, 478, 2)
         depths = faces.landmarks[..., 2] * (faces.image_sizes[:, 1] / self.squares.sides)[:, None]
         sizes = torch.full_like(faces.image_sizes, self.size)
         landmarks = torch.cat([points, depths[..., None]], dim=2)
@@ -49,12 +51,6 @@ class Crops:
             origins=derived([f"crop {self.size} {square}" for square in squares.tolist()], faces.origins),
             frame_count=len(faces),
         )
-
-    def to_crop(self, points: Tensor) -> Tensor:
-        """Return points (N, P, 2) of the pictures in pixels of the crops."""
-        squares = self.squares
-        inside = (points - squares.centers[:, None]) @ squares.axes / squares.sides[:, None, None].square()
-        return (inside + 0.5) * self.size - 0.5
 
     def corner_and_axes(self, index: int, size: int) -> tuple[Tensor, Tensor]:
         """Return where in the picture the first pixel of a crop of this size lies, and its steps (2, 2) to the next."""
@@ -72,7 +68,10 @@ def crops_of(faces: Perceptions, size: int, margin: float, template: Tensor | No
 
     The side of a square is the longer side of the landmarks' bounding box plus `margin` times that on each side. With
     a `template` (`ExpressionModel.template`) squares are turned with the heads, so that the faces in them are upright.
+    Raises InputError for a margin that is negative or not finite.
     """
+    if not 0 <= margin < math.inf:
+        raise InputError(f"margin is {margin}; use a finite number from 0")
     angles = torch.zeros(len(faces))
     if template is not None and len(faces):
         angles = head_pose(faces.landmarks, faces.image_sizes, template)[:, 2].deg2rad()
@@ -99,7 +98,8 @@ def cut(pictures: Tensor, crops: Crops, progress: Callable[[int], object] = lamb
 
 def check_pictures(pictures: Tensor, faces: Perceptions) -> None:
     """Raise InputError unless pictures (B, H, W, C) have the number and the size of those of the faces."""
-    count, height, width = pictures.shape[:3]
+    count, height, width, channels = pictures.shape
+    check_channels("image", channels)
     if count != faces.frame_count:
         raise InputError(
             f"the faces are from {counted(faces.frame_count, 'picture')}, but image has {count}; {FROM_WHERE}"
@@ -111,6 +111,12 @@ def check_pictures(pictures: Tensor, faces: Perceptions) -> None:
             f"image is {width} × {height} pixels, but face {other[0]} was detected in a picture of {found_width} × "
             f"{found_height}; {FROM_WHERE}"
         )
+
+
+def check_channels(name: str, channels: int) -> None:
+    """Raise InputError, naming the input, for pictures that are neither gray nor in color."""
+    if channels not in (1, 3, 4):
+        raise InputError(f"{name} has {channels} channels; connect pictures in color")
 
 
 def points_of(faces: Perceptions) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from ...common.words import counted
-from .crops import Crops, check_pictures
+from .crops import Crops, check_channels, check_pictures
 from .masks import mask
 from .resampling import resample
 
@@ -26,30 +27,36 @@ YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0
 
 @dataclass(frozen=True)
 class Blend:
-    """How faces are blended into their pictures."""
+    """How faces are blended into their pictures. Raises InputError for numbers that are not finite."""
 
     region: str = "face oval"  # one of REGIONS
     grow: float = 0.0  # moves the mask's edge outward, in heights of the face
     feather: float = 0.1  # width of the soft edge, in heights of the face
     color_match: float = 0.0  # 0…1: share of the way to the colors of the picture
 
+    def __post_init__(self) -> None:
+        for name in ("grow", "feather", "color_match"):
+            if not math.isfinite(value := getattr(self, name)):
+                raise InputError(f"{name} is {value}; use a finite number")
+
 
 def paste(
     pictures: Tensor,
     crops: Crops,
-    new_faces: Sequence[Tensor] | Tensor,
+    new_faces: Tensor,
     blend: Blend,
     progress: Callable[[int], object] = lambda done: None,
 ) -> Tensor:
-    """Return pictures (B, H, W, C) with new faces, N pictures (S, S, C) in 0…1 of any size S, in place of the crops.
+    """Return pictures (B, H, W, C) with new faces (N, S, S, C) in 0…1, of any size S, in place of the crops.
 
     Larger faces, which are nearer, are pasted over smaller ones. Where a new face is like the old one, it gets the fine
     detail back that resampling loses, so an unchanged crop changes nothing. Pixels outside the masks stay the same, bit
     for bit, and so does a fourth channel. Raises InputError for another number of faces or pictures, for pictures of
-    another size, and for new faces that are not square.
+    another size, and for new faces that are not square or have pixels that are not finite.
     """
     check_pictures(pictures, crops.faces)
     check_new_faces(new_faces, crops)
+    pictures, new_faces = (batch.expand(-1, -1, -1, max(3, batch.shape[3])) for batch in (pictures, new_faces))
     pasted = pictures.clone()
     for done, index in enumerate(crops.squares.sides.argsort(stable=True).tolist()):
         frame = int(crops.faces.frames[index])
@@ -58,32 +65,34 @@ def paste(
     return pasted
 
 
-def check_new_faces(new_faces: Sequence[Tensor] | Tensor, crops: Crops) -> None:
-    """Raise InputError unless there is one square picture for each crop."""
-    if len(new_faces) != len(crops):
+def check_new_faces(new_faces: Tensor, crops: Crops) -> None:
+    """Raise InputError unless there is one square picture, (N, S, S, 1, 3 or 4), for each crop."""
+    count, height, width, channels = new_faces.shape
+    if count != len(crops):
         raise InputError(
-            f"new_faces has {counted(len(new_faces), 'picture')}, but crops has {counted(len(crops), 'face')}; connect "
-            "the crops of the same Crop Faces node, all of them and in the same order"
+            f"new_faces has {counted(count, 'picture')}, but crops has {counted(len(crops), 'face')}; connect the "
+            "crops of the same Crop Faces node, all of them and in the same order"
         )
-    for index, picture in enumerate(new_faces):
-        height, width = picture.shape[:2]
-        if height != width:
-            raise InputError(
-                f"picture {index} of new_faces is {width} × {height} pixels, but crops are square; connect the whole "
-                "crops, at any resolution"
-            )
+    if height != width or not width:
+        raise InputError(
+            f"new_faces is {width} × {height} pixels, but crops are square; connect the whole crops, at any resolution"
+        )
+    check_channels("new_faces", channels)
+    if not new_faces.isfinite().all():
+        raise InputError("new_faces has pixels that are not finite; check the node or model that created it")
 
 
 def _paste_one(pasted: Tensor, picture: Tensor, crops: Crops, index: int, new_face: Tensor, blend: Blend) -> None:
     """Paste a face into `pasted` (H, W, 3), in place; `picture` is the same without the faces pasted before."""
     height, width = picture.shape[:2]
     whole = torch.from_numpy(mask(crops.faces[index], (width, height), blend.region, blend.grow, blend.feather))
-    whole *= _inside(crops, index, height, width)
     rows, columns = whole.any(dim=1).nonzero()[:, 0], whole.any(dim=0).nonzero()[:, 0]
     if not len(rows):
         return
     part = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-    weights = whole[part][..., None]
+    weights = (whole[part] * _inside(crops, index, part))[..., None]
+    if not weights.any():
+        return
     new, old = (_from_crop(face, crops, index, part) for face in (new_face, crops.cut(index, picture)))
     if blend.color_match:
         new = torch.lerp(new, match_colors(new, old, weights), blend.color_match)
@@ -107,13 +116,13 @@ def _likeness(new: Tensor, old: Tensor) -> Tensor:
     return (1 - around / TOLERANCE).clamp(0, 1)[0, 0, ..., None]
 
 
-def _inside(crops: Crops, index: int, height: int, width: int) -> Tensor:
-    """Return (height, width): 1 in a crop's square, falling to 0 at its border."""
-    x, y = torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")
-    center, side, angle = (part[index] for part in (crops.squares.centers, crops.squares.sides, crops.squares.angles))
-    x, y = (x - center[0]) / side, (y - center[1]) / side
-    across, down = x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()
-    return ((0.5 - torch.maximum(across.abs(), down.abs())) / BORDER).clamp(0, 1)
+def _inside(crops: Crops, index: int, part: tuple[slice, slice]) -> Tensor:
+    """Return (H, W) for a part of a picture: 1 in a crop's square, falling to 0 at its border."""
+    rows, columns = part
+    x, y = torch.meshgrid(torch.arange(columns.start, columns.stop), torch.arange(rows.start, rows.stop), indexing="xy")
+    places = torch.stack([x, y], dim=2).flatten(0, 1).float()[None]  # (1, H × W, 2)
+    away = (crops.squares.take(torch.tensor([index])).inside(places).abs() - 0.5).amax(dim=2)
+    return (-away / BORDER).clamp(0, 1).view(x.shape)
 
 
 def match_colors(picture: Tensor, target: Tensor, weights: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ def test_colors_are_matched_as_far_as_wanted(image: Tensor) -> None:
         (paste(image, crops, tinted, Blend(color_match=amount)) - image)[0][inside].mean(dim=0).abs().max().item()
         for amount in (0.0, 0.5, 1.0)
     )
-    assert none > 0.1 and half == pytest.approx(none / 2, rel=0.1) and full < 1 / 255
+    assert none > 0.1 and half == pytest.approx(none / 2, rel=0.1) and full < 0.01
 
 
 def test_a_fourth_channel_and_other_pictures_stay(image: Tensor) -> None:
@@ -101,12 +101,35 @@ def test_a_fourth_channel_and_other_pictures_stay(image: Tensor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "message"),
+    ("shape", "value", "message"),
     [
-        ((2, 64, 64, 3), "new_faces has 2 pictures, but crops has 1 face; connect the crops of the same Crop Faces"),
-        ((1, 64, 32, 3), "picture 0 of new_faces is 32 × 64 pixels, but crops are square; connect the whole crops"),
+        (
+            (2, 64, 64, 3),
+            0.0,
+            "new_faces has 2 pictures, but crops has 1 face; connect the crops of the same Crop Faces",
+        ),
+        ((1, 64, 32, 3), 0.0, "new_faces is 32 × 64 pixels, but crops are square; connect the whole crops"),
+        ((1, 64, 64, 2), 0.0, "new_faces has 2 channels; connect pictures in color"),
+        ((1, 64, 64, 3), torch.nan, "new_faces has pixels that are not finite; check the node or model"),
     ],
 )
-def test_new_faces_that_are_not_the_crops_are_refused(shape: tuple[int, ...], message: str, image: Tensor) -> None:
+def test_new_faces_that_are_not_the_crops_are_refused(
+    shape: tuple[int, ...], value: float, message: str, image: Tensor
+) -> None:
     with pytest.raises(ValueError, match=message):
-        paste(image, crops_of(face(), 64, 0.4, None), torch.zeros(shape), Blend())
+        paste(image, crops_of(face(), 64, 0.4, None), torch.full(shape, value), Blend())
+
+
+def test_numbers_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(ValueError, match="feather is nan; use a finite number"):
+        Blend(feather=torch.nan)
+    with pytest.raises(ValueError, match="margin is inf; use a finite number from 0"):
+        crops_of(face(), 64, torch.inf, None)
+
+
+def test_gray_pictures_become_colored(image: Tensor) -> None:
+    crops = crops_of(face(), 64, 0.4, None)
+    pasted = paste(image[..., :1], crops, torch.tensor([1.0, 0.5, 0.0]).expand(1, 64, 64, 3), Blend(color_match=0.0))
+    assert pasted.shape == image.shape and (pasted[0, ..., 0] - pasted[0, ..., 2]).max() == 1
+    gray = paste(image, crops, torch.full((1, 64, 64, 1), 0.5), Blend(color_match=0.5))
+    assert gray.isfinite().all()
