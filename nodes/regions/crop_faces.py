@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from comfy_api.latest import io
 from torch import Tensor
@@ -85,8 +87,9 @@ class CropFaces(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
         check_perceptions(perception)
         crops = crops_of(perception, crop_size, margin, host.expression_model().template if upright else None)
         if not len(crops):
-            note = "no face: nothing to crop, and Paste Faces returns the pictures unchanged"
-            return io.NodeOutput(host.no_value(), crops, crops.seen, host.no_value(), ui=host.note(note))
+            note = "no face: the crop is gray, and Paste Faces returns the pictures unchanged"
+            gray, nothing = torch.full((1, crop_size, crop_size, 3), 0.5), torch.zeros(1, crop_size, crop_size)
+            return io.NodeOutput(gray, crops, replace(crops.seen, frame_count=1), nothing, ui=host.note(note))
         pictures = cut(image, crops, host.progress(len(crops)))
         ovals = torch.stack([torch.from_numpy(mask(face, (crop_size, crop_size), "face oval")) for face in crops.seen])
         return io.NodeOutput(pictures, crops, crops.seen, ovals, ui=host.note(summary(crops)))

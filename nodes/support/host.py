@@ -302,11 +302,6 @@ def nothing(output: str, other: str) -> Any:
     )
 
 
-def no_value() -> Any:
-    """Return an output without a value: nodes connected to it do not run, and a note on the node gives the reason."""
-    return ExecutionBlocker(None)
-
-
 def as_image(picture: Image.Image) -> Tensor:
     """Return an RGB picture as ComfyUI's IMAGE, (1, H, W, 3) float32, 0…1."""
     return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]

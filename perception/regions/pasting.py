@@ -96,7 +96,8 @@ def _paste_one(pasted: Tensor, picture: Tensor, crops: Crops, index: int, new_fa
     new, old = (_from_crop(face, crops, index, part) for face in (new_face, crops.cut(index, picture)))
     if blend.color_match:
         new = torch.lerp(new, match_colors(new, old, weights), blend.color_match)
-    new = (new + _likeness(new, old) * (picture[part] - old)).clamp(0, 1).to(pasted)
+    detailed = (picture[part] + (new - old)).clamp(0, 1)
+    new = torch.lerp(new, detailed, _likeness(new, old)).to(pasted)
     pasted[part] = torch.where(weights > 0, torch.lerp(pasted[part], new, weights.to(pasted)), pasted[part])
 
 

@@ -38,7 +38,7 @@ def test_a_round_trip_changes_nothing(image: Tensor, size: int, region: str) -> 
             blend = Blend(region, grow=0.1, feather=0.1, color_match=color_match)
             pasted = paste(image, crops, cut(image, crops), blend)
             assert torch.equal(pasted[0][weights(blend) == 0], image[0][weights(blend) == 0])
-            assert (pasted - image).abs().max() < 1e-4
+            assert (pasted - image).abs().max() <= (1e-4 if color_match else 0)
 
 
 @pytest.mark.parametrize(("factor", "error"), [(0.5, 2.0), (1, 0.7), (2, 0.7)])
