@@ -164,6 +164,8 @@ def small(schemas: Schemas, weights: str, photos: dict[str, str]) -> Small:
                     inputs[widget] = value
             if node["class_type"] == "EmptyLatentImage":
                 inputs |= {"width": 64, "height": 64}
+            if node["class_type"] == "PerceptionClip_CropFaces":
+                inputs["crop_size"] = 64
         return graph
 
     return make
@@ -198,6 +200,30 @@ def test_it_runs_to_a_picture_that_the_face_steers(host: Host, small: Small, nam
     graph[steering]["inputs"]["strength"] = 0.0
     _, [plain] = ran(host, graph)
     assert not np.array_equal(steered, plain)
+
+
+@pytest.mark.parametrize("name", ["change_expression", "neutral_face", "expression_transfer"])
+def test_only_the_face_of_a_picture_is_redrawn(host: Host, small: Small, name: str, astronaut: np.ndarray) -> None:
+    graph = small(name, steps=2)
+    steering = node_of(graph, "TextEncode")
+    result, [changed] = ran(host, graph)
+    assert result.text(node_of(graph, "PasteFaces")) == "1 face pasted into 1 picture"
+    assert "shifts the subject “person” (1 token) by " in result.text(steering)
+    assert changed.shape == astronaut.shape
+    assert 0.02 < (changed != astronaut).any(axis=2).mean() < 0.06
+    graph[steering]["inputs"]["strength"] = 0.0
+    _, [plain] = ran(host, graph)
+    assert not np.array_equal(changed, plain)
+
+
+def test_a_picture_without_a_face_is_not_redrawn(host: Host, small: Small, photos: dict[str, str]) -> None:
+    graph = small("change_expression")
+    [picture] = [node["inputs"] for node in graph.values() if node["class_type"] == "LoadImage"]
+    picture["image"] = photos["no_face"]
+    result, [same] = ran(host, graph)
+    assert result.text(node_of(graph, "PasteFaces")) == "no face: the pictures pass through unchanged"
+    graph[node_of(graph, "PasteFaces")] = {"class_type": "LoadImage", "inputs": dict(picture)}
+    assert np.array_equal(same, ran(host, graph)[1][0])
 
 
 def test_the_switch_differs_from_either_expression(host: Host, small: Small) -> None:
