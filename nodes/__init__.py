@@ -19,6 +19,7 @@ from .perceive.face_perception_video import FacePerceptionVideo
 from .perceive.perception_info import PerceptionInfo
 from .perceive.perception_to_face_landmarks import PerceptionToFaceLandmarks
 from .perceive.stored_perception import LoadPerception, SavePerception
+from .regions.face_regions import FaceRegions
 from .steer.emotion_prompts import EmotionPrompts
 from .steer.mix_by_emotion import MixByEmotion
 from .steer.perception_projection import PerceptionProjection
@@ -50,6 +51,7 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
             PerceptionSchedule,
             SavePerception,
             LoadPerception,
+            FaceRegions,
             TextEncodeFace,
             PerceptionProjection,
             InspectProjection,

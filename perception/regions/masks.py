@@ -66,15 +66,32 @@ def box(face: Perception, size: Size, part: str, grow: float = 0.0) -> Box:
     return left, top, right, bottom
 
 
-def owned(masks: Sequence[Mask], faces: Sequence[Perception]) -> list[Mask]:
+def rectangle(box: tuple[float, float, float, float], size: Size, feather: float = 0.0) -> Mask:
+    """Return a box, left, top, right, bottom as shares of the picture, as a mask (H, W), 0…1.
+
+    `feather` is a share of the box's height.
+    """
+    left, top, right, bottom = np.array(box) * (*size, *size)
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+    shape = Shape([corners], [], 0.0, bottom - top)
+    soft = feather * shape.face_height
+    return _soft(shape, size, soft) if soft > 1 else _sharp(shape, size)
+
+
+def face_height(face: Perception, size: Size) -> float:
+    """Return the distance from chin to forehead in pixels of a picture of that size, whatever the head's pose."""
+    return shape_of(face, size, HEAD).face_height
+
+
+def owned(masks: Sequence[Mask], heights: Sequence[float]) -> list[Mask]:
     """Return masks of the faces of one picture without overlaps: where two meet, the larger and so nearer face wins.
 
-    The sum of the results is at most 1 in each pixel. Of equally large faces, the first wins.
+    `heights` are those of the faces; of equally high ones, the first wins. The sum of the results is at most 1 in each
+    pixel.
     """
     free: Mask | float = 1.0
     result = list(masks)
-    heights = [shape_of(face, mask.shape[::-1], HEAD).face_height for face, mask in zip(faces, masks, strict=True)]
-    for index in sorted(range(len(faces)), key=lambda index: -heights[index]):
+    for index in sorted(range(len(masks)), key=lambda index: -heights[index]):
         result[index] = masks[index] * free
         free = free - result[index]
     return result

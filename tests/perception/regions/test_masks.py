@@ -104,7 +104,7 @@ def test_the_larger_face_owns_what_two_faces_share() -> None:
     small = replace(SYMMETRIC, vector=torch.cat([shrunk.flatten(), SYMMETRIC.emotions]))
     whole = [masks.mask(face, SIZE, "head", feather=0.1) for face in (small, large)]
     assert np.minimum(*whole).max() == 1  # they do overlap
-    of_small, of_large = masks.owned(whole, [small, large])
+    of_small, of_large = masks.owned(whole, [masks.face_height(face, SIZE) for face in (small, large)])
     assert np.array_equal(of_large, whole[1])
     assert np.allclose(of_small, whole[0] * (1 - whole[1]))
     assert (of_small + of_large).max() <= 1 + 1e-6
