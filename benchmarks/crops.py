@@ -55,7 +55,7 @@ def by_pillow(picture: Tensor, crops: Crops) -> Tensor:
     image = Image.fromarray((part * 255).round().byte().numpy())
     lanczos = Image.Resampling.LANCZOS
     back = np.asarray(image.resize((crops.size, crops.size), lanczos).resize((side, side), lanczos)) / np.float32(255)
-    weights = torch.from_numpy(mask(crops.faces[0], (SIDE, SIDE), BLEND.region, BLEND.grow, BLEND.feather))[..., None]
+    weights = torch.from_numpy(mask(crops.faces[0], (SIDE, SIDE), BLEND.part, BLEND.grow, BLEND.feather))[..., None]
     pasted = picture.clone()
     pasted[0, top : top + side, left : left + side] = torch.from_numpy(back)
     return torch.lerp(picture, pasted, weights)
@@ -74,7 +74,7 @@ def milliseconds(work: Callable[[], object], rounds: int) -> str:
 def errors(picture: Tensor, face: Perceptions, size: int, template: Tensor) -> list[float]:
     """Return the mean change inside and the largest outside, the first without detail and by Pillow, in 1/255."""
     crops = crops_of(face, size, MARGIN, template)
-    weights = torch.from_numpy(mask(face[0], (SIDE, SIDE), BLEND.region, BLEND.grow, BLEND.feather))
+    weights = torch.from_numpy(mask(face[0], (SIDE, SIDE), BLEND.part, BLEND.grow, BLEND.feather))
     crop, inside = cut(picture, crops), weights == 1
     back = (paste(picture, crops, crop, BLEND) - picture)[0].abs()
     other = paste(picture * 0.5, crops, crop * 0.5 + 0.5, BLEND)[0]  # too different for detail to be restored

@@ -20,6 +20,7 @@ from .perceive.perception_info import PerceptionInfo
 from .perceive.perception_to_face_landmarks import PerceptionToFaceLandmarks
 from .perceive.stored_perception import LoadPerception, SavePerception
 from .regions.crop_faces import CropFaces
+from .regions.face_regions import FaceRegions
 from .regions.paste_faces import PasteFaces
 from .steer.emotion_prompts import EmotionPrompts
 from .steer.mix_by_emotion import MixByEmotion
@@ -52,6 +53,7 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
             PerceptionSchedule,
             SavePerception,
             LoadPerception,
+            FaceRegions,
             CropFaces,
             PasteFaces,
             TextEncodeFace,

@@ -50,7 +50,7 @@ from perception_clip.perception.geometry import AXES, head_pose
 from perception_clip.perception.landmarks.comfyui_export import face_landmarks
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.regions.crops import Crops, crops_of, cut
-from perception_clip.perception.regions.masks import mask
+from perception_clip.perception.regions.masks import PARTS, mask
 from perception_clip.perception.regions.pasting import Blend, paste
 from perception_clip.perception.regions.resampling import resample
 from perception_clip.perception.sequences.run import perceive_video
@@ -60,7 +60,7 @@ from perception_clip.perception.topology import FACE_OVAL
 from perception_clip.perception.vector import EMOTIONS, Perceptions
 from perception_clip.projection.alignment import positions_of_tokens
 from perception_clip.projection.conditioning import inject
-from perception_clip.projection.insight import lengths, nearest, warnings
+from perception_clip.projection.insight import nearest, warnings
 from perception_clip.projection.insight_picture import insight_picture
 from perception_clip.projection.mixing import weights
 from perception_clip.projection.subjects import roles_of
@@ -81,6 +81,7 @@ DOCS = Path(__file__).resolve().parents[1] / "web" / "docs"
 NODE = "PerceptionClip_"
 WIDTH, TILE = 560, 280  # pixels: of a picture for the narrow help column, and of each photo in a picture of two
 WIDTH_OF_FOUR = 250  # pixels, of each photo in a picture of four
+PART, PART_CAPTION = 190, 26  # pixels: of a photo in the picture of parts, and of the line above it
 TEXT = 19  # font size, pixels
 PALETTE_SIZE = 64  # colors in a drawing
 CELLS, CELL = 26, 16  # tokens drawn per block, and their spacing in pixels
@@ -325,6 +326,23 @@ def token_color(amount: float) -> tuple[int, ...]:
     return tuple(round(dim + share * (full - dim)) for dim, full in zip(BAR_BACKGROUND, BLUE, strict=True))
 
 
+def face_regions() -> Image.Image:
+    """Return a photo that shows only one part of the face each time, with the part's name."""
+    face, picture = photos().face(0)[0], photos().pictures[0]
+    height, width = picture.shape[:2]
+    parts = [(part, 0.0, 0.0) for part in PARTS] + [("eyes", 0.05, 0.0), ("head", 0.0, 0.3), ("lips", 0.03, 0.06)]
+    sheet = Image.new("RGB", (4 * PART, 3 * (PART + PART_CAPTION)), BACKGROUND)
+    for index, (part, grow, feather) in enumerate(parts):
+        shown = picture * (0.2 + 0.8 * torch.from_numpy(mask(face, (width, height), part, grow, feather))[..., None])
+        caption = Canvas(PART, PART_CAPTION)
+        how = (f", grow {grow:g}" if grow else "") + (f", feather {feather:g}" if feather else "")
+        caption.write(5, PART_CAPTION / 2, part + how, 15, BRIGHT)
+        left, top = index % 4 * PART, index // 4 * (PART + PART_CAPTION)
+        sheet.paste(caption.finished(), (left, top))
+        sheet.paste(tile(shown.to(torch.uint8), PART - 6), (left + 3, top + PART_CAPTION))
+    return sheet
+
+
 def text_encode() -> Image.Image:
     """Draw which tokens of a prompt each value of `where` moves, and how far."""
     return token_columns([(where.replace(" and ", "\nand "), {"where": where}) for where in WHERE])
@@ -378,9 +396,10 @@ def projection() -> Image.Image:
 def inspect_projection() -> Image.Image:
     checkpoint, faces = trained().checkpoint, photos().found
     vectors = checkpoint.project(faces.vectors, faces.image_sizes).end
-    length, delta, _ = lengths(checkpoint, vectors, checkpoint.neutral_of(faces).end, [])
+    delta = vectors - checkpoint.neutral_of(faces).end
+    length, distance = (float(some[:, : checkpoint.space.tokens].norm(dim=1).mean()) for some in (vectors, delta))
     notes = [f"⚠ {line}" for text in warnings(checkpoint, faces, None) for line in text.split(". ")]  # to fit
-    notes.append(f"vectors of length {length:.1f}, {delta:.1f} away from neutral")
+    notes.append(f"vector length {length:.1f}, distance from neutral {distance:.1f}")
     shares = [face.emotions.max(dim=0) for face in faces]
     headings = [f"face {i}: {EMOTIONS[best.indices]} ({best.values:.0%})" for i, best in enumerate(shares)]
     similar = zip(headings, nearest(checkpoint, vectors, 4), strict=True)
@@ -495,6 +514,7 @@ PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "JoinPerceptions": ("joined.png", join_perceptions),
     "PerceptionSchedule": ("schedule.png", perception_schedule),
     "SavePerception": ("saved.jpg", save_perception),
+    "FaceRegions": ("parts.jpg", face_regions),
     "TextEncode": ("where.png", text_encode),
     "Projection": ("modes.png", projection),
     "InspectProjection": ("prompts.png", inspect_projection),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...common.words import counted
 from ...perception.regions.crops import Crops
-from ...perception.regions.pasting import REGIONS, Blend, paste
+from ...perception.regions.pasting import PASTED_PARTS, Blend, paste
 from ..support import host
 from ..support.checks import check_choice, check_crops, check_image
 from ..support.schema import advanced, aliases
@@ -39,9 +39,9 @@ class PasteFaces(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
                     "still square, of any size. If there is no face, whatever creates them does not run.",
                 ),
                 io.Combo.Input(
-                    "region",
-                    options=list(REGIONS),
-                    default=REGIONS[0],
+                    "part",
+                    options=list(PASTED_PARTS),
+                    default=PASTED_PARTS[0],
                     tooltip="What to paste. face oval: the face from chin to forehead. head: with hair and ears.",
                 ),
                 io.Float.Input(
@@ -50,7 +50,7 @@ class PasteFaces(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
                     min=-0.5,
                     max=1.0,
                     step=0.01,
-                    tooltip="Moves the edge of the region outward, −0.5 to 1, in heights of the face. An open mouth "
+                    tooltip="Moves the edge of the part outward, −0.5 to 1, in heights of the face. An open mouth "
                     "needs some space below the chin.",
                 ),
                 io.Float.Input(
@@ -88,7 +88,7 @@ class PasteFaces(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
         cls,
         image: Tensor,
         crops: Crops,
-        region: str,
+        part: str,
         grow: float,
         feather: float,
         new_faces: Tensor | None = None,
@@ -96,12 +96,12 @@ class PasteFaces(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
     ) -> io.NodeOutput:
         check_image(image)
         check_crops(crops)
-        check_choice("region", region, REGIONS)
+        check_choice("part", part, PASTED_PARTS)
         if not len(crops):
             return io.NodeOutput(image, ui=host.note("no face: the pictures pass through unchanged"))
         check_image(new_faces, "new_faces")
         assert new_faces is not None
-        blend = Blend(region, grow, feather, color_match)
+        blend = Blend(part, grow, feather, color_match)
         pasted = paste(image, crops, new_faces, blend, host.progress(len(crops)))
         note = f"{counted(len(crops), 'face')} pasted into {counted(len(image), 'picture')}"
         return io.NodeOutput(pasted, ui=host.note(note))

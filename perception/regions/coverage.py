@@ -2,11 +2,12 @@
 
 The sum of a mask is the polygon's own area (to 1/4096 of a pixel per pixel of the edge), pixels away from the edge are
 exactly 0 or 1, and mirrored polygons give mirrored masks. The method is that of font renderers: each edge adds the area
-to its right to the pixels that it crosses, and a running sum along the rows fills the inside.
+below it to the pixels that it crosses, and a running sum down the columns fills the inside.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -73,20 +74,20 @@ def _coverage(polygon: Points, rows: int, columns: int) -> Mask:
     sides = np.roll(polygon, -1, axis=0) - polygon
     edges, shares = _crossings(polygon, sides, rows, columns)
     points = polygon[edges] + shares[:, None] * sides[edges]
-    points[:, 1] = (points[:, 1] * STEPS).round() / STEPS
+    points[:, 0] = (points[:, 0] * STEPS).round() / STEPS
     ends = np.roll(points, -1, axis=0)  # pieces of edges, each within one pixel; an edge's end is the next one's start
     middle = (points + ends) / 2
-    inside = (middle[:, 1] > 0) & (middle[:, 1] < rows) & (middle[:, 0] < columns)
-    points, ends, middle = points[inside], ends[inside], middle[inside]
-    row = middle[:, 1].astype(int).clip(0, rows - 1)
-    column = middle[:, 0].clip(0).astype(int)
-    falls = points[:, 1] - ends[:, 1]
-    right = ((1 - (middle[:, 0].clip(0) - column)) * falls * STEPS).round() / STEPS  # in the pixel itself
-    sums = np.zeros((rows, columns + 1), np.float32)
-    np.add.at(sums, (row, column), right)
-    np.add.at(sums, (row, column + 1), falls - right)
-    filled: Mask = np.cumsum(sums[:, :-1], axis=1)
-    return np.clip(filled, 0, 1, out=filled)
+    inside = (middle[:, 0] > 0) & (middle[:, 0] < columns) & (middle[:, 1] < rows)
+    widths, middle = (ends - points)[inside, 0], middle[inside].clip(0)
+    column = middle[:, 0].astype(int).clip(0, columns - 1)
+    row = middle[:, 1].astype(int)
+    below = ((1 - (middle[:, 1] - row)) * widths * STEPS).round() / STEPS  # the area below a piece in its own pixel
+    result = np.zeros((rows + 1, columns), np.float32)
+    np.add.at(result, (row, column), below)
+    np.add.at(result, (row + 1, column), widths - below)
+    for above, line in pairwise(result):  # a running sum; np.cumsum takes eight times as long
+        np.add(above, line, out=line)
+    return np.clip(result[:-1], 0, 1, out=result[:-1])
 
 
 def _crossings(start: Points, sides: Points, rows: int, columns: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

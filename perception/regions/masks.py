@@ -16,10 +16,10 @@ from scipy.ndimage import convolve1d
 from ...common.errors import InputError
 from ..vector import Perception
 from .coverage import Mask, Points, area, draw, offset
-from .parts import OUTLINES, Shape, shape_of
+from .parts import HEAD, Shape, shape_of
 
 OUTSIDE = "outside"
-PARTS = (*OUTLINES, OUTSIDE)
+PARTS = ("face oval", HEAD, "eyes", "brows", "mouth", "lips", "nose", "skin", OUTSIDE)
 SOFT_STEPS = 8  # pixels of the reduced picture in which a soft edge is drawn, across the edge
 Size = tuple[int, int]  # width and height of a picture
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are excluded
@@ -31,7 +31,7 @@ def mask(face: Perception, size: Size, part: str, grow: float = 0.0, feather: fl
     "outside" is everything but the head. The face may reach beyond the picture. Raises ValueError for an unknown part.
     """
     if part == OUTSIDE:
-        return 1 - mask(face, size, "head", grow, feather)
+        return 1 - mask(face, size, HEAD, grow, feather)
     shape = _grown(face, size, part, grow)
     soft = feather * shape.face_height
     return _soft(shape, size, soft) if soft > 1 and any(map(len, shape.added)) else _sharp(shape, size)
@@ -40,7 +40,7 @@ def mask(face: Perception, size: Size, part: str, grow: float = 0.0, feather: fl
 def union(faces: Sequence[Perception], size: Size, part: str, grow: float = 0.0, feather: float = 0.0) -> Mask:
     """Return a part of all faces of a picture as one mask (H, W); without a face all 0, and "outside" is all 1."""
     if part == OUTSIDE:
-        return 1 - union(faces, size, "head", grow, feather)
+        return 1 - union(faces, size, HEAD, grow, feather)
     whole = np.zeros(size[::-1], np.float32)
     for face in faces:
         np.maximum(whole, mask(face, size, part, grow, feather), out=whole)
@@ -52,7 +52,7 @@ def box(face: Perception, size: Size, part: str, grow: float = 0.0) -> Box:
 
     The box of "outside" is that of the head.
     """
-    shape = _grown(face, size, "head" if part == OUTSIDE else part, grow)
+    shape = _grown(face, size, HEAD if part == OUTSIDE else part, grow)
     corners = [
         np.concatenate([np.floor(polygon.min(axis=0)), np.ceil(polygon.max(axis=0))]).clip(0, (*size, *size))
         for polygon in shape.added
@@ -66,21 +66,39 @@ def box(face: Perception, size: Size, part: str, grow: float = 0.0) -> Box:
     return left, top, right, bottom
 
 
-def owned(masks: Sequence[Mask], faces: Sequence[Perception]) -> list[Mask]:
+def rectangle(box: tuple[float, float, float, float], size: Size, feather: float = 0.0) -> Mask:
+    """Return a box, left, top, right, bottom as shares of the picture, as a mask (H, W), 0…1.
+
+    `feather` is a share of the box's height.
+    """
+    left, top, right, bottom = np.array(box) * (*size, *size)
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+    shape = Shape([corners], [], 0.0, bottom - top)
+    soft = feather * shape.face_height
+    return _soft(shape, size, soft) if soft > 1 else _sharp(shape, size)
+
+
+def face_height(face: Perception, size: Size) -> float:
+    """Return the distance from chin to forehead in pixels of a picture of that size, whatever the head's pose."""
+    return shape_of(face, size, HEAD).face_height
+
+
+def owned(masks: Sequence[Mask], heights: Sequence[float]) -> list[Mask]:
     """Return masks of the faces of one picture without overlaps: where two meet, the larger and so nearer face wins.
 
-    The sum of the results is at most 1 in each pixel. Of equally large faces, the first wins.
+    `heights` are those of the faces; of equally high ones, the first wins. The sum of the results is at most 1 in each
+    pixel.
     """
     free: Mask | float = 1.0
     result = list(masks)
-    for index in sorted(range(len(faces)), key=lambda index: -shape_of(faces[index], (1, 1), "head").face_height):
+    for index in sorted(range(len(masks)), key=lambda index: -heights[index]):
         result[index] = masks[index] * free
         free = free - result[index]
     return result
 
 
 def _grown(face: Perception, size: Size, part: str, grow: float) -> Shape:
-    if part not in OUTLINES:
+    if part not in PARTS:
         raise InputError(f"part cannot be {part!r}; choose one of {', '.join(PARTS)}")
     shape = shape_of(face, size, part)
     distance = shape.margin + grow * shape.face_height

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import ConvexHull, QhullError
 
 from ..topology import (
     FACE_OVAL,
@@ -30,8 +31,8 @@ OUTLINES: dict[str, tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ..
     "lips": ((OUTER_LIPS,), (INNER_LIPS,)),
     "nose": ((NOSE,), ()),
     "skin": ((FACE_OVAL,), (*EYES, OUTER_LIPS)),
-    "head": ((FACE_OVAL,), ()),  # and the skull
 }
+HEAD = "head"  # the oval with the skull behind it
 FOREHEAD, CHIN, RIGHT_SIDE, LEFT_SIDE = 10, 152, 234, 454  # landmarks at the ends of the oval
 # The skull with its hair, an ellipsoid above the line between the sides of the face. Of a head of average proportions,
 # the face from chin to hairline is 18 cm high, the head 23 cm high, 15.5 cm wide and 19.5 cm deep; hair adds 2 cm.
@@ -56,15 +57,25 @@ def shape_of(face: Perception, size: tuple[int, int], part: str) -> Shape:
     width, height = size
     points = face.landmarks.numpy().astype(np.float64) * (width, height, width)  # (478, 3)
     tall = face_height(points)
+    if part == HEAD:
+        return Shape([head(points, tall)], [], HEAD_MARGIN * tall, tall)
     added, removed = ([points[list(outline), :2] for outline in outlines] for outlines in OUTLINES[part])
-    if part != "head":
-        return Shape(added, removed, 0.0, tall)
-    return Shape([*added, skull(points, tall)], removed, HEAD_MARGIN * tall, tall)
+    return Shape(added, removed, 0.0, tall)
 
 
 def face_height(points: NDArray[np.float64]) -> float:
     """Return the distance from chin to forehead of landmarks (478, 3) in three dimensions, whatever the pose."""
     return float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
+
+
+def head(points: NDArray[np.float64], tall: float) -> Points:
+    """Return the convex hull of face oval and skull of landmarks (478, 3) of a face of that height."""
+    both = np.concatenate([points[list(FACE_OVAL), :2], skull(points, tall)])
+    try:
+        hull: Points = both[ConvexHull(both).vertices]
+    except QhullError:  # the points of a face without extent lie on a line
+        return both
+    return hull
 
 
 def skull(points: NDArray[np.float64], tall: float) -> Points:

@@ -16,7 +16,7 @@ from .crops import Crops, check_channels, check_pictures
 from .masks import mask
 from .resampling import resample
 
-REGIONS = ("face oval", "head")
+PASTED_PARTS = ("face oval", "head")
 BORDER = 0.04  # share of a crop's side over which it fades out at its border, if the mask reaches that far
 CONTRASTS = (0.5, 2.0)  # limits of how much matching colors changes the contrast
 TOLERANCE = 8 / 255  # a new face that differs this much from the old one has none of its detail
@@ -29,7 +29,7 @@ YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0
 class Blend:
     """How faces are blended into their pictures. Raises InputError for numbers that are not finite."""
 
-    region: str = "face oval"  # one of REGIONS
+    part: str = "face oval"  # one of PASTED_PARTS
     grow: float = 0.0  # moves the mask's edge outward, in heights of the face
     feather: float = 0.1  # width of the soft edge, in heights of the face
     color_match: float = 0.0  # 0…1: share of the way to the colors of the picture
@@ -85,7 +85,7 @@ def check_new_faces(new_faces: Tensor, crops: Crops) -> None:
 def _paste_one(pasted: Tensor, picture: Tensor, crops: Crops, index: int, new_face: Tensor, blend: Blend) -> None:
     """Paste a face into `pasted` (H, W, 3), in place; `picture` is the same without the faces pasted before."""
     height, width = picture.shape[:2]
-    whole = torch.from_numpy(mask(crops.faces[index], (width, height), blend.region, blend.grow, blend.feather))
+    whole = torch.from_numpy(mask(crops.faces[index], (width, height), blend.part, blend.grow, blend.feather))
     rows, columns = whole.any(dim=1).nonzero()[:, 0], whole.any(dim=0).nonzero()[:, 0]
     if not len(rows):
         return

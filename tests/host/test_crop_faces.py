@@ -15,7 +15,7 @@ PASTED = {
     "image": ["picture", 0],
     "crops": ["crop", 1],
     "new_faces": ["work", 0],
-    "region": "face oval",
+    "part": "face oval",
     "grow": 0.05,
     "feather": 0.15,
 }

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from perception_clip.perception.regions.crops import Crops, crops_of, cut
 from perception_clip.perception.regions.masks import mask
-from perception_clip.perception.regions.pasting import REGIONS, Blend, paste
+from perception_clip.perception.regions.pasting import PASTED_PARTS, Blend, paste
 
 from ..reference_faces import MODEL, reference_faces
 from .test_crops import as_image, face, square
@@ -26,16 +26,16 @@ def image(astronaut: np.ndarray) -> Tensor:
 
 
 def weights(blend: Blend) -> Tensor:
-    return torch.from_numpy(mask(face()[0], (512, 512), blend.region, blend.grow, blend.feather))
+    return torch.from_numpy(mask(face()[0], (512, 512), blend.part, blend.grow, blend.feather))
 
 
-@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("part", PASTED_PARTS)
 @pytest.mark.parametrize("size", [64, 320])
-def test_a_round_trip_changes_nothing(image: Tensor, size: int, region: str) -> None:
+def test_a_round_trip_changes_nothing(image: Tensor, size: int, part: str) -> None:
     """Whether the crop is smaller or larger than the face in the picture."""
     for crops in (Crops(face(), TURNED, size), crops_of(face(), size, 0.4, None)):
         for color_match in (0.0, 1.0):
-            blend = Blend(region, grow=0.1, feather=0.1, color_match=color_match)
+            blend = Blend(part, grow=0.1, feather=0.1, color_match=color_match)
             pasted = paste(image, crops, cut(image, crops), blend)
             assert torch.equal(pasted[0][weights(blend) == 0], image[0][weights(blend) == 0])
             assert (pasted - image).abs().max() <= (1e-4 if color_match else 0)
