@@ -76,7 +76,7 @@ class CropFaces(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
                 ),
                 io.Mask.Output("mask", display_name="mask", tooltip="The face's oval in each crop."),
             ],
-            **aliases("face crop", "detailer", "face detailer", "inpaint crop", "face swap", "align face", "upright"),
+            **aliases("face crop", "detailer", "face detailer", "inpaint crop", "align face", "upright"),
         )
 
     @classmethod
@@ -100,7 +100,7 @@ def summary(crops: Crops) -> str:
     sides = crops.squares.sides.round().int().tolist()
     lines = [f"{counted(len(crops), 'crop')} of {crops.size} × {crops.size}, cut from {listed(texts(sides), SHOWN)}"]
     if max(sides) > 1.5 * crops.size:
-        lines.append(f"⚠ pasting will lose detail: the largest face fills {max(sides)} pixels; raise crop_size")
+        lines.append(f"⚠ pasting will lose detail: a crop covers {max(sides)} × {max(sides)} pixels; raise crop_size")
     return "\n".join(lines)
 
 

@@ -91,7 +91,7 @@ class PasteFaces(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
         part: str,
         grow: float,
         feather: float,
-        new_faces: Tensor | None = None,
+        new_faces: Any = None,
         color_match: float = 0.0,
     ) -> io.NodeOutput:
         check_image(image)
@@ -100,7 +100,6 @@ class PasteFaces(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
         if not len(crops):
             return io.NodeOutput(image, ui=host.note("no face: the pictures pass through unchanged"))
         check_image(new_faces, "new_faces")
-        assert new_faces is not None
         blend = Blend(part, grow, feather, color_match)
         pasted = paste(image, crops, new_faces, blend, host.progress(len(crops)))
         note = f"{counted(len(crops), 'face')} pasted into {counted(len(image), 'picture')}"

@@ -56,13 +56,14 @@ def paste(
     """
     check_pictures(pictures, crops.faces)
     check_new_faces(new_faces, crops)
-    pictures, new_faces = (batch.expand(-1, -1, -1, max(3, batch.shape[3])) for batch in (pictures, new_faces))
+    device = pictures.device
+    pictures, new_faces = (batch.cpu().expand(-1, -1, -1, max(3, batch.shape[3])) for batch in (pictures, new_faces))
     pasted = pictures.clone()
     for done, index in enumerate(crops.squares.sides.argsort(stable=True).tolist()):
         frame = int(crops.faces.frames[index])
         _paste_one(pasted[frame][..., :3], pictures[frame][..., :3], crops, index, new_faces[index][..., :3], blend)
         progress(done + 1)
-    return pasted
+    return pasted.to(device)
 
 
 def check_new_faces(new_faces: Tensor, crops: Crops) -> None:

@@ -14,7 +14,7 @@ FINER = 1.4
 
 
 def resample(picture: Tensor, origin: Tensor, axes: Tensor, height: int, width: int) -> Tensor:
-    """Return (height, width, C) float32: pixel (x, y) is the picture (H, W, C) at `origin + axes @ (x, y)`.
+    """Return (height, width, C) float32 on the CPU: pixel (x, y) is the picture (H, W, C) at `origin + axes @ (x, y)`.
 
     Both count in pixels, whose centers are at whole numbers; `origin` is (2,), `axes` (2, 2). A place outside counts
     as the nearest inside. Values stay within 0…1.
@@ -26,7 +26,7 @@ def resample(picture: Tensor, origin: Tensor, axes: Tensor, height: int, width: 
     low = (places.amin(dim=(0, 1)) - REACH * scale).floor().clamp_min(0).minimum(last)
     high = (places.amax(dim=(0, 1)) + REACH * scale).ceil().minimum(last).maximum(low)
     (left, top), (right, bottom) = low.long().tolist(), high.long().tolist()
-    part = picture[top : bottom + 1, left : right + 1].permute(2, 0, 1)[None].float()
+    part = picture[top : bottom + 1, left : right + 1].permute(2, 0, 1)[None].float().cpu()
     if scale > 1:
         size = [max(1, round(length / scale)) for length in part.shape[2:]]
         part = F.interpolate(part, size=size, mode="bicubic", antialias=True)
