@@ -12,7 +12,6 @@ from torch import Tensor
 from perception_clip.perception.geometry import head_pose
 from perception_clip.perception.landmarks.cropping import Squares
 from perception_clip.perception.regions.crops import Crops, crops_of, cut
-from perception_clip.perception.regions.resampling import resample
 from perception_clip.perception.vector import Perceptions, pack
 
 from ..reference_faces import MODEL, posed, reference_faces
@@ -67,16 +66,6 @@ def test_landmarks_stay_on_what_they_mark(size: int, degrees: float) -> None:
     places = torch.stack(torch.meshgrid(torch.arange(size), torch.arange(size), indexing="xy"), dim=2)
     center = (places * crop[..., None]).sum(dim=(0, 1)) / crop.sum()
     assert torch.allclose(center, crops.seen.landmarks[0, 4, :2] * size, atol=0.15)
-
-
-def test_shrinking_averages_and_growing_keeps_the_pixels(astronaut: np.ndarray) -> None:
-    board = (torch.arange(256)[:, None] + torch.arange(256)) % 2
-    turned = torch.tensor([[0.8, -0.6], [0.6, 0.8]])
-    shrunk = resample(board[..., None].float(), torch.tensor([100.0, 60.0]), 4 * turned, 20, 20)
-    assert (shrunk - 0.5).abs().max() < 0.02
-    picture = as_image(astronaut)[0]
-    grown = resample(picture, torch.tensor([200.0, 80.0]), 0.5 * torch.eye(2), 101, 101)
-    assert torch.allclose(grown[::2, ::2], picture[80:131, 200:251], atol=1e-5)
 
 
 def test_outside_the_picture_its_border_is_repeated(astronaut: np.ndarray) -> None:
