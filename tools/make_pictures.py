@@ -377,6 +377,18 @@ def find_strength(page: Page) -> None:
     page.title("Find the strength", "a row of pictures, measured")
 
 
+def two_people(page: Page) -> None:
+    """Draw two edited faces within the outlines of their heads."""
+    page.plate((24, 22, 616, 440))
+    for column, (name, emotion) in enumerate((("astronaut", "happy"), ("grace_hopper", "surprise"))):
+        left = 64 + 272 * column
+        for start in range(0, 360, 24):
+            page.pen.arc(zoomed((left - 8, 40, left + 248, 424)), start, start + 14, COLORS[emotion], 4 * ZOOM)
+        page.drawn_face(face(name, **{emotion: 1.6}), (left + 10, 136, left + 230, 412), COLORS[emotion])
+        page.chip(left + 120, 486, emotion, 30, COLORS[emotion])
+    page.title("Two people", "each with their own expression")
+
+
 THUMBNAILS: dict[str, Callable[[Page], None]] = {
     drawing.__name__: drawing
     for drawing in (
@@ -391,6 +403,7 @@ THUMBNAILS: dict[str, Callable[[Page], None]] = {
         expression_switch,
         sdxl,
         find_strength,
+        two_people,
     )
 }
 
