@@ -421,6 +421,18 @@ def expression_transfer(page: Page) -> None:
     page.title("Expression transfer", "from one photo to another")
 
 
+def two_people(page: Page) -> None:
+    """Draw two edited faces within the outlines of their heads."""
+    page.plate((24, 22, 616, 440))
+    for column, (name, emotion) in enumerate((("astronaut", "happy"), ("grace_hopper", "surprise"))):
+        left = 64 + 272 * column
+        for start in range(0, 360, 24):
+            page.pen.arc(zoomed((left - 8, 40, left + 248, 424)), start, start + 14, COLORS[emotion], 4 * ZOOM)
+        page.drawn_face(face(name, **{emotion: 1.6}), (left + 10, 136, left + 230, 412), COLORS[emotion])
+        page.chip(left + 120, 486, emotion, 30, COLORS[emotion])
+    page.title("Two people", "each with their own expression")
+
+
 THUMBNAILS: dict[str, Callable[[Page], None]] = {
     drawing.__name__: drawing
     for drawing in (
@@ -438,6 +450,7 @@ THUMBNAILS: dict[str, Callable[[Page], None]] = {
         expression_switch,
         sdxl,
         find_strength,
+        two_people,
     )
 }
 

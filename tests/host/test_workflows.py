@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from .server import PACK, ROOT, Graph, Host, Result
 from .test_face_perception_video import put_video
@@ -246,6 +247,28 @@ def test_two_faces_become_a_row_from_one_to_the_other(host: Host, small: Small) 
     graph[node_of(graph, "EmotionPrompts")]["inputs"]["strength"] = 0.0
     _, same = ran(host, graph)
     assert max(np.abs(one - same[0]).max() for one in same) <= 1
+
+
+def test_two_people_are_steered_in_place(
+    host: Host, small: Small, astronaut: np.ndarray, grace_hopper: np.ndarray
+) -> None:
+    people = [
+        Image.fromarray(crop).resize((160, 160)) for crop in (astronaut[:280, 84:364], grace_hopper[40:410, 76:446])
+    ]
+    graph = small("two_people", steps=2)
+    for node in graph.values():
+        if node["class_type"] == "LoadImage":
+            node["inputs"]["image"] = host.put_picture(
+                "both.png", np.concatenate(list(map(np.asarray, people)), axis=1)
+            )
+        elif node["class_type"] == "ImageScaleToTotalPixels":
+            node["inputs"]["megapixels"] = 0.01
+    steering = node_of(graph, "TextEncode")
+    result, [steered] = ran(host, graph)
+    assert "2 faces in place (mean lengths): shifts the subject “people” (1 token) by " in result.text(steering)
+    graph[steering]["inputs"]["strength"] = 0.0
+    _, [plain] = ran(host, graph)
+    assert steered.shape == plain.shape and not np.array_equal(steered, plain)
 
 
 def test_a_sweep_is_measured(host: Host, small: Small) -> None:
