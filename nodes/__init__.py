@@ -19,7 +19,10 @@ from .perceive.face_perception_video import FacePerceptionVideo
 from .perceive.perception_info import PerceptionInfo
 from .perceive.perception_to_face_landmarks import PerceptionToFaceLandmarks
 from .perceive.stored_perception import LoadPerception, SavePerception
+from .regions.crop_faces import CropFaces
 from .regions.face_control_picture import FaceControlPicture
+from .regions.face_regions import FaceRegions
+from .regions.paste_faces import PasteFaces
 from .steer.emotion_prompts import EmotionPrompts
 from .steer.mix_by_emotion import MixByEmotion
 from .steer.perception_projection import PerceptionProjection
@@ -51,6 +54,9 @@ class PerceptionClipExtension(ComfyExtension):  # type: ignore[misc]  # the host
             PerceptionSchedule,
             SavePerception,
             LoadPerception,
+            FaceRegions,
+            CropFaces,
+            PasteFaces,
             FaceControlPicture,
             TextEncodeFace,
             PerceptionProjection,

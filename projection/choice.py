@@ -9,6 +9,7 @@ from ..common.errors import InputError
 from ..perception.vector import Perceptions
 
 FACE_CHOICES = ("first", "mean", "each", "per frame")
+IN_PLACE = "in place"  # each face, and only at its own place in the picture; see in_place.py
 
 
 def choose(values: Tensor, perceptions: Perceptions, faces: str) -> list[tuple[Tensor, Tensor]]:

@@ -220,17 +220,20 @@ def as_before(changed: Tensor, original: Tensor) -> Tensor:
     return changed.clamp_(limits.min, limits.max).to(original.dtype)
 
 
-def scheduled(before: Entry, after: Entry, start: float, end: float) -> list[list[Any]]:
-    """Return `after` from start to end and `before` around it, within the entry's own range; dicts are copied."""
+def scheduled(before: Entry, after: Entry, start: float, end: float, *, around: bool = True) -> list[list[Any]]:
+    """Return `after` from start to end and, if `around`, `before` for the rest of the entry's own range.
+
+    Dicts are copied.
+    """
     options = before[1]
     first, last = options.get("start_percent", 0.0), options.get("end_percent", 1.0)
     start, end = max(start, first), min(end, last)
     if after is before or start >= end:
-        return [[before[0], dict(options)]]
+        return [[before[0], dict(options)]] if around else []
     if (start, end) == (first, last):  # the whole range: add no keys
         return [[after[0], dict(after[1])]]
     return [
         [tokens, {**kept, "start_percent": begin, "end_percent": finish}]
         for (tokens, kept), begin, finish in ((before, first, start), (after, start, end), (before, end, last))
-        if begin < finish
+        if begin < finish and (around or begin == start)
     ]

@@ -1,10 +1,9 @@
-"""Explain a projection of faces: the nearest prompts, the lengths of its vectors, and warnings."""
+"""Explain a projection of faces: the nearest prompts, how far tokens move, and warnings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +17,7 @@ from .face_vectors import FaceVectors
 from .foreign import ForeignCheckpoint
 from .opening import Projection
 from .spaces import SAME_VECTOR, Space
-from .where import SUBJECT, Roles, masks, not_bos
+from .where import SUBJECT, Roles, masks
 
 FAR = 1.4  # distance (FaceFeatures.distance) above which a face is outside the training distribution
 PLACEHOLDER_ENCODER = "random-weight placeholder"  # prefix of the identity of a placeholder encoder
@@ -47,20 +46,6 @@ def nearest(projection: Projection, vectors: Tensor, count: int) -> list[list[Si
         [(prompts[number], value) for number, value in zip(numbers, values, strict=True)]
         for numbers, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
     ]
-
-
-def lengths(projection: Projection, vectors: Tensor, neutral: Tensor, conditioning: Sequence[Any]) -> tuple[float, ...]:
-    """Return three mean lengths: of the faces, of their differences from neutral, and of the tokens of the prompt.
-
-    Both `vectors` and `neutral` are (F, W), of which only the part for tokens counts. BOS tokens are not counted. The
-    last length is 0 if the conditioning is empty.
-    """
-    width, of_entries = projection.space.tokens, []
-    for tokens, _ in conditioning:
-        of_entries.append(typical_length(tokens[..., :width].float(), not_bos(tokens).expand(len(tokens), -1)).mean())
-    typical = torch.stack(of_entries).mean() if of_entries else torch.zeros(())
-    face, delta = (some[:, :width].norm(dim=1).mean() for some in (vectors, vectors - neutral))
-    return float(face), float(delta), float(typical)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,10 @@ from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.geometry import AXES, head_pose
 from perception_clip.perception.landmarks.comfyui_export import face_landmarks
 from perception_clip.perception.pipeline import PerceptionPipeline
+from perception_clip.perception.regions.crops import Crops, crops_of, cut
+from perception_clip.perception.regions.masks import PARTS, mask
+from perception_clip.perception.regions.pasting import Blend, paste
+from perception_clip.perception.regions.resampling import resample
 from perception_clip.perception.sequences.run import perceive_video
 from perception_clip.perception.sequences.videos import VideoInMemory
 from perception_clip.perception.storage import load, save
@@ -57,7 +61,7 @@ from perception_clip.perception.topology import FACE_OVAL
 from perception_clip.perception.vector import EMOTIONS, Perceptions
 from perception_clip.projection.alignment import positions_of_tokens
 from perception_clip.projection.conditioning import inject
-from perception_clip.projection.insight import lengths, nearest, warnings
+from perception_clip.projection.insight import nearest, warnings
 from perception_clip.projection.insight_picture import insight_picture
 from perception_clip.projection.mixing import weights
 from perception_clip.projection.subjects import roles_of
@@ -77,6 +81,8 @@ from perception_clip.training.starter import sample_dataset
 DOCS = Path(__file__).resolve().parents[1] / "web" / "docs"
 NODE = "PerceptionClip_"
 WIDTH, TILE = 560, 280  # pixels: of a picture for the narrow help column, and of each photo in a picture of two
+WIDTH_OF_FOUR = 250  # pixels, of each photo in a picture of four
+PART, PART_CAPTION = 190, 26  # pixels: of a photo in the picture of parts, and of the line above it
 TEXT = 19  # font size, pixels
 PALETTE_SIZE = 64  # colors in a drawing
 CELLS, CELL = 26, 16  # tokens drawn per block, and their spacing in pixels
@@ -218,6 +224,42 @@ def to_face_landmarks() -> Image.Image:
     return row([tile(photos().pictures[0]), mesh, mask])
 
 
+@lru_cache(maxsize=1)
+def tilted() -> tuple[Tensor, Crops]:
+    """Return a photo (1, H, W, 3) whose face is tilted, as a picture of the first one, and the crop of its face."""
+    cos, sin = np.cos(0.4), np.sin(0.4)
+    axes = torch.tensor([[cos, -sin], [sin, cos]]) * 0.8
+    corner = torch.tensor([224.0, 130.0]) - axes @ torch.tensor([200.0, 200.0]).double()
+    picture = resample(sample_photos()[0].picture / 255, corner, axes, 400, 400)[None]
+    return picture, crops_of(PerceptionPipeline()(picture), 400, 0.4, model().template)
+
+
+def as_bytes(picture: Tensor) -> Tensor:
+    return (picture * 255).round().byte()
+
+
+def crop_faces() -> Image.Image:
+    """Return a photo with the square of its face, the crop with the face as seen in it, and the mask."""
+    picture, crops = tilted()
+    crop = as_bytes(cut(picture, crops)[0])
+    photo = Image.fromarray(as_bytes(picture[0]).numpy())
+    corners = crops.squares.locate(torch.tensor([[[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]]))[0]
+    points = [tuple(corner) for corner in corners.tolist()]
+    ImageDraw.Draw(photo).line([*points, *points[:2]], fill=BLUE, width=5)
+    oval = torch.from_numpy(mask(crops.seen[0], (400, 400), "face oval"))[..., None].expand(-1, -1, 3)
+    shown = (torch.from_numpy(np.array(photo)), crop, draw_batch([crop], crops.seen)[0], as_bytes(oval))
+    return row([tile(one, WIDTH_OF_FOUR) for one in shown])
+
+
+def paste_faces() -> Image.Image:
+    """Return a photo, its crop with changed colors, and the crop pasted back without and with color_match."""
+    picture, crops = tilted()
+    new = (cut(picture, crops).flip(2) * torch.tensor([0.8, 1.0, 1.1])).clamp(0, 1)  # mirrored, and bluer
+    blends = [Blend(grow=0.05, feather=0.15, color_match=amount) for amount in (0.0, 1.0)]
+    pasted = [paste(picture, crops, new, blend) for blend in blends]
+    return row([tile(as_bytes(one[0]), WIDTH_OF_FOUR) for one in (picture, new, *pasted)])
+
+
 def edit_perception() -> Image.Image:
     amounts = {"happy": (1, 2), "surprise": (1, 2), "angry": (1,)}
     faces = {f"{name} {amount}": edited(1, name, amount) for name, each in amounts.items() for amount in each}
@@ -300,6 +342,23 @@ def token_color(amount: float) -> tuple[int, ...]:
     return tuple(round(dim + share * (full - dim)) for dim, full in zip(BAR_BACKGROUND, BLUE, strict=True))
 
 
+def face_regions() -> Image.Image:
+    """Return a photo that shows only one part of the face each time, with the part's name."""
+    face, picture = photos().face(0)[0], photos().pictures[0]
+    height, width = picture.shape[:2]
+    parts = [(part, 0.0, 0.0) for part in PARTS] + [("eyes", 0.05, 0.0), ("head", 0.0, 0.3), ("lips", 0.03, 0.06)]
+    sheet = Image.new("RGB", (4 * PART, 3 * (PART + PART_CAPTION)), BACKGROUND)
+    for index, (part, grow, feather) in enumerate(parts):
+        shown = picture * (0.2 + 0.8 * torch.from_numpy(mask(face, (width, height), part, grow, feather))[..., None])
+        caption = Canvas(PART, PART_CAPTION)
+        how = (f", grow {grow:g}" if grow else "") + (f", feather {feather:g}" if feather else "")
+        caption.write(5, PART_CAPTION / 2, part + how, 15, BRIGHT)
+        left, top = index % 4 * PART, index // 4 * (PART + PART_CAPTION)
+        sheet.paste(caption.finished(), (left, top))
+        sheet.paste(tile(shown.to(torch.uint8), PART - 6), (left + 3, top + PART_CAPTION))
+    return sheet
+
+
 def text_encode() -> Image.Image:
     """Draw which tokens of a prompt each value of `where` moves, and how far."""
     return token_columns([(where.replace(" and ", "\nand "), {"where": where}) for where in WHERE])
@@ -353,9 +412,10 @@ def projection() -> Image.Image:
 def inspect_projection() -> Image.Image:
     checkpoint, faces = trained().checkpoint, photos().found
     vectors = checkpoint.project(faces.vectors, faces.image_sizes).end
-    length, delta, _ = lengths(checkpoint, vectors, checkpoint.neutral_of(faces).end, [])
+    delta = vectors - checkpoint.neutral_of(faces).end
+    length, distance = (float(some[:, : checkpoint.space.tokens].norm(dim=1).mean()) for some in (vectors, delta))
     notes = [f"⚠ {line}" for text in warnings(checkpoint, faces, None) for line in text.split(". ")]  # to fit
-    notes.append(f"vectors of length {length:.1f}, {delta:.1f} away from neutral")
+    notes.append(f"vector length {length:.1f}, distance from neutral {distance:.1f}")
     shares = [face.emotions.max(dim=0) for face in faces]
     headings = [f"face {i}: {EMOTIONS[best.indices]} ({best.values:.0%})" for i, best in enumerate(shares)]
     similar = zip(headings, nearest(checkpoint, vectors, 4), strict=True)
@@ -462,6 +522,8 @@ PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "FaceActions": ("chart.png", face_actions),
     "DescribeFace": ("described.png", describe_face),
     "ToFaceLandmarks": ("drawn.jpg", to_face_landmarks),
+    "CropFaces": ("cropped.jpg", crop_faces),
+    "PasteFaces": ("pasted.jpg", paste_faces),
     "EditPerception": ("edited.png", edit_perception),
     "EditPerception actions": ("actions.png", edit_perception_actions),
     "PerceptionArithmetic": ("sum.png", perception_arithmetic),
@@ -469,6 +531,7 @@ PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
     "PerceptionSchedule": ("schedule.png", perception_schedule),
     "SavePerception": ("saved.jpg", save_perception),
     "FaceControlPicture": ("kinds.jpg", face_control_picture),
+    "FaceRegions": ("parts.jpg", face_regions),
     "TextEncode": ("where.png", text_encode),
     "Projection": ("modes.png", projection),
     "InspectProjection": ("prompts.png", inspect_projection),

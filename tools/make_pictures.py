@@ -377,10 +377,69 @@ def find_strength(page: Page) -> None:
     page.title("Find the strength", "a row of pictures, measured")
 
 
+def change_expression(page: Page) -> None:
+    """Draw a photo with the square of its face, and the crop's face with other expressions."""
+    picture = faces()[0]["grace_hopper"]
+    page.photo(picture, 24, 22, 272)
+    page.pen.rectangle(zoomed((82, 62, 252, 232)), None, BLUE, 5 * ZOOM)
+    page.arrow((306, 158), (350, 158))
+    page.plate((360, 22, 616, 294))
+    page.drawn_face(face("grace_hopper"), (404, 44, 572, 272), BLUE)
+    for column, emotion in enumerate(("happy", "surprise", "angry", "sad")):
+        left = 24 + 151 * column
+        page.plate((left, 316, left + 139, 530))
+        page.drawn_face(face("grace_hopper", **{emotion: 1.6}), (left + 20, 330, left + 119, 472), COLORS[emotion])
+        page.write(left + 70, 504, emotion, 25, COLORS[emotion])
+    page.title("Change expression", "of the people in a picture of yours")
+
+
+def neutral_face(page: Page) -> None:
+    page.plate((24, 22, 296, 410))
+    page.drawn_face(face("astronaut", happy=0.8), (48, 44, 272, 388), YELLOW)
+    page.arrow((306, 216), (334, 216))
+    page.plate((344, 22, 616, 410))
+    page.drawn_face(face("astronaut", neutral=1.6), (368, 44, 592, 388), WORDS)
+    page.plate((24, 440, 616, 520))
+    for column, (words, amount) in enumerate((("expression", 0.06), ("denoise", 0.55))):
+        left = 44 + 290 * column
+        page.write(left, 464, words, 24, DIM, "lm")
+        page.plate((left, 486, left + 262, 500), (52, 60, 76), 7)
+        page.plate((left, 486, left + 262 * amount, 500), (WORDS, BLUE)[column], 7)
+    page.title("Neutral face", "takes the expression away")
+
+
+def expression_transfer(page: Page) -> None:
+    pictures, _ = faces()
+    page.photo(pictures["grace_hopper"], 24, 22, 250, BLUE)
+    page.photo(overlay("astronaut"), 24, 286, 250, YELLOW)
+    page.chip(149, 252, "the person", 22, BLUE)
+    page.chip(149, 516, "the expression", 22, YELLOW)
+    page.arrow((286, 278), (336, 278))
+    page.plate((348, 22, 616, 536))
+    page.drawn_face(face("grace_hopper", happy=1.5), (372, 60, 592, 440), GREEN)
+    page.write(482, 492, "both", 32, GREEN)
+    page.title("Expression transfer", "from one photo to another")
+
+
+def two_people(page: Page) -> None:
+    """Draw two edited faces within the outlines of their heads."""
+    page.plate((24, 22, 616, 440))
+    for column, (name, emotion) in enumerate((("astronaut", "happy"), ("grace_hopper", "surprise"))):
+        left = 64 + 272 * column
+        for start in range(0, 360, 24):
+            page.pen.arc(zoomed((left - 8, 40, left + 248, 424)), start, start + 14, COLORS[emotion], 4 * ZOOM)
+        page.drawn_face(face(name, **{emotion: 1.6}), (left + 10, 136, left + 230, 412), COLORS[emotion])
+        page.chip(left + 120, 486, emotion, 30, COLORS[emotion])
+    page.title("Two people", "each with their own expression")
+
+
 THUMBNAILS: dict[str, Callable[[Page], None]] = {
     drawing.__name__: drawing
     for drawing in (
         face_to_expression,
+        change_expression,
+        neutral_face,
+        expression_transfer,
         emotion_prompts,
         picture_edit,
         collect_dataset,
@@ -391,6 +450,7 @@ THUMBNAILS: dict[str, Callable[[Page], None]] = {
         expression_switch,
         sdxl,
         find_strength,
+        two_people,
     )
 }
 

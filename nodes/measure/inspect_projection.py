@@ -8,12 +8,13 @@ from comfy_api.latest import io
 
 from ...common.words import counted
 from ...perception.vector import Perceptions
-from ...projection.insight import lengths, nearest, warnings
+from ...projection.insight import nearest, shifts, warnings
 from ...projection.insight_picture import insight_picture
+from ...projection.where import ALL
 from ..support import checkpoints, clips, host
 from ..support.checks import check_conditioning, check_perceptions
 from ..support.schema import PERCEPTION, aliases, strongest
-from ..support.steering import UsesCheckpoint, checkpoint_input, checkpoint_name_input, clip_input
+from ..support.steering import UsesCheckpoint, checkpoint_input, checkpoint_name_input, clip_input, effect
 
 MOST_FACES = 8  # in the text and the picture; a video has thousands
 
@@ -28,8 +29,8 @@ class InspectProjection(UsesCheckpoint):
             display_name="Inspect Projection",
             category="Perception CLIP/measure",
             description=(
-                "Shows where a checkpoint projects faces: the most similar training prompts, the vector lengths "
-                "compared with the prompt's, and whether the checkpoint fits the face, the models and the CLIP."
+                "Shows where a checkpoint projects faces: the most similar training prompts, how far they move a "
+                "prompt's tokens, and whether the checkpoint fits the face, the models and the CLIP."
             ),
             inputs=[
                 PERCEPTION.Input("perception", tooltip="Faces from Face Perception."),
@@ -43,7 +44,9 @@ class InspectProjection(UsesCheckpoint):
                 ),
                 checkpoint_name_input(),
                 io.Conditioning.Input(
-                    "conditioning", optional=True, tooltip="Optional: a prompt to compare the vector lengths with."
+                    "conditioning",
+                    optional=True,
+                    tooltip="Optional: a prompt, to show how far faces move its tokens at strength 1.",
                 ),
                 clip_input(),
             ],
@@ -56,35 +59,34 @@ class InspectProjection(UsesCheckpoint):
         )
 
     @classmethod
-    def execute(
+    def run(
         cls,
         perception: Perceptions,
         checkpoint: str,
         prompts: int,
-        checkpoint_name: str | None = None,
         conditioning: list[list[Any]] | None = None,
         clip: Any = None,
     ) -> io.NodeOutput:
         check_perceptions(perception)
         check_conditioning(conditioning or [])
-        name = checkpoint if checkpoint_name is None else checkpoint_name
-        projection = checkpoints.load(name)
-        title = f"{name}, for {projection.space.title}, trained with {projection.metadata.encoder}"
+        projection = checkpoints.load(checkpoint)
+        title = f"{checkpoint}, for {projection.space.title}, trained with {projection.metadata.encoder}"
         notes, faces = ["no face"], []
         if len(perception):
             faces_shown = perception.select(range(min(len(perception), MOST_FACES)))
             projected, without = checkpoints.project(projection, faces_shown)
-            vectors, neutral = projected.end, without.end
-            length, moved, typical = lengths(projection, vectors, neutral, conditioning or [])
-            notes = [f"⚠ {text}" for text in warnings(projection, faces_shown, clips.fingerprint_for(projection, clip))]
-            notes.append(
-                f"vector length {length:.1f}, distance from neutral {moved:.1f}"
-                + (f", token length of the prompt {typical:.1f}" if conditioning else "")
+            tokens = projection.space.tokens
+            length, moved = (
+                float(some[:, :tokens].norm(dim=1).mean()) for some in (projected.end, projected.end - without.end)
             )
+            notes = [f"⚠ {text}" for text in warnings(projection, faces_shown, clips.fingerprint_for(projection, clip))]
+            notes.append(f"vector length {length:.1f}, distance from neutral {moved:.1f}")
+            if conditioning:
+                notes.append(effect(shifts(conditioning, projected, without, projection.space, ALL), "steer", 1.0))
             if len(faces_shown) < len(perception):
                 notes.append(f"showing the first {len(faces_shown)} of {counted(len(perception), 'face')}")
             headings = [f"face {index}: {strongest(faces_shown.select([index]))}" for index in range(len(faces_shown))]
-            faces = list(zip(headings, nearest(projection, vectors, prompts), strict=True))
+            faces = list(zip(headings, nearest(projection, projected.end, prompts), strict=True))
         picture = insight_picture(title, notes, faces)
         lines = [title, *notes]
         for heading, similar in faces:

@@ -7,14 +7,15 @@ from typing import Any
 from comfy_api.latest import io
 
 from ...perception.vector import Perceptions
-from ...projection.choice import FACE_CHOICES
 from ...projection.conditioning import MODES
 from ...projection.where import ALL, END, WHERE
 from ..support.checks import check_choice, check_conditioning, check_perceptions
 from ..support.schema import PERCEPTION, advanced, aliases
 from ..support.steering import (
+    STEERED_FACES,
     UsesCheckpoint,
     amount_inputs,
+    boxes_input,
     checkpoint_input,
     checkpoint_name_input,
     clip_input,
@@ -74,6 +75,7 @@ class PerceptionProjection(UsesCheckpoint):
                 ),
                 clip_input(),
                 io.Combo.Input("where", options=list(WHERE), default=END, optional=True, tooltip=WHERE_TOOLTIP),
+                boxes_input(),
             ],
             outputs=[
                 io.Conditioning.Output(
@@ -84,7 +86,7 @@ class PerceptionProjection(UsesCheckpoint):
         )
 
     @classmethod
-    def execute(
+    def run(
         cls,
         perception: Perceptions,
         conditioning: list[list[Any]],
@@ -94,22 +96,23 @@ class PerceptionProjection(UsesCheckpoint):
         start_percent: float,
         end_percent: float,
         faces: str,
-        checkpoint_name: str | None = None,
         match_norm: bool = False,
         clip_l_only: bool = False,
         clip: Any = None,
         where: str = ALL,  # as in graphs saved before this widget existed
+        boxes: str | None = None,
     ) -> io.NodeOutput:
         check_perceptions(perception)
         check_conditioning(conditioning)
-        check_choice("faces", faces, FACE_CHOICES)
+        check_choice("faces", faces, STEERED_FACES)
         check_choice("where", where, WHERE)
         return steer(
             perception,
             conditioning,
-            checkpoint if checkpoint_name is None else checkpoint_name,
+            checkpoint,
             clip,
             faces=faces,
+            boxes=boxes,
             where=END if mode == "blend" else where,
             mode=mode,
             strength=strength,

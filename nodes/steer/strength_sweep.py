@@ -90,7 +90,7 @@ class StrengthSweep(UsesCheckpoint):
         )
 
     @classmethod
-    def execute(
+    def run(
         cls,
         text: str,
         clip: Any,
@@ -104,13 +104,12 @@ class StrengthSweep(UsesCheckpoint):
         pictures: int,
         start_percent: float,
         end_percent: float,
-        checkpoint_name: str | None = None,
     ) -> io.NodeOutput:
         check_perceptions(perception)
         check_latent(latent)
         check_choice("where", where, WHERE)
         strengths = even_strengths(first_strength, last_strength, pictures)
-        projection = checkpoints.load(checkpoint if checkpoint_name is None else checkpoint_name)
+        projection = checkpoints.load(checkpoint)
         conditioning, prompt = encode(clip, text, perception, subject, where)
         shown, batch = strengths_text(strengths), copies(latent, pictures)
         if not len(perception):

@@ -7,13 +7,14 @@ from typing import Any
 from comfy_api.latest import io
 
 from ...perception.vector import Perceptions
-from ...projection.choice import FACE_CHOICES
 from ...projection.where import WHERE
 from ..support.checks import check_choice, check_perceptions
 from ..support.schema import PERCEPTION, aliases
 from ..support.steering import (
+    STEERED_FACES,
     UsesCheckpoint,
     amount_inputs,
+    boxes_input,
     checkpoint_input,
     checkpoint_name_input,
     encode,
@@ -44,6 +45,7 @@ class TextEncodeFace(UsesCheckpoint):
                 *subject_inputs(),
                 *amount_inputs(),
                 checkpoint_name_input(),
+                boxes_input(),
             ],
             outputs=[
                 io.Conditioning.Output(
@@ -54,7 +56,7 @@ class TextEncodeFace(UsesCheckpoint):
         )
 
     @classmethod
-    def execute(
+    def run(
         cls,
         text: str,
         clip: Any,
@@ -66,18 +68,19 @@ class TextEncodeFace(UsesCheckpoint):
         start_percent: float,
         end_percent: float,
         faces: str,
-        checkpoint_name: str | None = None,
+        boxes: str | None = None,
     ) -> io.NodeOutput:
         check_perceptions(perception)
-        check_choice("faces", faces, FACE_CHOICES)
+        check_choice("faces", faces, STEERED_FACES)
         check_choice("where", where, WHERE)
         conditioning, prompt = encode(clip, text, perception, subject, where)
         return steer(
             perception,
             conditioning,
-            checkpoint if checkpoint_name is None else checkpoint_name,
+            checkpoint,
             clip,
             faces=faces,
+            boxes=boxes,
             where=where,
             mode="steer",
             strength=strength,

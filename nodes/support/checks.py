@@ -7,6 +7,7 @@ from collections.abc import Collection
 from torch import Tensor
 
 from ...common.errors import InputError
+from ...perception.regions.crops import Crops
 from ...perception.vector import Perceptions
 
 
@@ -24,11 +25,17 @@ def check_perceptions(value: object, name: str = "perception") -> None:
         )
 
 
-def check_image(value: object) -> None:
-    """Raise ValueError unless `value` is a batch of pictures."""
+def check_crops(value: object) -> None:
+    """Raise ValueError unless `value` is the crops of Crop Faces."""
+    if not isinstance(value, Crops):
+        raise InputError(f"crops must be FACE_CROPS, got {_kind(value)}; connect the crops output of Crop Faces")
+
+
+def check_image(value: object, name: str = "image") -> None:
+    """Raise ValueError, naming the input, unless `value` is a batch of pictures."""
     if not isinstance(value, Tensor):
         raise InputError(
-            f"image must be an IMAGE, got {_kind(value)}; connect the IMAGE output of a node such as Load Image"
+            f"{name} must be an IMAGE, got {_kind(value)}; connect the IMAGE output of a node such as Load Image"
         )
 
 

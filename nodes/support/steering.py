@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ...common.words import counted
 from ...perception.vector import Perceptions
-from ...projection.choice import FACE_CHOICES, choose
+from ...projection.choice import FACE_CHOICES, IN_PLACE, choose
 from ...projection.conditioning import Conditioning, inject
 from ...projection.face_vectors import FaceVectors
+from ...projection.in_place import in_place, parse_boxes, places_of_boxes, places_of_heads
 from ...projection.insight import Shift, Similarity, nearest, shifts, warnings
 from ...projection.opening import Projection
 from ...projection.where import ALL, END, GROUPS, SUBJECT, SUBJECT_AND_END, WHERE, WORDS, end_is_known, usable
@@ -22,11 +23,18 @@ from .prompt_tokens import PromptTokens, not_contained, prompt_tokens
 from .schema import file_choice
 
 SHOWN_PROMPTS, SHOWN_FACES = 3, 4  # on the node
+STEERED_FACES = (*FACE_CHOICES, IN_PLACE)
 FACES_TOOLTIP = (
     "Which faces to use when there are several. first: the first face of the first picture that has one. mean: the "
     "average of all. each: one conditioning for each face, all acting together as with Conditioning (Combine); "
     "sampling time grows with the number of faces. per frame: one row for each picture, from its first face, for a "
-    "latent batch of the same length; a picture without a face keeps the prompt unchanged."
+    "latent batch of the same length; a picture without a face keeps the prompt unchanged. in place: each face acts "
+    "only where its head is in its picture, so that several people each get their own expression; sampling time grows "
+    "with the number of faces."
+)
+BOXES_TOOLTIP = (
+    "For faces: in place, when the people are to be elsewhere than in the photos. Connect a text with a box for each "
+    "face, one per line: left, top, right and bottom in percent of the picture, 0 to 100, such as 5 10 45 70."
 )
 WHERE_TOOLTIP = (
     "Which tokens the face acts on. subject and end: the words of the subject, so that the expression lands on the "
@@ -38,10 +46,16 @@ UNKNOWN_END = (
     "the end of the text cannot be recognized in this conditioning (with SDXL, after CLIP Set Last Layer, or beyond 77 "
     "tokens), so every token but BOS is changed there. CLIP Text Encode (Face) knows where the text ends"
 )
+APART = "use a picture of all the people, or connect boxes that give each face its own place"
 
 
 class UsesCheckpoint(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
-    """A node with the inputs `checkpoint` and `checkpoint_name`."""
+    """A node with the inputs `checkpoint` and `checkpoint_name`, of which `run` gets the one that counts."""
+
+    @classmethod
+    def execute(cls, checkpoint: str, checkpoint_name: str | None = None, **inputs: Any) -> io.NodeOutput:
+        """Run the node with the connected name of a checkpoint, or else with that of the widget."""
+        return cls.run(checkpoint=checkpoint if checkpoint_name is None else checkpoint_name, **inputs)
 
     @classmethod
     def validate_inputs(cls, checkpoint: str) -> bool:
@@ -75,6 +89,11 @@ def checkpoint_name_input() -> io.String.Input:
     )
 
 
+def boxes_input() -> io.String.Input:
+    """Return the input of the places of faces."""
+    return io.String.Input("boxes", optional=True, force_input=True, tooltip=BOXES_TOOLTIP)
+
+
 def clip_input() -> io.Clip.Input:
     """Return the input of the CLIP that the checkpoint is compared with."""
     return io.Clip.Input(
@@ -98,7 +117,7 @@ def amount_inputs() -> list[Any]:
             "unchanged; negative values push away from the expression.",
         ),
         *range_inputs(),
-        io.Combo.Input("faces", options=list(FACE_CHOICES), default="first", tooltip=FACES_TOOLTIP),
+        io.Combo.Input("faces", options=list(STEERED_FACES), default="first", tooltip=FACES_TOOLTIP),
     ]
 
 
@@ -207,6 +226,9 @@ def steer(
     where: str,
     mode: str,
     strength: float,
+    start_percent: float,
+    end_percent: float,
+    boxes: str | None = None,
     prompt: PromptTokens | None = None,
     match_norm: bool = False,
     **widgets: Any,
@@ -216,10 +238,11 @@ def steer(
     Args:
         checkpoint: name of the projection.
         clip: the text encoder that encoded the prompt; None if it is not known.
-        faces: one of FACE_CHOICES.
+        faces: one of STEERED_FACES.
         where: one of WHERE. If it is not possible, the faces act on the end of the text, and the note gives the reason.
+        boxes: for faces "in place", the places of the faces if not their own; see in_place.parse_boxes.
         prompt: what the prompt's tokens are; None if its text is not known.
-        mode, strength, match_norm, widgets: as for `inject`.
+        mode, strength, start_percent, end_percent, match_norm, widgets: as for `inject`.
     """
     projection = checkpoints.load(checkpoint)
     if not len(perception):
@@ -229,19 +252,44 @@ def steer(
     vectors, neutral = checkpoints.project(projection, perception)
     how, problems = placed(projection, perception, vectors, conditioning, clip, where, prompt)
     how["match_norm"] = match_norm
+    if boxes is not None and faces != IN_PLACE:
+        problems.append(f"⚠ boxes has no effect with faces: {faces}. Set faces to {IN_PLACE}")
 
     def apart(rows: Tensor) -> tuple[FaceVectors, FaceVectors]:
         face, without = rows.chunk(2, dim=1)
         return FaceVectors.split(face, projection.space.width), FaceVectors.split(without, projection.space.width)
 
-    parts = choose(torch.cat([vectors.joined, neutral.joined], dim=1), perception, faces)
-    steered: list[list[Any]] = []
-    for rows, seen in parts:
+    def version(rows: Tensor, seen: Tensor, start: float = 0.0, end: float = 1.0) -> list[list[Any]]:
         face, without = apart(rows)
-        steered += inject(conditioning, face, without, mode=mode, strength=strength, seen=seen, **how, **widgets)
+        return inject(
+            conditioning,
+            face,
+            without,
+            mode=mode,
+            strength=strength,
+            start_percent=start,
+            end_percent=end,
+            seen=seen,
+            **how,
+            **widgets,
+        )
+
+    values = torch.cat([vectors.joined, neutral.joined], dim=1)
+    if faces == IN_PLACE:
+        parts = choose(values, perception, "each")
+        boxed = None if boxes is None else parse_boxes(boxes, len(perception))
+        places = places_of_heads(perception) if boxed is None else places_of_boxes(boxed)
+        problems += [f"⚠ face {index} is hidden behind a larger one: {APART}" for index in places.hidden]
+        acting = [version(*part) for part in parts]
+        steered = in_place(conditioning, acting, places.regions, start_percent, end_percent)
+    else:
+        parts = choose(values, perception, faces)
+        steered = [entry for part in parts for entry in version(*part, start_percent, end_percent)]
     vectors, neutral = apart(torch.cat([rows[seen] for rows, seen in parts]))
     lengths = shifts(conditioning, vectors, neutral, **how)
-    which = f"{faces} of {counted(len(perception), 'face')}{' (mean lengths)' if len(vectors.end) > 1 else ''}"
+    count = counted(len(perception), "face")
+    which = f"{count} in place" if faces == IN_PLACE else f"{faces} of {count}"
+    which += " (mean lengths)" if len(vectors.end) > 1 else ""
     lines = [
         *problems,
         f"{checkpoint}, trained with {projection.metadata.encoder}",
@@ -251,7 +299,7 @@ def steer(
     return io.NodeOutput(steered, ui=host.note("\n".join(lines)))
 
 
-def effect(lengths: dict[str, Shift], mode: str, strength: float, prompt: PromptTokens | None) -> str:
+def effect(lengths: dict[str, Shift], mode: str, strength: float, prompt: PromptTokens | None = None) -> str:
     """Describe how far faces move each group of tokens, compared with the length of these tokens."""
     names = {END: "the end of the text", WORDS: "the words", ALL: "every token but BOS"}
     if prompt is not None:

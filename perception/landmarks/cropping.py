@@ -37,6 +37,11 @@ class Squares:
         """Return points (F or 1, P, 2), in −½…½ of the square, in pixels of the picture (F, P, 2)."""
         return points @ self.axes.transpose(1, 2) + self.centers[:, None]
 
+    def inside(self, points: Tensor) -> Tensor:
+        """Return points (F or 1, P, 2), in pixels of the picture, in −½…½ of the square: the inverse of `locate`."""
+        places: Tensor = (points - self.centers[:, None]) @ self.axes / self.sides[:, None, None].square()
+        return places
+
 
 def squares_around(points: Tensor) -> Squares:
     """Return the crops for the face mesh from a detector's points (F, 8, 2), in pixels of the picture."""

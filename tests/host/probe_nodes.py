@@ -77,6 +77,12 @@ def Conditioning(width: int, blocks: int) -> list[Any]:
     return [[tokens, {"pooled_output": tokens[:, 0, :1280]}]]
 
 
+@node(io.Custom("BOUNDING_BOX").Input("boxes"))
+def Boxes(boxes: list[Any]) -> str:
+    """Shows BOUNDING_BOX as JSON."""
+    return json.dumps(boxes)
+
+
 @node(io.Conditioning.Input("conditioning"), io.String.Input("name"))
 def SaveConditioning(conditioning: list[Any], name: str) -> str:
     """Writes a CONDITIONING to output/<name>.pt."""

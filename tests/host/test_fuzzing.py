@@ -94,6 +94,9 @@ def base_graph(photo: str, weights: str) -> Graph:
         "film": entry("CreateVideo", images=["photo", 0], fps=12.0),
         "latent": entry("EmptyLatentImage", width=64, height=64, batch_size=1),
         "points": entry(f"{PREFIX}ToFaceLandmarks", perception=["faces", 0]),
+        "crops": entry(
+            f"{PREFIX}CropFaces", image=["photo", 0], perception=["faces", 0], crop_size=64, margin=0.4, upright=True
+        ),
     }
 
 
@@ -105,6 +108,7 @@ LINKS = {
     "VIDEO": ["film", 0],
     "LATENT": ["latent", 0],
     "FACE_LANDMARKS": ["points", 0],
+    "FACE_CROPS": ["crops", 1],
 }
 CHOSEN = {(f"{PREFIX}DrawPerception", "image")}  # one of two optional inputs, of which the node needs one
 WRONG_LINKS = [["words", 0], ["words", 99], ["nowhere", 0], ["node", 0]]  # the last is a circle

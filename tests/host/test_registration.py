@@ -9,7 +9,7 @@ import pytest
 from .server import PACK, ROOT, Host
 
 NODES = sorted(path.name for path in (ROOT / "web" / "docs").iterdir() if path.is_dir())
-TASKS = ("perceive", "edit", "steer", "measure", "train")
+TASKS = ("perceive", "edit", "regions", "steer", "measure", "train")
 
 
 def test_comfyui_lists_every_node(host: Host) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from .server import PACK, ROOT, Graph, Host, Result
 from .test_face_perception_video import put_video
@@ -164,6 +165,8 @@ def small(schemas: Schemas, weights: str, photos: dict[str, str]) -> Small:
                     inputs[widget] = value
             if node["class_type"] == "EmptyLatentImage":
                 inputs |= {"width": 64, "height": 64}
+            if node["class_type"] == "PerceptionClip_CropFaces":
+                inputs["crop_size"] = 64
         return graph
 
     return make
@@ -200,6 +203,30 @@ def test_it_runs_to_a_picture_that_the_face_steers(host: Host, small: Small, nam
     assert not np.array_equal(steered, plain)
 
 
+@pytest.mark.parametrize("name", ["change_expression", "neutral_face", "expression_transfer"])
+def test_only_the_face_of_a_picture_is_redrawn(host: Host, small: Small, name: str, astronaut: np.ndarray) -> None:
+    graph = small(name, steps=2)
+    steering = node_of(graph, "TextEncode")
+    result, [changed] = ran(host, graph)
+    assert result.text(node_of(graph, "PasteFaces")) == "1 face pasted into 1 picture"
+    assert "shifts the subject “person” (1 token) by " in result.text(steering)
+    assert changed.shape == astronaut.shape
+    assert 0.02 < (changed != astronaut).any(axis=2).mean() < 0.06
+    graph[steering]["inputs"]["strength"] = 0.0
+    _, [plain] = ran(host, graph)
+    assert not np.array_equal(changed, plain)
+
+
+def test_a_picture_without_a_face_is_not_redrawn(host: Host, small: Small, photos: dict[str, str]) -> None:
+    graph = small("change_expression")
+    [picture] = [node["inputs"] for node in graph.values() if node["class_type"] == "LoadImage"]
+    picture["image"] = photos["no_face"]
+    result, [same] = ran(host, graph)
+    assert result.text(node_of(graph, "PasteFaces")) == "no face: the pictures pass through unchanged"
+    graph[node_of(graph, "PasteFaces")] = {"class_type": "LoadImage", "inputs": dict(picture)}
+    assert np.array_equal(same, ran(host, graph)[1][0])
+
+
 def test_the_switch_differs_from_either_expression(host: Host, small: Small) -> None:
     graph = small("expression_switch", steps=2)
     ranges = [node["inputs"] for node in graph.values() if node["class_type"] == "ConditioningSetTimestepRange"]
@@ -220,6 +247,28 @@ def test_two_faces_become_a_row_from_one_to_the_other(host: Host, small: Small) 
     graph[node_of(graph, "EmotionPrompts")]["inputs"]["strength"] = 0.0
     _, same = ran(host, graph)
     assert max(np.abs(one - same[0]).max() for one in same) <= 1
+
+
+def test_two_people_are_steered_in_place(
+    host: Host, small: Small, astronaut: np.ndarray, grace_hopper: np.ndarray
+) -> None:
+    people = [
+        Image.fromarray(crop).resize((160, 160)) for crop in (astronaut[:280, 84:364], grace_hopper[40:410, 76:446])
+    ]
+    graph = small("two_people", steps=2)
+    for node in graph.values():
+        if node["class_type"] == "LoadImage":
+            node["inputs"]["image"] = host.put_picture(
+                "both.png", np.concatenate(list(map(np.asarray, people)), axis=1)
+            )
+        elif node["class_type"] == "ImageScaleToTotalPixels":
+            node["inputs"]["megapixels"] = 0.01
+    steering = node_of(graph, "TextEncode")
+    result, [steered] = ran(host, graph)
+    assert "2 faces in place (mean lengths): shifts the subject “people” (1 token) by " in result.text(steering)
+    graph[steering]["inputs"]["strength"] = 0.0
+    _, [plain] = ran(host, graph)
+    assert steered.shape == plain.shape and not np.array_equal(steered, plain)
 
 
 def test_a_sweep_is_measured(host: Host, small: Small) -> None:

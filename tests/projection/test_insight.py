@@ -1,4 +1,4 @@
-"""Insight into a projection: similar prompts, lengths and warnings."""
+"""Insight into a projection: similar prompts, shifts and warnings."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from torch import Tensor
 from perception_clip.perception.emotions import face_expression
 from perception_clip.perception.vector import Perceptions
 from perception_clip.projection.checkpoint import Checkpoint
-from perception_clip.projection.insight import lengths, nearest, warnings
+from perception_clip.projection.face_vectors import FaceVectors
+from perception_clip.projection.insight import nearest, shifts, warnings
 from perception_clip.projection.insight_picture import AWAY, TOWARD, WARNING, insight_picture
+from perception_clip.projection.spaces import SD15
+from perception_clip.projection.where import ALL
 
 from ..perception.reference_faces import MODEL, reference_faces
 
@@ -50,13 +53,15 @@ def test_prompts_are_compared_around_their_mean(checkpoint: Checkpoint, knowing:
     assert len(nearest(knowing, face[None], 2)[0]) == 2 and len(nearest(knowing, face[None], 9)[0]) == 3
 
 
-def test_lengths(checkpoint: Checkpoint) -> None:
+def test_shifts() -> None:
     tokens = torch.ones(2, 154, 768)
     tokens[:, [0, 77]] = 1000  # BOS does not count
     vectors, neutral = torch.zeros(2, 768), torch.zeros(2, 768)
     vectors[:, 0], neutral[:, 0] = torch.tensor([3.0, 5.0]), 1.0
-    assert lengths(checkpoint, vectors, neutral, [[tokens, {}]]) == pytest.approx((4, 3, 768**0.5))
-    assert lengths(checkpoint, vectors, neutral, []) == pytest.approx((4, 3, 0))
+    moved = shifts([[tokens, {}]], FaceVectors(vectors), FaceVectors(neutral), SD15, ALL)
+    assert moved.keys() == {ALL} and moved[ALL].tokens == 152
+    assert (moved[ALL].delta, moved[ALL].face) == pytest.approx((3 / 768**0.5, 4 / 768**0.5))
+    assert shifts([], FaceVectors(vectors), FaceVectors(neutral), SD15, ALL) == {}
 
 
 def test_a_fitting_projection_is_not_warned_of(checkpoint: Checkpoint, vectors: Tensor) -> None:
