@@ -74,11 +74,12 @@ def accepts(slot: Slot, value: Any) -> bool:
 
 
 @each_workflow
-def test_layout_reads_from_left_to_right_without_overlap(path: Path) -> None:
+def test_layout_reads_from_left_to_right_and_down_without_overlap(path: Path) -> None:
     workflow, nodes = nodes_of(path)
     for _, source, _, target, _, _ in workflow["links"]:
-        start, end = nodes[source], nodes[target]
-        assert start["pos"][0] + start["size"][0] < end["pos"][0], (start["type"], end["type"])
+        start, end = box_of(nodes[source]), box_of(nodes[target])
+        below = start[0] == end[0] and start[3] < end[1]  # in the same column
+        assert start[2] < end[0] or below, (nodes[source]["type"], nodes[target]["type"])
     no_overlap([box_of(node) for node in nodes.values()])
     groups = [
         (*group["bounding"][:2], *np.add(group["bounding"][:2], group["bounding"][2:])) for group in groups_of(workflow)
