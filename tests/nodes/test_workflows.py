@@ -21,7 +21,7 @@ WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 TITLE_BAR = 30
 SLOT = 20  # pixels from one slot to the next
 LARGEST_THUMBNAILS = 1_000_000  # bytes of all together
-CROSSINGS = 12  # of links, at most
+CROSSINGS = 28  # of links, at most
 MODEL_FOLDERS = {
     "CheckpointLoaderSimple": "checkpoints",
     "UNETLoader": "diffusion_models",
