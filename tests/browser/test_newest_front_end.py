@@ -23,7 +23,10 @@ WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
 LEAST_ZOOM = 0.45
 LEGIBLE = 0.571  # below it the canvas draws no text: letters of 14 pixels would be smaller than 8
-LEGIBLE_TEMPLATES = {"face_to_expression", "sdxl", "emotion_prompts", "collect_dataset", "train_and_try", "webcam"}
+LEGIBLE_TEMPLATES = {
+    *("face_to_expression", "sdxl", "emotion_prompts", "webcam", "collect_dataset", "train_and_try"),
+    *("blend_two_faces", "expression_video", "picture_edit"),
+}
 # Models, and a video of one's own.
 CHOSEN_BY_USERS = {"CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "VAELoader", "LoadVideo"}
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False}
@@ -62,7 +65,7 @@ OFFERED = """() => Object.keys(
     document.getElementById("vue-app").__vue_app__.config.globalProperties.$pinia._s.get("nodeDef").allNodeDefsByName
 ).filter(name => name.startsWith("SubgraphBlueprint."))"""
 
-MEASURE = """() => {
+MEASURE = """async () => {
     const [measure] = app.graph.nodes
     const [photo, preview] = ["LoadImage", "PreviewImage"].map(type => LiteGraph.createNode(type))
     app.graph.add(photo)
@@ -71,7 +74,8 @@ MEASURE = """() => {
     photo.connect(0, measure, 0)
     photo.connect(0, measure, 1)
     measure.connect(measure.outputs.findIndex(one => one.name === "picture"), preview, 0)
-    return app.queuePrompt(0, 1)
+    await app.queuePrompt(0, 1)
+    return preview.id
 }"""
 
 TRAIN_ALONE = """weights => {
@@ -165,12 +169,10 @@ def test_subgraph_blueprints_are_offered_and_one_runs(page: Page, host: Host) ->
     page.wait_for_function(STARTED)
     page.wait_for_function(f"({OFFERED})().length === {len(files)}")
     load(page, ROOT / "subgraphs" / "Measure an Expression.json")
-    page.evaluate(MEASURE)
+    preview = str(page.evaluate(MEASURE))
     wait_until_idle(page, host)
-    page.wait_for_function("app.graph.nodes.some(node => node.type === 'PreviewImage')")
     [last] = host.get("/history?max_items=1").values()
-    assert last["status"]["status_str"] == "success"
-    assert any(len(output.get("images", [])) == 1 for output in last["outputs"].values())
+    assert last["status"]["status_str"] == "success" and len(last["outputs"][preview]["images"]) == 1
 
 
 def wait_until_idle(page: Page, host: Host) -> None:
