@@ -40,6 +40,7 @@ NEEDED = {
     "perception/weights/face_mesh.safetensors",
     "projection/checkpoints/README.md",
     "projection/subject_nouns.json",
+    "subgraphs/Prompt with a Face.json",
     "workflows/face_to_expression.json",
     "workflows/face_to_expression.jpg",
     "web/docs/PerceptionClip_FacePerception/en.md",

@@ -309,9 +309,9 @@ def frames(keys: Perceptions, number: int) -> list[Perceptions]:
 
 def webcam(page: Page) -> None:
     page.photo(overlay("astronaut"), 76, 22, 488, RED)
-    page.plate((96, 42, 220, 90), DARK, 24)
-    page.dot(122, 66, 11, RED)
-    page.write(144, 66, "LIVE", 28, WORDS, "lm")
+    page.plate((420, 42, 544, 90), DARK, 24)  # the template browser has a badge in the top left corner
+    page.dot(446, 66, 11, RED)
+    page.write(468, 66, "LIVE", 28, WORDS, "lm")
     page.title("Webcam", "make a face, see a picture")
 
 
@@ -369,7 +369,7 @@ def find_strength(page: Page) -> None:
     page.plate((24, 22, 616, 316))
     page.line([(64, 84), (592, 84)], DIM, 2)
     page.line([(64, 42), (64, 286), (592, 286)], DIM, 3)
-    page.write(84, 62, "gain 1: the photo's expression", 24, DIM, "lm")
+    page.write(84, 108, "gain 1: the photo's expression", 24, DIM, "lm")  # below the template browser's badge
     curve = [(left + 70, 286 - 202 * gain) for left, gain in zip(columns, gains, strict=True)]
     page.line(curve, YELLOW, 6)
     for point in curve:

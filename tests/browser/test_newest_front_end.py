@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 VERSIONS = "web_custom_versions/Comfy-Org_ComfyUI_frontend"  # where ComfyUI keeps front ends that it downloads
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
+LEAST_ZOOM = 0.45
+LEGIBLE = 0.571  # below it the canvas draws no text: letters of 14 pixels would be smaller than 8
+LEGIBLE_TEMPLATES = {
+    *("face_to_expression", "sdxl", "emotion_prompts", "webcam", "collect_dataset", "train_and_try"),
+    *("blend_two_faces", "expression_video", "picture_edit"),
+}
 # Models, and a video of one's own.
 CHOSEN_BY_USERS = {"CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "VAELoader", "LoadVideo"}
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False}
@@ -28,6 +35,47 @@ PICTURES = """() => {
     const drawn = [...document.querySelectorAll("[data-node-id] img")]
     const pictures = drawn.length ? drawn : app.graph.nodes.flatMap(node => node.imgs ?? [])
     return pictures.map(one => [one.naturalWidth, one.naturalHeight])
+}"""
+
+# Where nodes are drawn, in graph units without their titles: by id left, top, right, bottom. Vue's are elements.
+BOXES = """() => Object.fromEntries(app.graph.nodes.map(node => {
+    const drawn = document.querySelector(`[data-node-id="${node.id}"]`)?.getBoundingClientRect()
+    const [width, height] = drawn ? [drawn.width, drawn.height].map(side => side / app.canvas.ds.scale) : node.size
+    const [left, top] = node.pos
+    return [node.id, [left, top, left + width, top + height - (drawn ? LiteGraph.NODE_TITLE_HEIGHT : 0)]]
+}))"""
+
+OPEN = "([workflow, name]) => app.loadGraphData(workflow, true, true, name, { openSource: 'template' })"
+
+RUN_WITH = """weights => {
+    app.graph.nodes.flatMap(node => node.widgets ?? []).find(one => one.name === "ckpt_name").value = weights
+    return app.queuePrompt(0, 1)
+}"""
+
+NEW_SIZES = """() => Object.keys(LiteGraph.registered_node_types).filter(type => type.startsWith("PerceptionClip_"))
+    .map(type => [type.slice("PerceptionClip_".length), ...LiteGraph.createNode(type).size])"""
+
+SAVED_SIZE = """() => {
+    const node = LiteGraph.createNode("PerceptionClip_JoinPerceptions")
+    node.configure({ ...node.serialize(), size: [280, 150] })
+    return [...node.size]
+}"""
+
+OFFERED = """() => Object.keys(
+    document.getElementById("vue-app").__vue_app__.config.globalProperties.$pinia._s.get("nodeDef").allNodeDefsByName
+).filter(name => name.startsWith("SubgraphBlueprint."))"""
+
+MEASURE = """async () => {
+    const [measure] = app.graph.nodes
+    const [photo, preview] = ["LoadImage", "PreviewImage"].map(type => LiteGraph.createNode(type))
+    app.graph.add(photo)
+    app.graph.add(preview)
+    photo.widgets.find(one => one.name === "image").value = "example.png"
+    photo.connect(0, measure, 0)
+    photo.connect(0, measure, 1)
+    measure.connect(measure.outputs.findIndex(one => one.name === "picture"), preview, 0)
+    await app.queuePrompt(0, 1)
+    return preview.id
 }"""
 
 TRAIN_ALONE = """weights => {
@@ -66,25 +114,78 @@ def page(request: pytest.FixtureRequest, browser: BrowserContext, host: Host, in
     page.close()
 
 
-def load(page: Page, workflow: dict[str, Any]) -> None:
-    page.evaluate("workflow => app.loadGraphData(workflow, true, true, 'template')", workflow)
+def load(page: Page, path: Path) -> dict[str, Any]:
+    """Open a workflow as the template browser does; return it."""
+    workflow: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    page.evaluate(OPEN, [workflow, path.stem])
     page.wait_for_timeout(1000)  # the search for missing models follows
+    return workflow
 
 
-def test_templates_ask_for_nothing_but_what_users_choose(page: Page) -> None:
+def test_templates_open_legible_and_whole_and_ask_for_nothing_but_what_users_choose(page: Page) -> None:
     for path in WORKFLOWS:
-        load(page, json.loads(path.read_text(encoding="utf-8")))
+        workflow = load(page, path)
         assert set(page.evaluate(WRONG)) <= CHOSEN_BY_USERS, path.stem
+        least = LEGIBLE if path.stem in LEGIBLE_TEMPLATES else LEAST_ZOOM
+        assert page.evaluate("app.canvas.ds.scale") >= least, path.stem
+        assert outgrown(page, workflow) == [], path.stem
+
+
+def outgrown(page: Page, workflow: dict[str, Any]) -> list[str]:
+    """The nodes that reach beyond the group in which they begin."""
+    types = {str(node["id"]): node["type"] for node in workflow["nodes"]}
+    outside = []
+    for id, (left, top, right, bottom) in page.evaluate(BOXES).items():
+        for x, y, width, height in (group["bounding"] for group in workflow["groups"]):
+            begins = x <= left <= x + width and y <= top <= y + height
+            if begins and (right > x + width or bottom > y + height):
+                outside.append(types[id])
+    return outside
+
+
+def test_after_a_run_nodes_are_still_in_their_groups(page: Page, host: Host, weights: str) -> None:
+    workflow = load(page, ROOT / "workflows" / "collect_dataset.json")
+    page.evaluate(RUN_WITH, weights)
+    wait_until_idle(page, host)
+    page.wait_for_function(f"({PICTURES})().length === 4")  # the photo, the face, the sample, and the dataset's faces
+    assert outgrown(page, workflow) == []
+
+
+def test_a_new_node_has_room_for_its_title_and_labels(page: Page) -> None:
+    sizes = {type: (width, height) for type, width, height in page.evaluate(NEW_SIZES)}
+    assert len(sizes) >= 25 and min(width for width, _ in sizes.values()) >= 300
+    assert sizes["EmotionPrompts"][0] >= 520 and sizes["TextEncode"][1] >= 400
+    saved = page.evaluate(SAVED_SIZE)
+    assert saved == [280, 150]  # smaller than new: a saved graph keeps its sizes
+
+
+def test_subgraph_blueprints_are_offered_and_one_runs(page: Page, host: Host) -> None:
+    """The host of these tests knows no blueprints, so the page is served what a newer one would."""
+    files = {path.stem: path.read_text(encoding="utf-8") for path in BLUEPRINTS}
+    entry = {"source": "custom_node", "info": {"node_pack": PACK}}
+    served = {name: entry | {"name": name, "data": data} for name, data in files.items()}
+    page.route("**/global_subgraphs", lambda route: route.fulfill(json=served))
+    page.reload()
+    page.wait_for_function(STARTED)
+    page.wait_for_function(f"({OFFERED})().length === {len(files)}")
+    load(page, ROOT / "subgraphs" / "Measure an Expression.json")
+    preview = str(page.evaluate(MEASURE))
+    wait_until_idle(page, host)
+    [last] = host.get("/history?max_items=1").values()
+    assert last["status"]["status_str"] == "success" and len(last["outputs"][preview]["images"]) == 1
+
+
+def wait_until_idle(page: Page, host: Host) -> None:
+    deadline = time.monotonic() + RUN_SECONDS
+    while host.get("/queue") != {"queue_running": [], "queue_pending": []}:
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(200)
 
 
 def test_a_training_shows_one_picture(page: Page, host: Host, weights: str) -> None:
     """Nodes drawn by Vue would keep the last live picture beside the result."""
-    workflow = json.loads((ROOT / "workflows" / "face_to_expression.json").read_text(encoding="utf-8"))
-    load(page, workflow)
+    load(page, ROOT / "workflows" / "face_to_expression.json")
     page.evaluate(TRAIN_ALONE, weights)
-    deadline = time.monotonic() + RUN_SECONDS
-    while host.get("/queue") != {"queue_running": [], "queue_pending": []}:
-        assert time.monotonic() < deadline
-        page.wait_for_timeout(500)
+    wait_until_idle(page, host)
     page.wait_for_function(f"({PICTURES})().flat().every(side => side > 600) && ({PICTURES})().length")
     assert len(page.evaluate(PICTURES)) == 1
