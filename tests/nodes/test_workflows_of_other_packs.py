@@ -70,7 +70,7 @@ def test_it_agrees_with_the_nodes_of_the_other_pack(path: Path) -> None:
 def test_it_is_laid_out_like_a_template_and_says_what_it_needs(path: Path) -> None:
     templates.test_links_agree_with_the_sockets_at_both_ends(path)
     templates.test_widgets_and_outputs_fit_the_packs_nodes(path)
-    templates.test_layout_reads_from_left_to_right_without_overlap(path)
+    templates.test_layout_reads_from_left_to_right_and_down_without_overlap(path)
     templates.test_groups_are_numbered_from_left_to_right(path)
     templates.test_links_are_easy_to_follow(path)
     [note] = [node for node in json.loads(path.read_text())["nodes"] if node["type"] == "MarkdownNote"]
