@@ -19,9 +19,14 @@ HEIGHT, WIDTH = 128, 256
 
 @pytest.fixture(scope="module")
 def two_people(host: Host, astronaut: np.ndarray, grace_hopper: np.ndarray) -> str:
+    return host.put_picture("two_people.png", side_by_side(astronaut, grace_hopper))
+
+
+def side_by_side(astronaut: np.ndarray, grace_hopper: np.ndarray) -> np.ndarray:
+    """Both people in one picture, (HEIGHT, WIDTH, 3)."""
     crops = astronaut[0:280, 84:364], grace_hopper[40:410, 76:446]
-    people = [Image.fromarray(crop).resize((HEIGHT, HEIGHT)) for crop in crops]
-    return host.put_picture("two_people.png", np.concatenate(list(map(np.asarray, people)), axis=1))
+    people = [np.asarray(Image.fromarray(crop).resize((HEIGHT, HEIGHT))) for crop in crops]
+    return np.concatenate(people, axis=1)
 
 
 def regions(graph: Graph, **inputs: Any) -> Graph:
@@ -103,11 +108,11 @@ def test_boxes_place_faces_by_hand(host: Host, two_people: str, checkpoint: str)
     assert "⚠ boxes has no effect with faces: each" in host.run(placed("0 0 50 50", faces="each")).text("face")
 
 
-def test_outside_of_the_faces_the_picture_stays(host: Host, two_people: str, checkpoint: str, weights: str) -> None:
-    """Two steps, so that what the first changes can spread in the second."""
-    name, pictures = checkpoint_of(host, checkpoint, "sd15"), []
+def changes(host: Host, picture: str, checkpoint: str, weights: str, steps: int) -> tuple[list[float], float]:
+    """How much faces in place change a sampled picture: in each head and outside of both, of 255."""
+    pictures = []
     for strength in (0.0, 1.0):
-        graph = encoding(two_people, name, "a woman and a man", "sampled", faces="in place", strength=strength)
+        graph = encoding(picture, checkpoint, "a woman and a man", "sampled", faces="in place", strength=strength)
         graph["face"]["inputs"]["clip"] = graph["plain"]["inputs"]["clip"] = ["model", 1]
         graph["picture"] = graph["photo"]
         graph = regions(graph, masks="per face", grow=0.15)
@@ -119,7 +124,7 @@ def test_outside_of_the_faces_the_picture_stays(host: Host, two_people: str, che
             "sampler": entry(
                 "KSampler",
                 **{"model": ["counted", 0], "positive": ["face", 0], "negative": ["negative", 0]},
-                **{"latent_image": ["latent", 0], "seed": 1, "steps": 2, "cfg": 7.0},
+                **{"latent_image": ["latent", 0], "seed": 1, "steps": steps, "cfg": 7.0},
                 **{"sampler_name": "euler", "scheduler": "normal", "denoise": 1.0},
             ),
             "calls": entry("Probe_Calls", latent=["sampler", 0]),
@@ -129,9 +134,14 @@ def test_outside_of_the_faces_the_picture_stays(host: Host, two_people: str, che
         result = host.run(graph)
         pictures.append(result.picture("sampled").astype(int))
         heads = [result.picture("shown", index)[..., 0] for index in (0, 1)]
-        assert sum(json.loads(result.text("calls"))) == (4 if strength == 0 else 8)  # rest, two faces, negative
+        rows = 2 if strength == 0 else 4  # a negative prompt, the rest and two faces
+        assert sum(json.loads(result.text("calls"))) == rows * steps
     changed = np.abs(pictures[1] - pictures[0]).mean(axis=2)
-    inside = [changed[head == 255].mean() for head in heads]
     outside = changed[(heads[0] == 0) & (heads[1] == 0)].mean()
-    print(f"inside {inside[0]:.2f} and {inside[1]:.2f}, outside {outside:.2f} of 255")
+    return [changed[head == 255].mean() for head in heads], outside
+
+
+def test_outside_of_the_faces_the_picture_stays(host: Host, two_people: str, checkpoint: str, weights: str) -> None:
+    """Two steps, so that what the first changes can spread in the second."""
+    inside, outside = changes(host, two_people, checkpoint_of(host, checkpoint, "sd15"), weights, steps=2)
     assert min(inside) > 4 * outside

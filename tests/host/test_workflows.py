@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from .server import PACK, ROOT, Graph, Host, Result
 from .test_face_perception_video import put_video
+from .test_face_regions import side_by_side
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 FRONT_END_NODES = {"MarkdownNote"}
@@ -252,15 +252,10 @@ def test_two_faces_become_a_row_from_one_to_the_other(host: Host, small: Small) 
 def test_two_people_are_steered_in_place(
     host: Host, small: Small, astronaut: np.ndarray, grace_hopper: np.ndarray
 ) -> None:
-    people = [
-        Image.fromarray(crop).resize((160, 160)) for crop in (astronaut[:280, 84:364], grace_hopper[40:410, 76:446])
-    ]
     graph = small("two_people", steps=2)
     for node in graph.values():
         if node["class_type"] == "LoadImage":
-            node["inputs"]["image"] = host.put_picture(
-                "both.png", np.concatenate(list(map(np.asarray, people)), axis=1)
-            )
+            node["inputs"]["image"] = host.put_picture("both.png", side_by_side(astronaut, grace_hopper))
         elif node["class_type"] == "ImageScaleToTotalPixels":
             node["inputs"]["megapixels"] = 0.01
     steering = node_of(graph, "TextEncode")
