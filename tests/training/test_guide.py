@@ -171,7 +171,7 @@ def test_every_source(
     with np.load(desk / "one.npz") as data:
         assert len(data["clip_embeddings"]) == samples
         if make is ravdess:
-            assert set(data["labels"]) == {"happy", "neutral"} and set(data["groups"]) == {"Actor 01"}
+            assert set(data["labels"]) == {"happy", "neutral"} and set(data["groups"]) == {"RAVDESS 01"}
             assert "calm" in shown and "neutral" in shown
         if make in (fer2013, fer2013_folders):
             assert set(data["labels"]) == {"happy"} and "train" in data["splits"]

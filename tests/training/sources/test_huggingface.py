@@ -54,7 +54,7 @@ def test_an_imagefolder_with_metadata(tmp_path: Path) -> None:
     assert detect(root) == "imagefolder"
     listing = find_items(root)
     assert [(item.source, item.prompts, item.label, item.group, item.split) for item in listing.items] == [
-        ("faces/test/0001.png", (), "happy", "4", "test"),
+        ("faces/test/0001.png", (), "happy", "faces/4", "test"),
         ("faces/train/0001.png", ("a grin, wide",), "", "faces/train/0001.png", "train"),
         ("faces/train/sub/0002.png", ("a smile",), "", "faces/train/sub/0002.png", "train"),
     ]
@@ -179,7 +179,7 @@ def test_ids_of_rows_begin_again_in_each_table(tmp_path: Path) -> None:
         f"shards/{number}.parquet row {row}" for number in range(2) for row in range(2)
     ]
     save(shards / "2.parquet", {"image": [png(9)] * 3, "label": ["sad"] * 3, "id": [1, 1, 2]})
-    assert [item.group for item in find_items(shards).items] == ["0", "1", "0", "1", "1", "1", "2"]
+    assert [item.group[-2:] for item in find_items(shards).items] == ["/0", "/1", "/0", "/1", "/1", "/1", "/2"]
 
 
 def test_tables_without_pictures_or_meaning(tmp_path: Path) -> None:
