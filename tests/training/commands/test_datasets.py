@@ -182,7 +182,7 @@ def test_prompts_that_the_dataset_has_need_no_encoder(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, whole = dataset.read_bytes(), read(dataset)
-    words = ("--from-label", "angry", "--to-prompt", "a neutral face")
+    words = ("--from-label", "Anger", "--to-prompt", "a neutral face")  # in any spelling
     assert run("relabel", dataset, "--out", tmp_path / "b.db", *words) == 0
     changed = read(tmp_path / "b.db")
     assert changed.prompts == [prompt.replace("angry", "neutral") for prompt in whole.prompts]
