@@ -98,7 +98,7 @@ def test_folders_without_pictures(tmp_path: Path) -> None:
         list_captions(tmp_path / "set")
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace"))))
 def test_any_bytes_are_listed_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     root = tmp_path_factory.getbasetemp() / "captions"

@@ -248,7 +248,7 @@ def test_a_row_without_end_is_refused(tmp_path: Path, row: str) -> None:
         list_csv(write(tmp_path / "list.csv", f"path,prompt\n{row}"))
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(
     content=st.one_of(
         st.binary(max_size=300),
@@ -269,7 +269,7 @@ def test_any_bytes_are_listed_or_refused(tmp_path_factory: pytest.TempPathFactor
         assert listing.items and all(item.prompts and item.media.digest() for item in listing.items)
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(prompts=st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1), min_size=1, max_size=8))
 def test_what_a_csv_writer_writes_is_read_back(tmp_path_factory: pytest.TempPathFactory, prompts: list[str]) -> None:
     folder = tmp_path_factory.getbasetemp() / "csv"

@@ -133,7 +133,7 @@ JSON = st.recursive(
 ROW = st.fixed_dictionaries({"path": st.just("a.png") | JSON, "prompt": JSON}, optional={"label": JSON, "split": JSON})
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(
     content=st.one_of(
         st.binary(max_size=300),
@@ -160,7 +160,7 @@ def test_any_bytes_are_listed_or_refused(tmp_path_factory: pytest.TempPathFactor
             ).encode()
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1, max_size=5))
 def test_what_json_writes_is_read_back(tmp_path_factory: pytest.TempPathFactory, prompts: list[str]) -> None:
     folder = tmp_path_factory.getbasetemp() / "jsonl"
