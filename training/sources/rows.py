@@ -21,6 +21,8 @@ from .media import Media, PictureFile, media_of
 from .numbering import LEFT_OUT, NUMBERINGS, number_of
 
 _UNUSUAL = re.compile(r"\\|//|(?:^|/)\.|/$|^$")  # what a path can be without
+_URL = re.compile(r"(?:https?|s3|gs|ftp)://", re.IGNORECASE)
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")  # the beginning of an absolute path on Windows
 FEW = 6  # the most keys that a message names
 NO_DATASETS = frozenset({"", "data"})  # names of folders that data sets of any name have
 
@@ -140,7 +142,9 @@ class TableRows:
 
     def _found(self, text: str) -> tuple[str, Media | str]:
         """Return the name of a path's file in the dataset, and its media or the reason why it cannot be used."""
-        if text not in self._media:
+        if text not in self._media and _URL.match(text):
+            self._media[text] = (text, f"{text} is on the network; download the pictures and write the paths of files")
+        elif text not in self._media:
             path = self._existing(text)
             self._media[text] = (f"{self._place}{printable(path)}", self._find(path))
         return self._media[text]
@@ -192,7 +196,7 @@ class TableRows:
         if kind == FILE:
             return media_of(path) if is_media(source) else f"{unread(path)} ({source})"
         if kind != FOLDER:
-            return f"the file {path} does not exist"
+            return f"the file {source if _DRIVE.match(source) else path} does not exist"
         try:
             return frame_folder(path) or f"the folder {path} contains no pictures"
         except OSError as error:

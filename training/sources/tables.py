@@ -61,7 +61,8 @@ def read_csv(path: Path, place: str = "", split: str = "") -> TableRows:
     except UnicodeError as error:
         raise SourceError(f"{path}: the file is not UTF-8 text ({error}); save it as CSV UTF-8") from error
     except csv.Error as error:
-        raise SourceError(f"{path}: line {lines.number} is not valid CSV ({error}); correct it") from error
+        remedy = "check for a missing closing quote" if "end of data" in str(error) else "correct it"
+        raise SourceError(f"{path}: line {lines.number} is not valid CSV ({error}); {remedy}") from error
     if encoding == WINDOWS:
         rows.listing.notes.append(read_as_windows(path.name))
     return rows.checked()
@@ -112,10 +113,12 @@ def _checked(path: Path, header: list[str]) -> list[str]:
     missing = [PATH] if PATH not in roles else []
     if PROMPT not in roles and LABEL not in roles:
         missing.append(PROMPT)
+    if missing and not any(header):
+        raise SourceError(f"{path}: the first line, which must name the columns such as path,prompt, is empty")
     if missing:
         raise SourceError(
             f"{path}: the first line must name the columns path and prompt (or label), separated by commas; "
-            f"{' and '.join(missing)} not found in: {', '.join(header) or 'an empty line'}. Other names that are "
+            f"{' and '.join(missing)} not found in: {', '.join(header)}. Other names that are "
             "understood: " + "; ".join(f"{', '.join(NAMES[role][1:])} for {role}" for role in (PATH, PROMPT, LABEL))
         )
     twice = [name for name in dict.fromkeys(header) if name and header.count(name) > 1]

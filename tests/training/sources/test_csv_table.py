@@ -125,7 +125,10 @@ def test_lines_that_cannot_be_used_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"must name the columns path and prompt \(or label\).*path and prompt not found in: an empty line"),
+        ("", "the first line, which must name the columns such as path,prompt, is empty"),
+        ("path,prompt\nhttps://a.org/1.png,x\n", "https://a.org/1.png is on the network; download the pictures"),
+        ("path,prompt\nC:\\me\\1.png,x\n", r"list.csv line 2: the file C:\\me\\1.png does not exist"),
+        ('path,prompt\na.png,"x\n', "line 2 is not valid CSV .*check for a missing closing quote"),
         ("path,words\na.png,x\n", "prompt not found in: path, words"),
         ("photo,label\na.png,x\n", "path not found in: photo, label"),
         ("photo;label\na.png;x\n", r"separated by commas; path not found in: photo, label\. Other names .* file_name,"),
