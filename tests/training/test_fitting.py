@@ -26,7 +26,7 @@ PICTURES = ["confusion", "emotions", "learning_curves", "map", "prompts", "regio
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    return sample_dataset(load_encoder("random"), samples=2000)
+    return sample_dataset(load_encoder("random"), samples=1500)
 
 
 def cut(dataset: Dataset, rows: int, **changed: object) -> Dataset:
@@ -44,11 +44,11 @@ def test_all_that_a_run_leaves(tmp_path: Path, dataset: Dataset) -> None:
     metadata = load(fitted.path).metadata
     assert metadata.made_by == "a test" and metadata.uses_image_sizes
     assert metadata.encoder == dataset.meta["encoder"] and metadata.emotion_model == dataset.meta["emotion_model"]
-    assert metadata.dataset == {"sha256": content_hash(dataset), "samples": 2000, "seed": 0, "val_split": 0.2}
+    assert metadata.dataset == {"sha256": content_hash(dataset), "samples": 1500, "seed": 0, "val_split": 0.2}
     metrics = json.loads((tmp_path / "new" / "metrics.json").read_text())
     assert [epoch["number"] for epoch in metrics.pop("history")] == list(range(1, 21))
     assert metrics == metadata.metrics
-    assert metrics["held_out_rows"] == 200 and metrics["split_by_group"]
+    assert metrics["held_out_rows"] == 150 and metrics["split_by_group"]
     lead = metrics["projection_minus"]
     for metric in ("centered_cosine", "recall_at_1"):
         assert lead["mean"][metric][1] > 0.05  # even the interval's lower end
@@ -80,11 +80,11 @@ def test_the_sdxl_space(tmp_path: Path, dataset: Dataset) -> None:
         fit(dataset, tmp_path, Settings(epochs=1, space="sdxl"))
     encoder = load_encoder("random", space="sdxl")
     assert dataset.prompts is not None and dataset.image_sizes is not None
-    texts, row = np.unique(dataset.prompts[:800], return_inverse=True)
+    texts, row = np.unique(dataset.prompts[:1000], return_inverse=True)
     added_targets = {name: vectors.numpy()[row] for name, vectors in encoder.added_targets(texts.tolist()).items()}
     added_targets["sdxl_pooled"] *= 100
     meta = {**dataset.meta, "fingerprint": fingerprint(encoder).tolist()}
-    wide = cut(dataset, 800, image_sizes=dataset.image_sizes[:800], added_targets=added_targets, meta=meta)
+    wide = cut(dataset, 1000, image_sizes=dataset.image_sizes[:1000], added_targets=added_targets, meta=meta)
     made = load(fit(wide, tmp_path, Settings(epochs=16, size="small", space="sdxl"), report=False).path)
     assert made.metadata.space == "sdxl" and made.width == 3328
     assert made.fingerprint is not None and torch.equal(made.fingerprint, fingerprint(encoder))

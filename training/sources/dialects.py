@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
 import re
+from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,7 +13,7 @@ DELIMITERS = (",", ";", "\t", "|")
 WINDOWS = "cp1252"  # the encoding of Windows' older programs in western Europe
 _BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _ACCENTS = re.compile(rb"[\x80-\xff]+")  # bytes of letters that ASCII does not have
-_BLOCK = 1 << 20  # bytes
+_BLOCK = 1 << 20  # characters or bytes
 
 
 def encoding_of(path: Path) -> str:
@@ -33,19 +33,20 @@ def encoding_in(file: BinaryIO) -> str:
             return encoding
     if b"\0" in start[:2]:  # ASCII characters of two bytes
         return "utf-16-be" if start.startswith(b"\0") else "utf-16-le"
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    file.seek(0)
+    text = TextIOWrapper(file, encoding="utf-8")
     try:
-        decoder.decode(start)
-        while block := file.read(_BLOCK):
-            decoder.decode(block)
-        decoder.decode(b"", final=True)
+        while text.read(_BLOCK):
+            pass
     except UnicodeDecodeError:
         file.seek(0)
         single = total = 0
-        for line in file:
-            runs = _ACCENTS.findall(line)
+        while block := file.read(_BLOCK):
+            runs = _ACCENTS.findall(block)
             single, total = single + sum(len(run) == 1 for run in runs), total + len(runs)
         return WINDOWS if 2 * single >= total else "utf-8"
+    finally:
+        text.detach()  # which would close the file
     return "utf-8"
 
 
