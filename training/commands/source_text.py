@@ -115,7 +115,7 @@ def _columns(items: Sequence[SourceItem], templates: Templates) -> list[str]:
         name
         for item in items
         for name, text in item.columns.items()
-        if (name.casefold() not in used or item.prompts) and visible(printable(text)) != item.group.rpartition("/")[2]
+        if (name.casefold() not in used or item.prompts) and not item.group.endswith(visible(printable(text)))
     )
     return [f"columns that are not used: {', '.join(unused)}"] if unused else []
 
