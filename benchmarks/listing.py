@@ -2,14 +2,17 @@
 
     python benchmarks/listing.py
 
-The files are empty and in a temporary folder, so it measures names, tables and decisions, not decoding.
+The files are empty and in a temporary folder, so it measures names, tables and decisions, not decoding. Of Parquet, it
+also measures the memory, while all pictures are read.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +64,45 @@ def fer2013(root: Path) -> Path:
     return root / "fer2013.csv"
 
 
+def parquet(root: Path, rows: int) -> Path:
+    """Write `rows` pictures of 3,000 bytes with labels."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema({"image": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "label": pa.string()})
+    generator = np.random.default_rng(0)
+    with pq.ParquetWriter(root / "train.parquet", schema, compression="none") as file:
+        for start in range(0, rows, 1000):
+            images = [{"bytes": generator.bytes(3000), "path": f"{row}.jpg"} for row in range(start, start + 1000)]
+            labels = [EMOTIONS[row % 7] for row in range(start, start + 1000)]
+            file.write_table(pa.table({"image": images, "label": labels}, schema))
+    return root
+
+
+def measure_parquet(rows: int) -> None:
+    """Print the private memory that listing takes, and how much more reading takes at most."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = parquet(Path(folder), rows)
+        before, start = _private(), time.perf_counter()
+        items = find_items(source, "parquet").items
+        seconds, listed = time.perf_counter() - start, _private()
+        most = listed
+        for number, item in enumerate(items):
+            item.media.digest()
+            if number % 500 == 0:
+                most = max(most, _private())
+    print(
+        f"parquet            {len(items):8,} items, {3 * rows / 1000:.0f} MB of pictures {seconds:6.2f} s; "
+        f"listing takes {listed - before:.0f} MB, reading {most - listed:.0f} MB"
+    )
+
+
+def _private() -> float:
+    """Return this process's private memory in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith("RssAnon"))) / 1000
+
+
 def _touch(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
@@ -80,6 +122,9 @@ def measure(make: Callable[[Path], Path], limit: float) -> None:
 def main() -> None:
     for make in (folders, people, csv, csv_of_one_folder, fer2013):
         measure(make, LIMITS[make.__name__.replace("_", " ")])
+    for rows in (20_000, 100_000):
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+            fresh.submit(measure_parquet, rows).result()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import PerceptionClipError
+from .float_tiff import read_float_tiff
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,23 +37,16 @@ def read_picture(path: Path | BytesIO, name: str = "") -> Tensor:
 
     Raises PictureError with the file name, or with `name`, if the file is missing, corrupt or not a picture.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     name = name or str(path)
     try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode == "F":
-                return _as_rgb(_unit_range(np.array(upright)), name=name)
-            if upright.mode.startswith("I"):  # 16-bit grays, which Pillow would clip at 255
-                gray = np.asarray(upright).astype(np.int64).clip(0, 65535) // 257
-                return _as_rgb(torch.from_numpy(gray.astype(np.uint8)), name=name)
-            pixels = np.array(upright.convert("RGB"))
+        return _as_rgb(_decoded(path), name=name)
+    except PictureError:
+        raise
     except FileNotFoundError as error:
         raise PictureError(f"{name}: there is no such file") from error
     except UnidentifiedImageError as error:
-        if (floats := _read_floats(path)) is not None:
-            return _as_rgb(_unit_range(floats), name=name)
         raise PictureError(f"{name}: this is not a picture, or has a format that Pillow cannot read") from error
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
@@ -62,21 +56,25 @@ def read_picture(path: Path | BytesIO, name: str = "") -> Tensor:
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise PictureError(f"{name}: the picture cannot be read ({error})") from error
-    return torch.from_numpy(pixels)
 
 
-def _read_floats(path: Path | BytesIO) -> NDArray[Any] | None:
-    """Return a TIFF of float colors (H, W, 3), which Pillow does not read; None for any other file."""
-    if not isinstance(path, Path) or path.suffix.lower() not in (".tif", ".tiff"):
-        return None
-    import av
+def _decoded(path: Path | BytesIO) -> Tensor:
+    """Return the pixels of a file: gray (H, W) or RGB (H, W, 3), uint8, or floats in 0…1."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with av.open(str(path)) as container:
-            frame = next(container.decode(video=0))
-    except (av.FFmpegError, OSError, StopIteration, IndexError):
-        return None
-    return frame.to_ndarray() if frame.format.name == "rgbf32le" else None
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode == "F":
+                return _unit_range(np.array(upright))
+            if upright.mode.startswith("I"):  # 16-bit grays, which Pillow would clip at 255
+                gray = np.asarray(upright).astype(np.int64).clip(0, 65535) // 257
+                return torch.from_numpy(gray.astype(np.uint8))
+            return torch.from_numpy(np.array(upright.convert("RGB")))
+    except UnidentifiedImageError:
+        if (floats := read_float_tiff(path)) is None:
+            raise
+        return _unit_range(floats)
 
 
 def _unit_range(pixels: NDArray[Any]) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..common import threads
 from ..common.files import atomic_path
 from ..perception.vector import Perceptions, validate
-from .checkpoint_file import METADATA_KEY, SUFFIXES, CheckpointError, Content, read
+from .checkpoint_file import LISTED, METADATA_KEY, SUFFIXES, CheckpointError, Content, read
 from .face_vectors import FaceVectors
 from .network import Architecture, ProjectionNetwork
 from .spaces import SD15, SPACES, Space
@@ -168,14 +168,16 @@ def assembled(path: Path, content: Content) -> Checkpoint:
 def find(folders: Sequence[Path]) -> dict[str, Path]:
     """Return the checkpoints in `folders` by name, `best_model` first; earlier folders take precedence.
 
-    A .pth next to a .safetensors of the same name is the same checkpoint and is not listed again.
+    Suffixes, see LISTED, count in any case. Another file next to a .safetensors of the same name is the same checkpoint
+    and is not listed again.
     """
     paths: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.rglob("*")):
-            twin = path.suffix == ".pth" and path.with_suffix(".safetensors").is_file()
+            suffix = path.suffix.lower()
+            twin = suffix != SUFFIXES[0] and path.with_suffix(SUFFIXES[0]).is_file()
             half_written = path.name.startswith(".")
-            if path.suffix in SUFFIXES and path.is_file() and not (twin or half_written):
+            if suffix in LISTED and path.is_file() and not (twin or half_written):
                 paths.setdefault(path.relative_to(folder).as_posix(), path)
     return dict(sorted(paths.items(), key=lambda item: (Path(item[0]).stem != BEST, item[0])))
 

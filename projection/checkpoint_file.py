@@ -21,7 +21,8 @@ from ..common.errors import PerceptionClipError
 from .pth_safety import LARGEST_TEXT, LONGEST_NAME, RefusedError, check_zip, require
 
 METADATA_KEY = "perception_clip"
-SUFFIXES = (".safetensors", ".pth")  # the first is preferred where both exist
+SUFFIXES = (".safetensors", ".pth")  # of what this pack writes; the first is preferred where both exist
+LISTED = frozenset({*SUFFIXES, ".pt", ".ckpt", ".bin"})  # which other programs use for files of torch.save
 WRAPPERS = ("model_state_dict", "state_dict", "model")  # keys under which training scripts keep the state_dict
 
 DATASETS, DATASET_ARRAY = (".npz", ".db"), "perception_embeddings"  # files and contents that are no checkpoint

@@ -93,8 +93,8 @@ def load(name: str) -> Projection:
             "run, with ComfyUI's Python,\n"
             "python -m training starter --text-encoder PATH/TO/YOUR_CHECKPOINT.safetensors\n"
             "(for XL, add --space sdxl)\n"
-            f"or copy a .safetensors or .pth checkpoint into {host.model_folders()[0]}. Then press R in ComfyUI to "
-            "refresh the list and choose the checkpoint in this node."
+            f"or copy a checkpoint (.safetensors, .pth, .pt, .ckpt or .bin) into {host.model_folders()[0]}. Then press "
+            "R in ComfyUI to refresh the list and choose the checkpoint in this node."
         )
     return _load(paths[name], state(name))
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import struct
+import zlib
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -85,15 +87,26 @@ def test_files_of_every_kind(tmp_path: Path, astronaut: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("most", [1, 255])
-def test_float_colors_in_a_tiff(tmp_path: Path, astronaut: np.ndarray, most: int) -> None:
-    colors = (astronaut[:64, :48].astype("<f4") * (most / 255)).tobytes()
-    entries = [
-        *((256, 3, 1, 48), (257, 3, 1, 64), (258, 3, 3, 134), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 146)),
-        *((277, 3, 1, 3), (278, 3, 1, 64), (279, 4, 1, len(colors)), (339, 3, 3, 140)),
-    ]  # width, height, bits, no compression, RGB, offset, channels, rows, size, floats
-    header = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(struct.pack("<HHII", *each) for each in entries)
-    (tmp_path / "a.tif").write_bytes(header + struct.pack("<I6H", 0, *[32] * 3, *[3] * 3) + colors)
-    assert torch.equal(read_picture(tmp_path / "a.tif"), torch.from_numpy(astronaut[:64, :48]))
+@pytest.mark.parametrize("kind", ["<f2", ">f2", "<f4", ">f4", "<f8", ">f8"])
+def test_float_colors_in_a_tiff(tmp_path: Path, astronaut: np.ndarray, kind: str, most: int) -> None:
+    photo, order, bits = astronaut[:64, :48], kind[0], 8 * int(kind[2])
+    plain = (photo * (most / 255)).astype(kind).tobytes()
+    for compression, colors in ((1, plain), (8, zlib.compress(plain))):
+        entries = [
+            *((256, 3, 1, 48), (257, 3, 1, 64), (258, 3, 3, 146), (259, 3, 1, compression), (262, 3, 1, 2)),
+            *((273, 4, 1, 158), (277, 3, 1, 3), (278, 3, 1, 64), (279, 4, 1, len(colors)), (339, 3, 3, 152)),
+        ]  # width, height, bits, compression, RGB, offset, channels, rows, size, floats
+        header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(entries))
+        for tag, form, count, value in entries:
+            short = form == 3 and count == 1
+            header += struct.pack(f"{order}HHIH2x" if short else f"{order}HHII", tag, form, count, value)
+        whole = header.ljust(146, b"\0") + struct.pack(f"{order}6H", *[bits] * 3, *[3] * 3) + colors
+        (tmp_path / "a.tif").write_bytes(whole)
+        assert torch.equal(read_picture(tmp_path / "a.tif"), torch.from_numpy(photo))
+        assert torch.equal(read_picture(BytesIO(whole)), torch.from_numpy(photo))
+        (tmp_path / "a.tif").write_bytes(whole[:-9])
+        with pytest.raises(PictureError, match=r"a\.tif: .*not a picture"):
+            read_picture(tmp_path / "a.tif")
 
 
 def test_exif_rotation_is_undone(tmp_path: Path, astronaut: np.ndarray) -> None:

@@ -51,9 +51,9 @@ def test_fill_leaves_a_network_ready_for_inference() -> None:
     assert digest in readme, "the weights are not those that weights/README.md describes"
 
 
-def test_importing_the_landmarker_loads_no_weights() -> None:
+def test_importing_the_landmarkers_loads_no_weights() -> None:
     code = (
-        "import sys, perception_clip.perception.landmarks.bundled\n"
+        "import sys, perception_clip.perception.landmarks.bundled, perception_clip.perception.landmarks.mediapipe\n"
         "assert not [m for m in ('safetensors', 'transformers', 'PIL', 'mediapipe', 'cv2') if m in sys.modules]"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -153,12 +154,17 @@ def test_find(tmp_path: Path, checkpoint: Checkpoint) -> None:
     save(checkpoint, models)
     save(checkpoint, models / "mine")
     (models / "mine" / "best_model.safetensors").unlink()
-    (models / "notes.txt").touch()
+    others = ["b.PT", "c.ckpt", "d.bin", "e.PTH"]
+    for name in (*others, "best_model.ckpt"):
+        shutil.copy(models / "mine" / "best_model.pth", models / name)
+    for name in ("notes.txt", "training.state"):
+        (models / name).touch()
     (models / ".best_model-half.safetensors").touch()
     os.mkfifo(models / "pipe.pth")
     (models / "folder.pth").mkdir()
     (models / "loop").symlink_to(models)
     (models / "device.safetensors").symlink_to("/dev/zero")
     found = find([own, absent, models])
-    assert list(found) == ["best_model.safetensors", "mine/best_model.pth", "a face.safetensors"]
+    assert list(found) == ["best_model.safetensors", "mine/best_model.pth", "a face.safetensors", *others]
+    assert all(load(found[name]).metadata == checkpoint.metadata for name in others)
     assert found["best_model.safetensors"].parent == own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from perception_clip.perception.vector import LANDMARKS, pack
+from perception_clip.training.encoders import random_weights
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.split import Split, split_rows
 
@@ -28,6 +29,21 @@ def faces() -> Callable[..., Tensor]:
         return pack(landmarks, torch.rand(count, 7, generator=generator).softmax(dim=1))
 
     return make
+
+
+@pytest.fixture(scope="session", autouse=True)
+def placeholder_weights() -> Iterator[None]:
+    """Draw the placeholder encoders' random weights once, which takes half a second."""
+    weights, drawn = random_weights._weights, dict[int, dict[str, Tensor]]()
+
+    def once(shapes: dict[str, torch.Size], seed: int) -> dict[str, Tensor]:
+        if seed not in drawn:
+            drawn[seed] = weights(shapes, seed)
+        return drawn[seed]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(random_weights, "_weights", once)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ def test_sampled_probabilities_look_like_read_ones(shared_data: Path, monkeypatc
     """They do not help to tell sampled faces from real ones; those of the landmark model would."""
     monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "tools")
     both_forms = importlib.import_module("train_picture_estimate")
-    monkeypatch.setattr(both_forms, "MOST", 60)  # of each emotion
+    monkeypatch.setattr(both_forms, "MOST", 40)  # of each emotion
     faces, model = both_forms.load_faces(shared_data), ExpressionModel.load()
     vectors, sizes = sample_faces(model, faces.labels, torch.ones(len(faces.labels)), torch.Generator().manual_seed(0))
     landmarks, probabilities = split(vectors)

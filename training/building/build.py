@@ -127,17 +127,18 @@ def build(
 
 
 def _batches(events: Iterable[Event], most: int) -> Iterator[list[Event]]:
-    """Yield the events in batches of up to `most` pictures."""
+    """Yield the events in batches of up to `most` distinct pictures, with the rows of a picture in one batch."""
     batch: list[Event] = []
-    pictures = size = 0
+    sizes: dict[tuple[bytes, int], int] = {}  # bytes of the pictures in the batch
     for event in events:
+        new = isinstance(event, ItemFrame) and _key(event) not in sizes
+        full = len(sizes) == most or sum(sizes.values()) >= BATCH_BYTES
+        if (full and new) or len(batch) == BATCH_EVENTS:
+            yield batch
+            batch, sizes = [], {}
         batch.append(event)
         if isinstance(event, ItemFrame):
-            pictures += 1
-            size += event.picture.nbytes
-        if pictures == most or size >= BATCH_BYTES or len(batch) == BATCH_EVENTS:
-            yield batch
-            batch, pictures, size = [], 0, 0
+            sizes[_key(event)] = event.picture.nbytes
     if batch:
         yield batch
 

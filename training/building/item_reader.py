@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from torch import Tensor
 
 from ...perception.pictures import PictureError
 from ...perception.selection import ORDERS
-from ...perception.sequences.videos import VideoError
+from ...perception.sequences.videos import Frame, VideoError
 from ..dataset.store import Store
 from ..prompts.templates import Templates
 from ..sources.items import SourceItem
-from ..sources.media import origin_of
+from ..sources.media import Media, origin_of
 
 AHEAD = 256 << 20  # maximum bytes of pictures decoded ahead
 CHUNK = 32 << 20  # bytes of pictures after which a thread pauses reading an item
@@ -87,6 +88,7 @@ class ItemDone:
 
 
 Event = ItemFrame | AlreadyStored | ItemDone
+NumberedItem = tuple[int, SourceItem]
 
 
 class ItemReader:
@@ -100,23 +102,32 @@ class ItemReader:
         self._path, self._options, self._order = path, options, order
         self._stores = threading.local()  # a store belongs to the thread that opened it
 
-    def __call__(self, number: int, item: SourceItem) -> Iterator[Event]:
-        """Yield the pictures of an item that are not in the dataset yet, and finally an ItemDone."""
-        try:
-            prompts, content = self._options.prompts(item), item.media.digest()
-            read = self._sequence if item.media.is_sequence else self._picture
-            yield from read(number, item, prompts, content)
-        except (PictureError, VideoError, OSError) as error:
-            yield ItemDone(number, item, unreadable=item.media.unreadable or 1, reason=_reason(item, error))
+    def __call__(self, items: Sequence[NumberedItem]) -> Iterator[Event]:
+        """Yield the pictures of items that are not in the dataset yet, and after those of each item an ItemDone.
 
-    def _picture(self, number: int, item: SourceItem, prompts: Sequence[str], content: bytes) -> Iterator[Event]:
+        The items are one video or clip, or the rows of one picture, which is decoded once.
+        """
+        media = items[0][1].media
+        opened = _Opened(media)
+        for number, item in items:
+            try:
+                prompts, content = self._options.prompts(item), opened.content
+                if media.is_sequence:
+                    yield from self._sequence(number, item, prompts, content)
+                else:
+                    yield from self._picture(number, item, prompts, opened)
+            except (PictureError, VideoError, OSError) as error:
+                yield ItemDone(number, item, unreadable=item.media.unreadable or 1, reason=_reason(item, error))
+
+    def _picture(self, number: int, item: SourceItem, prompts: Sequence[str], opened: _Opened) -> Iterator[Event]:
+        content = opened.content
         missing = self._missing(prompts, content, 0)
         faceless_key = _key(content, "no face", self._options.finding)
         faceless = self._store.processed(faceless_key) if missing else None
         if faceless is not None or not missing:
             yield AlreadyStored(item, origin_of(content, 0), reason="" if faceless is None else faceless.reason)
         else:
-            for frame in item.media.frames():
+            for frame in opened.frames:
                 yield ItemFrame(number, item, frame.number, content, missing, faceless_key, frame.picture)
         yield ItemDone(number, item)
 
@@ -157,31 +168,63 @@ class ItemReader:
         return store
 
 
-def read_ahead(
-    items: Sequence[SourceItem], read: Callable[[int, SourceItem], Iterator[Event]], workers: int
-) -> Generator[Event]:
-    """Yield the events of `read` for each item, in the order of the items, while `workers` threads read ahead.
+class _Opened:
+    """A picture or clip that is being read, of which nothing is read twice."""
 
-    Memory is limited: an item is read in chunks, the second after the first is consumed, and no further item is started
+    def __init__(self, media: Media) -> None:
+        self._media = media
+
+    @cached_property
+    def content(self) -> bytes:
+        return self._media.digest()
+
+    @cached_property
+    def frames(self) -> list[Frame]:
+        return list(self._media.frames())
+
+
+def by_picture(items: Iterable[SourceItem]) -> Iterator[list[NumberedItem]]:
+    """Yield the items in lists, with their numbers: neighbors that are rows of one picture, else single ones."""
+    rows: list[NumberedItem] = []
+    for number, item in enumerate(items):
+        if rows and (item.media.is_sequence or item.media != rows[0][1].media):
+            yield rows
+            rows = []
+        rows.append((number, item))
+    if rows:
+        yield rows
+
+
+def picture_bytes(events: Iterable[Event]) -> int:
+    """Return the bytes of the pictures; one that several rows share counts once."""
+    return sum({id(event.picture): event.picture.nbytes for event in events if isinstance(event, ItemFrame)}.values())
+
+
+def read_ahead(
+    items: Sequence[SourceItem], read: Callable[[Sequence[NumberedItem]], Iterator[Event]], workers: int
+) -> Generator[Event]:
+    """Yield the events of `read` for each picture or clip, in the order of the items, while `workers` threads read on.
+
+    Memory is limited: a clip is read in chunks, the second after the first is consumed, and no further one is started
     while more than AHEAD bytes are waiting. Errors are raised where the event would have been consumed. Closing the
     generator ends the threads after their current chunks.
     """
-    upcoming = enumerate(items)
-    reading: deque[tuple[Iterator[Event], Future[list[Event]]]] = deque()
+    upcoming = by_picture(items)
+    reading: deque[tuple[Iterator[Event], int, Future[list[Event]]]] = deque()  # with the number of the last item
     pool = ThreadPoolExecutor(workers)
     try:
         while True:
-            while len(reading) < ITEMS_AHEAD and sum(_bytes_of(future) for _, future in reading) < AHEAD:
+            while len(reading) < ITEMS_AHEAD and sum(_bytes_of(future) for *_, future in reading) < AHEAD:
                 if (following := next(upcoming, None)) is None:
                     break
-                events = read(*following)
-                reading.append((events, pool.submit(_chunk, events)))
+                events = read(following)
+                reading.append((events, following[-1][0], pool.submit(_chunk, events)))
             if not reading:
                 return
-            events, future = reading.popleft()
+            events, last, future = reading.popleft()
             chunk = future.result()
-            if not isinstance(chunk[-1], ItemDone):
-                reading.appendleft((events, pool.submit(_chunk, events)))
+            if not (isinstance(chunk[-1], ItemDone) and chunk[-1].number == last):
+                reading.appendleft((events, last, pool.submit(_chunk, events)))
             yield from chunk
     finally:
         pool.shutdown(cancel_futures=True)
@@ -190,11 +233,9 @@ def read_ahead(
 def _chunk(events: Iterator[Event]) -> list[Event]:
     """Return the next events of an item: all that are left, or a chunk of them."""
     chunk: list[Event] = []
-    size = 0
     for event in events:
         chunk.append(event)
-        size += event.picture.nbytes if isinstance(event, ItemFrame) else 0
-        if size >= CHUNK or len(chunk) == CHUNK_EVENTS:
+        if len(chunk) == CHUNK_EVENTS or picture_bytes(chunk) >= CHUNK:
             break
     return chunk
 
@@ -203,7 +244,7 @@ def _bytes_of(future: Future[list[Event]]) -> int:
     """Return the bytes of a chunk's pictures; at least CHUNK while it is being read."""
     if not future.done() or future.exception() is not None:
         return CHUNK
-    return sum(event.picture.nbytes for event in future.result() if isinstance(event, ItemFrame))
+    return picture_bytes(future.result())
 
 
 def _key(content: bytes, *words: str) -> str:

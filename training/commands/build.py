@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
 
 from ...common.errors import InputError
 from ...common.files import atomic_path
-from ...common.words import counted
+from ...common.words import counted, listed
 from ...perception.pipeline import PerceptionPipeline
 from ..building.build import BATCH, WORKERS, BuildSummary, Progress, build
 from ..building.item_reader import BuildOptions
@@ -26,7 +27,7 @@ from ..dataset.store import Store
 from ..encoders.base import KnownPrompts
 from ..prompts.templates import Templates
 from ..sources import DATASET, FORMATS, detect, find_items
-from ..sources.items import Choices, SourceListing, merge_rows
+from ..sources.items import Choices, SourceItem, SourceListing, merge_rows
 from ..sources.numbering import NUMBERINGS, read_label_map
 from .options import (
     add_device_argument,
@@ -211,41 +212,61 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
     encoder = encoder_of(options)
     pipeline = make_pipeline(options)
     summary = BuildSummary()
-    with writing_skipped(options, listing, summary), bar(len(items)) as progress, Store(database) as store:
-        if options.engine == "ray":
-            prompts = [prompt for item in items for prompt in build_options.prompts(item)]
-            job = Job(
-                items=items,
-                options=build_options,
-                encoded=KnownPrompts.encoded(encoder, prompts),
-                make_pipeline=partial(make_pipeline, options),
-                landmarker=pipeline.landmarker.identity,
-                emotion_model=pipeline.emotion_model.identity,
-                order=pipeline.selection.order,
-                folder=database.with_suffix(".shards").resolve(),
-                batch=options.batch,
-                shard_size=SHARD_SIZE,
+    with writing_skipped(options, listing, summary), Store(database) as store:
+        if shared := shared_groups(items, store):
+            print(
+                f"note: {database.name} already has other files of {counted(len(shared), 'group')} "
+                f"({listed(shared, NAMED_SKIPS)}): they count as the same person or clip. If they are not, rename the "
+                "group"
             )
-            build_shards(
-                job, store, workers=options.workers, address=options.address, progress=progress, summary=summary
-            )
-        else:
-            build(
-                items,
-                store,
-                pipeline,
-                encoder,
-                build_options,
-                batch=options.batch,
-                workers=options.workers,
-                progress=progress,
-                summary=summary,
-            )
+        with bar(len(items)) as progress:
+            if options.engine == "ray":
+                prompts = [prompt for item in items for prompt in build_options.prompts(item)]
+                job = Job(
+                    items=items,
+                    options=build_options,
+                    encoded=KnownPrompts.encoded(encoder, prompts),
+                    make_pipeline=partial(make_pipeline, options),
+                    landmarker=pipeline.landmarker.identity,
+                    emotion_model=pipeline.emotion_model.identity,
+                    order=pipeline.selection.order,
+                    folder=database.with_suffix(".shards").resolve(),
+                    batch=options.batch,
+                    shard_size=SHARD_SIZE,
+                )
+                build_shards(
+                    job, store, workers=options.workers, address=options.address, progress=progress, summary=summary
+                )
+            else:
+                build(
+                    items,
+                    store,
+                    pipeline,
+                    encoder,
+                    build_options,
+                    batch=options.batch,
+                    workers=options.workers,
+                    progress=progress,
+                    summary=summary,
+                )
     print_summary(summary, [*listing.skipped, *summary.skipped], skipped_file(options))
     summary.check(len(items))
     print(f"prompts encoded by: {encoder.identity}")
     if options.engine == "ray":
         print(f"the shards are in {database.with_suffix('.shards')}; you can delete them")
+
+
+def shared_groups(items: Sequence[SourceItem], store: Store) -> list[str]:
+    """Return the groups of `items` that the dataset has, too, but only from other files."""
+    stored: dict[str, set[str]] = {}
+    with store.snapshot() as snapshot:
+        groups, sources = (chain.from_iterable(snapshot.column(name)) for name in ("groups", "sources"))
+        for group, source in zip(groups, sources, strict=True):
+            stored.setdefault(group, set()).add(source.partition("#frame=")[0])
+    new: dict[str, set[str]] = {}
+    for item in items:
+        new.setdefault(item.group, set()).add(item.source)
+    return [group for group, files in new.items() if group in stored and files.isdisjoint(stored[group])]
 
 
 def make_pipeline(options: argparse.Namespace) -> PerceptionPipeline:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ...common.words import counted, listed
 from ...perception.vector import EMOTIONS
+from ..prompts.labels import visible
 from ..prompts.templates import INTENSITY, Templates
 from ..sources.files import printable
 from ..sources.items import NO_CHOICES, Choices, SourceItem, SourceListing
@@ -114,7 +115,7 @@ def _columns(items: Sequence[SourceItem], templates: Templates) -> list[str]:
         name
         for item in items
         for name, text in item.columns.items()
-        if (name.casefold() not in used or item.prompts) and printable(text) != item.group
+        if (name.casefold() not in used or item.prompts) and not item.group.endswith(visible(printable(text)))
     )
     return [f"columns that are not used: {', '.join(unused)}"] if unused else []
 

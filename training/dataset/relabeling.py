@@ -12,6 +12,7 @@ from torch import Tensor
 from ...common.errors import PerceptionClipError
 from ...projection.spaces import EMBEDDING, added_targets
 from ..encoders.base import KnownPrompts, TextEncoder, fingerprint
+from ..prompts.labels import label_key
 from ..prompts.templates import Templates
 from .copying import SampleSource, copy_samples, reencode, with_prompts, with_vectors
 from .samples import Provenance, Samples
@@ -29,7 +30,7 @@ class Relabeling:
 
     Args:
         prompts: old prompt → new prompt.
-        labels: label → prompt, for all samples with this label.
+        labels: label, in any spelling → prompt, for all samples with this label.
         templates: generate `count` prompts from each label, as `build` does; samples without a label keep theirs.
         count: the number of prompts per label.
     """
@@ -41,7 +42,8 @@ class Relabeling:
         templates: Templates | None = None,
         count: int = 1,
     ) -> None:
-        self._prompts, self._labels = dict(prompts or {}), dict(labels or {})
+        self._prompts, self._labels = dict(prompts or {}), {label_key(name): name for name in labels or {}}
+        self._prompt_of = dict(labels or {})
         self._templates, self._count = templates, count
         self._used: set[str] = set()
         self.changed = 0  # samples with changed prompts
@@ -63,12 +65,13 @@ class Relabeling:
     @property
     def unused(self) -> list[str]:
         """The old prompts and labels that no sample has."""
-        return [name for name in (*self._prompts, *self._labels) if name not in self._used]
+        return [name for name in (*self._prompts, *self._labels.values()) if name not in self._used]
 
     def _of(self, prompt: str, label: str, source: str) -> tuple[str, ...]:
-        if label in self._labels:
-            self._used.add(label)
-            return (self._labels[label],)
+        name = self._labels.get(label_key(label)) if self._labels else None
+        if name is not None:
+            self._used.add(name)
+            return (self._prompt_of[name],)
         if self._templates is not None and label:
             return self._templates.prompts(label, {}, source, self._count)
         if prompt in self._prompts:
@@ -182,12 +185,15 @@ def read_map(path: Path) -> dict[str, str]:
 
 
 def pair_up(labels: Sequence[str], prompts: Sequence[str]) -> dict[str, str]:
-    """Return the prompts by label. Raises RelabelError for unequal numbers, or a label with two prompts."""
+    """Return the prompts by label. Raises RelabelError for unequal numbers, or a label that is there twice."""
     if len(labels) != len(prompts):
         raise RelabelError(f"pass one --to-prompt for each --from-label: there are {len(prompts)} for {len(labels)}")
-    twice = sorted({label for label in labels if labels.count(label) > 1})
-    if twice:
-        raise RelabelError(f"--from-label {twice[0]!r} appears twice; remove one")
+    keys = [label_key(label) for label in labels]
+    for number, key in enumerate(keys):
+        if key in keys[:number]:
+            raise RelabelError(
+                f"--from-label {labels[number]!r} is the same label as {labels[keys.index(key)]!r}; remove one"
+            )
     return dict(zip(labels, prompts, strict=True))
 
 

@@ -88,12 +88,18 @@ def load_encoder(
 
         return random_encoder(device) if space == SD15.name else random_sdxl_encoder(device)
     path = Path(spec).expanduser()
-    if path.suffix in (".ckpt", ".pt", ".pth", ".bin"):
+    suffix = path.suffix.lower()
+    if suffix in (".ckpt", ".pt", ".pth", ".bin"):
         raise EncoderError(
             f"{spec}: files of this type can run code when they are loaded; use the model's .safetensors file"
         )
     models: list[Any]
-    if path.suffix == ".safetensors":
+    if suffix != ".safetensors" and path.is_file():
+        raise EncoderError(
+            f"{spec}: this file is not a text encoder. Pass a {LAYOUTS[space].family} .safetensors file, a folder, a "
+            f"Hugging Face id such as {LAYOUTS[space].default}, or 'random'"
+        )
+    if suffix == ".safetensors":
         identity, models = load_sd15_file(path) if space == SD15.name else load_sdxl_file(path)
         tokenize: Tokenize = find_tokenizer(tokenizer)
     else:

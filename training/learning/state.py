@@ -11,7 +11,7 @@ import torch
 from ...common.errors import InputError
 from ...common.files import atomic_path
 
-STATE_FILE = "training_state.pt"
+STATE_FILE = "training.state"  # not a suffix of checkpoints, which the nodes list
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,6 @@ _LEVEL_OF = {
 _UNSTATED = {"", "xx", "x", "unspecified", "unknown", "none", "n/a", "na", "-"}  # "xx" is CREMA-D's
 
 
-_INVISIBLE = dict.fromkeys((0x200B, 0x2060, 0xFEFF))  # spaces without a width, which texts from web pages contain
 _ENDINGS = ("er", "es", "en", "e")  # of German adjectives
 _EXPRESSION = re.compile(  # the beginnings of words for expressions other than the emotions
     "amus|annoy|anxi|asham|awe$|blink|blush|bore|brows?$|cheek|cheer|chuckl|concentrat|confus|content|cried|cry|curious|"
@@ -65,9 +64,17 @@ _EXPRESSION = re.compile(  # the beginnings of words for expressions other than 
 )
 
 
+def visible(text: str) -> str:
+    """Return the text in NFC with single spaces, and without characters that have no width, as web pages add them."""
+    if text.isascii():
+        return " ".join(text.split())
+    shown = (mark for mark in unicodedata.normalize("NFC", text) if unicodedata.category(mark) != "Cf")
+    return " ".join("".join(shown).split())
+
+
 def _folded(text: str) -> str:
     """Return the text in lower case and without accents, so that file systems and keyboards make no difference."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold().translate(_INVISIBLE))
+    decomposed = unicodedata.normalize("NFKD", visible(text).casefold())
     return "".join(mark for mark in decomposed if not unicodedata.combining(mark))
 
 
@@ -98,7 +105,7 @@ def is_expression(label: str) -> bool:
 
 def label_key(label: str) -> str:
     """Return the key that all spellings of a label share: the emotion that it names, else its words in lower case."""
-    return known_label(label) or plain_text(unicodedata.normalize("NFC", label.translate(_INVISIBLE))).casefold()
+    return known_label(label) or plain_text(visible(label)).casefold()
 
 
 class LabelNames:
@@ -113,9 +120,7 @@ class LabelNames:
 
     def __call__(self, label: str) -> str:
         if label not in self._names:
-            self._names[label] = known_label(label) or self._first.setdefault(
-                label_key(label), label.translate(_INVISIBLE).strip() or label
-            )
+            self._names[label] = known_label(label) or self._first.setdefault(label_key(label), visible(label) or label)
         return self._names[label]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from io import BytesIO
 from pathlib import Path, PurePath
 
+from .dialects import WINDOWS, encoding_in, read_as_windows
 from .files import Parts, Tree, is_media, printable, unread, walk
 from .items import SourceError, SourceItem, SourceListing
 from .media import media_of
@@ -29,14 +31,16 @@ def list_captions(root: Path) -> SourceListing:
     listing = SourceListing(skipped=list(tree.skipped))
     captions = captions_of(tree)
     several = repeated = False
-    used: set[Parts] = set()
+    used, windows = set[Parts](), list[str]()
     for parts in tree.files:
         if not is_media(parts[-1]):
             continue
         name, label = tree.name(parts), repeated_name((tree.base.name, *parts)[-2])
         candidates = captions.get(_stem(parts), [])
         used.update(candidates)
-        prompts = _prompts(tree.path(candidates[0])) if candidates else ()
+        prompts, encoding = _prompts(tree.path(candidates[0])) if candidates else ((), "")
+        if encoding == WINDOWS:
+            windows.append(printable(candidates[0][-1]))
         if isinstance(prompts, str):
             listing.skipped.append((name, f"the caption {printable(candidates[0][-1])} {prompts}"))
             continue
@@ -51,6 +55,9 @@ def list_captions(root: Path) -> SourceListing:
             f"the prompt. {listing.first_skip('its files', 'none is a picture or video')}"
         )
     listing.skipped.extend(_left_over(tree, captions, used))
+    if windows:
+        others = f" (and {len(windows) - 1:,} more)" if len(windows) > 1 else ""
+        listing.notes.append(read_as_windows(windows[0] + others))
     if several:
         listing.notes.append("each line of a caption file is used as a separate prompt")
     if repeated:
@@ -81,21 +88,22 @@ def repeated_name(folder: str) -> str | None:
     return match[1].strip() or None if match else None
 
 
-def _prompts(path: Path) -> tuple[str, ...] | str:
-    """Return the prompts in a caption file, or what is wrong with it."""
+def _prompts(path: Path) -> tuple[tuple[str, ...] | str, str]:
+    """Return the prompts in a caption file, or what is wrong with it; and its encoding."""
     try:
         with path.open("rb") as file:
             content = file.read(LONGEST + 1)
         if len(content) > LONGEST:
-            return f"is longer than {LONGEST} bytes"
-        text = content.decode("utf-8-sig")
+            return f"is longer than {LONGEST} bytes", ""
+        encoding = encoding_in(BytesIO(content))
+        text = content.decode(encoding)
     except OSError as error:
-        return f"cannot be read ({error.strerror or error})"
+        return f"cannot be read ({error.strerror or error})", ""
     except UnicodeDecodeError as error:
-        return f"is not UTF-8 text ({error.reason})"
+        return f"is not UTF-8 text ({error.reason})", ""
     if "\0" in text:
-        return "contains a NUL character"
-    return tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+        return "contains a NUL character", ""
+    return tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip())), encoding
 
 
 def _left_over(tree: Tree, captions: dict[Parts, list[Parts]], used: set[Parts]) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from .captions import captions_of, has_caption, repeated_name
 from .columns import CSV_SUFFIXES, JSON_SUFFIXES, PARQUET_SUFFIX, TABLE_SUFFIXES
 from .fer2013 import is_fer2013_csv, is_split_folder
 from .file_names import labels_in_names
-from .files import Parts, Tree, are_frames, is_media, printable, unread, walk
+from .files import CONVERTIBLE, Parts, Tree, are_frames, is_media, printable, unread, walk
 from .imagefolder import metadata_of
 from .items import SourceError
 from .levels import names_without_emotion
@@ -49,6 +49,8 @@ def _format_of_file(path: Path) -> str:
         return "parquet"
     if is_media(path):
         return "ravdess" if is_take(path.name) else "video"
+    if suffix in CONVERTIBLE:
+        raise SourceError(f"{path}: {unread(path)}")
     kind = f"files ending in {suffix}" if suffix else "files without a suffix"
     raise SourceError(
         f"{path}: {kind} cannot be used as a source. Pass a folder with one subfolder per label, a .csv, .jsonl or "

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path, PurePath
 
+from .columns import TABLE_SUFFIXES
 from .media import PLUGINS, FrameFolder, is_picture, is_video
 
 FILE, FOLDER = "file", "folder"  # kinds of sources and of what a path leads to
@@ -30,6 +31,9 @@ TOOL_FILES = frozenset(  # of file servers, archives and operating systems, in l
     }
     | {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 )
+CONVERTIBLE = dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"), "unpack it and pass the folder") | (
+    dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "save the sheet as a CSV")
+)  # suffix of files with pictures or a table → what to do
 FEWEST_FRAMES = 3
 SPARSEST = 2  # at least one of this many consecutive numbers must exist, on average
 _NUMBERED = re.compile(r"(.*?)([0-9]+)", re.DOTALL)
@@ -155,7 +159,12 @@ def printable(name: str) -> str:
 
 def unread(path: PurePath) -> str:
     """Return the reason why a file that is neither a picture nor a video is skipped."""
-    if plugin := PLUGINS.get(path.suffix.lower()):
+    suffix = path.suffix.lower()
+    if suffix in TABLE_SUFFIXES:
+        return "a table is only read if it is passed itself"
+    if remedy := CONVERTIBLE.get(suffix):
+        return f"files ending in {path.suffix} are not supported; {remedy}"
+    if plugin := PLUGINS.get(suffix):
         return f"files ending in {path.suffix} cannot be decoded here; convert them to JPEG or PNG, or install {plugin}"
     kind = f"files ending in {printable(path.suffix)}" if path.suffix else "files without a suffix"
     return f"{kind} are not supported"

@@ -11,6 +11,7 @@ from collections import defaultdict
 from pathlib import Path, PurePath
 
 from ...common.words import counted
+from ..prompts.labels import visible
 from .files import Parts, Tree, are_frames, frame_folder, in_order, is_media, printable, unread, walk
 from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing, part_of, part_of_folder
 from .levels import Levels, levels_of, strength
@@ -50,7 +51,7 @@ def labeled(tree: Tree, choices: Choices) -> SourceListing:
             SourceItem(
                 media=media,
                 source=tree.name(parts),
-                group=tree.name((group,) if group else parts),
+                group=visible(tree.name((group,))) if group else tree.name(parts),
                 label=printable(_label(parts, levels)),
                 columns={"intensity": strength(intensity)} if intensity else {},
                 split=split,

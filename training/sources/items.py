@@ -36,7 +36,7 @@ class Choices:
 NO_CHOICES = Choices()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be very many
 class SourceItem:
     """One picture, video or folder of frames with its prompts, or a label from which prompts are generated."""
 

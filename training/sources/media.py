@@ -234,8 +234,8 @@ def _read(path: Path) -> Tensor:
             raise PictureError(f"{path}: the file is empty") from error
         if start in TIFF and isinstance(error.__cause__, UnidentifiedImageError):
             raise PictureError(
-                f"{path}: this TIFF is damaged, or has pixels of a type that cannot be read, such as colors in 16-bit "
-                "or 64-bit floats; save it with 8 bits per color or 32-bit floats"
+                f"{path}: this TIFF is damaged, or has pixels of a form that cannot be read, such as floats with LZW "
+                "compression; save it with 8 bits per color, or uncompressed"
             ) from error
         if "truncated" in str(error.__cause__):
             raise PictureError(f"{path}: the end of the file is missing; copy or download it again") from error

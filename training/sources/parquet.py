@@ -27,7 +27,7 @@ EXACT = 1 << 53  # whole numbers below this are exact as floating-point numbers
 FEATURES = b"huggingface"  # the key in a schema's metadata with the types of the columns
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ParquetPicture:
     """One picture in a row of a Parquet file: its bytes, or a struct of its bytes or the path of its file."""
 

@@ -114,7 +114,7 @@ def _item(tree: Tree, parts: Parts, take: Take) -> SourceItem:
     return SourceItem(
         media=VideoFile(tree.path(parts)),
         source=tree.name(parts),
-        group=f"Actor {take.actor}",
+        group=f"RAVDESS {take.actor}",
         label=EMOTIONS[take.emotion],
         columns={
             "intensity": INTENSITIES[take.intensity],

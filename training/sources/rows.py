@@ -13,14 +13,18 @@ from functools import cached_property
 from pathlib import Path
 
 from ...common.words import listed
+from ..prompts.labels import visible
 from .columns import AFFECTNET_PATH, GROUP, ID, LABEL, PATH, PROMPT, SPLIT, role_notes, roles_of
 from .files import FILE, FOLDER, frame_folder, is_file, is_folder, is_hidden, is_media, printable, unread
-from .items import SourceError, SourceItem, SourceListing, part_of
+from .items import SourceError, SourceItem, SourceListing, part_of, part_of_folder
 from .media import Media, PictureFile, media_of
 from .numbering import LEFT_OUT, NUMBERINGS, number_of
 
 _UNUSUAL = re.compile(r"\\|//|(?:^|/)\.|/$|^$")  # what a path can be without
+_URL = re.compile(r"(?:https?|s3|gs|ftp)://", re.IGNORECASE)
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")  # the beginning of an absolute path on Windows
 FEW = 6  # the most keys that a message names
+NO_DATASETS = frozenset({"", "data"})  # names of folders that data sets of any name have
 
 
 class TableRows:
@@ -31,12 +35,12 @@ class TableRows:
     """
 
     def __init__(self, table: Path, place: str = "", split: str = "", unit: str = "line") -> None:
-        self.table = table
+        self.table, self.unit = table, unit
         self.folder = table.absolute().parent
         self.listing = SourceListing()
         self.roles: dict[tuple[str, ...], Mapping[str, str]] = {}  # header → role → column
         self.ids: dict[int, str] = {}  # number of an item whose row has an id and no column for a group → the id
-        self._place, self._split, self._unit = place, split, unit
+        self._place, self._split = place, split
         self._media: dict[str, tuple[str, Media | str]] = {}  # path in the table → its name, and the media or a reason
         self._names: dict[str, dict[str, bool]] = {}  # folder → its entries, and whether each is a folder
 
@@ -63,7 +67,7 @@ class TableRows:
             self.skip(number, item)
             return
         if GROUP not in roles and row.get(ID):
-            self.ids[len(self.listing.items)] = printable(row[ID])
+            self.ids[len(self.listing.items)] = self._group(row[ID])
         self.listing.items.append(item)
         self.roles.setdefault(header, roles)
 
@@ -74,11 +78,11 @@ class TableRows:
         """Return the rows. Raises SourceError if none can be used."""
         if not self.listing.items:
             reason = self.listing.first_skip(self.table.name, "it has no rows")
-            raise SourceError(f"{self.table}: no {self._unit} can be used. {reason}")
+            raise SourceError(f"{self.table}: no {self.unit} can be used. {reason}")
         return self
 
     def _name(self, number: int) -> str:
-        return f"{self._place}{self.table.name} {self._unit} {number}"
+        return f"{self._place}{self.table.name} {self.unit} {number}"
 
     def _item(
         self,
@@ -116,16 +120,31 @@ class TableRows:
         return SourceItem(
             media=media if own or isinstance(media, PictureFile) else copy(media),  # reading stores problems in others
             source=source,
-            group=printable(row[roles[GROUP]] if GROUP in roles else "") or source,
+            group=(self._group(row[roles[GROUP]]) if GROUP in roles else "") or source,
             prompts=prompts,
             label=label,
             columns={name: text for name, text in row.items() if name and text and name not in used},
             split=split or self._split,
         )
 
+    def _group(self, text: str) -> str:
+        """Return the group of a person. An id with a digit is one of this data set; a name, such as anna, is of any."""
+        name = visible(printable(text))
+        if not self._dataset or not any(map(str.isdecimal, name)):
+            return name
+        return f"{self._dataset}/{name}"
+
+    @cached_property
+    def _dataset(self) -> str:
+        """The name of the data set: of the folder that contains the table, or the folders of its splits."""
+        names = (printable(folder.name) for folder in (self.folder, *self.folder.parents))
+        return next((name for name in names if name.lower() not in NO_DATASETS and not part_of_folder(name)), "")
+
     def _found(self, text: str) -> tuple[str, Media | str]:
         """Return the name of a path's file in the dataset, and its media or the reason why it cannot be used."""
-        if text not in self._media:
+        if text not in self._media and _URL.match(text):
+            self._media[text] = (text, f"{text} is on the network; download the pictures and write the paths of files")
+        elif text not in self._media:
             path = self._existing(text)
             self._media[text] = (f"{self._place}{printable(path)}", self._find(path))
         return self._media[text]
@@ -177,7 +196,7 @@ class TableRows:
         if kind == FILE:
             return media_of(path) if is_media(source) else f"{unread(path)} ({source})"
         if kind != FOLDER:
-            return f"the file {path} does not exist"
+            return f"the file {source if _DRIVE.match(source) else path} does not exist"
         try:
             return frame_folder(path) or f"the folder {path} contains no pictures"
         except OSError as error:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TextIO
 
 from ...common.words import counted, listed
 from .columns import LABEL, NAMES, PATH, PROMPT, roles_of
-from .dialects import declared_delimiter, delimiter_of, encoding_of
+from .dialects import WINDOWS, declared_delimiter, delimiter_of, encoding_of, read_as_windows
 from .files import printable
 from .items import SourceError, SourceListing
 from .rows import FEW, TableRows, listing_of
@@ -42,7 +42,7 @@ def read_csv(path: Path, place: str = "", split: str = "") -> TableRows:
     rows = TableRows(path, place, split)
     encoding = encoding_of(path)
     try:
-        with path.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline="") as file:
+        with path.open(encoding=encoding, newline="") as file:
             lines = _Lines(path, file)
             reader = csv.reader(lines, strict=True, delimiter=_delimiter(lines))
             header = _checked(path, [name.strip().lower() for name in next(reader, [])])
@@ -61,9 +61,10 @@ def read_csv(path: Path, place: str = "", split: str = "") -> TableRows:
     except UnicodeError as error:
         raise SourceError(f"{path}: the file is not UTF-8 text ({error}); save it as CSV UTF-8") from error
     except csv.Error as error:
-        raise SourceError(f"{path}: line {lines.number} is not valid CSV ({error}); correct it") from error
-    if encoding == "cp1252":
-        rows.listing.notes.append(f"{path.name} is not UTF-8 and is read as Windows-1252; check names with accents")
+        remedy = "check for a missing closing quote" if "end of data" in str(error) else "correct it"
+        raise SourceError(f"{path}: line {lines.number} is not valid CSV ({error}); {remedy}") from error
+    if encoding == WINDOWS:
+        rows.listing.notes.append(read_as_windows(path.name))
     return rows.checked()
 
 
@@ -112,10 +113,12 @@ def _checked(path: Path, header: list[str]) -> list[str]:
     missing = [PATH] if PATH not in roles else []
     if PROMPT not in roles and LABEL not in roles:
         missing.append(PROMPT)
+    if missing and not any(header):
+        raise SourceError(f"{path}: the first line, which must name the columns such as path,prompt, is empty")
     if missing:
         raise SourceError(
             f"{path}: the first line must name the columns path and prompt (or label), separated by commas; "
-            f"{' and '.join(missing)} not found in: {', '.join(header) or 'an empty line'}. Other names that are "
+            f"{' and '.join(missing)} not found in: {', '.join(header)}. Other names that are "
             "understood: " + "; ".join(f"{', '.join(NAMES[role][1:])} for {role}" for role in (PATH, PROMPT, LABEL))
         )
     twice = [name for name in dict.fromkeys(header) if name and header.count(name) > 1]
@@ -131,16 +134,17 @@ def read_jsonl(path: Path, place: str = "", split: str = "") -> TableRows:
     prompts. Numbers, true and false are read as text, null as an empty text. A list or an object is ignored, with a
     note, or if it is the value of a key with a role, its line is listed as skipped. So is a line that is not an object.
 
-    Raises SourceError if the file is not UTF-8 text or if no line can be used.
+    Raises SourceError if the file is not text or if no line can be used. The encoding is detected.
     """
     rows, ignored = TableRows(path, place, split), dict[str, None]()
+    encoding = encoding_of(path)
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with path.open(encoding=encoding) as file:
             number = 0
             while line := file.readline(LONGEST_ROW + 1):
                 number += 1
-                if not number - 1 and line.lstrip().startswith("["):
-                    _add_array(rows, ignored, path)
+                if number == 1 and line.lstrip("\ufeff \t").startswith("["):
+                    _add_array(rows, ignored, path, encoding)
                     break
                 if len(line) > LONGEST_ROW:
                     raise SourceError(f"{path}: line {number} is longer than {LONGEST_ROW} characters")
@@ -149,9 +153,11 @@ def read_jsonl(path: Path, place: str = "", split: str = "") -> TableRows:
                     _add(rows, ignored, number, values, why)
     except UnicodeDecodeError as error:
         raise SourceError(f"{path}: the file is not UTF-8 text ({error.reason}); save it as UTF-8") from error
+    if encoding == WINDOWS:
+        rows.listing.notes.append(read_as_windows(path.name))
     if ignored:
         rows.listing.notes.append(f"lists and objects are ignored: {listed(list(ignored), FEW)}")
-    if not rows.listing.items and _is_object(path):
+    if not rows.listing.items and _is_object(path, encoding):
         raise SourceError(
             f"{path}: the file is one JSON object, but must be a list of objects, such as "
             '[{"path": "1.jpg", "prompt": "a happy face"}], or have one object per line; save only the list'
@@ -159,13 +165,14 @@ def read_jsonl(path: Path, place: str = "", split: str = "") -> TableRows:
     return rows.checked()
 
 
-def _add_array(rows: TableRows, ignored: dict[str, None], path: Path) -> None:
+def _add_array(rows: TableRows, ignored: dict[str, None], path: Path, encoding: str) -> None:
     if path.stat().st_size > LONGEST_ARRAY:
         raise SourceError(f"{path}: the JSON array is larger than {LONGEST_ARRAY >> 20} MB; write one object per line")
-    values, why, line = parsed_json(path.read_text("utf-8-sig"))
+    values, why, line = parsed_json(path.read_text(encoding))
     if not isinstance(values, list):
         rows.skip(line, why)
         return
+    rows.unit = "entry"
     for number, row in enumerate(values, start=1):
         _add(rows, ignored, number, row)
 
@@ -187,11 +194,11 @@ def parsed_json(text: str) -> tuple[Any, str, int]:
         return None, "it is not valid JSON (it is nested too deeply)", 1
 
 
-def _is_object(path: Path) -> bool:
+def _is_object(path: Path, encoding: str) -> bool:
     """Return whether the whole file is one JSON object that is no row, such as {"data": [ … ]}."""
     if path.stat().st_size > LONGEST_ARRAY:
         return False
-    text = path.read_text("utf-8-sig").strip()
+    text = path.read_text(encoding).strip()
     values, _, _ = parsed_json(text)
     return isinstance(values, dict) and ("\n" in text or any(isinstance(each, list | dict) for each in values.values()))
 

@@ -130,7 +130,7 @@ def test_what_the_neutral_face_looks_like_counts_less_with_a_baseline() -> None:
 def test_the_gain_is_the_strength_of_an_edit(sliders: dict[str, float]) -> None:
     faces = people(3, 5)
     target = edited(faces, sliders, 1)
-    for strength in (0, 0.25, 0.5, 0.75, 1):
+    for strength in (0, 0.5, 1):
         gains = compare(target, edited(faces, sliders, strength), faces, READER).gains
         assert np.mean(gains) == pytest.approx(strength, abs=0.1)
         assert max(abs(gain - strength) for gain in gains) < 0.2

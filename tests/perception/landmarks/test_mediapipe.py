@@ -273,11 +273,6 @@ def test_without_the_wheel_the_error_says_what_to_install(task: Path, monkeypatc
         MediaPipeLandmarker(task)
 
 
-def test_importing_the_module_imports_no_mediapipe() -> None:
-    code = "import sys, perception_clip.perception.landmarks.mediapipe; sys.exit('mediapipe' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
 def test_a_task_that_failed_does_not_hang_the_process(task: Path, tmp_path: Path) -> None:
     """Freed by the cyclic garbage collector, the wheel's own object would wait for ever for its thread."""
     path = tmp_path / TASK_NAME

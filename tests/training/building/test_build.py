@@ -22,7 +22,7 @@ from perception_clip.training.dataset.store import Store, StoreError
 from perception_clip.training.encoders.base import PROBE, TextEncoder
 from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.prompts.templates import Templates
-from perception_clip.training.sources import find_items
+from perception_clip.training.sources import find_items, media
 from perception_clip.training.sources.items import SourceItem
 from perception_clip.training.sources.media import FrameFolder, media_of
 
@@ -336,12 +336,20 @@ def test_another_encoder_is_noticed(photos: Path, bench: Bench, tiny_clip: Path)
     assert bench.count() == 1
 
 
-def test_a_picture_with_several_labels_is_perceived_once(bench: Bench, photos: Path) -> None:
-    photo = photos / "happy" / "astronaut.png"
+def test_a_picture_with_several_labels_is_decoded_and_perceived_once(
+    bench: Bench, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(media, "read_picture", lambda path: read.append(path) or read_picture(path))
     items = [
-        SourceItem(media_of(photo), "a.png", "ann", label=label) for label in ("happy", "surprise", "smirk", "sad")
+        SourceItem(media_of(photo), photo.name, "ann", label=f"{label} {word}")
+        for photo in (photos / "happy" / "astronaut.png", photos / "calm" / "grace.webp")
+        for label in ("happy", "surprise", "smirk", "sad")
+        for word in ("grin", "look", "frown", "wink", "gaze")
     ]
-    summary = bench.build(items)
-    assert (summary.perceived, summary.faces, summary.samples, summary.new) == (1, 1, 4, 4)
-    assert bench.samples().labels == ["happy", "surprise", "smirk", "sad"]
-    assert (bench.samples().perceptions == bench.samples().perceptions[0]).all()
+    summary = bench.build(items, batch=2)
+    assert (summary.perceived, summary.faces, summary.samples, summary.new) == (2, 2, 40, 40)
+    assert sorted(path.name for path in read) == ["astronaut.png", "grace.webp"]
+    assert bench.samples().labels == [item.label for item in items]
+    assert (bench.samples().perceptions[:20] == bench.samples().perceptions[0]).all()
+    assert bench.build(items, batch=2).samples == 0 and len(read) == 2

@@ -2,25 +2,27 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import torch
 
 from perception_clip.training.building import item_reader
-from perception_clip.training.building.item_reader import Event, ItemDone, ItemFrame, read_ahead
+from perception_clip.training.building.item_reader import Event, ItemDone, ItemFrame, NumberedItem, read_ahead
 from perception_clip.training.sources.items import SourceItem
 from perception_clip.training.sources.media import PictureFile
 
-ITEMS = [SourceItem(PictureFile(__file__), str(number), "g") for number in range(40)]
+ITEMS = [SourceItem(PictureFile(Path(str(number))), str(number), "g") for number in range(40)]
 PICTURE = torch.zeros(10, 10, 3, dtype=torch.uint8)  # 300 bytes
 
 
-def frames(number: int, item: SourceItem, count: int | None = None) -> Iterator[Event]:
+def frames(items: Sequence[NumberedItem], count: int | None = None) -> Iterator[Event]:
+    ((number, item),) = items
     for frame in range(number % 4 if count is None else count):
         time.sleep(0.001 * (number % 3))
-        yield ItemFrame(number, item, frame, b"", {}, "", PICTURE)
+        yield ItemFrame(number, item, frame, b"", {}, "", PICTURE.clone())
     yield ItemDone(number, item)
 
 
@@ -33,7 +35,7 @@ def place(event: Event) -> tuple[int, int | None]:
 @pytest.mark.parametrize("chunk", [1, 700, 1 << 20])  # bytes: every picture alone, three together, whole items
 def test_events_keep_the_order_of_the_items(workers: int, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(item_reader, "CHUNK", chunk)
-    expected = [place(event) for number, item in enumerate(ITEMS) for event in frames(number, item)]
+    expected = [place(event) for item in enumerate(ITEMS) for event in frames([item])]
     assert [place(event) for event in read_ahead(ITEMS, frames, workers)] == expected
     assert list(read_ahead([], frames, workers)) == []
 
@@ -43,9 +45,9 @@ def test_memory_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(item_reader, "AHEAD", 1800)
     decoded = consumed = most = 0
 
-    def counting(number: int, item: SourceItem) -> Iterator[Event]:
+    def counting(items: Sequence[NumberedItem]) -> Iterator[Event]:
         nonlocal decoded, most
-        for event in frames(number, item, count=5):
+        for event in frames(items, count=5):
             decoded += isinstance(event, ItemFrame)
             most = max(most, decoded - consumed)
             yield event
@@ -58,10 +60,10 @@ def test_memory_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_error_is_raised_where_its_event_is_due() -> None:
-    def failing(number: int, item: SourceItem) -> Iterator[Event]:
-        if number == 3:
+    def failing(items: Sequence[NumberedItem]) -> Iterator[Event]:
+        if items[0][0] == 3:
             raise KeyError("three")
-        yield from frames(number, item, count=0)
+        yield from frames(items, count=0)
 
     seen = []
     with pytest.raises(KeyError, match="three"):
@@ -72,6 +74,6 @@ def test_an_error_is_raised_where_its_event_is_due() -> None:
 
 def test_closing_ends_the_threads() -> None:
     before = threading.active_count()
-    with closing(read_ahead(ITEMS, lambda *item: frames(*item, count=1000), 3)) as events:
+    with closing(read_ahead(ITEMS, lambda items: frames(items, count=1000), 3)) as events:
         assert place(next(events)) == (0, 0)
     assert threading.active_count() == before

@@ -61,6 +61,24 @@ def test_a_folder(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert sorted(rows_of(tmp_path / "elsewhere.csv")) == sorted(skipped)
 
 
+def test_people_of_several_tables_in_one_dataset(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers are people of a folder's tables; in a name that another table had, too, a note says what it means."""
+    for place, photo in (("a/l.csv", "happy/photo.png"), ("b/l.csv", "calm/photo.png"), ("a/m.csv", "calm/small.jpg")):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_text(f"path,prompt,person\n{photos / photo},a face,1\n")
+        for again in (False, True):
+            assert build(tmp_path / place, "--out", tmp_path / "my.db") == 0
+            noted = (
+                "note: my.db already has other files of 1 group (a/1): they count as the same person"
+                in capsys.readouterr().out
+            )
+            assert noted == (place == "a/m.csv" and not again)
+    with Store(tmp_path / "my.db", create=False) as store:
+        assert [group for samples in store.iterate() for group in samples.groups] == ["a/1", "b/1", "a/1"]
+
+
 def test_a_dry_run_shows_how_the_source_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,7 +98,7 @@ def small_file(tmp_path_factory: pytest.TempPathFactory, faces: Faces) -> bytes:
     return path.read_bytes()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_damaged_files_load_or_say_why(
     tmp_path_factory: pytest.TempPathFactory, small_file: bytes, faces: Faces, data: st.DataObject
@@ -138,7 +138,7 @@ HEADERS = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(headers=st.lists(HEADERS, min_size=4, max_size=4), body=st.binary(max_size=100), version=st.integers(0, 4))
 @pytest.mark.filterwarnings("ignore::UserWarning")  # NumPy's, on headers that Python 2 may have written
 def test_strange_headers_load_or_say_why(
@@ -163,7 +163,7 @@ def test_strange_headers_load_or_say_why(
         tracemalloc.stop()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     text=st.one_of(
         st.text(max_size=100),

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
 ]
 SCRIPT = Path(__file__).with_name("train_forks.py")
-EPOCHS = 8
+EPOCHS = 5
 KILLS = 5
 
 
@@ -107,13 +107,13 @@ def assert_same_result(out: Path, other: Path) -> None:
     for name, tensor in weights.items():
         assert torch.equal(tensor, other_weights[name]), name
     assert metrics == other_metrics and len(metrics["history"]) == EPOCHS
-    assert not (out / "training_state.pt").exists()
+    assert not (out / "training.state").exists()
 
 
 def wait_for_state(out: Path) -> None:
     """Wait until a state has been saved."""
     for _ in range(6000):
-        if (out / "training_state.pt").exists():
+        if (out / "training.state").exists():
             return
         time.sleep(0.01)
     raise AssertionError(f"no state in {out}")
@@ -151,7 +151,7 @@ def test_asked_to_stop(
         f"{out / 'best_model.safetensors'} (and .pth), not evaluated" in printed and "--resume to continue" in printed
     )
     assert {path.name for path in out.iterdir() if path.is_file()} == {
-        "best_model.safetensors", "best_model.pth", "training_state.pt",
+        "best_model.safetensors", "best_model.pth", "training.state",
     }  # fmt: skip
 
     server.start(*command(dataset, out, "--resume", "--seed", "1"))

@@ -14,7 +14,7 @@ IDENTITY = {"sha256": "abc", "seed": 0, "learning_rate": 1e-3, "batch_size": Non
 
 @pytest.fixture
 def written(tmp_path: Path) -> StateFile:
-    file = StateFile(tmp_path / "training_state.pt", IDENTITY)
+    file = StateFile(tmp_path / "training.state", IDENTITY)
     file.write({"network": {"weight": torch.arange(4.0)}, "done": 7, "history": [{"number": 1, "best": True}]})
     return file
 
@@ -23,7 +23,7 @@ def test_there_and_back(written: StateFile) -> None:
     state = written.read()
     assert state is not None and torch.equal(state["network"]["weight"], torch.arange(4.0))
     assert state["done"] == 7 and state["history"] == [{"number": 1, "best": True}]
-    assert [path.name for path in written.path.parent.iterdir()] == ["training_state.pt"]
+    assert [path.name for path in written.path.parent.iterdir()] == ["training.state"]
     written.remove()
     assert written.read() is None
     written.remove()  # twice does no harm
@@ -39,7 +39,7 @@ def test_another_run_is_refused_by_name(written: StateFile, name: str, value: ob
 @pytest.mark.parametrize("keep", [0, 1, 100, -1])
 def test_a_damaged_file_is_refused(written: StateFile, keep: int) -> None:
     written.path.write_bytes(written.path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match="training_state.pt: the file is damaged or not the state .*without --resume"):
+    with pytest.raises(ValueError, match="training.state: the file is damaged or not the state .*without --resume"):
         written.read()
 
 
@@ -77,4 +77,4 @@ def test_a_failed_write_keeps_the_old_state(written: StateFile) -> None:
         written.write({"done": lambda: None})
     state = written.read()
     assert state is not None and state["done"] == 7
-    assert [path.name for path in written.path.parent.iterdir()] == ["training_state.pt"]
+    assert [path.name for path in written.path.parent.iterdir()] == ["training.state"]

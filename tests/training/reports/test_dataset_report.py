@@ -166,8 +166,7 @@ def test_texts_fit_and_keep_their_beginning(text: str) -> None:
 
 CASES = {
     "labeled": ({"sad": 10, "happy": 3}, True, None),
-    "one sample": ({"happy": 1}, False, ["a face"]),
-    "an empty prompt": ({"sad": 3}, True, [""] * 3),
+    "an empty prompt": ({"happy": 1}, False, [""]),
     "one prompt": ({"happy": 6, "sad": 6}, True, ["<script>alert('x')</script> & a face"] * 12),
     "many long prompts": ({"happy": 320}, False, [f"{row % 300} {LONG}" for row in range(320)]),
 }

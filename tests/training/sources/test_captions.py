@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception_clip.training.sources.captions import LONGEST, list_captions, repeated_name
+from perception_clip.training.sources.dialects import encoding_in
 from perception_clip.training.sources.items import SourceError, SourceItem
 from perception_clip.training.sources.media import PictureFile, VideoFile
 
@@ -73,7 +75,7 @@ def test_names_of_kohyas_folders(folder: str, name: str | None) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"fr\xe4ulein", "the caption a.txt is not UTF-8 text (unexpected end of data)"),
+        ("радость".encode("cp1251"), "the caption a.txt is not UTF-8 text (invalid continuation byte)"),
         (b"a\0b", "the caption a.txt contains a NUL character"),
         (b"x" * (LONGEST + 1), "the caption a.txt is longer than 65536 bytes"),
     ],
@@ -96,7 +98,7 @@ def test_folders_without_pictures(tmp_path: Path) -> None:
         list_captions(tmp_path / "set")
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace"))))
 def test_any_bytes_are_listed_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     root = tmp_path_factory.getbasetemp() / "captions"
@@ -108,8 +110,19 @@ def test_any_bytes_are_listed_or_refused(tmp_path_factory: pytest.TempPathFactor
         assert str(root) in str(error)
     else:
         (item,) = listing.items
-        lines = content.decode("utf-8-sig").splitlines()
+        lines = content.decode(encoding_in(BytesIO(content))).splitlines()
         assert item.prompts == tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_captions_of_other_programs(tmp_path: Path, encoding: str) -> None:
+    touch(tmp_path / "a.png", tmp_path / "b.png")
+    for name in "ab":
+        write(tmp_path / f"{name}.txt", "ein Mädchen, fröhlich\n", encoding=encoding)
+    listing = list_captions(tmp_path)
+    assert [item.prompts for item in listing.items] == [("ein Mädchen, fröhlich",)] * 2 and listing.skipped == []
+    note = "a.txt (and 1 more) is not UTF-8 and is read as Windows-1252; check names with accents"
+    assert listing.notes == [note] * (encoding == "cp1252")
 
 
 def test_a_caption_may_have_another_form_of_unicode(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perception_clip.training.sources import find_items
 from perception_clip.training.sources.items import SourceError, SourceItem
 from perception_clip.training.sources.media import FrameFolder, PictureFile, VideoFile
 from perception_clip.training.sources.tables import LONGEST_ROW, list_csv
@@ -124,7 +125,10 @@ def test_lines_that_cannot_be_used_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"must name the columns path and prompt \(or label\).*path and prompt not found in: an empty line"),
+        ("", "the first line, which must name the columns such as path,prompt, is empty"),
+        ("path,prompt\nhttps://a.org/1.png,x\n", "https://a.org/1.png is on the network; download the pictures"),
+        ("path,prompt\nC:\\me\\1.png,x\n", r"list.csv line 2: the file C:\\me\\1.png does not exist"),
+        ('path,prompt\na.png,"x\n', "line 2 is not valid CSV .*check for a missing closing quote"),
         ("path,words\na.png,x\n", "prompt not found in: path, words"),
         ("photo,label\na.png,x\n", "path not found in: photo, label"),
         ("photo;label\na.png;x\n", r"separated by commas; path not found in: photo, label\. Other names .* file_name,"),
@@ -165,7 +169,7 @@ def test_tables_of_other_programs(tmp_path: Path, text: str, encoding: str) -> N
 def test_people_are_groups_aloud(tmp_path: Path, column: str) -> None:
     touch(tmp_path / "a.png", tmp_path / "b.png")
     listing = list_csv(write(tmp_path / "l.csv", f"path,label,{column}\na.png,happy,7\nb.png,sad,\n"))
-    assert [item.group for item in listing.items] == ["7", "b.png"]
+    assert [item.group for item in listing.items] == [f"{tmp_path.parent.name}/7", "b.png"]
     assert listing.items[0].columns == {column.lower(): "7"}  # templates may still use it
     assert listing.notes == [f"the column {column.lower()} is used as the group"]
     listing = list_csv(write(tmp_path / "l.csv", f"path,label,group,{column}\na.png,happy,x,7\n"))
@@ -175,27 +179,47 @@ def test_people_are_groups_aloud(tmp_path: Path, column: str) -> None:
 @pytest.mark.parametrize(
     ("rows", "groups", "note"),
     [
-        ("a,7 b,7 c,8 d,", "7 7 8 d.png", "the column id is used as the group"),
+        ("a,7 b,7 c,8 d,", "f/7 f/7 f/8 d.png", "the column id is used as the group"),
         ("a,0 b,1 c,2", "a.png b.png c.png", "the column id is not used as the group: no id has several pictures"),
         ("a,1 a,2 b,2", "a.png a.png b.png", "the column id is not used as the group: a picture has several ids"),
         ("a,1 a,1 b,2", "a.png a.png b.png", "the column id is not used as the group: no id has several pictures"),
     ],
 )
 def test_ids_are_groups_only_if_they_are_people(tmp_path: Path, rows: str, groups: str, note: str) -> None:
-    touch(*(tmp_path / f"{name}.png" for name in "abcd"))
+    folder = tmp_path / "f"
+    touch(*(folder / f"{name}.png" for name in "abcd"))
     lines = "".join(f"{row.replace(',', '.png,happy,')}\n" for row in rows.split())
-    listing = list_csv(write(tmp_path / "l.csv", f"path,label,ID\n{lines}"))
+    listing = list_csv(write(folder / "l.csv", f"path,label,ID\n{lines}"))
     assert [item.group for item in listing.items] == groups.split()
     assert [each.partition(". ")[0] for each in listing.notes] == [note]
     assert listing.items[0].columns == {"id": rows[2]}
-    other = list_csv(write(tmp_path / "l.csv", "path,label,id,person\na.png,sad,7,ann\nb.png,sad,7,ben\n"))
+    other = list_csv(write(folder / "l.csv", "path,label,id,person\na.png,sad,7,ann\nb.png,sad,7,ben\n"))
     assert ([item.group for item in other.items], len(other.notes)) == (["ann", "ben"], 1)
 
 
 def test_a_name_in_any_form_of_unicode_is_one_group(tmp_path: Path) -> None:
     touch(tmp_path / "a.png")
-    listing = list_csv(write(tmp_path / "l.csv", "path,label,group\na.png,happy,Zo\u00eb\na.png,sad,Zoe\u0308\n"))
-    assert [item.group for item in listing.items] == ["Zo\u00eb"] * 2
+    names = (
+        "Zo\u00eb Ann",
+        "Zoe\u0308 Ann",
+        "\u200bZo\u00eb\u00a0Ann",
+        "Zo\u00eb\u00ad  Ann\u200e",
+        "\u2066Zo\u00eb\u2069 Ann",
+    )
+    rows = "".join(f"a.png,smi\u200drk,{name}\n" for name in names)
+    listing = find_items(write(tmp_path / "l.csv", f"path,label,group\n{rows}"))
+    assert [(item.group, item.label) for item in listing.items] == [("Zo\u00eb Ann", "smirk")] * len(names)
+
+
+def test_the_numbers_of_people_count_within_their_data_set(tmp_path: Path) -> None:
+    rows = "".join(f"a.png,happy,{person}\n" for person in ("7", "S005", "anna"))
+    groups = {}
+    for place in ("ck/faces.csv", "ck/train/a.csv", "ck/Test/data/b.csv", "others/faces.csv"):
+        touch((tmp_path / place).parent / "a.png")
+        listing = list_csv(write(tmp_path / place, f"path,label,subject\n{rows}"))
+        groups[place] = [item.group for item in listing.items]
+    *ck, others = groups.values()
+    assert ck == [["ck/7", "ck/S005", "anna"]] * 3 and others == ["others/7", "others/S005", "anna"]
 
 
 def test_other_names_do_not_replace_a_prompt_or_a_label(tmp_path: Path) -> None:
@@ -227,7 +251,7 @@ def test_a_row_without_end_is_refused(tmp_path: Path, row: str) -> None:
         list_csv(write(tmp_path / "list.csv", f"path,prompt\n{row}"))
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(
     content=st.one_of(
         st.binary(max_size=300),
@@ -248,7 +272,7 @@ def test_any_bytes_are_listed_or_refused(tmp_path_factory: pytest.TempPathFactor
         assert listing.items and all(item.prompts and item.media.digest() for item in listing.items)
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(prompts=st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1), min_size=1, max_size=8))
 def test_what_a_csv_writer_writes_is_read_back(tmp_path_factory: pytest.TempPathFactory, prompts: list[str]) -> None:
     folder = tmp_path_factory.getbasetemp() / "csv"

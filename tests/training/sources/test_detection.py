@@ -119,6 +119,18 @@ def test_files_that_are_nothing_known(tmp_path: Path) -> None:
         detect(tmp_path / "a.txt")
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("a.ZIP", "unpack it and pass the folder"), ("a.xlsx", "save the sheet as a CSV")]
+)
+def test_files_that_contain_the_source(tmp_path: Path, name: str, remedy: str) -> None:
+    touch(tmp_path / name, tmp_path / "happy" / "1.png", tmp_path / "happy" / name, tmp_path / "happy" / "list.tsv")
+    with pytest.raises(SourceError, match=f"{name}: files ending in .* are not supported; {remedy}"):
+        detect(tmp_path / name)
+    reasons = dict(find_items(tmp_path, "labels", label="happy").skipped)
+    assert reasons[f"{tmp_path.name}/happy/{name}"].endswith(remedy)
+    assert reasons[f"{tmp_path.name}/happy/list.tsv"] == "a table is only read if it is passed itself"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="only there can a file be a pipe")
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.csv")

@@ -63,7 +63,7 @@ def test_what_is_left_of_a_picture_is_named(tmp_path: Path) -> None:
     for content, reason in (
         (b"", "the file is empty"),
         (whole.getvalue()[:-500], "the end of the file is missing"),
-        (b"II*\0" + b"\0" * 99, "this TIFF is damaged, or has pixels of a type that cannot be read"),
+        (b"II*\0" + b"\0" * 99, "this TIFF is damaged, or has pixels of a form that cannot be read"),
     ):
         (tmp_path / "1.jpg").write_bytes(content)
         with pytest.raises(PictureError, match=reason):

@@ -54,7 +54,7 @@ def test_an_imagefolder_with_metadata(tmp_path: Path) -> None:
     assert detect(root) == "imagefolder"
     listing = find_items(root)
     assert [(item.source, item.prompts, item.label, item.group, item.split) for item in listing.items] == [
-        ("faces/test/0001.png", (), "happy", "4", "test"),
+        ("faces/test/0001.png", (), "happy", "faces/4", "test"),
         ("faces/train/0001.png", ("a grin, wide",), "", "faces/train/0001.png", "train"),
         ("faces/train/sub/0002.png", ("a smile",), "", "faces/train/sub/0002.png", "train"),
     ]
@@ -179,7 +179,7 @@ def test_ids_of_rows_begin_again_in_each_table(tmp_path: Path) -> None:
         f"shards/{number}.parquet row {row}" for number in range(2) for row in range(2)
     ]
     save(shards / "2.parquet", {"image": [png(9)] * 3, "label": ["sad"] * 3, "id": [1, 1, 2]})
-    assert [item.group for item in find_items(shards).items] == ["0", "1", "0", "1", "1", "1", "2"]
+    assert [item.group[-2:] for item in find_items(shards).items] == ["/0", "/1", "/0", "/1", "/1", "/1", "/2"]
 
 
 def test_tables_without_pictures_or_meaning(tmp_path: Path) -> None:
@@ -193,8 +193,8 @@ def test_tables_without_pictures_or_meaning(tmp_path: Path) -> None:
 
 
 def test_pictures_stay_in_the_file(tmp_path: Path) -> None:
-    """10,000 pictures of 20 kB, in one row group, are listed and read one after the other, and out of order."""
-    count, padding = 10_000, np.random.default_rng(0).bytes(20_000)
+    """4,000 pictures of 20 kB, in one row group, are listed and read one after the other, and out of order."""
+    count, padding = 4_000, np.random.default_rng(0).bytes(20_000)
     images = pa.array([png(number) + padding for number in range(count)])
     path = save(tmp_path / "a.parquet", {"image": images, "label": ["happy"] * count}, row_group_size=count)
     del images
@@ -204,8 +204,8 @@ def test_pictures_stay_in_the_file(tmp_path: Path) -> None:
     for number, item in enumerate(listing.items[:: ROWS // 2]):
         assert shade(item) == number * (ROWS // 2)
         assert pa.total_allocated_bytes() - before < 60 << 20
-    assert tracemalloc.get_traced_memory()[1] < 60 << 20
+    assert tracemalloc.get_traced_memory()[1] < 40 << 20
     tracemalloc.stop()
     assert shade(listing.items[-1]) == count - 1 and shade(listing.items[0]) == 0
-    with pytest.raises(ValueError, match="there is no row 10000; was the file changed"):
+    with pytest.raises(ValueError, match="there is no row 4000; was the file changed"):
         ParquetPicture(path, "image", count).digest()

@@ -71,7 +71,9 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no line can be used. a.jsonl: it has no rows"):
         list_jsonl(write(tmp_path / "a.jsonl", "\n\n"))
     with pytest.raises(SourceError, match="not UTF-8 text"):
-        list_jsonl(write(tmp_path / "a.jsonl", '{"path": "ä.png"}', encoding="latin-1"))
+        list_jsonl(write(tmp_path / "a.jsonl", '{"path": "радость.png"}', encoding="cp1251"))
+    with pytest.raises(SourceError, match=r"no entry can be used. a.jsonl entry 1: the file .*no.png does not exist"):
+        list_jsonl(write(tmp_path / "a.jsonl", '[{"path": "no.png", "prompt": "p"},\n{"prompt": "p"}]'))
     with pytest.raises(SourceError, match="line 2 is longer than 1048576 characters"):
         list_jsonl(write(tmp_path / "a.jsonl", "\n" + " " * (LONGEST_ROW + 1)))
 
@@ -82,9 +84,20 @@ def test_an_array_and_other_names_of_keys(tmp_path: Path) -> None:
     for text in (json.dumps(rows), json.dumps(rows, indent=1), "\n".join(map(json.dumps, rows))):
         listing = list_jsonl(write(tmp_path / "list.json", text))
         assert [(item.prompts, item.label, item.group) for item in listing.items] == [
-            (("a grin", "a smile"), "", "3"),
+            (("a grin", "a smile"), "", f"{tmp_path.parent.name}/3"),
             ((), "sad", "a.png"),
         ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+def test_text_of_other_programs(tmp_path: Path, encoding: str) -> None:
+    touch(tmp_path / "ä.png")
+    rows = [{"path": "ä.png", "prompt": "a grin"}, {"path": "ä.png", "prompt": "fröhlich"}]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    for text in ("\n".join(lines), f"[{', '.join(lines)}]"):
+        listing = list_jsonl(write(tmp_path / "list.json", text, encoding=encoding))
+        assert [item.prompts for item in listing.items] == [("a grin",), ("fröhlich",)]
+        assert any("Windows-1252" in note for note in listing.notes) == (encoding == "cp1252")
 
 
 @pytest.mark.parametrize("indent", [None, 1])
@@ -120,7 +133,7 @@ JSON = st.recursive(
 ROW = st.fixed_dictionaries({"path": st.just("a.png") | JSON, "prompt": JSON}, optional={"label": JSON, "split": JSON})
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(
     content=st.one_of(
         st.binary(max_size=300),
@@ -147,7 +160,7 @@ def test_any_bytes_are_listed_or_refused(tmp_path_factory: pytest.TempPathFactor
             ).encode()
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1, max_size=5))
 def test_what_json_writes_is_read_back(tmp_path_factory: pytest.TempPathFactory, prompts: list[str]) -> None:
     folder = tmp_path_factory.getbasetemp() / "jsonl"

@@ -36,9 +36,9 @@ def test_names_say_who_shows_what(tmp_path: Path) -> None:
     ]
     names = [f"RAVDESS/{path.parent.name}/{path.name}" for path in paths]
     assert listing.items == [
-        SourceItem(VideoFile(paths[0]), names[0], "Actor 01", label="neutral", columns={"intensity": "normal", **man}),
-        SourceItem(VideoFile(paths[1]), names[1], "Actor 12", label="fear", columns={"intensity": "strong", **woman}),
-        SourceItem(VideoFile(paths[2]), names[2], "Actor 12", label="angry", columns={"intensity": "normal", **woman}),
+        SourceItem(VideoFile(paths[0]), names[0], "RAVDESS 01", label="neutral", columns=man | {"intensity": "normal"}),
+        SourceItem(VideoFile(paths[1]), names[1], "RAVDESS 12", label="fear", columns=woman | {"intensity": "strong"}),
+        SourceItem(VideoFile(paths[2]), names[2], "RAVDESS 12", label="angry", columns=woman | {"intensity": "normal"}),
     ]
     assert dict(listing.skipped) == {
         "RAVDESS/Actor_12/02-01-06-02-01-02-12.mp4": f"it is the same take as {names[1]}, without sound",
@@ -62,7 +62,7 @@ def test_one_file(tmp_path: Path) -> None:
     path = tmp_path / "01-01-03-01-01-01-03.mp4"
     touch(path, tmp_path / "01-01-04-01-01-01-03.mp4")
     (item,) = list_ravdess(path).items
-    assert (item.media, item.label, item.group) == (VideoFile(path), "happy", "Actor 03")
+    assert (item.media, item.label, item.group) == (VideoFile(path), "happy", "RAVDESS 03")
 
 
 def test_nothing_of_ravdess(tmp_path: Path) -> None:
