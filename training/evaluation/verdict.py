@@ -67,7 +67,9 @@ def verdict(evaluation: Evaluation, *, sampled: bool = False) -> Verdict:
     obstacles = list(_flaws(evaluation))
     if not too_few:
         obstacles += [*_worse_than_before(evaluation), *_unbeaten_baseline(evaluation, sampled)]
-    notes = [*([] if too_few else _change(evaluation)), *_few_samples(evaluation)]
+    notes = [] if too_few else [*_kinds(evaluation), *_change(evaluation)]
+    if not sampled:  # whose prompts of one kind support each other; `_kinds` shows what was learned
+        notes += _few_samples(evaluation)
     return Verdict(ready=not obstacles, sentences=[*(obstacles or [_ready(evaluation)]), *notes])
 
 
@@ -128,6 +130,13 @@ def _flaws(evaluation: Evaluation) -> Iterator[str]:
             f"{counted(evaluation.groups, 'group')}, but at least {FEWEST_ROWS} rows from {FEWEST_GROUPS} groups are "
             "needed. Add other people, or hold out more (--val-split)."
         )
+
+
+def _kinds(evaluation: Evaluation) -> Iterator[str]:
+    """Yield how often prompts of each kind are right."""
+    if evaluation.per_kind:
+        parts = [f"{score.name} {score.recall.value:.0%} of {score.categories}" for score in evaluation.per_kind]
+        yield f"Recall by kind, whatever the wording: {', '.join(parts)}."
 
 
 def _worse_than_before(evaluation: Evaluation) -> Iterator[str]:
