@@ -1,6 +1,6 @@
 """How much sampled faces look like real ones, and what a starter trained on them makes of real faces.
 
-    OMP_NUM_THREADS=1 python benchmarks/sampled_faces.py [--data ../shared/data] [--samples 6000]
+    OMP_NUM_THREADS=1 python benchmarks/sampled_faces.py [--data ../shared/data] [--samples 12000]
 
 A classifier (gradient-boosted trees, five folds) tells real faces of the expression photo set from sampled ones with
 the same labels, by their shape components alone and together with the log-probabilities of their emotions. Then

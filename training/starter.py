@@ -28,7 +28,7 @@ from ..projection.insight import SAMPLED
 from .dataset.npz import Dataset
 from .encoders.base import TextEncoder, fingerprint
 from .learning.settings import STARTER_SAMPLES
-from .prompts.starter import EMOTION, PAIR, traits
+from .prompts.starter import EMOTION, PAIR, traits, wordings
 from .prompts.strengths import NEUTRAL_BELOW, STRONGEST, prompt_at
 
 T = TypeVar("T")
@@ -49,12 +49,13 @@ def is_sampled(dataset: Dataset) -> bool:
 
 def sampler() -> str:
     """Return the identity of what samples the faces: the landmarker of their dataset."""
-    return f"{SAMPLED}{ExpressionModel.load().identity}{AND}{PictureEstimate.load().identity}"
+    parts = ExpressionModel.load(), PictureEstimate.load(), ActionBasis.load()
+    return f"{SAMPLED}{AND.join(part.identity for part in parts)}"
 
 
 def origin(made_by: str, samples: int, landmarker: str) -> str:
     """Return the origin of a checkpoint trained on synthetic faces; `landmarker` is that of its dataset."""
-    return f"{made_by}: {counted(samples, 'face')} {landmarker}, no photos"
+    return f"{made_by}: {counted(samples, 'face')} {landmarker}, no photos; prompts {wordings()}"
 
 
 @dataclass(frozen=True)

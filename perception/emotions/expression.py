@@ -244,8 +244,9 @@ class ExpressionModel:
         noise = torch.randn(len(emotions), len(self.symmetric), generator=generator)
         symmetric = neutral + expression + variety * noise @ self.spread.T  # (N, S)
         noise = torch.randn(len(emotions), len(self.antisymmetric), generator=generator)
-        shapes = self.mean + torch.tensordot(symmetric, self.symmetric, dims=1)
-        return shapes + torch.tensordot(variety * noise * self.asymmetry, self.antisymmetric, dims=1)
+        shapes: Tensor = self.mean + torch.tensordot(symmetric, self.symmetric, dims=1)
+        shapes = shapes + torch.tensordot(variety * noise * self.asymmetry, self.antisymmetric, dims=1)
+        return shapes
 
 
 def random_poses(count: int, generator: torch.Generator) -> Tensor:

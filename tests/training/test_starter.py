@@ -13,14 +13,13 @@ from perception_clip.perception.emotions.face_expression import FaceExpressionMo
 from perception_clip.perception.emotions.picture_estimate import PictureEstimate
 from perception_clip.perception.geometry import head_pose
 from perception_clip.perception.vector import EMOTIONS, split, validate
-from perception_clip.training.encoders.base import fingerprint
-from perception_clip.training.encoders.loading import load_encoder
+from perception_clip.training.encoders.base import KnownPrompts, fingerprint
 from perception_clip.training.prompts.starter import KINDS, meanings
 from perception_clip.training.starter import described, plan_faces, sample_dataset, sample_faces, sampler
 
 
-def test_sampled_dataset() -> None:
-    encoder = load_encoder("random")
+def test_sampled_dataset(starter_encoder: KnownPrompts) -> None:
+    encoder = starter_encoder
     dataset = sample_dataset(encoder, samples=700)
     assert dataset.perceptions.shape == (700, 1441) and dataset.clip_embeddings.shape == (700, 768)
     validate(torch.from_numpy(dataset.perceptions))
@@ -69,8 +68,7 @@ def test_faces_do_what_their_prompts_say() -> None:
     assert mean("gaze up", gazes[:, 1]) > 10 and mean("gaze down", gazes[:, 1]) < -10
 
 
-def test_seeds() -> None:
-    encoder = load_encoder("random")
-    first, again, other = (sample_dataset(encoder, samples=20, seed=seed) for seed in (0, 0, 1))
+def test_seeds(starter_encoder: KnownPrompts) -> None:
+    first, again, other = (sample_dataset(starter_encoder, samples=20, seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(first.perceptions, again.perceptions)
     assert not np.array_equal(first.perceptions, other.perceptions)

@@ -15,6 +15,7 @@ as in Describe Face.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,6 +67,11 @@ def meanings() -> Mapping[str, Meaning]:
         result |= {prompt: Meaning(trait.kind, trait.name) for prompt in trait.prompts}
         result |= {prompt: Meaning(PAIR, f"{emotion}, {trait.name}") for emotion, prompt in trait.pairs.items()}
     return result
+
+
+def wordings() -> str:
+    """Return a digest of all prompts, which changes when a file of wordings does."""
+    return hashlib.sha256(repr(list(meanings().items())).encode()).hexdigest()[:8]
 
 
 def _trait(name: str, kind: str, entry: Mapping[str, Any], content: Mapping[str, Any]) -> Trait:
