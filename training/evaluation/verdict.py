@@ -22,8 +22,7 @@ LEAK = 0.05  # share of evaluated rows with a near-duplicate in training; below 
 NAMED = 5  # prompts that are named
 LINE_WIDTH = 120  # of the terminal
 
-# Synthetic faces favor these: they come from a linear model, and differ in nothing but the person, the emotion and its
-# strength.
+# Few synthetic faces favor these: they come from linear models, and most of them differ in the emotion.
 FAVORED = ("emotion mix", "ridge")
 # The baselines, the simplest first, and what it means to be no better than each.
 BASELINES = {
@@ -34,7 +33,7 @@ BASELINES = {
     "nearest neighbor": "copies the target of the most similar training face. Train longer (--epochs) or add samples",
     "ridge": "is linear ridge regression. Add samples, preferably of other people, or try another --size",
 }
-# Of sampled faces, whose prompts describe an emotion and its strength.
+# Of sampled faces.
 EMOTION_MIX = (
     f"mixes the mean targets of the emotions and needs no training. Use more samples: {STARTER_SAMPLES:,} are enough"
 )
