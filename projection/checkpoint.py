@@ -24,8 +24,7 @@ from .face_vectors import FaceVectors
 from .network import Architecture, ProjectionNetwork
 from .spaces import SD15, SPACES, Space
 
-FORMAT_VERSION = 4  # 1 had other features; 2 had neither prompts nor the reach of its faces …
-OLDEST_VERSION = 3  # … and 3 had no subject
+FORMAT_VERSION = 5  # earlier ones had other features
 DEFAULT_FOLDER = Path(__file__).resolve().parent / "checkpoints"
 BEST = "best_model"
 NETWORK = "network."  # prefix of the network's tensors in the file
@@ -145,7 +144,7 @@ def assembled(path: Path, content: Content) -> Checkpoint:
         )
     if version > FORMAT_VERSION:
         raise CheckpointError(f"{path}: format version {version} is newer than this pack supports; update the pack")
-    if version < OLDEST_VERSION:
+    if version < FORMAT_VERSION:
         raise CheckpointError(f"{path}: format version {version} is from an older version of this pack; retrain it")
     try:
         network = _network(Architecture(**description.pop("architecture")), tensors)

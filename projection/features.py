@@ -1,4 +1,4 @@
-"""Compute the input features of the network: the upright, centered face and its emotions."""
+"""Compute the input features of the network: the upright, centered face, its roll, its irises and its emotions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..perception.geometry import true_proportions
+from ..perception.topology import LEFT_EYE_CORNERS, LEFT_IRIS, RIGHT_EYE_CORNERS, RIGHT_IRIS
 from ..perception.vector import EMOTIONS, LANDMARK_VALUES, LANDMARKS, split
 
 COMPONENTS = 128  # at most; a small dataset supports fewer
@@ -16,17 +17,22 @@ SHAPE_VARIANCE = 64.0  # total of all components, compared with 7 for the emotio
 NOISE = 1e-3  # components with less than this share of the first one's spread are noise of the landmarker
 SMALLEST = 1e-6  # minimum spread, so that identical faces do not cause a division by zero
 REACHED = 0.99  # share of the training faces that lie within a distance of 1
+CUES = 3  # the roll of the head, and how far the irises are from the middle of the eyes, x and y
+LEAST_SPREADS = (0.1, 0.02, 0.02)  # of the cues, in radians and distances between the eyes
+FARTHEST = 3.0  # standard deviations of a cue: a picture that lies on its side is a strongly tilted head, no more
 RAREST = 1e-4  # probabilities are clamped here, so that their logarithms stay finite
 
 
 class FaceFeatures(nn.Module):
-    """Convert perceptions (N, 1441) and picture sizes (N, 2) to features (N, components + 7).
+    """Convert perceptions (N, 1441) and picture sizes (N, 2) to features (N, components + 3 + 7).
 
     Position, size, picture shape and roll are removed from the landmarks of a face (`upright`), which are then
     expressed in the principal components of the training faces. The components keep their natural proportions: opening
     the mouth or turning the head has large values, small variations have small ones. (If whitened, small variations
-    would outweigh the expression; see ablation.md.) Emotion probabilities become standardized log-probabilities. `fit`
-    measures all of this from training data; the numbers are buffers and are saved with the network.
+    would outweigh the expression; see ablation.md.) Three cues that the components lack or hardly show are added in
+    units of their standard deviations: the roll, and where the irises are. Emotion probabilities become standardized
+    log-probabilities. `fit` measures all of this from training data; the numbers are buffers and are saved with the
+    network.
 
     Args:
         components: number of principal components.
@@ -35,6 +41,8 @@ class FaceFeatures(nn.Module):
     template: Tensor
     shape_mean: Tensor
     shape_basis: Tensor
+    cue_mean: Tensor
+    cue_spread: Tensor
     emotion_mean: Tensor
     emotion_spread: Tensor
     reach: Tensor
@@ -44,6 +52,8 @@ class FaceFeatures(nn.Module):
         self.register_buffer("template", torch.zeros(LANDMARKS, 3))
         self.register_buffer("shape_mean", torch.zeros(LANDMARK_VALUES))
         self.register_buffer("shape_basis", torch.zeros(LANDMARK_VALUES, components))
+        self.register_buffer("cue_mean", torch.zeros(CUES))
+        self.register_buffer("cue_spread", torch.ones(CUES))
         self.register_buffer("emotion_mean", torch.zeros(len(EMOTIONS)))
         self.register_buffer("emotion_spread", torch.ones(len(EMOTIONS)))
         self.register_buffer("reach", torch.ones(()))
@@ -60,6 +70,9 @@ class FaceFeatures(nn.Module):
         features.shape_mean.copy_(mean)
         total = spread[:kept].square().sum().sqrt().clamp_min(SMALLEST)
         features.shape_basis.copy_(axes[:, :kept] * (SHAPE_VARIANCE**0.5 / total))
+        cues = _cues(vectors, image_sizes, template)
+        features.cue_mean.copy_(cues.mean(dim=0))
+        features.cue_spread.copy_(cues.std(dim=0, correction=0).maximum(torch.tensor(LEAST_SPREADS)))
         emotions = _log_probabilities(vectors)
         features.emotion_mean.copy_(emotions.mean(dim=0))
         features.emotion_spread.copy_(emotions.std(dim=0, correction=0).clamp_min(1e-2))
@@ -69,7 +82,7 @@ class FaceFeatures(nn.Module):
     @property
     def count(self) -> int:
         """Return the number of features."""
-        return self.shape_basis.shape[1] + len(EMOTIONS)
+        return self.shape_basis.shape[1] + CUES + len(EMOTIONS)
 
     def distance(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
         """Return the distances (N,) of faces from the mean training face; 99 % of training faces are within 1.
@@ -83,8 +96,9 @@ class FaceFeatures(nn.Module):
     def forward(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
         shapes = _shapes(vectors, image_sizes, self.template)  # (N, 1434)
         components = (shapes - self.shape_mean) @ self.shape_basis  # (N, components)
+        cues = (_cues(vectors, image_sizes, self.template) - self.cue_mean) / self.cue_spread  # (N, 3)
         emotions = (_log_probabilities(vectors) - self.emotion_mean) / self.emotion_spread  # (N, 7)
-        return torch.cat([components, emotions], dim=1)
+        return torch.cat([components, cues.clamp(-FARTHEST, FARTHEST), emotions], dim=1)
 
 
 def upright(points: Tensor, template: Tensor) -> Tensor:
@@ -96,12 +110,18 @@ def upright(points: Tensor, template: Tensor) -> Tensor:
     points = points - points.mean(dim=1, keepdim=True)
     size = points.square().sum(dim=(1, 2)).sqrt()  # (N,)
     x, y, depth = points.unbind(dim=2)  # (N, L) each
-    along = (x * template[:, 0] + y * template[:, 1]).sum(dim=1)
-    across = (y * template[:, 0] - x * template[:, 1]).sum(dim=1)
-    roll = torch.atan2(across, along)[:, None]
+    roll = roll_of(points, template)[:, None]
     turned = torch.stack([x * roll.cos() + y * roll.sin(), y * roll.cos() - x * roll.sin(), depth], dim=2)
     aligned: Tensor = turned * (template.norm() / size.clamp_min(SMALLEST))[:, None, None]
     return aligned
+
+
+def roll_of(points: Tensor, template: Tensor) -> Tensor:
+    """Return the rolls (N,) in radians of points (N, L, 3) in true proportions: the rotation that `upright` removes."""
+    x, y = (points - points.mean(dim=1, keepdim=True))[..., :2].unbind(dim=2)  # (N, L) each
+    along = (x * template[:, 0] + y * template[:, 1]).sum(dim=1)
+    across = (y * template[:, 0] - x * template[:, 1]).sum(dim=1)
+    return torch.atan2(across, along)
 
 
 def _principal(centered: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,6 +147,17 @@ def _shapes(vectors: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:
     """Return the upright landmarks (N, 1434) of perceptions (N, 1441)."""
     landmarks, _ = split(vectors)
     return upright(true_proportions(landmarks, image_sizes), template).flatten(1)
+
+
+def _cues(vectors: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:
+    """Return the roll in radians, and the mean offset x and y of the irises in the upright face (N, 3)."""
+    points = true_proportions(split(vectors)[0], image_sizes)
+    face = upright(points, template)[..., :2]
+    left, right = (
+        face[:, iris[0]] - face[:, list(corners)].mean(dim=1)
+        for iris, corners in ((LEFT_IRIS, LEFT_EYE_CORNERS), (RIGHT_IRIS, RIGHT_EYE_CORNERS))
+    )
+    return torch.cat([roll_of(points, template)[:, None], (left + right) / 2], dim=1)
 
 
 def _log_probabilities(vectors: Tensor) -> Tensor:

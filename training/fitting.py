@@ -33,6 +33,7 @@ from .learning.split import HELD_OUT, Split, split_rows
 from .learning.state import STATE_FILE, StateFile
 from .learning.subject import fit_subject
 from .learning.trainer import train
+from .prompts.starter import meanings
 from .reports.tensorboard import tensorboard_log
 from .reports.training_report import write_training_report
 from .starter import is_sampled
@@ -41,7 +42,7 @@ METRICS_FILE = "metrics.json"
 ORIGINS = ("encoder", "landmarker", "emotion_model")  # what a checkpoint copies from the meta of its dataset
 
 NEUTRAL_FACES = 0.5  # faces with at least this neutral probability form the neutral vector
-KEPT_PROMPTS = 256  # number of prompts in a checkpoint, for naming what a face projects to
+KEPT_PROMPTS = 512  # number of prompts in a checkpoint, for naming what a face projects to
 NEUTRAL_ROWS = 20_000  # maximum number of training rows searched for neutral faces
 
 
@@ -157,10 +158,12 @@ def fit(
     if not trained.finished:
         return Fitted(checkpoint, save(checkpoint, out_dir, name), trained.history, None, None, None, rows.notes)
 
-    evaluation = evaluate(checkpoint, data, rows, {} if init is None else {BEFORE: init})
+    sampled = is_sampled(dataset)
+    before = {} if init is None else {BEFORE: init}
+    evaluation = evaluate(checkpoint, data, rows, before, meanings() if sampled else None)
     if stop is not None:
         stop()  # it may raise: a run cancelled during evaluation writes nothing
-    result = verdict(evaluation, sampled=is_sampled(dataset))
+    result = verdict(evaluation, sampled=sampled)
     metrics = all_metrics(evaluation, result)
     checkpoint = replace(checkpoint, metadata=replace(checkpoint.metadata, metrics=metrics))
     path, page = save(checkpoint, out_dir, name), None

@@ -40,12 +40,12 @@ def train_starter(encoder: clips.ClipEncoder, target: Path, seed: int, samples: 
 
 
 def headline(metrics: Mapping[str, Any]) -> str:
-    """Return one line for newcomers: whether the starter is ready, and how often it is right compared with guessing.
+    """Return one line for newcomers: whether the starter is ready, and how often it is right by kind of prompt.
 
     `metrics` are `Metadata.metrics` of the checkpoint. If it is not ready, a second line contains the reason.
     """
-    right, guessed = metrics["scores"]["projection"]["recall_at_1"][0], round(100 / metrics["prompts"], 1)
-    line = f"picks the right prompt for {right:.0%} of unseen synthetic faces; guessing would be {guessed:g}%."
+    right = ", ".join(f"{score['name']} {score['recall'][0]:.0%}" for score in metrics["per_kind"])
+    line = f"right for unseen synthetic faces: {right}."
     return f"Ready: {line}" if metrics["ready"] else f"Not ready: {line}\n{metrics['verdict'][0]}"
 
 

@@ -23,8 +23,9 @@ class StarterProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships n
             category="Perception CLIP/train",
             description=(
                 "Trains a first checkpoint for your CLIP in about a minute, without any data of your own: it samples "
-                "synthetic faces from the bundled expression model, encodes prompts that describe them with the CLIP, "
-                "and trains a projection on both. To improve it with real faces, choose it as init in Train Projection."
+                "synthetic faces with emotions, actions, gaze and head pose, encodes prompts that describe them with "
+                "the CLIP, and trains a projection on both. To improve it with real faces, choose it as init in Train "
+                "Projection."
             ),
             inputs=[
                 io.Clip.Input("clip", tooltip="The CLIP of a Stable Diffusion 1.5 or XL checkpoint."),

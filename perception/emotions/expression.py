@@ -224,38 +224,55 @@ class ExpressionModel:
     ) -> tuple[Tensor, Tensor]:
         """Return random faces: normalized landmarks (N, 478, 3) float32, and (height, width) (N, 2) int32.
 
+        See `sample_shapes` for the arguments. Faces are completely inside a square picture, with varied sizes,
+        positions and mild poses. The same generator state gives the same faces.
+        """
+        shapes = self.sample_shapes(emotions, strengths, generator, variety)
+        return placed(shapes, random_poses(len(shapes), generator), generator)
+
+    def sample_shapes(
+        self, emotions: Tensor, strengths: Tensor, generator: torch.Generator, variety: float = 1.0
+    ) -> Tensor:
+        """Return random faces (N, 478, 3) float32 in the frame of the template, without a pose.
+
         `emotions` (N,) are indices into `EMOTIONS`; `strengths` (N,) are 0 for neutral, 1 for the emotion's mean,
         up to about 1.5. `variety` scales the differences between faces of one emotion and strength: 1 as in the
         training photos, 0 for none.
-        Faces are completely inside a square picture, with varied sizes, positions and mild poses. The same generator
-        state gives the same faces.
         """
-        count = len(emotions)
-
-        def normal(*shape: int) -> Tensor:
-            return torch.randn(count, *shape, generator=generator)
-
-        def uniform(*shape: int) -> Tensor:
-            return torch.rand(count, *shape, generator=generator)
-
         neutral = self.means[NEUTRAL]
         expression = strengths.to(self.means)[:, None] * (self.means[emotions] - neutral)
-        symmetric = neutral + expression + variety * normal(len(self.symmetric)) @ self.spread.T  # (N, S)
-        antisymmetric = variety * normal(len(self.antisymmetric)) * self.asymmetry  # (N, A)
-        shape = self.mean + torch.tensordot(symmetric, self.symmetric, dims=1)
-        shape = shape + torch.tensordot(antisymmetric, self.antisymmetric, dims=1)  # (N, 478, 3)
+        noise = torch.randn(len(emotions), len(self.symmetric), generator=generator)
+        symmetric = neutral + expression + variety * noise @ self.spread.T  # (N, S)
+        noise = torch.randn(len(emotions), len(self.antisymmetric), generator=generator)
+        shapes: Tensor = self.mean + torch.tensordot(symmetric, self.symmetric, dims=1)
+        shapes = shapes + torch.tensordot(variety * noise * self.asymmetry, self.antisymmetric, dims=1)
+        return shapes
 
-        degrees = normal(3).clamp(-POSE_LIMIT, POSE_LIMIT) * torch.tensor(POSE_DEGREES)
-        points = shape @ rotations(degrees.deg2rad()).transpose(1, 2)
-        low, high = points.amin(dim=1), points.amax(dim=1)  # (N, 3)
-        extent = (high - low)[:, :2]
-        smallest, largest = FACE_FRACTION
-        scale = (smallest + (largest - smallest) * uniform(1)) / extent.amax(dim=1, keepdim=True)  # (N, 1)
-        corner = MARGIN + uniform(2) * (1 - 2 * MARGIN - extent * scale)  # (N, 2): the face's left and top
-        # MediaPipe's z is 0 at a face's middle, as that of the aligned faces is: only x and y are shifted.
-        shift = torch.nn.functional.pad(corner - low[:, :2] * scale, (0, 1))  # (N, 3)
-        landmarks = points * scale[:, None] + shift[:, None]
-        return landmarks, torch.full((count, 2), PICTURE, dtype=torch.int32)
+
+def random_poses(count: int, generator: torch.Generator) -> Tensor:
+    """Return mild random poses, pitch, yaw and roll (N, 3) in degrees as `rotations` has them."""
+    noise = torch.randn(count, 3, generator=generator).clamp(-POSE_LIMIT, POSE_LIMIT)
+    return noise * torch.tensor(POSE_DEGREES)
+
+
+def placed(shapes: Tensor, degrees: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return landmarks (N, 478, 3), normalized, and (height, width) (N, 2) int32 of shapes in square pictures.
+
+    The shapes (N, 478, 3) are in the frame of the template and turned by pitch, yaw and roll (N, 3); their sizes and
+    positions in the picture are random.
+    """
+    points = shapes @ rotations(degrees.deg2rad()).transpose(1, 2)
+    low, high = points.amin(dim=1), points.amax(dim=1)  # (N, 3)
+    extent = (high - low)[:, :2]
+    smallest, largest = FACE_FRACTION
+    fraction = smallest + (largest - smallest) * torch.rand(len(shapes), 1, generator=generator)
+    scale = fraction / extent.amax(dim=1, keepdim=True)  # (N, 1)
+    free = 1 - 2 * MARGIN - extent * scale
+    corner = MARGIN + torch.rand(len(shapes), 2, generator=generator) * free  # (N, 2): the face's left and top
+    # MediaPipe's z is 0 at a face's middle, as that of the aligned faces is: only x and y are shifted.
+    shift = torch.nn.functional.pad(corner - low[:, :2] * scale, (0, 1))  # (N, 3)
+    landmarks = points * scale[:, None] + shift[:, None]
+    return landmarks, torch.full((len(shapes), 2), PICTURE, dtype=torch.int32)
 
 
 @dataclass(frozen=True, eq=False)

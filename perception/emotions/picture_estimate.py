@@ -32,7 +32,7 @@ class PictureEstimate:
     emotions: Tensor  # (7, 7): what a picture of each emotion adds to that; 0 for neutral
     offset: Tensor  # (7,)
     rest: Tensor  # (7, 7): turns white noise into the part of the logits that the shape does not determine
-    identity: str = "picture-estimate-unsaved/1"  # the number also changes with the way that faces are sampled
+    identity: str = "picture-estimate-unsaved/2"  # the number also changes with the way that faces are sampled
 
     @classmethod
     @cache
@@ -50,7 +50,7 @@ class PictureEstimate:
         if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes:
             raise WeightFileError(path, "is not a picture estimate of this version")
         tensors = {name: tensor.float() for name, tensor in tensors.items()}
-        return cls(**tensors, identity=f"picture-estimate-bundled/1:{digest[:8]}")
+        return cls(**tensors, identity=f"picture-estimate-bundled/2:{digest[:8]}")
 
     def logits(self, components: Tensor, emotions: Tensor) -> Tensor:
         """Return the mean logits (N, 7) of faces with components (N, S) and emotions (N, 7), 1 for the one shown."""

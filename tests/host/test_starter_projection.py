@@ -44,7 +44,8 @@ def test_a_clip_becomes_a_checkpoint(host: Host, start: Start) -> None:
     assert made.metadata.made_by.startswith("starter: 300 faces sampled from expression-model-bundled/")
     assert made.metadata.metrics["training_rows"] == 240 and made.metadata.dataset["samples"] == 300
     assert all(sentence in result.text("text") for sentence in made.metadata.metrics["verdict"])
-    line = r"(Ready|Not ready): picks the right prompt for \d+% of unseen synthetic faces; guessing would be [\d.]+%\."
+    kinds = ", ".join(rf"{kind} \d+%" for kind in ("emotion", "action", "gaze", "pose", "pair"))
+    line = rf"(Ready|Not ready): right for unseen synthetic faces: {kinds}\."
     assert re.match(line, result.output("starter")["note"][0])
     assert result.picture("starter").shape[1] == 1024
     assert "'made.safetensors'" in str(host.get("/object_info/PerceptionClip_Projection"))

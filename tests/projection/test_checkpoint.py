@@ -58,16 +58,6 @@ def test_both_vectors_are_the_same_after_loading(
     assert torch.equal(neutral.subject[1], with_subject.neutral[768:])
 
 
-def test_a_checkpoint_of_format_3_has_no_subject(
-    tmp_path: Path, checkpoint: Checkpoint, vectors: torch.Tensor, image_sizes: torch.Tensor
-) -> None:
-    architecture = asdict(checkpoint.network.architecture)
-    del architecture["subject"]
-    loaded = load(rewrite(save(checkpoint, tmp_path), format_version=3, architecture=architecture))
-    assert not loaded.has_subject
-    assert torch.equal(loaded.project(vectors, image_sizes).end, checkpoint.project(vectors, image_sizes).end)
-
-
 def test_torch_reads_the_pth_and_an_unknown_encoder_has_no_fingerprint(tmp_path: Path, checkpoint: Checkpoint) -> None:
     path = save(replace(checkpoint, fingerprint=None), tmp_path)
     content = torch.load(path.with_suffix(".pth"), weights_only=True)
@@ -126,8 +116,8 @@ def test_damage_is_named(tmp_path: Path, checkpoint: Checkpoint) -> None:
         with pytest.raises(CheckpointError, match=message):
             load(path)
 
-    attempt("version 5 is newer .* update the pack", format_version=5)
-    attempt("version 2 is from an older version of this pack; retrain it", format_version=2)
+    attempt("version 6 is newer .* update the pack", format_version=6)
+    attempt("version 4 is from an older version of this pack; retrain it", format_version=4)
     attempt("leave.bias", {key: value for key, value in tensors.items() if key != bias})
     attempt("size mismatch for leave.bias", {**tensors, bias: torch.zeros(5)})
     attempt("its neutral tensor is missing", {key: value for key, value in tensors.items() if key != "neutral"})

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import torch
 
-from perception_clip.perception.vector import pack, split
+from perception_clip.perception.actions.basis import DIRECTIONS, ActionBasis
+from perception_clip.perception.emotions.expression import ExpressionModel
+from perception_clip.perception.vector import NEUTRAL, pack, split
 from perception_clip.projection.checkpoint import Checkpoint
 from perception_clip.projection.features import SHAPE_VARIANCE, FaceFeatures, upright
 
@@ -13,7 +15,7 @@ def test_components_keep_their_proportions(
     features = checkpoint.network.features(vectors, image_sizes)
     assert features.shape == (40, checkpoint.network.features.count)
     assert features.mean(dim=0).abs().max() < 1e-3
-    components, emotions = features[:, :-7], features[:, -7:]
+    components, emotions = features[:, :-10], features[:, -7:]
     spread = components.std(dim=0, correction=0)
     assert (
         torch.equal(spread, spread.sort(descending=True).values) and spread[4] > 5 * spread[5]
@@ -32,7 +34,7 @@ def turned(points: torch.Tensor, degrees: float, axis: int) -> torch.Tensor:
     return points @ matrix
 
 
-def test_roll_place_size_and_picture_shape_do_not_matter(
+def test_place_size_and_picture_shape_do_not_matter_and_roll_is_one_number(
     checkpoint: Checkpoint, vectors: torch.Tensor, image_sizes: torch.Tensor
 ) -> None:
     landmarks, emotions = split(vectors)
@@ -44,12 +46,34 @@ def test_roll_place_size_and_picture_shape_do_not_matter(
         placed = turned * 0.5 + torch.tensor([400.0, 90.0, 0.0])
         return pack(placed / torch.tensor([1000.0, 800.0, 1000.0]), emotions)
 
-    tilted = moved(turned(points, 37, axis=2))
-    assert torch.allclose(checkpoint.network.features(tilted, sizes), expected, atol=1e-3)
-    squashed = checkpoint.network.features(tilted, image_sizes)  # with the wrong size it does matter
+    assert torch.allclose(checkpoint.network.features(moved(points), sizes), expected, atol=1e-3)
+    squashed = checkpoint.network.features(moved(points), image_sizes)  # with the wrong size it does matter
     assert (squashed - expected).abs().max() > 0.5
+    roll = expected.shape[1] - 10  # after the components
+    for degrees in (-8, 37, 90):
+        tilted = checkpoint.network.features(moved(turned(points, degrees, axis=2)), sizes)
+        change = tilted - expected
+        assert torch.cat([change[:, :roll], change[:, roll + 1 :]], dim=1).abs().max() < 1e-3
+        assert tilted[:, roll].abs().max() <= 3  # a picture on its side is not far from the training faces
+        if degrees == -8:  # in units of 0.1 radians, as the roll of these faces hardly varies
+            assert torch.allclose(change[:, roll], torch.tensor(-1.396), atol=0.01)
     shaken = checkpoint.network.features(moved(turned(points, 20, axis=1)), sizes)
     assert (shaken - expected).norm(dim=1).min() > 1  # where the head looks does matter, too
+
+
+def test_where_the_irises_are_is_two_numbers() -> None:
+    model = ExpressionModel.load()
+    faces, sizes = model.sample(torch.full((60,), NEUTRAL), torch.zeros(60), torch.Generator().manual_seed(0))
+    neither = torch.full((60, 7), 1 / 7)
+    features = FaceFeatures.fit(pack(faces, neither), sizes, model.template)
+    before = features(pack(faces, neither), sizes)
+    basis = ActionBasis.load()
+    for axis, column in (("gaze x", -9), ("gaze y", -8)):
+        move = basis.directions[DIRECTIONS.index(axis)] * basis.length(axis, torch.ones(1))
+        aside = faces + model.align(faces, sizes).to_image_frame(move[None])  # in square pictures
+        change = features(pack(aside, neither), sizes) - before
+        side = 1 if axis == "gaze x" else -1  # y is down
+        assert (side * change[:, column]).quantile(0.1) > 1 > change[:, :-10].norm(dim=1).max() / 3
 
 
 def test_upright_faces_are_as_large_as_the_template(vectors: torch.Tensor) -> None:

@@ -13,8 +13,11 @@ from torch import Tensor
 
 from perception_clip.perception.vector import LANDMARKS, pack
 from perception_clip.training.encoders import random_weights
+from perception_clip.training.encoders.base import KnownPrompts
+from perception_clip.training.encoders.loading import load_encoder
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.split import Split, split_rows
+from perception_clip.training.prompts.starter import meanings
 
 ROWS = 600  # of `data`
 
@@ -98,3 +101,9 @@ def data(template: torch.Tensor) -> TrainingData:
 @pytest.fixture(scope="session")
 def rows() -> Split:
     return split_rows(None, ROWS)
+
+
+@pytest.fixture(scope="session")
+def starter_encoder() -> KnownPrompts:
+    """The placeholder text encoder, which has encoded the prompts of sampled faces once for all tests."""
+    return KnownPrompts.encoded(load_encoder("random"), list(meanings()))

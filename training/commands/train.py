@@ -22,6 +22,7 @@ from ..fitting import fit, split_of, write_json
 from ..learning.data import of_dataset
 from ..learning.settings import STARTER_EPOCHS
 from ..learning.split import HELD_OUT
+from ..prompts.starter import meanings
 from ..starter import is_sampled, origin, sample_dataset
 from .options import (
     add_encoder_arguments,
@@ -137,8 +138,9 @@ def run_evaluate(options: argparse.Namespace) -> int:
     for note in rows.notes:
         print(f"note: {note}")
     (_, checkpoint), *others = checkpoints.items()
-    evaluation = evaluate(checkpoint, data, rows, dict(others))
-    judgment = verdict(evaluation, sampled=is_sampled(dataset))
+    sampled = is_sampled(dataset)
+    evaluation = evaluate(checkpoint, data, rows, dict(others), meanings() if sampled else None)
+    judgment = verdict(evaluation, sampled=sampled)
     print(table(evaluation))
     print(f"\n{judgment}")
     if options.out is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -17,7 +17,9 @@ from ...projection.checkpoint import Checkpoint
 from ...projection.face_vectors import FaceVectors
 from ..learning.data import CHUNK, TrainingData, centered_cosine, sample
 from ..learning.split import Split
+from ..prompts.starter import Meaning
 from .baselines import averages, baseline_predictions, emotions
+from .kinds import KindScore, kind_scores
 from .leakage import all_near_duplicates, near_duplicate_share
 from .metrics import METRICS, EvaluatedPredictions, Interval, bootstrap, evaluate_predictions
 
@@ -61,6 +63,7 @@ class Evaluation:
     near_duplicates: float  # 0…1: share of the evaluated rows that are near-duplicates of a training row
     all_near_duplicates: bool  # all training faces are the same
     subject: Interval | None = None  # centered cosine of the subject's vectors; None: not projected or not in the data
+    per_kind: list[KindScore] = field(default_factory=list)  # of sampled faces; empty for others
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content for metrics.json and the checkpoint's metadata. Intervals are [value, low, high]."""
@@ -75,20 +78,25 @@ class Evaluation:
             "scores": {method: _as_lists(metrics) for method, metrics in self.scores.items()},
             **({} if self.subject is None else {"subject": _as_lists({"centered_cosine": self.subject})}),
             "projection_minus": {method: _as_lists(metrics) for method, metrics in self.lead.items()},
+            **({"per_kind": [score.as_dict() for score in self.per_kind]} if self.per_kind else {}),
             "per_emotion": [_score_as_dict(score) for score in self.per_emotion],
             "per_prompt": [_score_as_dict(score) for score in self.per_prompt[:LISTED_PROMPTS]],
         }
 
 
 def evaluate(
-    checkpoint: Checkpoint, data: TrainingData, rows: Split, others: Mapping[str, Checkpoint] | None = None
+    checkpoint: Checkpoint,
+    data: TrainingData,
+    rows: Split,
+    others: Mapping[str, Checkpoint] | None = None,
+    meanings: Mapping[str, Meaning] | None = None,
 ) -> Evaluation:
     """Return the evaluation on the test rows, compared with `others` by name and with the baselines.
 
-    The baselines learn from the training rows. If there are more than `MOST` test rows, a random selection of whole
-    groups with up to `MOST` rows is evaluated; if there are more than `MOST` distinct prompts, recall chooses from
-    those of the evaluated rows. The dataset's file is read in chunks. Raises ValueError if a checkpoint projects
-    into another width or onto numbers that are not finite.
+    `meanings` of prompts are for recall by kind. The baselines learn from the training rows. If there are more than
+    `MOST` test rows, a random selection of whole groups with up to `MOST` rows is evaluated; if there are more than
+    `MOST` distinct prompts, recall chooses from those of the evaluated rows. The dataset's file is read in chunks.
+    Raises ValueError if a checkpoint projects into another width or onto numbers that are not finite.
     """
     evaluated = _evaluated_rows(rows)
     groups = [rows.groups[row] for row in evaluated.tolist()]
@@ -134,6 +142,7 @@ def evaluate(
         near_duplicates=near_duplicate_share(data, rows.train, evaluated),
         all_near_duplicates=all_near_duplicates(data, rows.train),
         subject=_subject(projected.subject, data, rows.train, evaluated, groups),
+        per_kind=kind_scores(predicted, candidates, names, target_index, average.mean, groups, meanings or {}),
     )
 
 

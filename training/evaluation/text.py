@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ...common.words import counted
 from .evaluation import Evaluation, Score
+from .kinds import KindScore
 from .metrics import Interval
 
 NAME = 36  # columns for a method's or a prompt's name
@@ -16,7 +17,7 @@ EXTREMES = 5  # number of worst and of best prompts listed
 
 
 def table(evaluation: Evaluation) -> str:
-    """Return tables of all methods, the lead over each, the emotions, the worst and best prompts, and notes."""
+    """Return tables of all methods, the leads, the kinds of prompts, the emotions, the extreme prompts, and notes."""
     titles = {
         "centered_cosine": "mean-centered cosine",
         "recall_at_1": f"recall@1 of {counted(len(evaluation.names), 'prompt')}",
@@ -31,6 +32,7 @@ def table(evaluation: Evaluation) -> str:
         _block(scores, {metric: titles[metric] for metric in HEADLINES}),
         _block(leads, {metric: titles[metric] for metric in HEADLINES})[1:],
         _block(scores, {metric: titles[metric] for metric in FURTHER}),
+        _kinds(evaluation.per_kind),
         _scores("dominant emotion of the face", evaluation.per_emotion),
         *_extremes(evaluation.per_prompt),
         _notes(evaluation),
@@ -64,6 +66,16 @@ def _scores(heading: str, scores: Sequence[Score]) -> list[str]:
         intervals = "".join(f"{score.metrics[metric]!s:>{COLUMN}}" for metric in columns)
         lines.append(f"{shortened(score.name):{NAME}}{numbers}{intervals}")
     return lines
+
+
+def _kinds(scores: Sequence[KindScore]) -> list[str]:
+    if not scores:
+        return []
+    columns = f"{'held out':>14}{'categories':>12}{'right, any wording':>{COLUMN}}"
+    rows = [
+        f"{score.name:{NAME}}{score.rows:>14,}{score.categories:>12,}{score.recall!s:>{COLUMN}}" for score in scores
+    ]
+    return [f"{'kind of prompt':{NAME}}{columns}", *rows]
 
 
 def _extremes(scores: Sequence[Score]) -> list[list[str]]:

@@ -22,8 +22,7 @@ LEAK = 0.05  # share of evaluated rows with a near-duplicate in training; below 
 NAMED = 5  # prompts that are named
 LINE_WIDTH = 120  # of the terminal
 
-# Synthetic faces favor these: they come from a linear model, and differ in nothing but the person, the emotion and its
-# strength.
+# Few synthetic faces favor these: they come from linear models, and most of them differ in the emotion.
 FAVORED = ("emotion mix", "ridge")
 # The baselines, the simplest first, and what it means to be no better than each.
 BASELINES = {
@@ -34,7 +33,7 @@ BASELINES = {
     "nearest neighbor": "copies the target of the most similar training face. Train longer (--epochs) or add samples",
     "ridge": "is linear ridge regression. Add samples, preferably of other people, or try another --size",
 }
-# Of sampled faces, whose prompts describe an emotion and its strength.
+# Of sampled faces.
 EMOTION_MIX = (
     f"mixes the mean targets of the emotions and needs no training. Use more samples: {STARTER_SAMPLES:,} are enough"
 )
@@ -67,7 +66,9 @@ def verdict(evaluation: Evaluation, *, sampled: bool = False) -> Verdict:
     obstacles = list(_flaws(evaluation))
     if not too_few:
         obstacles += [*_worse_than_before(evaluation), *_unbeaten_baseline(evaluation, sampled)]
-    notes = [*([] if too_few else _change(evaluation)), *_few_samples(evaluation)]
+    notes = [] if too_few else [*_kinds(evaluation), *_change(evaluation)]
+    if not sampled:  # whose prompts of one kind support each other; `_kinds` shows what was learned
+        notes += _few_samples(evaluation)
     return Verdict(ready=not obstacles, sentences=[*(obstacles or [_ready(evaluation)]), *notes])
 
 
@@ -128,6 +129,13 @@ def _flaws(evaluation: Evaluation) -> Iterator[str]:
             f"{counted(evaluation.groups, 'group')}, but at least {FEWEST_ROWS} rows from {FEWEST_GROUPS} groups are "
             "needed. Add other people, or hold out more (--val-split)."
         )
+
+
+def _kinds(evaluation: Evaluation) -> Iterator[str]:
+    """Yield how often prompts of each kind are right."""
+    if evaluation.per_kind:
+        parts = [f"{score.name} {score.recall.value:.0%} of {score.categories}" for score in evaluation.per_kind]
+        yield f"Recall by kind, whatever the wording: {', '.join(parts)}."
 
 
 def _worse_than_before(evaluation: Evaluation) -> Iterator[str]:

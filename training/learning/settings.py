@@ -10,7 +10,7 @@ from ...projection.spaces import SD15
 BASE_BATCH = 32  # batch size that a learning rate refers to
 BATCHES = (32, 256)  # rows: the smallest and the largest batch size chosen automatically
 STEPS = 8  # minimum number that an epoch should have
-STARTER_SAMPLES = 6000  # number of synthetic faces of a starter projection
+STARTER_SAMPLES = 12_000  # number of synthetic faces of a starter projection
 STARTER_EPOCHS = 40  # synthetic faces come from a linear model: more epochs would hardly help
 
 

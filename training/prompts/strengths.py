@@ -32,6 +32,12 @@ def prompt_at(emotion: str, strength: float) -> str:
     return templates[index].fill({"emotion": words[index]})  # a different template for each word
 
 
+def emotion_prompts(emotion: str) -> tuple[str, ...]:
+    """Return all prompts that `prompt_at` has for an emotion."""
+    templates, levels = _wordings().templates, _wordings().emotions[emotion]
+    return tuple(templates[index].fill({"emotion": word}) for words in levels for index, word in enumerate(words))
+
+
 @cache
 def _wordings() -> TemplateFile:
     return read_templates(Path(__file__).with_name("strengths.json"))

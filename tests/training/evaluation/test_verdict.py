@@ -85,7 +85,7 @@ def test_sampled_faces_need_not_beat_what_they_favor() -> None:
     assert not verdict(evaluation({"ridge": WORSE}), sampled=True).ready
     assert not verdict(evaluation({"mean": LEVEL}), sampled=True).ready
     few = verdict(evaluation({"emotion mix": WORSE}), sampled=True)
-    assert not few.ready and few.sentences[0].endswith("Use more samples: 6,000 are enough.")
+    assert not few.ready and few.sentences[0].endswith("Use more samples: 12,000 are enough.")
 
 
 @pytest.mark.parametrize("name", ["ridge", "nearest neighbor", "emotion mix", "mean"])
