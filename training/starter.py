@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 TRAIT = "trait"  # an action, a gaze or a pose
-MIX = (EMOTION, EMOTION, EMOTION, TRAIT, PAIR)  # what every five faces show
+MIX = (*4 * (EMOTION,), TRAIT, PAIR)  # what every six faces show
 # Of the emotion. A face with a trait alone is neutral.
 STRENGTHS = {EMOTION: (0.0, STRONGEST), TRAIT: (0.0, 0.0), PAIR: (0.4, STRONGEST)}
 AMOUNTS = (0.45, 1.1)  # of a trait, relative to the amount in starter.json
