@@ -21,12 +21,8 @@ if TYPE_CHECKING:
 VERSIONS = "web_custom_versions/Comfy-Org_ComfyUI_frontend"  # where ComfyUI keeps front ends that it downloads
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
-LEAST_ZOOM = 0.45
 LEGIBLE = 0.571  # below it the canvas draws no text: letters of 14 pixels would be smaller than 8
-LEGIBLE_TEMPLATES = {
-    *("face_to_expression", "sdxl", "emotion_prompts", "webcam", "collect_dataset", "train_and_try"),
-    *("blend_two_faces", "expression_video", "picture_edit"),
-}
+SMALLER = {"expression_switch": 0.45}
 # Models, and a video of one's own.
 CHOSEN_BY_USERS = {"CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "VAELoader", "LoadVideo"}
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False}
@@ -126,8 +122,7 @@ def test_templates_open_legible_and_whole_and_ask_for_nothing_but_what_users_cho
     for path in WORKFLOWS:
         workflow = load(page, path)
         assert set(page.evaluate(WRONG)) <= CHOSEN_BY_USERS, path.stem
-        least = LEGIBLE if path.stem in LEGIBLE_TEMPLATES else LEAST_ZOOM
-        assert page.evaluate("app.canvas.ds.scale") >= least, path.stem
+        assert page.evaluate("app.canvas.ds.scale") >= SMALLER.get(path.stem, LEGIBLE), path.stem
         assert outgrown(page, workflow) == [], path.stem
 
 
