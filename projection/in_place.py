@@ -19,8 +19,8 @@ from torch.nn.functional import interpolate
 from ..common.errors import InputError
 from ..common.words import counted
 from ..perception.regions.coverage import Mask
-from ..perception.regions.masks import face_height, mask, owned, rectangle
-from ..perception.regions.parts import HEAD
+from ..perception.regions.masks import mask, owned, rectangle
+from ..perception.regions.parts import HEAD, face_height
 from ..perception.vector import Perceptions
 from .conditioning import Conditioning, Entry, check_range, scheduled
 

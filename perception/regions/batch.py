@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..vector import Perception, Perceptions
 from .coverage import Mask
-from .masks import OUTSIDE, Size, box, face_height, mask, owned, union
+from .masks import OUTSIDE, Size, box, mask, owned, union
+from .parts import face_height
 
 
 def masks_of_pictures(

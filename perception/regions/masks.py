@@ -78,11 +78,6 @@ def rectangle(box: tuple[float, float, float, float], size: Size, feather: float
     return _soft(shape, size, soft) if soft > 1 else _sharp(shape, size)
 
 
-def face_height(face: Perception, size: Size) -> float:
-    """Return the distance from chin to forehead in pixels of a picture of that size, whatever the head's pose."""
-    return shape_of(face, size, HEAD).face_height
-
-
 def owned(masks: Sequence[Mask], heights: Sequence[float]) -> list[Mask]:
     """Return masks of the faces of one picture without overlaps: where two meet, the larger and so nearer face wins.
 
@@ -128,9 +123,7 @@ def _soft(shape: Shape, size: Size, soft: float) -> Mask:
     if (low >= high).any():
         return result
     pixel = max(1.0, soft / SOFT_STEPS)
-    around = (
-        int(np.ceil(soft / pixel)) + 1
-    )  # larger pixels around the window, so that its edge is blurred like the rest
+    around = int(np.ceil(soft / pixel)) + 1  # larger pixels outside of the window, so that its edge is blurred too
     counts = np.ceil((high - low) / pixel).astype(int)
 
     def reduced(polygons: list[Points]) -> list[Points]:
