@@ -6,6 +6,7 @@ edge outward, or inward if negative; `feather` is the width of the soft edge, ha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -28,8 +29,10 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and
 def mask(face: Perception, size: Size, part: str, grow: float = 0.0, feather: float = 0.0) -> Mask:
     """Return a part of a face, (H, W) float32, 0…1: the share of each pixel that lies in it.
 
-    "outside" is everything but the head. The face may reach beyond the picture. Raises ValueError for an unknown part.
+    "outside" is everything but the head. The face may reach beyond the picture. Raises InputError for an unknown part,
+    and for numbers that are not finite.
     """
+    check_finite(grow=grow, feather=feather)
     if part == OUTSIDE:
         return 1 - mask(face, size, HEAD, grow, feather)
     shape = _grown(face, size, part, grow)
@@ -50,8 +53,9 @@ def union(faces: Sequence[Perception], size: Size, part: str, grow: float = 0.0,
 def box(face: Perception, size: Size, part: str, grow: float = 0.0) -> Box:
     """Return the pixels that the part touches, cut off at the edge of the picture: (0, 0, 0, 0) if it is not in it.
 
-    The box of "outside" is that of the head.
+    The box of "outside" is that of the head. Raises InputError as `mask` does.
     """
+    check_finite(grow=grow)
     shape = _grown(face, size, HEAD if part == OUTSIDE else part, grow)
     corners = [
         np.concatenate([np.floor(polygon.min(axis=0)), np.ceil(polygon.max(axis=0))]).clip(0, (*size, *size))
@@ -90,6 +94,13 @@ def owned(masks: Sequence[Mask], heights: Sequence[float]) -> list[Mask]:
         result[index] = masks[index] * free
         free = free - result[index]
     return result
+
+
+def check_finite(**amounts: float) -> None:
+    """Raise InputError, naming the first amount that is not finite."""
+    for name, amount in amounts.items():
+        if not math.isfinite(amount):
+            raise InputError(f"{name} is {amount}; use a finite number")
 
 
 def _grown(face: Perception, size: Size, part: str, grow: float) -> Shape:

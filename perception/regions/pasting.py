@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from ...common.errors import InputError
 from ...common.words import counted
 from .crops import Crops, check_channels, check_pictures
-from .masks import mask
+from .masks import check_finite, mask
 from .resampling import resample
 
 PASTED_PARTS = ("face oval", "head")
@@ -35,9 +34,7 @@ class Blend:
     color_match: float = 0.0  # 0…1: share of the way to the colors of the picture
 
     def __post_init__(self) -> None:
-        for name in ("grow", "feather", "color_match"):
-            if not math.isfinite(value := getattr(self, name)):
-                raise InputError(f"{name} is {value}; use a finite number")
+        check_finite(grow=self.grow, feather=self.feather, color_match=self.color_match)
 
 
 def paste(

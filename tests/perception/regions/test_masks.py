@@ -122,6 +122,14 @@ def test_without_a_face_there_is_nothing_but_the_outside() -> None:
         masks.mask(FACE, SIZE, "ear")
 
 
+@pytest.mark.parametrize("amount", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_refused(amount: float) -> None:
+    with pytest.raises(InputError, match=f"grow is {amount}; use a finite number"):
+        masks.box(FACE, SIZE, "head", grow=amount)
+    with pytest.raises(InputError, match=f"feather is {amount}; use a finite number"):
+        masks.mask(FACE, SIZE, "head", feather=amount)
+
+
 def test_a_face_without_extent_is_empty() -> None:
     point = replace(FACE, vector=torch.cat([torch.full((1434,), 0.5), FACE.emotions]))
     assert face_height(point, SIZE) == 0
