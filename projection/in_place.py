@@ -63,7 +63,7 @@ def _without_overlaps(masks: Sequence[Mask], heights: Sequence[float]) -> Places
 def parse_boxes(text: str, faces: int) -> list[Box]:
     """Return the boxes in a text: left, top, right, bottom in percent of the picture, a line or a ; for each face.
 
-    Raises ValueError, naming the box, if it does not have these four numbers in order, and if there is not one box for
+    Raises InputError, naming the box, if it does not have these four numbers in order, and if there is not one box for
     each of the `faces`.
     """
     boxes: list[Box] = []
@@ -99,8 +99,7 @@ def in_place(
         start_percent, end_percent: the part of the sampling in which the faces act, 0…1; see `inject`.
 
     A mask that an entry already has is multiplied by the regions. Versions that change no tokens, and regions of 0
-    everywhere, add no entry. Raises ValueError with the remedy for an invalid
-    range.
+    everywhere, add no entry. Raises InputError with the remedy for an invalid range.
     """
     check_range(start_percent, end_percent)
     acting = [
@@ -123,11 +122,28 @@ def in_place(
 
 
 def masked(entry: Entry, region: Tensor) -> Entry:
-    """Return an entry that acts in a region (1, H, W) only, and there as strongly as its own mask lets it."""
+    """Return an entry that acts in a region (1, H, W) only, and there as strongly as its own mask lets it.
+
+    The area that the network sees stays the same.
+    """
     tokens, options = entry
     own = options.get("mask")
     if own is None:
         return tokens, {**options, "mask": region, "mask_strength": 1.0, "set_area_to_bounds": False}
     own = own if own.ndim == 3 else own[None]
-    fitted = interpolate(region[:, None], size=own.shape[-2:], mode="bilinear").to(own)[:, 0]
-    return tokens, {**options, "mask": own * fitted}
+    size = [max(sides) for sides in zip(own.shape[-2:], region.shape[-2:], strict=True)]
+    whole, part = (interpolate(some[:, None].to(own), size=size, mode="bilinear")[:, 0] for some in (own, region))
+    options = {**options, "mask": whole * part}
+    if options.get("set_area_to_bounds") and own.any():
+        options |= {"area": bounds(own), "set_area_to_bounds": False}
+    return tokens, options
+
+
+def bounds(mask: Tensor) -> tuple[str, float, float, float, float]:
+    """Return the bounds of a mask (B, H, W) as ComfyUI's area: height, width, top and left as shares of the picture."""
+    shares: list[tuple[float, float]] = []
+    for axis in (1, 2):
+        used = mask.ne(0).movedim(axis, 0).flatten(1).any(dim=1).nonzero()[:, 0]
+        shares.append((int(used[0]) / mask.shape[axis], (int(used[-1]) + 1) / mask.shape[axis]))
+    (top, bottom), (left, right) = shares
+    return "percentage", bottom - top, right - left, top, left
