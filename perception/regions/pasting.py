@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from ...common.words import counted
+from .coverage import Window
 from .crops import Crops, check_channels, check_pictures
 from .masks import check_finite, mask
 from .resampling import resample
@@ -29,8 +30,8 @@ class Blend:
     """How faces are blended into their pictures. Raises InputError for numbers that are not finite."""
 
     part: str = "face oval"  # one of PASTED_PARTS
-    grow: float = 0.0  # moves the mask's edge outward, in heights of the face
-    feather: float = 0.1  # width of the soft edge, in heights of the face
+    grow: float = 0.0  # moves the mask's edge outward, as a share of the face's height
+    feather: float = 0.1  # width of the soft edge, as a share of the face's height
     color_match: float = 0.0  # 0…1: share of the way to the colors of the picture
 
     def __post_init__(self) -> None:
@@ -87,21 +88,21 @@ def _paste_one(pasted: Tensor, picture: Tensor, crops: Crops, index: int, new_fa
     rows, columns = whole.any(dim=1).nonzero()[:, 0], whole.any(dim=0).nonzero()[:, 0]
     if not len(rows):
         return
-    part = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-    weights = (whole[part] * _inside(crops, index, part))[..., None]
+    window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    weights = (whole[window] * _inside(crops, index, window))[..., None]
     if not weights.any():
         return
-    new, old = (_from_crop(face, crops, index, part) for face in (new_face, crops.cut(index, picture)))
+    new, old = (_from_crop(face, crops, index, window) for face in (new_face, crops.cut(index, picture)))
     if blend.color_match:
         new = torch.lerp(new, match_colors(new, old, weights), blend.color_match)
-    detailed = (picture[part] + (new - old)).clamp(0, 1)
+    detailed = (picture[window] + (new - old)).clamp(0, 1)
     new = torch.lerp(new, detailed, _likeness(new, old)).to(pasted)
-    pasted[part] = torch.where(weights > 0, torch.lerp(pasted[part], new, weights.to(pasted)), pasted[part])
+    pasted[window] = torch.where(weights > 0, torch.lerp(pasted[window], new, weights.to(pasted)), pasted[window])
 
 
-def _from_crop(face: Tensor, crops: Crops, index: int, part: tuple[slice, slice]) -> Tensor:
-    """Return a part of a picture, its rows and columns, as the picture of a crop (S, S, 3) shows it."""
-    rows, columns = part
+def _from_crop(face: Tensor, crops: Crops, index: int, window: Window) -> Tensor:
+    """Return a window of a picture as the picture of a crop (S, S, 3) shows it."""
+    rows, columns = window
     corner, axes = crops.corner_and_axes(index, len(face))
     back = torch.linalg.inv(axes)
     start = torch.tensor([columns.start, rows.start]).double()
@@ -115,9 +116,9 @@ def _likeness(new: Tensor, old: Tensor) -> Tensor:
     return (1 - around / TOLERANCE).clamp(0, 1)[0, 0, ..., None]
 
 
-def _inside(crops: Crops, index: int, part: tuple[slice, slice]) -> Tensor:
-    """Return (H, W) for a part of a picture: 1 in a crop's square, falling to 0 at its border."""
-    rows, columns = part
+def _inside(crops: Crops, index: int, window: Window) -> Tensor:
+    """Return (H, W) for a window of a picture: 1 in a crop's square, falling to 0 at its border."""
+    rows, columns = window
     x, y = torch.meshgrid(torch.arange(columns.start, columns.stop), torch.arange(rows.start, rows.stop), indexing="xy")
     places = torch.stack([x, y], dim=2).flatten(0, 1).float()[None]  # (1, H × W, 2)
     away = (crops.squares.take(torch.tensor([index])).inside(places).abs() - 0.5).amax(dim=2)
