@@ -96,7 +96,7 @@ def _paste_one(pasted: Tensor, picture: Tensor, crops: Crops, index: int, new_fa
     if blend.color_match:
         new = torch.lerp(new, match_colors(new, old, weights), blend.color_match)
     detailed = (picture[window] + (new - old)).clamp(0, 1)
-    new = torch.lerp(new, detailed, _likeness(new, old)).to(pasted)
+    new = torch.lerp(new.to(detailed), detailed, _likeness(new, old).to(detailed)).to(pasted)
     pasted[window] = torch.where(weights > 0, torch.lerp(pasted[window], new, weights.to(pasted)), pasted[window])
 
 
