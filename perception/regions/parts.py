@@ -53,7 +53,7 @@ class Shape:
 
 
 def shape_of(face: Perception, size: tuple[int, int], part: str) -> Shape:
-    """Return one of the parts named in OUTLINES of a face in a picture of `size` (width, height)."""
+    """Return the head of a face, or one of the parts in OUTLINES, in a picture of `size` (width, height)."""
     points = _points(face, size)
     tall = _height(points)
     if part == HEAD:
