@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from ...common.words import counted, listed
-from ...perception.regions.batch import bounding_boxes, masks_of_faces, masks_of_pictures
+from ...perception.regions.batch import boxes_of_pictures, masks_of_faces, masks_of_pictures
 from ...perception.regions.masks import PARTS
 from ...perception.vector import Perceptions
 from ..support import host
@@ -110,7 +110,7 @@ class FaceRegions(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
             drawn = torch.zeros(1, size[1], size[0])
         frames = list(range(len(drawn))) if masks == PER_PICTURE else perception.frames.tolist()
         shown = host.preview([preview(mask, image, frame) for mask, frame in zip(drawn, frames or [0], strict=True)])
-        boxes = bounding_boxes(perception, size, part, grow)
+        boxes = boxes_of_pictures(perception, size, part, grow)
         return io.NodeOutput(drawn, boxes, ui={**host.note(note(perception, len(drawn), size, image)), **shown})
 
 

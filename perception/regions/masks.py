@@ -73,12 +73,13 @@ def box(face: Perception, size: Size, part: str, grow: float = 0.0) -> Box:
 def rectangle(box: tuple[float, float, float, float], size: Size, feather: float = 0.0) -> Mask:
     """Return a box, left, top, right, bottom as shares of the picture, as a mask (H, W), 0…1.
 
-    `feather` is a share of the box's height.
+    `feather` is a share of the box's height. Sides at the edge of the picture are not soft.
     """
-    left, top, right, bottom = np.array(box) * (*size, *size)
-    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
-    shape = Shape([corners], [], 0.0, bottom - top)
-    soft = feather * shape.face_height
+    sides = np.array(box)
+    soft = feather * (sides[3] - sides[1]) * size[1]
+    sides = np.where(sides <= 0, -1, np.where(sides >= 1, 2, sides))
+    left, top, right, bottom = sides * (*size, *size)
+    shape = Shape([np.array([(left, top), (right, top), (right, bottom), (left, bottom)])], [], 0.0, bottom - top)
     return _soft(shape, size, soft) if soft > 1 else _sharp(shape, size)
 
 

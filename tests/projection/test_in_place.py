@@ -136,6 +136,8 @@ def test_boxes_by_hand() -> None:
     assert picture[40, 25] == pytest.approx(1) and picture[40, 75] == pytest.approx(-1)
     assert not picture[90].any()
     assert float(picture.clamp_min(0).sum()) == pytest.approx(0.4 * 0.6 * 100 * 100, rel=0.03)
+    [half] = places_of_boxes([(0.0, 0.0, 0.5, 1.0)]).regions  # soft where it ends, not at the edge of the picture
+    assert (half[0, :, [0, 100]] == 1).all() and 0.4 < half[0, 0, 127] < 0.6 and not half[0, :, 160].any()
 
 
 @pytest.mark.parametrize(
