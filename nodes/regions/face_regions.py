@@ -137,7 +137,7 @@ def preview(mask: Tensor, image: Tensor | None, frame: int) -> Tensor:
 
 
 def note(perceptions: Perceptions, masks: int, size: tuple[int, int], image: Tensor | None) -> str:
-    """Return what the node says: the numbers of faces and masks, their size, and what may be wrong with them."""
+    """Return the message on the node: the numbers of faces and masks, their size, and what may be wrong with them."""
     width, height = size
     lines = [extent(perceptions), f"{counted(masks, 'mask')} of {width} × {height}"]
     if not len(perceptions) and image is None:

@@ -128,21 +128,21 @@ def _inside(crops: Crops, index: int, window: Window) -> Tensor:
 def match_colors(picture: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     """Return a picture (H, W, 3) with mean and spread of brightness and both color differences like the target's.
 
-    Both are measured where `weights` (H, W, 1) says. The method is that of Reinhard et al. (2001), "Color transfer
+    Both are weighted by `weights` (H, W, 1). The method is that of Reinhard et al. (2001), "Color transfer
     between images", in BT.601's YCbCr, whose channels are about as independent as those of the paper's space.
     """
     to_ycbcr = torch.tensor(YCBCR).to(picture)
-    (values, mean, spread), (_, target_mean, target_spread) = (
-        _statistics(pixels @ to_ycbcr.T, weights) for pixels in (picture, target)
-    )
+    values = picture @ to_ycbcr.T
+    mean, spread = _statistics(values, weights)
+    target_mean, target_spread = _statistics(target @ to_ycbcr.T, weights)
     contrast = (target_spread / spread.clamp_min(1e-6)).clamp(*CONTRASTS)
     matched = (values - mean) * contrast + target_mean
     colors: Tensor = matched @ torch.linalg.inv(to_ycbcr).T
     return colors.clamp(0, 1)
 
 
-def _statistics(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return values (H, W, 3), and the weighted mean and standard deviation (3,) of each channel."""
+def _statistics(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weighted mean and standard deviation (3,) of each channel of values (H, W, 3)."""
     share = weights / weights.sum()
     mean = (values * share).sum(dim=(0, 1))
-    return values, mean, ((values - mean).square() * share).sum(dim=(0, 1)).sqrt()
+    return mean, ((values - mean).square() * share).sum(dim=(0, 1)).sqrt()

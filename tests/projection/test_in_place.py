@@ -153,6 +153,6 @@ def test_boxes_by_hand() -> None:
         ("5 10 45 70", "boxes has 1 box for 2 faces. Write one for each face"),
     ],
 )
-def test_boxes_that_are_none_are_named(text: str, problem: str) -> None:
+def test_invalid_boxes_are_named(text: str, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         parse_boxes(text, 2)
