@@ -26,6 +26,7 @@ from .conditioning import Conditioning, Entry, check_range, scheduled
 
 GROW, FEATHER = 0.05, 0.2  # of a head's mask, as shares of the face's height
 LONGEST_SIDE = 256  # pixels of a mask; latents are 64 to 256 pixels wide
+ROUNDING = 1 / 64  # of the picture: a pixel of the smallest usual latents
 NUMBER = r"\d+(?:\.\d+)?"
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom as shares of the picture
@@ -140,10 +141,14 @@ def masked(entry: Entry, region: Tensor) -> Entry:
 
 
 def bounds(mask: Tensor) -> tuple[str, float, float, float, float]:
-    """Return the bounds of a mask (B, H, W) as ComfyUI's area: height, width, top and left as shares of the picture."""
+    """Return the bounds of a mask (B, H, W) as ComfyUI's area: height, width, top and left as shares of the picture.
+
+    They are a little wider, so that nothing is cut off when ComfyUI rounds them to the pixels of the latent.
+    """
     shares: list[tuple[float, float]] = []
     for axis in (1, 2):
         used = mask.ne(0).movedim(axis, 0).flatten(1).any(dim=1).nonzero()[:, 0]
-        shares.append((int(used[0]) / mask.shape[axis], (int(used[-1]) + 1) / mask.shape[axis]))
+        first, last = int(used[0]) / mask.shape[axis], (int(used[-1]) + 1) / mask.shape[axis]
+        shares.append((max(0.0, first - ROUNDING), min(1.0, last + ROUNDING)))
     (top, bottom), (left, right) = shares
     return "percentage", bottom - top, right - left, top, left

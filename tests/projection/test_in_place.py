@@ -88,7 +88,8 @@ def test_masks_areas_and_other_entries_stay() -> None:
     regions = regions_of(moved((-0.15, 0.0)))
     result = in_place(before, versions, regions, 0.0, 1.0)
     assert not any(options["set_area_to_bounds"] for _, options in result)
-    assert [options.get("area") for _, options in result] == [("percentage", 1.0, 0.5, 0.0, 0.0)] * 2 + [None] * 2
+    areas = [options.get("area") for _, options in result]
+    assert areas == [("percentage", 1.0, 0.5 + 1 / 64, 0.0, 0.0)] * 2 + [None] * 2
     masks = [options["mask"] for _, options in result]
     large = interpolate(left[None, None], size=(LONGEST_SIDE, LONGEST_SIDE), mode="bilinear")[0]
     assert torch.allclose(masks[0] + masks[1], large) and torch.allclose(masks[2] + masks[3], torch.ones(1))
