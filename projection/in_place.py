@@ -64,7 +64,7 @@ def _without_overlaps(masks: Sequence[Mask], heights: Sequence[float]) -> Places
 def parse_boxes(text: str, faces: int) -> list[Box]:
     """Return the boxes in a text: left, top, right, bottom in percent of the picture, a line or a ; for each face.
 
-    Raises InputError, naming the box, if it does not have these four numbers in order, and if there is not one box for
+    Raises ValueError, naming the box, if it does not have these four numbers in order, and if there is not one box for
     each of the `faces`.
     """
     boxes: list[Box] = []

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from ...common.words import counted, listed
-from ...perception.regions.batch import boxes_of_pictures, masks_of_faces, masks_of_pictures
+from ...perception.regions.batch import bounding_boxes, masks_of_faces, masks_of_pictures
 from ...perception.regions.masks import PARTS
 from ...perception.vector import Perceptions
 from ..support import host
@@ -110,8 +110,11 @@ class FaceRegions(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
             drawn = torch.zeros(1, size[1], size[0])
         frames = list(range(len(drawn))) if masks == PER_PICTURE else perception.frames.tolist()
         shown = host.preview([preview(mask, image, frame) for mask, frame in zip(drawn, frames or [0], strict=True)])
-        boxes = boxes_of_pictures(perception, size, part, grow)
-        return io.NodeOutput(drawn, boxes, ui={**host.note(note(perception, len(drawn), size, image)), **shown})
+        boxes = bounding_boxes(perception, size, part, grow)
+        lines = note(perception, len(drawn), size)
+        if image is None and not len(perception):
+            lines += "\n⚠ the size is assumed, as no picture has a face; connect image"
+        return io.NodeOutput(drawn, boxes, ui={**host.note(lines), **shown})
 
 
 def size_of(perceptions: Perceptions, image: Tensor | None) -> tuple[int, int]:
@@ -136,12 +139,10 @@ def preview(mask: Tensor, image: Tensor | None, frame: int) -> Tensor:
     return picture.expand(-1, -1, 3) * (SHADE + (1 - SHADE) * mask[..., None])
 
 
-def note(perceptions: Perceptions, masks: int, size: tuple[int, int], image: Tensor | None) -> str:
+def note(perceptions: Perceptions, masks: int, size: tuple[int, int]) -> str:
     """Return the message on the node: the numbers of faces and masks, their size, and what may be wrong with them."""
     width, height = size
     lines = [extent(perceptions), f"{counted(masks, 'mask')} of {width} × {height}"]
-    if not len(perceptions) and image is None:
-        lines.append("⚠ the size is assumed, as no picture has a face; connect image")
     for tall, wide in perceptions.image_sizes.unique(dim=0).tolist():
         if abs(wide * height / (width * tall) - 1) > STRETCHED:
             lines.append(
