@@ -20,7 +20,7 @@ from skimage import data
 
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.regions import masks
-from perception_clip.perception.regions.parts import shape_of
+from perception_clip.perception.regions.parts import face_height
 from perception_clip.perception.vector import Perception
 
 SIZE = (1024, 1024)
@@ -29,7 +29,7 @@ SETTINGS = ((0.0, 0.0), (0.05, 0.0), (0.0, 0.1))  # grow, feather
 
 def scaled(face: Perception, height: int) -> Perception:
     """Return the face in the middle of the picture, `height` pixels high."""
-    points = (face.landmarks - face.landmarks.mean(dim=0)) * height / shape_of(face, SIZE, "head").face_height
+    points = (face.landmarks - face.landmarks.mean(dim=0)) * height / face_height(face, SIZE)
     return replace(face, vector=torch.cat([(points + 0.5).flatten(), face.emotions]))
 
 

@@ -19,13 +19,14 @@ from torch.nn.functional import interpolate
 from ..common.errors import InputError
 from ..common.words import counted
 from ..perception.regions.coverage import Mask
-from ..perception.regions.masks import face_height, mask, owned, rectangle
-from ..perception.regions.parts import HEAD
+from ..perception.regions.masks import mask, owned, rectangle
+from ..perception.regions.parts import HEAD, face_height
 from ..perception.vector import Perceptions
 from .conditioning import Conditioning, Entry, check_range, scheduled
 
 GROW, FEATHER = 0.05, 0.2  # of a head's mask, as shares of the face's height
 LONGEST_SIDE = 256  # pixels of a mask; latents are 64 to 256 pixels wide
+ROUNDING = 1 / 64  # of the picture: a pixel of the smallest usual latents
 NUMBER = r"\d+(?:\.\d+)?"
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom as shares of the picture
@@ -99,8 +100,7 @@ def in_place(
         start_percent, end_percent: the part of the sampling in which the faces act, 0…1; see `inject`.
 
     A mask that an entry already has is multiplied by the regions. Versions that change no tokens, and regions of 0
-    everywhere, add no entry. Raises ValueError with the remedy for an invalid
-    range.
+    everywhere, add no entry. Raises InputError with the remedy for an invalid range.
     """
     check_range(start_percent, end_percent)
     acting = [
@@ -123,11 +123,32 @@ def in_place(
 
 
 def masked(entry: Entry, region: Tensor) -> Entry:
-    """Return an entry that acts in a region (1, H, W) only, and there as strongly as its own mask lets it."""
+    """Return an entry that acts in a region (1, H, W) only, and there as strongly as its own mask lets it.
+
+    The area that the network sees stays the same.
+    """
     tokens, options = entry
     own = options.get("mask")
     if own is None:
         return tokens, {**options, "mask": region, "mask_strength": 1.0, "set_area_to_bounds": False}
     own = own if own.ndim == 3 else own[None]
-    fitted = interpolate(region[:, None], size=own.shape[-2:], mode="bilinear").to(own)[:, 0]
-    return tokens, {**options, "mask": own * fitted}
+    size = [max(sides) for sides in zip(own.shape[-2:], region.shape[-2:], strict=True)]
+    whole, part = (interpolate(some[:, None].to(own), size=size, mode="bilinear")[:, 0] for some in (own, region))
+    options = {**options, "mask": whole * part}
+    if options.get("set_area_to_bounds") and own.any():
+        options |= {"area": bounds(own), "set_area_to_bounds": False}
+    return tokens, options
+
+
+def bounds(mask: Tensor) -> tuple[str, float, float, float, float]:
+    """Return the bounds of a mask (B, H, W) as ComfyUI's area: height, width, top and left as shares of the picture.
+
+    They are a little wider, so that nothing is cut off when ComfyUI rounds them to the pixels of the latent.
+    """
+    shares: list[tuple[float, float]] = []
+    for axis in (1, 2):
+        used = mask.ne(0).movedim(axis, 0).flatten(1).any(dim=1).nonzero()[:, 0]
+        first, last = int(used[0]) / mask.shape[axis], (int(used[-1]) + 1) / mask.shape[axis]
+        shares.append((max(0.0, first - ROUNDING), min(1.0, last + ROUNDING)))
+    (top, bottom), (left, right) = shares
+    return "percentage", bottom - top, right - left, top, left

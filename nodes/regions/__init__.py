@@ -1,1 +1,1 @@
-"""Nodes that say where in the picture faces are: masks, crops and control pictures."""
+"""Nodes for the places of faces in pictures: masks, crops and control pictures."""

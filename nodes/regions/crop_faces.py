@@ -51,8 +51,9 @@ class CropFaces(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
                     min=0.0,
                     max=2.0,
                     step=0.05,
-                    tooltip="Space around the face on each side, 0 to 2, in heights of the face. 0.4 shows the whole "
-                    "head; higher values show more surroundings, which helps the model but makes the face smaller.",
+                    tooltip="Space around the face on each side, 0 to 2, as a share of the longer side of the face. "
+                    "0.4 shows the whole head; higher values show more surroundings, which helps the model but makes "
+                    "the face smaller.",
                 ),
                 io.Boolean.Input(
                     "upright",

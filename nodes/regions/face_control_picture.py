@@ -95,9 +95,11 @@ class FaceControlPicture(io.ComfyNode):  # type: ignore[misc]  # the host ships 
         if perception.empty_frames:
             lines.append(f"{counted(len(perception.empty_frames), 'picture')} without a face: black")
         if not len(perception) and not (width and height):
-            lines.append("the size is assumed, as no picture has a face; set width and height")
+            lines.append("⚠ the size is assumed, as no picture has a face; set width and height")
         small = small_faces(frames, size) if kind == "mediapipe_face" else 0
         if small:
-            lines.append(f"{counted(small, 'face')} smaller than 1/8 of the picture; this ControlNet knows larger ones")
+            lines.append(
+                f"⚠ {counted(small, 'face')} smaller than 1/8 of the picture; this ControlNet knows larger ones"
+            )
         keypoints = [pose_keypoint(faces, size) for faces in frames]
         return io.NodeOutput(pictures, keypoints, ui=host.note("\n".join(lines)))

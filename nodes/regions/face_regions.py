@@ -20,6 +20,7 @@ PER_PICTURE, PER_FACE = "per picture", "per face"
 UNKNOWN_SIZE = (512, 512)  # width and height of a picture without a face
 SHADE = 0.25  # brightness of what a mask leaves out, in the preview
 LISTED = 8  # pictures without a face in the note
+STRETCHED = 0.02  # difference of proportions; resizing to multiples of 8 or 16 changes them a little
 
 
 class FaceRegions(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
@@ -110,7 +111,10 @@ class FaceRegions(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
         frames = list(range(len(drawn))) if masks == PER_PICTURE else perception.frames.tolist()
         shown = host.preview([preview(mask, image, frame) for mask, frame in zip(drawn, frames or [0], strict=True)])
         boxes = bounding_boxes(perception, size, part, grow)
-        return io.NodeOutput(drawn, boxes, ui={**host.note(note(perception, len(drawn), size)), **shown})
+        lines = note(perception, len(drawn), size)
+        if image is None and not len(perception):
+            lines += "\n⚠ the size is assumed, as no picture has a face; connect image"
+        return io.NodeOutput(drawn, boxes, ui={**host.note(lines), **shown})
 
 
 def size_of(perceptions: Perceptions, image: Tensor | None) -> tuple[int, int]:
@@ -136,8 +140,15 @@ def preview(mask: Tensor, image: Tensor | None, frame: int) -> Tensor:
 
 
 def note(perceptions: Perceptions, masks: int, size: tuple[int, int]) -> str:
-    """Return what the node says: the numbers of faces and masks, their size, and the pictures without a face."""
-    lines = [extent(perceptions), f"{counted(masks, 'mask')} of {size[0]} × {size[1]}"]
+    """Return the message on the node: the numbers of faces and masks, their size, and what may be wrong with them."""
+    width, height = size
+    lines = [extent(perceptions), f"{counted(masks, 'mask')} of {width} × {height}"]
+    for tall, wide in perceptions.image_sizes.unique(dim=0).tolist():
+        if abs(wide * height / (width * tall) - 1) > STRETCHED:
+            lines.append(
+                f"⚠ masks are stretched: image is {width} × {height}, but faces were detected in {wide} × {tall}. "
+                "Connect the pictures that they were detected in, at any scale"
+            )
     if empty := perceptions.empty_frames:
         lines.append(
             f"⚠ no face in {'picture' if len(empty) == 1 else 'pictures'} {listed(list(map(str, empty)), LISTED)}"

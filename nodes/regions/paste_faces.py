@@ -50,8 +50,8 @@ class PasteFaces(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
                     min=-0.5,
                     max=1.0,
                     step=0.01,
-                    tooltip="Moves the edge of the part outward, −0.5 to 1, in heights of the face. An open mouth "
-                    "needs some space below the chin.",
+                    tooltip="Moves the edge of the part outward, −0.5 to 1, as a share of the face's height. An open "
+                    "mouth needs some space below the chin.",
                 ),
                 io.Float.Input(
                     "feather",
@@ -59,7 +59,7 @@ class PasteFaces(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Width of the soft edge, 0 (hard) to 1, in heights of the face.",
+                    tooltip="Width of the soft edge, 0 (hard) to 1, as a share of the face's height.",
                 ),
                 advanced(
                     io.Float.Input(

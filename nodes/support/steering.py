@@ -14,7 +14,7 @@ from ...perception.vector import Perceptions
 from ...projection.choice import FACE_CHOICES, IN_PLACE, choose
 from ...projection.conditioning import Conditioning, inject
 from ...projection.face_vectors import FaceVectors
-from ...projection.in_place import in_place, parse_boxes, places_of_boxes, places_of_heads
+from ...projection.in_place import Places, in_place, parse_boxes, places_of_boxes, places_of_heads
 from ...projection.insight import Shift, Similarity, nearest, shifts, warnings
 from ...projection.opening import Projection
 from ...projection.where import ALL, END, GROUPS, SUBJECT, SUBJECT_AND_END, WHERE, WORDS, end_is_known, usable
@@ -277,11 +277,10 @@ def steer(
     values = torch.cat([vectors.joined, neutral.joined], dim=1)
     if faces == IN_PLACE:
         parts = choose(values, perception, "each")
-        boxed = None if boxes is None else parse_boxes(boxes, len(perception))
-        places = places_of_heads(perception) if boxed is None else places_of_boxes(boxed)
+        places = places_of(perception, boxes)
         problems += [f"⚠ face {index} is hidden behind a larger one: {APART}" for index in places.hidden]
-        acting = [version(*part) for part in parts]
-        steered = in_place(conditioning, acting, places.regions, start_percent, end_percent)
+        versions = [version(*part) for part in parts]
+        steered = in_place(conditioning, versions, places.regions, start_percent, end_percent)
     else:
         parts = choose(values, perception, faces)
         steered = [entry for part in parts for entry in version(*part, start_percent, end_percent)]
@@ -297,6 +296,13 @@ def steer(
         *closest(nearest(projection, vectors.end[:SHOWN_FACES], SHOWN_PROMPTS)),
     ]
     return io.NodeOutput(steered, ui=host.note("\n".join(lines)))
+
+
+def places_of(perception: Perceptions, boxes: str | None) -> Places:
+    """Return where faces act: in their heads, or in the boxes that a text has for them."""
+    if boxes is None:
+        return places_of_heads(perception)
+    return places_of_boxes(parse_boxes(boxes, len(perception)))
 
 
 def effect(lengths: dict[str, Shift], mode: str, strength: float, prompt: PromptTokens | None = None) -> str:

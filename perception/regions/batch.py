@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..vector import Perception, Perceptions
 from .coverage import Mask
-from .masks import OUTSIDE, Size, box, face_height, mask, owned, union
+from .masks import OUTSIDE, Size, box, mask, owned, union
+from .parts import face_height
 
 
 def masks_of_pictures(
@@ -18,18 +19,17 @@ def masks_of_pictures(
     part: str,
     grow: float = 0.0,
     feather: float = 0.0,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], object] = lambda done: None,
 ) -> Tensor:
     """Return the part of all faces of each picture, (pictures, H, W) float32 on the CPU, 0…1; see masks.union.
 
-    `progress`, if given, is called after each picture with the number of pictures done.
+    `progress` is called after each picture with the number of pictures done.
     """
     width, height = size
     result = torch.zeros(perceptions.frame_count, height, width)
     for number, faces in enumerate(perceptions.by_frame()):
         result[number] = torch.from_numpy(union(faces, size, part, grow, feather))
-        if progress is not None:
-            progress(number + 1)
+        progress(number + 1)
     return result
 
 
@@ -39,7 +39,7 @@ def masks_of_faces(
     part: str,
     grow: float = 0.0,
     feather: float = 0.0,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], object] = lambda done: None,
 ) -> Tensor:
     """Return the part of each face, (N, H, W) float32 on the CPU, 0…1, picture by picture.
 
@@ -53,8 +53,7 @@ def masks_of_faces(
         for region in _of_picture(faces, size, part, grow, feather):
             result[done] = torch.from_numpy(region)
             done += 1
-        if progress is not None:
-            progress(number + 1)
+        progress(number + 1)
     return result
 
 

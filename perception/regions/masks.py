@@ -6,6 +6,7 @@ edge outward, or inward if negative; `feather` is the width of the soft edge, ha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -28,8 +29,10 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and
 def mask(face: Perception, size: Size, part: str, grow: float = 0.0, feather: float = 0.0) -> Mask:
     """Return a part of a face, (H, W) float32, 0…1: the share of each pixel that lies in it.
 
-    "outside" is everything but the head. The face may reach beyond the picture. Raises ValueError for an unknown part.
+    "outside" is everything but the head. The face may reach beyond the picture. Raises InputError for an unknown part,
+    and for numbers that are not finite.
     """
+    check_finite(grow=grow, feather=feather)
     if part == OUTSIDE:
         return 1 - mask(face, size, HEAD, grow, feather)
     shape = _grown(face, size, part, grow)
@@ -50,8 +53,9 @@ def union(faces: Sequence[Perception], size: Size, part: str, grow: float = 0.0,
 def box(face: Perception, size: Size, part: str, grow: float = 0.0) -> Box:
     """Return the pixels that the part touches, cut off at the edge of the picture: (0, 0, 0, 0) if it is not in it.
 
-    The box of "outside" is that of the head.
+    The box of "outside" is that of the head. Raises InputError as `mask` does.
     """
+    check_finite(grow=grow)
     shape = _grown(face, size, HEAD if part == OUTSIDE else part, grow)
     corners = [
         np.concatenate([np.floor(polygon.min(axis=0)), np.ceil(polygon.max(axis=0))]).clip(0, (*size, *size))
@@ -69,18 +73,14 @@ def box(face: Perception, size: Size, part: str, grow: float = 0.0) -> Box:
 def rectangle(box: tuple[float, float, float, float], size: Size, feather: float = 0.0) -> Mask:
     """Return a box, left, top, right, bottom as shares of the picture, as a mask (H, W), 0…1.
 
-    `feather` is a share of the box's height.
+    `feather` is a share of the box's height. Sides at the edge of the picture are not soft.
     """
-    left, top, right, bottom = np.array(box) * (*size, *size)
-    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
-    shape = Shape([corners], [], 0.0, bottom - top)
-    soft = feather * shape.face_height
+    sides = np.array(box)
+    soft = feather * (sides[3] - sides[1]) * size[1]
+    sides = np.where(sides <= 0, -1, np.where(sides >= 1, 2, sides))
+    left, top, right, bottom = sides * (*size, *size)
+    shape = Shape([np.array([(left, top), (right, top), (right, bottom), (left, bottom)])], [], 0.0, bottom - top)
     return _soft(shape, size, soft) if soft > 1 else _sharp(shape, size)
-
-
-def face_height(face: Perception, size: Size) -> float:
-    """Return the distance from chin to forehead in pixels of a picture of that size, whatever the head's pose."""
-    return shape_of(face, size, HEAD).face_height
 
 
 def owned(masks: Sequence[Mask], heights: Sequence[float]) -> list[Mask]:
@@ -95,6 +95,13 @@ def owned(masks: Sequence[Mask], heights: Sequence[float]) -> list[Mask]:
         result[index] = masks[index] * free
         free = free - result[index]
     return result
+
+
+def check_finite(**amounts: float) -> None:
+    """Raise InputError, naming the first amount that is not finite."""
+    for name, amount in amounts.items():
+        if not math.isfinite(amount):
+            raise InputError(f"{name} is {amount}; use a finite number")
 
 
 def _grown(face: Perception, size: Size, part: str, grow: float) -> Shape:
@@ -128,9 +135,7 @@ def _soft(shape: Shape, size: Size, soft: float) -> Mask:
     if (low >= high).any():
         return result
     pixel = max(1.0, soft / SOFT_STEPS)
-    around = (
-        int(np.ceil(soft / pixel)) + 1
-    )  # larger pixels around the window, so that its edge is blurred like the rest
+    around = int(np.ceil(soft / pixel)) + 1  # larger pixels outside of the window, so that its edge is blurred too
     counts = np.ceil((high - low) / pixel).astype(int)
 
     def reduced(polygons: list[Points]) -> list[Points]:

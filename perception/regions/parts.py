@@ -53,18 +53,33 @@ class Shape:
 
 
 def shape_of(face: Perception, size: tuple[int, int], part: str) -> Shape:
-    """Return one of the parts named in OUTLINES of a face in a picture of `size` (width, height)."""
-    width, height = size
-    points = face.landmarks.numpy().astype(np.float64) * (width, height, width)  # (478, 3)
-    tall = face_height(points)
+    """Return the head of a face, or one of the parts in OUTLINES, in a picture of `size` (width, height)."""
+    points = _points(face, size)
+    tall = _height(points)
     if part == HEAD:
         return Shape([head(points, tall)], [], HEAD_MARGIN * tall, tall)
     added, removed = ([points[list(outline), :2] for outline in outlines] for outlines in OUTLINES[part])
     return Shape(added, removed, 0.0, tall)
 
 
-def face_height(points: NDArray[np.float64]) -> float:
-    """Return the distance from chin to forehead of landmarks (478, 3) in three dimensions, whatever the pose."""
+def face_height(face: Perception, size: tuple[int, int]) -> float:
+    """Return the distance from chin to forehead in pixels of a picture of `size`, whatever the head's pose."""
+    return _height(_points(face, size))
+
+
+def _points(face: Perception, size: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the landmarks (478, 3) in pixels of a picture of `size`, (0, 0) at the top left corner of its first pixel.
+
+    Landmarks count from the center of the first pixel of the picture that the face was detected in.
+    """
+    width, height = size
+    tall, wide = face.image_size
+    half = np.array([width / wide, height / tall, 0]) / 2
+    points: NDArray[np.float64] = face.landmarks.numpy().astype(np.float64) * (width, height, width) + half
+    return points
+
+
+def _height(points: NDArray[np.float64]) -> float:
     return float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
 
 

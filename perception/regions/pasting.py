@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,8 +11,9 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from ...common.words import counted
+from .coverage import Window
 from .crops import Crops, check_channels, check_pictures
-from .masks import mask
+from .masks import check_finite, mask
 from .resampling import resample
 
 PASTED_PARTS = ("face oval", "head")
@@ -30,14 +30,12 @@ class Blend:
     """How faces are blended into their pictures. Raises InputError for numbers that are not finite."""
 
     part: str = "face oval"  # one of PASTED_PARTS
-    grow: float = 0.0  # moves the mask's edge outward, in heights of the face
-    feather: float = 0.1  # width of the soft edge, in heights of the face
+    grow: float = 0.0  # moves the mask's edge outward, as a share of the face's height
+    feather: float = 0.1  # width of the soft edge, as a share of the face's height
     color_match: float = 0.0  # 0…1: share of the way to the colors of the picture
 
     def __post_init__(self) -> None:
-        for name in ("grow", "feather", "color_match"):
-            if not math.isfinite(value := getattr(self, name)):
-                raise InputError(f"{name} is {value}; use a finite number")
+        check_finite(grow=self.grow, feather=self.feather, color_match=self.color_match)
 
 
 def paste(
@@ -90,21 +88,21 @@ def _paste_one(pasted: Tensor, picture: Tensor, crops: Crops, index: int, new_fa
     rows, columns = whole.any(dim=1).nonzero()[:, 0], whole.any(dim=0).nonzero()[:, 0]
     if not len(rows):
         return
-    part = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-    weights = (whole[part] * _inside(crops, index, part))[..., None]
+    window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    weights = (whole[window] * _inside(crops, index, window))[..., None]
     if not weights.any():
         return
-    new, old = (_from_crop(face, crops, index, part) for face in (new_face, crops.cut(index, picture)))
+    new, old = (_from_crop(face, crops, index, window) for face in (new_face, crops.cut(index, picture)))
     if blend.color_match:
         new = torch.lerp(new, match_colors(new, old, weights), blend.color_match)
-    detailed = (picture[part] + (new - old)).clamp(0, 1)
-    new = torch.lerp(new, detailed, _likeness(new, old)).to(pasted)
-    pasted[part] = torch.where(weights > 0, torch.lerp(pasted[part], new, weights.to(pasted)), pasted[part])
+    detailed = (picture[window] + (new - old)).clamp(0, 1)
+    new = torch.lerp(new.to(detailed), detailed, _likeness(new, old).to(detailed)).to(pasted)
+    pasted[window] = torch.where(weights > 0, torch.lerp(pasted[window], new, weights.to(pasted)), pasted[window])
 
 
-def _from_crop(face: Tensor, crops: Crops, index: int, part: tuple[slice, slice]) -> Tensor:
-    """Return a part of a picture, its rows and columns, as the picture of a crop (S, S, 3) shows it."""
-    rows, columns = part
+def _from_crop(face: Tensor, crops: Crops, index: int, window: Window) -> Tensor:
+    """Return a window of a picture as the picture of a crop (S, S, 3) shows it."""
+    rows, columns = window
     corner, axes = crops.corner_and_axes(index, len(face))
     back = torch.linalg.inv(axes)
     start = torch.tensor([columns.start, rows.start]).double()
@@ -118,9 +116,9 @@ def _likeness(new: Tensor, old: Tensor) -> Tensor:
     return (1 - around / TOLERANCE).clamp(0, 1)[0, 0, ..., None]
 
 
-def _inside(crops: Crops, index: int, part: tuple[slice, slice]) -> Tensor:
-    """Return (H, W) for a part of a picture: 1 in a crop's square, falling to 0 at its border."""
-    rows, columns = part
+def _inside(crops: Crops, index: int, window: Window) -> Tensor:
+    """Return (H, W) for a window of a picture: 1 in a crop's square, falling to 0 at its border."""
+    rows, columns = window
     x, y = torch.meshgrid(torch.arange(columns.start, columns.stop), torch.arange(rows.start, rows.stop), indexing="xy")
     places = torch.stack([x, y], dim=2).flatten(0, 1).float()[None]  # (1, H × W, 2)
     away = (crops.squares.take(torch.tensor([index])).inside(places).abs() - 0.5).amax(dim=2)
@@ -130,21 +128,21 @@ def _inside(crops: Crops, index: int, part: tuple[slice, slice]) -> Tensor:
 def match_colors(picture: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     """Return a picture (H, W, 3) with mean and spread of brightness and both color differences like the target's.
 
-    Both are measured where `weights` (H, W, 1) says. The method is that of Reinhard et al. (2001), "Color transfer
+    Both are weighted by `weights` (H, W, 1). The method is that of Reinhard et al. (2001), "Color transfer
     between images", in BT.601's YCbCr, whose channels are about as independent as those of the paper's space.
     """
     to_ycbcr = torch.tensor(YCBCR).to(picture)
-    (values, mean, spread), (_, target_mean, target_spread) = (
-        _statistics(pixels @ to_ycbcr.T, weights) for pixels in (picture, target)
-    )
+    values = picture @ to_ycbcr.T
+    mean, spread = _statistics(values, weights)
+    target_mean, target_spread = _statistics(target @ to_ycbcr.T, weights)
     contrast = (target_spread / spread.clamp_min(1e-6)).clamp(*CONTRASTS)
     matched = (values - mean) * contrast + target_mean
     colors: Tensor = matched @ torch.linalg.inv(to_ycbcr).T
     return colors.clamp(0, 1)
 
 
-def _statistics(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return values (H, W, 3), and the weighted mean and standard deviation (3,) of each channel."""
+def _statistics(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weighted mean and standard deviation (3,) of each channel of values (H, W, 3)."""
     share = weights / weights.sum()
     mean = (values * share).sum(dim=(0, 1))
-    return values, mean, ((values - mean).square() * share).sum(dim=(0, 1)).sqrt()
+    return mean, ((values - mean).square() * share).sum(dim=(0, 1)).sqrt()

@@ -9,6 +9,7 @@ import pytest
 
 from .server import Graph, Host, entry
 from .test_face_perception import perceive, photo, with_gap
+from .test_perception_info import OUTPUTS
 
 CROPPED = {"image": ["picture", 0], "perception": ["perception", 0], "crop_size": 256, "margin": 0.4, "upright": True}
 PASTED = {
@@ -53,14 +54,18 @@ def test_the_face_seen_in_its_crop_is_the_one_perceived_there(host: Host, photos
         ),
         "drawn": entry("PerceptionClip_DrawPerception", image=["crop", 0], perception=["crop", 2]),
         "again": entry("PerceptionClip_FacePerception", image=["crop", 0]),
-        "info": entry("PerceptionClip_PerceptionInfo", perception=["crop", 2], frame=0, track=0),
-        "roll": entry("PreviewAny", source=["info", 0]),
         "masked": entry("MaskToImage", mask=["crop", 3]),
         "sketch": entry("PreviewImage", images=["drawn", 0]),
         "oval": entry("PreviewImage", images=["masked", 0]),
     }
     graph["paste"]["inputs"]["new_faces"] = ["upscaled", 0]
+    shown = ("yaw", "roll", "x", "y", "width", "height")
+    for info, source in (("seen", ["crop", 2]), ("found", ["again", 0])):
+        graph[info] = entry("PerceptionClip_PerceptionInfo", perception=source, face=0, missing="zeros")
+        graph |= {f"{info} {name}": entry("PreviewAny", source=[info, OUTPUTS.index(name)]) for name in shown}
     result = host.run(graph)
+    seen, found = (np.array([float(result.text(f"{info} {name}")) for name in shown]) for info in ("seen", "found"))
+    assert np.abs(seen - found).max() < 8 and found[4:].min() > 100  # degrees, and pixels of 256
     assert result.picture("sketch").shape == (256, 256, 3) and "1 face in 1 picture" in result.text("again")
     assert 0.1 < (result.picture("oval") > 127).mean() < 0.3
     assert result.text("paste") == "1 face pasted into 1 picture"

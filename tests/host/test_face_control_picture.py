@@ -43,7 +43,7 @@ def test_without_a_face_the_picture_is_black(host: Host, photos: dict[str, str])
     assert result.text("control").splitlines() == [
         "0 faces in 1 picture, 256 × 256",
         "1 picture without a face: black",
-        "the size is assumed, as no picture has a face; set width and height",
+        "⚠ the size is assumed, as no picture has a face; set width and height",
     ]
     picture = result.picture("shown")
     assert picture.shape == (256, 256, 3) and not picture.any()

@@ -64,6 +64,10 @@ def test_masks_and_boxes_of_two_people(host: Host, two_people: str) -> None:
     small = np.maximum(first, second).reshape(HEIGHT, 2, WIDTH, 2).mean(axis=(1, 3))
     assert np.abs(small - whole).max() < 0.02
     assert larger.picture("regions", 1).shape == (2 * HEIGHT, 2 * WIDTH, 3)
+    graph["large"] = entry("ImageCrop", image=["picture", 0], width=HEIGHT, height=HEIGHT, x=0, y=0)
+    assert f"⚠ masks are stretched: image is {HEIGHT} × {HEIGHT}, but faces were detected in {WIDTH} × {HEIGHT}. " in (
+        host.run(regions(graph, image=["large", 0])).text("regions")
+    )
 
 
 def test_a_picture_without_a_face_has_an_empty_mask(host: Host, photos: dict[str, str]) -> None:
@@ -72,7 +76,9 @@ def test_a_picture_without_a_face_has_an_empty_mask(host: Host, photos: dict[str
         result = host.run(regions(graph, masks=masks, image=["picture", 0]))
         assert result.text("regions") == "0 faces in 1 picture\n1 mask of 96 × 96\n⚠ no face in picture 0"
         assert not result.picture("shown").any() and json.loads(result.text("boxes")) == [[]]
-    assert "1 mask of 512 × 512" in host.run(regions(graph)).text("regions")
+    _, size, *warnings = host.run(regions(graph)).text("regions").splitlines()
+    assert size == "1 mask of 512 × 512"
+    assert "⚠ the size is assumed, as no picture has a face; connect image" in warnings
     wrong = regions(graph | {"other": entry("PerceptionClip_FacePerception", image=["picture", 0])}, part="ear")
     assert "part cannot be 'ear'" in host.run(wrong).message
 

@@ -87,13 +87,25 @@ def test_masks_areas_and_other_entries_stay() -> None:
     versions = [[entry(1.0, mask=left, mask_strength=0.8, set_area_to_bounds=True), entry(11.0, strength=0.5)]]
     regions = regions_of(moved((-0.15, 0.0)))
     result = in_place(before, versions, regions, 0.0, 1.0)
-    assert [options.get("set_area_to_bounds") for _, options in result] == [True, True, False, False]
+    assert not any(options["set_area_to_bounds"] for _, options in result)
+    areas = [options.get("area") for _, options in result]
+    assert areas == [("percentage", 1.0, 0.5 + 1 / 64, 0.0, 0.0)] * 2 + [None] * 2
     masks = [options["mask"] for _, options in result]
-    assert torch.allclose(masks[0] + masks[1], left[None]) and torch.allclose(masks[2] + masks[3], torch.ones(1))
+    large = interpolate(left[None, None], size=(LONGEST_SIDE, LONGEST_SIDE), mode="bilinear")[0]
+    assert torch.allclose(masks[0] + masks[1], large) and torch.allclose(masks[2] + masks[3], torch.ones(1))
     picture, plain = predicted(result), predicted(before)
     small = interpolate(regions[0][None], size=(64, 64), mode="bilinear")[0, 0]
     assert torch.allclose(picture, plain + small, atol=0.1)  # both entries are steered by 1 in the region
     assert torch.equal(before[0][1]["mask"], left)  # nothing is changed in place
+
+
+def test_a_coarse_mask_leaves_regions_as_they_are() -> None:
+    """As that of Solid Mask, which may have any size."""
+    regions = regions_of(moved(LEFT))
+    for size in ((1, 1), (1, 300)):
+        before = [entry(0.0, mask=torch.full((1, *size), 0.5))]
+        picture = predicted(in_place(before, [[entry(1.0, **before[0][1])]], regions, 0.0, 1.0))
+        assert torch.allclose(picture, predicted(in_place([entry(0.0)], [[entry(1.0)]], regions, 0.0, 1.0)), atol=0.01)
 
 
 def test_faces_act_in_a_part_of_the_sampling() -> None:
@@ -125,6 +137,8 @@ def test_boxes_by_hand() -> None:
     assert picture[40, 25] == pytest.approx(1) and picture[40, 75] == pytest.approx(-1)
     assert not picture[90].any()
     assert float(picture.clamp_min(0).sum()) == pytest.approx(0.4 * 0.6 * 100 * 100, rel=0.03)
+    [half] = places_of_boxes([(0.0, 0.0, 0.5, 1.0)]).regions  # soft where it ends, not at the edge of the picture
+    assert (half[0, :, [0, 100]] == 1).all() and 0.4 < half[0, 0, 127] < 0.6 and not half[0, :, 160].any()
 
 
 @pytest.mark.parametrize(
@@ -140,6 +154,6 @@ def test_boxes_by_hand() -> None:
         ("5 10 45 70", "boxes has 1 box for 2 faces. Write one for each face"),
     ],
 )
-def test_boxes_that_are_none_are_named(text: str, problem: str) -> None:
+def test_invalid_boxes_are_named(text: str, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         parse_boxes(text, 2)

@@ -12,6 +12,7 @@ from torch import Tensor
 from perception_clip.perception.geometry import head_pose
 from perception_clip.perception.landmarks.cropping import Squares
 from perception_clip.perception.regions.crops import Crops, crops_of, cut
+from perception_clip.perception.regions.masks import mask
 from perception_clip.perception.vector import Perceptions, pack
 
 from ..reference_faces import MODEL, posed, reference_faces
@@ -66,6 +67,13 @@ def test_landmarks_stay_on_what_they_mark(size: int, degrees: float) -> None:
     places = torch.stack(torch.meshgrid(torch.arange(size), torch.arange(size), indexing="xy"), dim=2)
     center = (places * crop[..., None]).sum(dim=(0, 1)) / crop.sum()
     assert torch.allclose(center, crops.seen.landmarks[0, 4, :2] * size, atol=0.15)
+
+
+def test_a_mask_in_the_crop_is_that_in_the_picture() -> None:
+    """Each pixel of the crop shows 4 × 4 of the picture."""
+    crop = Crops(face(), square(229.5, 109.5, 160), 40).seen[0]
+    whole = mask(face()[0], (512, 512), "face oval")[30:190, 150:310]
+    assert np.abs(mask(crop, (40, 40), "face oval") - whole.reshape(40, 4, 40, 4).mean(axis=(1, 3))).max() < 1e-3
 
 
 def test_outside_the_picture_its_border_is_repeated(astronaut: np.ndarray) -> None:

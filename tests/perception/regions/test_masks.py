@@ -19,8 +19,9 @@ from ..reference_faces import MODEL, reference_faces
 
 FACE = reference_faces()[0]
 SIZE = (512, 512)
+MIDDLE = torch.tensor([255.5 / 512, 255.5 / 512, 0])  # of 512 pixels, whose centers are at whole numbers
 SYMMETRIC = replace(  # the template, in the middle of its picture
-    FACE, vector=torch.cat([(MODEL.template * 0.2 + torch.tensor([0.5, 0.5, 0])).flatten(), FACE.emotions])
+    FACE, vector=torch.cat([(MODEL.template * 0.2 + MIDDLE).flatten(), FACE.emotions])
 )
 
 
@@ -67,8 +68,9 @@ def test_a_symmetric_face_has_symmetric_masks(part: str, grow: float, feather: f
 def test_faces_cut_by_the_edge(part: str, feather: float, shift: tuple[float, float]) -> None:
     """The picture shows what a larger picture shows there."""
     cut = masks.mask(shifted(SYMMETRIC, *shift), (200, 200), part, 0.02, feather)
-    half = replace(SYMMETRIC, vector=torch.cat([((SYMMETRIC.landmarks + 1) / 3).flatten(), SYMMETRIC.emotions]))
-    large = masks.mask(shifted(half, shift[0] / 3, shift[1] / 3), (600, 600), part, 0.02, feather)
+    vector = torch.cat([((SYMMETRIC.landmarks + 1) / 3).flatten(), SYMMETRIC.emotions])
+    middle = replace(SYMMETRIC, vector=vector, image_size=(1536, 1536))
+    large = masks.mask(shifted(middle, shift[0] / 3, shift[1] / 3), (600, 600), part, 0.02, feather)
     assert np.abs(cut - large[200:400, 200:400]).max() < 0.05
 
 
@@ -104,7 +106,7 @@ def test_the_larger_face_owns_what_two_faces_share() -> None:
     small = replace(SYMMETRIC, vector=torch.cat([shrunk.flatten(), SYMMETRIC.emotions]))
     whole = [masks.mask(face, SIZE, "head", feather=0.1) for face in (small, large)]
     assert np.minimum(*whole).max() == 1  # they do overlap
-    of_small, of_large = masks.owned(whole, [masks.face_height(face, SIZE) for face in (small, large)])
+    of_small, of_large = masks.owned(whole, [face_height(face, SIZE) for face in (small, large)])
     assert np.array_equal(of_large, whole[1])
     assert np.allclose(of_small, whole[0] * (1 - whole[1]))
     assert (of_small + of_large).max() <= 1 + 1e-6
@@ -120,9 +122,17 @@ def test_without_a_face_there_is_nothing_but_the_outside() -> None:
         masks.mask(FACE, SIZE, "ear")
 
 
+@pytest.mark.parametrize("amount", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_refused(amount: float) -> None:
+    with pytest.raises(InputError, match=f"grow is {amount}; use a finite number"):
+        masks.box(FACE, SIZE, "head", grow=amount)
+    with pytest.raises(InputError, match=f"feather is {amount}; use a finite number"):
+        masks.mask(FACE, SIZE, "head", feather=amount)
+
+
 def test_a_face_without_extent_is_empty() -> None:
     point = replace(FACE, vector=torch.cat([torch.full((1434,), 0.5), FACE.emotions]))
-    assert face_height(point.landmarks.numpy()) == 0
+    assert face_height(point, SIZE) == 0
     for part in masks.PARTS[:-1]:
         assert masks.mask(point, SIZE, part, 0.1, 0.1).sum() == 0
         assert masks.box(point, SIZE, part, 0.1) == (0, 0, 0, 0)

@@ -41,6 +41,12 @@ def test_a_round_trip_changes_nothing(image: Tensor, size: int, part: str) -> No
             assert (pasted - image).abs().max() <= (1e-4 if color_match else 0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_pictures_of_other_precision_keep_it(image: Tensor, dtype: torch.dtype) -> None:
+    crops = crops_of(face(), 64, 0.4, None)
+    assert torch.equal(paste(image.to(dtype), crops, cut(image.to(dtype), crops), Blend()), image.to(dtype))
+
+
 @pytest.mark.parametrize(("factor", "error"), [(0.5, 2.0), (1, 0.7), (2, 0.7)])
 def test_new_faces_of_any_resolution_are_in_place(image: Tensor, factor: float, error: float) -> None:
     """Brightened so far that no detail of the old face comes back: what is seen is the turned crop alone."""
