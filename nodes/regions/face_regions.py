@@ -110,7 +110,10 @@ class FaceRegions(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
         frames = list(range(len(drawn))) if masks == PER_PICTURE else perception.frames.tolist()
         shown = host.preview([preview(mask, image, frame) for mask, frame in zip(drawn, frames or [0], strict=True)])
         boxes = bounding_boxes(perception, size, part, grow)
-        return io.NodeOutput(drawn, boxes, ui={**host.note(note(perception, len(drawn), size)), **shown})
+        lines = note(perception, len(drawn), size)
+        if image is None and not len(perception):
+            lines += "\n⚠ the size is assumed, as no picture has a face; connect image"
+        return io.NodeOutput(drawn, boxes, ui={**host.note(lines), **shown})
 
 
 def size_of(perceptions: Perceptions, image: Tensor | None) -> tuple[int, int]:
