@@ -105,9 +105,8 @@ class PasteFaces(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
         pasted = paste(image, crops, new_faces, blend, host.progress(len(crops)))
         lines = [f"{counted(len(crops), 'face')} pasted into {counted(len(image), 'picture')}"]
         if cut := cut_off(crops, blend):
-            beyond = "reaches beyond its crop" if len(cut) == 1 else "reach beyond their crops"
             lines.append(
-                f"⚠ the {part} of {counted(len(cut), 'face')} {beyond}, where a straight edge may show; raise margin "
-                "in Crop Faces, or lower grow"
+                f"⚠ {counted(len(cut), 'face')}: the {part} reaches beyond the crop, where a straight edge may show; "
+                "raise margin in Crop Faces, or lower grow"
             )
         return io.NodeOutput(pasted, ui=host.note("\n".join(lines)))
