@@ -64,8 +64,8 @@ def _without_overlaps(masks: Sequence[Mask], heights: Sequence[float]) -> Places
 def parse_boxes(text: str, faces: int) -> list[Box]:
     """Return the boxes in a text: left, top, right, bottom in percent of the picture, a line or a ; for each face.
 
-    Raises ValueError, naming the box, if it does not have these four numbers in order, and if there is not one box for
-    each of the `faces`.
+    Raises ValueError, naming the box, if it does not have these four numbers in order or has shares of 1, and if there
+    is not one box for each of the `faces`.
     """
     boxes: list[Box] = []
     for part in filter(None, map(str.strip, re.split(r"[;\n]", text))):
@@ -75,6 +75,10 @@ def parse_boxes(text: str, faces: int) -> list[Box]:
             raise InputError(
                 f"boxes: {part!r} is not a box. Write left, top, right and bottom in percent of the picture, 0 to 100, "
                 "for each face, such as 5 10 45 70; 55 10 95 70"
+            )
+        if max(numbers) <= 0.01:
+            raise InputError(
+                f"boxes: {part!r} lies within the first percent of the picture. Write percent, 0 to 100, not shares"
             )
         left, top, right, bottom = numbers
         boxes.append((left, top, right, bottom))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...common.words import counted
 from ...perception.regions.crops import Crops
-from ...perception.regions.pasting import PASTED_PARTS, Blend, paste
+from ...perception.regions.pasting import PASTED_PARTS, Blend, cut_off, paste
 from ..support import host
 from ..support.checks import check_choice, check_crops, check_image
 from ..support.schema import advanced, aliases
@@ -42,7 +42,8 @@ class PasteFaces(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
                     "part",
                     options=list(PASTED_PARTS),
                     default=PASTED_PARTS[0],
-                    tooltip="What to paste. face oval: the face from chin to forehead. head: with hair and ears.",
+                    tooltip="What to paste. face oval: the face from chin to forehead. head: with hair and ears, "
+                    "which needs a margin of at least 0.5 in Crop Faces.",
                 ),
                 io.Float.Input(
                     "grow",
@@ -102,5 +103,10 @@ class PasteFaces(io.ComfyNode):  # type: ignore[misc]  # the host ships no types
         check_image(new_faces, "new_faces")
         blend = Blend(part, grow, feather, color_match)
         pasted = paste(image, crops, new_faces, blend, host.progress(len(crops)))
-        note = f"{counted(len(crops), 'face')} pasted into {counted(len(image), 'picture')}"
-        return io.NodeOutput(pasted, ui=host.note(note))
+        lines = [f"{counted(len(crops), 'face')} pasted into {counted(len(image), 'picture')}"]
+        if cut := cut_off(crops, blend):
+            lines.append(
+                f"⚠ {counted(len(cut), 'face')}: the {part} reaches beyond the crop, where a straight edge may show; "
+                "raise margin in Crop Faces, or lower grow"
+            )
+        return io.NodeOutput(pasted, ui=host.note("\n".join(lines)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from .resampling import resample
 
 PASTED_PARTS = ("face oval", "head")
 BORDER = 0.04  # share of a crop's side over which it fades out at its border, if the mask reaches that far
+GRID, CUT = 64, 0.5  # pixels of a crop in which its border is checked, and the weight there that shows
 CONTRASTS = (0.5, 2.0)  # limits of how much matching colors changes the contrast
 TOLERANCE = 8 / 255  # a new face that differs this much from the old one has none of its detail
 AROUND = 5  # pixels, of the square in which they are compared
@@ -62,6 +63,22 @@ def paste(
         _paste_one(pasted[frame][..., :3], pictures[frame][..., :3], crops, index, new_faces[index][..., :3], blend)
         progress(done + 1)
     return pasted.to(device)
+
+
+def cut_off(crops: Crops, blend: Blend) -> list[int]:
+    """Return the faces whose part goes on beyond the border of the crop, within the picture, where it ends straight."""
+    border = torch.ones(GRID, GRID, dtype=torch.bool)
+    border[1:-1, 1:-1] = False
+    rows, columns = border.nonzero().T
+    result = []
+    for index, face in enumerate(replace(crops, size=GRID).seen):
+        corner, axes = crops.corner_and_axes(index, GRID)
+        places = corner + torch.stack([columns, rows], dim=1).double() @ axes.T  # (border, 2) in the picture
+        in_picture = ((places >= 0) & (places < crops.faces.image_sizes[index].flip(0))).all(dim=1)
+        weights = torch.from_numpy(mask(face, (GRID, GRID), blend.part, blend.grow, blend.feather))[rows, columns]
+        if (weights[in_picture] > CUT).any():
+            result.append(index)
+    return result
 
 
 def check_new_faces(new_faces: Tensor, crops: Crops) -> None:

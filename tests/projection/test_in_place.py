@@ -150,6 +150,7 @@ def test_boxes_by_hand() -> None:
         ("5 10 145 70", "is not a box"),
         ("50 10 45 70", "in percent of the picture"),
         ("-5 10 45 70", "is not a box"),
+        ("0.05 0.1 0.45 0.7\n0.55 0.1 0.95 1", "'0.05 0.1 0.45 0.7' lies within the first percent"),
         ("", "boxes has 0 boxes for 2 faces"),
         ("5 10 45 70", "boxes has 1 box for 2 faces. Write one for each face"),
     ],

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from perception_clip.perception.regions.crops import Crops, crops_of, cut
 from perception_clip.perception.regions.masks import mask
-from perception_clip.perception.regions.pasting import PASTED_PARTS, Blend, paste
+from perception_clip.perception.regions.pasting import PASTED_PARTS, Blend, cut_off, paste
+from perception_clip.perception.vector import pack
 
 from ..reference_faces import MODEL, reference_faces
 from .test_crops import as_image, face, square
@@ -139,3 +140,13 @@ def test_gray_pictures_become_colored(image: Tensor) -> None:
     assert pasted.shape == image.shape and (pasted[0, ..., 0] - pasted[0, ..., 2]).max() == 1
     gray = paste(image, crops, torch.full((1, 64, 64, 1), 0.5), Blend(color_match=0.5))
     assert gray.isfinite().all()
+
+
+def test_parts_that_the_crop_cuts_off_are_named() -> None:
+    upright = [crops_of(face(), 128, margin, MODEL.template) for margin in (0.0, 0.4, 0.5)]
+    assert [cut_off(crops, Blend("head", 0.05, 0.15)) for crops in upright] == [[0], [0], []]
+    assert [cut_off(crops, Blend("face oval", 0.05, 0.15)) for crops in upright] == [[0], [], []]
+    points = face().landmarks
+    beyond = points - torch.tensor([0.0, float(points[..., 1].min()), 0.0])  # the hair is above the picture
+    higher = replace(face(), vectors=pack(beyond, face().emotions))
+    assert cut_off(crops_of(higher, 128, 0.4, MODEL.template), Blend("head", 0.05, 0.15)) == []
