@@ -120,9 +120,11 @@ class FaceRegions(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
 def size_of(perceptions: Perceptions, image: Tensor | None) -> tuple[int, int]:
     """Return the (width, height) of masks: that of `image`, or else of the pictures that the faces are from.
 
-    Raises ValueError with the remedy if these have several sizes.
+    Raises ValueError if the image has no pixels, or the pictures have several sizes.
     """
     if image is not None:
+        if 0 in image.shape[1:]:
+            raise InputError(f"image has no pixels: its shape is {tuple(image.shape)}")
         return image.shape[2], image.shape[1]
     sizes = {(width, height) for height, width in perceptions.image_sizes.tolist()}
     if len(sizes) > 1:
