@@ -134,8 +134,8 @@ def _flaws(evaluation: Evaluation) -> Iterator[str]:
 def _kinds(evaluation: Evaluation) -> Iterator[str]:
     """Yield how often prompts of each kind are right."""
     if evaluation.per_kind:
-        parts = [f"{score.name} {score.recall.value:.0%} of {score.categories}" for score in evaluation.per_kind]
-        yield f"Recall by kind, whatever the wording: {', '.join(parts)}."
+        parts = [f"{score.name} {score.recall.value:.0%} ({score.guessing:.0%})" for score in evaluation.per_kind]
+        yield f"Right by kind of prompt, whatever the wording (guessing in parentheses): {', '.join(parts)}."
 
 
 def _worse_than_before(evaluation: Evaluation) -> Iterator[str]:
