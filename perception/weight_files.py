@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from ..common.errors import PerceptionClipError
+
+Network = TypeVar("Network", bound=nn.Module)
 
 FOLDER = Path(__file__).parent / "weights"
 
@@ -33,12 +38,17 @@ def read(path: Path) -> tuple[dict[str, Tensor], str]:
         raise WeightFileError(path, f"is damaged ({error})") from error
 
 
-def fill(network: nn.Module, path: Path) -> str:
-    """Load the file into `network`, ready for inference; return the file's SHA-256. Raises WeightFileError."""
+def filled(make: Callable[[], Network], path: Path) -> tuple[Network, str]:
+    """Return a new network with the weights in the file, ready for inference, and the file's SHA-256.
+
+    Raises WeightFileError.
+    """
     tensors, digest = read(path)
+    with torch.random.fork_rng(devices=[]):  # its layers draw random weights, which are replaced
+        network = make()
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise WeightFileError(path, f"does not fit {type(network).__name__}") from error
     network.train(False).requires_grad_(False)
-    return digest
+    return network, digest

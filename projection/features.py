@@ -61,7 +61,7 @@ class FaceFeatures(nn.Module):
     @classmethod
     def fit(cls, vectors: Tensor, image_sizes: Tensor, template: Tensor) -> FaceFeatures:
         """Return the features measured from training perceptions (N, 1441), N ≥ 1, and a template face (478, 3)."""
-        shapes = _shapes(vectors, image_sizes, template)
+        shapes, cues = _shapes_and_cues(vectors, image_sizes, template)
         mean = shapes.mean(dim=0)
         spread, axes = _principal(shapes - mean)
         kept = int((spread > spread[0].clamp_min(SMALLEST) * NOISE).sum().clamp(1, COMPONENTS))
@@ -70,7 +70,6 @@ class FaceFeatures(nn.Module):
         features.shape_mean.copy_(mean)
         total = spread[:kept].square().sum().sqrt().clamp_min(SMALLEST)
         features.shape_basis.copy_(axes[:, :kept] * (SHAPE_VARIANCE**0.5 / total))
-        cues = _cues(vectors, image_sizes, template)
         features.cue_mean.copy_(cues.mean(dim=0))
         features.cue_spread.copy_(cues.std(dim=0, correction=0).maximum(torch.tensor(LEAST_SPREADS)))
         emotions = _log_probabilities(vectors)
@@ -89,14 +88,14 @@ class FaceFeatures(nn.Module):
 
         The distance covers shape and pose.
         """
-        offsets = _shapes(vectors, image_sizes, self.template) - self.shape_mean  # (N, 1434)
+        offsets = _shapes_and_cues(vectors, image_sizes, self.template)[0] - self.shape_mean  # (N, 1434)
         distance: Tensor = torch.linalg.vector_norm(offsets, dim=1) / self.reach
         return distance
 
     def forward(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
-        shapes = _shapes(vectors, image_sizes, self.template)  # (N, 1434)
+        shapes, cues = _shapes_and_cues(vectors, image_sizes, self.template)  # (N, 1434), (N, 3)
         components = (shapes - self.shape_mean) @ self.shape_basis  # (N, components)
-        cues = (_cues(vectors, image_sizes, self.template) - self.cue_mean) / self.cue_spread  # (N, 3)
+        cues = (cues - self.cue_mean) / self.cue_spread
         emotions = (_log_probabilities(vectors) - self.emotion_mean) / self.emotion_spread  # (N, 7)
         return torch.cat([components, cues.clamp(-FARTHEST, FARTHEST), emotions], dim=1)
 
@@ -110,13 +109,13 @@ def upright(points: Tensor, template: Tensor) -> Tensor:
     points = points - points.mean(dim=1, keepdim=True)
     size = points.square().sum(dim=(1, 2)).sqrt()  # (N,)
     x, y, depth = points.unbind(dim=2)  # (N, L) each
-    roll = roll_of(points, template)[:, None]
+    roll = _roll(points, template)[:, None]
     turned = torch.stack([x * roll.cos() + y * roll.sin(), y * roll.cos() - x * roll.sin(), depth], dim=2)
     aligned: Tensor = turned * (template.norm() / size.clamp_min(SMALLEST))[:, None, None]
     return aligned
 
 
-def roll_of(points: Tensor, template: Tensor) -> Tensor:
+def _roll(points: Tensor, template: Tensor) -> Tensor:
     """Return the rolls (N,) in radians of points (N, L, 3) in true proportions: the rotation that `upright` removes."""
     x, y = (points - points.mean(dim=1, keepdim=True))[..., :2].unbind(dim=2)  # (N, L) each
     along = (x * template[:, 0] + y * template[:, 1]).sum(dim=1)
@@ -143,21 +142,15 @@ def _principal(centered: Tensor) -> tuple[Tensor, Tensor]:
     return (singular / len(centered) ** 0.5)[:COMPONENTS], axes[:, :COMPONENTS]
 
 
-def _shapes(vectors: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:
-    """Return the upright landmarks (N, 1434) of perceptions (N, 1441)."""
-    landmarks, _ = split(vectors)
-    return upright(true_proportions(landmarks, image_sizes), template).flatten(1)
-
-
-def _cues(vectors: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:
-    """Return the roll in radians, and the mean offset x and y of the irises in the upright face (N, 3)."""
+def _shapes_and_cues(vectors: Tensor, image_sizes: Tensor, template: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the upright faces (N, 1434), and their cues (N, 3): roll in radians, and the irises' mean offset x, y."""
     points = true_proportions(split(vectors)[0], image_sizes)
-    face = upright(points, template)[..., :2]
+    face = upright(points, template)
     left, right = (
-        face[:, iris[0]] - face[:, list(corners)].mean(dim=1)
+        face[:, iris[0], :2] - face[:, list(corners), :2].mean(dim=1)
         for iris, corners in ((LEFT_IRIS, LEFT_EYE_CORNERS), (RIGHT_IRIS, RIGHT_EYE_CORNERS))
     )
-    return torch.cat([roll_of(points, template)[:, None], (left + right) / 2], dim=1)
+    return face.flatten(1), torch.cat([_roll(points, template)[:, None], (left + right) / 2], dim=1)
 
 
 def _log_probabilities(vectors: Tensor) -> Tensor:

@@ -46,8 +46,9 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert states() == before
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def faces(astronaut: np.ndarray) -> Perceptions:
+    """A face that is perceived while the states are watched."""
     return PerceptionPipeline()(astronaut)
 
 

@@ -16,8 +16,7 @@ from ..perception.actions.gaze import gaze
 from ..perception.actions.model import ActionModel
 from ..perception.actions.traits import action_findings, gaze_findings, pose_findings
 from ..perception.editing import sampling
-from ..perception.editing.actions import HEAD
-from ..perception.editing.sampling import GAZE, SLIDERS
+from ..perception.editing.sampling import DOING
 from ..perception.emotions import face_expression
 from ..perception.emotions.expression import ExpressionModel
 from ..perception.emotions.picture_estimate import PictureEstimate
@@ -28,7 +27,7 @@ from ..projection.insight import SAMPLED
 from .dataset.npz import Dataset
 from .encoders.base import TextEncoder, fingerprint
 from .learning.settings import STARTER_SAMPLES
-from .prompts.starter import EMOTION, PAIR, traits, wordings
+from .prompts.starter import EMOTION, PAIR, traits, version
 from .prompts.strengths import NEUTRAL_BELOW, STRONGEST, prompt_at
 
 T = TypeVar("T")
@@ -55,7 +54,7 @@ def sampler() -> str:
 
 def origin(made_by: str, samples: int, landmarker: str) -> str:
     """Return the origin of a checkpoint trained on synthetic faces; `landmarker` is that of its dataset."""
-    return f"{made_by}: {counted(samples, 'face')} {landmarker}, no photos; prompts {wordings()}"
+    return f"{made_by}: {counted(samples, 'face')} {landmarker}, no photos; prompts {version()}"
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def plan_faces(count: int, generator: torch.Generator) -> Plan:
     """Return a random plan, in which `MIX` repeats; emotions, traits and pairs are equally frequent in their parts."""
     pairs = [(trait, emotion) for trait in traits() for emotion in trait.pairs]
     shown, strengths, prompts, alone = [], [], [], []
-    doing = {name: torch.zeros(count) for name in (*SLIDERS, *GAZE, *HEAD)}
+    doing = {name: torch.zeros(count) for name in DOING}
     for row, chance in enumerate(torch.rand(count, 3, generator=generator).tolist()):
         kind, emotion = MIX[row % len(MIX)], EMOTIONS[row % len(EMOTIONS)]
         low, high = STRENGTHS[kind]

@@ -45,8 +45,8 @@ def headline(metrics: Mapping[str, Any]) -> str:
     `metrics` are `Metadata.metrics` of the checkpoint. If it is not ready, a second line contains the reason.
     """
     right = ", ".join(f"{score['name']} {score['recall'][0]:.0%}" for score in metrics["per_kind"])
-    line = f"right for unseen synthetic faces: {right}."
-    return f"Ready: {line}" if metrics["ready"] else f"Not ready: {line}\n{metrics['verdict'][0]}"
+    line = f"Right for unseen synthetic faces: {right}."
+    return f"Ready. {line}" if metrics["ready"] else f"Not ready. {line}\n{metrics['verdict'][0]}"
 
 
 def existing_checkpoint(path: Path) -> Checkpoint | None:

@@ -30,8 +30,7 @@ class ActionModel:
     @classmethod
     def load(cls, path: Path = BUNDLED) -> ActionModel:
         """Return the bundled model, on the CPU. Raises WeightFileError with the file and the remedy."""
-        network = ActionNetwork(len(ACTIONS))
-        digest = weight_files.fill(network, path)
+        network, digest = weight_files.filled(lambda: ActionNetwork(len(ACTIONS)), path)
         return cls(network, f"action-model-bundled/1:{digest[:8]}")
 
     def actions(self, landmarks: Tensor, image_sizes: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from .actions import ACTION_SLIDERS, HEAD, lengths
 GAZE = ("gaze_yaw", "gaze_pitch")  # degrees as actions/gaze.py has them
 GAZE_SLIDERS = {"gaze_x": 40.0, "gaze_y": 24.0}  # degrees that an amount of 1 turns the eyes of sampled faces
 SLIDERS = tuple(name for name in ACTION_SLIDERS if name not in (*HEAD, *GAZE_SLIDERS))
+DOING = (*SLIDERS, *GAZE, *HEAD)  # what `sample_faces` can add to an expression
 WANDERING = 4.0  # degrees: standard deviation of a gaze without a direction
 
 
@@ -27,9 +28,9 @@ def sample_faces(
 ) -> tuple[Tensor, Tensor]:
     """Return random faces: normalized landmarks (N, 478, 3) float32, and (height, width) (N, 2) int32.
 
-    Emotions and strengths (N,) are those of `ExpressionModel.sample_shapes`. `doing` has amounts (N,) by name: of
-    `SLIDERS`, as in `edit_actions`; of `GAZE`, degrees in the picture; of `HEAD`, degrees that are added to a mild
-    random pose. Eyes without a direction look somewhere between the camera and where the head points. The same
+    Emotions and strengths (N,) are those of `ExpressionModel.sample_shapes`. `doing` has amounts (N,) by the names in
+    `DOING`: of `SLIDERS`, as in `edit_actions`; of `GAZE`, degrees in the picture; of `HEAD`, degrees that are added to
+    a mild random pose. Eyes without a direction look somewhere between the camera and where the head points. The same
     generator state gives the same faces.
     """
     count = len(emotions)

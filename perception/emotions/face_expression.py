@@ -56,7 +56,7 @@ class FaceExpressionModel:
 
     def __init__(self, *, device: str | torch.device = "cpu", weights: Path = weight_files.FOLDER) -> None:
         self.device = torch.device(device)
-        self._network = load(FaceExpressionNet(), NAME, self.device, weights)
+        self._network = load(FaceExpressionNet, NAME, self.device, weights)
         self.networks = FaceExpressionNetworks([self._network])
         self.identity = identity(weights)
 

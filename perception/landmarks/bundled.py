@@ -63,7 +63,7 @@ class BundledLandmarker:
         batch = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
         self.batch_size = 1 if detector == "thorough" else batch
         self._detector = DETECTORS[detector](self.device, weights)
-        self._mesh = load(FaceMesh(), "face_mesh", self.device, weights)
+        self._mesh = load(FaceMesh, "face_mesh", self.device, weights)
         self.networks = FaceLandmarkNetworks([*self._detector.networks, self._mesh])
         if self.device.type == "cpu":
             _teach_allocator()

@@ -48,7 +48,7 @@ class Fast:
     """BlazeFace, short range, on the whole picture: nearly upright faces of at least a tenth of its longer side."""
 
     def __init__(self, device: torch.device, weights: Path) -> None:
-        self._network = load(BlazeFace(), "blazeface", device, weights)
+        self._network = load(BlazeFace, "blazeface", device, weights)
         self.networks: list[nn.Module] = [self._network]
 
     def find(self, pictures: Sequence[Tensor], *, min_score: float, max_faces: int) -> Detections:
@@ -119,8 +119,8 @@ FOR_PICTURES, FOR_VIDEOS = "standard", "fast"
 def load_both(device: torch.device, weights: Path) -> tuple[BlazeFace, BlazeFaceFullRange]:
     """Return both detector networks, ready on the device. Raises weight_files.WeightFileError."""
     return (
-        load(BlazeFace(), "blazeface", device, weights),
-        load(BlazeFaceFullRange(), "blazeface_full_range", device, weights),
+        load(BlazeFace, "blazeface", device, weights),
+        load(BlazeFaceFullRange, "blazeface_full_range", device, weights),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -20,9 +20,9 @@ CPU_BATCH = 16  # pictures per pass: what suits a processor's caches …
 GPU_BATCH = 64  # … and what keeps an accelerator busy
 
 
-def load(network: Loaded, name: str, device: torch.device, weights: Path) -> Loaded:
-    """Return a network filled from the weights folder, ready on `device`. Raises weight_files.WeightFileError."""
-    weight_files.fill(network, weights / f"{name}.safetensors")
+def load(make: Callable[[], Loaded], name: str, device: torch.device, weights: Path) -> Loaded:
+    """Return a new network filled from the weights folder, ready on `device`. Raises weight_files.WeightFileError."""
+    network, _ = weight_files.filled(make, weights / f"{name}.safetensors")
     network.to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on processors
     if device.type == "cpu":

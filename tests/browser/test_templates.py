@@ -140,7 +140,7 @@ def test_the_first_picture_needs_three_steps_and_no_training_of_ones_own(
     if screenshots is not None:
         front_end.screenshot(screenshots / "face_to_expression_run.png")
     starter = front_end.notes()["PerceptionClip_StarterProjection"]
-    assert starter.startswith("Ready: picks the right prompt for ") and len(starter.splitlines()) == 1
+    assert starter.startswith("Ready. Right for unseen synthetic faces: emotion ") and len(starter.splitlines()) == 1
     assert front_end.cut_off() == []
 
 

@@ -45,7 +45,7 @@ def test_a_clip_becomes_a_checkpoint(host: Host, start: Start) -> None:
     assert made.metadata.metrics["training_rows"] == 240 and made.metadata.dataset["samples"] == 300
     assert all(sentence in result.text("text") for sentence in made.metadata.metrics["verdict"])
     kinds = ", ".join(rf"{kind} \d+%" for kind in ("emotion", "action", "gaze", "pose", "pair"))
-    line = rf"(Ready|Not ready): right for unseen synthetic faces: {kinds}\."
+    line = rf"(Ready|Not ready)\. Right for unseen synthetic faces: {kinds}\."
     assert re.match(line, result.output("starter")["note"][0])
     assert result.picture("starter").shape[1] == 1024
     assert "'made.safetensors'" in str(host.get("/object_info/PerceptionClip_Projection"))

@@ -42,9 +42,8 @@ def test_file_of_another_network(folder: Path) -> None:
         BundledLandmarker(weights=folder)
 
 
-def test_fill_leaves_a_network_ready_for_inference() -> None:
-    network = BlazeFace()
-    digest = weight_files.fill(network, weight_files.FOLDER / "blazeface.safetensors")
+def test_a_filled_network_is_ready_for_inference() -> None:
+    network, digest = weight_files.filled(BlazeFace, weight_files.FOLDER / "blazeface.safetensors")
     assert not network.training and not any(p.requires_grad for p in network.parameters())
     assert {p.dtype for p in network.parameters()} == {torch.float32}
     readme = (weight_files.FOLDER / "README.md").read_text(encoding="utf-8")

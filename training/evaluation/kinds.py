@@ -20,8 +20,13 @@ class KindScore:
 
     name: str  # one of KINDS
     rows: int  # held-out rows whose prompt is of this kind
-    categories: int  # what the prompts of this kind can describe; guessing reaches 1 / categories
+    categories: int  # what the prompts of this kind can describe
     recall: Interval  # share of the rows whose nearest prompt of this kind describes the same as their own
+
+    @property
+    def guessing(self) -> float:
+        """Return the recall of guessing."""
+        return 1 / self.categories
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content for metrics.json."""

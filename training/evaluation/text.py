@@ -71,9 +71,9 @@ def _scores(heading: str, scores: Sequence[Score]) -> list[str]:
 def _kinds(scores: Sequence[KindScore]) -> list[str]:
     if not scores:
         return []
-    columns = f"{'held out':>14}{'categories':>12}{'right, any wording':>{COLUMN}}"
+    columns = f"{'held out':>14}{'guessing':>12}{'right, any wording':>{COLUMN}}"
     rows = [
-        f"{score.name:{NAME}}{score.rows:>14,}{score.categories:>12,}{score.recall!s:>{COLUMN}}" for score in scores
+        f"{score.name:{NAME}}{score.rows:>14,}{score.guessing:>12.3f}{score.recall!s:>{COLUMN}}" for score in scores
     ]
     return [f"{'kind of prompt':{NAME}}{columns}", *rows]
 

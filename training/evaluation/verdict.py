@@ -34,9 +34,8 @@ BASELINES = {
     "ridge": "is linear ridge regression. Add samples, preferably of other people, or try another --size",
 }
 # Of sampled faces.
-EMOTION_MIX = (
-    f"mixes the mean targets of the emotions and needs no training. Use more samples: {STARTER_SAMPLES:,} are enough"
-)
+MORE_SAMPLES = f"Use more samples: {STARTER_SAMPLES:,} are enough"
+EMOTION_MIX = f"mixes the mean targets of the emotions and needs no training. {MORE_SAMPLES}"
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def verdict(evaluation: Evaluation, *, sampled: bool = False) -> Verdict:
         return Verdict(False, [f"All rows have the same prompt, {_quoted(evaluation, [0])}, so there is nothing to"
                                " learn. Add faces with other prompts."])  # fmt: skip
     too_few = len(evaluation.rows) < FEWEST_ROWS or evaluation.groups < FEWEST_GROUPS
-    obstacles = list(_flaws(evaluation))
+    obstacles = list(_flaws(evaluation, sampled))
     if not too_few:
         obstacles += [*_worse_than_before(evaluation), *_unbeaten_baseline(evaluation, sampled)]
     notes = [] if too_few else [*_kinds(evaluation), *_change(evaluation)]
@@ -103,7 +102,7 @@ def _ready(evaluation: Evaluation) -> str:
     )
 
 
-def _flaws(evaluation: Evaluation) -> Iterator[str]:
+def _flaws(evaluation: Evaluation, sampled: bool) -> Iterator[str]:
     """Yield what makes the evaluation meaningless."""
     rows, copies = len(evaluation.rows), evaluation.near_duplicates
     if evaluation.all_near_duplicates:
@@ -127,15 +126,15 @@ def _flaws(evaluation: Evaluation) -> Iterator[str]:
         yield (
             f"Too few held-out samples to evaluate: only {counted(rows, 'held-out row')} from "
             f"{counted(evaluation.groups, 'group')}, but at least {FEWEST_ROWS} rows from {FEWEST_GROUPS} groups are "
-            "needed. Add other people, or hold out more (--val-split)."
+            f"needed. {MORE_SAMPLES if sampled else 'Add other people, or hold out more (--val-split)'}."
         )
 
 
 def _kinds(evaluation: Evaluation) -> Iterator[str]:
     """Yield how often prompts of each kind are right."""
     if evaluation.per_kind:
-        parts = [f"{score.name} {score.recall.value:.0%} of {score.categories}" for score in evaluation.per_kind]
-        yield f"Recall by kind, whatever the wording: {', '.join(parts)}."
+        parts = [f"{score.name} {score.recall.value:.0%} ({score.guessing:.0%})" for score in evaluation.per_kind]
+        yield f"Right by kind of prompt, whatever the wording (guessing in parentheses): {', '.join(parts)}."
 
 
 def _worse_than_before(evaluation: Evaluation) -> Iterator[str]:

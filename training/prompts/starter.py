@@ -10,25 +10,40 @@ The wordings are in starter.json, except those of the emotions alone (strengths.
     not_with  emotions that it forms no pair with, because they contradict it or include it
 
 A pair uses the first of the words. Words that describe more of a trait come later. Left and right are the person's own,
-as in Describe Face.
+as in Describe Face, whose names for the traits are used (perception/actions/traits.py).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from ...perception.editing.sampling import DOING
 from ...perception.vector import EMOTIONS
 from .strengths import emotion_prompts
-from .template_file import Template
+from .template_file import Template, TemplateError, checked_object, checked_words, read_object
 
 EMOTION, ACTION, GAZE, POSE, PAIR = KINDS = ("emotion", "action", "gaze", "pose", "pair")
 FILE = Path(__file__).with_name("starter.json")
+TRAIT_KINDS = (ACTION, GAZE, POSE)
+BEFORE, AFTER = PLACES = ("before", "after")  # the noun
+FORMS = {
+    BEFORE: ("a {words} person", "a photo of a {words} person"),
+    AFTER: ("a person {words}", "{words}, a photo of a person"),
+}
+PAIR_FORMS = {BEFORE: "a {emotion}, {words} person", AFTER: "a {emotion} person {words}"}
+ADJECTIVES = {
+    "angry": "angry",
+    "disgust": "disgusted",
+    "fear": "frightened",
+    "happy": "happy",
+    "sad": "sad",
+    "surprise": "surprised",
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +51,7 @@ class Trait:
     """What a sampled face shows besides its emotion, and the prompts for it."""
 
     name: str
-    kind: str  # ACTION, GAZE or POSE
+    kind: str  # one of TRAIT_KINDS
     face: Mapping[str, float]
     prompts: tuple[str, ...]  # the stronger, the later
     pairs: Mapping[str, str]  # emotion → the prompt for a face that shows both
@@ -52,11 +67,22 @@ class Meaning:
 
 @cache
 def traits() -> tuple[Trait, ...]:
-    """Return all traits, in the order of the file."""
-    content = json.loads(FILE.read_text(encoding="utf-8"))
-    return tuple(
-        _trait(name, kind, entry, content) for kind in (ACTION, GAZE, POSE) for name, entry in content[kind].items()
-    )
+    """Return all traits, in the order of the file. Raises TemplateError, with place and remedy, for mistakes in it."""
+    return read_traits(FILE)
+
+
+def read_traits(path: Path) -> tuple[Trait, ...]:
+    """Return the traits in a file such as starter.json; see `traits`."""
+    content, found, owners = read_object(path, TRAIT_KINDS), [], dict[str, str]()
+    for kind in TRAIT_KINDS:
+        for name, entry in checked_object(content.get(kind, {}), f"{path}: {kind}").items():
+            place = f"{path}: {kind}: {name}"
+            trait = _trait(name, kind, checked_object(entry, place, ("face", *PLACES, "not_with")), place)
+            for prompt in (*trait.prompts, *trait.pairs.values()):
+                if owners.setdefault(prompt, name) != name:
+                    raise TemplateError(f"{place}: {prompt!r} is also a prompt of {owners[prompt]}; change one of them")
+            found.append(trait)
+    return tuple(found)
 
 
 @cache
@@ -69,25 +95,42 @@ def meanings() -> Mapping[str, Meaning]:
     return result
 
 
-def wordings() -> str:
-    """Return a digest of all prompts, which changes when a file of wordings does."""
-    return hashlib.sha256(repr(list(meanings().items())).encode()).hexdigest()[:8]
+def version() -> str:
+    """Return a digest of the files, which changes with the wordings and with what faces do."""
+    return hashlib.sha256(repr((traits(), list(meanings().items()))).encode()).hexdigest()[:8]
 
 
-def _trait(name: str, kind: str, entry: Mapping[str, Any], content: Mapping[str, Any]) -> Trait:
-    words = [(place, text) for place in ("before", "after") for text in entry.get(place, ())]
+def _trait(name: str, kind: str, entry: Mapping[str, object], place: str) -> Trait:
+    lists = {key: checked_words(entry[key], f"{place}: {key}") for key in (*PLACES, "not_with") if key in entry}
+    words = [(where, text) for where in PLACES for text in lists.get(where, ())]
+    if not words:
+        raise TemplateError(f'{place}: there are no words; add "{AFTER}": ["with …"]')
+    excluded = lists.get("not_with", ())
+    if unknown := [emotion for emotion in excluded if emotion not in ADJECTIVES]:
+        raise TemplateError(f"{place}: not_with: {unknown[0]!r} is not an emotion; use {', '.join(ADJECTIVES)}")
     first, text = words[0]
     return Trait(
         name,
         kind,
-        entry["face"],
-        tuple(_filled(form, words=text) for place, text in words for form in content["templates"][place]),
+        _face(entry.get("face"), f"{place}: face"),
+        tuple(_filled(form, words=text) for where, text in words for form in FORMS[where]),
         {
-            emotion: _filled(content["pair_templates"][first], words=text, emotion=adjective)
-            for emotion, adjective in content["emotions"].items()
-            if emotion not in entry.get("not_with", ())
+            emotion: _filled(PAIR_FORMS[first], words=text, emotion=adjective)
+            for emotion, adjective in ADJECTIVES.items()
+            if emotion not in excluded
         },
     )
+
+
+def _face(content: object, place: str) -> Mapping[str, float]:
+    face: dict[str, float] = {}
+    for name, amount in checked_object(content, place, DOING).items():
+        if not isinstance(amount, int | float) or not math.isfinite(amount) or not amount:
+            raise TemplateError(f"{place}: {name}: {amount!r} is not an amount; write a number other than 0")
+        face[name] = amount
+    if not face:
+        raise TemplateError(f"{place}: the face does nothing; add one of {', '.join(DOING)}")
+    return face
 
 
 def _filled(form: str, **values: str) -> str:

@@ -98,30 +98,39 @@ class TemplateFile:
 
 def read_templates(path: Path) -> TemplateFile:
     """Return the contents of a `.json` or `.txt` file. Raises TemplateError unless it is as described above."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TemplateError(f"{path}: the file is not UTF-8 text ({error.reason}); save it as UTF-8") from error
-    except OSError as error:
-        raise TemplateError(
-            f"{path}: the file cannot be read ({error.strerror}); pass an existing .json or .txt file"
-        ) from error
-    if path.suffix.lower() == ".txt":
-        lines = {f"line {number}": line.strip() for number, line in enumerate(text.split("\n"), start=1)}
-        return TemplateFile(_templates({place: line for place, line in lines.items() if line}, str(path)))
     if path.suffix.lower() == ".json":
-        return _from_json(text, path)
+        return _from_json(path)
+    if path.suffix.lower() == ".txt":
+        lines = {f"line {number}": line.strip() for number, line in enumerate(_text_of(path).split("\n"), start=1)}
+        return TemplateFile(_templates({place: line for place, line in lines.items() if line}, str(path)))
     raise TemplateError(f"{path}: a template file must end in .json or .txt; rename it")
 
 
-def _from_json(text: str, path: Path) -> TemplateFile:
+def read_object(path: Path, keys: Sequence[str]) -> dict[str, object]:
+    """Return the object in a JSON file. Raises TemplateError if it is none, or has other keys than these."""
+    text = _text_of(path)
     try:
         content = json.loads(text, object_pairs_hook=_without_duplicates)
     except json.JSONDecodeError as error:
         raise TemplateError(f"{path}: line {error.lineno} is not valid JSON ({error.msg}); correct it") from error
     except (TemplateError, RecursionError, ValueError) as error:
         raise TemplateError(f"{path}: {error}") from error
-    content = _object(content, f"{path}", KEYS)
+    return checked_object(content, f"{path}", keys)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TemplateError(f"{path}: the file is not UTF-8 text ({error.reason}); save it as UTF-8") from error
+    except OSError as error:
+        raise TemplateError(
+            f"{path}: the file cannot be read ({error.strerror}); pass an existing .json or .txt file"
+        ) from error
+
+
+def _from_json(path: Path) -> TemplateFile:
+    content = read_object(path, KEYS)
     if "templates" not in content:
         raise TemplateError(f'{path}: "templates" is missing; add "templates": ["a photo of a {{emotion}} person"]')
     sections: dict[str, tuple[Template, ...]] = {
@@ -130,31 +139,31 @@ def _from_json(text: str, path: Path) -> TemplateFile:
         if key in content
     }
     place = f"{path}: intensities"
-    intensities = _object(content.get("intensities", {}), place, INTENSITIES)
+    intensities = checked_object(content.get("intensities", {}), place, INTENSITIES)
     return TemplateFile(
         templates=sections["templates"],
         label_templates=sections.get("label_templates", ()),
-        intensities={name: _words(words, f"{place}: {name}") for name, words in intensities.items()},
+        intensities={name: checked_words(words, f"{place}: {name}") for name, words in intensities.items()},
         emotions=_emotions(content.get("emotions", {}), f"{path}: emotions"),
     )
 
 
 def _emotions(content: object, place: str) -> dict[str, tuple[tuple[str, ...], ...]]:
     emotions: dict[str, tuple[tuple[str, ...], ...]] = {}
-    for label, words in _object(content, place).items():
+    for label, words in checked_object(content, place).items():
         here = f"{place}: {label}"
         key = label_key(label)
         if not key or key in emotions:
             reason = "the label is the same as another one" if key else "the label has no text"
             raise TemplateError(f"{here}: {reason}; rename it")
         if isinstance(words, dict):
-            levels = _object(words, here, INTENSITIES)
+            levels = checked_object(words, here, INTENSITIES)
             missing = [name for name in INTENSITIES if name not in levels]
             if missing:
                 raise TemplateError(f"{here}: {', '.join(missing)} missing; add it, or use one list of words for all")
-            emotions[key] = tuple(_words(levels[name], f"{here}: {name}") for name in INTENSITIES)
+            emotions[key] = tuple(checked_words(levels[name], f"{here}: {name}") for name in INTENSITIES)
         else:
-            emotions[key] = (_words(words, here),)
+            emotions[key] = (checked_words(words, here),)
     return emotions
 
 
@@ -171,7 +180,8 @@ def _templates(texts: Mapping[str, object], place: str) -> tuple[Template, ...]:
     return tuple(templates)
 
 
-def _words(content: object, place: str) -> tuple[str, ...]:
+def checked_words(content: object, place: str) -> tuple[str, ...]:
+    """Return the texts of a JSON list. Raises TemplateError, naming the place, if it is not a list of texts."""
     words = tuple(dict.fromkeys(_text(word, f"{place}: {where}") for where, word in _list(content, place).items()))
     if not words:
         raise TemplateError(f"{place}: the list is empty; add a word")
@@ -195,7 +205,8 @@ def _list(content: object, place: str) -> dict[str, object]:
     return {f"entry {number}": entry for number, entry in enumerate(content, start=1)}
 
 
-def _object(content: object, place: str, keys: Sequence[str] = ()) -> dict[str, object]:
+def checked_object(content: object, place: str, keys: Sequence[str] = ()) -> dict[str, object]:
+    """Return a JSON object. Raises TemplateError, naming the place, if it is none or has other keys than these."""
     if not isinstance(content, dict):
         raise TemplateError(f'{place}: this must be an object, {{"{keys[0] if keys else "happy"}": …}}')
     unknown = [key for key in content if keys and key not in keys]

@@ -67,7 +67,7 @@ def reference_photos(folder: Path) -> Iterator[tuple[str, Tensor, Tensor]]:
 
 
 def test_the_original_gives_the_same_probabilities_for_its_crops(shared_data: Path) -> None:
-    network = load(FaceExpressionNet(), "face_expression", torch.device("cpu"), weight_files.FOLDER)
+    network = load(FaceExpressionNet, "face_expression", torch.device("cpu"), weight_files.FOLDER)
     differences = []
     for _, crops, expected in reference_photos(shared_data / "faces"):
         with torch.no_grad():

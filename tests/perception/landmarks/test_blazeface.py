@@ -13,9 +13,7 @@ from perception_clip.perception.landmarks.boxes import letterbox
 
 @pytest.fixture(scope="module")
 def network() -> BlazeFace:
-    network = BlazeFace()
-    weight_files.fill(network, weight_files.FOLDER / "blazeface.safetensors")
-    return network
+    return weight_files.filled(BlazeFace, weight_files.FOLDER / "blazeface.safetensors")[0]
 
 
 def test_cells_are_counted_row_by_row() -> None:

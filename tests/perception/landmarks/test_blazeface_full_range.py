@@ -19,9 +19,7 @@ REFERENCE = Path(__file__).with_name("reference_detections.npz")
 
 @pytest.fixture(scope="module")
 def network() -> BlazeFaceFullRange:
-    network = BlazeFaceFullRange()
-    weight_files.fill(network, weight_files.FOLDER / "blazeface_full_range.safetensors")
-    return network
+    return weight_files.filled(BlazeFaceFullRange, weight_files.FOLDER / "blazeface_full_range.safetensors")[0]
 
 
 def test_equals_the_original(network: BlazeFaceFullRange, astronaut: np.ndarray, grace_hopper: np.ndarray) -> None:

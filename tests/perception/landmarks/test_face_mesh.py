@@ -14,9 +14,7 @@ from perception_clip.perception.landmarks.face_mesh import CROP_SIZE, FaceMesh, 
 
 @pytest.fixture(scope="module")
 def network() -> FaceMesh:
-    network = FaceMesh()
-    weight_files.fill(network, weight_files.FOLDER / "face_mesh.safetensors")
-    return network
+    return weight_files.filled(FaceMesh, weight_files.FOLDER / "face_mesh.safetensors")[0]
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,7 @@ EYES = torch.tensor([[203.0, 101.0], [247.0, 103.0]])  # the astronaut's, by eye
 
 @pytest.fixture(scope="module")
 def network() -> BlazeFace:
-    network = BlazeFace()
-    weight_files.fill(network, weight_files.FOLDER / "blazeface.safetensors")
+    network, _ = weight_files.filled(BlazeFace, weight_files.FOLDER / "blazeface.safetensors")
     return network.to(memory_format=torch.channels_last)
 
 

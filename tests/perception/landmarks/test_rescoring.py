@@ -20,10 +20,9 @@ GUESS = FACE + torch.tensor([[8.0, -6]]) * torch.tensor([[1.0], [2], [0.5], [-0.
 
 @pytest.fixture(scope="module")
 def networks() -> tuple[BlazeFace, BlazeFaceFullRange]:
-    networks = BlazeFace(), BlazeFaceFullRange()
-    for network, name in zip(networks, ("blazeface", "blazeface_full_range"), strict=True):
-        weight_files.fill(network, weight_files.FOLDER / f"{name}.safetensors")
-    return networks
+    first, _ = weight_files.filled(BlazeFace, weight_files.FOLDER / "blazeface.safetensors")
+    second, _ = weight_files.filled(BlazeFaceFullRange, weight_files.FOLDER / "blazeface_full_range.safetensors")
+    return first, second
 
 
 def candidates(*points: Tensor, frames: tuple[int, ...] = (0,)) -> Detections:

@@ -23,9 +23,7 @@ NETWORKS = {
 
 
 def load(name: str) -> Network:
-    network = NETWORKS[name][0]()
-    weight_files.fill(network, weight_files.FOLDER / f"{name}.safetensors")
-    return network
+    return weight_files.filled(NETWORKS[name][0], weight_files.FOLDER / f"{name}.safetensors")[0]
 
 
 def noise(*shape: int) -> Tensor:

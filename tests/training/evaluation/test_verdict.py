@@ -127,6 +127,8 @@ def test_too_few_held_out(rows: int, groups: int, message: str) -> None:
     found = verdict(evaluation({"ridge": WORSE}, rows=torch.arange(rows), target_index=target_index, groups=groups))
     assert not found.ready and message in found.sentences[0] and "--val-split" in found.sentences[0]
     assert "ridge" not in str(found)  # nothing can be told
+    few = evaluation(rows=torch.arange(rows), target_index=target_index, groups=groups)
+    assert "needed. Use more samples: 12,000 are enough." in verdict(few, sampled=True).sentences[0]
 
 
 @pytest.mark.parametrize(
