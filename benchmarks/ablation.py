@@ -61,7 +61,7 @@ class Features(FaceFeatures):
 
     @classmethod
     def fit(cls, vectors: Tensor, image_sizes: Tensor, template: Tensor) -> FaceFeatures:
-        with patch.object(features_of_faces, "_shapes", cls.shapes):
+        with patch.object(features_of_faces, "_shapes_and_cues", cls.shapes_and_cues):
             plain = FaceFeatures.fit(vectors, image_sizes, template)
         features = cls(plain.shape_basis.shape[1])
         features.load_state_dict(plain.state_dict())
@@ -73,15 +73,19 @@ class Features(FaceFeatures):
         return features
 
     def forward(self, vectors: Tensor, image_sizes: Tensor) -> Tensor:
-        with patch.object(features_of_faces, "_shapes", type(self).shapes):
+        with patch.object(features_of_faces, "_shapes_and_cues", self.shapes_and_cues):
             return super().forward(vectors, image_sizes)
+
+    @classmethod
+    def shapes_and_cues(cls, vectors: Tensor, image_sizes: Tensor, template: Tensor) -> tuple[Tensor, Tensor]:
+        return cls.shapes(vectors, image_sizes, template), UPRIGHT(vectors, image_sizes, template)[1]
 
     @staticmethod
     def shapes(vectors: Tensor, image_sizes: Tensor, template: Tensor) -> Tensor:
-        return UPRIGHT(vectors, image_sizes, template)
+        return UPRIGHT(vectors, image_sizes, template)[0]
 
 
-UPRIGHT = features_of_faces._shapes
+UPRIGHT = features_of_faces._shapes_and_cues
 
 
 class PoseFree(Features):

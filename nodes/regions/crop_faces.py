@@ -101,7 +101,9 @@ def summary(crops: Crops) -> str:
     sides = crops.squares.sides.round().int().tolist()
     lines = [f"{counted(len(crops), 'crop')} of {crops.size} × {crops.size}, cut from {listed(texts(sides), SHOWN)}"]
     if max(sides) > 1.5 * crops.size:
-        lines.append(f"⚠ pasting will lose detail: a crop covers {max(sides)} × {max(sides)} pixels; raise crop_size")
+        lines.append(
+            f"⚠ pasting will lose detail: a crop covers {max(sides)} × {max(sides)} in its picture; raise crop_size"
+        )
     return "\n".join(lines)
 
 

@@ -30,6 +30,9 @@ def resample(picture: Tensor, origin: Tensor, axes: Tensor, height: int, width: 
     if scale > 1:
         size = [max(1, round(length / scale)) for length in part.shape[2:]]
         part = F.interpolate(part, size=size, mode="bicubic", antialias=True)
-    grid = (places - low + 0.5) * 2 / (high - low + 1) - 1  # −1…1 from border to border of the part
-    sampled = F.grid_sample(part, grid.float()[None], mode="bicubic", padding_mode="border", align_corners=False)
+    # Beyond the edge, cubic weights reach two pixels. F.grid_sample's own border padding is missing on Apple's devices.
+    part = F.pad(part, (2, 2, 2, 2), mode="replicate")
+    grid = (places.clamp(low, high) - low + 0.5) * 2 / (high - low + 1) - 1  # −1…1 from border to border of the part
+    grid *= 1 - 4 / torch.tensor([part.shape[3], part.shape[2]], dtype=grid.dtype)  # of the padded part
+    sampled = F.grid_sample(part, grid.float()[None], mode="bicubic", align_corners=False)
     return sampled[0].permute(1, 2, 0).clamp(0, 1)

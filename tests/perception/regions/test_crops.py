@@ -34,7 +34,7 @@ def as_image(picture: np.ndarray) -> Tensor:
 def test_a_square_around_the_whole_picture_changes_nothing(astronaut: np.ndarray) -> None:
     image = as_image(astronaut)
     crops = Crops(face(), square(255.5, 255.5, 512), 512)
-    assert (cut(image, crops) - image).abs().max() < 1e-5
+    assert (cut(image, crops) - image).abs().max() < 1e-4
     assert torch.allclose(crops.seen.landmarks, face().landmarks, atol=1e-5)
 
 
