@@ -44,8 +44,8 @@ def test_a_clip_becomes_a_checkpoint(host: Host, start: Start) -> None:
     assert made.metadata.made_by.startswith("starter: 300 faces sampled from expression-model-bundled/")
     assert made.metadata.metrics["training_rows"] == 240 and made.metadata.dataset["samples"] == 300
     assert all(sentence in result.text("text") for sentence in made.metadata.metrics["verdict"])
-    kinds = ", ".join(rf"{kind} \d+%" for kind in ("emotion", "action", "gaze", "pose", "pair"))
-    line = rf"(Ready|Not ready)\. Right for unseen synthetic faces: {kinds}\."
+    others = r"(, (action|gaze|pose|pair) \d+%)+"  # so few faces may lack a kind among those held out
+    line = rf"(Ready|Not ready)\. Right for unseen synthetic faces: emotion \d+%{others}\."
     assert re.match(line, result.output("starter")["note"][0])
     assert result.picture("starter").shape[1] == 1024
     assert "'made.safetensors'" in str(host.get("/object_info/PerceptionClip_Projection"))
