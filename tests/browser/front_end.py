@@ -114,6 +114,13 @@ class FrontEnd:
         self.page.get_by_role("button", name="Templates").click()
         self.page.get_by_role("option", name=pack).click()
         card = self.page.get_by_test_id(f"template-workflow-{name}")
+        cards = self.page.locator("[data-testid^='template-workflow-']")
+        cards.first.wait_for()
+        for _ in range(20):  # the browser adds cards when its list is scrolled to the end
+            if card.count():
+                break
+            cards.last.scroll_into_view_if_needed()
+            self.page.wait_for_timeout(200)
         card.click()
         card.wait_for(state="hidden")
         self.page.wait_for_function("app.graph.nodes.length > 0")
