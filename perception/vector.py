@@ -25,6 +25,7 @@ EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  
 NEUTRAL = EMOTIONS.index("neutral")
 LANDMARK_VALUES = LANDMARKS * 3
 PERCEPTION_DIM = LANDMARK_VALUES + len(EMOTIONS)  # 1441
+UNKNOWN_SIZE = (512, 512)  # height and width in pixels, assumed for pictures without a face
 
 SUM_TOLERANCE = 1e-3  # float32 rounding, with a margin for vectors stored as float16
 

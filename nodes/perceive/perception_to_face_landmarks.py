@@ -6,13 +6,11 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ...perception.landmarks.comfyui_export import face_landmarks
-from ...perception.vector import Perceptions
+from ...perception.vector import UNKNOWN_SIZE, Perceptions
 from ..support import host
 from ..support.checks import check_image, check_perceptions
 from ..support.schema import PERCEPTION, aliases, extent
 from .face_perception import FACE_LANDMARKS
-
-UNKNOWN_SIZE = (512, 512)  # height and width of a picture without a face
 
 
 class PerceptionToFaceLandmarks(io.ComfyNode):  # type: ignore[misc]  # the host ships no types

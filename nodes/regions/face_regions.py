@@ -8,16 +8,15 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from ...common.words import counted, listed
-from ...perception.regions.batch import bounding_boxes, masks_of_faces, masks_of_pictures
+from ...perception.regions.batch import boxes_of_pictures, masks_of_faces, masks_of_pictures
 from ...perception.regions.masks import PARTS
-from ...perception.vector import Perceptions
+from ...perception.vector import UNKNOWN_SIZE, Perceptions
 from ..support import host
 from ..support.checks import check_choice, check_image, check_perceptions
 from ..support.schema import PERCEPTION, aliases, extent
 
 BOUNDING_BOX = io.Custom("BOUNDING_BOX")  # a type of newer versions of ComfyUI: a list of boxes for each picture
 PER_PICTURE, PER_FACE = "per picture", "per face"
-UNKNOWN_SIZE = (512, 512)  # width and height of a picture without a face
 SHADE = 0.25  # brightness of what a mask leaves out, in the preview
 LISTED = 8  # pictures without a face in the note
 STRETCHED = 0.02  # difference of proportions; resizing to multiples of 8 or 16 changes them a little
@@ -110,7 +109,7 @@ class FaceRegions(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
             drawn = torch.zeros(1, size[1], size[0])
         frames = list(range(len(drawn))) if masks == PER_PICTURE else perception.frames.tolist()
         shown = host.preview([preview(mask, image, frame) for mask, frame in zip(drawn, frames or [0], strict=True)])
-        boxes = bounding_boxes(perception, size, part, grow)
+        boxes = boxes_of_pictures(perception, size, part, grow)
         lines = note(perception, len(drawn), size)
         if image is None and not len(perception):
             lines += "\n⚠ the size is assumed, as no picture has a face; connect image"
@@ -130,7 +129,7 @@ def size_of(perceptions: Perceptions, image: Tensor | None) -> tuple[int, int]:
     if len(sizes) > 1:
         several = ", ".join(f"{width} × {height}" for width, height in sorted(sizes))
         raise InputError(f"the faces are from pictures of several sizes ({several}). Connect image for one size")
-    return sizes.pop() if sizes else UNKNOWN_SIZE
+    return sizes.pop() if sizes else UNKNOWN_SIZE[::-1]
 
 
 def preview(mask: Tensor, image: Tensor | None, frame: int) -> Tensor:

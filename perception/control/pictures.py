@@ -32,7 +32,7 @@ from ..topology import (
     RIGHT_IRIS,
     mesh_lines,
 )
-from ..vector import Perceptions
+from ..vector import UNKNOWN_SIZE, Perceptions
 from .openpose import key_points
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     Color = tuple[int, int, int]
 
 USUAL = 512  # pixels of the shorter side, for which the sizes below are
-UNKNOWN_SIZE = (512, 512)  # width and height of a picture without a face
 SMALLEST_FACE = 1 / 8  # of the shorter side: its training data and tools leave faces below 64 pixels out
 MULTIPLE = 8  # of pixels: sides of generated pictures
 
@@ -72,7 +71,7 @@ def picture_size(perceptions: Perceptions, width: int = 0, height: int = 0) -> t
 
     If one of them is 0, it follows from the other by the proportions of that picture, as a multiple of 8.
     """
-    tall, wide = perceptions.image_sizes[0].tolist() if len(perceptions) else UNKNOWN_SIZE[::-1]
+    tall, wide = perceptions.image_sizes[0].tolist() if len(perceptions) else UNKNOWN_SIZE
     if not width and not height:
         return wide, tall
     return width or _multiple(height * wide / tall), height or _multiple(width * tall / wide)

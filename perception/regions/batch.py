@@ -62,7 +62,7 @@ def _of_picture(faces: Sequence[Perception], size: Size, part: str, grow: float,
     return masks if part == OUTSIDE else owned(masks, [face_height(face, size) for face in faces])
 
 
-def bounding_boxes(perceptions: Perceptions, size: Size, part: str, grow: float = 0.0) -> list[list[dict[str, int]]]:
+def boxes_of_pictures(perceptions: Perceptions, size: Size, part: str, grow: float = 0.0) -> list[list[dict[str, int]]]:
     """Return the boxes of the part in each picture as ComfyUI's BOUNDING_BOX: x, y, width, height in pixels.
 
     Parts that lie beyond the picture have no box.

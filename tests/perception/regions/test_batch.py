@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from perception_clip.perception.regions import masks
-from perception_clip.perception.regions.batch import bounding_boxes, masks_of_faces, masks_of_pictures
+from perception_clip.perception.regions.batch import boxes_of_pictures, masks_of_faces, masks_of_pictures
 from perception_clip.perception.vector import Perceptions, pack
 
 from ..reference_faces import reference_faces
@@ -47,9 +47,9 @@ def test_each_face_has_a_mask_of_its_own(faces: Perceptions) -> None:
 
 
 def test_boxes_are_comfyuis(faces: Perceptions) -> None:
-    pictures = bounding_boxes(faces, SIZE, "mouth")
+    pictures = boxes_of_pictures(faces, SIZE, "mouth")
     assert [len(boxes) for boxes in pictures] == [2, 0, 1]
     left, top, right, bottom = masks.box(faces[0], SIZE, "mouth")
     assert pictures[0][0] == {"x": left, "y": top, "width": right - left, "height": bottom - top}
     away = replace(faces, vectors=pack(faces.landmarks + 2, faces.emotions))
-    assert bounding_boxes(away, SIZE, "mouth") == [[], [], []]
+    assert boxes_of_pictures(away, SIZE, "mouth") == [[], [], []]
