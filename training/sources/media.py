@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 import mimetypes
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path, PurePath
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -29,90 +29,79 @@ BLOCK = 1 << 20  # bytes read at a time
 SIDE = 48  # pixels: FER2013's pictures are 48 × 48, gray
 
 
-class Media(Protocol):
-    """A file or folder that contains one or more pictures."""
+class Media(ABC):
+    """A file or folder that contains one or more pictures; the attributes describe the last reading, if any."""
 
-    @property
-    def is_sequence(self) -> bool:
-        """Whether its pictures are consecutive in time, so that neighbors are nearly identical."""
-        ...
+    __slots__ = ()
+    is_sequence = False  # whether its pictures are consecutive in time, so that neighbors are nearly identical
+    problem = ""  # what could not be read
+    unreadable = 0  # the number of pictures that could not be read; 0 if they cannot be counted, as in a video
+    expected = 1  # the approximate number of pictures; 0 if it is unknown
 
-    @property
-    def problem(self) -> str:
-        """A description of what could not be read the last time; empty if there was no problem."""
-        ...
-
-    @property
-    def expected(self) -> int:
-        """The approximate number of pictures in the current reading; 0 if it is unknown."""
-        ...
-
-    @property
-    def unreadable(self) -> int:
-        """The number of pictures that could not be read the last time; 0 if they cannot be counted, as in a video."""
-        ...
-
+    @abstractmethod
     def digest(self) -> bytes:
         """Return the SHA-256 of its content, independent of its name and location. Raises OSError."""
-        ...
 
+    @abstractmethod
     def frames(self, every: int | None = None) -> Iterator[Frame]:
         """Yield its pictures in order; of a sequence every `every`-th, or the default selection if None.
 
         Raises PictureError, VideoError or OSError if they cannot be read.
         """
-        ...
+
+
+class Picture(Media):
+    """A single picture."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def read(self) -> Tensor:
+        """Return the picture, (H, W, 3) uint8. Raises PictureError or OSError."""
+
+    def frames(self, every: int | None = None) -> Iterator[Frame]:
+        yield Frame(0, 0.0, self.read())
 
 
 @dataclass(frozen=True)
-class PictureFile:
+class PictureFile(Picture):
     """One picture in a file of its own."""
 
     path: Path
-    is_sequence = False
-    problem = ""
-    unreadable = 0
-    expected = 1
 
     def digest(self) -> bytes:
         return _digest([self.path])
 
-    def frames(self, every: int | None = None) -> Iterator[Frame]:
-        yield Frame(0, 0.0, _read(self.path))
+    def read(self) -> Tensor:
+        return _read(self.path)
 
 
 @dataclass(frozen=True)
-class PicturePart:
+class PicturePart(Picture):
     """One face's part of a picture with several faces."""
 
     path: Path
     box: tuple[int, int, int, int]  # left, top, right, bottom in pixels; enlarged by MARGIN on each side
-    is_sequence = False
-    problem = ""
-    unreadable = 0
-    expected = 1
 
     def digest(self) -> bytes:
         return hashlib.sha256(_digest([self.path]) + repr(self.box).encode()).digest()
 
-    def frames(self, every: int | None = None) -> Iterator[Frame]:
+    def read(self) -> Tensor:
         picture = _read(self.path)
         left, top, right, bottom = self.box
         wide, high = round(MARGIN * (right - left)), round(MARGIN * (bottom - top))
         part = picture[max(top - high, 0) : bottom + high, max(left - wide, 0) : right + wide]
         if 0 in part.shape:
             raise PictureError(f"{self.path}: the face's box {self.box} is outside the picture")
-        yield Frame(0, 0.0, part.contiguous())
+        return part.contiguous()
 
 
 @dataclass
-class VideoFile:
+class VideoFile(Media):
     """A video; the default selection is two frames per second of its own time."""
 
     path: Path
     is_sequence = True
-    problem = ""
-    unreadable = 0
     expected = 0
 
     def digest(self) -> bytes:
@@ -128,13 +117,11 @@ class VideoFile:
 
 
 @dataclass
-class FrameFolder:
+class FrameFolder(Media):
     """The frames of one clip in order, each a picture file; the default selection is all of them."""
 
     paths: tuple[Path, ...]
     is_sequence = True
-    problem = ""
-    unreadable = 0
     expected = 0
 
     def digest(self) -> bytes:
@@ -154,6 +141,36 @@ class FrameFolder:
             raise bad[0] if bad else PictureError("the folder has no frames")
         if bad:
             self.problem = f"{len(bad)} of {counted(len(chosen), 'frame')} could not be read; the first: {bad[0]}"
+
+
+@dataclass(frozen=True)
+class PixelRow(Picture):
+    """A picture as numbers 0…255 separated by spaces, row by row: `length` bytes from byte `offset` of a file."""
+
+    path: Path
+    offset: int
+    length: int
+    name: str  # its name in errors
+
+    def digest(self) -> bytes:
+        return hashlib.sha256(self._text()).digest()
+
+    def read(self) -> Tensor:
+        try:
+            pixels = bytearray(map(int, self._text().split()))
+        except ValueError as error:
+            raise PictureError(f"{self.name}: the pixels are not all numbers from 0 to 255") from error
+        if len(pixels) != SIDE * SIDE:
+            raise PictureError(
+                f"{self.name}: it has {counted(len(pixels), 'pixel')}, not {SIDE} × {SIDE}; was the file changed?"
+            )
+        gray = torch.frombuffer(pixels, dtype=torch.uint8).reshape(SIDE, SIDE, 1)
+        return gray.expand(-1, -1, 3).contiguous()  # (48, 48, 3)
+
+    def _text(self) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.length)
 
 
 @lru_cache
@@ -258,37 +275,3 @@ def _digest(paths: tuple[Path, ...] | list[Path]) -> bytes:
             while block := file.read(BLOCK):
                 digest.update(block)
     return digest.digest()
-
-
-@dataclass(frozen=True)
-class PixelRow:
-    """A picture as numbers 0…255 separated by spaces, row by row: `length` bytes from byte `offset` of a file."""
-
-    path: Path
-    offset: int
-    length: int
-    name: str  # its name in errors
-    is_sequence = False
-    problem = ""
-    unreadable = 0
-    expected = 1
-
-    def digest(self) -> bytes:
-        return hashlib.sha256(self._text()).digest()
-
-    def frames(self, every: int | None = None) -> Iterator[Frame]:
-        try:
-            pixels = bytearray(map(int, self._text().split()))
-        except ValueError as error:
-            raise PictureError(f"{self.name}: the pixels are not all numbers from 0 to 255") from error
-        if len(pixels) != SIDE * SIDE:
-            raise PictureError(
-                f"{self.name}: it has {counted(len(pixels), 'pixel')}, not {SIDE} × {SIDE}; was the file changed?"
-            )
-        gray = torch.frombuffer(pixels, dtype=torch.uint8).reshape(SIDE, SIDE, 1)
-        yield Frame(0, 0.0, gray.expand(-1, -1, 3).contiguous())  # (48, 48, 3)
-
-    def _text(self) -> bytes:
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.length)

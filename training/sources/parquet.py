@@ -12,13 +12,14 @@ from pathlib import Path, PurePath
 from threading import Lock
 from typing import Any
 
+from torch import Tensor
+
 from ...common.words import listed
 from ...perception.pictures import PictureError, read_picture
-from ...perception.sequences.videos import Frame
 from .columns import PARQUET_SUFFIX, PATH, is_table
 from .files import Parts, Tree, is_file, unread, walk
 from .items import SourceError, SourceListing, part_of_folder
-from .media import is_picture
+from .media import Picture, is_picture
 from .rows import TableRows, listing_of
 
 ROWS = 64  # read at a time while pictures are read
@@ -28,22 +29,18 @@ FEATURES = b"huggingface"  # the key in a schema's metadata with the types of th
 
 
 @dataclass(frozen=True, slots=True)
-class ParquetPicture:
+class ParquetPicture(Picture):
     """One picture in a row of a Parquet file: its bytes, or a struct of its bytes or the path of its file."""
 
     path: Path
     column: str
     row: int
-    is_sequence = False
-    problem = ""
-    unreadable = 0
-    expected = 1
 
     def digest(self) -> bytes:
         return hashlib.sha256(self._content()).digest()
 
-    def frames(self, every: int | None = None) -> Iterator[Frame]:
-        yield Frame(0, 0.0, read_picture(BytesIO(self._content()), name=f"{self.path.name} row {self.row}"))
+    def read(self) -> Tensor:
+        return read_picture(BytesIO(self._content()), name=f"{self.path.name} row {self.row}")
 
     def _content(self) -> bytes:
         value = _reader(self.path, self.column).value(self.row)
