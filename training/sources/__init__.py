@@ -25,7 +25,6 @@ from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing
 from .named import NAMINGS, list_named
 from .numbering import LEFT_OUT, number_of, refuse_numbers
 from .parquet import list_parquet
-from .ravdess import list_ravdess
 from .tables import list_csv, list_jsonl
 
 _LISTERS: dict[str, tuple[Callable[[Path], SourceListing], tuple[str, ...]]] = {  # with what each can list
@@ -35,7 +34,6 @@ _LISTERS: dict[str, tuple[Callable[[Path], SourceListing], tuple[str, ...]]] = {
     "imagefolder": (list_imagefolder, (FOLDER,)),
     "parquet": (list_parquet, (FOLDER, FILE)),
     "captions": (list_captions, (FOLDER,)),
-    "ravdess": (list_ravdess, (FOLDER, FILE)),
     "fer2013": (list_fer2013, (FOLDER, FILE)),
     "frames": (list_frames, (FOLDER,)),
     "pictures": (list_pictures, (FOLDER,)),

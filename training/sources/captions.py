@@ -8,9 +8,8 @@ from io import BytesIO
 from pathlib import Path, PurePath
 
 from .dialects import WINDOWS, encoding_in, read_as_windows
-from .files import Parts, Tree, is_media, printable, unread, walk
-from .items import SourceError, SourceItem, SourceListing
-from .media import media_of
+from .files import Parts, Tree, printable, walk
+from .items import SourceError, SourceListing, item_of
 
 SUFFIXES = (".txt", ".caption")  # the first one that exists is used
 LONGEST = 1 << 16  # bytes
@@ -28,39 +27,40 @@ def list_captions(root: Path) -> SourceListing:
     Raises SourceError if there are no pictures or videos.
     """
     tree = walk(root)
+    media, captions = tree.media(), captions_of(tree)
     listing = SourceListing(skipped=list(tree.skipped))
-    captions = captions_of(tree)
-    several = repeated = False
-    used, windows = set[Parts](), list[str]()
-    for parts in tree.files:
-        if not is_media(parts[-1]):
-            continue
-        name, label = tree.name(parts), repeated_name((tree.base.name, *parts)[-2])
-        candidates = captions.get(_stem(parts), [])
-        used.update(candidates)
-        prompts, encoding = _prompts(tree.path(candidates[0])) if candidates else ((), "")
-        if encoding == WINDOWS:
-            windows.append(printable(candidates[0][-1]))
-        if isinstance(prompts, str):
-            listing.skipped.append((name, f"the caption {printable(candidates[0][-1])} {prompts}"))
-            continue
-        several, repeated = several or len(prompts) > 1, repeated or label is not None
-        item = SourceItem(
-            media_of(tree.path(parts)), source=name, group=name, prompts=prompts, label=printable(label or "")
-        )
-        listing.items.append(item)
+    windows = list[str]()
+    for parts in media:
+        prompts: tuple[str, ...] = ()
+        if caption := next(iter(captions.get(stem_of(parts), [])), None):
+            try:
+                prompts, encoding = _prompts(tree.path(caption))
+            except ValueError as error:
+                listing.skipped.append((tree.name(parts), f"the caption {printable(caption[-1])} {error}"))
+                continue
+            if encoding == WINDOWS:
+                windows.append(printable(caption[-1]))
+        label = repeated_name((tree.base.name, *parts)[-2])
+        listing.items.append(item_of(tree, parts, prompts=prompts, label=printable(label or "")))
     if not listing.items:
         raise SourceError(
             f"{root}: there is no usable picture. Each picture needs a caption file next to it: 1.jpg, and 1.txt with "
             f"the prompt. {listing.first_skip('its files', 'none is a picture or video')}"
         )
-    listing.skipped.extend(_left_over(tree, captions, used))
+    pictured = {stem_of(parts) for parts in media}
+    for stem, files in captions.items():
+        used = stem in pictured
+        reason = "there is no picture with this name next to it"
+        if used:
+            reason = f"the caption {printable(files[0][-1])} is used instead"
+        listing.skipped.extend((tree.name(parts), reason) for parts in files[used:])
+    listing.skipped.extend(tree.unused({*media, *(parts for files in captions.values() for parts in files)}, ""))
     if windows:
         others = f" (and {len(windows) - 1:,} more)" if len(windows) > 1 else ""
         listing.notes.append(read_as_windows(windows[0] + others))
-    if several:
+    if any(len(item.prompts) > 1 for item in listing.items):
         listing.notes.append("each line of a caption file is used as a separate prompt")
-    if repeated:
+    if any(item.label for item in listing.items):
         listing.notes.append(
             "the number in a folder's name, such as 10 in 10_happy, is ignored: each picture is one sample"
         )
@@ -70,16 +70,16 @@ def list_captions(root: Path) -> SourceListing:
 def captions_of(tree: Tree) -> dict[Parts, list[Parts]]:
     """Return the caption files by folder and name without suffix; the first of each list is used."""
     captions: dict[Parts, list[Parts]] = defaultdict(list)
-    for parts in tree.files:
-        if PurePath(parts[-1]).suffix.lower() in SUFFIXES:
-            captions[_stem(parts)].append(parts)
-    for candidates in captions.values():
-        candidates.sort(key=lambda parts: (SUFFIXES.index(PurePath(parts[-1]).suffix.lower()), parts))
+    for suffix in SUFFIXES:
+        for parts in tree.files:
+            if parts[-1].lower().endswith(suffix):
+                captions[stem_of(parts)].append(parts)
     return dict(captions)
 
 
-def has_caption(parts: Parts, captions: dict[Parts, list[Parts]]) -> bool:
-    return _stem(parts) in captions
+def stem_of(parts: Parts) -> Parts:
+    """Return what a picture and its caption share: the folders and the name without suffix."""
+    return (*parts[:-1], printable(PurePath(parts[-1]).stem))
 
 
 def repeated_name(folder: str) -> str | None:
@@ -88,40 +88,19 @@ def repeated_name(folder: str) -> str | None:
     return match[1].strip() or None if match else None
 
 
-def _prompts(path: Path) -> tuple[tuple[str, ...] | str, str]:
-    """Return the prompts in a caption file, or what is wrong with it; and its encoding."""
+def _prompts(path: Path) -> tuple[tuple[str, ...], str]:
+    """Return the prompts in a caption file and its encoding. Raises ValueError, with what is wrong with the file."""
     try:
         with path.open("rb") as file:
             content = file.read(LONGEST + 1)
         if len(content) > LONGEST:
-            return f"is longer than {LONGEST} bytes", ""
+            raise ValueError(f"is longer than {LONGEST} bytes")
         encoding = encoding_in(BytesIO(content))
         text = content.decode(encoding)
     except OSError as error:
-        return f"cannot be read ({error.strerror or error})", ""
+        raise ValueError(f"cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
-        return f"is not UTF-8 text ({error.reason})", ""
+        raise ValueError(f"is not UTF-8 text ({error.reason})") from error
     if "\0" in text:
-        return "contains a NUL character", ""
+        raise ValueError("contains a NUL character")
     return tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip())), encoding
-
-
-def _left_over(tree: Tree, captions: dict[Parts, list[Parts]], used: set[Parts]) -> list[tuple[str, str]]:
-    """Return the files that were not used, each with the reason."""
-    skipped = []
-    for parts in tree.files:
-        name = PurePath(parts[-1])
-        if is_media(name):
-            continue
-        candidates = captions.get(_stem(parts), [])
-        if parts not in candidates:
-            skipped.append((tree.name(parts), unread(name)))
-        elif parts not in used:
-            skipped.append((tree.name(parts), "there is no picture with this name next to it"))
-        elif parts != candidates[0]:
-            skipped.append((tree.name(parts), f"the caption {printable(candidates[0][-1])} is used instead"))
-    return skipped
-
-
-def _stem(parts: Parts) -> Parts:
-    return (*parts[:-1], printable(PurePath(parts[-1]).stem))

@@ -7,17 +7,16 @@ from pathlib import Path, PurePath
 
 from ...common.words import counted
 from .annotated import annotation_of
-from .captions import captions_of, has_caption, repeated_name
+from .captions import captions_of, repeated_name, stem_of
 from .columns import CSV_SUFFIXES, JSON_SUFFIXES, PARQUET_SUFFIX, TABLE_SUFFIXES
-from .fer2013 import is_fer2013_csv, is_split_folder
+from .fer2013 import is_fer2013_csv
 from .file_names import labels_in_names
-from .files import CONVERTIBLE, Parts, Tree, are_frames, is_media, printable, unread, walk
+from .files import CONVERTIBLE, Tree, are_frames, is_media, printable, unread, walk
 from .imagefolder import metadata_of
-from .items import SourceError
+from .items import SourceError, part_of
 from .levels import names_without_emotion
 from .media import PLUGINS
-from .named import named_counts
-from .ravdess import is_take
+from .named import ENOUGH, named_counts
 
 DATASETS = frozenset({".db", ".npz"})
 NAMED_FILE_TYPES = 5  # the most file types that an error names
@@ -48,7 +47,7 @@ def _format_of_file(path: Path) -> str:
     if suffix == PARQUET_SUFFIX:
         return "parquet"
     if is_media(path):
-        return "ravdess" if is_take(path.name) else "video"
+        return next((name for name, count in named_counts([(path.name,)]).items() if count), "video")
     if suffix in CONVERTIBLE:
         raise SourceError(f"{path}: {unread(path)}")
     kind = f"files ending in {suffix}" if suffix else "files without a suffix"
@@ -67,21 +66,26 @@ def _format_of_folder(folder: Path, described: bool) -> str:
         return "imagefolder"
     if not media and any(parts[-1].lower().endswith(PARQUET_SUFFIX) for parts in tree.files):
         return "parquet"
-    for name, count in named_counts(media).items():
-        if count:
-            return name
-    counts = _counts(tree, media)
+    named = named_counts(media)
+    if names := [name for name, count in named.items() if count and count >= ENOUGH * len(media)]:
+        return names[0]
+    captions = captions_of(tree)
+    captioned = sum(stem_of(parts) in captions for parts in media)
+    # A number before a name alone proves nothing: 03_fearful may be the third label.
+    repeated = all(len(parts) == 2 and repeated_name(parts[0]) for parts in media)
+    direct = [parts[0] for parts in media if len(parts) == 1]
+    in_folders = len(media) - len(direct)
+    counts = {  # how many pictures and videos each format fits
+        "labels": in_folders,
+        "captions": len(media) if repeated else captioned,
+        "ravdess": named["ravdess"],
+        "fer2013": in_folders if all(len(parts) > 2 and part_of(parts[0]) for parts in media) else 0,
+        "frames": len(direct) if are_frames(direct) and not captioned else 0,
+    }
     # A format that fits every picture, and is not just a folder of folders, is the intended one.
-    whole = [name for name, count in counts.items() if count == len(media) > 0 and name != "labels"]
-    possible = whole or [name for name, count in counts.items() if count]
-    if "labels" in possible and "fer2013" in possible:
-        possible.remove("fer2013")  # the labels include its pictures
-    if not possible and labels_in_names(media):
-        return "labels"
-    if not possible and media and described:
-        return "pictures"
-    if not possible:
-        raise SourceError(_unknown(folder, tree))
+    if whole := [name for name, count in counts.items() if count == len(media) > 0 and name != "labels"]:
+        return whole[0]
+    possible = [name for name, count in counts.items() if count]
     if len(possible) > 1:
         shows = {
             "labels": "in subfolders",
@@ -94,23 +98,13 @@ def _format_of_folder(folder: Path, described: bool) -> str:
             f"{folder}: more than one format fits its {counted(len(media), 'picture or video', 'pictures and videos')}:"
             f" {contents}. Choose one: pass {' or '.join(f'--format {name}' for name in possible)}"
         )
-    return possible[0]
-
-
-def _counts(tree: Tree, media: list[Parts]) -> dict[str, int]:
-    """Return how many of `media`, the pictures and videos of the tree, each format fits."""
-    captions = captions_of(tree)
-    direct = [parts[0] for parts in media if len(parts) == 1]
-    captioned = sum(has_caption(parts, captions) for parts in media)
-    # A number before a name alone proves nothing: 03_fearful may be the third label.
-    repeated = all(len(parts) == 2 and repeated_name(parts[0]) for parts in media)
-    return {
-        "labels": len(media) - len(direct),
-        "captions": len(media) if repeated else captioned,
-        "ravdess": sum(is_take(parts[-1]) for parts in media),
-        "fer2013": sum(is_split_folder(parts) for parts in media),
-        "frames": len(direct) if are_frames(direct) and not captioned else 0,
-    }
+    if possible:
+        return possible[0]
+    if labels_in_names(media):
+        return "labels"
+    if media and described:
+        return "pictures"
+    raise SourceError(_unknown(folder, tree))
 
 
 def _unknown(folder: Path, tree: Tree) -> str:

@@ -13,8 +13,7 @@ from typing import BinaryIO
 from ...common.words import counted, listed
 from ...perception.vector import EMOTIONS
 from ..prompts.labels import known_label
-from .files import Parts, Tree, walk
-from .folders import labeled
+from .folders import list_labels
 from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing, part_of
 from .media import SIDE, PixelRow
 from .numbering import FER2013
@@ -35,35 +34,13 @@ def list_fer2013(source: Path, choices: Choices = NO_CHOICES) -> SourceListing:
 
     Raises SourceError if the header differs, or if there is no usable row or picture.
     """
-    return _list_folder(source, choices) if source.is_dir() else _list_csv(source)
+    return list_labels(source, choices) if source.is_dir() else _list_csv(source)
 
 
 def is_fer2013_csv(path: Path) -> bool:
     """Return whether the first line of a CSV is FER2013's."""
     with path.open("rb") as file:
         return {EMOTION, PIXELS} <= set(_header(file))
-
-
-def is_split_folder(parts: Parts) -> bool:
-    """Return whether a picture is in train/label/, test/label/ or similar."""
-    return len(parts) > 2 and bool(part_of(parts[0]))
-
-
-def _list_folder(root: Path, choices: Choices) -> SourceListing:
-    whole = walk(root)
-    tree = Tree(whole.base, [parts for parts in whole.files if part_of(parts[0])], whole.skipped)
-    listing = labeled(tree, choices)
-    listing.skipped.extend(
-        (whole.name(parts), "it is not in a folder called train, validation or test")
-        for parts in whole.files
-        if not part_of(parts[0])
-    )
-    if not listing.items:
-        raise SourceError(
-            f"{root}: it must contain the folders train and test (or validation), with one folder per label in each: "
-            f"{whole.base.name}/train/happy/1.jpg, {whole.base.name}/test/happy/2.jpg, …"
-        )
-    return listing
 
 
 def _list_csv(path: Path) -> SourceListing:

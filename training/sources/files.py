@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path, PurePath
@@ -59,13 +59,23 @@ class Tree:
         """Return the pictures and videos among the files."""
         return [parts for parts in self.files if is_media(parts[-1])]
 
+    def unused(self, used: Container[Parts], why: str) -> list[tuple[str, str]]:
+        """Return the files that are not `used`, each with the reason, which is `why` for pictures and videos."""
+        return [
+            (self.name(parts), why if is_media(parts[-1]) else unread(PurePath(parts[-1])))
+            for parts in self.files
+            if parts not in used
+        ]
+
 
 def walk(root: Path) -> Tree:
-    """Return all files below the folder `root`; only names are read, not the files.
+    """Return all files below the folder `root`, or only `root` if it is a file; only names are read, not the files.
 
     Links to folders are followed, after the folders themselves. No folder is visited twice, and no folder above `root`
     at all, so circular links are harmless.
     """
+    if not root.is_dir():
+        return Tree(root.absolute().parent, [(root.name,)])
     tree = Tree(root.resolve())
     seen = {_identity(folder.stat()) for folder in tree.base.parents}
     folders: deque[Parts] = deque([()])

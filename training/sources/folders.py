@@ -8,12 +8,12 @@ the same group. If the pictures of such a folder are numbered frames (see `are_f
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from ...common.words import counted
 from ..prompts.labels import visible
-from .files import Parts, Tree, are_frames, frame_folder, in_order, is_media, printable, unread, walk
-from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing, part_of, part_of_folder
+from .files import Parts, Tree, are_frames, in_order, is_media, printable, unread, walk
+from .items import NO_CHOICES, Choices, SourceError, SourceItem, SourceListing, item_of, part_of, part_of_folder
 from .levels import Levels, levels_of, strength
 from .media import FrameFolder, Media, is_picture, media_of
 
@@ -26,17 +26,6 @@ def list_labels(root: Path, choices: Choices = NO_CHOICES) -> SourceListing:
     are no pictures or videos in subfolders.
     """
     tree = walk(root)
-    listing = labeled(tree, choices)
-    if not listing.items:
-        raise SourceError(
-            f"{root}: there are no pictures or videos in subfolders. The folder must contain one folder per label: "
-            f"{tree.base.name}/happy/1.jpg, {tree.base.name}/sad/2.jpg, …"
-        )
-    return listing
-
-
-def labeled(tree: Tree, choices: Choices) -> SourceListing:
-    """Return the items of a tree of label folders."""
     levels = levels_of(tree, choices)
     listing = SourceListing(skipped=list(tree.skipped), notes=list(levels.notes), doubt=levels.doubt)
     within, clips = False, 0
@@ -66,6 +55,11 @@ def labeled(tree: Tree, choices: Choices) -> SourceListing:
     if levels.split:
         where = "the top folders" if levels.split == 1 else f"the folders of level {levels.split}"
         listing.notes.append(f"{where} determine the split of a picture: train, validation or test")
+    if not listing.items:
+        raise SourceError(
+            f"{root}: there are no pictures or videos in subfolders. The folder must contain one folder per label: "
+            f"{tree.base.name}/happy/1.jpg, {tree.base.name}/sad/2.jpg, …"
+        )
     return listing
 
 
@@ -107,33 +101,23 @@ def _media(tree: Tree, levels: Levels, listing: SourceListing) -> dict[Parts, Me
 def list_pictures(root: Path) -> SourceListing:
     """Return all pictures and videos below `root`, without labels. Raises SourceError if there are none."""
     tree = walk(root)
-    listing = SourceListing(skipped=list(tree.skipped))
-    for parts in tree.files:
-        name, path = tree.name(parts), tree.path(parts)
-        if is_media(parts[-1]):
-            listing.items.append(SourceItem(media_of(path), source=name, group=name))
-        else:
-            listing.skipped.append((name, unread(path)))
-    if not listing.items:
+    media = tree.media()
+    if not media:
         raise SourceError(f"{root}: there are no pictures or videos in this folder; pass one that contains some")
-    return listing
+    return SourceListing([item_of(tree, parts) for parts in media], [*tree.skipped, *tree.unused(set(media), "")])
 
 
 def list_frames(folder: Path) -> SourceListing:
     """Return a folder whose pictures are the frames of one clip. Raises SourceError if there are no pictures in it."""
-    base = folder.resolve()
-    frames = frame_folder(base)
-    if frames is None:
+    tree = walk(folder)
+    frames = [parts[0] for parts in tree.files if len(parts) == 1 and is_picture(parts[0])]
+    if not frames:
         raise SourceError(
             f"{folder}: there are no frames directly in the folder; it must contain frame_0001.png, frame_0002.png, …"
         )
-    name, tree = printable(base.name), walk(base)
-    skipped = [
-        (tree.name(parts), "it is in a folder below the frames" if is_media(parts[-1]) else unread(PurePath(parts[-1])))
-        for parts in tree.files
-        if len(parts) > 1 or not is_picture(parts[-1])
-    ]
-    return SourceListing([SourceItem(frames, source=name, group=name)], [*tree.skipped, *skipped])
+    name, media = printable(tree.base.name), FrameFolder(tuple(tree.base / frame for frame in in_order(frames)))
+    others = tree.unused({(frame,) for frame in frames}, "it is in a folder below the frames")
+    return SourceListing([SourceItem(media, source=name, group=name)], [*tree.skipped, *others])
 
 
 def list_video(path: Path) -> SourceListing:

@@ -7,10 +7,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ...common.errors import PerceptionClipError
-from ..dataset.samples import SPLITS
-from .media import Media
-
-__all__ = ["NO_CHOICES", "SPLITS", "Choices", "SourceError", "SourceItem", "SourceListing", "merge_rows"]
+from .files import Parts, Tree
+from .media import Media, media_of
 
 _NAMES = {
     "train": ("train", "training"),
@@ -63,6 +61,21 @@ class SourceListing:
         return ": ".join(self.skipped[0] if self.skipped else (path, reason))
 
 
+def item_of(
+    tree: Tree,
+    parts: Parts,
+    *,
+    group: str = "",
+    prompts: tuple[str, ...] = (),
+    label: str = "",
+    columns: Mapping[str, str] | None = None,
+    split: str = "",
+) -> SourceItem:
+    """Return the item of a picture or video in a tree; without a group, it is its own."""
+    name = tree.name(parts)
+    return SourceItem(media_of(tree.path(parts)), name, group or name, prompts, label, columns or {}, split)
+
+
 def merge_rows(items: Sequence[SourceItem]) -> list[SourceItem]:
     """Return the items with the rows of one picture next to each other, so that it is read once.
 
@@ -87,6 +100,11 @@ def part_of_folder(name: str) -> str | None:
     """Return the split that a folder's name contains, as in `train_set` and `Val_AFEW`; None if it contains none."""
     parts = {part for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) if (part := part_of(word))}
     return parts.pop() if len(parts) == 1 else None
+
+
+def split_of_folders(folders: Sequence[str]) -> str:
+    """Return the split that the nearest of the folders names, the last one; "" if none of them names one."""
+    return next(filter(None, map(part_of_folder, reversed(folders))), "")
 
 
 def part_of(name: str) -> str | None:

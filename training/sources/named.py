@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path, PurePath
 
 from ..prompts.labels import INTENSITIES, known_label
-from .files import Parts, Tree, is_media, printable, unread, walk
-from .items import SourceError, SourceItem, SourceListing, part_of_folder
-from .media import media_of
+from .files import Parts, printable, walk
+from .items import SourceError, SourceItem, SourceListing, item_of, split_of_folders
 from .numbering import NUMBERINGS
 
 ENOUGH = 0.9  # share of a folder's pictures that must have such names
@@ -31,15 +30,11 @@ class Naming:
     pattern: str  # of the end of the path, without the suffix; `emotion`, `person`, and columns for templates
     emotions: Mapping[str, str] = field(default_factory=dict)  # code → emotion; none: the words are understood
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # column → code → value
+    note: str = ""
 
-    def match(self, path: str) -> re.Match[str] | None:
-        """Return the fields of a path."""
-        return _compiled(self.pattern).search(path)
-
-
-@lru_cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(rf"(?:^|/){pattern}\.[^./]+$", re.IGNORECASE)
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        return re.compile(rf"(?:^|/){self.pattern}\.[^./]+$", re.IGNORECASE)
 
 
 NAMINGS = {
@@ -89,6 +84,24 @@ NAMINGS = {
         pattern="Rafd(?P<angle>[0-9]{3})_(?P<person>[0-9]{2})_[A-Z]+_(?P<gender>female|male)_(?P<emotion>[a-z]+)"
         "_(?P<gaze>frontal|left|right)",
     ),
+    "ravdess": Naming(  # Livingstone & Russo (2018), "RAVDESS", doi:10.1371/journal.pone.0196391
+        title="RAVDESS",
+        example="01-01-03-02-01-01-12.mp4",
+        pattern="0[12]-0[12]-(?P<emotion>0[1-8])-(?P<intensity>0[12])-0[12]-0[12]-"
+        "(?P<person>(?P<actor>(?P<gender>0[1-9]|1[0-9]|2[0-4])))",
+        emotions=dict(
+            zip(
+                (f"0{number}" for number in range(1, 9)),
+                ("neutral", "neutral", "happy", "sad", "angry", "fear", "disgust", "surprise"),
+                strict=True,
+            )
+        ),
+        values={
+            "intensity": {"01": "normal", "02": "strong"},
+            "gender": {f"{actor:02}": "male" if actor % 2 else "female" for actor in range(1, 25)},
+        },
+        note="RAVDESS's calm counts as neutral",
+    ),
     "raf-db-folders": Naming(
         title="RAF-DB",
         example="train/5/train_00001_aligned.jpg",
@@ -98,11 +111,10 @@ NAMINGS = {
 }
 
 
-def named_counts(media: list[Parts]) -> dict[str, int]:
-    """Return how many pictures and videos have names of each data set; 0 unless nearly all of them do."""
+def named_counts(media: Sequence[Parts]) -> dict[str, int]:
+    """Return how many pictures and videos have names of each data set."""
     paths = ["/".join(parts) for parts in media]
-    counts = {name: sum(naming.match(path) is not None for path in paths) for name, naming in NAMINGS.items()}
-    return {name: count if count and count >= ENOUGH * len(media) else 0 for name, count in counts.items()}
+    return {name: sum(naming.regex.search(path) is not None for path in paths) for name, naming in NAMINGS.items()}
 
 
 def list_named(source: Path, name: str) -> SourceListing:
@@ -111,31 +123,36 @@ def list_named(source: Path, name: str) -> SourceListing:
     The person is the group; without one, each file is its own. The other fields are columns for templates. Folders
     called train, test or similar determine the split. Raises SourceError if no file has such a name.
     """
-    naming = NAMINGS[name]
-    tree = walk(source) if source.is_dir() else Tree(source.absolute().parent, [(source.name,)])
-    listing = SourceListing(skipped=list(tree.skipped))
-    for parts in tree.files:
-        match, file = naming.match("/".join(parts)) if is_media(parts[-1]) else None, tree.name(parts)
-        label = _label(naming, match["emotion"]) if match else None
-        if match is None or label is None:
-            reason = f"its name is not one of {naming.title}, such as {naming.example}"
-            listing.skipped.append((file, reason if is_media(parts[-1]) else unread(PurePath(parts[-1]))))
-            continue
-        fields = {key: text for key, text in match.groupdict().items() if key != "emotion"}
-        person = fields.pop("person", "")
-        listing.items.append(
-            SourceItem(
-                media_of(tree.path(parts)),
-                source=file,
-                group=f"{naming.title} {printable(person.upper())}" if person else file,
+    naming, tree = NAMINGS[name], walk(source)
+    found: dict[Parts, SourceItem] = {}
+    for parts in tree.media():
+        match = naming.regex.search("/".join(parts))
+        label = match and _label(naming, match["emotion"])
+        if match and label:
+            fields = {key: text for key, text in match.groupdict().items() if key != "emotion"}
+            person = fields.pop("person", "")
+            found[parts] = item_of(
+                tree,
+                parts,
+                group=f"{naming.title} {printable(person.upper())}" if person else "",
                 label=label,
                 columns={key: naming.values.get(key, {}).get(text.upper(), text) for key, text in fields.items()},
-                split=next(filter(None, map(part_of_folder, parts[:-1])), ""),
+                split=split_of_folders(parts[:-1]),
             )
-        )
-    if not listing.items:
+    if not found:
         raise SourceError(f"{source}: no file has a name of {naming.title}, such as {naming.example}")
-    return listing
+    skipped = [*tree.skipped, *tree.unused(found, f"its name is not one of {naming.title}, such as {naming.example}")]
+    for parts, sound in _silent(found) if name == "ravdess" else ():
+        del found[parts]
+        skipped.append((tree.name(parts), f"it is the same take as {tree.name(sound)}, without sound"))
+    return SourceListing(list(found.values()), skipped, [naming.note] if naming.note else [])
+
+
+def _silent(takes: Iterable[Parts]) -> list[tuple[Parts, Parts]]:
+    """Return RAVDESS's takes without sound, 02-…, that also exist with sound, 01-…, and those."""
+    with_sound = {PurePath(parts[-1]).stem[2:]: parts for parts in takes if parts[-1].startswith("01")}
+    silent = ((parts, with_sound.get(PurePath(parts[-1]).stem[2:])) for parts in takes if parts[-1].startswith("02"))
+    return [(parts, sound) for parts, sound in silent if sound]
 
 
 def _label(naming: Naming, code: str) -> str | None:

@@ -14,9 +14,9 @@ from PIL import Image
 from perception_clip.perception.pictures import PictureError
 from perception_clip.training.sources.fer2013 import is_fer2013_csv, list_fer2013
 from perception_clip.training.sources.items import SourceError
-from perception_clip.training.sources.media import PictureFile, PixelRow
+from perception_clip.training.sources.media import PixelRow
 
-from .trees import touch, write
+from .trees import write
 
 GRAY = " ".join(["128"] * 48 * 48)
 
@@ -130,31 +130,6 @@ def test_listing_keeps_no_pixels_in_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert len(listing.items) == 2000
     assert peak < 2000 * 1200  # bytes
-
-
-def test_a_folder_per_part_and_label(tmp_path: Path) -> None:
-    root = tmp_path / "fer"
-    touch(root / "train" / "happy" / "1.jpg", root / "TEST" / "sad" / "2.jpg", root / "val" / "fear" / "anna" / "3.png")
-    touch(root / "readme.txt", root / "extra" / "happy" / "4.jpg", root / "train" / "5.jpg")
-    listing = list_fer2013(root)
-    assert [(item.source, item.group, item.label, item.split) for item in listing.items] == [
-        ("fer/TEST/sad/2.jpg", "fer/TEST/sad/2.jpg", "sad", "test"),
-        ("fer/train/happy/1.jpg", "fer/train/happy/1.jpg", "happy", "train"),
-        ("fer/val/fear/anna/3.png", "fer/anna", "fear", "validation"),
-    ]
-    assert listing.items[1].media == PictureFile(root / "train" / "happy" / "1.jpg")
-    assert dict(listing.skipped) == {
-        "fer/readme.txt": "it is not in a folder called train, validation or test",
-        "fer/extra/happy/4.jpg": "it is not in a folder called train, validation or test",
-        "fer/train/5.jpg": "it is next to the label folders, not in one",
-    }
-    assert "the top folders determine the split of a picture: train, validation or test" in listing.notes
-
-
-def test_a_folder_without_parts(tmp_path: Path) -> None:
-    touch(tmp_path / "fer" / "happy" / "1.jpg")
-    with pytest.raises(SourceError, match=r"one folder per label in each: fer/train/happy/1\.jpg"):
-        list_fer2013(tmp_path / "fer")
 
 
 ROWS = st.lists(

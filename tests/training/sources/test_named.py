@@ -12,6 +12,9 @@ from perception_clip.training.sources.items import SourceError
 
 from .trees import touch
 
+FEMALE, MALE, STRAIGHT = {"gender": "female"}, {"gender": "male"}, {"angle": "straight"}
+NORMAL, STRONG = {"intensity": "normal"}, {"intensity": "strong"}
+
 
 @pytest.mark.parametrize(
     ("format", "files", "expected"),
@@ -21,22 +24,21 @@ from .trees import touch
             "AF01/AF01ANS.JPG AF01/AF01SUFL.JPG BF01/BF01HAHR.JPG BM35/BM35AFS.JPG AM02/AM02DIS.JPG AM02/AM02NES.jpg "
             "AM02/AM02SAS.JPG",
             [
-                ("angry", "KDEF F01", {"gender": "female", "angle": "straight"}),
-                ("surprise", "KDEF F01", {"gender": "female", "angle": "full left profile"}),
-                ("disgust", "KDEF M02", {"gender": "male", "angle": "straight"}),
-                ("neutral", "KDEF M02", {"gender": "male", "angle": "straight"}),
-                ("sad", "KDEF M02", {"gender": "male", "angle": "straight"}),
-                ("happy", "KDEF F01", {"gender": "female", "angle": "half right profile"}),  # second session
-                ("fear", "KDEF M35", {"gender": "male", "angle": "straight"}),
+                ("angry", "KDEF F01", FEMALE | STRAIGHT),
+                ("surprise", "KDEF F01", FEMALE | {"angle": "full left profile"}),
+                ("disgust", "KDEF M02", MALE | STRAIGHT),
+                ("neutral", "KDEF M02", MALE | STRAIGHT),
+                ("sad", "KDEF M02", MALE | STRAIGHT),
+                ("happy", "KDEF F01", FEMALE | {"angle": "half right profile"}),  # second session
+                ("fear", "KDEF M35", MALE | STRAIGHT),
             ],
         ),
         (
             "jaffe",
             "KA.AN1.39.tiff KA.DI2.43.tiff KA.FE1.45.tiff YM.HA3.54.tiff YM.NE1.49.tiff YM.SA1.55.tiff YM.SU3.60.tiff",
             [
-                *(("angry", "JAFFE KA", {}), ("disgust", "JAFFE KA", {}), ("fear", "JAFFE KA", {})),
-                *(("happy", "JAFFE YM", {}), ("neutral", "JAFFE YM", {}), ("sad", "JAFFE YM", {})),
-                ("surprise", "JAFFE YM", {}),
+                *((label, "JAFFE KA", {}) for label in ("angry", "disgust", "fear")),
+                *((label, "JAFFE YM", {}) for label in ("happy", "neutral", "sad", "surprise")),
             ],
         ),
         (
@@ -44,8 +46,7 @@ from .trees import touch
             "v/1001_DFA_ANG_XX.flv v/1001_DFA_DIS_XX.flv v/1001_DFA_FEA_XX.flv v/1001_IEO_HAP_HI.flv "
             "v/1002_DFA_NEU_XX.flv v/1002_IEO_SAD_LO.flv",
             [
-                ("angry", "CREMA-D 1001", {"sentence": "DFA", "intensity": "XX"}),
-                ("disgust", "CREMA-D 1001", {"sentence": "DFA", "intensity": "XX"}),
+                *((label, "CREMA-D 1001", {"sentence": "DFA", "intensity": "XX"}) for label in ("angry", "disgust")),
                 ("fear", "CREMA-D 1001", {"sentence": "DFA", "intensity": "XX"}),
                 ("happy", "CREMA-D 1001", {"sentence": "IEO", "intensity": "HI"}),
                 ("neutral", "CREMA-D 1002", {"sentence": "DFA", "intensity": "XX"}),
@@ -57,9 +58,9 @@ from .trees import touch
             "M003/video/front/disgusted/level_1/001.mp4 M003/video/front/happy/level_3/001.mp4 "
             "W009/video/left_30/contempt/level_2/001.mp4",
             [
-                ("disgust", "MEAD M003", {"gender": "male", "camera": "front", "intensity": "slight"}),
-                ("happy", "MEAD M003", {"gender": "male", "camera": "front", "intensity": "strong"}),
-                ("contempt", "MEAD W009", {"gender": "female", "camera": "left_30", "intensity": "plain"}),
+                ("disgust", "MEAD M003", MALE | {"camera": "front", "intensity": "slight"}),
+                ("happy", "MEAD M003", MALE | {"camera": "front", "intensity": "strong"}),
+                ("contempt", "MEAD W009", FEMALE | {"camera": "left_30", "intensity": "plain"}),
             ],
         ),
         (
@@ -71,8 +72,18 @@ from .trees import touch
             "rafd",
             "Rafd090_01_Caucasian_female_angry_frontal.jpg Rafd045_02_Kid_male_contemptuous_left.jpg",
             [
-                ("contempt", "RaFD 02", {"angle": "045", "gender": "male", "gaze": "left"}),
-                ("angry", "RaFD 01", {"angle": "090", "gender": "female", "gaze": "frontal"}),
+                ("contempt", "RaFD 02", MALE | {"angle": "045", "gaze": "left"}),
+                ("angry", "RaFD 01", FEMALE | {"angle": "090", "gaze": "frontal"}),
+            ],
+        ),
+        (
+            "ravdess",
+            " ".join(f"Actor_0{n}/01-01-0{n}-0{n % 2 + 1}-01-01-0{n}.mp4" for n in range(1, 9)),
+            [
+                (label, f"RAVDESS 0{n}", {"actor": f"0{n}", **((FEMALE | NORMAL), (MALE | STRONG))[n % 2]})
+                for n, label in enumerate(
+                    ["neutral", "neutral", "happy", "sad", "angry", "fear", "disgust", "surprise"], start=1
+                )
             ],
         ),
     ],
@@ -83,6 +94,24 @@ def test_names(tmp_path: Path, format: str, files: str, expected: list[tuple[str
     listing = find_items(tmp_path)
     assert [(item.label, item.group, item.columns) for item in listing.items] == expected
     assert listing.skipped == [(f"{tmp_path.name}/readme.txt", "files ending in .txt are not supported")]
+
+
+def test_ravdess_takes_without_sound_that_exist_with_it(tmp_path: Path) -> None:
+    names = ("01-01-06-02-01-02-12.mp4", "02-01-06-02-01-02-12.mp4", "02-02-05-01-02-01-12.MP4")
+    other = ("01-01-09-01-01-01-01.mp4", "03-01-06-02-01-02-12.mp4", "holiday.mp4")  # no emotion 09; only sound
+    touch(*(tmp_path / "set" / name for name in (*names, *other)))
+    listing = find_items(tmp_path / "set", "ravdess")
+    assert [(item.source, item.label) for item in listing.items] == [
+        (f"set/{names[0]}", "fear"),
+        (f"set/{names[2]}", "angry"),
+    ]
+    assert dict(listing.skipped) == {
+        f"set/{names[1]}": f"it is the same take as set/{names[0]}, without sound",
+        **{f"set/{name}": "its name is not one of RAVDESS, such as 01-01-03-02-01-01-12.mp4" for name in other},
+    }
+    assert listing.notes == ["RAVDESS's calm counts as neutral"]
+    (item,) = find_items(tmp_path / "set" / names[0]).items
+    assert (item.label, item.group) == ("fear", "RAVDESS 12")
 
 
 def test_raf_dbs_numbered_folders(tmp_path: Path) -> None:
