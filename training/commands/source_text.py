@@ -86,7 +86,7 @@ def _labels(items: Sequence[SourceItem], given: Sequence[str], kind: str) -> lis
 
 def _groups(items: Sequence[SourceItem], choices: Choices) -> str:
     found = Counter(item.group for item in items)
-    if len(found) == len(items) and all(item.group == item.source for item in items):
+    if all(item.group == item.source for item in items):
         return "groups: every file is its own" + (", because people are not known" if choices.group_level != 0 else "")
     return f"groups: {len(found):,} (people or clips), such as {_counts(found, MOST_GROUPS)}"
 

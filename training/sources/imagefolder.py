@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from .columns import is_table
 from .dialects import delimiter_of, encoding_of, header_of
-from .files import Parts, Tree, is_media, unread, walk
-from .items import SourceError, SourceListing, part_of_folder
+from .files import Parts, Tree, walk
+from .items import SourceError, SourceListing, split_of_folders
 from .rows import listing_of
 from .tables import LONGEST_ROW, parsed_json, read_csv, read_jsonl
 
@@ -26,16 +26,12 @@ def list_imagefolder(root: Path) -> SourceListing:
     rows = []
     for parts in tables:
         read = read_csv if parts[-1].lower().endswith(".csv") else read_jsonl
-        split = next(filter(None, map(part_of_folder, reversed(parts[:-1]))), "")
-        rows.append(read(tree.path(parts), place=f"{tree.name(parts[:-1])}/", split=split))
+        rows.append(read(tree.path(parts), f"{tree.name(parts[:-1])}/", split_of_folders(parts[:-1])))
     listing = listing_of(rows)
     listing.skipped[:0] = tree.skipped
     used = {item.source for item in listing.items}
-    listing.skipped.extend(
-        (tree.name(parts), "no metadata file names it" if is_media(parts[-1]) else unread(PurePath(parts[-1])))
-        for parts in tree.files
-        if tree.name(parts) not in used and parts not in tables
-    )
+    others = tree.unused(set(tables), "no metadata file names it")
+    listing.skipped.extend((file, reason) for file, reason in others if file not in used)
     return listing
 
 

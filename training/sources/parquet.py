@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from pathlib import Path, PurePath
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -17,8 +17,8 @@ from torch import Tensor
 from ...common.words import listed
 from ...perception.pictures import PictureError, read_picture
 from .columns import PARQUET_SUFFIX, PATH, is_table
-from .files import Parts, Tree, is_file, unread, walk
-from .items import SourceError, SourceListing, part_of_folder
+from .files import Parts, Tree, is_file, walk
+from .items import SourceError, SourceListing, split_of_folders
 from .media import Picture, is_picture
 from .rows import TableRows, listing_of
 
@@ -106,16 +106,10 @@ def list_parquet(source: Path) -> SourceListing:
 
     Raises SourceError if pyarrow is missing, if a file cannot be read, or if there is no usable row.
     """
-    tree = walk(source) if source.is_dir() else Tree(source.absolute().parent, [(source.name,)])
-    skipped, tables = list(tree.skipped), list[TableRows]()
-    for parts in tree.files:
-        path = PurePath(parts[-1])
-        if path.suffix.lower() != PARQUET_SUFFIX:
-            skipped.append((tree.name(parts), unread(path)))
-        else:
-            tables.append(_read(tree, parts))
-    listing = listing_of(tables)
-    listing.skipped[:0] = skipped
+    tree = walk(source)
+    shards = [parts for parts in tree.files if parts[-1].lower().endswith(PARQUET_SUFFIX)]
+    listing = listing_of([_read(tree, parts) for parts in shards])
+    listing.skipped[:0] = [*tree.skipped, *tree.unused(set(shards), "it is in no row of a Parquet file")]
     if not listing.items:
         raise SourceError(f"{source}: no row can be used. {listing.first_skip(source.name, 'there are no rows')}")
     return listing
@@ -124,7 +118,7 @@ def list_parquet(source: Path) -> SourceListing:
 def _read(tree: Tree, parts: Parts) -> TableRows:
     """Return the rows of one file."""
     path = tree.path(parts)
-    split = next(filter(None, map(part_of_folder, (PurePath(parts[-1]).stem, *reversed(parts[:-1])))), "")
+    split = split_of_folders((*parts[:-1], path.stem))
     rows = TableRows(path, f"{tree.name(parts[:-1])}/", split, unit="row")
     with _open(path) as file:
         schema = file.schema_arrow
@@ -159,13 +153,8 @@ def _picture_column(schema: Any) -> str | None:
 def _is_text(kind: Any) -> bool:
     import pyarrow.types as kinds
 
-    return any(
-        check(kind)
-        for check in (
-            *(kinds.is_string, kinds.is_large_string, kinds.is_integer, kinds.is_floating, kinds.is_boolean),
-            kinds.is_dictionary,
-        )
-    )
+    checks = (kinds.is_string, kinds.is_large_string, kinds.is_integer, kinds.is_floating, kinds.is_boolean)
+    return any(check(kind) for check in (*checks, kinds.is_dictionary))
 
 
 def _class_names(schema: Any) -> dict[str, list[str]]:

@@ -27,6 +27,10 @@ FEW = 6  # the most keys that a message names
 NO_DATASETS = frozenset({"", "data"})  # names of folders that data sets of any name have
 
 
+class _UnusableError(ValueError):
+    """Raised for a row that cannot be used; the message is the reason."""
+
+
 class TableRows:
     """Converts the rows of one table to items. A picture in several rows is looked up only once.
 
@@ -56,20 +60,10 @@ class TableRows:
         `prompts` replaces the row's prompt; empty ones are ignored. `picture` is one in the table itself, which then
         needs no path.
         """
-        header = tuple(row)
-        roles: Mapping[str, str] = roles_of(header)
-        if picture is not None:
-            roles = {role: name for role, name in roles.items() if role != PATH}
-        texts = [row[roles[PROMPT]] if PROMPT in roles else ""] if prompts is None else prompts
-        own = None if picture is None else (self._name(number), picture)
-        item = self._item(row, roles, tuple(dict.fromkeys(text for text in texts if text)), own)
-        if isinstance(item, str):
-            self.skip(number, item)
-            return
-        if GROUP not in roles and row.get(ID):
-            self.ids[len(self.listing.items)] = self._group(row[ID])
-        self.listing.items.append(item)
-        self.roles.setdefault(header, roles)
+        try:
+            self.listing.items.append(self._item(number, row, prompts, picture))
+        except _UnusableError as reason:
+            self.skip(number, str(reason))
 
     def skip(self, number: int, why: str) -> None:
         self.listing.skipped.append((self._name(number), why))
@@ -85,43 +79,50 @@ class TableRows:
         return f"{self._place}{self.table.name} {self.unit} {number}"
 
     def _item(
-        self,
-        row: Mapping[str, str],
-        roles: Mapping[str, str],
-        prompts: tuple[str, ...],
-        own: tuple[str, Media] | None,
-    ) -> SourceItem | str:
-        """Return the item of one row, or the reason why the row cannot be used; `own` is the table's own picture."""
-        if flaw := _flaw("\n".join((*row.keys(), *row.values(), *prompts))):
-            return flaw
-        if own is None and PATH not in roles:
-            return f"it has no path; its keys are: {listed(list(row), FEW) or 'none'}"
-        if own is None and not row[roles[PATH]]:
-            return "the path is empty"
-        label = row[roles[LABEL]] if LABEL in roles else ""
-        if not prompts and not label:
+        self, number: int, row: Mapping[str, str], prompts: Sequence[str] | None, picture: Media | None
+    ) -> SourceItem:
+        roles: Mapping[str, str] = roles_of(tuple(row))
+        if picture is not None:
+            roles = {role: name for role, name in roles.items() if role != PATH}
+        cells = {role: row[name] for role, name in roles.items()}
+        texts = [cells.get(PROMPT, "")] if prompts is None else prompts
+        _check_text("\n".join((*row.keys(), *row.values(), *texts)))
+        if picture is None and PATH not in roles:
+            raise _UnusableError(f"it has no path; its keys are: {listed(list(row), FEW) or 'none'}")
+        if picture is None and not cells[PATH]:
+            raise _UnusableError("the path is empty")
+        own = tuple(dict.fromkeys(text for text in texts if text))
+        label = cells.get(LABEL, "")
+        if not own and not label:
             columns = [f"the {roles[name]}" for name in (PROMPT, LABEL) if name in roles]
             if not columns:
-                return f"it has no prompt and no label; its keys are: {listed(list(row), FEW)}"
-            return f"{' and '.join(columns)} {'is' if len(columns) == 1 else 'are'} empty"
-        split = part_of(row.get(SPLIT, ""))
+                raise _UnusableError(f"it has no prompt and no label; its keys are: {listed(list(row), FEW)}")
+            raise _UnusableError(f"{' and '.join(columns)} {'is' if len(columns) == 1 else 'are'} empty")
+        split = part_of(cells.get(SPLIT, ""))
         if split is None:
-            return f"the split {row[SPLIT]!r} is not train, validation or test"
-        source, media = own or self._found(row[roles[PATH]])
-        if isinstance(media, str):
-            return media
-        used = {
-            name for role, name in roles.items() if role != GROUP or name == GROUP
-        }  # a person is a word for templates
+            raise _UnusableError(f"the split {cells[SPLIT]!r} is not train, validation or test")
+        if picture is None:
+            source, media = self._found(cells[PATH])
+            if isinstance(media, str):
+                raise _UnusableError(media)
+            if not isinstance(media, PictureFile):
+                media = copy(media)  # because reading stores problems in it
+        else:
+            source, media = self._name(number), picture
         if roles.get(PATH) == AFFECTNET_PATH and label:
             label = NUMBERINGS["affectnet"].get(number_of(label), label)
             if not label:
-                return LEFT_OUT
+                raise _UnusableError(LEFT_OUT)
+        self.roles.setdefault(tuple(row), roles)
+        if GROUP not in roles and row.get(ID):
+            self.ids[len(self.listing.items)] = self._group(row[ID])
+        # A person is also a word for templates.
+        used = {name for role, name in roles.items() if role != GROUP or name == GROUP}
         return SourceItem(
-            media=media if own or isinstance(media, PictureFile) else copy(media),  # reading stores problems in others
+            media=media,
             source=source,
-            group=(self._group(row[roles[GROUP]]) if GROUP in roles else "") or source,
-            prompts=prompts,
+            group=self._group(cells.get(GROUP, "")) or source,
+            prompts=own,
             label=label,
             columns={name: text for name, text in row.items() if name and text and name not in used},
             split=split or self._split,
@@ -210,15 +211,14 @@ def _entries(folder: Path) -> dict[str, bool]:
     return {}
 
 
-def _flaw(text: str) -> str:
-    """Return the reason why a dataset cannot store the text; empty if it can."""
+def _check_text(text: str) -> None:
+    """Raise _UnusableError for a text that a dataset cannot store."""
     if "\0" in text:
-        return "it contains a NUL character"
+        raise _UnusableError("it contains a NUL character")
     try:
         text.encode()
-    except UnicodeEncodeError:  # JSON can contain these
-        return "it contains half a character (a lone surrogate)"
-    return ""
+    except UnicodeEncodeError as error:  # JSON can contain these
+        raise _UnusableError("it contains half a character (a lone surrogate)") from error
 
 
 def listing_of(tables: Sequence[TableRows]) -> SourceListing:

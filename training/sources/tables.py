@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -41,70 +43,43 @@ def read_csv(path: Path, place: str = "", split: str = "") -> TableRows:
     """
     rows = TableRows(path, place, split)
     encoding = encoding_of(path)
+    size = 0  # characters of the row being read
+
+    def lines(file: TextIO) -> Iterator[str]:
+        nonlocal size
+        while line := file.readline(LONGEST_ROW + 1):
+            size += len(line)
+            if size > LONGEST_ROW:
+                raise SourceError(
+                    f"{path}: a row is longer than {LONGEST_ROW} characters; check for a missing closing quote"
+                )
+            yield line
+
     try:
         with path.open(encoding=encoding, newline="") as file:
-            lines = _Lines(path, file)
-            reader = csv.reader(lines, strict=True, delimiter=_delimiter(lines))
+            rest = lines(file)
+            first = next(rest, "")
+            declared = declared_delimiter(first)
+            reader = csv.reader(
+                rest if declared else chain([first], rest), strict=True, delimiter=declared or delimiter_of(first)
+            )
             header = _checked(path, [name.strip().lower() for name in next(reader, [])])
             for values in reader:
-                lines.characters = 0
-                if not any(value.strip() for value in values):
-                    continue
-                if len(values) != len(header):
-                    rows.skip(
-                        lines.number,
-                        f"it has {counted(len(values), 'value')}, but the header has {len(header)}; put prompts that "
-                        'contain commas in "quotes"',
-                    )
-                    continue
-                rows.add(lines.number, {name: value.strip() for name, value in zip(header, values, strict=True)})
+                size, number = 0, reader.line_num + bool(declared)
+                if len(values) == len(header):
+                    rows.add(number, {name: value.strip() for name, value in zip(header, values, strict=True)})
+                elif any(value.strip() for value in values):
+                    why = f"it has {counted(len(values), 'value')}, but the header has {len(header)}"
+                    rows.skip(number, f'{why}; put prompts that contain commas in "quotes"')
     except UnicodeError as error:
         raise SourceError(f"{path}: the file is not UTF-8 text ({error}); save it as CSV UTF-8") from error
     except csv.Error as error:
         remedy = "check for a missing closing quote" if "end of data" in str(error) else "correct it"
-        raise SourceError(f"{path}: line {lines.number} is not valid CSV ({error}); {remedy}") from error
+        line = reader.line_num + bool(declared)
+        raise SourceError(f"{path}: line {line} is not valid CSV ({error}); {remedy}") from error
     if encoding == WINDOWS:
         rows.listing.notes.append(read_as_windows(path.name))
     return rows.checked()
-
-
-def _delimiter(lines: _Lines) -> str:
-    """Return the delimiter, and leave `lines` at the header."""
-    first = next(lines, "")
-    if declared := declared_delimiter(first):
-        return declared
-    lines.push_back(first)
-    return delimiter_of(first)
-
-
-class _Lines:
-    """An iterator over the lines of a file for csv.reader that limits the memory used by one row."""
-
-    def __init__(self, path: Path, file: TextIO) -> None:
-        self.path, self.file = path, file
-        self.characters = 0  # characters since it was last set to 0
-        self.number = 0  # of the last line, from 1
-        self._pushed = ""
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def push_back(self, line: str) -> None:
-        """Return this line, the last one, once more."""
-        self._pushed = line
-        self.number -= bool(line)
-
-    def __next__(self) -> str:
-        line, self._pushed = self._pushed or self.file.readline(LONGEST_ROW + 1), ""
-        self.characters += len(line)
-        if self.characters > LONGEST_ROW:
-            raise SourceError(
-                f"{self.path}: a row is longer than {LONGEST_ROW} characters; check for a missing closing quote"
-            )
-        if not line:
-            raise StopIteration
-        self.number += 1
-        return line
 
 
 def _checked(path: Path, header: list[str]) -> list[str]:
@@ -137,18 +112,17 @@ def read_jsonl(path: Path, place: str = "", split: str = "") -> TableRows:
     Raises SourceError if the file is not text or if no line can be used. The encoding is detected.
     """
     rows, ignored = TableRows(path, place, split), dict[str, None]()
-    encoding = encoding_of(path)
+    encoding, filled = encoding_of(path), False
     try:
         with path.open(encoding=encoding) as file:
-            number = 0
-            while line := file.readline(LONGEST_ROW + 1):
-                number += 1
-                if number == 1 and line.lstrip("\ufeff \t").startswith("["):
+            for number, line in enumerate(iter(lambda: file.readline(LONGEST_ROW + 1), ""), start=1):
+                if not filled and line.lstrip("\ufeff \t").startswith("["):
                     _add_array(rows, ignored, path, encoding)
                     break
                 if len(line) > LONGEST_ROW:
                     raise SourceError(f"{path}: line {number} is longer than {LONGEST_ROW} characters")
                 if line.strip():
+                    filled = True
                     values, why, _ = parsed_json(line)
                     _add(rows, ignored, number, values, why)
     except UnicodeDecodeError as error:

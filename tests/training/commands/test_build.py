@@ -109,6 +109,7 @@ def test_a_dry_run_shows_how_the_source_is_read(
     shown = capsys.readouterr().out.splitlines()
     assert "columns that are not used: mood" in shown and "note: the column speaker is used as the group" in shown
     assert sorted(path.name for path in tmp_path.iterdir()) == ["l.csv", "set"]
+    Path("rows.csv").write_text("path,label\nset/val/cem/sad/4.jpg,sad\nset/val/cem/sad/4.jpg,happy\n")
     groups = "groups: every file is its own"
     for flags, expected in (
         (("set", "--format", "labels", "--group-level", 0), ["labels: happy 2, contempt 1, sad 1", groups]),
@@ -116,6 +117,7 @@ def test_a_dry_run_shows_how_the_source_is_read(
             ("set/val/cem/sad/4.jpg", "--prompt", " a grin "),
             ["labels: none; prompts are given", f"{groups}, because people are not known"],
         ),
+        (("rows.csv",), ["labels: happy 1, sad 1", f"{groups}, because people are not known"]),
     ):
         assert main(["build", *map(str, flags), "--dry-run"]) == 0
         shown = capsys.readouterr().out.splitlines()

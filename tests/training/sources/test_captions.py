@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception_clip.training.sources.captions import LONGEST, list_captions, repeated_name
+from perception_clip.training.sources import find_items
+from perception_clip.training.sources.captions import LONGEST, list_captions
 from perception_clip.training.sources.dialects import encoding_in
 from perception_clip.training.sources.items import SourceError, SourceItem
 from perception_clip.training.sources.media import PictureFile, VideoFile
@@ -43,15 +44,13 @@ def test_captions_beside_pictures(tmp_path: Path) -> None:
 def test_kohyas_folders(tmp_path: Path) -> None:
     root = tmp_path / "set"
     touch(
-        root / "10_happy" / "1.png",
-        root / "10_happy" / "2.png",
-        root / "3_very sad_face" / "1.png",
-        root / "x" / "1.png",
+        *(root / name for name in ("10_happy/1.png", "10_happy/2.png", "3_very sad_face/1.png", "x/1.png", "10_/1.png"))
     )
     write(root / "10_happy" / "1.txt", "a broad smile")
     write(root / "10_happy" / "2.txt", " \n")
     listing = list_captions(root)
     assert [(item.source, item.prompts, item.label) for item in listing.items] == [
+        ("set/10_/1.png", (), ""),
         ("set/10_happy/1.png", ("a broad smile",), "happy"),
         ("set/10_happy/2.png", (), "happy"),
         ("set/3_very sad_face/1.png", (), "very sad_face"),
@@ -62,14 +61,6 @@ def test_kohyas_folders(tmp_path: Path) -> None:
     ]
     inner = list_captions(root / "10_happy")  # the folder itself
     assert [(item.prompts, item.label) for item in inner.items] == [(("a broad smile",), "happy"), ((), "happy")]
-
-
-@pytest.mark.parametrize(
-    ("folder", "name"),
-    [("10_happy", "happy"), ("1_a_b", "a_b"), ("10_", None), ("happy", None), ("10happy", None), ("_x", None)],
-)
-def test_names_of_kohyas_folders(folder: str, name: str | None) -> None:
-    assert repeated_name(folder) == name
 
 
 @pytest.mark.parametrize(
@@ -90,6 +81,16 @@ def test_captions_that_cannot_be_read(tmp_path: Path, content: bytes, reason: st
     ((which, why),) = listing.skipped
     assert which == "1_happy/a.png"
     assert why == reason or why.startswith("the caption a.txt is not UTF-8 text (")
+
+
+def test_pictures_without_a_caption(tmp_path: Path) -> None:
+    touch(tmp_path / "set" / "a.png", tmp_path / "set" / "b.png")
+    write(tmp_path / "set" / "a.txt", "a grin")
+    listing = find_items(tmp_path / "set")
+    assert [item.prompts for item in listing.items] == [("a grin",)]
+    assert listing.skipped == [
+        ("set/b.png", "it has no prompt and no label; pass --prompt or --label for such pictures")
+    ]
 
 
 def test_folders_without_pictures(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path
 
@@ -60,13 +59,6 @@ def test_labels_splits_and_columns(tmp_path: Path) -> None:
     assert listing.skipped == [("list.csv line 6", "the split 'holdout' is not train, validation or test")]
 
 
-def test_a_label_stands_in_where_the_prompt_is_empty(tmp_path: Path) -> None:
-    touch(tmp_path / "a.png")
-    listing = list_csv(write(tmp_path / "l.csv", "path,prompt,label\na.png,,happy\na.png,a grin,happy\na.png,,\n"))
-    assert [(item.prompts, item.label) for item in listing.items] == [((), "happy"), (("a grin",), "happy")]
-    assert listing.skipped == [("l.csv line 4", "the prompt and the label are empty")]
-
-
 def test_a_folder_of_frames(tmp_path: Path) -> None:
     touch(*(tmp_path / "clip" / name for name in ("10.png", "9.png", "notes.txt", "._9.png")), tmp_path / "empty" / "x")
     listing = list_csv(write(tmp_path / "l.csv", "path,prompt\nclip,a\nclip/,b\nempty,c\n"))
@@ -76,32 +68,23 @@ def test_a_folder_of_frames(tmp_path: Path) -> None:
     assert listing.skipped == [("l.csv line 4", f"the folder {tmp_path / 'empty'} contains no pictures")]
 
 
-def test_windows_separators(tmp_path: Path) -> None:
-    touch(tmp_path / "sub" / "a.png")
-    listing = list_csv(write(tmp_path / "l.csv", "path,prompt\nsub\\a.png,x\n.\\sub/a.png,y\n"))
-    assert [(item.media, item.source, item.group) for item in listing.items] == [
-        (PictureFile(tmp_path / "sub" / "a.png"), "sub/a.png", "sub/a.png")
-    ] * 2
-
-
 @pytest.mark.skipif(os.name != "posix", reason="only there can a file name hold a backslash")
-def test_a_backslash_in_a_name(tmp_path: Path) -> None:
-    touch(tmp_path / "a\\b.png", tmp_path / "a" / "b.png")
-    (item,) = list_csv(write(tmp_path / "l.csv", "path,prompt\na\\b.png,x\n")).items
-    assert item.media == PictureFile(tmp_path / "a\\b.png")
-
-
-def test_csv_as_excel_saves_it(tmp_path: Path) -> None:
-    touch(tmp_path / "a.png")
-    path = write(tmp_path / "list.CSV", "path,prompt\r\na.png,happy\r\n", encoding="utf-8-sig")
-    assert list_csv(path).items == [SourceItem(PictureFile(tmp_path / "a.png"), "a.png", "a.png", ("happy",))]
+def test_a_backslash_is_a_separator_unless_a_file_has_it(tmp_path: Path) -> None:
+    touch(tmp_path / "a\\b.png", tmp_path / "a" / "b.png", tmp_path / "sub" / "a.png")
+    listing = list_csv(write(tmp_path / "l.csv", "path,prompt\nsub\\a.png,x\n.\\sub/a.png,y\na\\b.png,x\n"))
+    assert [(item.media, item.source) for item in listing.items] == [
+        *[(PictureFile(tmp_path / "sub" / "a.png"), "sub/a.png")] * 2,
+        (PictureFile(tmp_path / "a\\b.png"), "a\\b.png"),
+    ]
 
 
 def test_paths_do_not_depend_on_a_later_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path / "a.png")
-    path = write(tmp_path / "l.csv", "path,prompt\na.png,x\n")
+    write(tmp_path / "list.CSV", "path,prompt\r\na.png,happy\r\n", encoding="utf-8-sig")  # Excel's
     monkeypatch.chdir(tmp_path)
-    assert list_csv(Path("l.csv")) == list_csv(path)
+    assert list_csv(Path("list.CSV")).items == [
+        SourceItem(PictureFile(tmp_path / "a.png"), "a.png", "a.png", ("happy",))
+    ]
 
 
 def test_lines_that_cannot_be_used_are_named(tmp_path: Path) -> None:
@@ -134,7 +117,6 @@ def test_lines_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         ("photo;label\na.png;x\n", r"separated by commas; path not found in: photo, label\. Other names .* file_name,"),
         ("path,prompt, Prompt\na.png,x,y\n", "names the column prompt more than once"),
         ("path,prompt\n", "no line can be used. list.csv: it has no rows"),
-        ("path,prompt\nno.png,x\n", "no line can be used. list.csv line 2: the file .* does not exist"),
         ('path,prompt\n"a.png"x,y\n', "line 2 is not valid CSV"),
     ],
 )
@@ -165,7 +147,7 @@ def test_tables_of_other_programs(tmp_path: Path, text: str, encoding: str) -> N
     assert any("Windows-1252" in note for note in listing.notes) == (encoding == "cp1252")
 
 
-@pytest.mark.parametrize("column", ["person", "subject", "actor", "speaker", "identity", "SPEAKER"])
+@pytest.mark.parametrize("column", ["person", "subject", "actor", "identity", "SPEAKER"])
 def test_people_are_groups_aloud(tmp_path: Path, column: str) -> None:
     touch(tmp_path / "a.png", tmp_path / "b.png")
     listing = list_csv(write(tmp_path / "l.csv", f"path,label,{column}\na.png,happy,7\nb.png,sad,\n"))
@@ -199,13 +181,7 @@ def test_ids_are_groups_only_if_they_are_people(tmp_path: Path, rows: str, group
 
 def test_a_name_in_any_form_of_unicode_is_one_group(tmp_path: Path) -> None:
     touch(tmp_path / "a.png")
-    names = (
-        "Zo\u00eb Ann",
-        "Zoe\u0308 Ann",
-        "\u200bZo\u00eb\u00a0Ann",
-        "Zo\u00eb\u00ad  Ann\u200e",
-        "\u2066Zo\u00eb\u2069 Ann",
-    )
+    names = ("Zo\u00eb Ann", "Zoe\u0308 Ann", "\u200bZo\u00eb\u00a0Ann", "Zo\u00eb\u00ad  Ann\u200e")
     rows = "".join(f"a.png,smi\u200drk,{name}\n" for name in names)
     listing = find_items(write(tmp_path / "l.csv", f"path,label,group\n{rows}"))
     assert [(item.group, item.label) for item in listing.items] == [("Zo\u00eb Ann", "smirk")] * len(names)
@@ -270,14 +246,3 @@ def test_any_bytes_are_listed_or_refused(tmp_path_factory: pytest.TempPathFactor
         assert str(path) in str(error)
     else:
         assert listing.items and all(item.prompts and item.media.digest() for item in listing.items)
-
-
-@settings(max_examples=40)
-@given(prompts=st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1), min_size=1, max_size=8))
-def test_what_a_csv_writer_writes_is_read_back(tmp_path_factory: pytest.TempPathFactory, prompts: list[str]) -> None:
-    folder = tmp_path_factory.getbasetemp() / "csv"
-    touch(folder / "a.png")
-    with (folder / "list.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([["path", "prompt"], ["a.png", "last"], *(["a.png", text] for text in prompts)])
-    stated = [item.prompts for item in list_csv(folder / "list.csv").items]
-    assert stated == [("last",), *((text.strip(),) for text in prompts if text.strip())]

@@ -79,18 +79,11 @@ def test_rows_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     assert listing.notes == []
 
 
-@pytest.mark.parametrize(
-    ("pixels", "message"),
-    [
-        (GRAY.replace("128", "256", 1), "not all numbers from 0 to 255"),
-        (GRAY.replace("128", "-1", 1), "not all numbers from 0 to 255"),
-        (GRAY.replace("128", "1.5", 1), "not all numbers from 0 to 255"),
-        (GRAY.replace("128", "9" * 5000, 1), "not all numbers from 0 to 255"),
-    ],
-)
-def test_pixels_that_are_none(tmp_path: Path, pixels: str, message: str) -> None:
+@pytest.mark.parametrize("number", ["256", "-1", "1.5", "9" * 5000])
+def test_pixels_that_are_none(tmp_path: Path, number: str) -> None:
+    pixels = GRAY.replace("128", number, 1)
     (item,) = list_fer2013(write(tmp_path / "f.csv", f"emotion,pixels\n0,{pixels}\n")).items
-    with pytest.raises(PictureError, match=f"f.csv line 2: the pixels are {message}"):
+    with pytest.raises(PictureError, match="f.csv line 2: the pixels are not all numbers from 0 to 255"):
         list(item.media.frames())
 
 

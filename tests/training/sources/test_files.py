@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from perception_clip.perception.pictures import PictureError
-from perception_clip.training.sources.files import are_frames, frame_folder, in_order, printable, walk
+from perception_clip.training.sources.files import are_frames, frame_folder, in_order, walk
 from perception_clip.training.sources.media import PictureFile
 
 from .trees import touch
@@ -100,7 +100,3 @@ def test_numbers_in_even_steps_are_frames_in_their_order(first: int, count: int,
     names = [f"take2_{first + index * step:0{digits}}.png" for index in range(count)]
     assert are_frames(names)
     assert in_order(reversed(names)) == names
-
-
-def test_names_are_made_printable() -> None:
-    assert printable("a\udcff") == "a?"

@@ -73,9 +73,13 @@ def rows(listing: SourceListing) -> Rows:
             ("set/happy/happy_1/a.jpg", "happy", "set/happy_1", ""),
             ("set/sad/sad_1/b.jpg", "sad", "set/sad_1", ""),
         ]),
-        ("p01_happy_3.jpg p02_sad_1.jpg", [
-            ("set/p01_happy_3.jpg", "happy", "", ""),
-            ("set/p02_sad_1.jpg", "sad", "", ""),
+        ("normal/anna/1.jpg", [  # normal is a strength, too
+            ("set/normal/anna/1.jpg", "neutral", "set/anna", ""),
+        ]),
+        ("smirk/1.jpg wink/2.jpg wink/anna/3.jpg", [
+            ("set/smirk/1.jpg", "smirk", "", ""),
+            ("set/wink/2.jpg", "wink", "", ""),
+            ("set/wink/anna/3.jpg", "wink", "set/anna", ""),
         ]),
         ("p01_happy_3.jpg anna-angry-1.jpg bobSurprised04.jpg neutral.jpg", [
             ("set/anna-angry-1.jpg", "angry", "", ""),
@@ -187,7 +191,6 @@ def test_intensities_between_the_folders(tmp_path: Path) -> None:
             r"\(anna, ben, carla\) may be those of people\. Choose: --label-level 1 reads anna, ben, carla; "
             r"--label-map anna=happy,… renames them",
         ),
-        ("счастье/1.jpg грусть/2.jpg", "may be those of people"),
         ("😀/1.jpg 😢/2.jpg", "may be those of people"),
         ("HA/1.jpg XY/2.jpg", "may be those of people"),
         ("anna/x_happy.jpg ben/IMG_2.jpg", r"1 of 2 file names contain one emotion; these do not: .*/ben/IMG_2\.jpg\."),
@@ -200,12 +203,6 @@ def test_unclear_labels_stop_the_build(tmp_path: Path, files: str, reason: str) 
         listed(tmp_path, files)
 
 
-def test_normal_is_a_label_unless_another_level_has_emotions(tmp_path: Path) -> None:
-    assert rows(listed(tmp_path, "normal/anna/1.jpg")) == [
-        (f"{tmp_path.name}/normal/anna/1.jpg", "neutral", f"{tmp_path.name}/anna", "")
-    ]
-
-
 def test_one_label_or_prompt_for_all_settles_a_doubt(tmp_path: Path) -> None:
     touch(tmp_path / "images" / "1.jpg")
     assert [item.label for item in find_items(tmp_path, label="happy").items] == ["happy"]
@@ -213,10 +210,6 @@ def test_one_label_or_prompt_for_all_settles_a_doubt(tmp_path: Path) -> None:
     assert (item.label, item.prompts) == ("", ("a grin",))
     (item,) = listed(tmp_path, "", label_level=1).items
     assert item.label == "images"
-
-
-def test_labels_of_ones_own_need_no_flag(tmp_path: Path) -> None:
-    assert {row[1] for row in rows(listed(tmp_path, "smirk/1.jpg wink/2.jpg wink/anna/3.jpg"))} == {"smirk", "wink"}
 
 
 def test_pictures_in_no_layout_need_a_label_or_a_prompt(tmp_path: Path) -> None:

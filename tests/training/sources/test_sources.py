@@ -7,17 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from perception_clip.training.sources import FORMATS, detect, find_items
+from perception_clip.training.sources import FORMATS, find_items
 from perception_clip.training.sources.items import Choices, SourceError, merge_rows
 
 from .trees import touch, write
-
-
-def test_formats_are_found_or_given(tmp_path: Path) -> None:
-    root = tmp_path / "faces"
-    touch(root / "10_happy" / "1.png", root / "10_happy" / "2.png")
-    assert {item.label for item in find_items(root).items} == {"happy"}
-    assert detect(root) == "captions" and len(find_items(root, format="labels").items) == 2
 
 
 def test_given_prompts_win_over_labels_but_not_over_a_sources_own(tmp_path: Path) -> None:
@@ -45,18 +38,6 @@ def test_clips_and_pictures_need_a_prompt_or_a_label(tmp_path: Path, astronaut: 
         assert (item.label, item.prompts) == ("happy", ())
         (item,) = find_items(source, prompts=["a grin"]).items
         assert (item.label, item.prompts) == ("", ("a grin",))
-
-
-def test_pictures_without_a_caption(tmp_path: Path) -> None:
-    touch(tmp_path / "set" / "a.png", tmp_path / "set" / "b.png")
-    write(tmp_path / "set" / "a.txt", "a grin")
-    listing = find_items(tmp_path / "set")
-    assert [item.prompts for item in listing.items] == [("a grin",)]
-    assert listing.skipped == [
-        ("set/b.png", "it has no prompt and no label; pass --prompt or --label for such pictures")
-    ]
-    listing = find_items(tmp_path / "set", label="happy")
-    assert [(item.prompts, item.label) for item in listing.items] == [(("a grin",), "happy"), ((), "happy")]
 
 
 def test_datasets_have_no_pictures(tmp_path: Path) -> None:
