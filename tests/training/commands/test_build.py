@@ -117,7 +117,7 @@ def test_a_dry_run_shows_how_the_source_is_read(
             ("set/val/cem/sad/4.jpg", "--prompt", " a grin "),
             ["labels: none; prompts are given", f"{groups}, because people are not known"],
         ),
-        (("rows.csv",), ["labels: happy 1, sad 1", f"{groups}, because people are not known"]),
+        (("rows.csv",), ["labels: sad 1, happy 1", f"{groups}, because people are not known"]),
     ):
         assert main(["build", *map(str, flags), "--dry-run"]) == 0
         shown = capsys.readouterr().out.splitlines()
