@@ -177,7 +177,7 @@ class _Builder:
         self.items_done = 0.0
         self._store, self._encoder, self._order = store, encoder, order
         self._expressions = ExpressionModel.load() if options.only_changes else None
-        self._clip: _Clip | None = None  # the one being read
+        self._clips: dict[int, _Clip] = {}  # by the numbers of the items being read
         self._seen: set[str] = set()  # origins of all pictures and clips of this build so far
 
     def add(self, batch: list[Event], perceptions: Perceptions) -> None:
@@ -198,7 +198,8 @@ class _Builder:
             elif isinstance(event, AlreadyStored):
                 if event.reason:
                     self.summary.skipped.append((event.item.source, event.reason))
-                self._count("faceless" if event.reason else "known", event.origin, event.pictures)
+                faceless = event.reason and not event.item.media.is_sequence
+                self._count("faceless" if faceless else "known", event.origin, event.pictures)
             else:
                 self._end_item(event, done)
         self.summary.perceived += len(numbers)
@@ -216,7 +217,10 @@ class _Builder:
         done: dict[str, Processed],
     ) -> None:
         """Add the new samples of a picture and the keys to store for it; `row` is that of its face, None if none."""
-        clip = self._advanced_clip(frame) if frame.item.media.is_sequence else None
+        self.items_done = max(self.items_done, frame.items_done)
+        clip = self._clips.setdefault(frame.number, _Clip(self._expressions)) if frame.item.media.is_sequence else None
+        if clip is not None:
+            clip.frames += 1
         if row is None:
             if clip is None:
                 self.summary.skipped.append((frame.name, NO_FACE))
@@ -265,7 +269,7 @@ class _Builder:
 
     def _end_item(self, event: ItemDone, done: dict[str, Processed]) -> None:
         """Count what could not be read, and add the key to store for a clip that is complete."""
-        clip, self._clip = self._clip, None
+        clip = self._clips.pop(event.number, None)
         reason = "; ".join(filter(None, [event.reason, clip.without_face if clip is not None else ""]))
         if reason:
             self.summary.skipped.append((event.item.source, reason))
@@ -276,15 +280,7 @@ class _Builder:
         if event.done_key:
             self._seen.add(event.origin)
             done[event.done_key] = Processed(reason, event.pictures)
-        self.items_done = event.number + 1
-
-    def _advanced_clip(self, frame: ItemFrame) -> _Clip:
-        """Return the clip being read, advanced by one frame."""
-        if self._clip is None:
-            self._clip = _Clip(self._expressions)
-        self._clip.frames += 1
-        self.items_done = frame.number + self._clip.frames / max(frame.item.media.expected, self._clip.frames + 1)
-        return self._clip
+        self.items_done = max(self.items_done, event.number + 1)
 
     def _count(self, what: str, origin: str, pictures: int = 1) -> None:
         """Count pictures under a number of the summary, or as copies if they are not new and appeared before."""

@@ -8,14 +8,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
 from torch import Tensor
 
 from ...perception.pictures import PictureError
 from ...perception.selection import ORDERS
-from ...perception.sequences.videos import Frame, VideoError
+from ...perception.sequences.videos import VideoError
 from ..dataset.store import Store
 from ..prompts.templates import Templates
 from ..sources.items import SourceItem
@@ -44,7 +44,7 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class ItemFrame:
-    """One decoded picture or frame."""
+    """One decoded picture or frame, for one of its items."""
 
     number: int  # of its item
     item: SourceItem
@@ -53,6 +53,7 @@ class ItemFrame:
     prompts: dict[str, str]  # those without a sample yet → key to store when the sample exists; "" if none is needed
     faceless_key: str  # the key to store if there is no face
     picture: Tensor  # (H, W, 3) uint8
+    items_done: float = 0.0  # how many items are read so far, including fractions
 
     @property
     def origin(self) -> str:
@@ -71,7 +72,7 @@ class AlreadyStored:
     item: SourceItem
     origin: str  # as in ItemFrame; for a clip, its content
     pictures: int = 1
-    reason: str = ""  # why a picture produces no sample
+    reason: str = ""  # why it has no samples, or fewer than pictures
 
 
 @dataclass(frozen=True)
@@ -103,54 +104,59 @@ class ItemReader:
         self._stores = threading.local()  # a store belongs to the thread that opened it
 
     def __call__(self, items: Sequence[NumberedItem]) -> Iterator[Event]:
-        """Yield the pictures of items that are not in the dataset yet, and after those of each item an ItemDone.
+        """Yield the pictures of items that are not in the dataset yet, and at the end an ItemDone for each item.
 
-        The items are one video or clip, or the rows of one picture, which is decoded once.
+        The items are the rows of one picture or clip, which is decoded once.
         """
-        media = items[0][1].media
-        opened = _Opened(media)
-        for number, item in items:
-            try:
-                prompts, content = self._options.prompts(item), opened.content
-                if media.is_sequence:
-                    yield from self._sequence(number, item, prompts, content)
-                else:
-                    yield from self._picture(number, item, prompts, opened)
-            except (PictureError, VideoError, OSError) as error:
-                yield ItemDone(number, item, unreadable=item.media.unreadable or 1, reason=_reason(item, error))
+        first, media = items[0][0], items[0][1].media
+        prompts = {number: self._options.prompts(item) for number, item in items}
+        ends = {number: ItemDone(number, item) for number, item in items}
+        unfinished = dict(items)
+        only_changes = self._options.only_changes and media.is_sequence
+        try:
+            content = media.digest()
+            faceless_key = self._faceless_key(content)
+            for number, item in items:
+                if (stored := self._stored(item, prompts[number], content)) is not None:
+                    yield stored
+                    del unfinished[number]
+            count = 0
+            for frame in media.frames(self._options.every or (1 if only_changes else None)) if unfinished else ():
+                count += 1
+                done = first + len(items) * (count - 1) / max(media.expected, count)
+                for number, item in unfinished.items():
+                    missing = self._missing(prompts[number], content, frame.number)
+                    # Changes only show compared with earlier frames, so with `only_changes` all frames are processed.
+                    if missing or only_changes:
+                        yield ItemFrame(number, item, frame.number, content, missing, faceless_key, frame.picture, done)
+                    else:
+                        yield AlreadyStored(item, origin_of(content, frame.number))
+            for number, item in unfinished.items() if media.is_sequence else ():
+                key, pictures = self._clip_key(content, prompts[number]), count + media.unreadable
+                ends[number] = ItemDone(number, item, key, content.hex(), pictures, media.unreadable, media.problem)
+        except (PictureError, VideoError, OSError) as error:
+            for number, item in unfinished.items():
+                reason = _reason(media, error)
+                ends[number] = ItemDone(number, item, unreadable=media.unreadable or 1, reason=reason)
+        yield from ends.values()
 
-    def _picture(self, number: int, item: SourceItem, prompts: Sequence[str], opened: _Opened) -> Iterator[Event]:
-        content = opened.content
-        missing = self._missing(prompts, content, 0)
-        faceless_key = _key(content, "no face", self._options.finding)
-        faceless = self._store.processed(faceless_key) if missing else None
-        if faceless is not None or not missing:
-            yield AlreadyStored(item, origin_of(content, 0), reason="" if faceless is None else faceless.reason)
-        else:
-            for frame in opened.frames:
-                yield ItemFrame(number, item, frame.number, content, missing, faceless_key, frame.picture)
-        yield ItemDone(number, item)
+    def _stored(self, item: SourceItem, prompts: Sequence[str], content: bytes) -> AlreadyStored | None:
+        """Return what need not be read again: a finished clip, a picture with all its samples or without a face."""
+        if item.media.is_sequence:
+            clip = self._store.processed(self._clip_key(content, prompts))
+            return AlreadyStored(item, content.hex(), clip.pictures, clip.reason) if clip else None
+        origin = origin_of(content, 0)
+        if not self._missing(prompts, content, 0):
+            return AlreadyStored(item, origin)
+        faceless = self._store.processed(self._faceless_key(content))
+        return AlreadyStored(item, origin, reason=faceless.reason) if faceless else None
 
-    def _sequence(self, number: int, item: SourceItem, prompts: Sequence[str], content: bytes) -> Iterator[Event]:
-        every, only_changes = self._options.every, self._options.only_changes
-        selection = f"every {every}, {'changes' if only_changes else 'all'}, {self._order}"
-        done_key = _key(content, selection, self._options.finding, *prompts)
-        finished = self._store.processed(done_key)
-        if finished is not None:
-            yield AlreadyStored(item, content.hex(), finished.pictures)
-            yield ItemDone(number, item, reason=finished.reason)
-            return
-        pictures = 0
-        for frame in item.media.frames(every or (1 if only_changes else None)):
-            pictures += 1
-            missing = self._missing(prompts, content, frame.number)
-            # Changes only show compared with earlier frames, so with `only_changes` all frames are processed.
-            if missing or only_changes:
-                yield ItemFrame(number, item, frame.number, content, missing, "", frame.picture)
-            else:
-                yield AlreadyStored(item, origin_of(content, frame.number))
-        unreadable = item.media.unreadable
-        yield ItemDone(number, item, done_key, content.hex(), pictures + unreadable, unreadable, item.media.problem)
+    def _faceless_key(self, content: bytes) -> str:
+        return _key(content, "no face", self._options.finding)
+
+    def _clip_key(self, content: bytes, prompts: Sequence[str]) -> str:
+        selection = f"every {self._options.every}, {'changes' if self._options.only_changes else 'all'}, {self._order}"
+        return _key(content, selection, self._options.finding, *prompts)
 
     def _missing(self, prompts: Sequence[str], content: bytes, frame: int) -> dict[str, str]:
         """Return the prompts without a sample of the frame's chosen face, each with the key that will record it."""
@@ -168,31 +174,10 @@ class ItemReader:
         return store
 
 
-class _Opened:
-    """A picture or clip that is being read, of which nothing is read twice."""
-
-    def __init__(self, media: Media) -> None:
-        self._media = media
-
-    @cached_property
-    def content(self) -> bytes:
-        return self._media.digest()
-
-    @cached_property
-    def frames(self) -> list[Frame]:
-        return list(self._media.frames())
-
-
 def by_picture(items: Iterable[SourceItem]) -> Iterator[list[NumberedItem]]:
-    """Yield the items in lists, with their numbers: neighbors that are rows of one picture, else single ones."""
-    rows: list[NumberedItem] = []
-    for number, item in enumerate(items):
-        if rows and (item.media.is_sequence or item.media != rows[0][1].media):
-            yield rows
-            rows = []
-        rows.append((number, item))
-    if rows:
-        yield rows
+    """Yield the items in lists, with their numbers: neighbors that are rows of one picture or clip."""
+    for _, rows in groupby(enumerate(items), key=lambda row: row[1].media):
+        yield list(rows)
 
 
 def picture_bytes(events: Iterable[Event]) -> int:
@@ -251,8 +236,8 @@ def _key(content: bytes, *words: str) -> str:
     return hashlib.sha256(content + "\0".join(words).encode()).hexdigest()
 
 
-def _reason(item: SourceItem, error: Exception) -> str:
+def _reason(media: Media, error: Exception) -> str:
     """Return the message of an error without the file's path, because the item's name appears next to it."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error).removeprefix(f"{getattr(item.media, 'path', '')}: ")
+    return str(error).removeprefix(f"{getattr(media, 'path', '')}: ")

@@ -7,7 +7,6 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,7 @@ from ..prompts.labels import visible
 from .columns import AFFECTNET_PATH, GROUP, ID, LABEL, PATH, PROMPT, SPLIT, role_notes, roles_of
 from .files import FILE, FOLDER, frame_folder, is_file, is_folder, is_hidden, is_media, printable, unread
 from .items import SourceError, SourceItem, SourceListing, part_of, part_of_folder
-from .media import Media, PictureFile, media_of
+from .media import Media, media_of
 from .numbering import LEFT_OUT, NUMBERINGS, number_of
 
 _UNUSUAL = re.compile(r"\\|//|(?:^|/)\.|/$|^$")  # what a path can be without
@@ -105,8 +104,6 @@ class TableRows:
             source, media = self._found(cells[PATH])
             if isinstance(media, str):
                 raise _UnusableError(media)
-            if not isinstance(media, PictureFile):
-                media = copy(media)  # because reading stores problems in it
         else:
             source, media = self._name(number), picture
         if roles.get(PATH) == AFFECTNET_PATH and label:

@@ -14,7 +14,7 @@ from torch import Tensor
 from perception_clip.perception.pictures import read_picture
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.selection import Selection
-from perception_clip.perception.sequences.videos import Frame, write_video
+from perception_clip.perception.sequences.videos import Frame, Video, write_video
 from perception_clip.training.building.build import NO_FACE, BuildError, BuildSummary, build
 from perception_clip.training.building.item_reader import BuildOptions
 from perception_clip.training.dataset.samples import Samples
@@ -353,3 +353,24 @@ def test_a_picture_with_several_labels_is_decoded_and_perceived_once(
     assert bench.samples().labels == [item.label for item in items]
     assert (bench.samples().perceptions[:20] == bench.samples().perceptions[0]).all()
     assert bench.build(items, batch=2).samples == 0 and len(read) == 2
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_clip_with_several_labels_is_decoded_and_perceived_once(
+    bench: Bench, astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    opened: list[Path] = []
+    monkeypatch.setattr(media, "Video", lambda path: opened.append(path) or Video(path))
+    path = moving(bench.folder / "clip.mp4", astronaut, range(0, 48, 8))
+    items = [SourceItem(media_of(path), "clip.mp4", "ann", label=label) for label in ("happy", "sad", "smirk grin")]
+    done: list[float] = []
+    summary = bench.build(items, replace(OPTIONS, every=2), workers=workers, progress=lambda n, _: done.append(n))
+    assert (counts(summary), summary.perceived, summary.samples, len(opened)) == ({"new": 9}, 3, 9, 1)
+    samples = bench.samples()
+    assert samples.labels == ["happy", "sad", "smirk grin"] * 3
+    assert samples.sources == [f"clip.mp4#frame={frame}" for frame in (0, 2, 4) for _ in items]
+    assert done == sorted(done) and done[-1] == 3
+    more = [*items, SourceItem(media_of(path), "clip.mp4", "ann", label="afraid")]
+    summary = bench.build(more, replace(OPTIONS, every=2), batch=1)
+    assert (summary.new, summary.samples, summary.perceived, len(opened)) == (3, 3, 3, 2)
+    assert bench.build(more, replace(OPTIONS, every=2)).perceived == 0 and len(opened) == 2
