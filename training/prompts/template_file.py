@@ -31,6 +31,8 @@ SHIPPED = Path(__file__).with_name("templates.json")
 KEYS = ("templates", "label_templates", "intensities", "emotions")
 
 _NAME = re.compile(r"[^\W\d][\w -]*")
+_BEFORE_PARTICIPLES = {"looking": "", "looks": "is ", "seems": "is ", "feels": "is ", "look": "are ", "seem": "are "}
+_VERB = re.compile(rf"\b({'|'.join(_BEFORE_PARTICIPLES)}) $")
 _ARTICLE = re.compile(r"\b([Aa])n? $")
 _AN = re.compile(r"[aeiou]|hour|hones|honou?r|heir|8|1[18](?!\d)")
 _A = re.compile(r"uni(?!n|m)|us[ei]|eu|one\b|once|ut[ei]")  # spelled with an initial vowel, pronounced with a consonant
@@ -74,13 +76,16 @@ class Template:
         return tuple(dict.fromkeys(name for _, name in self.parts if name is not None))
 
     def fill(self, values: Mapping[str, str]) -> str:
-        """Return the prompt with these values; "a" and "an" before a placeholder are adapted to its value."""
+        """Return the prompt with these values, to which the words before a placeholder are adapted.
+
+        "a" becomes "an"; as "someone who looks happy" is "someone who is smiling", verbs make way for participles.
+        """
         text = ""
         for literal, name in self.parts:
             text += literal
             if name is not None:
                 value = values[name]
-                text = _with_article(text, value) + value
+                text = _adapted(text, value) + value
         return text
 
 
@@ -224,8 +229,10 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return content
 
 
-def _with_article(text: str, value: str) -> str:
-    """Return `text` with its last word, if it is "a" or "an", adapted to `value`."""
+def _adapted(text: str, value: str) -> str:
+    """Return `text` with its last word, if it is an article or a verb such as "looks", adapted to `value`."""
     word = value.casefold()
+    if word.endswith("ing"):
+        text = _VERB.sub(lambda verb: _BEFORE_PARTICIPLES[verb[1]], text)
     n = "n" if _AN.match(word) and not _A.match(word) else ""
     return _ARTICLE.sub(rf"\g<1>{n} ", text)

@@ -33,6 +33,10 @@ from perception_clip.training.prompts.template_file import SHIPPED, Template, Te
         ("{{{x}}} {{x}}", "a", "{a} {x}"),
         ("{X}{x}", "{x}", "{x}{x}"),
         ("vitamin a{x}", "e", "vitamin ae"),
+        ("someone looking {x}, outdoors", "gently smiling", "someone gently smiling, outdoors"),
+        ("a face that looks {x}", "smiling", "a face that is smiling"),
+        ("a face that looks {x}", "happy", "a face that looks happy"),
+        ("they look {x}", "laughing", "they are laughing"),
     ],
 )
 def test_filling(text: str, value: str, prompt: str) -> None:
