@@ -149,14 +149,14 @@ def gather(store: Store, *, allow_bad_rows: bool = False) -> Dataset:
     the disk is full.
     """
     with store.snapshot() as snapshot:
-        members = list(_members(snapshot, _provenance(snapshot, store)))
-        size = sum(member.size for member in members)
+        found = list(members(snapshot, store))
+        size = sum(member.size for member in found)
         try:
             arrays = {
                 member.name: member.in_memory()
                 if size <= IN_MEMORY or not member.size
                 else member.in_file(store.path.parent)
-                for member in members
+                for member in found
             }
         except OSError as error:
             raise DatasetError(
@@ -189,10 +189,8 @@ def export(store: Store, path: Path) -> int:
     Others may append meanwhile. Raises DatasetError if there are none. On Windows a file in use, such as by a
     `Dataset` loaded from it, cannot be replaced: it stays as it was, and PermissionError is raised.
     """
-    with store.snapshot() as snapshot:
-        provenance = _provenance(snapshot, store)
-        with atomic_path(Path(path)) as temporary:
-            write(temporary, _members(snapshot, provenance))
+    with store.snapshot() as snapshot, atomic_path(Path(path)) as temporary:
+        write(temporary, members(snapshot, store))
         return len(snapshot)
 
 
@@ -225,44 +223,35 @@ def content_hash(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def description(provenance: Provenance) -> dict[str, Any]:
-    """Return the meta of an exported dataset."""
-    return {
+def members(snapshot: Snapshot, store: Store, batch: int = BATCH) -> Iterator[Member]:
+    """Yield the arrays of LAYOUTS that `snapshot`, one of `store`, fills, in pieces of `batch` rows, and at last meta.
+
+    Raises DatasetError if there are no samples.
+    """
+    provenance, count, floats = snapshot.provenance, len(snapshot), np.dtype("<f4")
+    if provenance is None:
+        raise DatasetError(f"{store.path}: the dataset has no samples yet; build or record some first")
+    names = {"perception_embeddings": "perceptions", "clip_embeddings": "embeddings"}
+    widths = {"perception_embeddings": PERCEPTION_DIM, "clip_embeddings": EMBEDDING, **snapshot.added_targets}
+    for name, width in widths.items():
+        yield Member(name, floats, (count, width), snapshot.column(names.get(name, name), batch))
+    if snapshot.has_image_sizes:
+        yield Member("image_sizes", np.dtype("<i4"), (count, 2), snapshot.column("image_sizes", batch))
+    for name in TEXTS:
+        longest = snapshot.longest(name)
+        if longest or name in ALWAYS:
+            dtype = np.dtype(f"<U{max(1, longest)}")
+            yield Member(name, dtype, (count,), map(partial(np.array, dtype=dtype), snapshot.column(name, batch)))
+    if snapshot.has_scores:
+        yield Member("scores", floats, (count,), snapshot.column("scores", batch))
+    meta = {
         "format": FORMAT_VERSION,
         **vars(provenance),
         "fingerprint": None if provenance.fingerprint is None else provenance.fingerprint.tolist(),
         "versions": {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__},
     }
-
-
-def _provenance(snapshot: Snapshot, store: Store) -> Provenance:
-    if snapshot.provenance is None:
-        raise DatasetError(f"{store.path}: the dataset has no samples yet; build or record some first")
-    return snapshot.provenance
-
-
-def _members(snapshot: Snapshot, provenance: Provenance) -> Iterator[Member]:
-    count, floats = len(snapshot), np.dtype("<f4")
-    yield Member("perception_embeddings", floats, (count, PERCEPTION_DIM), snapshot.column("perceptions"))
-    yield Member("clip_embeddings", floats, (count, EMBEDDING), snapshot.column("embeddings"))
-    for name, width in snapshot.added_targets.items():
-        yield Member(name, floats, (count, width), snapshot.column(name))
-    if snapshot.has_image_sizes:
-        yield Member("image_sizes", np.dtype("<i4"), (count, 2), snapshot.column("image_sizes"))
-    for name in TEXTS:
-        longest = snapshot.longest(name)
-        if longest or name in ALWAYS:
-            dtype = np.dtype(f"<U{max(1, longest)}")
-            yield Member(name, dtype, (count,), _texts(snapshot, name, dtype))
-    if snapshot.has_scores:
-        yield Member("scores", floats, (count,), snapshot.column("scores"))
-    text = np.array(json.dumps(description(provenance)))
+    text = np.array(json.dumps(meta))
     yield Member("meta", text.dtype, text.shape, [text])
-
-
-def _texts(snapshot: Snapshot, name: str, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    for texts in snapshot.column(name):
-        yield np.array(texts, dtype=dtype)
 
 
 def _update(digest: hashlib._Hash, array: NDArray[Any]) -> None:

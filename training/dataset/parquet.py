@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +10,8 @@ from numpy.typing import NDArray
 
 from ...common.errors import MissingLibraryError
 from ...common.files import atomic_path
-from ...perception.vector import PERCEPTION_DIM
-from ...projection.spaces import EMBEDDING
-from .npz import ALWAYS, description
-from .npz_file import DatasetError
-from .samples import TEXTS, Provenance, Samples
-from .snapshot import Snapshot
+from .npz import members
+from .npz_file import Member
 from .store import Store
 
 if TYPE_CHECKING:
@@ -34,61 +28,37 @@ def export_parquet(store: Store, path: Path) -> int:
     pyarrow.
     """
     try:
+        import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         raise MissingLibraryError(
             'Parquet files need pyarrow: run `pip install pyarrow`, or `pip install "perception-clip[scale]"`'
         ) from error
     with store.snapshot() as snapshot:
-        if snapshot.provenance is None:
-            raise DatasetError(f"{store.path}: the dataset has no samples yet; build or record some first")
-        schema = _schema(snapshot, snapshot.provenance)
-        texts = [name for name in schema.names if name in TEXTS]  # numbers hardly ever repeat
+        *columns, meta = members(snapshot, store, batch=ROWS)
+        fields = [pyarrow.field(column.name, _kind(column), nullable=False) for column in columns]
+        schema = pyarrow.schema(fields, metadata={META: str(meta.in_memory())})
+        texts = [column.name for column in columns if column.dtype.kind == "U"]  # numbers hardly ever repeat
         with (
             atomic_path(Path(path)) as temporary,
             parquet.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=texts) as file,
         ):
-            for table in _tables(snapshot, schema):
-                file.write_table(table)
+            for pieces in zip(*(column.pieces for column in columns), strict=True):
+                arrays = [_array(piece, kind) for piece, kind in zip(pieces, schema.types, strict=True)]
+                file.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
         return len(snapshot)
 
 
-def _schema(snapshot: Snapshot, provenance: Provenance) -> pyarrow.Schema:
+def _kind(column: Member) -> pyarrow.DataType:
     import pyarrow
 
-    widths = {"perception_embeddings": PERCEPTION_DIM, "clip_embeddings": EMBEDDING, **snapshot.added_targets}
-    columns = {name: pyarrow.list_(pyarrow.float32(), width) for name, width in widths.items()}
-    if snapshot.has_image_sizes:
-        columns["image_sizes"] = pyarrow.list_(pyarrow.int32(), 2)
-    columns |= {name: pyarrow.string() for name in TEXTS if name in ALWAYS or snapshot.longest(name)}
-    if snapshot.has_scores:
-        columns["scores"] = pyarrow.float32()
-    fields = [pyarrow.field(name, kind, nullable=False) for name, kind in columns.items()]
-    return pyarrow.schema(fields, metadata={META: json.dumps(description(provenance))})
+    kind = pyarrow.string() if column.dtype.kind == "U" else pyarrow.from_numpy_dtype(column.dtype)
+    return kind if len(column.shape) == 1 else pyarrow.list_(kind, column.shape[1])
 
 
-def _tables(snapshot: Snapshot, schema: pyarrow.Schema) -> Iterator[pyarrow.Table]:
+def _array(piece: NDArray[Any], kind: pyarrow.DataType) -> pyarrow.Array:
     import pyarrow
 
-    for samples in snapshot.samples(batch=ROWS):
-        arrays = [_column(samples, field.name, field.type) for field in schema]
-        yield pyarrow.Table.from_arrays(arrays, schema=schema)
-
-
-def _column(samples: Samples, name: str, kind: pyarrow.DataType) -> pyarrow.Array:
-    import pyarrow
-
-    values = _values(samples, name)
-    if isinstance(values, list):
-        return pyarrow.array(values, kind)
-    if values.ndim == 1:
-        return pyarrow.array(values)
-    return pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(np.ascontiguousarray(values).reshape(-1)), type=kind)
-
-
-def _values(samples: Samples, name: str) -> NDArray[Any] | list[str]:
-    names = {"perception_embeddings": "perceptions", "clip_embeddings": "embeddings"}
-    values: NDArray[Any] | list[str] = (
-        samples.added_targets[name] if name in samples.added_targets else getattr(samples, names.get(name, name))
-    )
-    return values
+    if piece.ndim == 1:
+        return pyarrow.array(piece, kind)
+    return pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(np.ascontiguousarray(piece).reshape(-1)), type=kind)
