@@ -42,8 +42,8 @@ class Relabeling:
         templates: Templates | None = None,
         count: int = 1,
     ) -> None:
-        self._prompts, self._labels = dict(prompts or {}), {label_key(name): name for name in labels or {}}
-        self._prompt_of = dict(labels or {})
+        self._prompts = dict(prompts or {})
+        self._labels = {label_key(name): (name, prompt) for name, prompt in (labels or {}).items()}
         self._templates, self._count = templates, count
         self._used: set[str] = set()
         self.changed = 0  # samples with changed prompts
@@ -65,13 +65,14 @@ class Relabeling:
     @property
     def unused(self) -> list[str]:
         """The old prompts and labels that no sample has."""
-        return [name for name in (*self._prompts, *self._labels.values()) if name not in self._used]
+        return [
+            name for name in (*self._prompts, *(name for name, _ in self._labels.values())) if name not in self._used
+        ]
 
     def _of(self, prompt: str, label: str, source: str) -> tuple[str, ...]:
-        name = self._labels.get(label_key(label)) if self._labels else None
-        if name is not None:
-            self._used.add(name)
-            return (self._prompt_of[name],)
+        if chosen := self._labels.get(label_key(label)):
+            self._used.add(chosen[0])
+            return (chosen[1],)
         if self._templates is not None and label:
             return self._templates.prompts(label, {}, source, self._count)
         if prompt in self._prompts:
@@ -93,7 +94,7 @@ def relabel(source: SampleSource, target: Store, relabeling: Relabeling, encoder
         return 0
     if encoder is not None:
         check_encoder(source, encoder)
-    known = _known(source, _new_prompts(source, relabeling), provenance, encoder)
+    known = _known(source, provenance, relabeling, encoder)
 
     def change(samples: Samples) -> Samples:
         changed, other = with_prompts(samples, relabeling(samples))
@@ -107,51 +108,38 @@ def relabel_anew(source: SampleSource, target: Store, relabeling: Relabeling, en
     return reencode(source, target, encoder, change=lambda samples: with_prompts(samples, relabeling(samples))[0])
 
 
-def _new_prompts(source: SampleSource, relabeling: Relabeling) -> list[str]:
-    """Return the distinct new prompts that replace another."""
+def _known(
+    source: SampleSource, provenance: Provenance, relabeling: Relabeling, encoder: TextEncoder | None
+) -> KnownPrompts:
+    """Return the new prompts with their vectors, from `source` or encoded now.
+
+    Raises RelabelError if an encoder is needed and missing.
+    """
     new: dict[str, None] = {}
     for samples in source.samples():
         for old, prompts in zip(samples.prompts, relabeling.prompts(samples), strict=True):
             new.update(dict.fromkeys(prompt for prompt in prompts if prompt != old))
-    return list(new)
-
-
-def _known(
-    source: SampleSource, prompts: Sequence[str], provenance: Provenance, encoder: TextEncoder | None
-) -> KnownPrompts:
-    """Return the prompts with their vectors, from `source` or encoded now.
-
-    Raises RelabelError if an encoder is needed and missing.
-    """
-    wanted = set(prompts)
-    known: dict[str, tuple[Tensor, dict[str, Tensor]]] = {}
-    for samples in source.samples() if wanted else ():
+    known: dict[str, dict[str, Tensor]] = {}
+    for samples in source.samples() if new else ():
         for row, prompt in enumerate(samples.prompts):
-            if prompt in wanted and prompt not in known:
-                added = {name: torch.tensor(values[row]) for name, values in samples.added_targets.items()}
-                known[prompt] = torch.tensor(samples.embeddings[row]), added
-    missing = [prompt for prompt in prompts if prompt not in known]
+            if prompt in new and prompt not in known:
+                known[prompt] = {name: torch.tensor(values[row]) for name, values in samples.targets().items()}
+    missing = [prompt for prompt in new if prompt not in known]
     if missing and encoder is None:
         raise RelabelError(
             f"the dataset has no vector for {len(missing)} of the new prompts, such as {missing[0]!r}: pass "
             f"--text-encoder with the encoder of the old ones, {provenance.encoder!r}, or --re-encode with any other"
         )
     if missing and encoder is not None:
-        embeddings, further = encoder.encode(missing), encoder.added_targets(missing)
+        encoded = {"embeddings": encoder.encode(missing), **encoder.added_targets(missing)}
         for row, prompt in enumerate(missing):
-            known[prompt] = embeddings[row], {name: values[row] for name, values in further.items()}
-    vectors = [known[prompt] for prompt in prompts]
-    return KnownPrompts(
-        provenance.encoder,
-        provenance.space,
-        prompts,
-        torch.stack([embedding for embedding, _ in vectors]) if vectors else torch.empty(0, EMBEDDING),
-        {
-            name: torch.stack([added[name] for _, added in vectors])
-            for name in added_targets(provenance.space, source.has_subject)
-            if vectors
-        },
-    )
+            known[prompt] = {name: values[row] for name, values in encoded.items()}
+    widths = {"embeddings": EMBEDDING, **added_targets(provenance.space, source.has_subject)}
+    targets = {
+        name: torch.stack([known[prompt][name] for prompt in new]) if new else torch.empty(0, width)
+        for name, width in widths.items()
+    }
+    return KnownPrompts(provenance.encoder, provenance.space, list(new), targets.pop("embeddings"), targets)
 
 
 def read_map(path: Path) -> dict[str, str]:
