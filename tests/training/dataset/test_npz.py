@@ -70,18 +70,6 @@ def test_saving_and_loading_keeps_everything(tmp_path: Path, arrays: Arrays) -> 
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
-def test_the_content_hash_sees_every_number(arrays: Arrays) -> None:
-    hashes = set()
-    for row, column in ((0, 0), (9, 767), (4, 100)):
-        targets = arrays["clip_embeddings"].copy()
-        targets[row, column] += 1
-        hashes.add(content_hash(Dataset(arrays["perception_embeddings"], targets)))
-    hashes.add(content_hash(Dataset(arrays["perception_embeddings"], arrays["clip_embeddings"])))
-    groups = np.array(["g"] * 10)
-    hashes.add(content_hash(Dataset(arrays["perception_embeddings"], arrays["clip_embeddings"], groups=groups)))
-    assert len(hashes) == 5
-
-
 def test_export_writes_what_the_store_holds(tmp_path: Path, faces: Faces) -> None:
     with Store(fill(tmp_path / "a.db", faces(20), "sd15")) as store:
         assert export(store, tmp_path / "a.npz") == 20
@@ -91,14 +79,11 @@ def test_export_writes_what_the_store_holds(tmp_path: Path, faces: Faces) -> Non
     assert np.array_equal(dataset.clip_embeddings, samples.embeddings)
     assert dataset.image_sizes is not None and dataset.image_sizes.dtype == np.int32
     assert dataset.image_sizes[:4].tolist() == [[480, 640], [481, 640], [482, 640], [480, 640]]
-    assert dataset.prompts is not None and dataset.prompts.tolist() == samples.prompts
-    assert dataset.groups is not None and dataset.groups.tolist() == samples.groups
-    assert dataset.meta["encoder"] == "encoder/1" and dataset.meta["landmarker"] == "landmarker/1"
-    assert dataset.meta["emotion_model"] == "emotions/1" and dataset.meta["space"] == "sd15"
-    assert dataset.meta["fingerprint"] == [1] * 768
+    expected = {"encoder": "encoder/1", "landmarker": "landmarker/1", "emotion_model": "emotions/1", "space": "sd15"}
+    assert dataset.meta.items() >= {**expected, "fingerprint": [1] * 768}.items()
 
 
-def test_the_content_hash_of_earlier_versions() -> None:
+def test_the_content_hash_is_that_of_earlier_versions_and_sees_every_number() -> None:
     """Checkpoints know their dataset by it."""
     perceptions, targets = np.zeros((2, 1441), np.float32), np.ones((2, 768), np.float32)
     perceptions[:, 1440] = 1
@@ -108,9 +93,16 @@ def test_the_content_hash_of_earlier_versions() -> None:
     assert content_hash(full) == "da372a76071831eb2f26b6e48fcd87bf3044ad9cfbc31087f6f8343ac2ea57d1"
     same = replace(full, labels=np.array(["x", "y"]), splits=np.array(["", ""]), scores=np.ones(2, np.float32))
     assert content_hash(same) == content_hash(full)  # training does not learn from any of these
-    assert content_hash(replace(full, splits=np.array(["", "test"]))) != content_hash(full)
+    other = targets.copy()
+    other[1, 767] += 1
     added_targets = {"sdxl_embeddings": np.ones((2, 2048), np.float32), "sdxl_pooled": np.ones((2, 1280), np.float32)}
-    assert content_hash(replace(full, added_targets=added_targets)) != content_hash(full)
+    for change in (
+        {"splits": np.array(["", "test"])},
+        {"added_targets": added_targets},
+        {"clip_embeddings": other},
+        {"groups": np.array(["g", "g"])},
+    ):
+        assert content_hash(replace(full, **change)) != content_hash(full)
 
 
 def test_everything_goes_there_and_back(tmp_path: Path, faces: Faces) -> None:
@@ -118,7 +110,7 @@ def test_everything_goes_there_and_back(tmp_path: Path, faces: Faces) -> None:
         assert export(store, tmp_path / "a.npz") == 20
         samples = next(store.iterate())
     dataset = load(tmp_path / "a.npz")
-    for name in ("labels", "splits", "origins", "prompts"):
+    for name in ("labels", "splits", "origins", "prompts", "groups"):
         assert getattr(dataset, name).tolist() == getattr(samples, name), name
     assert dataset.scores is not None and np.array_equal(dataset.scores, samples.scores, equal_nan=True)
     assert np.isnan(dataset.scores[0]) and dataset.scores[10] == 0.5
@@ -132,10 +124,8 @@ def test_everything_goes_there_and_back(tmp_path: Path, faces: Faces) -> None:
     }
     assert all(np.array_equal(array, samples.added_targets[name]) for name, array in dataset.added_targets.items())
     with Store(tmp_path / "b.db") as store:
-        assert import_npz(tmp_path / "a.npz", store) == 20
-        assert (
-            store.has("key 1", samples.prompts[1]) and store.provenance is not None and store.provenance.space == "sdxl"
-        )
+        assert [import_npz(tmp_path / "a.npz", store) for _ in range(2)] == [20, 0]
+        assert store.provenance is not None and store.provenance.space == "sdxl"
         export(store, tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     save(dataset, tmp_path / "c.npz")
@@ -168,16 +158,6 @@ def test_an_empty_store_is_not_exported(tmp_path: Path) -> None:
     assert not (tmp_path / "a.npz").exists()
 
 
-def test_import_gives_back_what_was_exported(tmp_path: Path, faces: Faces) -> None:
-    with Store(fill(tmp_path / "a.db", faces(20), "sd15")) as store:
-        export(store, tmp_path / "a.npz")
-        assert import_npz(tmp_path / "a.npz", store) == 0  # they are all there already
-    with Store(tmp_path / "b.db") as store:
-        assert import_npz(tmp_path / "a.npz", store) == 20
-        export(store, tmp_path / "b.npz")
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-
-
 def test_import_of_just_the_two_arrays(tmp_path: Path, arrays: Arrays, faces: Faces) -> None:
     arrays["clip_embeddings"][5:] = arrays["clip_embeddings"][0]
     np.savez(tmp_path / "a.npz", **arrays)
@@ -197,112 +177,85 @@ def test_import_of_just_the_two_arrays(tmp_path: Path, arrays: Arrays, faces: Fa
         assert len(store) == 3
 
 
-def bad(arrays: Arrays, **changes: Any) -> Arrays:
-    changed = {**arrays, **changes}
-    return {name: array for name, array in changed.items() if array is not None}
-
-
 def with_rows(array: np.ndarray, rows: list[int], value: float) -> np.ndarray:
     array = array.copy()
     array[rows, 700] = value
     return array
 
 
+PERCEPTIONS, TARGETS = "perception_embeddings", "clip_embeddings"
+SDXL = {"sdxl_embeddings": np.ones((10, 2048), "f4"), "sdxl_pooled": np.ones((10, 1280), "f4")}
+
+
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("name", "change", "message"),
     [
-        (lambda a: bad(a, clip_embeddings=None), r"clip_embeddings is missing \(the file contains perception_emb"),
-        (lambda a: bad(a, perception_embeddings=None), "perception_embeddings is missing"),
-        (lambda a: bad(a, clip_embeddings=a["clip_embeddings"][:, :512]), r"shape \(10, 512\); it must be \(N, 768\)"),
-        (lambda a: bad(a, clip_embeddings=a["clip_embeddings"][0]), r"shape \(768,\); it must be \(N, 768\)"),
+        (TARGETS, lambda _: None, r"clip_embeddings is missing \(the file contains perception_emb"),
+        (PERCEPTIONS, lambda _: None, "perception_embeddings is missing"),
+        (TARGETS, lambda a: a[:, :512], r"shape \(10, 512\); it must be \(N, 768\)"),
+        (TARGETS, lambda a: a[0], r"shape \(768,\); it must be \(N, 768\)"),
+        (PERCEPTIONS, lambda a: a[:, :1434], r"perception_embeddings has the shape \(10, 1434\); .* \(N, 1441\)"),
         (
-            lambda a: bad(a, perception_embeddings=a["perception_embeddings"][:, :1434]),
-            r"perception_embeddings has the shape \(10, 1434\); it must be \(N, 1441\)",
-        ),
-        (
-            lambda a: bad(a, clip_embeddings=a["clip_embeddings"][:9]),
+            TARGETS,
+            lambda a: a[:9],
             "clip_embeddings has 9 rows, but perception_embeddings has 10; row i of every array",
         ),
-        (lambda a: bad(a, groups=np.array(["x"] * 9)), "groups has 9 rows"),
-        (lambda a: {name: array[:0] for name, array in a.items()}, "has no rows"),
+        (PERCEPTIONS, lambda a: a[:0], "has no rows"),
         (
-            lambda a: bad(a, clip_embeddings=with_rows(a["clip_embeddings"], [3], np.nan)),
-            r"clip_embeddings has 1 of 10 rows that contain NaN or infinite values: 3 \(counted from 0\); remove those",
+            TARGETS,
+            lambda a: with_rows(a, [3], np.nan),
+            r"1 of 10 rows that contain NaN .*: 3 \(counted from 0\); remove",
         ),
+        (PERCEPTIONS, lambda a: with_rows(a, [*range(2, 10)], np.inf), "has 8 of 10 rows .*: 2, 3, 4, 5, 6 and 3 more"),
+        (TARGETS, lambda a: a.astype(np.float64) * 1e300, "10 of 10 rows that contain"),
+        (PERCEPTIONS, lambda a: np.roll(a, 1, axis=1), "emotion probabilities .* do not sum to 1"),
+        (TARGETS, lambda a: a.astype(np.int64), "has the type int64; save it as float32"),
+        (TARGETS, lambda a: a.astype(complex), "has the type complex128"),
+        ("groups", lambda _: np.array(["x"] * 9), "groups has 9 rows"),
+        ("image_sizes", lambda _: np.zeros((10, 2), np.int32), "10 of 10 rows that contain sizes below 1 pixel"),
+        ("image_sizes", lambda _: np.ones((10, 3), np.int32), r"image_sizes has the shape \(10, 3\)"),
+        ("prompts", lambda _: np.arange(10), "prompts has the type int64; save it as text"),
+        ("prompts", lambda _: np.array([b"\xff"] * 10), "prompts contains invalid text"),
+        ("prompts", lambda _: np.array([0x110000] * 10, "<u4").view("<U1"), "prompts contains invalid text"),
+        ("prompts", lambda _: np.array([0xD800] * 10, ">u4").view(">U1"), "prompts contains invalid text"),
+        ("prompts", lambda _: np.array(["x" * (2**20 + 1)] * 10), "longest text may have 1048576 characters"),
+        ("meta", lambda _: np.array("{"), "meta is not JSON"),
+        ("meta", lambda _: np.array("[1]"), "meta is not a JSON object"),
+        ("meta", lambda _: np.array('{"fingerprint": [1, 2]}'), "fingerprint that is not 768 finite numbers"),
+        ("meta", lambda _: np.array('{"encoder": 3}'), "has no text as encoder"),
+        ("meta", lambda _: np.array('{"space": ["sd15"]}'), r"names the text space \['sd15'\]; only sd15 and"),
+        ("meta", lambda _: np.array('{"space": "sdxl"}'), "sdxl_embeddings is missing, but"),
+        ("sdxl_embeddings", lambda _: np.ones((10, 2048), "f4"), "sdxl_pooled is missing, but"),
+        ("sdxl_subject", lambda _: np.ones((10, 2048), "f4"), "sdxl_embeddings is missing, but"),
+        ("subject_embeddings", lambda _: np.ones((10, 9), "f4"), r"subject_embeddings has the shape \(10, 9\)"),
         (
-            lambda a: bad(a, perception_embeddings=with_rows(a["perception_embeddings"], list(range(2, 10)), np.inf)),
-            "has 8 of 10 rows that contain NaN or infinite values: 2, 3, 4, 5, 6 and 3 more",
+            "subject_embeddings",
+            lambda _: np.full((10, 768), np.nan),
+            "subject_embeddings has 10 of 10 rows that contain",
         ),
-        (
-            lambda a: bad(a, clip_embeddings=a["clip_embeddings"].astype(np.float64) * 1e300),
-            "10 of 10 rows that contain",
-        ),
-        (
-            lambda a: bad(a, perception_embeddings=np.roll(a["perception_embeddings"], 1, axis=1)),
-            "emotion probabilities .* do not sum to 1",
-        ),
-        (
-            lambda a: bad(a, clip_embeddings=a["clip_embeddings"].astype(np.int64)),
-            "has the type int64; save it as float32",
-        ),
-        (lambda a: bad(a, clip_embeddings=a["clip_embeddings"].astype(complex)), "has the type complex128"),
-        (
-            lambda a: bad(a, image_sizes=np.zeros((10, 2), dtype=np.int32)),
-            "10 of 10 rows that contain sizes below 1 pixel",
-        ),
-        (lambda a: bad(a, image_sizes=np.ones((10, 3), dtype=np.int32)), r"image_sizes has the shape \(10, 3\)"),
-        (lambda a: bad(a, prompts=np.arange(10)), "prompts has the type int64; save it as text"),
-        (lambda a: bad(a, prompts=np.array([b"\xff"] * 10)), "prompts contains invalid text"),
-        (lambda a: bad(a, meta=np.array("{")), "meta is not JSON"),
-        (lambda a: bad(a, meta=np.array("[1]")), "meta is not a JSON object"),
-        (lambda a: bad(a, meta=np.array('{"fingerprint": [1, 2]}')), "fingerprint that is not 768 finite numbers"),
-        (lambda a: bad(a, meta=np.array('{"encoder": 3}')), "has no text as encoder"),
-        (lambda a: bad(a, meta=np.array('{"space": ["sd15"]}')), r"names the text space \['sd15'\]; only sd15 and"),
-        (lambda a: bad(a, meta=np.array('{"space": "sdxl"}')), "sdxl_embeddings is missing, but"),
-        (lambda a: bad(a, sdxl_embeddings=np.ones((10, 2048), "f4")), "sdxl_pooled is missing, but"),
-        (lambda a: bad(a, sdxl_subject=np.ones((10, 2048), "f4")), "sdxl_embeddings is missing, but"),
-        (
-            lambda a: bad(
-                a,
-                subject_embeddings=a["clip_embeddings"],
-                sdxl_embeddings=np.ones((10, 2048), "f4"),
-                sdxl_pooled=np.ones((10, 1280), "f4"),
-            ),
-            "sdxl_subject is missing, but subject_embeddings and sdxl_subject belong together",
-        ),
-        (lambda a: bad(a, subject_embeddings=np.ones((10, 9), "f4")), r"subject_embeddings has the shape \(10, 9\)"),
-        (
-            lambda a: bad(a, subject_embeddings=with_rows(a["clip_embeddings"], [3], np.nan)),
-            "subject_embeddings has 1 of 10 rows that contain NaN",
-        ),
-        (
-            lambda a: bad(a, sdxl_pooled=np.full((10, 1280), np.nan, "f4"), sdxl_embeddings=np.ones((10, 2048), "f4")),
-            "sdxl_pooled has 10 of 10 rows that contain NaN",
-        ),
-        (
-            lambda a: bad(a, splits=np.array(["train"] * 9 + ["dev"])),
-            "splits contains 'dev'; use train, validation, test",
-        ),
-        (
-            lambda a: bad(a, scores=np.array([0.5] * 9 + [1.5])),
-            "scores has 1 of 10 rows that are not detection scores.*: 9",
-        ),
-        (lambda a: bad(a, prompts=np.array([0x110000] * 10, "<u4").view("<U1")), "prompts contains invalid text"),
-        (lambda a: bad(a, prompts=np.array([0xD800] * 10, ">u4").view(">U1")), "prompts contains invalid text"),
-        (lambda a: bad(a, prompts=np.array(["x" * (2**20 + 1)] * 10)), "longest text may have 1048576 characters"),
+        ("splits", lambda _: np.array(["train"] * 9 + ["dev"]), "splits contains 'dev'; use train, validation, test"),
+        ("scores", lambda _: np.array([0.5] * 9 + [1.5]), "1 of 10 rows that are not detection scores.*: 9"),
     ],
 )
-def test_bad_arrays_are_named(tmp_path: Path, arrays: Arrays, change: Callable[[Arrays], Arrays], message: str) -> None:
-    np.savez(tmp_path / "bad.npz", **change(arrays))
+def test_bad_arrays_are_named(
+    tmp_path: Path, arrays: Arrays, name: str, change: Callable[[Any], Any], message: str
+) -> None:
+    changed = {**arrays, name: change(arrays.get(name))}
+    np.savez(tmp_path / "bad.npz", **{key: array for key, array in changed.items() if array is not None})
     with pytest.raises(DatasetError, match=message) as caught:
         load(tmp_path / "bad.npz")
     assert str(tmp_path / "bad.npz") in str(caught.value)
 
 
+def test_the_subjects_vectors_of_a_space_belong_together(tmp_path: Path, arrays: Arrays) -> None:
+    np.savez(tmp_path / "bad.npz", **arrays, **SDXL, subject_embeddings=arrays["clip_embeddings"])
+    with pytest.raises(DatasetError, match="sdxl_subject is missing, but subject_embeddings and sdxl_subject belong"):
+        load(tmp_path / "bad.npz")
+
+
 def test_bad_rows_of_any_array_are_listed_if_they_may_be(tmp_path: Path, arrays: Arrays) -> None:
     scores = np.array([0.5] * 9 + [1.5], "f4")
-    sdxl = {"sdxl_embeddings": np.ones((10, 2048), "f4"), "sdxl_pooled": np.ones((10, 1280), "f4")}
-    sdxl["sdxl_pooled"][2] = np.inf
+    sdxl = {**SDXL, "sdxl_pooled": with_rows(SDXL["sdxl_pooled"], [2], np.inf)}
     arrays["perception_embeddings"] = with_rows(arrays["perception_embeddings"], [5, 4], np.nan)
     np.savez(tmp_path / "a.npz", **arrays, **sdxl, scores=scores)
     assert load(tmp_path / "a.npz", allow_bad_rows=True).bad_rows.tolist() == [2, 4, 5, 9]
