@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -33,6 +33,22 @@ _STRENGTH = re.compile(r"(?:level|intensity)[ _-]?([1-3])", re.IGNORECASE)  # ME
 
 
 @dataclass(frozen=True)
+class _Level:
+    """One level of folders and the names in it."""
+
+    number: int  # from 1
+    names: Counter[str]  # folder → pictures in it
+    emotions: int  # pictures in folders that are named after an emotion
+
+    @property
+    def are_strengths(self) -> bool:
+        return all(map(strength, self.names))
+
+    def __str__(self) -> str:
+        return listed([printable(name) for name in sorted(self.names)], most=NAMED)
+
+
+@dataclass(frozen=True)
 class Levels:
     """The levels with a role; 0 if no level has it."""
 
@@ -53,76 +69,67 @@ def levels_of(tree: Tree, choices: Choices) -> Levels:
     gives the readings and the flags that choose one.
     """
     media = tree.media()
-    depth = max((len(parts) - 1 for parts in media), default=0)
-    names = {level: Counter(parts[level - 1] for parts in media if len(parts) > level) for level in range(1, depth + 1)}
-    split = next((level for level, found in names.items() if _are_splits(found)), 0)
-    coded = {level for level, found in names.items() if _are_codes(found)} if not choices.label_map else set[int]()
-    emotions = {
-        level: sum(
-            count for name, count in found.items() if level in coded or known_label(name) or name in choices.label_map
-        )
-        for level, found in names.items()
-        if level != split
-    }
-    intensity = next(
-        (
-            level
-            for level in emotions
-            if all(map(strength, names[level])) and any(emotions[other] for other in emotions if other != level)
-        ),
-        0,
-    )
-    candidates = [level for level in emotions if level != intensity]
-    label = max(candidates, key=lambda level: (emotions[level], -level), default=0)
+    levels = _levels(media, choices)
+    split = next((level for level in levels if _are_splits(level.names)), None)
+    others = [level for level in levels if level is not split]
+    with_emotions = [level for level in others if level.emotions]
+    intensity = next((level for level in others if level.are_strengths and with_emotions not in ([], [level])), None)
+    candidates = [level for level in others if level is not intensity]
+    label = max(candidates, key=lambda level: (level.emotions, -level.number), default=None)
     doubt, notes = "", list[str]()
-    if choices.label_level is None and not emotions.get(label) and (in_names := labels_in_names(media)):
+    in_names: Mapping[Parts, str] = {}
+    if choices.label_level is None and not (label and label.emotions):
+        in_names = labels_in_names(media) or {}
+    if in_names:
         notes.append("the labels are the emotions in the file names")
-        folders = [level for level in emotions if not all(map(strength, names[level]))]
-        group = _group(depth + 1, folders, names)
-        if choices.group_level is not None:
-            group = _explicit_group(tree, choices, names)
-        elif not group:
+        label, intensity = None, None
+        group = _group(len(levels) + 1, [level for level in others if not level.are_strengths])
+        if choices.group_level is None and not group:
             notes.append("people are not known: each picture is its own group")
-        if group:
-            notes.append(_group_note(group, names))
-        return Levels(split=split, group=group, in_names=in_names, notes=notes)
-    if choices.label_level is not None:
-        label = _chosen(tree, choices.label_level, names, "--label-level")
-        split, intensity = (0 if level == label else level for level in (split, intensity))
-    elif not label:
-        doubt = f"{tree.base}: no folder is named after a label"
     else:
-        tables = [tree.name(parts) for parts in tree.files if _is_table(PurePath(parts[-1]))]
-        doubt = _doubt(tree, media, label, candidates, names, emotions, tables)
-        if not doubt and tables:
-            notes.append(
-                f"{tables[0]} is not used: the labels are the names of folders; pass the file itself to use it"
-            )
-        if not doubt and label != candidates[0] and emotions[label]:
-            others = [level for level in candidates if level != label]
-            notes.append(
-                f"the labels are the folders of level {label} ({_shown(names[label])}); to use others, pass "
-                + " or ".join(f"--label-level {level} ({_shown(names[level])})" for level in others)
-            )
-    group = _group(label, [level for level in candidates if level != label], names)
+        if choices.label_level is not None:
+            label = _chosen(tree, choices.label_level, levels, "--label-level")
+            split, intensity = (None if level is label else level for level in (split, intensity))
+        elif label is None:
+            doubt = f"{tree.base}: no folder is named after a label"
+        else:
+            tables = [tree.name(parts) for parts in tree.files if _is_table(PurePath(parts[-1]))]
+            doubt = _doubt(tree, media, label, candidates, tables)
+            notes.extend(() if doubt else _label_notes(label, candidates, tables))
+        group = _group(label.number if label else 0, [level for level in candidates if level is not label])
     if choices.group_level is not None:
-        group = _explicit_group(tree, choices, names)
-    if 0 < group < label:
-        notes.append(_group_note(group, names))
-    codes = {name: TWO_LETTERS[name] for name in sorted(names[label])} if label in coded else {}
-    if codes:
+        group = _chosen(tree, choices.group_level, levels, "--group-level") if choices.group_level else None
+    if group and (in_names or (label and group.number < label.number)):
+        notes.append(
+            f"the folders of level {group.number} ({group}) are the groups, such as people; if they are not people, "
+            "pass --group-level 0"
+        )
+    codes = {}
+    if label and _are_codes(label.names, choices):
+        codes = {name: TWO_LETTERS[name] for name in sorted(label.names)}
         notes.append("the folders are read as codes of emotions: " + ", ".join(map(" ".join, codes.items())))
-    return Levels(label, split, group, intensity, codes=codes, notes=notes, doubt=doubt)
+    roles = [level.number if level else 0 for level in (label, split, group, intensity)]
+    return Levels(roles[0], roles[1], roles[2], roles[3], in_names, codes, notes, doubt)
 
 
-def _are_splits(found: Counter[str]) -> bool:
+def _levels(media: Sequence[Parts], choices: Choices) -> list[_Level]:
+    levels = []
+    for number in range(1, max(map(len, media), default=0)):
+        names = Counter(parts[number - 1] for parts in media if len(parts) > number)
+        coded = _are_codes(names, choices)
+        known = (count for name, count in names.items() if coded or known_label(name) or name in choices.label_map)
+        levels.append(_Level(number, names, sum(known)))
+    return levels
+
+
+def _are_splits(names: Counter[str]) -> bool:
     """Return whether folders are splits: all of them, or half of them beside others that are no labels."""
-    exact = sum(bool(part_of(name)) for name in found)
-    return all(map(part_of_folder, found)) or (2 * exact >= len(found) and not any(map(known_label, found)))
+    exact = sum(bool(part_of(name)) for name in names)
+    return all(map(part_of_folder, names)) or (2 * exact >= len(names) and not any(map(known_label, names)))
 
 
-def _are_codes(found: Counter[str]) -> bool:
-    return len(found) > 1 and all(name in TWO_LETTERS for name in found)
+def _are_codes(names: Counter[str], choices: Choices) -> bool:
+    return not choices.label_map and len(names) > 1 and all(name in TWO_LETTERS for name in names)
 
 
 def strength(name: str) -> str:
@@ -132,55 +139,71 @@ def strength(name: str) -> str:
     return "" if name.isdecimal() or level_of(name) is None else name
 
 
+def _label_notes(label: _Level, candidates: Sequence[_Level], tables: Sequence[str]) -> Iterator[str]:
+    if tables:
+        yield f"{tables[0]} is not used: the labels are the names of folders; pass the file itself to use it"
+    if label is not candidates[0] and label.emotions:
+        others = [f"--label-level {level.number} ({level})" for level in candidates if level is not label]
+        yield (
+            f"the labels are the folders of level {label.number} ({label}); to use others, pass {' or '.join(others)}"
+        )
+
+
 def _doubt(
-    tree: Tree,
-    media: Sequence[Parts],
-    label: int,
-    candidates: Sequence[int],
-    names: dict[int, Counter[str]],
-    emotions: dict[int, int],
-    tables: Sequence[str],
+    tree: Tree, media: Sequence[Parts], label: _Level, candidates: Sequence[_Level], tables: Sequence[str]
 ) -> str:
     """Return why the names in `label` may not be the labels, with all readings; "" if there is no reason to doubt."""
-    found = names[label]
-    if emotions[label]:
-        others = [level for level in candidates if level != label and emotions[level]]
-        rivals = [level for level in others if emotions[level] >= CLOSE * emotions[label]]
-        several = any(_differ(media, label, level) for level in rivals)
-        elsewhere = [name for level in others for name in _elsewhere(media, label, level)]
-        reason = "several levels name emotions" if several else ""
-        if elsewhere:
-            reason = f"pictures in the folder {printable(elsewhere[0])} have an emotion in another level of folders"
-    elif tables:
-        reason = (
-            f"no folder is named after an emotion, and {tables[0]}, which may have the labels, is not read. "
-            "Pass that file if it is a table with the columns path and label"
-        )
-    elif len(candidates) == 1 and all(name.isdecimal() for name in found):
-        return ""  # numbers are refused with a reason of their own unless --label-map gives their meaning
-    elif len(found) == 1:
-        reason = f"no folder is named after an emotion, and all pictures would have the label {_shown(found)}"
-    elif all(re.search("[0-9]", name) for name in found):
-        reason = (
-            f"no folder is named after an emotion, and the names ({_shown(found)}) look like codes of people or clips"
-        )
-    elif not any(map(is_expression, found)):
-        reason = (
-            f"no folder is named after an emotion or another expression, and the names ({_shown(found)}) may be those "
-            "of people"
-        )
-    else:
-        return ""
+    reason = _reason_to_doubt(media, label, candidates, tables)
     if not reason:
         return ""
-    readings = [f"--label-level {level} reads {_shown(names[level])}" for level in candidates]
-    if not emotions[label]:
-        readings.append(f"--label-map {printable(min(found))}=happy,… renames them")
+    readings = [f"--label-level {level.number} reads {level}" for level in candidates]
+    if not label.emotions:
+        readings.append(f"--label-map {printable(min(label.names))}=happy,… renames them")
     return (
         f"{tree.base}: the labels are unclear: {reason}. {names_without_emotion(tree, media)}Choose: "
         f"{'; '.join(readings)}; --label TEXT gives all pictures one label; or write a CSV with the columns "
         "path,label,group and pass it instead"
     )
+
+
+def _reason_to_doubt(media: Sequence[Parts], label: _Level, candidates: Sequence[_Level], tables: Sequence[str]) -> str:
+    names = label.names
+    if label.emotions:
+        reason = ""
+        for level in candidates:
+            if level is not label and level.emotions:
+                pairs = _pairs(media, label, level)
+                elsewhere = [name for name, one, other in pairs if other and not one]
+                if elsewhere:
+                    return (
+                        f"pictures in the folder {printable(elsewhere[0])} have an emotion in another level of folders"
+                    )
+                if level.emotions >= CLOSE * label.emotions and any(one != other for _, one, other in pairs if other):
+                    reason = "several levels name emotions"
+        return reason
+    if tables:
+        return (
+            f"no folder is named after an emotion, and {tables[0]}, which may have the labels, is not read. "
+            "Pass that file if it is a table with the columns path and label"
+        )
+    if len(candidates) == 1 and all(name.isdecimal() for name in names):
+        return ""  # numbers are refused with a reason of their own unless --label-map gives their meaning
+    if len(names) == 1:
+        return f"no folder is named after an emotion, and all pictures would have the label {label}"
+    if all(re.search("[0-9]", name) for name in names):
+        return f"no folder is named after an emotion, and the names ({label}) look like codes of people or clips"
+    if not any(map(is_expression, names)):
+        return (
+            f"no folder is named after an emotion or another expression, and the names ({label}) may be those of people"
+        )
+    return ""
+
+
+def _pairs(media: Sequence[Parts], label: _Level, level: _Level) -> list[tuple[str, str | None, str | None]]:
+    """Return each name in the label's level with its emotion and that of the other level, for pictures in both."""
+    one, other = label.number, level.number
+    pairs = {(parts[one - 1], parts[other - 1]) for parts in media if len(parts) > max(one, other)}
+    return [(name, known_label(name), known_label(second)) for name, second in sorted(pairs)]
 
 
 def names_without_emotion(tree: Tree, media: Sequence[Parts]) -> str:
@@ -194,52 +217,19 @@ def names_without_emotion(tree: Tree, media: Sequence[Parts]) -> str:
     )
 
 
-def _pairs(media: Sequence[Parts], label: int, level: int) -> list[tuple[str, str | None, str | None]]:
-    """Return each name in the label's level with its emotion and that of the other level, for pictures in both."""
-    pairs = {(parts[label - 1], parts[level - 1]) for parts in media if len(parts) > max(label, level)}
-    return [(one, known_label(one), known_label(other)) for one, other in sorted(pairs)]
-
-
-def _differ(media: Sequence[Parts], label: int, level: int) -> bool:
-    """Return whether the two levels name different emotions for any picture."""
-    return any(one and other and one != other for _, one, other in _pairs(media, label, level))
-
-
-def _elsewhere(media: Sequence[Parts], label: int, level: int) -> list[str]:
-    """Return the names in the label's level that are no emotions while the other level names one."""
-    return [name for name, one, other in _pairs(media, label, level) if other and not one]
-
-
-def _group(label: int, others: Sequence[int], names: dict[int, Counter[str]]) -> int:
+def _group(label: int, others: Sequence[_Level]) -> _Level | None:
     """Return the level of the groups: above the label the one with the most names, else the first below it."""
-    people = [level for level in others if not all(name.casefold() in NOT_PEOPLE for name in names[level])]
-    above = [level for level in people if level < label and len(names[level]) > 1]
-    below = [level for level in people if level > label]
-    if above:
-        return max(above, key=lambda level: (len(names[level]), -level))
-    return below[0] if below else 0
+    people = [level for level in others if not all(name.casefold() in NOT_PEOPLE for name in level.names)]
+    above = [level for level in people if level.number < label and len(level.names) > 1]
+    below = [level for level in people if level.number > label]
+    return max(above, key=lambda level: (len(level.names), -level.number)) if above else next(iter(below), None)
 
 
-def _group_note(group: int, names: dict[int, Counter[str]]) -> str:
-    return (
-        f"the folders of level {group} ({_shown(names[group])}) are the groups, such as people; "
-        "if they are not people, pass --group-level 0"
-    )
-
-
-def _explicit_group(tree: Tree, choices: Choices, names: dict[int, Counter[str]]) -> int:
-    return _chosen(tree, choices.group_level, names, "--group-level") if choices.group_level else 0
-
-
-def _chosen(tree: Tree, level: int, names: dict[int, Counter[str]], flag: str) -> int:
-    if level not in names:
-        levels = "; ".join(f"{number}: {_shown(found)}" for number, found in names.items()) or "none"
-        raise SourceError(f"{tree.base}: there is no folder level {level}; {flag} can be one of these: {levels}")
-    return level
-
-
-def _shown(found: Counter[str]) -> str:
-    return listed([printable(name) for name in sorted(found)], most=NAMED)
+def _chosen(tree: Tree, number: int, levels: Sequence[_Level], flag: str) -> _Level:
+    if not 0 < number <= len(levels):
+        names = "; ".join(f"{level.number}: {level}" for level in levels) or "none"
+        raise SourceError(f"{tree.base}: there is no folder level {number}; {flag} can be one of these: {names}")
+    return levels[number - 1]
 
 
 def _is_table(path: PurePath) -> bool:
