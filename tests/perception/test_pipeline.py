@@ -8,7 +8,6 @@ import torch
 
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.engines import Faces
-from perception_clip.perception.pictures import PictureError
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.vector import EMOTIONS
 
@@ -59,11 +58,6 @@ def test_what_lies_behind_the_landmarks_stays_on_the_cpu(pipeline: PerceptionPip
     tensors = [value for value in vars(elsewhere.emotion_model).values() if isinstance(value, torch.Tensor)]
     assert len(tensors) > 10 and all(tensor.device.type == "cpu" for tensor in tensors)
     assert torch.equal(elsewhere(astronaut).landmarks, pipeline(astronaut).landmarks)
-
-
-def test_bad_pictures_are_named(pipeline: PerceptionPipeline, astronaut: np.ndarray) -> None:
-    with pytest.raises(PictureError, match="picture 1 contains NaN"):
-        pipeline([astronaut, np.full((8, 8, 3), np.nan)])
 
 
 class CountingLandmarker:
