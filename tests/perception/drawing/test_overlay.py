@@ -215,7 +215,4 @@ def test_a_batch_is_drawn_picture_by_picture(astronaut: np.ndarray, grace_hopper
     assert torch.equal(drawn[2], draw(grace_hopper, [faces[1]]))
     with pytest.raises(ValueError, match="2 pictures cannot be drawn with perceptions of 3"):
         draw_batch(pictures[:2], perceptions)
-
-
-def test_a_batch_of_nothing() -> None:
-    assert draw_batch([], replace(reference_faces().select([]), frame_count=0)) == []
+    assert draw_batch([], replace(perceptions.select([]), frame_count=0)) == []

@@ -30,9 +30,21 @@ def best(found: Detections) -> Tensor:
     return found.points[found.scores.argmax(), [RIGHT_EYE, LEFT_EYE]]
 
 
+@pytest.mark.parametrize("turn", range(4))
+def test_a_face_is_found_whichever_way_the_picture_is_turned(
+    network: BlazeFace, astronaut: np.ndarray, turn: int
+) -> None:
+    picture = torch.tensor(astronaut)[:400, 100:]
+    height, width = picture.shape[:2]
+    found = search(network, picture.rot90(-turn, (0, 1)).contiguous())
+    x, y = (EYES - torch.tensor([100.0, 0.0])).unbind(dim=1)
+    turned = [(x, y), (height - 1 - y, x), (width - 1 - x, height - 1 - y), (y, width - 1 - x)][turn]
+    torch.testing.assert_close(best(found), torch.stack(turned, dim=1), atol=8, rtol=0)
+
+
 def test_faces_are_found_wherever_they_lie_even_across_parts(network: BlazeFace, astronaut: np.ndarray) -> None:
-    corners = [(0, 0), (700, 500), (983, 815), (1150, 980)]
-    picture = torch.zeros(1080, 1250, 3, dtype=torch.uint8)
+    corners = [(0, 0), (700, 500), (968, 993), (1150, 1080)]  # the third where the first part ends, at 1024
+    picture = torch.zeros(1180, 1250, 3, dtype=torch.uint8)
     small = torch.tensor(astronaut)[:400:4, :400:4]  # her face is 26 pixels high
     for left, top in corners:
         picture[top : top + 100, left : left + 100] = small
