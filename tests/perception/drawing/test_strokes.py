@@ -46,8 +46,6 @@ def test_overlapping_shapes_do_not_add_up() -> None:
     mask = blank()
     strokes.add_dots(mask, np.array([[20.0, 20.0], [21.0, 20.0]]), 5.0, opacity=100)
     assert mask.max() == 100
-    strokes.add_ring(mask, np.array([20.0, 20.0]), 4.0, 1.0, opacity=60)
-    assert mask.max() == 100
 
 
 def test_a_ring_is_hollow() -> None:

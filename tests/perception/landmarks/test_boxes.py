@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from perception_clip.perception.landmarks.boxes import distinct, letterbox, move, weighted_nms
+from perception_clip.perception.landmarks.boxes import Detections, distinct, join, letterbox, move, weighted_nms
 
 
 @pytest.mark.parametrize("shape", [(600, 512), (97, 301), (60, 40), (128, 128), (100, 200), (1, 1), (2, 3), (1, 500)])
@@ -34,6 +34,15 @@ def test_letterbox_samples_the_padded_square(grace_hopper: np.ndarray, shape: tu
 def test_move_shifts_positions_and_not_the_size() -> None:
     moved = move(torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), scale=2.0, offset=torch.tensor([10.0, 20.0]))
     assert moved.tolist() == [[12, 24], [6, 8], [20, 32]]
+
+
+def test_joined_detections_are_by_picture() -> None:
+    def some(*frames: int) -> Detections:
+        count = len(frames)
+        return Detections(torch.tensor(frames), torch.rand(count, 8, 2), torch.arange(count) + 10.0 * frames[0])
+
+    assert join([some(2, 3), some(0, 0, 1)]).frames.tolist() == [0, 0, 1, 2, 3]
+    assert join([some(2, 3), some(0, 0, 1)]).scores.tolist() == [0, 1, 2, 20, 21]
 
 
 def test_distinct_keeps_the_surest_of_boxes_that_share_more_than_half_of_the_smaller_one() -> None:
