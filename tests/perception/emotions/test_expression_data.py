@@ -39,10 +39,12 @@ def photos(tools: tuple[ModuleType, ModuleType], shared_data: Path) -> Any:
 
 @pytest.mark.slow
 def test_five_fold(tools: tuple[ModuleType, ModuleType], photos: Any, model: ExpressionModel) -> None:
-    """The shape components, which know no labels, are the bundled model's; benchmarks/expression.py learns them
-    anew in every fold.
+    """On every fourth of the happy and neutral faces and all others, with the bundled model's shape components, which
+    know no labels; benchmarks/expression.py takes all faces and learns the components anew in every fold.
     """
     estimation, training = tools
+    many = torch.isin(photos.labels, torch.tensor([EMOTIONS.index(name) for name in ("happy", "neutral")]))
+    photos = photos.select((~many | (torch.arange(len(photos)) % 4 == 0)).nonzero()[:, 0])
     faces = estimation.measure(model, photos)
     scores = torch.zeros(len(photos), len(EMOTIONS))
     probabilities, certain, hesitant = scores.clone(), scores.clone(), scores.clone()
