@@ -24,7 +24,7 @@ from skimage import data
 from torch import Tensor
 
 from perception_clip.perception.control.pictures import KINDS, control_pictures
-from perception_clip.perception.drawing.overlay import draw, draw_batch
+from perception_clip.perception.drawing.overlay import Overlay, draw_batch
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.sequences.videos import Video
 from perception_clip.perception.vector import Perception, pack
@@ -38,6 +38,10 @@ SCENES = (  # (width, height), side of a face's photo in pixels, columns, rows
     ((1920, 1080), 90, 10, 10),
     ((3840, 2160), 2000, 1, 1),
 )
+
+
+def draw(picture: Tensor, faces: list[Perception]) -> Tensor:
+    return Overlay().draw(picture, faces)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.topology import CLOSED_LINES, mesh_lines
+from perception_clip.perception.vector import EMOTIONS
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 ZOOM = 3  # drawn this many times larger, then reduced
@@ -28,7 +29,7 @@ def face() -> torch.Tensor:
     """Return the landmarks (478, 2) of a smiling mean face, in a unit square, y down."""
     model = ExpressionModel.load()
     plain = model.template[None] / model.template.abs().max() / 4 + 0.5
-    points = model.edit(plain, torch.ones(1, 2), "happy", 1.4)[0, :, :2]
+    points = (plain + 1.4 * model.displacement(plain, torch.ones(1, 2), EMOTIONS.index("happy")))[0, :, :2]
     low, high = points.amin(dim=0), points.amax(dim=0)
     return (points - (low + high) / 2) / (high - low).max() + 0.5
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...common.errors import InputError
-from ..sequences.smoothing import EMOTION_BETA, one_euro
+from ..sequences.smoothing import EMOTION_BETA, cutoff_of, one_euro
 from ..vector import Perceptions
 
 
@@ -42,9 +41,8 @@ def smoothed(values: Tensor, amount: float, rate: float, unit: float = 1.0) -> T
     `amount` is 0 (no change) to 1; `unit` is a large change, such as 1 for actions and 90 for degrees. Raises
     ValueError for another amount.
     """
-    if not 0 <= amount <= 1:
-        raise InputError(f"smoothing must be between 0 and 1, not {amount}")
+    cutoff = cutoff_of(amount)
     if amount == 0 or not len(values):
         return values
     times = [frame / rate for frame in range(len(values))]
-    return one_euro(values, times, cutoff=10 ** (1 - 2 * amount), beta=EMOTION_BETA, unit=torch.tensor(unit))
+    return one_euro(values, times, cutoff=cutoff, beta=EMOTION_BETA, unit=torch.tensor(unit))

@@ -98,9 +98,7 @@ def _size(face: Perception) -> Tensor:
 
 def _bar(canvas: Canvas, start: float, y: float, side: int, value: float, color: tuple[int, int, int]) -> None:
     """Draw a bar of a value in 0…1 that grows from `start` to the right for side 1, to the left for −1."""
-    canvas.line([(start, y), (start + side * BAR, y)], BAR_BACKGROUND, THICK)
-    if value * BAR >= 1:
-        canvas.line([(start, y), (start + side * value * BAR, y)], color, THICK)
+    canvas.bar(start, y, side * BAR, value, color, THICK)
     bright = BRIGHT if value >= 0.1 else DIMMED
     canvas.write(start + side * (BAR + 6), y, f"{value:.2f}", SMALL, bright, align=0 if side > 0 else 1)
 

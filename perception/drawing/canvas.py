@@ -8,7 +8,7 @@ from itertools import count
 
 from PIL import Image, ImageDraw
 
-from .panels import Color, text_width, write
+from .panels import BAR_BACKGROUND, Color, text_width, write
 
 BACKGROUND = (18, 22, 30)
 ZOOM = 2  # lines are drawn so much larger, then reduced, so that they are smooth
@@ -26,6 +26,12 @@ class Canvas:
     def line(self, points: Sequence[tuple[float, float]], color: Color, width: int) -> None:
         """Draw a line through points, `width` pixels wide."""
         self._draw.line([(x * ZOOM, y * ZOOM) for x, y in points], color, width * ZOOM, joint="curve")
+
+    def bar(self, x: float, y: float, length: float, value: float, color: Color, width: int) -> None:
+        """Draw a bar of a value in 0…1 from x to the right, or to the left if `length`, that of 1, is negative."""
+        for share, shade in ((1.0, BAR_BACKGROUND), (value, color)):
+            if share * abs(length) >= 1:
+                self.line([(x, y), (x + share * length, y)], shade, width)
 
     def dot(self, x: float, y: float, radius: float, color: Color) -> None:
         """Draw a filled circle."""

@@ -13,7 +13,7 @@ from ..comparison.table import Row, action_rows, emotion_rows
 from ..vector import Perceptions
 from .canvas import Canvas, wrapped
 from .contact_sheet import contact_sheet
-from .panels import BAR_BACKGROUND, BRIGHT, DIMMED
+from .panels import BRIGHT, DIMMED
 
 TITLE_SIZE, FONT_SIZE, SMALL = 24, 17, 15  # height of the letters, pixels
 MARGIN, LINE, ROW, GAP = 24, 24, 32, 18  # pixels: around everything; between lines, bars and groups
@@ -82,9 +82,7 @@ def _bars(canvas: Canvas, left: float, top: float, rows: Sequence[Row]) -> None:
         y = top + ROW * (index + 0.5)
         canvas.write(start - 10, y, row.name, FONT_SIZE, BRIGHT, align=1)
         for value, color, offset in ((row.target, TARGET, -THICK / 2 - 1), (row.result, RESULT, THICK / 2 + 1)):
-            canvas.line([(start, y + offset), (start + BAR, y + offset)], BAR_BACKGROUND, THICK)
-            if value * BAR >= 1:
-                canvas.line([(start, y + offset), (start + value * BAR, y + offset)], color, THICK)
+            canvas.bar(start, y + offset, BAR, value, color, THICK)
             canvas.write(start + BAR + 8, y + offset * 1.4, f"{value:.2f}", SMALL - 1, DIMMED)
         if row.baseline is not None:
             x = start + row.baseline * BAR

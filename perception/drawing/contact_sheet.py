@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ...common.words import counted
@@ -14,12 +15,10 @@ from ..geometry import true_proportions
 from ..vector import EMOTIONS, split, validate
 from . import panels
 from .canvas import wrapped
-from .sketch import Sketch, stamp
+from .sketch import Sketch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    Pixels = NDArray[np.uint8]  # (H, W, 3)
 
 SIDE = 240  # pixels: the square that a face is drawn in
 FILLED = 0.8  # of the square, by the face's larger extent
@@ -58,20 +57,21 @@ def contact_sheet(vectors: Tensor, image_sizes: Tensor, captions: Sequence[str],
     rows = -(-len(faces) // width)
     emotion = panels.Panel((1.0, *[0.0] * (len(EMOTIONS) - 1)), FONT_SIZE, short=True).size[1]
     height = SIDE + emotion + GAP + LINE * max(map(len, texts))
-    sheet = np.empty((GAP + rows * (height + GAP), GAP + width * (SIDE + GAP), 3), dtype=np.uint8)
-    sheet[:] = BACKGROUND
+    sheet = Image.new("RGB", (GAP + width * (SIDE + GAP), GAP + rows * (height + GAP)), BACKGROUND)
     for index, shares in enumerate(emotions.tolist()):
         row, column = divmod(index, width)
         top, left = GAP + row * (height + GAP), GAP + column * (SIDE + GAP)
         sketch = _sketch(points[index], tuple(shares))
-        sketch.draw(sheet[top : top + SIDE, left : left + SIDE], mesh=False)
+        face = np.full((SIDE, SIDE, 3), BACKGROUND, dtype=np.uint8)
+        sketch.draw(face, mesh=False)
+        sheet.paste(Image.fromarray(face), (left, top))
         panel = panels.Panel(sketch.emotions, FONT_SIZE, short=True).render()
-        stamp(sheet, panel, (left + (SIDE - panel.width) // 2, top + SIDE))
+        sheet.paste(panel, (left + (SIDE - panel.width) // 2, top + SIDE), panel)
         for line, text in enumerate(texts[index]):
             mask = panels.letters(text, FONT_SIZE)
             y = top + SIDE + emotion + GAP // 2 + line * LINE
-            _write(sheet, text, left + (SIDE - mask.width) // 2, y)
-    return torch.from_numpy(sheet)
+            sheet.paste(panels.BRIGHT, (left + (SIDE - mask.width) // 2, y), mask)
+    return torch.from_numpy(np.array(sheet))
 
 
 def _sketch(points: NDArray[np.float64], emotions: tuple[float, ...]) -> Sketch:
@@ -84,16 +84,6 @@ def _sketch(points: NDArray[np.float64], emotions: tuple[float, ...]) -> Sketch:
 
 
 def _nothing() -> Tensor:
-    sheet = np.empty((2 * GAP + 2 * LINE, 2 * GAP + SIDE, 3), dtype=np.uint8)
-    sheet[:] = BACKGROUND
-    mask = panels.letters(NOTHING, FONT_SIZE)
-    _write(sheet, NOTHING, (sheet.shape[1] - mask.width) // 2, (sheet.shape[0] - mask.height) // 2)
-    return torch.from_numpy(sheet)
-
-
-def _write(sheet: Pixels, text: str, left: int, top: int) -> None:
-    """Write text onto the sheet, clipped to its area."""
-    mask = np.asarray(panels.letters(text, FONT_SIZE))
-    part = sheet[top : top + mask.shape[0], left : left + mask.shape[1]]
-    opacity = mask[: part.shape[0], : part.shape[1], None] / np.float32(255)
-    part[:] = np.rint(part + (np.array(panels.BRIGHT) - part) * opacity).astype(np.uint8)
+    sheet, mask = Image.new("RGB", (2 * GAP + SIDE, 2 * GAP + 2 * LINE), BACKGROUND), panels.letters(NOTHING, FONT_SIZE)
+    sheet.paste(panels.BRIGHT, ((sheet.width - mask.width) // 2, (sheet.height - mask.height) // 2), mask)
+    return torch.from_numpy(np.array(sheet))

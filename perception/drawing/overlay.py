@@ -47,11 +47,6 @@ def draw_batch(
     return [overlay.draw(picture, faces) for picture, faces in zip(checked, perceptions.by_frame(), strict=True)]
 
 
-def draw(picture: Picture, faces: Sequence[Perception], *, mesh: bool = False, tracks: bool = False) -> Tensor:
-    """Return one picture with its faces drawn on; see `Overlay.draw`."""
-    return Overlay(mesh=mesh, tracks=tracks).draw(picture, faces)
-
-
 class Overlay:
     """Draws faces onto consecutive pictures: the panels of a track keep their position as long as they fit there.
 

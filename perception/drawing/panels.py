@@ -39,7 +39,7 @@ class Panel:
     @property
     def strongest(self) -> int:
         """Return the index of the strongest emotion in `EMOTIONS`."""
-        return max(range(len(EMOTIONS)), key=self.emotions.__getitem__)
+        return self.emotions.index(max(self.emotions))
 
     @property
     def size(self) -> tuple[int, int]:

@@ -60,7 +60,7 @@ class Sketch:
     @property
     def accent(self) -> tuple[int, int, int]:
         """Return the color of the strongest emotion."""
-        return COLORS[EMOTIONS[max(range(len(EMOTIONS)), key=self.emotions.__getitem__)]]
+        return COLORS[EMOTIONS[self.emotions.index(max(self.emotions))]]
 
     @property
     def in_view(self) -> bool:

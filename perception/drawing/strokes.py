@@ -66,7 +66,7 @@ def add_dots(mask: Mask, points: Points, radius: float, opacity: int = 255) -> N
     np.maximum.at(mask.reshape(-1), flat, covered[inside])
 
 
-def add_ring(mask: Mask, center: Points, radius: float, width: float, opacity: int = 255) -> None:
+def add_ring(mask: Mask, center: Points, radius: float, width: float) -> None:
     """Draw a circle's outline, its middle at `radius` from the center, onto the mask."""
     x, y = center.tolist()
     reach = radius + width
@@ -75,10 +75,10 @@ def add_ring(mask: Mask, center: Points, radius: float, width: float, opacity: i
     across, down = np.arange(first_column, last_column) + 0.5 - x, np.arange(first_row, last_row) + 0.5 - y
     covered = (width / 2 + 0.5 - abs(np.hypot(down[:, None], across) - radius)).clip(0, 1)
     part = mask[first_row:last_row, first_column:last_column]
-    np.maximum(part, (covered * opacity + 0.5).astype(np.uint8), out=part)
+    np.maximum(part, (covered * 255 + 0.5).astype(np.uint8), out=part)
 
 
-def add_rectangle(mask: Mask, left: float, top: float, right: float, bottom: float, opacity: int = 255) -> None:
+def add_rectangle(mask: Mask, left: float, top: float, right: float, bottom: float) -> None:
     """Draw a filled rectangle onto the mask; pixels on its edges are covered in part."""
     height, width = mask.shape
     first_column, last_column = _within(left, right, width)
@@ -87,7 +87,7 @@ def add_rectangle(mask: Mask, left: float, top: float, right: float, bottom: flo
     wide = (np.minimum(across + 1, right) - np.maximum(across, left)).clip(0, 1)
     high = (np.minimum(down + 1, bottom) - np.maximum(down, top)).clip(0, 1)
     part = mask[first_row:last_row, first_column:last_column]
-    np.maximum(part, (high[:, None] * wide * opacity + 0.5).astype(np.uint8), out=part)
+    np.maximum(part, (high[:, None] * wide * 255 + 0.5).astype(np.uint8), out=part)
 
 
 def _within(start: float, end: float, size: int) -> tuple[int, int]:
@@ -95,7 +95,7 @@ def _within(start: float, end: float, size: int) -> tuple[int, int]:
     return int(min(max(start, 0), size)), int(min(max(np.ceil(end), 0), size))
 
 
-def add_frame(mask: Mask, box: Sequence[float], width: float, opacity: int = 255) -> None:
+def add_frame(mask: Mask, box: Sequence[float], width: float) -> None:
     """Draw the four corners of a frame, around the edges of a box (left, top, right, bottom), onto the mask."""
     left, top, right, bottom = box
     half, arm = width / 2, 0.16 * min(right - left, bottom - top)
@@ -103,11 +103,11 @@ def add_frame(mask: Mask, box: Sequence[float], width: float, opacity: int = 255
         ends = sorted((x - inward * half, x + inward * (arm + half)))
         for y, downward in ((top, 1), (bottom, -1)):
             sides = sorted((y - downward * half, y + downward * (arm + half)))
-            add_rectangle(mask, ends[0], y - half, ends[1], y + half, opacity)
-            add_rectangle(mask, x - half, sides[0], x + half, sides[1], opacity)
+            add_rectangle(mask, ends[0], y - half, ends[1], y + half)
+            add_rectangle(mask, x - half, sides[0], x + half, sides[1])
 
 
-def add_dashes(mask: Mask, box: Sequence[float], width: float, opacity: int = 255) -> None:
+def add_dashes(mask: Mask, box: Sequence[float], width: float) -> None:
     """Draw a dashed frame around the edges of a box (left, top, right, bottom) onto the mask."""
     left, top, right, bottom = box
     half, dashes = width / 2, 7  # per side; the first and the last meet at the corners
@@ -116,6 +116,6 @@ def add_dashes(mask: Mask, box: Sequence[float], width: float, opacity: int = 25
         ends = left + low * (right - left), left + high * (right - left)
         sides = top + low * (bottom - top), top + high * (bottom - top)
         for y in (top, bottom):
-            add_rectangle(mask, ends[0] - half, y - half, ends[1] + half, y + half, opacity)
+            add_rectangle(mask, ends[0] - half, y - half, ends[1] + half, y + half)
         for x in (left, right):
-            add_rectangle(mask, x - half, sides[0] - half, x + half, sides[1] + half, opacity)
+            add_rectangle(mask, x - half, sides[0] - half, x + half, sides[1] + half)

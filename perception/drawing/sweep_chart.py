@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 from PIL import Image
 
 from ..comparison.sweep import Sweep
@@ -62,8 +63,9 @@ def _curves(canvas: Canvas, sweep: Sweep, columns: Sequence[float], top: float) 
     for value in (0.0, 0.5, 1.0):
         canvas.line([(MARGIN + AXIS, height(value)), (right, height(value))], BAR_BACKGROUND, 2 if value == 1 else 1)
         canvas.write(MARGIN + AXIS - 8, height(value), f"{value:g}", SMALL, DIMMED, align=1)
-    place = _place(sweep.recommended, sweep.strengths, columns)
-    if place is not None:
+    strengths, places = zip(*sorted(zip(sweep.strengths, columns, strict=True)), strict=True)
+    if strengths[0] <= sweep.recommended <= strengths[-1]:
+        place = float(np.interp(sweep.recommended, strengths, places))
         canvas.line([(place, top), (place, top + CURVES)], DIMMED, 2)
         canvas.write(place, top + CURVES + 12, f"{sweep.recommended:g}", FONT_SIZE, BRIGHT, align=0.5)
     for values, color in ((matches, MATCH), (gains, GAIN)):
@@ -80,12 +82,3 @@ def _curves(canvas: Canvas, sweep: Sweep, columns: Sequence[float], top: float) 
     for x, color, text in ((0, GAIN, "gain: 1 is the target's expression"), (310, MATCH, "match: 1 is the same")):
         canvas.line([(MARGIN + AXIS + x, y), (MARGIN + AXIS + x + 24, y)], color, 4)
         canvas.write(MARGIN + AXIS + x + 34, y, text, SMALL, DIMMED)
-
-
-def _place(strength: float, strengths: Sequence[float], columns: Sequence[float]) -> float | None:
-    """Return the x of a strength between the columns; None if it is outside."""
-    pairs = sorted(zip(strengths, columns, strict=True))
-    for (low, left), (high, right) in pairwise(pairs):
-        if low <= strength <= high:
-            return left + (right - left) * (strength - low) / max(high - low, 1e-9)
-    return None

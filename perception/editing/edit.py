@@ -30,8 +30,8 @@ def edit(
     All are multiplied by `strength`; if nothing changes, the same perceptions are returned. Raises ValueError for an
     unknown emotion and for amounts that are not finite.
 
-    With a_e = strength × slider, d_e the displacement toward an emotion (`ExpressionModel.edit`) and p_e the emotion
-    probabilities that the model computes for the unchanged landmarks, the landmarks move by
+    With a_e = strength × slider, d_e the displacement toward an emotion (`ExpressionModel.displacement`) and p_e the
+    emotion probabilities that the model computes for the unchanged landmarks, the landmarks move by
 
         Σ a_e d_e − max(0, a_1 … a_6) Σ p_e max(0, 1 − |a_e|) d_e        (neutral only in the first sum)
 
@@ -67,14 +67,11 @@ def mix(first: Perceptions, second: Perceptions, share: float, model: Expression
             f"{counted(len(first), 'face')} cannot be mixed with {len(second)}: faces are paired in order, so use the "
             "same number, or a single face for all"
         )
-    if len(second) < len(first):
-        second = second.select([0] * len(first))
     pose, other = (model.align(faces.landmarks, faces.image_sizes) for faces in (first, second))
     move = pose.to_image_frame(share * (other.points - pose.points))
-    landmarks = first.landmarks + from_true_proportions(move, first.image_sizes.to(move.device)).to(first.landmarks)
-    mixed = changed(first, landmarks, torch.lerp(first.emotions, second.emotions, share))
+    landmarks = first.landmarks + from_true_proportions(move, first.image_sizes)
     return replace(
-        mixed,
+        changed(first, landmarks, torch.lerp(first.emotions, second.emotions, share)),
         origins=derived(f"mix {share!r} {model.identity}", first.origins, second.origins),
         landmarker=both(first.landmarker, second.landmarker),
         emotion_model=both(first.emotion_model, second.emotion_model),
@@ -91,8 +88,8 @@ def _displacement(
         amount = amounts.get(name, 0.0)
         kept = 1.0 if name == "neutral" else min(1.0, abs(amount))
         if amount or (highest and kept < 1):
-            delta = model.edit(landmarks, sizes, name, 1.0) - landmarks  # (N, 478, 3)
-            total += (amount - highest * (1 - kept) * before[:, index, None, None]) * delta
+            share = amount - highest * (1 - kept) * before[:, index, None, None]
+            total += share * model.displacement(landmarks, sizes, index)
     return total
 
 

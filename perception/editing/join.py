@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,18 +21,19 @@ def join(first: Perceptions, second: Perceptions) -> Perceptions:
     """
     beyond = int(first.tracks.max()) + 1 if len(first) else 0
     later = replace(second, frames=second.frames + first.frame_count, tracks=second.tracks + beyond)
-    tensors = {
-        f.name: torch.cat([getattr(first, f.name), getattr(later, f.name)])
-        for f in fields(Perceptions)
-        if isinstance(getattr(first, f.name), Tensor)
-    }
     return replace(
-        first,
-        **tensors,
+        concatenated([first, later]),
         frame_count=first.frame_count + second.frame_count,
         landmarker=both(first.landmarker, second.landmarker),
         emotion_model=both(first.emotion_model, second.emotion_model),
     )
+
+
+def concatenated(parts: Sequence[Perceptions]) -> Perceptions:
+    """Return the faces of all parts one after another; what describes all faces is that of the first part."""
+    tensors = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Perceptions)}
+    joined: dict[str, Any] = {n: torch.cat(values) for n, values in tensors.items() if isinstance(values[0], Tensor)}
+    return replace(parts[0], **joined)
 
 
 def both(first: str, second: str) -> str:

@@ -201,23 +201,17 @@ class ExpressionModel:
         self._person(landmarks, image_sizes)  # a bad reference is named now, not at the first picture
         return RelativeExpressionModel(self, (landmarks, image_sizes))
 
-    def edit(self, landmarks: Tensor, image_sizes: Tensor, emotion: str, strength: float) -> Tensor:
-        """Return faces (N, 478, 3) moved toward an emotion; pose, position and identity stay.
+    def displacement(self, landmarks: Tensor, image_sizes: Tensor, emotion: int) -> Tensor:
+        """Return how landmarks (N, 478, 3) move toward an emotion, an index; pose, position and identity stay.
 
-        The faces move by `strength` × the difference between the means of the emotion and of neutral: 0 changes
-        nothing, 1 is the average expression, larger values exaggerate, negative values do the opposite. For
-        neutral, 1 removes every emotion that the model detects. Raises ValueError for an unknown emotion.
+        It is the difference between the means of the emotion and of neutral in the pose of each face; for neutral, the
+        one that removes every emotion that the model detects.
         """
-        if emotion not in EMOTIONS:
-            raise InputError(f"unknown emotion {emotion!r}; choose from {', '.join(EMOTIONS)}")
-        pose = self.align(landmarks, image_sizes)
-        target = self.means[EMOTIONS.index(emotion)]
         start = self.means[NEUTRAL]
-        if emotion == "neutral":
+        if emotion == NEUTRAL:
             start = self.scores(landmarks, image_sizes).softmax(dim=1) @ self.means  # (N, S)
-        move = torch.tensordot(strength * (target - start), self.symmetric, dims=1)  # (478, 3) or (N, 478, 3)
-        move = pose.to_image_frame(move)
-        return landmarks + from_true_proportions(move, image_sizes).to(landmarks)
+        move = torch.tensordot(self.means[emotion] - start, self.symmetric, dims=1)  # (478, 3) or (N, 478, 3)
+        return from_true_proportions(self.align(landmarks, image_sizes).to_image_frame(move), image_sizes)
 
     def sample(
         self, emotions: Tensor, strengths: Tensor, generator: torch.Generator, variety: float = 1.0

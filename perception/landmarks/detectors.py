@@ -59,14 +59,19 @@ class Fast:
         return torch.where(flags > FACE_FLAG, detections.scores, 0.0)
 
 
-class Standard:
-    """Both ranges of BlazeFace on the whole picture, then again on a crop of each face that is not clearly visible."""
+class BothRanges:
+    """Both ranges of BlazeFace, and a rescorer that uses them."""
 
     def __init__(self, device: torch.device, weights: Path) -> None:
-        self._short, self._full = load_both(device, weights)
+        self._short = load(BlazeFace, "blazeface", device, weights)
+        self._full = load(BlazeFaceFullRange, "blazeface_full_range", device, weights)
         self.networks: list[nn.Module] = [self._short, self._full]
         self._rescorer = Rescorer(self._short, self._full)
         self.rescore = self._rescorer.rescore
+
+
+class Standard(BothRanges):
+    """Both ranges of BlazeFace on the whole picture, then again on a crop of each face that is not clearly visible."""
 
     def find(self, pictures: Sequence[Tensor], *, min_score: float, max_faces: int) -> Detections:
         networks = [(self._short, blazeface.INPUT_SIZE), (self._full, blazeface_full_range.INPUT_SIZE)]
@@ -77,14 +82,11 @@ class Standard:
         return join([candidates.take(plain & (candidates.scores >= min_score)), confirmed])
 
 
-class Thorough:
+class Thorough(BothRanges):
     """BlazeFace, short range, on the picture at many sizes and rotations, then both ranges on a crop of each face."""
 
     def __init__(self, device: torch.device, weights: Path) -> None:
-        self._short, full = load_both(device, weights)
-        self.networks: list[nn.Module] = [self._short, full]
-        self._rescorer = Rescorer(self._short, full)
-        self.rescore = self._rescorer.rescore
+        super().__init__(device, weights)
         self._pixels = CPU_PIXELS if device.type == "cpu" else GPU_PIXELS
 
     def find(self, pictures: Sequence[Tensor], *, min_score: float, max_faces: int) -> Detections:
@@ -114,14 +116,6 @@ DETECTORS: dict[str, Callable[[torch.device, Path], Detector]] = {
 # Defaults: standard finds three more of 32 faces than fast in twice the time, which matters for a video but not for a
 # picture (benchmarks/README.md, detection).
 FOR_PICTURES, FOR_VIDEOS = "standard", "fast"
-
-
-def load_both(device: torch.device, weights: Path) -> tuple[BlazeFace, BlazeFaceFullRange]:
-    """Return both detector networks, ready on the device. Raises weight_files.WeightFileError."""
-    return (
-        load(BlazeFace, "blazeface", device, weights),
-        load(BlazeFaceFullRange, "blazeface_full_range", device, weights),
-    )
 
 
 def _plain(candidates: Detections, pictures: Sequence[Tensor]) -> Tensor:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...common.errors import InputError, PerceptionClipError
 from ...common.words import counted
+from ..editing.join import concatenated
 from ..emotions.expression import ExpressionModel
 from ..emotions.face_expression import NEUTRAL_LOGITS, reads_pictures
 from ..geometry import from_true_proportions
@@ -131,8 +131,5 @@ def _at(perceptions: Perceptions, frame: int) -> Perceptions:
 
 def _join(parts: list[Perceptions]) -> Perceptions:
     """Return the faces of all parts, sorted by frame, and within a frame in their order."""
-    tensors = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Perceptions)}
-    joined = {name: torch.cat(values) for name, values in tensors.items() if isinstance(values[0], Tensor)}
-    order = joined["frames"].argsort(stable=True)
-    ordered: dict[str, Any] = {name: values[order] for name, values in joined.items()}
-    return replace(parts[0], **ordered)
+    joined = concatenated(parts)
+    return joined.select(joined.frames.argsort(stable=True).tolist())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from ...common.words import counted
 from ..drawing.overlay import Overlay
 from ..pipeline import PerceptionPipeline
 from ..vector import Perception, Perceptions
@@ -100,9 +101,8 @@ def check_sizes(frame: Frame, faces: list[Perception]) -> None:
 def _check_number(perceptions: Perceptions, number: int, more: bool = False) -> None:
     """Raise ValueError unless the perceptions have this number of pictures; `more` if there may be more."""
     if number != perceptions.frame_count:
-        of = f"{perceptions.frame_count} picture{'' if perceptions.frame_count == 1 else 's'}"
         there = f"there {'is' if number == 1 else 'are'} {number}{' or more' if more else ''}"
         raise ValueError(
-            f"perception is of {of}, but {there} to draw on. Connect the pictures or the video that perception was "
-            "created from"
+            f"perception is of {counted(perceptions.frame_count, 'picture')}, but {there} to draw on. Connect the "
+            "pictures or the video that perception was created from"
         )

@@ -33,8 +33,7 @@ def smooth(perceptions: Perceptions, amount: float, times: Sequence[float]) -> P
     `amount` is 0 (no change) to 1: the cutoff for a face at rest falls from 10 Hz to 0.1 Hz, and is 1 Hz, as in the
     paper, at 0.5. Emotions stay probabilities. Boxes follow the landmarks. Raises ValueError for another amount.
     """
-    if not 0 <= amount <= 1:
-        raise InputError(f"smoothing must be between 0 and 1, not {amount}")
+    cutoff = cutoff_of(amount)
     if len(times) != perceptions.frame_count:
         raise ValueError(
             f"there must be one time for each of {counted(perceptions.frame_count, 'picture')}, not {len(times)}"
@@ -42,7 +41,6 @@ def smooth(perceptions: Perceptions, amount: float, times: Sequence[float]) -> P
     if amount == 0 or len(perceptions) == 0:
         return perceptions
     origins = perceptions.origins.clone()
-    cutoff = 10 ** (1 - 2 * amount)
     landmarks, emotions = perceptions.landmarks.clone(), perceptions.emotions.clone()
     low, high = perceptions.boxes.split(2, dim=1)
     pixels = (high - low).clamp_min(0).prod(dim=1).sqrt().clamp_min(1.0)  # (N,): each face's size
@@ -70,6 +68,13 @@ def _origins(origins: Tensor, amount: float, times: Sequence[float]) -> Tensor:
     """Return the origins (T, 32) of a smoothed track: each depends on all faces of the track and its position."""
     whole = hashlib.sha256(f"{amount!r} {list(times)}".encode() + origins.numpy().tobytes()).hexdigest()
     return derived([f"smooth {place} {whole}" for place in range(len(origins))], origins)
+
+
+def cutoff_of(amount: float) -> float:
+    """Return the cutoff at rest, in hertz, for an amount of smoothing. Raises ValueError unless it is 0 to 1."""
+    if not 0 <= amount <= 1:
+        raise InputError(f"smoothing must be between 0 and 1, not {amount}")
+    return float(10 ** (1 - 2 * amount))
 
 
 def one_euro(values: Tensor, times: Sequence[float], *, cutoff: float, beta: float, unit: Tensor) -> Tensor:

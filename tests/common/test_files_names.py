@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception_clip.common.files import is_name
@@ -28,6 +28,7 @@ def test_no_names(name: str) -> None:
     assert not is_name(name, 60)
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=70))
 def test_a_dataset_name_stays_in_its_folder(name: str) -> None:
     if is_name(name, 60):

@@ -120,10 +120,3 @@ def test_a_linked_path_leads_nowhere_else(host: Host, collect: Collect, tmp_path
     assert f"there is no dataset {str(outside)!r}" in host.run(graph).message
     text["inputs"]["value"] = str(host.datasets / "inside.db")
     assert host.run(graph).text("samples") == "1"
-
-
-def test_a_file_that_is_no_dataset_is_refused(host: Host) -> None:
-    host.datasets.mkdir(parents=True, exist_ok=True)
-    (host.datasets / "broken.db").write_bytes(b"no database, but long enough to be taken for one" * 100)
-    assert "it is not a dataset of this pack" in host.run(inform("broken")).message
-    (host.datasets / "broken.db").unlink()

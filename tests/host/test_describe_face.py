@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from .server import Graph, Host, entry
 from .test_emotion_prompts import three_photos
 from .test_face_perception import perceive, photo
@@ -74,15 +72,3 @@ def test_words_come_from_a_file_that_may_change(host: Host, photos: dict[str, st
     for name in ("vocabulary_zh.json", "../../secrets.json"):
         message = host.run(describe(graph, vocabulary=name)).message
         assert f"there is no vocabulary {name!r} in {host.models}" in message
-
-
-@pytest.mark.parametrize(
-    ("widgets", "word"),
-    [({"style": "poem"}, "style"), ({"missing": "?"}, "missing"), ({"most": 0}, "most"), ({"track": -2}, "track")],
-)
-def test_wrong_inputs_are_refused_by_name(
-    host: Host, photos: dict[str, str], widgets: dict[str, Any], word: str
-) -> None:
-    answer = host.post("/prompt", {"prompt": describe(perceive(photo(photos["no_face"])), **widgets)})
-    said = str(answer) if "error" in answer or answer["node_errors"] else host.wait(answer["prompt_id"]).message
-    assert word in said

@@ -74,14 +74,12 @@ def steering(host: Host, faces: dict[str, str], weights: str, checkpoint: str) -
             graph |= {
                 "model": entry("CheckpointLoaderSimple", ckpt_name=weights),
                 "words": entry("Probe_Conditioning", width=768, blocks=1),
-                "projection": {
-                    "class_type": "PerceptionClip_Projection",
-                    "inputs": project | {"perception": ["faces", 0], "conditioning": ["words", 0]},
-                },
-                "prompts": {
-                    "class_type": "PerceptionClip_EmotionPrompts",
-                    "inputs": prompts | {"perception": ["faces", 0], "clip": ["model", 1]},
-                },
+                "projection": entry(
+                    "PerceptionClip_Projection", **project, perception=["faces", 0], conditioning=["words", 0]
+                ),
+                "prompts": entry(
+                    "PerceptionClip_EmotionPrompts", **prompts, perception=["faces", 0], clip=["model", 1]
+                ),
                 "both": entry("ConditioningCombine", conditioning_1=["projection", 0], conditioning_2=["prompts", 0]),
                 "saved": entry("Probe_SaveConditioning", conditioning=["both", 0], name="endured"),
             }

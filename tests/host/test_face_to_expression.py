@@ -48,9 +48,3 @@ def test_second_run_loads_no_model_again(host: Host, steered: Steered) -> None:
     second = host.run(steered(seed=3)).picture("save")
     assert loads and host.loads() == loads
     assert not np.array_equal(first, second)
-
-
-def test_a_face_acts_during_a_part_of_the_sampling(host: Host, steered: Steered) -> None:
-    full = host.run(steered()).picture("save")
-    scheduled = host.run(steered(start_percent=0.2, end_percent=0.7)).picture("save")
-    assert not np.array_equal(scheduled, full)

@@ -76,19 +76,3 @@ def test_pictures_and_templates_fall_onto_each_other(host: Host, faces: Graph) -
     for part in (slice(0, neutral.shape[1] - 10), slice(-5, None)):
         torch.testing.assert_close(mixed[0, part], 0.5 * (happy[0, part] + neutral[0, part]), atol=1e-4, rtol=0)
     assert torch.equal(options["reference_latents"][0], rest["reference_latents"][0])
-
-
-@pytest.mark.parametrize(
-    ("inputs", "word"),
-    [({"neutral": ["perception", 0]}, "neutral"), ({"happy": 5}, "happy"), ({"faces": "some"}, "faces")],
-)
-def test_wrong_inputs_are_refused_by_name(host: Host, faces: Graph, inputs: dict[str, Any], word: str) -> None:
-    graph = mix(faces | encode("sd15", neutral="a calm face"), **inputs)
-    answer = host.post("/prompt", {"prompt": graph})
-    said = str(answer) if "error" in answer or answer["node_errors"] else host.wait(answer["prompt_id"]).message
-    assert word in said
-
-
-def test_other_encoders_cannot_be_mixed(host: Host, faces: Graph) -> None:
-    graph = faces | encode("sd15", neutral="a calm face") | {"happy": entry("Probe_Conditioning", width=64, blocks=1)}
-    assert "encode all prompts with the same CLIP" in host.run(mix(graph, "happy")).message

@@ -34,7 +34,7 @@ def values(host: Host, graph: Graph) -> dict[str, float]:
 def test_a_face_is_shown_and_put_out_as_numbers(host: Host, photos: dict[str, str], astronaut: np.ndarray) -> None:
     box = {name: ["info", OUTPUTS.index(name)] for name in ("x", "y", "width", "height")}
     graph = inform(perceive(photo(photos["astronaut"]))) | {
-        "crop": {"class_type": "ImageCrop", "inputs": {"image": ["picture", 0]} | box},
+        "crop": entry("ImageCrop", image=["picture", 0], **box),
         "show": entry("PreviewImage", images=["crop", 0]),
     }
     result, numbers = host.run(graph), values(host, graph)

@@ -110,11 +110,6 @@ def test_random_placeholder_is_named(host: Host, photos: dict[str, str], checkpo
     assert "first of 1 face: shifts every token but BOS (76 tokens) by 0." in text
 
 
-def test_another_model_family_is_refused_with_a_remedy(host: Host, photos: dict[str, str], checkpoint: str) -> None:
-    message = host.run(steering(photos["astronaut"], checkpoint, "wide", width=2048)).message
-    assert "768" in message and "2048" in message and "Stable Diffusion 1.5" in message
-
-
 @pytest.mark.parametrize(
     "name, problem",
     [

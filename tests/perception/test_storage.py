@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from perception_clip.perception import storage
@@ -48,13 +49,14 @@ def same(one: Perceptions, other: Perceptions) -> bool:
     return tensors and all(getattr(one, name) == getattr(other, name) for name in words)
 
 
+def metadata_of(path: Path) -> dict[str, Any]:
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata())
+
+
 def rewritten(path: Path, change: Callable[[Tensors, dict[str, Any]], object]) -> Path:
     """The file with its tensors and metadata changed."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        description = json.loads(file.metadata()[METADATA_KEY])
-    tensors = load_file(path)
+    tensors, description = load_file(path), json.loads(metadata_of(path)[METADATA_KEY])
     change(tensors, description)
     save_file(tensors, path, metadata={METADATA_KEY: json.dumps(description)})
     return path
@@ -196,7 +198,7 @@ def test_values_that_no_picture_gives_are_named(
 def test_absurd_sizes_are_refused_by_the_header_alone(path: Path) -> None:
     """Six gigabytes of nothing, as a sparse file: it is refused without being read."""
     faces = storage.MAX_FACES + 1
-    header, end = {"__metadata__": _metadata(path)}, 0
+    header, end = {"__metadata__": metadata_of(path)}, 0
     for name, (dtype, word, row) in storage.TENSORS.items():
         size = faces * torch.empty(row, dtype=dtype).nelement() * dtype.itemsize
         header[name] = {"dtype": word, "shape": [faces, *row], "data_offsets": [end, end + size]}
@@ -206,13 +208,6 @@ def test_absurd_sizes_are_refused_by_the_header_alone(path: Path) -> None:
         file.write(struct.pack("<Q", len(text)) + text)
         file.truncate(8 + len(text) + end)
     assert "the file contains 1,000,001 faces, but at most 1000000 are allowed" in refusal(path)
-
-
-def _metadata(path: Path) -> dict[str, Any]:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        return dict(file.metadata())
 
 
 def test_nothing_is_saved_that_could_not_be_loaded(faces: Perceptions, path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from perception_clip.perception import topology, weight_files
+from perception_clip.perception import topology
 
 from .reference_faces import reference_faces
 
@@ -70,13 +70,3 @@ def test_the_lines_of_the_mesh_are_its_edges() -> None:
     assert len(drawn) == len(set(drawn)) == 1322
     assert set(drawn) == set(edges())
     assert len(lines) < 150
-
-
-def test_the_file_says_where_it_is_from() -> None:
-    from safetensors import safe_open
-
-    with safe_open(topology.TESSELATION, "pt") as file:
-        assert "FACEMESH" not in file.keys()  # noqa: SIM118  (not a dict)
-        assert "face_mesh_connections.py" in file.metadata()["origin"]
-    assert topology.TESSELATION.stat().st_size < 8000
-    assert topology.TESSELATION.parent == weight_files.FOLDER

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from perception_clip.perception import topology, weight_files
-from perception_clip.perception.actions.model import BUNDLED, ActionModel
+from perception_clip.perception import topology
+from perception_clip.perception.actions.model import ActionModel
 from perception_clip.perception.actions.names import ACTIONS, BOTH, INDEX, NAMES, values_of
 from perception_clip.perception.landmarks.bundled import BundledLandmarker
 
@@ -113,32 +112,6 @@ def test_a_face_without_finite_landmarks_is_named(value: float) -> None:
 def test_other_shapes_are_refused(shape: tuple[int, ...], sizes: int) -> None:
     with pytest.raises(ValueError, match="must have the shape"):
         MODEL.actions(torch.zeros(shape), torch.ones(sizes, 2))
-
-
-@pytest.mark.parametrize(
-    ("source", "kept", "reason"),
-    [
-        (None, None, "cannot be read"),
-        (BUNDLED, -1000, "is damaged"),
-        (weight_files.FOLDER / "blazeface.safetensors", None, "does not fit ActionNetwork"),
-    ],
-)
-def test_a_bad_weight_file_is_named_with_the_remedy(
-    tmp_path: Path, source: Path | None, kept: int | None, reason: str
-) -> None:
-    path = tmp_path / "actions.safetensors"
-    if source is not None:
-        shutil.copy(source, path)
-        path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(weight_files.WeightFileError, match=rf"actions\.safetensors {reason}.*reinstall"):
-        ActionModel.load(path)
-
-
-def test_the_weights_are_those_that_their_readme_describes() -> None:
-    digest = weight_files.read(BUNDLED)[1]
-    assert digest in (weight_files.FOLDER / "README.md").read_text(encoding="utf-8")
-    assert digest.startswith(MODEL.identity.rpartition(":")[2])
-    assert BUNDLED.stat().st_size < 1_000_000
 
 
 def test_names() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from perception_clip.perception import topology
 from perception_clip.perception.drawing import panels
-from perception_clip.perception.drawing.overlay import draw, draw_batch
+from perception_clip.perception.drawing.overlay import Overlay, draw_batch
 from perception_clip.perception.pipeline import PerceptionPipeline
 from perception_clip.perception.vector import Perception, pack
 
@@ -42,6 +42,10 @@ def crowd(landmarks: Tensor, size: tuple[int, int], columns: int, rows: int) -> 
     unit = (landmarks - low) / (high - low) * torch.tensor([0.5, 0.6, 0.5]) + torch.tensor([0.25, 0.2, 0.0])
     shifts = [torch.tensor([x, y, 0]) for y in range(rows) for x in range(columns)]
     return [perception((unit + shift) * cell, size, track=track) for track, shift in enumerate(shifts)]
+
+
+def draw(picture: np.ndarray | Tensor, faces: list[Perception], **options: bool) -> Tensor:
+    return Overlay(**options).draw(picture, faces)
 
 
 def changed(before: np.ndarray, after: Tensor) -> np.ndarray:
@@ -215,7 +219,4 @@ def test_a_batch_is_drawn_picture_by_picture(astronaut: np.ndarray, grace_hopper
     assert torch.equal(drawn[2], draw(grace_hopper, [faces[1]]))
     with pytest.raises(ValueError, match="2 pictures cannot be drawn with perceptions of 3"):
         draw_batch(pictures[:2], perceptions)
-
-
-def test_a_batch_of_nothing() -> None:
-    assert draw_batch([], replace(reference_faces().select([]), frame_count=0)) == []
+    assert draw_batch([], replace(perceptions.select([]), frame_count=0)) == []

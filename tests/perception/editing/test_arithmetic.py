@@ -90,6 +90,7 @@ def test_what_is_added_can_be_taken_away_again(sliders: dict[str, float], streng
     assert (back.emotions - FACES.emotions).abs().max() < 2e-3
 
 
+@settings(max_examples=30)
 @given(strengths)
 def test_the_same_b_and_c_change_nothing(strength: float) -> None:
     sure = with_emotions(FACES, [0, 0, 0, 1, 0, 0, 0], [0.5, 0, 0, 0, 0.5, 0, 0])
@@ -114,6 +115,7 @@ probabilities = (
 )
 
 
+@settings(max_examples=50)
 @given(probabilities, probabilities, probabilities, st.floats(allow_nan=False, allow_infinity=False))
 def test_any_probabilities_and_strength_stay_a_distribution(
     a: list[float], b: list[float], c: list[float], strength: float

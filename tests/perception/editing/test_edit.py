@@ -40,6 +40,16 @@ def test_emotions_that_are_asked_for_together_spare_each_other() -> None:
     assert alone[HAPPY] < 0.5 < 0.8 < both[HAPPY]
 
 
+def test_landmarks_move_by_the_formula() -> None:
+    sliders = {"sad": 0.6, "fear": -0.3, "neutral": 0.2}
+    expected = FACES.landmarks.clone()
+    for index, name in enumerate(EMOTIONS):
+        share = sliders.get(name, 0.0) - 0.6 * read(FACES)[:, index] * (1 - abs(sliders.get(name, 0.0)))
+        toward = MODEL.displacement(FACES.landmarks, FACES.image_sizes, index)
+        expected += (0.2 if name == "neutral" else share[:, None, None]) * toward
+    torch.testing.assert_close(edit(FACES, sliders, 1.0, MODEL).landmarks, expected, atol=1e-6, rtol=0)
+
+
 def test_less_than_nothing_takes_it_away() -> None:
     edited = edit(FACES, {"happy": -1.0}, 1.0, MODEL)
     assert edited.emotions[0, HAPPY] < FACES.emotions[0, HAPPY] / 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from perception_clip.perception import weight_files
-from perception_clip.perception.actions.basis import DIRECTIONS, ActionBasis
+from perception_clip.perception.actions.basis import ActionBasis
 from perception_clip.perception.actions.model import ActionModel
 from perception_clip.perception.actions.names import values_of
 from perception_clip.perception.editing.actions import ACTION_SLIDERS, HEAD, edit_actions
@@ -177,14 +175,3 @@ def test_bad_sliders_are_named_and_no_face_is_no_crash() -> None:
     assert len(edited(FACES.select([]), frown=1.0)) == 0
     point = replace(FACES, vectors=pack(torch.full((2, 478, 3), 0.5), FACES.emotions))
     assert torch.allclose(edited(point, frown=1.0, head_yaw=20.0).landmarks, point.landmarks, atol=1e-6)
-
-
-def test_the_bundled_basis_is_small_described_and_checked(tmp_path: Path) -> None:
-    path = weight_files.FOLDER / "action_basis.safetensors"
-    assert path.stat().st_size < 110_000
-    assert weight_files.read(path)[1] in (weight_files.FOLDER / "README.md").read_text(encoding="utf-8")
-    assert BASIS.directions.shape == (len(DIRECTIONS), 478, 3)
-    other = tmp_path / path.name
-    shutil.copy(weight_files.FOLDER / "actions.safetensors", other)
-    with pytest.raises(weight_files.WeightFileError, match="is not an action basis of this version; reinstall"):
-        ActionBasis.load(other)

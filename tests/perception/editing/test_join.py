@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception_clip.perception.editing.join import join
@@ -41,6 +41,7 @@ def test_a_batch_without_faces_still_has_its_frames() -> None:
 rows = st.lists(st.sampled_from([0, 1]), max_size=3)
 
 
+@settings(max_examples=30)
 @given(rows, rows, rows)
 def test_joining_is_associative(first: list[int], second: list[int], third: list[int]) -> None:
     a, b, c = (FACES.select(sorted(chosen)) for chosen in (first, second, third))

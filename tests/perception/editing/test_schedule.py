@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -82,6 +82,7 @@ def test_pixels_go_straight_between_pictures_of_different_sizes(easing: str, way
     torch.testing.assert_close(result.scores, 0.9 - 0.2 * shares)
 
 
+@settings(max_examples=50)
 @given(st.integers(min_value=1, max_value=6), st.integers(min_value=1, max_value=30))
 def test_hold_gives_each_key_an_equal_share(count: int, frames: int) -> None:
     faces = keys([0] * count)

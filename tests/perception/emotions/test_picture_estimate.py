@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 import torch
 
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.emotions.picture_estimate import PictureEstimate
 from perception_clip.perception.vector import EMOTIONS, NEUTRAL
-from perception_clip.perception.weight_files import WeightFileError
 
 MODEL, ESTIMATE = ExpressionModel.load(), PictureEstimate.load()
 
@@ -39,15 +35,3 @@ def test_the_mean_logits_of_mean_faces_are_largest_for_their_emotion() -> None:
 def test_no_faces() -> None:
     nothing = ESTIMATE.sample(torch.zeros(0, 120), torch.zeros(0, dtype=torch.int64), torch.Generator())
     assert nothing.shape == (0, 7)
-
-
-def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "picture_estimate.safetensors"
-    with pytest.raises(WeightFileError, match=r"cannot be read .*; reinstall"):
-        PictureEstimate.load(path)
-    path.write_bytes(b"damaged")
-    with pytest.raises(WeightFileError, match="is damaged"):
-        PictureEstimate.load(path)
-    path.write_bytes((Path(__file__).parents[3] / "perception/weights/expression.safetensors").read_bytes())
-    with pytest.raises(WeightFileError, match="is not a picture estimate"):
-        PictureEstimate.load(path)

@@ -36,9 +36,3 @@ def test_equals_the_original(network: BlazeFaceFullRange, astronaut: np.ndarray,
             anchor = torch.tensor([column + 0.5, row + 0.5]) * 4
             raw[[0, *range(2, 8)]] += anchor
             torch.testing.assert_close(points[index, cells[0]], raw, atol=2e-3, rtol=0)
-
-
-def test_takes_any_multiple_of_32(network: BlazeFaceFullRange) -> None:
-    points, logits = network(torch.zeros(2, 3, 64, 160))
-    assert points.shape == (2, 16 * 40, 8, 2) and logits.shape == (2, 16 * 40)
-    assert (logits.sigmoid() < 0.5).all()

@@ -91,14 +91,9 @@ def test_batch_equals_one_by_one_with_mixed_sizes_and_more_than_one_pass(
     landmarker: BundledLandmarker, photos: dict[str, Tensor], pair: Tensor
 ) -> None:
     astronaut, hopper = photos.values()
-    pictures = [
-        astronaut,
-        hopper,
-        torch.zeros(40, 30, 3, dtype=torch.uint8),
-        pair,
-        hopper[::2, ::2],
-        astronaut[30:300, 100:400],
-    ] * 3  # 18 pictures: two passes on a processor
+    black = torch.zeros(40, 30, 3, dtype=torch.uint8)
+    pictures = [astronaut, hopper, black, pair, hopper[::2, ::2], astronaut[30:300, 100:400]]
+    pictures *= 3  # 18 pictures: two passes on a processor
     together = landmarker.detect(pictures)
     assert landmarker.detect([]) == []
     assert [len(faces) for faces in together] == [1, 1, 0, 2, 1, 1] * 3
@@ -116,15 +111,6 @@ def test_two_faces_come_largest_first_where_they_are(landmarker: BundledLandmark
         width, height = (faces.boxes[:, 2:] - faces.boxes[:, :2]).unbind(dim=1)
         assert width[0] * height[0] > 3 * width[1] * height[1]
         assert (faces.boxes[:, 0] >= 300).tolist() == on_the_right
-
-
-def test_a_turned_picture_gives_the_turned_landmarks(landmarker: BundledLandmarker, photos: dict[str, Tensor]) -> None:
-    picture = photos["astronaut"]
-    (upright,), (turned,) = landmarker.detect([picture]), landmarker.detect([picture.rot90(1).contiguous()])
-    x, y, z = upright.landmarks[0].unbind(dim=1)
-    expected = torch.stack([y, 1 - x, z], dim=1)  # a quarter turn anticlockwise of a square picture
-    error = (turned.landmarks[0] - expected).norm(dim=1).mean() * 512
-    assert float(error) < 4.0  # pixels; the networks are not exactly equivariant
 
 
 def test_a_mirrored_memory_layout_does_not_matter(landmarker: BundledLandmarker, photos: dict[str, Tensor]) -> None:
@@ -160,15 +146,13 @@ def test_uniform_pictures_of_any_shape_hold_no_face(
     assert faces.landmarks.shape == (0, 478, 3) and faces.boxes.shape == (0, 4) and faces.scores.shape == (0,)
 
 
-def test_noise_and_slivers_of_a_face_give_finite_numbers(
-    landmarker: BundledLandmarker, photos: dict[str, Tensor]
-) -> None:
+def test_noise_and_slivers_of_a_face_give_finite_numbers(photos: dict[str, Tensor]) -> None:
     random = np.random.default_rng(0)
     sizes = [(1, 1), (3, 1), (1, 5), (16, 9000), (64, 64), (333, 77)]
     pictures = [torch.from_numpy(random.integers(0, 256, (*size, 3), np.uint8)) for size in sizes]
     pictures += [photos["astronaut"][:, 200:201], photos["astronaut"][100:101], photos["astronaut"][:, 215:]]
     # A bar so low that anything is cropped and measured, even where no face is.
-    for faces in landmarker.detect(pictures, min_confidence=1e-6):
+    for faces in BundledLandmarker(max_faces=2).detect(pictures, min_confidence=1e-6):
         assert all(t.isfinite().all() for t in (faces.landmarks, faces.boxes, faces.scores))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
@@ -45,8 +43,8 @@ def test_a_face_is_found_whichever_way_the_picture_is_turned(
 
 
 def test_faces_are_found_wherever_they_lie_even_across_parts(network: BlazeFace, astronaut: np.ndarray) -> None:
-    corners = [(0, 0), (700, 500), (983, 815), (1150, 980)]
-    picture = torch.zeros(1080, 1250, 3, dtype=torch.uint8)
+    corners = [(0, 0), (700, 500), (968, 993), (1150, 1080)]  # the third where the first part ends, at 1024
+    picture = torch.zeros(1180, 1250, 3, dtype=torch.uint8)
     small = torch.tensor(astronaut)[:400:4, :400:4]  # her face is 26 pixels high
     for left, top in corners:
         picture[top : top + 100, left : left + 100] = small
@@ -60,27 +58,3 @@ def test_faces_are_found_wherever_they_lie_even_across_parts(network: BlazeFace,
 def test_a_face_is_found_in_any_size(network: BlazeFace, astronaut: np.ndarray, step: int) -> None:
     found = search(network, torch.tensor(astronaut)[::step, ::step].contiguous())  # at last her face is 13 pixels high
     torch.testing.assert_close(best(found), EYES / step, atol=8 / step + 1, rtol=0)
-
-
-def test_pictures_of_a_batch_do_not_touch_each_other(network: BlazeFace, astronaut: np.ndarray) -> None:
-    picture = torch.tensor(astronaut)
-    picture = picture[:300:2, 100:350:2].contiguous()
-    empty = torch.full_like(picture, 90)
-    together, alone = search(network, empty, picture, picture.flip(0)), search(network, picture)
-    assert 0 not in together.frames.tolist()
-    assert (together.frames == 1).sum() == len(alone.frames)
-    torch.testing.assert_close(together.points[together.frames == 1], alone.points, atol=1e-2, rtol=0)
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (16, 10000), (10000, 16), (130, 129), (1025, 640)])
-def test_any_shape_will_do(network: BlazeFace, shape: tuple[int, int]) -> None:
-    found = search(network, torch.full((*shape, 3), 128, dtype=torch.uint8))
-    assert found.points.shape == (0, 8, 2)
-
-
-@pytest.mark.parametrize("length", [1, 640, 1024, 1025, 1216, 1217, 3840, 10000])
-def test_parts_cover_everything_and_share_enough(length: int) -> None:
-    starts = list(pyramid._starts(length))
-    assert starts[0] == 0 and starts[-1] + pyramid.PART >= length
-    for before, after in pairwise(starts):
-        assert before + pyramid.PART - after == pyramid.SHARED

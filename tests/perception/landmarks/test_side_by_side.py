@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from perception_clip.perception import weight_files
 from perception_clip.perception.landmarks import side_by_side as module
 from perception_clip.perception.landmarks.blazeface import BlazeFace
 from perception_clip.perception.landmarks.blazeface_full_range import BlazeFaceFullRange
 from perception_clip.perception.landmarks.face_mesh import FaceMesh
-from perception_clip.perception.landmarks.side_by_side import Network, side_by_side
+from perception_clip.perception.landmarks.side_by_side import Network
 
 NETWORKS = {
     "blazeface": (BlazeFace, 128, 3e-4),
@@ -52,19 +52,6 @@ def test_pictures_of_other_sizes_than_trained_on() -> None:
     for picture, expected in zip(pictures, before, strict=True):
         for one, other in zip(expected, network(picture), strict=True):
             torch.testing.assert_close(other, one, atol=1e-3, rtol=1e-4)
-
-
-@torch.no_grad()
-def test_networks_side_by_side_give_each_its_own() -> None:
-    mesh = load("face_mesh")
-    decoders = [*mesh.lips.decoders.values(), *mesh.left_eye.decoders.values(), *mesh.right_eye.decoders.values()]
-    encodings = noise(len(decoders), 128, 4, 4)
-    alone = [decoder(encoding[None])[0] for decoder, encoding in zip(decoders, encodings, strict=True)]
-    together = side_by_side(*(nn.Sequential(decoder.body, decoder.output) for decoder in decoders))
-    points = together(encodings.permute(0, 2, 3, 1)).view(len(decoders), -1, 2)
-    for expected, found in zip(alone, points, strict=True):
-        torch.testing.assert_close(found[: len(expected)], expected, atol=1e-3, rtol=1e-4)
-        assert (found[len(expected) :] == 0).all()
 
 
 @torch.no_grad()
