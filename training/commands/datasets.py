@@ -13,7 +13,7 @@ from ...common.errors import InputError
 from ...common.words import counted
 from ..dataset.copying import copy_samples
 from ..dataset.npz import export, import_npz
-from ..dataset.opening import OUT_HELP, merge, open_dataset, open_output, refuse_torch, versions_of
+from ..dataset.opening import OUT_HELP, merge, open_dataset, open_output, refuse_torch
 from ..dataset.parquet import export_parquet
 from ..dataset.relabeling import Relabeling, pair_up, read_map, relabel, relabel_anew
 from ..dataset.samples import SPLITS
@@ -43,8 +43,8 @@ def run_info(options: argparse.Namespace) -> int:
 
         require_matplotlib()
     with open_dataset(options.file) as rows, tqdm(total=len(rows), desc="reading", unit="sample", leave=False) as bar:
-        scan, versions = scan_dataset(rows, bar.update), versions_of(rows)
-    inspection = inspect_scan(scan, options.file, versions)
+        scan = scan_dataset(rows, bar.update)
+    inspection = inspect_scan(scan, options.file)
     print(json.dumps(inspection.as_dict(), indent=2, ensure_ascii=False) if options.json else describe(inspection))
     if options.report is not None:
         index = write_report(inspection, scan, options.report)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dataset.opening import open_dataset, versions_of
 from ..dataset.samples import Floats
 from ..learning.split import FEWEST, split_rows
 from .inspection import Balance, Inspection, Issue, NearDuplicates, Origin, Outliers, Scores, Sizes
 from .issues import issues_of
 from .near_duplicates import near_duplicates
 from .outliers import outlier_limit
-from .scan import DatasetScan, Numbers, scan_dataset
+from .scan import DatasetScan, Numbers
 
 SAME_TARGET = 0.99  # cosine above which the vectors of two prompts are practically the same target
 EXAMPLES = 10  # number of pairs and outliers that are named
@@ -24,38 +22,13 @@ EXAMPLES = 10  # number of pairs and outliers that are named
 Mask = NDArray[np.bool_]
 
 
-def inspect_file(path: Path, progress: Callable[[int], object] | None = None) -> Inspection:
-    """Return the inspection of a .db, in its current state, or an .npz.
-
-    It needs about 350 bytes of memory per sample, plus the texts. `progress`, if given, is called with the number of
-    samples just read. Raises StoreError or DatasetError if the file is not a dataset.
-    """
-    path = Path(path)
-    with open_dataset(path) as rows:
-        scan = scan_dataset(rows, progress)
-        versions = versions_of(rows)
-    return inspect_scan(scan, path, versions)
-
-
-def inspect_scan(scan: DatasetScan, path: Path, versions: dict[str, str]) -> Inspection:
-    """Return the inspection of a scan of the file `path`; `versions` are those recorded in the file."""
-    size, provenance = path.stat().st_size, scan.provenance
-    if provenance is None or not len(scan):
-        inspection = Inspection(str(path), size, samples=0, origin=None)
-        return replace(inspection, issues=issues_of(inspection))
+def inspect_scan(scan: DatasetScan, path: Path) -> Inspection:
+    """Return the inspection of a scan of the file `path`."""
     inspection = Inspection(
         path=str(path),
-        file_bytes=size,
+        file_bytes=path.stat().st_size,
         samples=len(scan),
-        origin=Origin(
-            encoder=provenance.encoder,
-            has_fingerprint=provenance.fingerprint is not None,
-            space=provenance.space,
-            has_subject=scan.has_subject,
-            landmarker=provenance.landmarker,
-            emotion_model=provenance.emotion_model,
-            versions=versions,
-        ),
+        origin=_origin(scan),
         labels=scan.labels.counts(),
         prompts=scan.prompts.counts(),
         groups=scan.groups.counts(),
@@ -85,6 +58,21 @@ def clusters_of(scan: DatasetScan, among: Mask | None = None) -> Numbers:
     clusters[distinct] = distinct[near_duplicates(scan.components[distinct])]
     clusters[rows] = clusters[identical]
     return clusters
+
+
+def _origin(scan: DatasetScan) -> Origin | None:
+    made_with = scan.provenance
+    if made_with is None or not len(scan):
+        return None
+    return Origin(
+        encoder=made_with.encoder,
+        has_fingerprint=made_with.fingerprint is not None,
+        space=made_with.space,
+        has_subject=scan.has_subject,
+        landmarker=made_with.landmarker,
+        emotion_model=made_with.emotion_model,
+        versions=scan.versions,
+    )
 
 
 def _splitting(scan: DatasetScan) -> list[Issue]:

@@ -88,16 +88,16 @@ class Inspection:
     file_bytes: int
     samples: int
     origin: Origin | None  # None while there are no samples
-    labels: dict[str, int] = field(default_factory=dict)
-    prompts: dict[str, int] = field(default_factory=dict)
-    groups: dict[str, int] = field(default_factory=dict)
-    splits: dict[str, int] = field(default_factory=dict)
-    sizes: Sizes | None = None
-    scores: Scores | None = None
-    balance: Balance | None = None
-    near_duplicates: NearDuplicates | None = None
-    outliers: Outliers | None = None
-    near_duplicate_prompts: list[tuple[str, str]] = field(default_factory=list)
+    labels: dict[str, int]
+    prompts: dict[str, int]
+    groups: dict[str, int]
+    splits: dict[str, int]
+    sizes: Sizes | None  # None: unknown
+    scores: Scores
+    balance: Balance | None  # None: fewer than two labels
+    near_duplicates: NearDuplicates
+    outliers: Outliers
+    near_duplicate_prompts: list[tuple[str, str]]
     issues: list[Issue] = field(default_factory=list)  # what prevents training or should be checked
 
     def as_dict(self) -> dict[str, Any]:

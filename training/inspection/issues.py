@@ -100,13 +100,13 @@ def _origin(inspection: Inspection) -> Iterator[str]:
 
 def _faces(inspection: Inspection) -> Iterator[str]:
     outliers, scores = inspection.outliers, inspection.scores
-    if outliers is not None and outliers.count:
+    if outliers.count:
         name = outliers.examples[0][0] or "one without a source"
         yield (
             f"{counted(outliers.count, 'face looks', 'faces look')} invalid, such as {name!r}: check the source, or "
             "remove such faces with `filter --drop-outliers`"
         )
-    if scores is not None and scores.filled_in:
+    if scores.filled_in:
         yield (
             f"{counted(scores.filled_in, 'face was', 'faces were')} not detected but filled in from adjacent pictures: "
             "remove them with `filter --min-score 0.01`"
@@ -115,12 +115,12 @@ def _faces(inspection: Inspection) -> Iterator[str]:
 
 def _near_duplicates(inspection: Inspection) -> Iterator[str]:
     near = inspection.near_duplicates
-    if near is not None and near.straddling:
+    if near.straddling:
         yield (
             f"{with_near_duplicates(near.straddling)} in another group or split, so the evaluation uses faces from "
             f"training{_such_as(near.leaks)}: remove them with `filter --drop-near-duplicates`"
         )
-    if near is not None and near.contradicting:
+    if near.contradicting:
         yield (
             f"{counted(near.contradicting, 'sample is a near-duplicate', 'samples are near-duplicates')} with "
             f"different labels{_such_as(near.contradictions)}: check which label is right"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...perception.vector import EMOTIONS, LANDMARK_VALUES
 from ...projection.spaces import EMBEDDING
 from ..dataset.copying import SampleSource
+from ..dataset.opening import versions_of
 from ..dataset.samples import Floats, Provenance
 from ..dataset.snapshot import BATCH
 from ..prompts.labels import LabelNames
@@ -56,6 +57,7 @@ class DatasetScan:
     """The data kept about N samples."""
 
     provenance: Provenance | None
+    versions: dict[str, str]  # of the file format, and of the libraries that wrote it, if recorded
     has_subject: bool
     components: Floats  # (N, 64): the pose-free face (training/inspection/outliers.py)
     outlier_score: Floats  # (N,)
@@ -75,7 +77,10 @@ class DatasetScan:
 
 
 def scan_dataset(rows: SampleSource, progress: Callable[[int], object] | None = None) -> DatasetScan:
-    """Read all samples once. `progress`, if given, is called with the number of samples just read."""
+    """Read all samples once. `progress`, if given, is called with the number of samples just read.
+
+    An exception from it ends the scan.
+    """
     count, space = len(rows), FaceSpace()
     components, emotions = np.empty((count, COMPONENTS), np.float32), np.empty((count, len(EMOTIONS)), np.float32)
     outlier_score, scores = np.empty(count, np.float32), np.empty(count, np.float32)
@@ -103,6 +108,7 @@ def scan_dataset(rows: SampleSource, progress: Callable[[int], object] | None = 
             progress(len(samples))
     return DatasetScan(
         provenance=rows.provenance,
+        versions=versions_of(rows),
         has_subject=rows.has_subject,
         components=components,
         outlier_score=outlier_score,

@@ -72,7 +72,7 @@ def _made_with(inspection: Inspection) -> list[str]:
         (low, narrow), (high, broad) = sizes.smallest, sizes.largest
         pictures = f"{narrow}×{low}" + ("" if sizes.smallest == sizes.largest else f" to {broad}×{high}") + " pixels"
     score = "unknown"
-    if scores is not None and scores.known:
+    if scores.known:
         missing = inspection.samples - scores.known
         score = f"median {scores.median:.2f}, lowest {scores.lowest:.2f}" + (
             f", unknown for {missing:,}" if missing else ""
@@ -117,27 +117,21 @@ def _checks(inspection: Inspection) -> list[str]:
             f"{shown(most, 40)} has {ratio} samples as {shown(least, 40)} "
             f"({_share(many, inspection.samples)} and {_share(few, inspection.samples)})"
         )
-    if inspection.near_duplicates is not None:
-        near = inspection.near_duplicates
-        parts = [f"{counted(near.perceptions, 'perception')}"]
-        if near.repeated:
-            parts.append(
-                f"{counted(near.repeated, 'sample repeats', 'samples repeat')} one of them with another prompt"
-            )
-        parts.append(f"{near.near:,} {'is a near-duplicate' if near.near == 1 else 'are near-duplicates'} of another")
-        fields["duplicates"] = "; ".join(parts)
-        fields["leakage"] = (
-            f"{with_near_duplicates(near.straddling)} in another group or split"
-            if near.straddling
-            else "none: no near-duplicates in different groups or splits"
-        )
-    if inspection.outliers is not None:
-        fields["outliers"] = (
-            f"{inspection.outliers.count:,} of {counted(inspection.samples, 'face')} with a deviation more than "
-            f"{inspection.outliers.limit:g} times the typical one"
-        )
-        for name, outlier_score in inspection.outliers.examples[:3]:
-            fields["outliers"] += f"; {outlier_score:g}: {shown(name, 60) or 'no source'}"
+    near, outliers = inspection.near_duplicates, inspection.outliers
+    repeats = f"; {counted(near.repeated, 'sample repeats', 'samples repeat')} one of them with another prompt"
+    fields["duplicates"] = (
+        f"{counted(near.perceptions, 'perception')}{repeats if near.repeated else ''}; "
+        f"{counted(near.near, 'is a near-duplicate', 'are near-duplicates')} of another"
+    )
+    fields["leakage"] = "none: no near-duplicates in different groups or splits"
+    if near.straddling:
+        fields["leakage"] = f"{with_near_duplicates(near.straddling)} in another group or split"
+    fields["outliers"] = (
+        f"{outliers.count:,} of {counted(inspection.samples, 'face')} with a deviation more than {outliers.limit:g} "
+        "times the typical one"
+    )
+    for name, outlier_score in outliers.examples[:3]:
+        fields["outliers"] += f"; {outlier_score:g}: {shown(name, 60) or 'no source'}"
     return [line for name, value in fields.items() for line in _wrapped(f"{name:{FIELD}}", value)]
 
 

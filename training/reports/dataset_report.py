@@ -13,18 +13,17 @@ from ...common.words import counted
 from ...perception.vector import EMOTIONS
 from ..dataset.samples import SPLITS, Floats
 from ..inspection.inspection import Inspection
+from ..inspection.mean_faces import mean_faces as means_of
+from ..inspection.mean_faces import naming
 from ..inspection.scan import Column, DatasetScan
 from ..inspection.text import describe
 from .numbers import (
-    EXAGGERATION,
     OTHERS,
     Points,
     head_poses,
     largest,
     map_of_faces,
     map_of_prompts,
-    means_of,
-    naming,
     shown_of,
 )
 from .page import write_page
@@ -60,6 +59,7 @@ MEAN_FACES, ROWS, BARS = 12, 20, 12  # mean faces, rows of emotions, bars of one
 SCORE_BINS, GROUP_BINS = 25, 20
 CROWDED = 9  # square points: a point of this size or less has no edge
 DEGREES = 5  # per bin of a pose
+EXAGGERATION = 2.0  # of the differences between mean faces, which are hard to see otherwise
 
 INDEX = "index.html"
 PICTURES = {  # file name → heading
@@ -84,7 +84,7 @@ def mean_faces(scan: DatasetScan) -> Figure:
     )
     for axes, name, number, face in zip(grid, means.names, means.counts, means.faces, strict=False):
         draw_face(axes, means.face, GRAY, width=2.4)
-        draw_face(axes, face, BLUE, width=1.4)
+        draw_face(axes, means.face + EXAGGERATION * (face - means.face), BLUE, width=1.4)
         title(axes, f"{fitted(name, 1160 / across - 10, NORMAL, 2)}\n{counted(number, 'sample')}")
     return figure
 

@@ -22,9 +22,8 @@ from perception_clip.training.cli import main
 from perception_clip.training.dataset.opening import open_dataset
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
-from perception_clip.training.inspection.checks import inspect_file
+from perception_clip.training.inspection.checks import inspect_scan
 from perception_clip.training.inspection.inspection import Inspection
-from perception_clip.training.inspection.mean_faces import mean_faces
 from perception_clip.training.inspection.scan import DatasetScan, scan_dataset
 from perception_clip.training.reports import dataset_report, numbers, style
 from perception_clip.training.reports.numbers import OTHERS
@@ -69,27 +68,12 @@ def make(path: Path, counts: dict[str, int], *, known: bool = True, prompts: lis
             )
     with open_dataset(path) as rows:
         scan = scan_dataset(rows)
-    return Looked(path, scan, inspect_file(path))
+    return Looked(path, scan, inspect_scan(scan, path))
 
 
 @pytest.fixture(scope="module")
 def labeled(tmp_path_factory: pytest.TempPathFactory) -> Looked:
     return make(tmp_path_factory.mktemp("report") / "labeled.db", {"sad": 30, "happy": 40, "surprise": 20, "fear": 5})
-
-
-def test_means_are_those_of_the_samples(labeled: Looked) -> None:
-    means = numbers.means_of(labeled.scan, most=3)
-    assert (means.kind, means.names, means.hidden) == ("label", ["happy", "sad", "surprise"], 1)
-    assert means.counts == [40, 30, 20]
-    with Store(labeled.path, create=False) as store, store.snapshot() as snapshot:
-        landmarks, emotions = split(mean_faces(snapshot, MODEL.template, 3).vectors)
-        everything = torch.tensor(np.concatenate(list(snapshot.column("perceptions"))))
-    np.testing.assert_allclose(means.emotions, emotions, atol=1e-5)
-    np.testing.assert_allclose(means.emotion, split(everything)[1].mean(dim=0), atol=1e-5)
-    faces = means.face + (means.faces - means.face) / numbers.EXAGGERATION
-    # A face's few components leave out a little of it: less than a hundredth of the distance between the eyes.
-    assert np.linalg.norm(faces - landmarks.numpy(), axis=2).mean() < 0.01
-    assert np.linalg.norm(means.face - landmarks.numpy(), axis=2).mean() > 0.02
 
 
 def test_principal_components_are_those_of_a_plane() -> None:
