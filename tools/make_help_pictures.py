@@ -506,9 +506,7 @@ def dataset_info() -> Image.Image:
 
 
 def starter_projection() -> Image.Image:
-    evaluation, verdict = trained().evaluation, trained().verdict
-    assert evaluation is not None and verdict is not None
-    return result_picture(trained().history, evaluation, verdict)
+    return result_picture(trained().checkpoint.metadata.metrics, trained().history)
 
 
 def train_projection() -> Image.Image:

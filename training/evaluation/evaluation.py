@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -38,6 +38,10 @@ class Score:
     trained: int  # its training rows
     metrics: dict[str, Interval]  # centered_cosine, recall_at_1, recall_at_5
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the content for metrics.json."""
+        return {"name": self.name, "rows": self.rows, "trained": self.trained, **self.metrics}
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -66,7 +70,7 @@ class Evaluation:
     per_kind: list[KindScore] = field(default_factory=list)  # of sampled faces; empty for others
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the content for metrics.json and the checkpoint's metadata. Intervals are [value, low, high]."""
+        """Return the content for metrics.json and the checkpoint's metadata."""
         return {
             "held_out_rows": self.held_out,
             "evaluated_rows": len(self.rows),
@@ -75,12 +79,12 @@ class Evaluation:
             "near_duplicates_in_training": self.near_duplicates,
             "training_rows": self.trained,
             "prompts": len(self.names),
-            "scores": {method: _as_lists(metrics) for method, metrics in self.scores.items()},
-            **({} if self.subject is None else {"subject": _as_lists({"centered_cosine": self.subject})}),
-            "projection_minus": {method: _as_lists(metrics) for method, metrics in self.lead.items()},
-            **({"per_kind": [score.as_dict() for score in self.per_kind]} if self.per_kind else {}),
-            "per_emotion": [_score_as_dict(score) for score in self.per_emotion],
-            "per_prompt": [_score_as_dict(score) for score in self.per_prompt[:LISTED_PROMPTS]],
+            "scores": self.scores,
+            **({} if self.subject is None else {"subject": {"centered_cosine": self.subject}}),
+            "projection_minus": self.lead,
+            **({"per_kind": [asdict(score) for score in self.per_kind]} if self.per_kind else {}),
+            "per_emotion": [score.as_dict() for score in self.per_emotion],
+            "per_prompt": [score.as_dict() for score in self.per_prompt[:LISTED_PROMPTS]],
         }
 
 
@@ -224,11 +228,3 @@ def _parts(
         metrics = dict(zip(PART_METRICS, intervals, strict=True))
         scores.append(Score(names[part], rows=len(rows), trained=int(trained[part]), metrics=metrics))
     return scores
-
-
-def _as_lists(metrics: Mapping[str, Interval]) -> dict[str, list[float]]:
-    return {metric: [interval.value, interval.low, interval.high] for metric, interval in metrics.items()}
-
-
-def _score_as_dict(score: Score) -> dict[str, Any]:
-    return {"name": score.name, "rows": score.rows, "trained": score.trained, **_as_lists(score.metrics)}
