@@ -70,7 +70,6 @@ def result_picture(metrics: Mapping[str, Any], history: Sequence[Epoch] = ()) ->
         for method, of_method in metrics["scores"].items()
     }
     lines = [line for text in metrics["verdict"] for line in wrapped(str(text), NORMAL, WIDTH - 2 * MARGIN)]
-    origin = f"{counted(metrics['evaluated_rows'], 'held-out row')} from {counted(metrics['evaluated_groups'], 'group')}"
     table = 2 * MARGIN + 44 + LINE * len(lines)
     curves = table + 3 * LINE + ROW * len(scores) + GAP
     canvas = Canvas(WIDTH, curves + (CURVES_HEIGHT if history else 0))
@@ -79,7 +78,8 @@ def result_picture(metrics: Mapping[str, Any], history: Sequence[Epoch] = ()) ->
     for number, line in enumerate(lines):
         canvas.write(MARGIN, MARGIN + 44 + LINE // 2 + LINE * number, line, NORMAL, BRIGHT)
     _table(canvas, scores, int(metrics["prompts"]), table)
-    note = f"dot: mean; line: 95% bootstrap interval; {origin}"
+    rows, groups = counted(metrics["evaluated_rows"], "held-out row"), counted(metrics["evaluated_groups"], "group")
+    note = f"dot: mean; line: 95% bootstrap interval; {rows} from {groups}"
     canvas.write(WIDTH - MARGIN, table + 2 * LINE + ROW * len(scores) + LINE // 2, note, SMALL, DIMMED, align=1)
     if history:
         _curves(canvas, history, (MARGIN // 2, curves, WIDTH - MARGIN // 2, canvas.height - MARGIN // 2))
