@@ -46,7 +46,7 @@ def test_a_vector_is_the_pooler_output_of_transformers(tiny_clip: Path) -> None:
     torch.testing.assert_close(vectors, output.pooler_output)
     ends = (tokens["input_ids"] == tokens["input_ids"].max()).int().argmax(dim=1)
     torch.testing.assert_close(vectors, output.last_hidden_state[range(4), ends])
-    assert encoder.identity == f"folder:{tiny_clip.name}" and encoder.dim == 768
+    assert encoder.identity == f"folder:{tiny_clip.name}"
 
 
 def test_a_vector_does_not_depend_on_the_other_prompts(placeholder: TextEncoder) -> None:
