@@ -61,6 +61,7 @@ class DatasetScan:
     has_subject: bool
     components: Floats  # (N, 64): the pose-free face (training/inspection/outliers.py)
     outlier_score: Floats  # (N,)
+    poses: Floats  # (N, 3) yaw, pitch and roll, degrees
     emotions: Floats  # (N, 7) probabilities
     scores: Floats  # (N,); NaN where unknown
     image_sizes: NDArray[np.int32]  # (N, 2); zeros where unknown
@@ -83,7 +84,7 @@ def scan_dataset(rows: SampleSource, progress: Callable[[int], object] | None = 
     """
     count, space = len(rows), FaceSpace()
     components, emotions = np.empty((count, COMPONENTS), np.float32), np.empty((count, len(EMOTIONS)), np.float32)
-    outlier_score, scores = np.empty(count, np.float32), np.empty(count, np.float32)
+    outlier_score, scores, poses = (np.empty(shape, np.float32) for shape in (count, count, (count, 3)))
     sizes, first_row = np.empty((count, 2), np.int32), np.empty(count, np.int64)
     columns = {name: Column(count) for name in ("prompts", "labels", "groups", "splits")}
     sources: list[str] = []
@@ -93,7 +94,7 @@ def scan_dataset(rows: SampleSource, progress: Callable[[int], object] | None = 
     for samples in rows.samples(BATCH):
         start = len(sources)
         part = slice(start, start + len(samples))
-        components[part], outlier_score[part] = space.measure(samples.perceptions, samples.image_sizes)
+        components[part], outlier_score[part], poses[part] = space.measure(samples.perceptions, samples.image_sizes)
         emotions[part] = samples.perceptions[:, LANDMARK_VALUES:]
         scores[part], sizes[part] = samples.scores, samples.image_sizes
         for row, perception in enumerate(samples.perceptions, start):
@@ -112,6 +113,7 @@ def scan_dataset(rows: SampleSource, progress: Callable[[int], object] | None = 
         has_subject=rows.has_subject,
         components=components,
         outlier_score=outlier_score,
+        poses=poses,
         emotions=emotions,
         scores=scores,
         image_sizes=sizes,

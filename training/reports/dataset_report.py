@@ -20,7 +20,6 @@ from ..inspection.text import describe
 from .numbers import (
     OTHERS,
     Points,
-    head_poses,
     largest,
     map_of_faces,
     map_of_prompts,
@@ -132,8 +131,8 @@ def maps(scan: DatasetScan) -> Figure:
     return figure
 
 
-def counts(scan: DatasetScan, poses: Floats) -> Figure:
-    """Draw the number of samples per label, group and split, detector scores, and `poses`: yaw and pitch (n, 2)."""
+def counts(scan: DatasetScan) -> Figure:
+    """Draw the number of samples per label, group and split, the detector's scores, and the head's yaw and pitch."""
     figure = new_figure(width=1640, height=900)
     (names, groups, splits), (scores, yaw, pitch) = figure.subplots(2, 3, height_ratios=[1.25, 1])
     column, kind = naming(scan)
@@ -141,11 +140,10 @@ def counts(scan: DatasetScan, poses: Floats) -> Figure:
     _groups(groups, scan.groups)
     _bars(splits, scan.splits, "split", order=SPLITS)
     _scores(scores, scan.scores)
-    _pose(yaw, poses[:, 0], "Head yaw", "degrees; positive: toward the right of the picture")
-    _pose(pitch, poses[:, 1], "Head pitch", "degrees; positive: up")
-    part = "" if len(poses) == len(scan) else f" ({len(poses):,} of {len(scan):,}, chosen at random)"
-    for axes, label in ((scores, "samples"), (yaw, f"samples{part}"), (pitch, f"samples{part}")):
-        axes.set_ylabel(label, fontsize=SMALL, color=DARK)
+    _pose(yaw, scan.poses[:, 0], "Head yaw", "degrees; positive: toward the right of the picture")
+    _pose(pitch, scan.poses[:, 1], "Head pitch", "degrees; positive: up")
+    for axes in (scores, yaw, pitch):
+        axes.set_ylabel("samples", fontsize=SMALL, color=DARK)
     return figure
 
 
@@ -215,11 +213,8 @@ def _pose(axes: Axes, angles: Floats, heading: str, label: str) -> None:
     edges = np.arange(-reach, reach + DEGREES, DEGREES)
     histogram(axes, np.histogram(angles, edges)[0].tolist(), edges.tolist(), label)
     axes.axvline(0, color=DARK, linewidth=0.8, linestyle=":")
-    title(axes, f"{heading}: mean {_whole(angles.mean())}°, standard deviation {_whole(angles.std())}°")
-
-
-def _whole(number: float) -> int:
-    return round(float(number))
+    mean, deviation = (round(float(number)) for number in (angles.mean(), angles.std()))
+    title(axes, f"{heading}: mean {mean}°, standard deviation {deviation}°")
 
 
 def _each(kind: str, shown: int, hidden: int) -> str:
@@ -237,13 +232,13 @@ def require_matplotlib() -> None:
 def write_report(inspection: Inspection, scan: DatasetScan, folder: Path) -> Path:
     """Draw the pictures of a dataset with at least one sample into `folder`, which is created. Return the page's path.
 
-    The dataset is read once more, for the head poses. Each file is written whole or not at all, the page last. Raises
-    MissingLibraryError without matplotlib, InputError for a dataset without samples.
+    Each file is written whole or not at all, the page last. Raises MissingLibraryError without matplotlib, InputError
+    for a dataset without samples.
     """
     require_matplotlib()
     if not len(scan):
         raise InputError(f"{inspection.path} contains no samples, so there is nothing to draw")
-    figures = (counts(scan, head_poses(Path(inspection.path))), mean_faces(scan), emotions(scan), maps(scan))
+    figures = (counts(scan), mean_faces(scan), emotions(scan), maps(scan))
     for name, figure in zip(PICTURES, figures, strict=True):
         with atomic_path(folder / name) as temporary:
             figure.savefig(temporary, format="png")

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ...common.words import counted
-from ...perception.emotions.expression import ExpressionModel
-from ...perception.geometry import head_pose
-from ...perception.vector import split
-from ...projection.checkpoint import SQUARE
-from ..dataset.opening import open_dataset
-from ..dataset.samples import Floats
 from ..inspection.mean_faces import naming
 from ..inspection.scan import Column, DatasetScan, Numbers
 
-DRAWN = 20_000  # samples at most in a map or a histogram of poses
+DRAWN = 20_000  # samples at most in a map
 OTHERS = -1  # the rank of what has no color of its own
 
 Doubles = NDArray[np.float64]
@@ -80,22 +72,6 @@ def drawn(count: int, most: int = DRAWN) -> Numbers:
     if count <= most:
         return np.arange(count)
     return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
-
-
-def head_poses(path: Path, most: int = DRAWN) -> Floats:
-    """Return yaw and pitch (n, 2) in degrees of the dataset's faces, or of a random sample of `most`."""
-    template = ExpressionModel.load().template
-    poses, start = [np.empty((0, 2), np.float32)], 0
-    with open_dataset(path) as rows:
-        chosen = drawn(len(rows), most)
-        for samples in rows.samples():
-            here = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + len(samples))] - start
-            landmarks, _ = split(torch.tensor(samples.perceptions[here]))
-            sizes = samples.image_sizes[here]
-            sizes = np.where(sizes > 0, sizes, np.array(SQUARE, dtype=np.int32))  # unknown ones count as square
-            poses.append(head_pose(landmarks, torch.from_numpy(sizes), template)[:, :2].numpy())
-            start += len(samples)
-    return np.concatenate(poses)
 
 
 def shown_of(shown: int, total: int, what: str, how: str = "") -> str:
