@@ -20,12 +20,14 @@ from ..dataset.store import Store
 from ..sources.media import VideoFile
 from .options import (
     Numbers,
+    above_zero,
     add_device_argument,
     add_encoder_arguments,
     add_numbers,
     add_perception_arguments,
     encoder_of,
     from_options,
+    not_negative,
     pipeline_of,
     positive,
 )
@@ -48,12 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="my.db, which grows with every session")
     add_encoder_arguments(parser)
     pace: Numbers = {
-        "countdown": (float, "SECONDS", "countdown before each prompt is recorded"),
-        "per_second": (float, "N", "maximum number of good frames kept per second"),
+        "countdown": (not_negative, "SECONDS", "countdown before each prompt is recorded"),
+        "per_second": (above_zero, "N", "maximum number of good frames kept per second"),
     }
     add_numbers(parser, timing, pace)
     length = parser.add_mutually_exclusive_group()
-    add_numbers(length, timing, {"seconds": (float, None, "recording time per prompt")})
+    add_numbers(length, timing, {"seconds": (above_zero, None, "recording time per prompt")})
     length.add_argument("--count", type=positive, metavar="N", help="good frames per prompt, instead of --seconds")
     parser.add_argument(
         "--group", default="", metavar="NAME", help="name of the person; the group is this name and the session's time"

@@ -189,7 +189,7 @@ def _groups(axes: Axes, column: Column) -> None:
         return
     step = -(-int(sizes.max()) // GROUP_BINS)
     edges = np.arange(0.5, sizes.max() + step + 0.5, step)
-    histogram(axes, np.histogram(sizes, edges)[0].tolist(), edges.tolist(), "samples per group")
+    histogram(axes, sizes, edges, "samples per group")
     axes.set_ylabel("groups", fontsize=SMALL, color=DARK)
     without = int(column.empty.sum())
     ungrouped = f" ({counted(without, 'sample')} without a group)" if without else ""
@@ -201,8 +201,7 @@ def _scores(axes: Axes, scores: Floats) -> None:
     if not len(known):
         nothing(axes, "detector scores unknown")
         return
-    edges = np.linspace(0, 1, SCORE_BINS + 1)
-    histogram(axes, np.histogram(known, edges)[0].tolist(), edges.tolist(), "detector score")
+    histogram(axes, known, np.linspace(0, 1, SCORE_BINS + 1), "detector score")
     missing = len(scores) - len(known)
     title(axes, "Detector scores" + (f" (unknown for {missing:,})" if missing else ""))
 
@@ -210,8 +209,7 @@ def _scores(axes: Axes, scores: Floats) -> None:
 def _pose(axes: Axes, angles: Floats, heading: str, label: str) -> None:
     """Draw a histogram that is symmetric around 0."""
     reach = max(30, int(np.ceil(np.abs(angles).max() / DEGREES)) * DEGREES)
-    edges = np.arange(-reach, reach + DEGREES, DEGREES)
-    histogram(axes, np.histogram(angles, edges)[0].tolist(), edges.tolist(), label)
+    histogram(axes, angles, np.arange(-reach, reach + DEGREES, DEGREES), label)
     axes.axvline(0, color=DARK, linewidth=0.8, linestyle=":")
     mean, deviation = (round(float(number)) for number in (angles.mean(), angles.std()))
     title(axes, f"{heading}: mean {mean}°, standard deviation {deviation}°")

@@ -124,13 +124,14 @@ def bars(axes: Axes, names: Sequence[str], counts: Sequence[int], width: float, 
     tidy(axes, hidden=("top", "right", "bottom"))
 
 
-def histogram(axes: Axes, numbers: Sequence[int], edges: Sequence[float], label: str) -> None:
-    """Draw how many values lie between each two edges; `label` names the values."""
+def histogram(axes: Axes, values: NDArray[np.number], edges: NDArray[np.number], label: str) -> None:
+    """Draw how many of the values lie between each two edges; `label` names the values."""
     from matplotlib.ticker import MaxNLocator
 
+    numbers, _ = np.histogram(values, edges)
     axes.stairs(numbers, edges, fill=True, color=BLUE, linewidth=0)
     axes.set_xlim(edges[0], edges[-1])
-    axes.set_ylim(0, max(*numbers, 1) * 1.08)
+    axes.set_ylim(0, max(numbers.max(), 1) * 1.08)
     axes.set_xlabel(label, fontsize=SMALL, color=DARK)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.yaxis.set_major_formatter("{x:,.0f}")

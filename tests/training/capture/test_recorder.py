@@ -198,14 +198,19 @@ def test_what_cannot_be_recorded(
         (["--video", str(film), "--min-face", "900"], "(mostly: face too small)"),
         (["--video", str(tmp_path / "absent.mp4")], "absent.mp4: the video cannot be read"),
         (["--video", str(film), "--out", "a.npz"], "--out a.npz must end in .db"),
-        (["--video", str(film), "--count", "0"], "the value must be at least 1, not 0"),
     ):
-        if "--count" in arguments:
-            with pytest.raises(SystemExit):
-                capture(*arguments)
-        else:
-            assert capture(*arguments) == 1
+        assert capture(*arguments) == 1
         assert message in capsys.readouterr().err
+    for flag, value in (
+        ("count", "0"),
+        ("countdown", "-1"),
+        ("seconds", "0"),
+        ("seconds", "inf"),
+        ("per-second", "nan"),
+    ):
+        with pytest.raises(SystemExit):
+            capture(f"--{flag}={value}")
+        assert f"argument --{flag}: the value must be " in capsys.readouterr().err
 
 
 def test_a_real_video(
