@@ -86,13 +86,6 @@ def test_a_long_gap_between_frames_passes_over_what_it_covers() -> None:
     assert session.complete
 
 
-def test_without_a_countdown() -> None:
-    session = Session(PROMPTS, Timing(countdown=0, seconds=1, per_second=1))
-    assert run(session, tenths(0, 2)) == [0.0, 1.0]
-    session.obey(NEXT)
-    assert session.complete
-
-
 # --- keys --------------------------------------------------------------------------------------------------------
 
 

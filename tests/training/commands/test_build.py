@@ -227,14 +227,6 @@ def test_another_dataset_as_source(
     assert "are the same dataset" in capsys.readouterr().err
 
 
-def test_export_and_import(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert build(photos, "--out", tmp_path / "my.npz") == 0
-    assert main(["export", str(tmp_path / "my.db"), "--out", str(tmp_path / "again.npz")]) == 0
-    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "my.npz").read_bytes()
-    assert main(["import", str(tmp_path / "my.npz"), "--out", str(tmp_path / "other.db")]) == 0
-    assert "4 new samples; 4 in" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

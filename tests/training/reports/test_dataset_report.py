@@ -193,16 +193,8 @@ def test_samples_without_a_label_or_split_are_counted_apart(tmp_path: Path) -> N
         store.set_provenance("encoder", torch.ones(768), "landmarker", "emotion model")
         landmarks = MODEL.template[None] / 10 + 0.5 + torch.rand(4, LANDMARKS, 3) / 100
         vectors = pack(landmarks, torch.full((4, 7), 1 / 7))
-        store.append(
-            Samples(
-                vectors,
-                np.zeros((4, 2), int),
-                ["p"] * 4,
-                torch.ones(4, 768),
-                labels=["a", "", "", ""],
-                splits=["", "", "", "test"],
-            )
-        )
+        texts = {"labels": ["a", "", "", ""], "splits": ["", "", "", "test"]}
+        store.append(Samples(vectors, np.zeros((4, 2), int), ["p"] * 4, torch.ones(4, 768), **texts))
     with open_dataset(path) as rows:
         scan = scan_dataset(rows)
     figure = dataset_report.counts(scan)
