@@ -15,7 +15,7 @@ from ...common.errors import InputError
 from ...perception.vector import EMOTIONS
 from ...projection.checkpoint import Checkpoint
 from ...projection.face_vectors import FaceVectors
-from ..learning.data import CHUNK, TrainingData, centered_cosine, sample
+from ..learning.data import TrainingData, centered_cosine, sample
 from ..learning.split import Split
 from ..prompts.starter import Meaning
 from .baselines import averages, baseline_predictions, emotions
@@ -164,22 +164,17 @@ def _features(checkpoint: Checkpoint, data: TrainingData) -> Callable[[Tensor], 
     """Return a function from row numbers (n,) to the projection's features of these rows, (n, F) float32 on the CPU."""
     device = checkpoint.neutral.device
 
-    def features(rows: Tensor) -> Tensor:
-        parts = []
-        for part in rows.split(CHUNK):
-            with torch.inference_mode():
-                sizes = checkpoint.sizes(data.image_sizes[part])
-                parts.append(checkpoint.network.features(data.vectors[part].to(device), sizes.to(device)).cpu())
-        return torch.cat(parts)
+    @torch.inference_mode()
+    def features(vectors: Tensor, sizes: Tensor) -> Tensor:
+        measured: Tensor = checkpoint.network.features(vectors.to(device), checkpoint.sizes(sizes).to(device))
+        return measured.cpu()
 
-    return features
+    return lambda rows: data.in_chunks(features, rows)
 
 
 def _projected(name: str, checkpoint: Checkpoint, data: TrainingData, rows: Tensor) -> FaceVectors:
     """Return the vectors, float32, that a checkpoint projects the rows (n,) to."""
-    joined = torch.cat(
-        [checkpoint.project(data.vectors[part], data.image_sizes[part]).joined for part in rows.split(CHUNK)]
-    )
+    joined = data.in_chunks(lambda vectors, sizes: checkpoint.project(vectors, sizes).joined, rows)
     projected = FaceVectors.split(joined, checkpoint.width)
     if projected.end.shape[1] != data.targets.shape[1]:
         raise InputError(
