@@ -20,7 +20,6 @@ from ..inspection.text import describe
 from .numbers import (
     OTHERS,
     Points,
-    largest,
     map_of_faces,
     map_of_prompts,
     shown_of,
@@ -174,11 +173,16 @@ def _bars(axes: Axes, column: Column, kind: str, order: tuple[str, ...] = ()) ->
     if not counts:
         nothing(axes, f"no {kind}s")
         return
-    shown, hidden = largest({name: counts[name] for name in order if name in counts} or counts, BARS)
+    ordered = {name: counts[name] for name in order if name in counts} or counts
+    shown = dict(list(ordered.items())[:BARS])
     without = int(column.empty.sum())
     extra = {f"(no {kind})": without} if without else {}
     bars(axes, [*shown, *extra], [*shown.values(), *extra.values()], width=170, grayed=len(extra))
-    title(axes, f"Samples per {kind}" + (f" (the {len(shown)} most frequent of {len(counts):,})" if hidden else ""))
+    title(
+        axes,
+        f"Samples per {kind}"
+        + (f" (the {len(shown)} most frequent of {len(counts):,})" if len(ordered) > BARS else ""),
+    )
 
 
 def _groups(axes: Axes, column: Column) -> None:

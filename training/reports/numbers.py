@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,11 +76,6 @@ def drawn(count: int, most: int = DRAWN) -> Numbers:
 def shown_of(shown: int, total: int, what: str, how: str = "") -> str:
     """Return a text such as `40 of 95 faces` with `how` they were chosen, or `95 faces` if all are shown."""
     return counted(total, what) if shown == total else f"{shown:,} of {counted(total, what)}{how}"
-
-
-def largest(counts: Mapping[str, int], most: int) -> tuple[dict[str, int], int]:
-    """Return the first `most` counts and the number of others."""
-    return dict(list(counts.items())[:most]), max(0, len(counts) - most)
 
 
 def _ranks(column: Column, colors: int) -> tuple[list[str], Numbers]:
