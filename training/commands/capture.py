@@ -49,14 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="my.db, which grows with every session")
     add_encoder_arguments(parser)
-    pace: Numbers = {
-        "countdown": (not_negative, "SECONDS", "countdown before each prompt is recorded"),
-        "per_second": (above_zero, "N", "maximum number of good frames kept per second"),
-    }
-    add_numbers(parser, timing, pace)
+    add_numbers(parser, timing, {"countdown": (not_negative, "SECONDS", "countdown before each prompt is recorded")})
     length = parser.add_mutually_exclusive_group()
     add_numbers(length, timing, {"seconds": (above_zero, None, "recording time per prompt")})
     length.add_argument("--count", type=positive, metavar="N", help="good frames per prompt, instead of --seconds")
+    add_numbers(parser, timing, {"per_second": (above_zero, "N", "maximum number of good frames kept per second")})
     parser.add_argument(
         "--group", default="", metavar="NAME", help="name of the person; the group is this name and the session's time"
     )

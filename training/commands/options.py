@@ -136,11 +136,7 @@ def add_samples_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=positive, default=STARTER_SAMPLES, metavar="N", help=what)
 
 
-def add_numbers(
-    parser: argparse._ActionsContainer,
-    defaults: DataclassInstance,
-    numbers: Numbers,
-) -> None:
+def add_numbers(parser: argparse._ActionsContainer, defaults: DataclassInstance, numbers: Numbers) -> None:
     """Add flags for numbers whose defaults are the fields of the dataclass `defaults`."""
     for name, (kind, unit, what) in numbers.items():
         flag, default = f"--{name.replace('_', '-')}", getattr(defaults, name)
