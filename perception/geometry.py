@@ -88,7 +88,11 @@ def head_pose(landmarks: Tensor, image_sizes: Tensor, template: Tensor) -> Tenso
     The angles are those of the rotation that best aligns the template with the face. Faces whose points all coincide
     have no pose; their angles are arbitrary but finite.
     """
-    rotation = align(true_proportions(landmarks, image_sizes), template).rotation
+    return pose_of(align(true_proportions(landmarks, image_sizes), template).rotation)
+
+
+def pose_of(rotation: Tensor) -> Tensor:
+    """Return yaw, pitch and roll (N, 3) in degrees of faces with these rotations (N, 3, 3), as `align` returns them."""
     pitch, yaw, roll = angles(rotation).rad2deg().unbind(dim=1)
     # In image coordinates, with y down and z away from the viewer, a positive turn about y points the nose to
     # the left, and one about x points it down.

@@ -58,7 +58,7 @@ from perception_clip.perception.sequences.run import perceive_video
 from perception_clip.perception.sequences.videos import VideoInMemory
 from perception_clip.perception.storage import load, save
 from perception_clip.perception.topology import FACE_OVAL
-from perception_clip.perception.vector import EMOTIONS, Perceptions
+from perception_clip.perception.vector import EMOTIONS, Perceptions, pack
 from perception_clip.projection.alignment import positions_of_tokens
 from perception_clip.projection.conditioning import inject
 from perception_clip.projection.insight import nearest, warnings
@@ -74,6 +74,7 @@ from perception_clip.training.encoders.base import fingerprint
 from perception_clip.training.encoders.random_weights import random_encoder
 from perception_clip.training.fitting import Fitted, fit
 from perception_clip.training.inspection.mean_faces import mean_faces
+from perception_clip.training.inspection.scan import scan_dataset
 from perception_clip.training.learning.settings import STARTER_EPOCHS, Settings
 from perception_clip.training.reports.node_picture import curve_picture, result_picture
 from perception_clip.training.starter import sample_dataset
@@ -498,15 +499,14 @@ def dataset_info() -> Image.Image:
             Samples(data.perceptions, data.image_sizes, data.prompts.tolist(), data.clip_embeddings, labels=labels)
         )
         with store.snapshot() as snapshot:
-            found = mean_faces(snapshot, model().template, 6)
+            found = mean_faces(scan_dataset(snapshot), 6)
     captions = [f"{name} ({number})" for name, number in zip(found.names, found.counts, strict=True)]
-    return Image.fromarray(contact_sheet(found.vectors, torch.ones(len(captions), 2), captions, 2).numpy())
+    vectors = pack(torch.from_numpy(found.faces), torch.from_numpy(found.emotions))
+    return Image.fromarray(contact_sheet(vectors, torch.ones(len(captions), 2), captions, 2).numpy())
 
 
 def starter_projection() -> Image.Image:
-    evaluation, verdict = trained().evaluation, trained().verdict
-    assert evaluation is not None and verdict is not None
-    return result_picture(trained().history, evaluation, verdict)
+    return result_picture(trained().checkpoint.metadata.metrics, trained().history)
 
 
 def train_projection() -> Image.Image:

@@ -10,7 +10,6 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
 
 from ..common.errors import PerceptionClipError
 
@@ -64,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(words)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
+            warnings.showwarning = _show_warning  # type: ignore[assignment]  # without its last arguments
             result: int = options.run(options)
         sys.stdout.flush()
     except PerceptionClipError as error:
@@ -84,14 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return result
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, *_: object) -> None:
     """Print a warning of the pack in one line; those of libraries are for developers."""
     from tqdm import tqdm
 
@@ -106,27 +98,17 @@ def _fail(message: str) -> int:
 
 def _command(name: str) -> Command:
     """Import and return one of COMMANDS."""
-    match name:
-        case "build":
-            from .commands import build
-
-            return build.COMMANDS[name]
-        case "capture":
-            from .commands import capture
-
-            return capture.COMMANDS[name]
-        case "demo":
-            from .commands import demo
-
-            return demo.COMMANDS[name]
-        case "train" | "starter" | "evaluate":
-            from .commands import train
-
-            return train.COMMANDS[name]
-        case _:
-            from .commands import datasets
-
-            return datasets.COMMANDS[name]
+    if name == "build":
+        from .commands.build import COMMANDS as GROUP
+    elif name == "capture":
+        from .commands.capture import COMMANDS as GROUP
+    elif name == "demo":
+        from .commands.demo import COMMANDS as GROUP
+    elif name in ("train", "starter", "evaluate"):
+        from .commands.train import COMMANDS as GROUP
+    else:
+        from .commands.datasets import COMMANDS as GROUP
+    return GROUP[name]
 
 
 def _dashed(argument: str) -> str:

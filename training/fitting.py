@@ -19,14 +19,14 @@ from ..common.files import atomic_path
 from ..common.words import counted
 from ..perception.emotions.expression import ExpressionModel
 from ..perception.vector import NEUTRAL
-from ..perception.vector import split as split_vectors
 from ..projection.checkpoint import BEST, Checkpoint, Metadata, save
 from ..projection.network import ProjectionNetwork
 from ..projection.spaces import SPACES
 from .dataset.npz import Dataset, content_hash
+from .evaluation.baselines import emotions
 from .evaluation.evaluation import Evaluation, evaluate
 from .evaluation.verdict import BEFORE, Verdict, all_metrics, verdict
-from .learning.data import CHUNK, TrainingData, of_dataset, sample
+from .learning.data import TrainingData, of_dataset, sample
 from .learning.run import Epoch, best_epoch
 from .learning.settings import Settings
 from .learning.split import HELD_OUT, Split, split_rows
@@ -260,9 +260,7 @@ def _frequent(data: TrainingData, rows: Split) -> Tensor:
 def _neutral(network: ProjectionNetwork, data: TrainingData, rows: Split) -> Tensor:
     """Return the mean projection (D,) of faces that are probably neutral, or of the most neutral if none are."""
     some = sample(rows.train, NEUTRAL_ROWS)
-    probability = torch.cat([split_vectors(data.vectors[part])[1][:, NEUTRAL] for part in some.split(CHUNK)])
+    probability = emotions(data, some)[:, NEUTRAL]
     chosen = some[probability >= min(NEUTRAL_FACES, float(probability.max()))]
-    total = torch.zeros(network.architecture.outputs)
-    for part in chosen.split(CHUNK):
-        total += network(data.vectors[part], data.image_sizes[part]).sum(dim=0)
-    return total / len(chosen)
+    sums = data.in_chunks(lambda *face: network(*face).sum(dim=0, keepdim=True), chosen)
+    return sums.sum(dim=0) / len(chosen)

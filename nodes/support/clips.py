@@ -41,7 +41,6 @@ class ClipEncoder:
     clip: Any
     space: str
     fingerprint: Tensor  # (F,) as base.fingerprint returns it
-    dim: int = EMBEDDING
     has_subject: bool = True
     shows_progress: bool = False  # on the running node, while it encodes
 

@@ -12,7 +12,7 @@ from ...projection.checkpoint import Checkpoint, load
 from ...projection.checkpoint_file import CheckpointError
 from ...training.dataset.samples import same_encoder
 from ...training.learning.settings import STARTER_EPOCHS, Settings
-from ...training.reports.node_picture import stored_result_picture
+from ...training.reports.node_picture import result_picture
 from ...training.starter import origin, sample_dataset, sampler
 from . import checkpoints, clips, host
 from .training import outcome, reported, train_to
@@ -28,7 +28,7 @@ def train_starter(encoder: clips.ClipEncoder, target: Path, seed: int, samples: 
     existing = existing_checkpoint(target)
     if existing is not None and is_same(existing, encoder, made_by, samples, seed):
         metrics = existing.metadata.metrics
-        picture = stored_result_picture(metrics)
+        picture = result_picture(metrics)
         checkpoints.mark_written(target.name)
         note = f"{target.name}: reused, because it was already trained with the same CLIP, samples and seed"
         return reported(target, metrics["verdict"], picture, [note, STARTER_NOTE], on_node=headline(metrics))

@@ -48,7 +48,7 @@ def train_to(
 def outcome(fitted: Fitted, *notes: str, on_node: str | None = None) -> io.NodeOutput:
     """Return the output of a node that has trained; see `reported`."""
     assert fitted.evaluation is not None and fitted.verdict is not None  # it is None for stopped runs, which raise here
-    picture = result_picture(fitted.history, fitted.evaluation, fitted.verdict)
+    picture = result_picture(fitted.checkpoint.metadata.metrics, fitted.history)
     epochs = f"{fitted.path.name}: best epoch {fitted.best_epoch} of {len(fitted.history):,}"
     lacks = [] if fitted.checkpoint.has_subject else [f"the dataset {END_ONLY}"]
     lines = [epochs, *fitted.notes, *lacks, *notes]

@@ -8,6 +8,7 @@ import torch
 from comfy_api.latest import io
 
 from ...perception.drawing.contact_sheet import contact_sheet
+from ...perception.vector import PERCEPTION_DIM, pack
 from ..support import host
 from ..support.datasets import adding, dataset_input, file_of, path_input
 from ..support.schema import aliases
@@ -60,19 +61,23 @@ class DatasetInfo(io.ComfyNode):  # type: ignore[misc]  # the host ships no type
 
     @classmethod
     def execute(cls, dataset: str, path: str | None = None) -> io.NodeOutput:
-        from ...training.dataset.store import Store
-        from ...training.inspection.checks import inspect_file  # slow imports, so not when ComfyUI starts
+        from ...training.dataset.opening import open_dataset  # slow imports, so not when ComfyUI starts
+        from ...training.inspection.checks import inspect_scan
         from ...training.inspection.mean_faces import mean_faces
+        from ...training.inspection.scan import scan_dataset
         from ...training.inspection.text import describe, one_line_summary
 
         file = file_of(dataset, path)
-        with Store(file, create=False) as store, store.snapshot() as snapshot:
-            progress = adding(host.progress(2 * len(snapshot)))  # the dataset is read twice: faces, then text
-            means = mean_faces(snapshot, host.expression_model().template, MEAN_FACES, progress)
-        inspection = inspect_file(file, progress)
+        with open_dataset(file) as rows:
+            scan = scan_dataset(rows, adding(host.progress(len(rows))))
+        inspection = inspect_scan(scan, file)
         text = describe(inspection)
-        captions = [f"{name} ({number})" for name, number in zip(means.names, means.counts, strict=True)]
-        sheet = contact_sheet(means.vectors, torch.ones(len(captions), 2), captions, SHEET_COLUMNS)[None] / 255
+        vectors, captions = torch.empty(0, PERCEPTION_DIM), []
+        if inspection.samples:
+            means = mean_faces(scan, MEAN_FACES)
+            vectors = pack(torch.from_numpy(means.faces), torch.from_numpy(means.emotions))
+            captions = [f"{name} ({number})" for name, number in zip(means.names, means.counts, strict=True)]
+        sheet = contact_sheet(vectors, torch.ones(len(captions), 2), captions, SHEET_COLUMNS)[None] / 255
         # The verdict goes first, because the front end shows only about 14 lines before one has to scroll.
         message = host.note(f"summary: {one_line_summary(inspection)}\n\n{text}")
         return io.NodeOutput(inspection.samples, text, sheet, ui={**host.preview(sheet), **message})

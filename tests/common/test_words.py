@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from perception_clip.common.words import counted
+from perception_clip.common.words import counted, wrapped
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(
@@ -47,3 +47,10 @@ def test_no_number_stands_before_a_fixed_plural(path: Path) -> None:
                 if PLURAL.match(str(words.value)) and not NO_COUNT.search(number) and "counted(" not in number:
                     wrong.append(f"{node.lineno}: {{{number}}}{words.value}")
     assert not wrong
+
+
+def test_lines_break_between_words_and_a_cut_shows() -> None:
+    assert wrapped("one two three", 7, len) == ["one two", "three"]
+    assert wrapped("one two three four", 7, len, most=2) == ["one two", "three…"]
+    assert wrapped("abcdefghij kl", 4, len) == ["abcd", "efgh", "ij", "kl"]
+    assert wrapped("", 4, len) == [""] and wrapped("abc", 0, len) == ["a", "b", "c"]

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from perception_clip.perception.drawing.panels import COLORS
+from perception_clip.training.dataset.opening import open_dataset
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
-from perception_clip.training.inspection.checks import inspect_file
+from perception_clip.training.inspection.checks import inspect_scan
+from perception_clip.training.inspection.scan import scan_dataset
 from perception_clip.training.inspection.text import describe
 
 from .conftest import Collect
@@ -68,7 +70,8 @@ def test_it_says_what_the_command_line_says(host: Host, collect: Collect) -> Non
     host.run(collect(dataset="alone", group="Eileen", label="happy"))
     result = host.run(inform("alone"))
     text = result.text("text")
-    assert text == describe(inspect_file(host.datasets / "alone.db"))
+    with open_dataset(host.datasets / "alone.db") as rows:
+        assert text == describe(inspect_scan(scan_dataset(rows), host.datasets / "alone.db"))
     assert "Eileen" in text and "happy" in text
     assert result.text("info") == f"{text.splitlines()[-1]}\n\n{text}"  # the summary comes first
 

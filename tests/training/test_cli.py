@@ -40,9 +40,7 @@ def test_a_starter_that_was_stopped_goes_on(
     ("arguments", "message"),
     [
         (["train", "--data", "absent.npz"], "error: .*absent.npz"),
-        (["export", "absent.db"], "error: .*absent.db"),
         (["evaluate", "--data", "absent.npz"], "error: .*no such checkpoint"),
-        (["build", "absent", "--out", "x.db", "--text-encoder", "random"], "error: .*absent"),
         (["starter", "--text-encoder", "./absent.safetensors"], "error: .*absent.safetensors"),
     ],
 )
@@ -150,16 +148,6 @@ def test_help_is_for_consoles_of_every_kind(
     code, text = console(encoding, *command.split(), "--help")
     assert code == 0 and "usage: python -m training" in text and "None" not in text
     assert encoding == "ascii" or not re.search(r"\w\?\w| \? ", text)  # nothing had to be replaced
-
-
-def test_help_in_a_process_of_its_own() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "perception_clip.training", "--help"],
-        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
-        capture_output=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, b"") and b" -> a dataset" in done.stdout
 
 
 def test_output_is_for_consoles_of_every_kind(

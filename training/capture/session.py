@@ -41,17 +41,12 @@ def read_prompts(path: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Timing:
-    """The timing of each prompt. Raises CaptureError for invalid values."""
+    """The timing of each prompt; all are above 0, except for a countdown of 0."""
 
     countdown: float = 3.0  # seconds
     seconds: float = 5.0  # of recording
     count: int | None = None  # good frames per prompt, regardless of the time; None: record for `seconds`
     per_second: float = 2.0  # maximum number of good frames: neighboring frames add almost no information
-
-    def __post_init__(self) -> None:
-        above = (self.seconds, self.per_second, 1 if self.count is None else self.count)
-        if not (0 <= self.countdown < inf and all(0 < value < inf for value in above)):
-            raise CaptureError("--seconds, --per-second and --count must be above 0, and --countdown at least 0")
 
 
 @dataclass

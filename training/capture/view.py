@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ...common.fonts import Font, font_for
+from ...common.words import wrapped
 from ...perception.drawing import panels
 from ...perception.drawing.overlay import Overlay
 from ...perception.vector import LANDMARKS, Perception, pack
@@ -108,37 +109,18 @@ def mirror(face: Perception) -> Perception:
 @lru_cache(maxsize=16)
 def fitted(prompt: str, width: int, font_file: str | None = None) -> tuple[list[str], Font]:
     """Return a prompt on one or two lines with the largest font that fits `width`; prompts that do not fit are cut."""
+    text = " ".join(prompt.split())
     for size in PROMPT_SIZES:
         font = prompt_font(prompt, size, font_file)
-        lines = _wrapped(prompt, font, width)
+        lines = wrapped(text, width, font.getlength)
         if len(lines) <= (1 if size > TWO_LINES else 2):
             return lines, font
-    kept = lines[1]
-    while font.getlength(f"{kept}…") > width:
-        kept = kept[:-1]
-    return [lines[0], f"{kept}…"], font
+    return wrapped(text, width, font.getlength, most=2), font
 
 
 def prompt_font(text: str, size: int, font_file: str | None = None) -> Font:
     """Return the font in `font_file`, else the first font, Pillow's or the system's, that covers the most text."""
     return font_for(text, size) if font_file is None else ImageFont.truetype(font_file, size)
-
-
-def _wrapped(text: str, font: Font, width: int) -> list[str]:
-    """Return lines no wider than `width`, broken between words, or within words that are too long."""
-    lines = [""]
-    for word in text.split():
-        candidate = f"{lines[-1]} {word}".strip()
-        if font.getlength(candidate) <= width:
-            lines[-1] = candidate
-            continue
-        if lines[-1]:
-            lines.append("")
-        for letter in word:
-            if font.getlength(lines[-1] + letter) > width:
-                lines.append("")
-            lines[-1] += letter
-    return lines
 
 
 def _badge(canvas: Image.Image, text: str, color: panels.Color) -> None:

@@ -212,7 +212,8 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
     encoder = encoder_of(options)
     pipeline = make_pipeline(options)
     summary = BuildSummary()
-    with writing_skipped(options, listing, summary), Store(database) as store:
+    skipped_file = options.skipped or options.out.with_name(SKIPPED_FILE)
+    with writing_skipped(skipped_file, listing, summary), Store(database) as store:
         if shared := shared_groups(items, store):
             print(
                 f"note: {database.name} already has other files of {counted(len(shared), 'group')} "
@@ -249,7 +250,7 @@ def build_dataset(options: argparse.Namespace, kind: str, database: Path) -> Non
                     progress=progress,
                     summary=summary,
                 )
-    print_summary(summary, [*listing.skipped, *summary.skipped], skipped_file(options))
+    print_summary(summary, [*listing.skipped, *summary.skipped], skipped_file)
     summary.check(len(items))
     print(f"prompts encoded by: {encoder.identity}")
     if options.engine == "ray":
@@ -297,28 +298,20 @@ def bar(total: int) -> Iterator[Progress]:
 
 
 @contextmanager
-def writing_skipped(options: argparse.Namespace, listing: SourceListing, summary: BuildSummary) -> Iterator[None]:
-    """Write the list of skipped files when the build ends, also when it ends with an error."""
+def writing_skipped(path: Path, listing: SourceListing, summary: BuildSummary) -> Iterator[None]:
+    """Write a CSV of the skipped files and the reasons when the build ends, also when it ends with an error."""
+
+    def write() -> None:
+        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("path", "reason"), *listing.skipped, *summary.skipped])
+
     try:
         yield
     except BaseException:
         with suppress(OSError):  # on a full disk, the error that ended the build is the better message
-            write_skipped([*listing.skipped, *summary.skipped], skipped_file(options))
+            write()
         raise
-    write_skipped([*listing.skipped, *summary.skipped], skipped_file(options))
-
-
-def skipped_file(options: argparse.Namespace) -> Path:
-    path: Path = options.skipped or options.out.with_name(SKIPPED_FILE)
-    return path
-
-
-def write_skipped(skipped: Sequence[tuple[str, str]], path: Path) -> None:
-    """Write pairs of path and reason to a CSV with the columns path and reason."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("path", "reason"))
-        writer.writerows(skipped)
+    write()
 
 
 def print_summary(summary: BuildSummary, skipped: Sequence[tuple[str, str]], path: Path) -> None:

@@ -19,10 +19,15 @@ from ..capture.view import View
 from ..dataset.store import Store
 from ..sources.media import VideoFile
 from .options import (
+    Numbers,
+    above_zero,
     add_device_argument,
     add_encoder_arguments,
+    add_numbers,
     add_perception_arguments,
     encoder_of,
+    from_options,
+    not_negative,
     pipeline_of,
     positive,
 )
@@ -44,59 +49,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="my.db, which grows with every session")
     add_encoder_arguments(parser)
-    parser.add_argument(
-        "--countdown",
-        type=float,
-        default=timing.countdown,
-        metavar="SECONDS",
-        help="countdown before each prompt is recorded (default: %(default)g)",
-    )
+    add_numbers(parser, timing, {"countdown": (not_negative, "SECONDS", "countdown before each prompt is recorded")})
     length = parser.add_mutually_exclusive_group()
-    length.add_argument(
-        "--seconds", type=float, default=timing.seconds, help="recording time per prompt (default: %(default)g)"
-    )
+    add_numbers(length, timing, {"seconds": (above_zero, None, "recording time per prompt")})
     length.add_argument("--count", type=positive, metavar="N", help="good frames per prompt, instead of --seconds")
-    parser.add_argument(
-        "--per-second",
-        type=float,
-        default=timing.per_second,
-        metavar="N",
-        help="maximum number of good frames kept per second (default: %(default)g)",
-    )
+    add_numbers(parser, timing, {"per_second": (above_zero, "N", "maximum number of good frames kept per second")})
     parser.add_argument(
         "--group", default="", metavar="NAME", help="name of the person; the group is this name and the session's time"
     )
     add_perception_arguments(parser)
     parser.set_defaults(detector=FOR_VIDEOS)  # people at a camera are close to it, and the window must keep up
-    parser.add_argument(
-        "--max-yaw",
-        type=float,
-        default=limits.max_yaw,
-        metavar="DEGREES",
-        help="maximum head yaw in degrees, to either side (default: %(default)g)",
-    )
-    parser.add_argument(
-        "--max-pitch",
-        type=float,
-        default=limits.max_pitch,
-        metavar="DEGREES",
-        help="maximum head pitch in degrees, up or down (default: %(default)g)",
-    )
-    parser.add_argument(
-        "--min-face",
-        type=float,
-        default=limits.min_face,
-        metavar="PIXELS",
-        help="minimum face size in pixels, the longer side (default: %(default)g)",
-    )
-    parser.add_argument(
-        "--min-sharpness",
-        type=float,
-        default=limits.min_sharpness,
-        metavar="NUMBER",
-        help="minimum sharpness: variance of the Laplacian of the face scaled to 96 × 96 pixels, relative to its "
-        "contrast. Sharp faces have 0.06 or more, blurred faces 0.02 or less; 0 accepts all (default: %(default)g)",
-    )
+    requirements: Numbers = {
+        "max_yaw": (float, "DEGREES", "maximum head yaw in degrees, to either side"),
+        "max_pitch": (float, "DEGREES", "maximum head pitch in degrees, up or down"),
+        "min_face": (float, "PIXELS", "minimum face size in pixels, the longer side"),
+        "min_sharpness": (
+            float,
+            "NUMBER",
+            "minimum sharpness: variance of the Laplacian of the face scaled to 96 × 96 pixels, relative to its "
+            "contrast. Sharp faces have 0.06 or more, blurred faces 0.02 or less; 0 accepts all",
+        ),
+    }
+    add_numbers(parser, limits, requirements)
     parser.add_argument("--no-window", action="store_true", help="open no window, for machines without a display")
     parser.add_argument("--font", metavar="FILE", help="a TrueType font with the characters of your prompts")
     add_device_argument(parser)
@@ -106,9 +80,7 @@ def run(options: argparse.Namespace) -> int:
     prompts = read_prompts(options.prompts)
     if options.out.suffix.lower() != ".db":
         raise InputError(f"--out {options.out} must end in .db; convert it to an .npz with `export` later")
-    timing = Timing(options.countdown, options.seconds, options.count, options.per_second)
-    limits = Limits(options.max_yaw, options.max_pitch, options.min_face, options.min_sharpness)
-    session = Session(prompts, timing)
+    session = Session(prompts, from_options(Timing, options))
     if not options.no_window:
         check_window()  # before PyAV is loaded
     session_name = f"session {datetime.now():%Y-%m-%d %H:%M:%S}"
@@ -129,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
             pipeline,
             encoder,
             prompts,
-            limits=limits,
+            limits=from_options(Limits, options),
             group=f"{options.group} {session_name}".strip(),
             source=name,
             content=content,
@@ -138,7 +110,7 @@ def run(options: argparse.Namespace) -> int:
         if not options.no_window:
             window = Window()
             stack.callback(window.close)
-            show = _on_screen(window, view)
+            show = lambda frame, check, session: window.show(view.draw(frame.picture, check, session))  # noqa: E731
             frames = frames if video is None else paced(frames)
         elif video is None:
             show = _in_words()
@@ -151,10 +123,6 @@ def run(options: argparse.Namespace) -> int:
     if video is not None:
         _check_video(options.video, video, session)
     return 0
-
-
-def _on_screen(window: Window, view: View) -> Show:
-    return lambda frame, check, session: window.show(view.draw(frame.picture, check, session))
 
 
 def _in_words() -> Show:

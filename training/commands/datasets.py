@@ -13,7 +13,7 @@ from ...common.errors import InputError
 from ...common.words import counted
 from ..dataset.copying import copy_samples
 from ..dataset.npz import export, import_npz
-from ..dataset.opening import OUT_HELP, merge, open_dataset, open_output, refuse_torch, versions_of
+from ..dataset.opening import OUT_HELP, merge, open_dataset, open_output, refuse_torch
 from ..dataset.parquet import export_parquet
 from ..dataset.relabeling import Relabeling, pair_up, read_map, relabel, relabel_anew
 from ..dataset.samples import SPLITS
@@ -23,7 +23,7 @@ from ..inspection.filtering import Conditions, select_samples
 from ..inspection.scan import scan_dataset
 from ..inspection.text import describe
 from ..prompts.templates import Templates
-from .options import add_device_argument, add_encoder_arguments, encoder_of, positive
+from .options import add_device_argument, add_encoder_arguments, encoder_of, from_options, positive
 
 SHIPPED = "shipped"  # the pack's own templates
 WRITERS: dict[str, Callable[[Store, Path], int]] = {".npz": export, ".parquet": export_parquet}  # by suffix
@@ -43,8 +43,8 @@ def run_info(options: argparse.Namespace) -> int:
 
         require_matplotlib()
     with open_dataset(options.file) as rows, tqdm(total=len(rows), desc="reading", unit="sample", leave=False) as bar:
-        scan, versions = scan_dataset(rows, bar.update), versions_of(rows)
-    inspection = inspect_scan(scan, options.file, versions)
+        scan = scan_dataset(rows, bar.update)
+    inspection = inspect_scan(scan, options.file)
     print(json.dumps(inspection.as_dict(), indent=2, ensure_ascii=False) if options.json else describe(inspection))
     if options.report is not None:
         index = write_report(inspection, scan, options.report)
@@ -79,18 +79,16 @@ def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
     for axis, what in (("yaw", "turned to either side"), ("pitch", "tilted up or down"), ("roll", "tilted sideways")):
         parser.add_argument(f"--max-{axis}", type=float, metavar="DEGREES", help=f"drop heads {what} by more than this")
     texts = parser.add_argument_group("texts", "each can be repeated; a sample then needs only one of the values")
-    texts.add_argument("--prompt", action="append", default=[], metavar="TEXT", help="keep samples with this prompt")
-    texts.add_argument(
-        "--prompt-contains", action="append", default=[], metavar="TEXT", help="keep prompts that contain this text"
-    )
-    texts.add_argument(
-        "--label", action="append", default=[], metavar="TEXT", help='keep this label; "" for samples without one'
-    )
-    texts.add_argument(
-        "--group", action="append", default=[], metavar="TEXT", help='keep this group; "" for samples without one'
-    )
+    for flag, dest, what in (
+        ("--prompt", "prompts", "keep samples with this prompt"),
+        ("--prompt-contains", "prompt_parts", "keep prompts that contain this text"),
+        ("--label", "labels", 'keep this label; "" for samples without one'),
+        ("--group", "groups", 'keep this group; "" for samples without one'),
+    ):
+        texts.add_argument(flag, dest=dest, action="append", default=[], metavar="TEXT", help=what)
     texts.add_argument(
         "--split",
+        dest="splits",
         action="append",
         default=[],
         choices=("", *SPLITS),
@@ -104,7 +102,7 @@ def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_filter(options: argparse.Namespace) -> int:
-    conditions = conditions_of(options)
+    conditions = from_options(Conditions, options)
     if conditions in (Conditions(), Conditions(invert=True)):
         raise InputError("no condition was passed; add one, such as --min-score 0.8 (--help lists them)")
     with open_output(options.out, [options.file]) as target, open_dataset(options.file) as source:
@@ -123,21 +121,6 @@ def run_filter(options: argparse.Namespace) -> int:
         f"{new:,} of them new in {options.out}"
     )
     return 0
-
-
-def conditions_of(options: argparse.Namespace) -> Conditions:
-    return Conditions(
-        min_score=options.min_score,
-        max_angles=(options.max_yaw, options.max_pitch, options.max_roll),
-        prompts=tuple(options.prompt),
-        prompt_parts=tuple(options.prompt_contains),
-        labels=tuple(options.label),
-        groups=tuple(options.group),
-        splits=tuple(options.split),
-        drop_outliers=options.drop_outliers,
-        drop_near_duplicates=options.drop_near_duplicates,
-        invert=options.invert,
-    )
 
 
 def add_relabel_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ...common.errors import InputError
 from ...perception.emotions.expression import ExpressionModel
@@ -32,7 +33,12 @@ from ..encoders.base import TokenEncoder
 from ..encoders.loading import DEFAULTS, load_encoder
 from ..learning.settings import BASE_BATCH, BATCHES, SIZES, STARTER_SAMPLES, Settings
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 T = TypeVar("T", int, float)
+D = TypeVar("D", bound="DataclassInstance")
+Numbers = Mapping[str, tuple[Callable[[str], float], str | None, str]]  # field → (type, metavar, help without default)
 
 OTHER_MODELS = "a folder, a Hugging Face id, or 'random' (a placeholder for tests)"
 TOKENIZER_HELP = "a folder with CLIP's vocab.json and merges.txt (default: that of the model or of ComfyUI)"
@@ -55,6 +61,7 @@ def _number(convert: Callable[[str], T], is_valid: Callable[[T], bool], requirem
 
 positive = _number(int, lambda value: value >= 1, "at least 1")
 natural = _number(int, lambda value: value >= 0, "at least 0")
+not_negative = _number(float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
 above_zero = _number(float, lambda value: 0 < value < float("inf"), "a number above 0")
 open_interval = _number(float, lambda value: 0 < value < 1, "above 0 and below 1")
 half_open_interval = _number(float, lambda value: 0 < value <= 1, "above 0 and at most 1")
@@ -113,12 +120,8 @@ def add_encoder_arguments(parser: argparse.ArgumentParser, *, required: bool = F
 
 def add_sd15_encoder_arguments(parser: argparse.ArgumentParser, default: str) -> None:
     """Add `--text-encoder` and `--tokenizer` to a command that always uses the sd15 space."""
-    parser.add_argument(
-        "--text-encoder",
-        default=default,
-        metavar="MODEL",
-        help=f"a Stable Diffusion 1.5 .safetensors file, {OTHER_MODELS} (default: %(default)s)",
-    )
+    models = f"a Stable Diffusion 1.5 .safetensors file, {OTHER_MODELS} (default: %(default)s)"
+    parser.add_argument("--text-encoder", default=default, metavar="MODEL", help=models)
     parser.add_argument("--tokenizer", metavar="FOLDER", help=TOKENIZER_HELP)
     parser.set_defaults(space=SD15.name)
 
@@ -129,13 +132,20 @@ def encoder_of(options: argparse.Namespace) -> TokenEncoder:
 
 
 def add_samples_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--samples",
-        type=positive,
-        default=STARTER_SAMPLES,
-        metavar="N",
-        help="number of synthetic faces to sample (default: %(default)s)",
-    )
+    what = "number of synthetic faces to sample (default: %(default)s)"
+    parser.add_argument("--samples", type=positive, default=STARTER_SAMPLES, metavar="N", help=what)
+
+
+def add_numbers(parser: argparse._ActionsContainer, defaults: DataclassInstance, numbers: Numbers) -> None:
+    """Add flags for numbers whose defaults are the fields of the dataclass `defaults`."""
+    for name, (kind, unit, what) in numbers.items():
+        flag, default = f"--{name.replace('_', '-')}", getattr(defaults, name)
+        parser.add_argument(flag, type=kind, default=default, metavar=unit, help=f"{what} (default: {default:g})")
+
+
+def from_options(kind: type[D], options: argparse.Namespace) -> D:
+    """Return a dataclass of this type, with the values of the flags that are named like its fields."""
+    return kind(**{field.name: getattr(options, field.name) for field in fields(kind)})
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
@@ -147,9 +157,17 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_FOLDER,
         help="output folder for best_model and its report (default: %(default)s)",
     )
-    parser.add_argument(
-        "--epochs", type=positive, default=defaults.epochs, help="maximum number of epochs (default: %(default)s)"
-    )
+    numbers: Numbers = {
+        "epochs": (positive, None, "maximum number of epochs"),
+        "patience": (positive, None, "epochs without improvement in validation before training stops"),
+        "val_split": (
+            open_interval,
+            None,
+            "share of the people and clips to hold out: one half decides when to stop, the other evaluates the result",
+        ),
+        "seed": (natural, None, "random seed"),
+    }
+    add_numbers(parser, defaults, numbers)
     smallest, largest = BATCHES
     parser.add_argument(
         "--batch-size",
@@ -158,28 +176,16 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--lr",
+        dest="learning_rate",
         type=above_zero,
         default=defaults.learning_rate,
+        metavar="LR",
         help=f"learning rate for a batch size of {BASE_BATCH}; scales with the square root of the batch size (default: "
         "%(default)s)",
     )
     parser.add_argument(
         "--size", choices=tuple(SIZES), default=defaults.size, help="network size (default: %(default)s)"
     )
-    parser.add_argument(
-        "--val-split",
-        type=open_interval,
-        default=defaults.val_split,
-        help="share of the people and clips to hold out: one half decides when to stop, the other evaluates the "
-        "result (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--patience",
-        type=positive,
-        default=defaults.patience,
-        help="epochs without improvement in validation before training stops (default: %(default)s)",
-    )
-    parser.add_argument("--seed", type=natural, default=defaults.seed, help="random seed (default: %(default)s)")
     parser.set_defaults(ignore_splits=False)
     add_device_argument(parser)
 
@@ -193,18 +199,7 @@ def add_resume_argument(parser: argparse.ArgumentParser) -> None:
 
 def settings_of(options: argparse.Namespace) -> Settings:
     """Return the settings from the flags of `add_training_arguments` and `--space`."""
-    return Settings(
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        learning_rate=options.lr,
-        size=options.size,
-        space=options.space,
-        seed=options.seed,
-        device=options.device,
-        val_split=options.val_split,
-        patience=options.patience,
-        ignore_splits=options.ignore_splits,
-    )
+    return from_options(Settings, options)
 
 
 def add_perception_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from ...projection.checkpoint import load as load_checkpoint
 from ...projection.face_vectors import END_ONLY
 from ...projection.insight import other_models
 from ...projection.spaces import SD15, SPACES
-from ..dataset.npz import content_hash
+from ..dataset.npz import Dataset, content_hash
 from ..dataset.opening import open_for_training
 from ..evaluation.evaluation import evaluate
 from ..evaluation.text import table
@@ -63,25 +63,29 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_train(options: argparse.Namespace) -> int:
-    settings = settings_of(options)
     init = None if options.init is None else load_checkpoint(options.init)
-    with stop_on_signals() as stop:
-        dataset = open_for_training(options.data, drop_bad_rows=options.drop_bad_rows)
-        if len(dataset.bad_rows):
-            rows = ", ".join(map(str, dataset.bad_rows.tolist()))
-            print(f"dropped {len(dataset.bad_rows)} of {counted(len(dataset), 'row')} with invalid values: {rows}")
-        if not dataset.has_subject:
-            print(f"{options.data} {END_ONLY}")
-        with progress_bar(settings.epochs) as show:
-            fitted = fit(
-                dataset,
-                options.out_dir,
-                settings,
-                init=init,
-                resume=options.resume,
-                progress=show,
-                stop=stop,
-            )
+    dataset = open_for_training(options.data, drop_bad_rows=options.drop_bad_rows)
+    if len(dataset.bad_rows):
+        rows = ", ".join(map(str, dataset.bad_rows.tolist()))
+        print(f"dropped {len(dataset.bad_rows)} of {counted(len(dataset), 'row')} with invalid values: {rows}")
+    if not dataset.has_subject:
+        print(f"{options.data} {END_ONLY}")
+    return train(options, dataset, "train", init)
+
+
+def train(options: argparse.Namespace, dataset: Dataset, made_by: str, init: Checkpoint | None = None) -> int:
+    """Train until it is finished or stopped, print the result, and return the exit code."""
+    with stop_on_signals() as stop, progress_bar(options.epochs) as show:
+        fitted = fit(
+            dataset,
+            options.out_dir,
+            settings_of(options),
+            made_by=made_by,
+            init=init,
+            resume=options.resume,
+            progress=show,
+            stop=stop,
+        )
     return print_result(fitted)
 
 
@@ -95,18 +99,7 @@ def add_starter_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_starter(options: argparse.Namespace) -> int:
     dataset = sample_dataset(encoder_of(options), options.samples, options.seed)
-    made_by = origin("starter", options.samples, dataset.meta["landmarker"])
-    with stop_on_signals() as stop, progress_bar(options.epochs) as show:
-        fitted = fit(
-            dataset,
-            options.out_dir,
-            settings_of(options),
-            made_by=made_by,
-            resume=options.resume,
-            progress=show,
-            stop=stop,
-        )
-    return print_result(fitted)
+    return train(options, dataset, origin("starter", options.samples, dataset.meta["landmarker"]))
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:

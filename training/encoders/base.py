@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ...projection.spaces import EMBEDDING, SD15
+from ...projection.spaces import SD15
 
 PROBE = "a close-up photo of a person with a happy face"  # its vector is an encoder's fingerprint
 SUBJECT_SUFFIX = ", a person"  # its tokens come after those of a prompt; the last one is the subject
@@ -31,11 +31,6 @@ class TextEncoder(Protocol):
         ...
 
     @property
-    def dim(self) -> int:
-        """The width of the vectors that `encode` returns."""
-        ...
-
-    @property
     def space(self) -> str:
         """The text space, a key of `projection.spaces.ADDED_TARGETS`: "sd15" or "sdxl"."""
         ...
@@ -46,7 +41,7 @@ class TextEncoder(Protocol):
         ...
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
-        """Return the vectors (P, dim) of P prompts in the sd15 space, whatever `space` is; float32 on the CPU."""
+        """Return the vectors (P, 768) of P prompts in the sd15 space, whatever `space` is; float32 on the CPU."""
         ...
 
     def added_targets(self, prompts: Sequence[str]) -> dict[str, Tensor]:
@@ -73,8 +68,6 @@ class KnownPrompts:
 
     `embeddings` (P, 768) are the vectors of `prompts`, and `added_targets` the further ones, name → (P, width).
     """
-
-    dim = EMBEDDING
 
     def __init__(
         self, identity: str, space: str, prompts: Sequence[str], embeddings: Tensor, added_targets: Mapping[str, Tensor]

@@ -244,7 +244,6 @@ class ClipTextEncoder:
     """The text encoder of Stable Diffusion 1.5: a CLIP text model from transformers with its tokenizer."""
 
     space = SD15.name
-    dim = EMBEDDING
     has_subject = True
 
     def __init__(self, identity: str, model: CLIPTextModel, tokenize: Tokenize, device: str = "cpu") -> None:
@@ -275,7 +274,6 @@ class SdxlTextEncoder:
     """The two text encoders of Stable Diffusion XL with their tokenizer."""
 
     space = SDXL.name
-    dim = EMBEDDING
     has_subject = True
 
     def __init__(

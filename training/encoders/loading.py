@@ -31,7 +31,6 @@ from .clip import (
 from .tower_files import load_sd15_file, load_sdxl_file
 
 SDXL_BASE = "stabilityai/stable-diffusion-xl-base-1.0"
-DEFAULTS = {SD15.name: CLIP_L, SDXL.name: SDXL_BASE}
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,13 @@ class _Layout:
     models: Sequence[tuple[str, str]]  # (class of transformers, subfolder)
     tokenizers: Sequence[str]  # subfolders; the first one with files is used
     needs: str
+
+    @property
+    def instead(self) -> str:
+        """Return what to pass, as a sentence for errors."""
+        return (
+            f"Pass a {self.family} .safetensors file, a folder, a Hugging Face id such as {self.default}, or 'random'"
+        )
 
 
 LAYOUTS = {
@@ -61,6 +67,7 @@ LAYOUTS = {
         needs="the subfolders text_encoder and text_encoder_2, each with a config.json and a model.safetensors",
     ),
 }
+DEFAULTS = {space: layout.default for space, layout in LAYOUTS.items()}
 
 
 def load_encoder(
@@ -95,10 +102,7 @@ def load_encoder(
         )
     models: list[Any]
     if suffix != ".safetensors" and path.is_file():
-        raise EncoderError(
-            f"{spec}: this file is not a text encoder. Pass a {LAYOUTS[space].family} .safetensors file, a folder, a "
-            f"Hugging Face id such as {LAYOUTS[space].default}, or 'random'"
-        )
+        raise EncoderError(f"{spec}: this file is not a text encoder. {LAYOUTS[space].instead}")
     if suffix == ".safetensors":
         identity, models = load_sd15_file(path) if space == SD15.name else load_sdxl_file(path)
         tokenize: Tokenize = find_tokenizer(tokenizer)
@@ -119,10 +123,7 @@ def load_pretrained(spec: str, space: str, tokenizer: str | None) -> tuple[str, 
     folder = Path(spec).expanduser()
     local = folder.is_dir()
     if not local and (folder.is_absolute() or spec.startswith(".") or spec.count("/") != 1):
-        raise EncoderError(
-            f"{spec}: there is no such folder. Pass a {layout.family} .safetensors file, a folder, a Hugging Face id "
-            f"such as {layout.default}, or 'random'"
-        )
+        raise EncoderError(f"{spec}: there is no such folder. {layout.instead}")
     if local:
         layout = _layout_of(folder, space)
     name = str(folder) if local else spec

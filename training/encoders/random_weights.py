@@ -18,7 +18,7 @@ from torch import Tensor
 from ...projection.insight import PLACEHOLDER_ENCODER
 from ...projection.spaces import EMBEDDING
 from .clip import WIDTH_G, ClipTextEncoder, SdxlTextEncoder
-from .tower_files import HEAD, load_tower, model_without_weights
+from .tower_files import empty_model, load_tower
 
 IDENTITY = f"{PLACEHOLDER_ENCODER} (not a trained encoder)/1"
 VOCABULARY = 8192
@@ -66,35 +66,17 @@ def random_sdxl_encoder(device: str = "cpu") -> SdxlTextEncoder:
 
     Its CLIP-L is that of `random_encoder`.
     """
-    from transformers import CLIPTextModelWithProjection
-
-    clip_g = _random(CLIPTextModelWithProjection, SEED_G, width=WIDTH_G, inner=INNER_G, hidden_act="gelu")
+    clip_g = _random(SEED_G, WIDTH_G, INNER_G, "gelu", projected=WIDTH_G)
     return SdxlTextEncoder(IDENTITY, _clip_l(), clip_g, HashTokenizer(), device)
 
 
 def _clip_l() -> Any:
-    from transformers import CLIPTextModel
-
-    return _random(CLIPTextModel, SEED, width=EMBEDDING, inner=INNER, hidden_act="quick_gelu")
+    return _random(SEED, EMBEDDING, INNER, "quick_gelu", projected=None)
 
 
-def _random(kind: Any, seed: int, *, width: int, inner: int, hidden_act: str) -> Any:
-    """Return a text model of the class `kind` with random weights."""
-    from transformers import CLIPTextConfig
-
-    config = CLIPTextConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=width,
-        intermediate_size=inner,
-        projection_dim=width,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=width // HEAD,
-        max_position_embeddings=POSITIONS,
-        hidden_act=hidden_act,
-        bos_token_id=HashTokenizer.begin,
-        eos_token_id=HashTokenizer.end,
-    )
-    model = model_without_weights(kind, config)
+def _random(seed: int, width: int, inner: int, hidden_act: str, projected: int | None) -> Any:
+    """Return a text model with random weights."""
+    model = empty_model(VOCABULARY, POSITIONS, width, inner, LAYERS, hidden_act, projected)
     shapes = {name.removeprefix("text_model."): value.shape for name, value in model.state_dict().items()}
     load_tower(model, _weights(shapes, seed), IDENTITY)
     return model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -15,7 +15,7 @@ from ...common.errors import InputError
 from ...perception.vector import EMOTIONS
 from ...projection.checkpoint import Checkpoint
 from ...projection.face_vectors import FaceVectors
-from ..learning.data import CHUNK, TrainingData, centered_cosine, sample
+from ..learning.data import TrainingData, centered_cosine, sample
 from ..learning.split import Split
 from ..prompts.starter import Meaning
 from .baselines import averages, baseline_predictions, emotions
@@ -37,6 +37,10 @@ class Score:
     rows: int  # its held-out rows
     trained: int  # its training rows
     metrics: dict[str, Interval]  # centered_cosine, recall_at_1, recall_at_5
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the content for metrics.json."""
+        return {"name": self.name, "rows": self.rows, "trained": self.trained, **self.metrics}
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Evaluation:
     per_kind: list[KindScore] = field(default_factory=list)  # of sampled faces; empty for others
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the content for metrics.json and the checkpoint's metadata. Intervals are [value, low, high]."""
+        """Return the content for metrics.json and the checkpoint's metadata."""
         return {
             "held_out_rows": self.held_out,
             "evaluated_rows": len(self.rows),
@@ -75,12 +79,12 @@ class Evaluation:
             "near_duplicates_in_training": self.near_duplicates,
             "training_rows": self.trained,
             "prompts": len(self.names),
-            "scores": {method: _as_lists(metrics) for method, metrics in self.scores.items()},
-            **({} if self.subject is None else {"subject": _as_lists({"centered_cosine": self.subject})}),
-            "projection_minus": {method: _as_lists(metrics) for method, metrics in self.lead.items()},
-            **({"per_kind": [score.as_dict() for score in self.per_kind]} if self.per_kind else {}),
-            "per_emotion": [_score_as_dict(score) for score in self.per_emotion],
-            "per_prompt": [_score_as_dict(score) for score in self.per_prompt[:LISTED_PROMPTS]],
+            "scores": self.scores,
+            **({} if self.subject is None else {"subject": {"centered_cosine": self.subject}}),
+            "projection_minus": self.lead,
+            **({"per_kind": [asdict(score) for score in self.per_kind]} if self.per_kind else {}),
+            "per_emotion": [score.as_dict() for score in self.per_emotion],
+            "per_prompt": [score.as_dict() for score in self.per_prompt[:LISTED_PROMPTS]],
         }
 
 
@@ -160,22 +164,17 @@ def _features(checkpoint: Checkpoint, data: TrainingData) -> Callable[[Tensor], 
     """Return a function from row numbers (n,) to the projection's features of these rows, (n, F) float32 on the CPU."""
     device = checkpoint.neutral.device
 
-    def features(rows: Tensor) -> Tensor:
-        parts = []
-        for part in rows.split(CHUNK):
-            with torch.inference_mode():
-                sizes = checkpoint.sizes(data.image_sizes[part])
-                parts.append(checkpoint.network.features(data.vectors[part].to(device), sizes.to(device)).cpu())
-        return torch.cat(parts)
+    @torch.inference_mode()
+    def features(vectors: Tensor, sizes: Tensor) -> Tensor:
+        measured: Tensor = checkpoint.network.features(vectors.to(device), checkpoint.sizes(sizes).to(device))
+        return measured.cpu()
 
-    return features
+    return lambda rows: data.in_chunks(features, rows)
 
 
 def _projected(name: str, checkpoint: Checkpoint, data: TrainingData, rows: Tensor) -> FaceVectors:
     """Return the vectors, float32, that a checkpoint projects the rows (n,) to."""
-    joined = torch.cat(
-        [checkpoint.project(data.vectors[part], data.image_sizes[part]).joined for part in rows.split(CHUNK)]
-    )
+    joined = data.in_chunks(lambda vectors, sizes: checkpoint.project(vectors, sizes).joined, rows)
     projected = FaceVectors.split(joined, checkpoint.width)
     if projected.end.shape[1] != data.targets.shape[1]:
         raise InputError(
@@ -224,11 +223,3 @@ def _parts(
         metrics = dict(zip(PART_METRICS, intervals, strict=True))
         scores.append(Score(names[part], rows=len(rows), trained=int(trained[part]), metrics=metrics))
     return scores
-
-
-def _as_lists(metrics: Mapping[str, Interval]) -> dict[str, list[float]]:
-    return {metric: [interval.value, interval.low, interval.high] for metric, interval in metrics.items()}
-
-
-def _score_as_dict(score: Score) -> dict[str, Any]:
-    return {"name": score.name, "rows": score.rows, "trained": score.trained, **_as_lists(score.metrics)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,15 +26,6 @@ class KindScore:
     def guessing(self) -> float:
         """Return the recall of guessing."""
         return 1 / self.categories
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the content for metrics.json."""
-        return {
-            "name": self.name,
-            "rows": self.rows,
-            "categories": self.categories,
-            "recall": [self.recall.value, self.recall.low, self.recall.high],
-        }
 
 
 def kind_scores(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -33,9 +34,8 @@ SCORES = 1 << 22  # cosines of predictions and candidates computed in one step
 TIED = 1e-6  # cosines closer than this are equal except for rounding
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A value with its 95 % bootstrap interval over groups."""
+class Interval(NamedTuple):
+    """A value with its 95 % bootstrap interval over groups; in JSON it is [value, low, high]."""
 
     value: float
     low: float

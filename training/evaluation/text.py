@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ...common.words import counted
 from .evaluation import Evaluation, Score
-from .kinds import KindScore
 from .metrics import Interval
 
 NAME = 36  # columns for a method's or a prompt's name
-COLUMN = 26
-HEADLINES = ("centered_cosine", "recall_at_1", "recall_at_5")
-FURTHER = ("reciprocal_rank", "r_squared", "cosine")
+COLUMN, NARROW = 26, {"held out": 14, "trained": 12, "guessing": 12}  # columns for values
 EXTREMES = 5  # number of worst and of best prompts listed
 
 
 def table(evaluation: Evaluation) -> str:
     """Return tables of all methods, the leads, the kinds of prompts, the emotions, the extreme prompts, and notes."""
-    titles = {
+    headlines = {
         "centered_cosine": "mean-centered cosine",
         "recall_at_1": f"recall@1 of {counted(len(evaluation.names), 'prompt')}",
         "recall_at_5": "recall@5",
-        "reciprocal_rank": "mean reciprocal rank",
-        "r_squared": "R²",
-        "cosine": "raw cosine (misleading *)",
     }
-    scores = {_tail(method): metrics for method, metrics in evaluation.scores.items()}
-    leads = {f"lead over {_tail(method)}": metrics for method, metrics in evaluation.lead.items()}
+    further = {"reciprocal_rank": "mean reciprocal rank", "r_squared": "R²", "cosine": "raw cosine (misleading *)"}
+    kinds = ((score.name, (f"{score.rows:,}", f"{score.guessing:.3f}", score.recall)) for score in evaluation.per_kind)
     blocks = [
-        _block(scores, {metric: titles[metric] for metric in HEADLINES}),
-        _block(leads, {metric: titles[metric] for metric in HEADLINES})[1:],
-        _block(scores, {metric: titles[metric] for metric in FURTHER}),
-        _kinds(evaluation.per_kind),
+        _methods("", evaluation.scores, headlines),
+        _methods("lead over ", evaluation.lead, headlines)[1:],
+        _methods("", evaluation.scores, further),
+        _block("kind of prompt", ("held out", "guessing", "right, any wording"), kinds) if evaluation.per_kind else [],
         _scores("dominant emotion of the face", evaluation.per_emotion),
         *_extremes(evaluation.per_prompt),
         _notes(evaluation),
@@ -46,36 +40,32 @@ def shortened(text: str, most: int = NAME - 2) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def _tail(name: str, most: int = NAME - 10) -> str:
-    """Return the end of a long name, which is the distinctive part of a path."""
-    return name if len(name) <= most else "…" + name[1 - most :]
+def _block(heading: str, titles: Sequence[str], rows: Iterable[tuple[str, Sequence[object]]]) -> list[str]:
+    """Return the lines of a table: each row has a name and a cell for each title."""
+    widths = [NARROW.get(title, COLUMN) for title in titles]
+    return [
+        f"{name:{NAME}}" + "".join(f"{cell!s:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        for name, cells in [(heading, titles), *rows]
+    ]
 
 
-def _block(rows: Mapping[str, Mapping[str, Interval]], columns: Mapping[str, str]) -> list[str]:
-    lines = [" " * NAME + "".join(f"{title:>{COLUMN}}" for title in columns.values())]
-    for name, metrics in rows.items():
-        lines.append(f"{name:{NAME}}" + "".join(f"{metrics[metric]!s:>{COLUMN}}" for metric in columns))
-    return lines
+def _methods(start: str, methods: Mapping[str, Mapping[str, Interval]], columns: Mapping[str, str]) -> list[str]:
+    """Return a table of methods, metric → title; of long names, only the end is shown: it distinguishes paths."""
+    most = NAME - 10
+    short = {name: name if len(name) <= most else "…" + name[1 - most :] for name in methods}
+    rows = ((start + short[name], [metrics[metric] for metric in columns]) for name, metrics in methods.items())
+    return _block("", list(columns.values()), rows)
 
 
 def _scores(heading: str, scores: Sequence[Score]) -> list[str]:
-    columns = {"centered_cosine": "mean-centered cosine", "recall_at_1": "recall@1"}
-    lines = [f"{heading:{NAME}}{'held out':>14}{'trained':>12}" + "".join(f"{t:>{COLUMN}}" for t in columns.values())]
-    for score in scores:
-        numbers = f"{score.rows:>14,}{score.trained:>12,}"
-        intervals = "".join(f"{score.metrics[metric]!s:>{COLUMN}}" for metric in columns)
-        lines.append(f"{shortened(score.name):{NAME}}{numbers}{intervals}")
-    return lines
-
-
-def _kinds(scores: Sequence[KindScore]) -> list[str]:
-    if not scores:
-        return []
-    columns = f"{'held out':>14}{'guessing':>12}{'right, any wording':>{COLUMN}}"
-    rows = [
-        f"{score.name:{NAME}}{score.rows:>14,}{score.guessing:>12.3f}{score.recall!s:>{COLUMN}}" for score in scores
-    ]
-    return [f"{'kind of prompt':{NAME}}{columns}", *rows]
+    rows = (
+        (
+            shortened(score.name),
+            (f"{score.rows:,}", f"{score.trained:,}", score.metrics["centered_cosine"], score.metrics["recall_at_1"]),
+        )
+        for score in scores
+    )
+    return _block(heading, ("held out", "trained", "mean-centered cosine", "recall@1"), rows)
 
 
 def _extremes(scores: Sequence[Score]) -> list[list[str]]:

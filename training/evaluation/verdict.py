@@ -61,11 +61,19 @@ def verdict(evaluation: Evaluation, *, sampled: bool = False) -> Verdict:
     if len(evaluation.names) == 1:
         return Verdict(False, [f"All rows have the same prompt, {_quoted(evaluation, [0])}, so there is nothing to"
                                " learn. Add faces with other prompts."])  # fmt: skip
-    too_few = len(evaluation.rows) < FEWEST_ROWS or evaluation.groups < FEWEST_GROUPS
-    obstacles = list(_flaws(evaluation, sampled))
-    if not too_few:
-        obstacles += [*_worse_than_before(evaluation), *_unbeaten_baseline(evaluation, sampled)]
-    notes = [] if too_few else [*_kinds(evaluation), *_change(evaluation)]
+    obstacles, notes = list(_flaws(evaluation, sampled)), list[str]()
+    if len(evaluation.rows) >= FEWEST_ROWS and evaluation.groups >= FEWEST_GROUPS:
+        notes += _kinds(evaluation)
+        change = evaluation.lead.get(BEFORE)
+        if change is not None and falls_behind(change):
+            obstacles.append(
+                f"Worse than the initial checkpoint: its lead over that is {_lead(change)}. Keep the initial "
+                "checkpoint, and add samples or train with a lower learning rate (--lr)."
+            )
+        elif change is not None:
+            clear = "Improvement over" if beats(change) else "No statistically clear change from"
+            notes.append(f"{clear} the initial checkpoint: {_lead(change)}.")
+        obstacles += _unbeaten_baseline(evaluation, sampled)
     if not sampled:  # whose prompts of one kind support each other; `_kinds` shows what was learned
         notes += _few_samples(evaluation)
     return Verdict(ready=not obstacles, sentences=[*(obstacles or [_ready(evaluation)]), *notes])
@@ -135,24 +143,6 @@ def _kinds(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.per_kind:
         parts = [f"{score.name} {score.recall.value:.0%} ({score.guessing:.0%})" for score in evaluation.per_kind]
         yield f"Right by kind of prompt, whatever the wording (guessing in parentheses): {', '.join(parts)}."
-
-
-def _worse_than_before(evaluation: Evaluation) -> Iterator[str]:
-    lead = evaluation.lead.get(BEFORE)
-    if lead is not None and falls_behind(lead):
-        yield (
-            f"Worse than the initial checkpoint: its lead over that is {_lead(lead)}. Keep the initial checkpoint, and "
-            "add samples or train with a lower learning rate (--lr)."
-        )
-
-
-def _change(evaluation: Evaluation) -> Iterator[str]:
-    """Yield how much better the projection is than its initial checkpoint, unless it is worse."""
-    lead = evaluation.lead.get(BEFORE)
-    if lead is not None and beats(lead):
-        yield f"Improvement over the initial checkpoint: {_lead(lead)}."
-    elif lead is not None and not falls_behind(lead):
-        yield f"No statistically clear change from the initial checkpoint: {_lead(lead)}."
 
 
 def _unbeaten_baseline(evaluation: Evaluation, sampled: bool) -> Iterator[str]:

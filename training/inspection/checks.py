@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dataset.opening import open_dataset, versions_of
 from ..dataset.samples import Floats
 from ..learning.split import FEWEST, split_rows
-from .inspection import Balance, Inspection, Issue, NearDuplicates, Origin, Outliers, Scores, Sizes
+from .inspection import Inspection, Issue, Pair
 from .issues import issues_of
 from .near_duplicates import near_duplicates
 from .outliers import outlier_limit
-from .scan import DatasetScan, Numbers, scan_dataset
+from .scan import DatasetScan, Numbers
 
 SAME_TARGET = 0.99  # cosine above which the vectors of two prompts are practically the same target
 EXAMPLES = 10  # number of pairs and outliers that are named
@@ -24,48 +23,46 @@ EXAMPLES = 10  # number of pairs and outliers that are named
 Mask = NDArray[np.bool_]
 
 
-def inspect_file(path: Path, progress: Callable[[int], object] | None = None) -> Inspection:
-    """Return the inspection of a .db, in its current state, or an .npz.
-
-    It needs about 350 bytes of memory per sample, plus the texts. `progress`, if given, is called with the number of
-    samples just read. Raises StoreError or DatasetError if the file is not a dataset.
-    """
-    path = Path(path)
-    with open_dataset(path) as rows:
-        scan = scan_dataset(rows, progress)
-        versions = versions_of(rows)
-    return inspect_scan(scan, path, versions)
-
-
-def inspect_scan(scan: DatasetScan, path: Path, versions: dict[str, str]) -> Inspection:
-    """Return the inspection of a scan of the file `path`; `versions` are those recorded in the file."""
-    size, provenance = path.stat().st_size, scan.provenance
-    if provenance is None or not len(scan):
-        inspection = Inspection(str(path), size, samples=0, origin=None)
-        return replace(inspection, issues=issues_of(inspection))
+def inspect_scan(scan: DatasetScan, path: Path) -> Inspection:
+    """Return the inspection of a scan of the file `path`."""
+    made_with = scan.provenance
+    sizes = scan.image_sizes[scan.image_sizes[:, 0] > 0].astype(np.int64)
+    by_area = np.argsort(sizes.prod(axis=1), kind="stable")
+    smallest, largest = (tuple(sizes[by_area[end]].tolist()) if len(sizes) else None for end in (0, -1))
+    scores = scan.scores[~np.isnan(scan.scores)]
+    limit = outlier_limit(scan.outlier_score)
+    strangest = np.argsort(-scan.outlier_score, kind="stable")[:EXAMPLES].tolist()
     inspection = Inspection(
         path=str(path),
-        file_bytes=size,
+        file_bytes=path.stat().st_size,
         samples=len(scan),
-        origin=Origin(
-            encoder=provenance.encoder,
-            has_fingerprint=provenance.fingerprint is not None,
-            space=provenance.space,
-            has_subject=scan.has_subject,
-            landmarker=provenance.landmarker,
-            emotion_model=provenance.emotion_model,
-            versions=versions,
-        ),
+        encoder=made_with.encoder if made_with else "",
+        has_fingerprint=made_with is not None and made_with.fingerprint is not None,
+        space=made_with.space if made_with else "",
+        has_subject=scan.has_subject,
+        landmarker=made_with.landmarker if made_with else "",
+        emotion_model=made_with.emotion_model if made_with else "",
+        versions=scan.versions,
         labels=scan.labels.counts(),
         prompts=scan.prompts.counts(),
         groups=scan.groups.counts(),
         splits=scan.splits.counts(),
-        sizes=_sizes(scan),
-        scores=_scores(scan.scores),
-        balance=_balance(scan),
-        near_duplicates=_near_duplicates(scan),
-        outliers=_outliers(scan),
+        known_sizes=len(sizes),
+        smallest_picture=smallest,
+        largest_picture=largest,
+        known_scores=len(scores),
+        filled_in=int((scores == 0).sum()),
+        lowest_score=round(float(scores.min()), 4) if len(scores) else None,
+        median_score=round(float(np.median(scores)), 4) if len(scores) else None,
+        **_near_duplicates(scan),
         near_duplicate_prompts=_near_duplicate_prompts(scan.prompts.texts, scan.vectors),
+        outliers=int((scan.outlier_score > limit).sum()),
+        outlier_limit=round(limit, 2),
+        outlier_examples=[
+            (scan.sources[row], round(float(scan.outlier_score[row]), 1))
+            for row in strangest
+            if scan.outlier_score[row] > limit
+        ],
     )
     issues = [*issues_of(inspection), *_splitting(scan)]
     return replace(inspection, issues=sorted(issues, key=lambda issue: not issue.blocking))
@@ -99,31 +96,8 @@ def _splitting(scan: DatasetScan) -> list[Issue]:
     return [Issue(False, note) for note in split.notes]
 
 
-def _sizes(scan: DatasetScan) -> Sizes | None:
-    known = scan.image_sizes[scan.image_sizes[:, 0] > 0].astype(np.int64)
-    if not len(known):
-        return None
-    areas = known.prod(axis=1)
-    smallest, largest = (tuple(known[row].tolist()) for row in (areas.argmin(), areas.argmax()))
-    return Sizes(known=len(known), smallest=smallest, largest=largest)
-
-
-def _scores(scores: Floats) -> Scores:
-    known = scores[~np.isnan(scores)]
-    return Scores(
-        known=len(known),
-        filled_in=int((known == 0).sum()),
-        lowest=round(float(known.min()), 4) if len(known) else None,
-        median=round(float(np.median(known)), 4) if len(known) else None,
-    )
-
-
-def _balance(scan: DatasetScan) -> Balance | None:
-    counts = list((scan.labels.counts() or scan.prompts.counts()).items())
-    return Balance(most=counts[0], least=counts[-1]) if len(counts) > 1 else None
-
-
-def _near_duplicates(scan: DatasetScan) -> NearDuplicates:
+def _near_duplicates(scan: DatasetScan) -> dict[str, Any]:
+    """Return the fields of Inspection about faces that occur more than once."""
     rows, cluster = np.arange(len(scan)), clusters_of(scan)
     distinct = scan.first_row == rows
     labels = np.where(scan.labels.empty, -1, scan.labels.codes)
@@ -134,15 +108,15 @@ def _near_duplicates(scan: DatasetScan) -> NearDuplicates:
     unsplit[cluster[scan.splits.empty]] = True
     apart = _varied(cluster, scan.splits.codes, counted=~scan.splits.empty)
     straddling = np.where(unsplit[cluster], _varied(cluster, groups, counted=np.ones_like(apart)), apart)
-    return NearDuplicates(
-        perceptions=int(distinct.sum()),
-        repeated=int((~distinct).sum()),
-        near=int((distinct & (cluster != rows)).sum()),
-        contradicting=int(contradicting.sum()),
-        straddling=int(straddling.sum()),
-        contradictions=_pairs(scan, cluster, labels, contradicting),
-        leaks=_pairs(scan, cluster, np.where(unsplit[cluster], groups, scan.splits.codes), straddling),
-    )
+    return {
+        "perceptions": int(distinct.sum()),
+        "repeated": int((~distinct).sum()),
+        "near_duplicates": int((distinct & (cluster != rows)).sum()),
+        "contradicting": int(contradicting.sum()),
+        "straddling": int(straddling.sum()),
+        "contradictions": _pairs(scan, cluster, labels, contradicting),
+        "leaks": _pairs(scan, cluster, np.where(unsplit[cluster], groups, scan.splits.codes), straddling),
+    }
 
 
 def _varied(cluster: Numbers, values: Numbers, counted: Mask) -> Mask:
@@ -154,9 +128,9 @@ def _varied(cluster: Numbers, values: Numbers, counted: Mask) -> Mask:
     return varied
 
 
-def _pairs(scan: DatasetScan, cluster: Numbers, values: Numbers, where: Mask) -> list[tuple[str, str]]:
+def _pairs(scan: DatasetScan, cluster: Numbers, values: Numbers, where: Mask) -> list[Pair]:
     """Return the sources of two samples with different values, for some clusters."""
-    pairs: dict[int, tuple[str, str]] = {}
+    pairs: dict[int, Pair] = {}
     for row in np.flatnonzero(where).tolist():
         first = int(cluster[row])
         if first not in pairs and values[row] != values[first]:
@@ -166,18 +140,7 @@ def _pairs(scan: DatasetScan, cluster: Numbers, values: Numbers, where: Mask) ->
     return list(pairs.values())
 
 
-def _outliers(scan: DatasetScan) -> Outliers:
-    limit = outlier_limit(scan.outlier_score)
-    order = np.argsort(-scan.outlier_score, kind="stable")[:EXAMPLES].tolist()
-    examples = [(scan.sources[row], round(float(scan.outlier_score[row]), 1)) for row in order]
-    return Outliers(
-        count=int((scan.outlier_score > limit).sum()),
-        limit=round(limit, 2),
-        examples=[pair for row, pair in zip(order, examples, strict=True) if scan.outlier_score[row] > limit],
-    )
-
-
-def _near_duplicate_prompts(prompts: list[str], vectors: Floats) -> list[tuple[str, str]]:
+def _near_duplicate_prompts(prompts: list[str], vectors: Floats) -> list[Pair]:
     """Return pairs of prompts with practically the same vector."""
     units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     pairs = []

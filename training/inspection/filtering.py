@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -26,15 +26,17 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Conditions:
-    """Conditions for samples to meet; None and () mean no condition. Any one of several texts suffices."""
+    """Conditions for samples to meet; None and [] mean no condition. Any one of several texts suffices."""
 
     min_score: float | None = None  # of the detector, 0…1; an unknown score counts as lower
-    max_angles: tuple[float | None, float | None, float | None] = (None, None, None)  # yaw, pitch, roll; degrees
-    prompts: tuple[str, ...] = ()
-    prompt_parts: tuple[str, ...] = ()  # case-insensitive
-    labels: tuple[str, ...] = ()  # in any spelling; here and below, "" matches samples without one
-    groups: tuple[str, ...] = ()
-    splits: tuple[str, ...] = ()
+    max_yaw: float | None = None  # degrees, to either side
+    max_pitch: float | None = None
+    max_roll: float | None = None
+    prompts: list[str] = field(default_factory=list)
+    prompt_parts: list[str] = field(default_factory=list)  # case-insensitive
+    labels: list[str] = field(default_factory=list)  # in any spelling; here and below, "" matches samples without one
+    groups: list[str] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
     drop_outliers: bool = False
     drop_near_duplicates: bool = False  # of near-duplicate faces, only one is kept, with all of its prompts
     invert: bool = False  # keep the samples that fail any condition and drop the others
@@ -105,7 +107,7 @@ def _by_score(samples: Samples, conditions: Conditions) -> dict[str, Mask]:
 
 
 def _by_pose(samples: Samples, conditions: Conditions, template: Tensor) -> dict[str, Mask]:
-    most = conditions.max_angles
+    most = conditions.max_yaw, conditions.max_pitch, conditions.max_roll
     if all(limit is None for limit in most):
         return {}
     sizes = np.where(samples.image_sizes > 0, samples.image_sizes, np.array(SQUARE, dtype=np.int32))

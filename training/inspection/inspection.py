@@ -1,9 +1,11 @@
-"""The result of inspecting a dataset: counts, origins, balance, near-duplicates, outliers, and the issues found."""
+"""The result of inspecting a dataset: counts, origins, near-duplicates, outliers, and the issues found."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -15,9 +17,14 @@ class Issue:
 
 
 @dataclass(frozen=True)
-class Origin:
-    """The models and libraries that created the samples."""
+class Inspection:
+    """The contents and problems of a dataset. Counts are by text, the most frequent first."""
 
+    path: str
+    file_bytes: int
+    samples: int
+
+    # The models and libraries that created the samples; empty while there are none.
     encoder: str
     has_fingerprint: bool
     space: str
@@ -26,79 +33,40 @@ class Origin:
     emotion_model: str
     versions: dict[str, str]  # of the file format, and of the libraries that wrote it, if recorded
 
+    labels: dict[str, int]
+    prompts: dict[str, int]
+    groups: dict[str, int]
+    splits: dict[str, int]
 
-@dataclass(frozen=True)
-class Sizes:
-    """The sizes of the pictures, (height, width) in pixels."""
-
-    known: int
-    smallest: tuple[int, int]  # of the picture with the fewest pixels
-    largest: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The confidence scores of the detector."""
-
-    known: int
+    known_sizes: int  # pictures whose size is known
+    smallest_picture: tuple[int, int] | None  # (height, width) of the one with the fewest pixels
+    largest_picture: tuple[int, int] | None
+    known_scores: int  # faces whose detection score is known
     filled_in: int  # faces with score 0: not detected, but filled in from adjacent pictures
-    lowest: float | None
-    median: float | None
+    lowest_score: float | None
+    median_score: float | None
 
-
-@dataclass(frozen=True)
-class Balance:
-    """The most and the least frequent label (or prompt if there are no labels)."""
-
-    most: tuple[str, int]
-    least: tuple[str, int]
-
-    @property
-    def ratio(self) -> float:
-        return self.most[1] / self.least[1]
-
-
-@dataclass(frozen=True)
-class NearDuplicates:
-    """Faces that occur more than once in the dataset. Near-duplicates form a cluster around its first sample."""
-
+    # Faces that occur more than once. Near-duplicates form a cluster around its first sample.
     perceptions: int  # number of distinct perceptions
     repeated: int  # samples that repeat an earlier perception exactly, with another prompt
-    near: int  # near-duplicates of an earlier perception: copies of a photo, adjacent video frames
+    near_duplicates: int  # of an earlier perception: copies of a photo, adjacent video frames
     contradicting: int  # samples in clusters with different labels
     straddling: int  # samples in clusters that the training split can separate
-    contradictions: list[tuple[str, str]]  # pairs of sources, some of each kind
-    leaks: list[tuple[str, str]]
+    contradictions: list[Pair]  # pairs of sources, some of each kind
+    leaks: list[Pair]
+    near_duplicate_prompts: list[Pair]
 
+    outliers: int  # faces that look invalid
+    outlier_limit: float  # outlier score above which a face is an outlier; a typical photo has 1
+    outlier_examples: list[tuple[str, float]]  # source and outlier score of some, the highest first
 
-@dataclass(frozen=True)
-class Outliers:
-    """Faces that look invalid."""
-
-    count: int
-    limit: float  # outlier score above which a face is an outlier; a typical photo has 1
-    examples: list[tuple[str, float]]  # source and outlier score of some, the highest first
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """The contents and problems of a dataset. Counts are by text, the most frequent first."""
-
-    path: str
-    file_bytes: int
-    samples: int
-    origin: Origin | None  # None while there are no samples
-    labels: dict[str, int] = field(default_factory=dict)
-    prompts: dict[str, int] = field(default_factory=dict)
-    groups: dict[str, int] = field(default_factory=dict)
-    splits: dict[str, int] = field(default_factory=dict)
-    sizes: Sizes | None = None
-    scores: Scores | None = None
-    balance: Balance | None = None
-    near_duplicates: NearDuplicates | None = None
-    outliers: Outliers | None = None
-    near_duplicate_prompts: list[tuple[str, str]] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)  # what prevents training or should be checked
+
+    @property
+    def balance(self) -> tuple[tuple[str, int], tuple[str, int]] | None:
+        """Return the most and the least frequent label (or prompt if there are no labels), if there are two."""
+        counts = list((self.labels or self.prompts).items())
+        return (counts[0], counts[-1]) if len(counts) > 1 else None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content for JSON."""

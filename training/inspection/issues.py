@@ -8,7 +8,7 @@ from ...common.words import counted
 from ...projection.insight import PLACEHOLDER_ENCODER
 from ..dataset.samples import UNKNOWN
 from ..learning.split import FEWEST
-from .inspection import Inspection, Issue
+from .inspection import Inspection, Issue, Pair
 
 ENOUGH_SAMPLES, ENOUGH_PROMPTS = 300, 20
 UNBALANCED = 5  # ratio of samples
@@ -16,7 +16,7 @@ UNBALANCED = 5  # ratio of samples
 
 def issues_of(inspection: Inspection) -> list[Issue]:
     """Return all issues of a dataset, those that prevent training first."""
-    if inspection.origin is None:
+    if not inspection.samples:
         return [
             Issue(
                 True,
@@ -57,13 +57,13 @@ def _variety(inspection: Inspection) -> Iterator[str]:
             f"the dataset has only {counted(len(inspection.prompts), 'prompt')}, so all faces map to the same number "
             "of points: add more with `relabel --templates` or `build --prompts-per-picture`"
         )
-    balance = inspection.balance
-    if balance is not None and balance.ratio >= UNBALANCED and inspection.labels:
-        (most, many), (least, few) = balance.most, balance.least
-        yield (
-            f"{most!r} has {times(balance.ratio)} as many samples as {least!r} ({many:,} and {few:,}): add samples of "
-            "the latter, or reduce the former with `filter`"
-        )
+    if inspection.labels and inspection.balance is not None:
+        (most, many), (least, few) = inspection.balance
+        if many / few >= UNBALANCED:
+            yield (
+                f"{most!r} has {times(many / few)} as many samples as {least!r} ({many:,} and {few:,}): add samples of "
+                "the latter, or reduce the former with `filter`"
+            )
     if inspection.near_duplicate_prompts:
         one, other = inspection.near_duplicate_prompts[0]
         yield (
@@ -89,44 +89,41 @@ def _groups(inspection: Inspection) -> Iterator[str]:
 
 
 def _origin(inspection: Inspection) -> Iterator[str]:
-    assert inspection.origin is not None
-    if inspection.origin.encoder.startswith(PLACEHOLDER_ENCODER):
+    if inspection.encoder.startswith(PLACEHOLDER_ENCODER):
         yield "its text vectors are from a placeholder encoder with random weights and mean nothing to Stable Diffusion"
-    elif inspection.origin.encoder == UNKNOWN or not inspection.origin.has_fingerprint:
+    elif inspection.encoder == UNKNOWN or not inspection.has_fingerprint:
         yield "the text encoder of its vectors is unknown, so a mismatch cannot be detected later"
-    if inspection.sizes is None:
+    if not inspection.known_sizes:
         yield "the sizes of its pictures are unknown, so they count as square; faces in other pictures look stretched"
 
 
 def _faces(inspection: Inspection) -> Iterator[str]:
-    outliers, scores = inspection.outliers, inspection.scores
-    if outliers is not None and outliers.count:
-        name = outliers.examples[0][0] or "one without a source"
+    if inspection.outliers:
+        name = inspection.outlier_examples[0][0] or "one without a source"
         yield (
-            f"{counted(outliers.count, 'face looks', 'faces look')} invalid, such as {name!r}: check the source, or "
-            "remove such faces with `filter --drop-outliers`"
+            f"{counted(inspection.outliers, 'face looks', 'faces look')} invalid, such as {name!r}: check the source, "
+            "or remove such faces with `filter --drop-outliers`"
         )
-    if scores is not None and scores.filled_in:
+    if inspection.filled_in:
         yield (
-            f"{counted(scores.filled_in, 'face was', 'faces were')} not detected but filled in from adjacent pictures: "
-            "remove them with `filter --min-score 0.01`"
+            f"{counted(inspection.filled_in, 'face was', 'faces were')} not detected but filled in from adjacent "
+            "pictures: remove them with `filter --min-score 0.01`"
         )
 
 
 def _near_duplicates(inspection: Inspection) -> Iterator[str]:
-    near = inspection.near_duplicates
-    if near is not None and near.straddling:
+    if inspection.straddling:
         yield (
-            f"{with_near_duplicates(near.straddling)} in another group or split, so the evaluation uses faces from "
-            f"training{_such_as(near.leaks)}: remove them with `filter --drop-near-duplicates`"
+            f"{with_near_duplicates(inspection.straddling)} in another group or split, so the evaluation uses faces "
+            f"from training{_such_as(inspection.leaks)}: remove them with `filter --drop-near-duplicates`"
         )
-    if near is not None and near.contradicting:
+    if inspection.contradicting:
         yield (
-            f"{counted(near.contradicting, 'sample is a near-duplicate', 'samples are near-duplicates')} with "
-            f"different labels{_such_as(near.contradictions)}: check which label is right"
+            f"{counted(inspection.contradicting, 'sample is a near-duplicate', 'samples are near-duplicates')} with "
+            f"different labels{_such_as(inspection.contradictions)}: check which label is right"
         )
 
 
-def _such_as(pairs: list[tuple[str, str]]) -> str:
+def _such_as(pairs: list[Pair]) -> str:
     complete = [pair for pair in pairs if all(pair)]
     return f", such as {complete[0][0]} and {complete[0][1]}" if complete else ""

@@ -2,64 +2,53 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from ...perception.geometry import align, true_proportions
-from ...perception.vector import LANDMARK_VALUES, PERCEPTION_DIM, split
-from ..dataset.snapshot import Snapshot
-from ..prompts.labels import LabelNames
+from ..dataset.samples import Floats
+from .outliers import FaceSpace
+from .scan import Column, DatasetScan
 
 
 @dataclass(frozen=True)
 class MeanFaces:
-    """K mean faces, the one with the most samples first."""
+    """The means of the K most frequent labels (or prompts), and of all samples."""
 
-    names: list[str]  # labels or prompts
+    kind: str  # "label" or "prompt"
+    names: list[str]  # the most frequent one first
     counts: list[int]  # number of samples averaged in each
-    vectors: Tensor  # (K, 1441) float32: landmarks in the template's frame and units, and the mean probabilities
+    hidden: int  # number of further labels
+    faces: Floats  # (K, 478, 3) without pose, in the template's frame and units
+    emotions: Floats  # (K, 7) probabilities
+    face: Floats  # (478, 3): the mean of all samples
+    emotion: Floats  # (7,)
 
 
-def mean_faces(
-    snapshot: Snapshot, template: Tensor, most: int, progress: Callable[[int], None] | None = None
-) -> MeanFaces:
-    """Return the mean faces of up to `most` labels or prompts, those with the most samples, in constant memory.
+def naming(scan: DatasetScan) -> tuple[Column, str]:
+    """Return the column that names samples, and its kind: labels, or prompts if there are no labels."""
+    return (scan.labels, "label") if scan.labels.counts() else (scan.prompts, "prompt")
 
-    `template` (478, 3) is the face that all are aligned with before averaging, so that pose, position and size do not
-    blur them. `progress`, if given, is called with the number of samples just read; an exception from it ends the run.
+
+def mean_faces(scan: DatasetScan, most: int) -> MeanFaces:
+    """Return the mean faces of up to `most` labels (or prompts) of a dataset with at least one sample.
+
+    A dataset without any texts has one mean, that of all samples, named "".
     """
-    column, name_of = "labels", LabelNames()
-    counted = _count(snapshot, column, name_of)
-    if not counted:
-        column = "prompts"
-        counted = _count(snapshot, column, str)
-    common = counted.most_common(most)
-    row_of = {name: row for row, (name, _) in enumerate(common)}
-    sums = torch.zeros(len(common), PERCEPTION_DIM, dtype=torch.float64)
-    for samples in snapshot.samples():
-        names = [name_of(label) for label in samples.labels] if column == "labels" else samples.prompts
-        chosen = [index for index, name in enumerate(names) if name in row_of]
-        if chosen:
-            rows = torch.tensor([row_of[names[index]] for index in chosen])
-            landmarks, emotions = split(torch.from_numpy(samples.perceptions[chosen]))
-            sizes = torch.from_numpy(samples.image_sizes[chosen]).clamp_min(1)  # unknown ones count as square
-            points = align(true_proportions(landmarks, sizes), template).points
-            sums.index_add_(0, rows, torch.cat([points.flatten(1), emotions], dim=1).double())
-        if progress is not None:
-            progress(len(samples))
-    counts = [number for _, number in common]
-    means = sums / torch.tensor(counts, dtype=torch.float64)[:, None]
-    means[:, LANDMARK_VALUES:] /= means[:, LANDMARK_VALUES:].sum(dim=1, keepdim=True)
-    return MeanFaces([name for name, _ in common], counts, means.float())
-
-
-def _count(snapshot: Snapshot, column: str, name_of: Callable[[str], str]) -> Counter[str]:
-    """Return the number of samples of each text that is not empty, by the text's name."""
-    counted: Counter[str] = Counter()
-    for texts in snapshot.column(column):
-        counted.update(name_of(text) for text in texts if text)
-    return counted
+    column, kind = naming(scan)
+    counts = column.counts() or {"": len(scan)}
+    names = list(counts)[:most]
+    rows = [*(np.flatnonzero(column.codes == column.texts.index(name)) for name in names), np.arange(len(scan))]
+    space = FaceSpace()
+    faces = np.stack([space.face(scan.components[chosen].mean(axis=0, dtype=np.float64)) for chosen in rows])
+    emotions = np.stack([scan.emotions[chosen].mean(axis=0, dtype=np.float64) for chosen in rows]).astype(np.float32)
+    return MeanFaces(
+        kind=kind,
+        names=names,
+        counts=[counts[name] for name in names],
+        hidden=len(counts) - len(names),
+        faces=faces[:-1],
+        emotions=emotions[:-1],
+        face=faces[-1],
+        emotion=emotions[-1],
+    )

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...perception.emotions.expression import ExpressionModel
+from ...perception.geometry import pose_of
 from ...perception.vector import LANDMARKS, split
 from ...projection.checkpoint import SQUARE
 from ..dataset.samples import Floats
@@ -45,21 +46,23 @@ class FaceSpace:
         symmetric = torch.arange(SYMMETRIC)
         self._kept = torch.cat([symmetric, len(model.symmetric) + torch.arange(ANTISYMMETRIC)])
 
-    def measure(self, perceptions: Floats, image_sizes: NDArray[np.int32]) -> tuple[Floats, Floats]:
-        """Return components (N, 64) and outlier scores (N,) of perceptions (N, 1441) with picture sizes (N, 2).
+    def measure(self, perceptions: Floats, image_sizes: NDArray[np.int32]) -> tuple[Floats, Floats, Floats]:
+        """Return components (N, 64), outlier scores (N,), and yaw, pitch and roll (N, 3) in degrees.
 
-        The distance between the components of two faces is the distance between the faces. Pictures of unknown size, 0,
-        count as square, as in training.
+        They are those of perceptions (N, 1441) in pictures of the sizes (N, 2). The distance between the components of
+        two faces is the distance between the faces. Pictures of unknown size, 0, count as square, as in training.
         """
         sizes = np.where(image_sizes > 0, image_sizes, np.array(SQUARE, dtype=np.int32))
         landmarks, _ = split(torch.tensor(perceptions))
-        shapes = (self.model.align(landmarks, torch.from_numpy(sizes)).points - self.model.mean).flatten(1)  # (N, 1434)
+        aligned = self.model.align(landmarks, torch.from_numpy(sizes))
+        shapes = (aligned.points - self.model.mean).flatten(1)  # (N, 1434)
         components = shapes @ self._basis.T  # (N, S + A)
         within = ((components - self._center) / self._spread).square().mean(dim=1).sqrt()
         beyond = (shapes.square().sum(dim=1) - components.square().sum(dim=1)).clamp_min(0)
         outside = (beyond / LANDMARKS).sqrt()
         outlier_score = torch.maximum(within / USUAL_WITHIN, outside / USUAL_OUTSIDE)
-        return (components[:, self._kept] / LANDMARKS**0.5).numpy(), outlier_score.numpy()
+        kept = components[:, self._kept] / LANDMARKS**0.5
+        return kept.numpy(), outlier_score.numpy(), pose_of(aligned.rotation).numpy()
 
     def face(self, components: Floats) -> Floats:
         """Return the face (478, 3) described by components (64,), in the frame of the template."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...perception.vector import EMOTIONS, LANDMARK_VALUES
 from ...projection.spaces import EMBEDDING
 from ..dataset.copying import SampleSource
+from ..dataset.opening import versions_of
 from ..dataset.samples import Floats, Provenance
 from ..dataset.snapshot import BATCH
 from ..prompts.labels import LabelNames
@@ -56,9 +57,11 @@ class DatasetScan:
     """The data kept about N samples."""
 
     provenance: Provenance | None
+    versions: dict[str, str]  # of the file format, and of the libraries that wrote it, if recorded
     has_subject: bool
     components: Floats  # (N, 64): the pose-free face (training/inspection/outliers.py)
     outlier_score: Floats  # (N,)
+    poses: Floats  # (N, 3) yaw, pitch and roll, degrees
     emotions: Floats  # (N, 7) probabilities
     scores: Floats  # (N,); NaN where unknown
     image_sizes: NDArray[np.int32]  # (N, 2); zeros where unknown
@@ -75,10 +78,13 @@ class DatasetScan:
 
 
 def scan_dataset(rows: SampleSource, progress: Callable[[int], object] | None = None) -> DatasetScan:
-    """Read all samples once. `progress`, if given, is called with the number of samples just read."""
+    """Read all samples once. `progress`, if given, is called with the number of samples just read.
+
+    An exception from it ends the scan.
+    """
     count, space = len(rows), FaceSpace()
     components, emotions = np.empty((count, COMPONENTS), np.float32), np.empty((count, len(EMOTIONS)), np.float32)
-    outlier_score, scores = np.empty(count, np.float32), np.empty(count, np.float32)
+    outlier_score, scores, poses = (np.empty(shape, np.float32) for shape in (count, count, (count, 3)))
     sizes, first_row = np.empty((count, 2), np.int32), np.empty(count, np.int64)
     columns = {name: Column(count) for name in ("prompts", "labels", "groups", "splits")}
     sources: list[str] = []
@@ -88,7 +94,7 @@ def scan_dataset(rows: SampleSource, progress: Callable[[int], object] | None = 
     for samples in rows.samples(BATCH):
         start = len(sources)
         part = slice(start, start + len(samples))
-        components[part], outlier_score[part] = space.measure(samples.perceptions, samples.image_sizes)
+        components[part], outlier_score[part], poses[part] = space.measure(samples.perceptions, samples.image_sizes)
         emotions[part] = samples.perceptions[:, LANDMARK_VALUES:]
         scores[part], sizes[part] = samples.scores, samples.image_sizes
         for row, perception in enumerate(samples.perceptions, start):
@@ -103,9 +109,11 @@ def scan_dataset(rows: SampleSource, progress: Callable[[int], object] | None = 
             progress(len(samples))
     return DatasetScan(
         provenance=rows.provenance,
+        versions=versions_of(rows),
         has_subject=rows.has_subject,
         components=components,
         outlier_score=outlier_score,
+        poses=poses,
         emotions=emotions,
         scores=scores,
         image_sizes=sizes,

@@ -21,7 +21,7 @@ FILLER = "\0"  # does not occur in the texts of a dataset
 def describe(inspection: Inspection) -> str:
     """Return the whole inspection as text, ending with the summary."""
     lines = [f"{inspection.path}: {counted(inspection.samples, 'sample')}, {_bytes(inspection.file_bytes)}", ""]
-    if inspection.origin is not None:
+    if inspection.samples:
         lines += [*_made_with(inspection), ""]
         for title, counts, most in (
             ("label", inspection.labels, MOST_LABELS),
@@ -65,30 +65,26 @@ def columns(text: str) -> int:
 
 
 def _made_with(inspection: Inspection) -> list[str]:
-    assert inspection.origin is not None
-    sizes, scores = inspection.sizes, inspection.scores
-    pictures = "sizes unknown"
-    if sizes is not None:
-        (low, narrow), (high, broad) = sizes.smallest, sizes.largest
-        pictures = f"{narrow}×{low}" + ("" if sizes.smallest == sizes.largest else f" to {broad}×{high}") + " pixels"
-    score = "unknown"
-    if scores is not None and scores.known:
-        missing = inspection.samples - scores.known
-        score = f"median {scores.median:.2f}, lowest {scores.lowest:.2f}" + (
-            f", unknown for {missing:,}" if missing else ""
-        )
-    fields = {
-        "text encoder": inspection.origin.encoder
-        + ("" if inspection.origin.has_fingerprint else " (without fingerprint)"),
-        "text space": inspection.origin.space,
-        "subject vectors": "yes" if inspection.origin.has_subject else NO_SUBJECT,
-        "landmarker": inspection.origin.landmarker,
-        "emotion model": inspection.origin.emotion_model,
-        "versions": ", ".join(f"{name} {version}" for name, version in inspection.origin.versions.items()),
-        "pictures": pictures,
-        "detector's score": score,
-    }
-    return [line for name, value in fields.items() for line in _wrapped(f"{name:{FIELD}}", shown(value, 400))]
+    pictures, score = "sizes unknown", "unknown"
+    if inspection.smallest_picture and inspection.largest_picture:
+        sizes = dict.fromkeys((inspection.smallest_picture, inspection.largest_picture))
+        pictures = " to ".join(f"{width}×{height}" for height, width in sizes) + " pixels"
+    if inspection.known_scores:
+        score = f"median {inspection.median_score:.2f}, lowest {inspection.lowest_score:.2f}"
+        missing = inspection.samples - inspection.known_scores
+        score += f", unknown for {missing:,}" if missing else ""
+    return _fields(
+        {
+            "text encoder": inspection.encoder + ("" if inspection.has_fingerprint else " (without fingerprint)"),
+            "text space": inspection.space,
+            "subject vectors": "yes" if inspection.has_subject else NO_SUBJECT,
+            "landmarker": inspection.landmarker,
+            "emotion model": inspection.emotion_model,
+            "versions": ", ".join(f"{name} {version}" for name, version in inspection.versions.items()),
+            "pictures": pictures,
+            "detector's score": score,
+        }
+    )
 
 
 def _counts(title: str, counts: Mapping[str, int], most: int, samples: int) -> list[str]:
@@ -111,34 +107,32 @@ def _counts(title: str, counts: Mapping[str, int], most: int, samples: int) -> l
 def _checks(inspection: Inspection) -> list[str]:
     fields = {}
     if inspection.balance is not None:
-        (most, many), (least, few) = inspection.balance.most, inspection.balance.least
-        ratio = "the same number of" if many == few else f"{times(inspection.balance.ratio)} as many"
+        (most, many), (least, few) = inspection.balance
+        ratio = "the same number of" if many == few else f"{times(many / few)} as many"
         fields["balance"] = (
             f"{shown(most, 40)} has {ratio} samples as {shown(least, 40)} "
             f"({_share(many, inspection.samples)} and {_share(few, inspection.samples)})"
         )
-    if inspection.near_duplicates is not None:
-        near = inspection.near_duplicates
-        parts = [f"{counted(near.perceptions, 'perception')}"]
-        if near.repeated:
-            parts.append(
-                f"{counted(near.repeated, 'sample repeats', 'samples repeat')} one of them with another prompt"
-            )
-        parts.append(f"{near.near:,} {'is a near-duplicate' if near.near == 1 else 'are near-duplicates'} of another")
-        fields["duplicates"] = "; ".join(parts)
-        fields["leakage"] = (
-            f"{with_near_duplicates(near.straddling)} in another group or split"
-            if near.straddling
-            else "none: no near-duplicates in different groups or splits"
-        )
-    if inspection.outliers is not None:
-        fields["outliers"] = (
-            f"{inspection.outliers.count:,} of {counted(inspection.samples, 'face')} with a deviation more than "
-            f"{inspection.outliers.limit:g} times the typical one"
-        )
-        for name, outlier_score in inspection.outliers.examples[:3]:
-            fields["outliers"] += f"; {outlier_score:g}: {shown(name, 60) or 'no source'}"
-    return [line for name, value in fields.items() for line in _wrapped(f"{name:{FIELD}}", value)]
+    duplicates = [counted(inspection.perceptions, "perception")]
+    if inspection.repeated:
+        repeating = counted(inspection.repeated, "sample repeats", "samples repeat")
+        duplicates.append(f"{repeating} one of them with another prompt")
+    near = counted(inspection.near_duplicates, "is a near-duplicate", "are near-duplicates")
+    fields["duplicates"] = "; ".join([*duplicates, f"{near} of another"])
+    fields["leakage"] = "none: no near-duplicates in different groups or splits"
+    if inspection.straddling:
+        fields["leakage"] = f"{with_near_duplicates(inspection.straddling)} in another group or split"
+    fields["outliers"] = (
+        f"{inspection.outliers:,} of {counted(inspection.samples, 'face')} with a deviation more than "
+        f"{inspection.outlier_limit:g} times the typical one"
+    )
+    for name, outlier_score in inspection.outlier_examples[:3]:
+        fields["outliers"] += f"; {outlier_score:g}: {shown(name, 60) or 'no source'}"
+    return _fields(fields)
+
+
+def _fields(fields: Mapping[str, str]) -> list[str]:
+    return [line for name, value in fields.items() for line in _wrapped(f"{name:{FIELD}}", shown(value, 400))]
 
 
 def _wrapped(head: str, text: str) -> list[str]:

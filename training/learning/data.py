@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,10 @@ class TrainingData:
     def unique_targets(self, indices: Tensor) -> Tensor:
         """Return the distinct targets (n, 768) with these indices (n,)."""
         return self.targets[self.first_row[indices]]
+
+    def in_chunks(self, function: Callable[[Tensor, Tensor], Tensor], rows: Tensor) -> Tensor:
+        """Return `function` of the vectors (m, 1441) and image sizes (m, 2) of rows (n,), applied to m at a time."""
+        return torch.cat([function(self.vectors[part], self.image_sizes[part]) for part in rows.split(CHUNK)])
 
 
 def training_data(

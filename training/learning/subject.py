@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from ...common import threads
 from ...projection.network import ProjectionNetwork
-from .data import CHUNK, TrainingData, sample
+from .data import TrainingData, sample
 from .ridge import best_ridge
 from .split import Split
 
@@ -27,14 +26,7 @@ def fit_subject(network: ProjectionNetwork, data: TrainingData, rows: Split) -> 
     if data.subject is None:
         network.remove_subject()
         return
-    inputs, targets = [], []
-    for part in (sample(rows.train, MOST), sample(rows.validation, VALIDATED)):
-        inputs.append(_hidden(network, data, part))
-        targets.append(data.subject[data.first_row[data.target_index[part]]])
+    parts = sample(rows.train, MOST), sample(rows.validation, VALIDATED)
+    inputs = [data.in_chunks(lambda *face: network.hidden(network.features(*face)), part) for part in parts]
+    targets = [data.subject[data.first_row[data.target_index[part]]] for part in parts]
     network.set_subject(*best_ridge(inputs[0], targets[0], inputs[1], targets[1]))
-
-
-def _hidden(network: ProjectionNetwork, data: TrainingData, rows: Tensor) -> Tensor:
-    """Return the last hidden states (n, width) of the rows (n,)."""
-    parts = [network.hidden(network.features(data.vectors[part], data.image_sizes[part])) for part in rows.split(CHUNK)]
-    return torch.cat(parts)

@@ -13,18 +13,15 @@ from ...common.words import counted
 from ...perception.vector import EMOTIONS
 from ..dataset.samples import SPLITS, Floats
 from ..inspection.inspection import Inspection
+from ..inspection.mean_faces import mean_faces as means_of
+from ..inspection.mean_faces import naming
 from ..inspection.scan import Column, DatasetScan
 from ..inspection.text import describe
 from .numbers import (
-    EXAGGERATION,
     OTHERS,
     Points,
-    head_poses,
-    largest,
     map_of_faces,
     map_of_prompts,
-    means_of,
-    naming,
     shown_of,
 )
 from .page import write_page
@@ -60,6 +57,7 @@ MEAN_FACES, ROWS, BARS = 12, 20, 12  # mean faces, rows of emotions, bars of one
 SCORE_BINS, GROUP_BINS = 25, 20
 CROWDED = 9  # square points: a point of this size or less has no edge
 DEGREES = 5  # per bin of a pose
+EXAGGERATION = 2.0  # of the differences between mean faces, which are hard to see otherwise
 
 INDEX = "index.html"
 PICTURES = {  # file name → heading
@@ -84,7 +82,7 @@ def mean_faces(scan: DatasetScan) -> Figure:
     )
     for axes, name, number, face in zip(grid, means.names, means.counts, means.faces, strict=False):
         draw_face(axes, means.face, GRAY, width=2.4)
-        draw_face(axes, face, BLUE, width=1.4)
+        draw_face(axes, means.face + EXAGGERATION * (face - means.face), BLUE, width=1.4)
         title(axes, f"{fitted(name, 1160 / across - 10, NORMAL, 2)}\n{counted(number, 'sample')}")
     return figure
 
@@ -132,8 +130,8 @@ def maps(scan: DatasetScan) -> Figure:
     return figure
 
 
-def counts(scan: DatasetScan, poses: Floats) -> Figure:
-    """Draw the number of samples per label, group and split, detector scores, and `poses`: yaw and pitch (n, 2)."""
+def counts(scan: DatasetScan) -> Figure:
+    """Draw the number of samples per label, group and split, the detector's scores, and the head's yaw and pitch."""
     figure = new_figure(width=1640, height=900)
     (names, groups, splits), (scores, yaw, pitch) = figure.subplots(2, 3, height_ratios=[1.25, 1])
     column, kind = naming(scan)
@@ -141,11 +139,10 @@ def counts(scan: DatasetScan, poses: Floats) -> Figure:
     _groups(groups, scan.groups)
     _bars(splits, scan.splits, "split", order=SPLITS)
     _scores(scores, scan.scores)
-    _pose(yaw, poses[:, 0], "Head yaw", "degrees; positive: toward the right of the picture")
-    _pose(pitch, poses[:, 1], "Head pitch", "degrees; positive: up")
-    part = "" if len(poses) == len(scan) else f" ({len(poses):,} of {len(scan):,}, chosen at random)"
-    for axes, label in ((scores, "samples"), (yaw, f"samples{part}"), (pitch, f"samples{part}")):
-        axes.set_ylabel(label, fontsize=SMALL, color=DARK)
+    _pose(yaw, scan.poses[:, 0], "Head yaw", "degrees; positive: toward the right of the picture")
+    _pose(pitch, scan.poses[:, 1], "Head pitch", "degrees; positive: up")
+    for axes in (scores, yaw, pitch):
+        axes.set_ylabel("samples", fontsize=SMALL, color=DARK)
     return figure
 
 
@@ -176,11 +173,16 @@ def _bars(axes: Axes, column: Column, kind: str, order: tuple[str, ...] = ()) ->
     if not counts:
         nothing(axes, f"no {kind}s")
         return
-    shown, hidden = largest({name: counts[name] for name in order if name in counts} or counts, BARS)
+    ordered = {name: counts[name] for name in order if name in counts} or counts
+    shown = dict(list(ordered.items())[:BARS])
     without = int(column.empty.sum())
     extra = {f"(no {kind})": without} if without else {}
     bars(axes, [*shown, *extra], [*shown.values(), *extra.values()], width=170, grayed=len(extra))
-    title(axes, f"Samples per {kind}" + (f" (the {len(shown)} most frequent of {len(counts):,})" if hidden else ""))
+    title(
+        axes,
+        f"Samples per {kind}"
+        + (f" (the {len(shown)} most frequent of {len(counts):,})" if len(ordered) > BARS else ""),
+    )
 
 
 def _groups(axes: Axes, column: Column) -> None:
@@ -191,7 +193,7 @@ def _groups(axes: Axes, column: Column) -> None:
         return
     step = -(-int(sizes.max()) // GROUP_BINS)
     edges = np.arange(0.5, sizes.max() + step + 0.5, step)
-    histogram(axes, np.histogram(sizes, edges)[0].tolist(), edges.tolist(), "samples per group")
+    histogram(axes, sizes, edges, "samples per group")
     axes.set_ylabel("groups", fontsize=SMALL, color=DARK)
     without = int(column.empty.sum())
     ungrouped = f" ({counted(without, 'sample')} without a group)" if without else ""
@@ -203,8 +205,7 @@ def _scores(axes: Axes, scores: Floats) -> None:
     if not len(known):
         nothing(axes, "detector scores unknown")
         return
-    edges = np.linspace(0, 1, SCORE_BINS + 1)
-    histogram(axes, np.histogram(known, edges)[0].tolist(), edges.tolist(), "detector score")
+    histogram(axes, known, np.linspace(0, 1, SCORE_BINS + 1), "detector score")
     missing = len(scores) - len(known)
     title(axes, "Detector scores" + (f" (unknown for {missing:,})" if missing else ""))
 
@@ -212,14 +213,10 @@ def _scores(axes: Axes, scores: Floats) -> None:
 def _pose(axes: Axes, angles: Floats, heading: str, label: str) -> None:
     """Draw a histogram that is symmetric around 0."""
     reach = max(30, int(np.ceil(np.abs(angles).max() / DEGREES)) * DEGREES)
-    edges = np.arange(-reach, reach + DEGREES, DEGREES)
-    histogram(axes, np.histogram(angles, edges)[0].tolist(), edges.tolist(), label)
+    histogram(axes, angles, np.arange(-reach, reach + DEGREES, DEGREES), label)
     axes.axvline(0, color=DARK, linewidth=0.8, linestyle=":")
-    title(axes, f"{heading}: mean {_whole(angles.mean())}°, standard deviation {_whole(angles.std())}°")
-
-
-def _whole(number: float) -> int:
-    return round(float(number))
+    mean, deviation = (round(float(number)) for number in (angles.mean(), angles.std()))
+    title(axes, f"{heading}: mean {mean}°, standard deviation {deviation}°")
 
 
 def _each(kind: str, shown: int, hidden: int) -> str:
@@ -237,13 +234,13 @@ def require_matplotlib() -> None:
 def write_report(inspection: Inspection, scan: DatasetScan, folder: Path) -> Path:
     """Draw the pictures of a dataset with at least one sample into `folder`, which is created. Return the page's path.
 
-    The dataset is read once more, for the head poses. Each file is written whole or not at all, the page last. Raises
-    MissingLibraryError without matplotlib, InputError for a dataset without samples.
+    Each file is written whole or not at all, the page last. Raises MissingLibraryError without matplotlib, InputError
+    for a dataset without samples.
     """
     require_matplotlib()
     if not len(scan):
         raise InputError(f"{inspection.path} contains no samples, so there is nothing to draw")
-    figures = (counts(scan, head_poses(Path(inspection.path))), mean_faces(scan), emotions(scan), maps(scan))
+    figures = (counts(scan), mean_faces(scan), emotions(scan), maps(scan))
     for name, figure in zip(PICTURES, figures, strict=True):
         with atomic_path(folder / name) as temporary:
             figure.savefig(temporary, format="png")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
@@ -16,10 +16,6 @@ from ...perception.drawing.canvas import Canvas, cut, wrapped
 from ...perception.drawing.panels import BRIGHT, DIMMED, Color, text_width
 from ..evaluation.metrics import Interval
 from ..learning.run import Epoch, best_epoch
-
-if TYPE_CHECKING:
-    from ..evaluation.evaluation import Evaluation
-    from ..evaluation.verdict import Verdict
 
 Scores = Mapping[str, Mapping[str, Interval]]
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
@@ -61,57 +57,29 @@ def curve_picture(history: Sequence[Epoch], width: int = 480, height: int = 360)
     return canvas.finished()
 
 
-def result_picture(history: Sequence[Epoch], evaluation: Evaluation, verdict: Verdict) -> Image.Image:
-    """Return an RGB image of the verdict, every method's headline metrics with intervals, and the learning curves.
+def result_picture(metrics: Mapping[str, Any], history: Sequence[Epoch] = ()) -> Image.Image:
+    """Return an RGB image of the verdict, every method's headline metrics with intervals, and any learning curves.
 
-    It is 1024 pixels wide and about 768 high, depending on the length of the verdict.
-    """
-    return _result(
-        verdict.ready,
-        verdict.sentences,
-        evaluation.scores,
-        prompts=len(evaluation.names),
-        note=_note(len(evaluation.rows), evaluation.groups),
-        history=history,
-    )
-
-
-def stored_result_picture(metrics: Mapping[str, Any]) -> Image.Image:
-    """Return the same image, without curves, from the metrics that a checkpoint stores in its metadata.
+    `metrics` are those in a checkpoint's metadata (`all_metrics`). The image is 1024 pixels wide and, with curves,
+    about 768 high, depending on the length of the verdict.
 
     Raises KeyError, TypeError or ValueError for metrics that training did not write.
     """
     scores = {
-        method: {metric: Interval(*map(float, values)) for metric, values in of_method.items()}
+        method: {metric: Interval(*map(float, of_method[metric])) for metric in CURVES}
         for method, of_method in metrics["scores"].items()
     }
-    sentences = [str(sentence) for sentence in metrics["verdict"]]
-    return _result(
-        bool(metrics["ready"]),
-        sentences,
-        scores,
-        prompts=int(metrics["prompts"]),
-        note=_note(int(metrics["evaluated_rows"]), int(metrics["evaluated_groups"])),
-        history=(),
-    )
-
-
-# --- the parts of a result ---------------------------------------------------------------------------------------
-
-
-def _result(
-    ready: bool, sentences: Sequence[str], scores: Scores, *, prompts: int, note: str, history: Sequence[Epoch]
-) -> Image.Image:
-    inside = WIDTH - 2 * MARGIN
-    lines = [line for sentence in sentences for line in wrapped(sentence, NORMAL, inside)]
+    lines = [line for text in metrics["verdict"] for line in wrapped(str(text), NORMAL, WIDTH - 2 * MARGIN)]
     table = 2 * MARGIN + 44 + LINE * len(lines)
     curves = table + 3 * LINE + ROW * len(scores) + GAP
     canvas = Canvas(WIDTH, curves + (CURVES_HEIGHT if history else 0))
-    heading, color = ("Ready to use", GREEN) if ready else ("Not ready yet", ORANGE)
+    heading, color = ("Ready to use", GREEN) if metrics["ready"] else ("Not ready yet", ORANGE)
     canvas.write(MARGIN, MARGIN + LARGE // 2, heading, LARGE, color)
     for number, line in enumerate(lines):
         canvas.write(MARGIN, MARGIN + 44 + LINE // 2 + LINE * number, line, NORMAL, BRIGHT)
-    _table(canvas, scores, prompts, table)
+    _table(canvas, scores, int(metrics["prompts"]), table)
+    rows, groups = counted(metrics["evaluated_rows"], "held-out row"), counted(metrics["evaluated_groups"], "group")
+    note = f"dot: mean; line: 95% bootstrap interval; {rows} from {groups}"
     canvas.write(WIDTH - MARGIN, table + 2 * LINE + ROW * len(scores) + LINE // 2, note, SMALL, DIMMED, align=1)
     if history:
         _curves(canvas, history, (MARGIN // 2, curves, WIDTH - MARGIN // 2, canvas.height - MARGIN // 2))
@@ -145,10 +113,6 @@ def _table(canvas: Canvas, scores: Scores, prompts: int, top: int) -> None:
             canvas.dot(_scaled(interval.value, low, high, left, right), y, 6 if own else 5, color)
             text = f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
             canvas.write(right + GAP, y, text, SMALL, BRIGHT if own else DIMMED)
-
-
-def _note(rows: int, groups: int) -> str:
-    return f"dot: mean; line: 95% bootstrap interval; {counted(rows, 'held-out row')} from {counted(groups, 'group')}"
 
 
 # --- curves ------------------------------------------------------------------------------------------------------

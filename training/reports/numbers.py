@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ...common.words import counted
-from ...perception.geometry import head_pose
-from ...perception.vector import split
-from ...projection.checkpoint import SQUARE
-from ..dataset.opening import open_dataset
-from ..dataset.samples import Floats
-from ..inspection.outliers import FaceSpace
+from ..inspection.mean_faces import naming
 from ..inspection.scan import Column, DatasetScan, Numbers
 
-DRAWN = 20_000  # samples at most in a map or a histogram of poses
-EXAGGERATION = 2.0  # of the differences between mean faces, which are hard to see otherwise
+DRAWN = 20_000  # samples at most in a map
 OTHERS = -1  # the rank of what has no color of its own
 
 Doubles = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Means:
-    """The K most frequent labels (or prompts)."""
-
-    kind: str  # "label" or "prompt"
-    names: list[str]
-    hidden: int  # number of further ones
-    counts: list[int]
-    faces: Floats  # (K, 478, 3): mean faces without pose, their differences from `face` EXAGGERATION times as large
-    emotions: Floats  # (K, 7): mean probabilities
-    face: Floats  # (478, 3): the mean of all samples
-    emotion: Floats  # (7,)
 
 
 @dataclass(frozen=True)
@@ -50,34 +27,6 @@ class Points:
     names: list[str]  # the most frequent labels (or prompts)
     counts: Numbers  # (n,) samples behind each point
     of: int  # total number of things, drawn or not
-
-
-def naming(scan: DatasetScan) -> tuple[Column, str]:
-    """Return the column that names samples, and its kind: labels, or prompts if there are no labels."""
-    return (scan.labels, "label") if scan.labels.counts() else (scan.prompts, "prompt")
-
-
-def means_of(scan: DatasetScan, most: int) -> Means:
-    """Return the means of up to `most` labels (or prompts), the most frequent first."""
-    column, kind = naming(scan)
-    counts = column.counts() or {"": len(scan)}
-    names = list(counts)[:most]
-    rows = [np.flatnonzero(column.codes == column.texts.index(name)) for name in names]
-    overall = scan.components.mean(axis=0, dtype=np.float64)
-    means = [
-        overall + EXAGGERATION * (scan.components[chosen].mean(axis=0, dtype=np.float64) - overall) for chosen in rows
-    ]
-    space = FaceSpace()
-    return Means(
-        kind=kind,
-        names=names,
-        hidden=len(counts) - len(names),
-        counts=[counts[name] for name in names],
-        faces=np.stack([space.face(mean.astype(np.float32)) for mean in means]),
-        emotions=np.stack([scan.emotions[chosen].mean(axis=0) for chosen in rows]),
-        face=space.face(overall.astype(np.float32)),
-        emotion=scan.emotions.mean(axis=0),
-    )
 
 
 def map_of_faces(scan: DatasetScan, colors: int, most: int = DRAWN) -> Points:
@@ -124,30 +73,9 @@ def drawn(count: int, most: int = DRAWN) -> Numbers:
     return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
 
 
-def head_poses(path: Path, most: int = DRAWN) -> Floats:
-    """Return yaw and pitch (n, 2) in degrees of the dataset's faces, or of a random sample of `most`."""
-    template = FaceSpace().model.template
-    poses, start = [np.empty((0, 2), np.float32)], 0
-    with open_dataset(path) as rows:
-        chosen = drawn(len(rows), most)
-        for samples in rows.samples():
-            here = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + len(samples))] - start
-            landmarks, _ = split(torch.tensor(samples.perceptions[here]))
-            sizes = samples.image_sizes[here]
-            sizes = np.where(sizes > 0, sizes, np.array(SQUARE, dtype=np.int32))  # unknown ones count as square
-            poses.append(head_pose(landmarks, torch.from_numpy(sizes), template)[:, :2].numpy())
-            start += len(samples)
-    return np.concatenate(poses)
-
-
 def shown_of(shown: int, total: int, what: str, how: str = "") -> str:
     """Return a text such as `40 of 95 faces` with `how` they were chosen, or `95 faces` if all are shown."""
     return counted(total, what) if shown == total else f"{shown:,} of {counted(total, what)}{how}"
-
-
-def largest(counts: Mapping[str, int], most: int) -> tuple[dict[str, int], int]:
-    """Return the first `most` counts and the number of others."""
-    return dict(list(counts.items())[:most]), max(0, len(counts) - most)
 
 
 def _ranks(column: Column, colors: int) -> tuple[list[str], Numbers]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.words import wrapped
 from ...perception.topology import CLOSED_LINES, IRISES, OPEN_LINES
 
 if TYPE_CHECKING:
@@ -58,25 +59,12 @@ def fitted(text: str, width: float, size: float, lines: int = 1) -> str:
     """
     plain = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
     rest = "".join(mark if _advance(mark) is not None else MISSING_GLYPH for mark in plain) or "(empty)"
-    limit = width * 72 / DPI / size
-    done: list[str] = []
-    while rest:
-        end = _fits(rest, limit)
-        if end == len(rest):
-            return "\n".join([*done, rest])
-        if len(done) == lines - 1:
-            return "\n".join([*done, rest[: _fits(rest, limit - (_advance("…") or 1))].rstrip() + "…"])
-        space = rest.rfind(" ", 1, end + 1)
-        end = end if space < 0 else space
-        done.append(rest[:end])
-        rest = rest[end:].lstrip()
-    return "\n".join(done)
+    return "\n".join(wrapped(rest, width * 72 / DPI / size, _width, lines))
 
 
-def _fits(text: str, limit: float) -> int:
-    """Return how many of its characters, at least one, fit into a width in letter heights."""
-    ends = np.cumsum([_advance(mark) or 0.0 for mark in text])
-    return max(1, int(np.searchsorted(ends, limit, side="right")))
+def _width(text: str) -> float:
+    """Return the width of a text in letter heights."""
+    return sum(_advance(mark) or 0.0 for mark in text)
 
 
 @lru_cache(maxsize=4096)
@@ -124,13 +112,14 @@ def bars(axes: Axes, names: Sequence[str], counts: Sequence[int], width: float, 
     tidy(axes, hidden=("top", "right", "bottom"))
 
 
-def histogram(axes: Axes, numbers: Sequence[int], edges: Sequence[float], label: str) -> None:
-    """Draw how many values lie between each two edges; `label` names the values."""
+def histogram(axes: Axes, values: NDArray[np.number], edges: NDArray[np.number], label: str) -> None:
+    """Draw how many of the values lie between each two edges; `label` names the values."""
     from matplotlib.ticker import MaxNLocator
 
+    numbers, _ = np.histogram(values, edges)
     axes.stairs(numbers, edges, fill=True, color=BLUE, linewidth=0)
     axes.set_xlim(edges[0], edges[-1])
-    axes.set_ylim(0, max(*numbers, 1) * 1.08)
+    axes.set_ylim(0, max(numbers.max(), 1) * 1.08)
     axes.set_xlabel(label, fontsize=SMALL, color=DARK)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.yaxis.set_major_formatter("{x:,.0f}")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +27,10 @@ from perception_clip.training.capture.recorder import (
     sharpness,
 )
 from perception_clip.training.capture.session import PAUSE, QUIT, CaptureError, Session, Timing
-from perception_clip.training.cli import main
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.encoders.loading import load_encoder
+
+from ..command_line import fails, ok
 
 TIMING = Timing(countdown=0.5, seconds=1.5, per_second=2)
 PROMPTS = ["smiling", "a person looking sad"]
@@ -148,22 +149,15 @@ def test_a_paused_video_waits_and_a_paused_camera_goes_on(film: Path, recorder: 
 
 
 @pytest.fixture
-def capture(tmp_path: Path) -> Callable[..., int]:
+def command(tmp_path: Path) -> tuple[object, ...]:
     (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
-
-    def run(*arguments: str) -> int:
-        fixed = ["--prompts", str(tmp_path / "prompts.txt"), "--out", str(tmp_path / "a.db"), "--text-encoder=random"]
-        return main(["capture", *fixed, "--no-window", "--countdown=0.5", "--seconds=1.5", *arguments])
-
-    return run
+    files = ("--prompts", tmp_path / "prompts.txt", "--out", tmp_path / "a.db", "--text-encoder=random")
+    return "capture", *files, "--no-window", "--countdown=0.5", "--seconds=1.5"
 
 
-def test_the_command_twice(
-    film: Path, tmp_path: Path, capture: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_twice(film: Path, tmp_path: Path, command: tuple[object, ...]) -> None:
     for new in (4, 0):
-        assert capture("--video", str(film), "--group", "anna") == 0
-        printed = capsys.readouterr().out
+        printed = ok(*command, "--video", film, "--group", "anna")
         assert "2. a person looking sad: 1 good frame" in printed and "8 refused: 8 × blurred" in printed
         assert f"{new} new samples" in printed and "ended during" not in printed
     with Store(tmp_path / "a.db") as store:
@@ -173,46 +167,34 @@ def test_the_command_twice(
     assert re.fullmatch(r"anna session \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", samples.groups[0])
 
 
-def test_a_video_that_is_too_short(film: Path, capture: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    assert capture("--video", str(film), "--countdown=3") == 0
-    assert "film.mp4 ended during prompt 1 of 2" in capsys.readouterr().out
-
-
 def test_a_video_without_a_window_needs_no_opencv(
-    film: Path, capture: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    film: Path, command: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)  # as if it were not installed
-    assert capture("--video", str(film)) == 0
-    assert "4 new samples" in capsys.readouterr().out
-    assert capture("--camera", "0") == 1
-    assert 'need OpenCV: pip install "perception-clip[train]"' in capsys.readouterr().err
+    assert "4 new samples" in ok(*command, "--video", film)
+    assert 'need OpenCV: pip install "perception-clip[train]"' in fails(*command, "--camera", 0)
 
 
 def test_what_cannot_be_recorded(
-    film: Path, tmp_path: Path, capture: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    film: Path, tmp_path: Path, command: tuple[object, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     gray = (Frame(number, number / 8, torch.full((64, 64, 3), 90, dtype=torch.uint8)) for number in range(32))
     write_video(tmp_path / "gray.mp4", gray, 8)
+    assert "film.mp4 ended during prompt 1 of 2" in ok(*command, "--video", film, "--countdown=3")
     for arguments, message in (
-        (["--video", str(tmp_path / "gray.mp4")], "24 frames checked, none is good (no face was found)"),
-        (["--video", str(film), "--min-face", "900"], "(mostly: face too small)"),
-        (["--video", str(tmp_path / "absent.mp4")], "absent.mp4: the video cannot be read"),
-        (["--video", str(film), "--out", "a.npz"], "--out a.npz must end in .db"),
-        (["--video", str(film), "--count", "0"], "the value must be at least 1, not 0"),
+        ((tmp_path / "gray.mp4",), "24 frames checked, none is good (no face was found)"),
+        ((film, "--min-face", 900), "(mostly: face too small)"),
+        ((tmp_path / "absent.mp4",), "absent.mp4: the video cannot be read"),
+        ((film, "--out", "a.npz"), "--out a.npz must end in .db"),
     ):
-        if "--count" in arguments:
-            with pytest.raises(SystemExit):
-                capture(*arguments)
-        else:
-            assert capture(*arguments) == 1
-        assert message in capsys.readouterr().err
+        assert message in fails(*command, "--video", *arguments)
+    for flag, value in (("count", 0), ("countdown", -1), ("seconds", 0), ("seconds", "inf"), ("per-second", "nan")):
+        with pytest.raises(SystemExit):
+            ok(*command, f"--{flag}={value}")
+        assert f"argument --{flag}: the value must be " in capsys.readouterr().err
 
 
-def test_a_real_video(
-    shared_data: Path, tmp_path: Path, capture: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_real_video(shared_data: Path, command: tuple[object, ...]) -> None:
     video = shared_data / "video" / "expressive_face.mp4"
-    assert capture("--video", str(video), "--per-second", "4") == 0
-    assert "12 new samples" in capsys.readouterr().out
-    assert capture("--video", str(shared_data / "video" / "no_face.mp4")) == 1
-    assert "no face was found" in capsys.readouterr().err
+    assert "12 new samples" in ok(*command, "--video", video, "--per-second", 4)
+    assert "no face was found" in fails(*command, "--video", shared_data / "video" / "no_face.mp4")

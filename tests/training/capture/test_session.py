@@ -86,23 +86,6 @@ def test_a_long_gap_between_frames_passes_over_what_it_covers() -> None:
     assert session.complete
 
 
-def test_without_a_countdown() -> None:
-    session = Session(PROMPTS, Timing(countdown=0, seconds=1, per_second=1))
-    assert run(session, tenths(0, 2)) == [0.0, 1.0]
-    session.obey(NEXT)
-    assert session.complete
-
-
-@pytest.mark.parametrize(
-    "timing",
-    [{"countdown": -1}, {"countdown": float("nan")}, {"seconds": 0}, {"seconds": float("inf")}, {"count": 0},
-     {"per_second": 0}, {"per_second": float("nan")}],
-)  # fmt: skip
-def test_times_that_cannot_be(timing: dict[str, float]) -> None:
-    with pytest.raises(CaptureError, match="must be above 0, and --countdown at least 0"):
-        Timing(**timing)  # type: ignore[arg-type]
-
-
 # --- keys --------------------------------------------------------------------------------------------------------
 
 

@@ -13,9 +13,12 @@ import torch
 from PIL import Image
 
 from perception_clip.perception.sequences.videos import Frame, write_video
-from perception_clip.training.cli import main
 from perception_clip.training.dataset.npz import load
 from perception_clip.training.dataset.store import Store
+
+from ..command_line import fails, ok
+
+RANDOM = ("--text-encoder", "random")
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +33,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory, astronaut: np.ndarray, grac
     return root
 
 
-def build(*arguments: object) -> int:
-    return main(["build", *map(str, arguments), "--text-encoder", "random"])
-
-
 def rows_of(path: Path) -> list[list[str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.reader(file))
@@ -41,12 +40,11 @@ def rows_of(path: Path) -> list[list[str]]:
 
 def test_a_folder(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "my.npz"
-    assert build(photos, "--out", path, "--workers", 3, "--batch", 2) == 0
-    shown = capsys.readouterr()
-    assert "6 pictures: 4 new, 1 without a face, 1 unreadable; 4 new samples" in shown.out
-    assert "prompts encoded by: random-weight placeholder" in shown.out
-    assert f"4 samples exported to {path}" in shown.out
-    assert "6/6 files" in shown.err and "pictures/s, 4 faces, 2 skipped" in shown.err
+    shown = ok("build", photos, "--out", path, "--workers", 3, "--batch", 2, *RANDOM)
+    assert "6 pictures: 4 new, 1 without a face, 1 unreadable; 4 new samples" in shown
+    assert "prompts encoded by: random-weight placeholder" in shown and f"4 samples exported to {path}" in shown
+    bar = capsys.readouterr().err
+    assert "6/6 files" in bar and "pictures/s, 4 faces, 2 skipped" in bar
     skipped = rows_of(tmp_path / "skipped.csv")
     assert skipped[0] == ["path", "reason"]
     assert sorted(skipped[1:]) == [
@@ -55,41 +53,32 @@ def test_a_folder(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     ]
     assert load(path).labels.tolist() == ["neutral", "neutral", "happy", "happy"]
 
-    assert build(photos, "--out", path, "--skipped", tmp_path / "elsewhere.csv") == 0
-    shown = capsys.readouterr()
-    assert "6 pictures: 4 already in the dataset, 1 without a face, 1 unreadable; 0 new samples" in shown.out
+    shown = ok("build", photos, "--out", path, "--skipped", tmp_path / "elsewhere.csv", *RANDOM)
+    assert "6 pictures: 4 already in the dataset, 1 without a face, 1 unreadable; 0 new samples" in shown
     assert sorted(rows_of(tmp_path / "elsewhere.csv")) == sorted(skipped)
 
 
-def test_people_of_several_tables_in_one_dataset(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_people_of_several_tables_in_one_dataset(photos: Path, tmp_path: Path) -> None:
     """Numbers are people of a folder's tables; in a name that another table had, too, a note says what it means."""
     for place, photo in (("a/l.csv", "happy/photo.png"), ("b/l.csv", "calm/photo.png"), ("a/m.csv", "calm/small.jpg")):
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).write_text(f"path,prompt,person\n{photos / photo},a face,1\n")
         for again in (False, True):
-            assert build(tmp_path / place, "--out", tmp_path / "my.db") == 0
-            noted = (
-                "note: my.db already has other files of 1 group (a/1): they count as the same person"
-                in capsys.readouterr().out
-            )
+            shown = ok("build", tmp_path / place, "--out", tmp_path / "my.db", *RANDOM)
+            noted = "note: my.db already has other files of 1 group (a/1): they count as the same person" in shown
             assert noted == (place == "a/m.csv" and not again)
     with Store(tmp_path / "my.db", create=False) as store:
         assert [group for samples in store.iterate() for group in samples.groups] == ["a/1", "b/1", "a/1"]
 
 
-def test_a_dry_run_shows_how_the_source_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dry_run_shows_how_the_source_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("train/ann/Happy/1.jpg", "train/ben/contempt/2.jpg", "train/ben/HAPPINESS/3.jpg", "val/cem/sad/4.jpg"):
         path = tmp_path / "set" / name
         path.parent.mkdir(parents=True)
         path.touch()
     (tmp_path / "set" / "notes.txt").touch()
     monkeypatch.chdir(tmp_path)
-    assert main(["build", "set", "--format", "labels", "--dry-run"]) == 0
-    shown = capsys.readouterr().out.splitlines()
+    shown = ok("build", "set", "--format", "labels", "--dry-run").splitlines()
     assert shown[:4] == [
         "read as labels: 4 pictures; 1 skipped (1: it is next to the label folders, not in one)",
         "labels: happy 2, contempt 1, sad 1",
@@ -103,10 +92,8 @@ def test_a_dry_run_shows_how_the_source_is_read(
         ["  set/val/cem/sad/4.jpg", "sad"],
     ]
     Path("l.csv").write_text("path,label,speaker,mood,intensity\nset/train/ann/Happy/1.jpg,3,ann,x,high\n")
-    assert main(["build", "l.csv", "--dry-run"]) == 1
-    assert "the labels 3 are numbers" in capsys.readouterr().err
-    assert main(["build", "l.csv", "--dry-run", "--label-map", "3=sad"]) == 0
-    shown = capsys.readouterr().out.splitlines()
+    assert "the labels 3 are numbers" in fails("build", "l.csv", "--dry-run")
+    shown = ok("build", "l.csv", "--dry-run", "--label-map", "3=sad").splitlines()
     assert "columns that are not used: mood" in shown and "note: the column speaker is used as the group" in shown
     assert sorted(path.name for path in tmp_path.iterdir()) == ["l.csv", "set"]
     Path("rows.csv").write_text("path,label\nset/val/cem/sad/4.jpg,sad\nset/val/cem/sad/4.jpg,happy\n")
@@ -119,21 +106,17 @@ def test_a_dry_run_shows_how_the_source_is_read(
         ),
         (("rows.csv",), ["labels: sad 1, happy 1", f"{groups}, because people are not known"]),
     ):
-        assert main(["build", *map(str, flags), "--dry-run"]) == 0
-        shown = capsys.readouterr().out.splitlines()
+        shown = ok("build", *map(str, flags), "--dry-run").splitlines()
         assert [line for line in shown if line.startswith(("labels:", "groups:"))] == expected
 
 
-def test_a_dry_run_warns_before_training_refuses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dry_run_warns_before_training_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("train/Jo\u0308rg/wink/1.jpg", "test/Jo\u0308rg/wink/2.jpg", "train/ben/smirk/3.jpg"):
         (tmp_path / "set" / name).parent.mkdir(parents=True)
         (tmp_path / "set" / name).touch()
     monkeypatch.chdir(tmp_path)
     flags = ("--dry-run", "--every", "2", "--label", "happy")
-    assert main(["build", "set", "--format", "labels", "--label-level", "3", "--group-level", "2", *flags]) == 0
-    shown = capsys.readouterr().out.splitlines()
+    shown = ok("build", "set", "--format", "labels", "--label-level", "3", "--group-level", "2", *flags).splitlines()
     assert (
         "note: 1 group has pictures in several splits (set/J\u00f6rg), which `train` refuses unless you pass "
         "--ignore-splits to it"
@@ -145,8 +128,7 @@ def test_a_dry_run_warns_before_training_refuses(
     assert "note: --every is not used: there are no videos and no folders of frames" in shown
     assert "note: --label is not used: every picture has its own label" in shown
     Path("l.csv").write_text("path,label,person\nset/train/ben/smirk/3.jpg,happy,Jo\u0308rg\n", encoding="utf-8")
-    assert main(["build", "l.csv", "--dry-run"]) == 0
-    shown = capsys.readouterr().out
+    shown = ok("build", "l.csv", "--dry-run")
     assert "the column person is used as the group" in shown and "not used" not in shown
 
 
@@ -158,35 +140,34 @@ def test_a_long_prompt_is_named_once_in_one_line(
     table.write_text(
         "path,prompt\n" + f"{photos}/happy/photo.png,{prompt}\n" * 3 + f"{photos}/calm/photo.png,{prompt}\n"
     )
-    assert build(table, "--out", tmp_path / "a.db") == 0
-    shown = capsys.readouterr()
-    assert shown.err.count("warning: a prompt has 142 tokens, but CLIP reads only 77") == 1
-    assert "warn(" not in shown.err and ".py" not in shown.err
-    assert "read as csv: 2 pictures in 4 rows" in shown.out and "2 pictures: 2 new; 2 new samples" in shown.out
+    shown = ok("build", table, "--out", tmp_path / "a.db", *RANDOM)
+    assert "read as csv: 2 pictures in 4 rows" in shown and "2 pictures: 2 new; 2 new samples" in shown
+    warned = capsys.readouterr().err
+    assert warned.count("warning: a prompt has 142 tokens, but CLIP reads only 77") == 1
+    assert "warn(" not in warned and ".py" not in warned
 
 
-def test_a_video_with_a_prompt(tmp_path: Path, astronaut: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_video_with_a_prompt(tmp_path: Path, astronaut: np.ndarray) -> None:
     frames = (Frame(n, n / 10, torch.tensor(astronaut[:256, 100 + n : 356 + n].copy())) for n in range(20))
     write_video(tmp_path / "me.mp4", frames, rate=10)
     common = (tmp_path / "me.mp4", "--prompt", "smiling", "--prompt", "a happy woman")
-    assert build(*common, "--out", tmp_path / "a.db") == 0
-    assert build(*common, "--out", tmp_path / "b.db", "--every", 1) == 0
-    assert build(*common, "--out", tmp_path / "c.db", "--changes") == 0
+    ok("build", *common, "--out", tmp_path / "a.db", *RANDOM)
+    ok("build", *common, "--out", tmp_path / "b.db", "--every", 1, *RANDOM)
+    shown = ok("build", *common, "--out", tmp_path / "c.db", "--changes", *RANDOM)
     counts = []
     for name in "abc":
         with Store(tmp_path / f"{name}.db") as store:
             assert set(next(store.iterate()).prompts) == {"smiling", "a happy woman"}
             counts.append(len(store))
     assert counts == [8, 40, 2]
-    assert "20 pictures: 1 new, 19 without a new expression; 2 new samples" in capsys.readouterr().out
-    assert main(["build", str(tmp_path / "me.mp4"), "--out", str(tmp_path / "d.db")]) == 1
-    assert "pass --prompt or --label" in capsys.readouterr().err
+    assert "20 pictures: 1 new, 19 without a new expression; 2 new samples" in shown
+    assert "pass --prompt or --label" in fails("build", str(tmp_path / "me.mp4"), "--out", str(tmp_path / "d.db"))
 
 
 def test_templates_of_the_users_own(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("oil painting of a {emotion} face\nink drawing, {emotion} mood\n")
     arguments = ("--templates", tmp_path / "mine.txt", "--prompts-per-picture", 2)
-    assert build(photos, "--out", tmp_path / "a.db", *arguments) == 0
+    ok("build", photos, "--out", tmp_path / "a.db", *arguments, *RANDOM)
     with Store(tmp_path / "a.db") as store:
         assert len(store) == 8
         assert all(
@@ -194,26 +175,21 @@ def test_templates_of_the_users_own(photos: Path, tmp_path: Path) -> None:
         )
 
 
-def test_the_sdxl_space(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert build(photos, "--out", tmp_path / "a.npz", "--space", "sdxl") == 0
+def test_the_sdxl_space(photos: Path, tmp_path: Path) -> None:
+    ok("build", photos, "--out", tmp_path / "a.npz", "--space", "sdxl", *RANDOM)
     data = np.load(tmp_path / "a.npz")
     assert data["clip_embeddings"].shape == (4, 768)
     assert data["sdxl_embeddings"].shape == (4, 2048) and data["sdxl_pooled"].shape == (4, 1280)
     assert json.loads(str(data["meta"]))["space"] == "sdxl"
-    capsys.readouterr()
-    assert build(photos, "--out", tmp_path / "a.db") == 1
-    assert "text space 'sdxl', not 'sd15'" in capsys.readouterr().err
+    assert "text space 'sdxl', not 'sd15'" in fails("build", photos, "--out", tmp_path / "a.db", *RANDOM)
 
 
-def test_another_dataset_as_source(
-    photos: Path, tmp_path: Path, tiny_clip: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert build(photos, "--out", tmp_path / "a.db") == 0
-    assert main(["build", str(tmp_path / "a.db"), "--out", str(tmp_path / "copy.npz")]) == 0
-    assert main(["build", str(tmp_path / "copy.npz"), "--out", str(tmp_path / "again.db")]) == 0
-    anew = ["--out", str(tmp_path / "anew.db"), "--text-encoder", str(tiny_clip)]
-    assert main(["build", str(tmp_path / "a.db"), *anew]) == 0
-    assert "4 of 4 samples new" in capsys.readouterr().out
+def test_another_dataset_as_source(photos: Path, tmp_path: Path, tiny_clip: Path) -> None:
+    ok("build", photos, "--out", tmp_path / "a.db", *RANDOM)
+    ok("build", tmp_path / "a.db", "--out", tmp_path / "copy.npz")
+    ok("build", tmp_path / "copy.npz", "--out", tmp_path / "again.db")
+    anew = ("--out", tmp_path / "anew.db", "--text-encoder", tiny_clip)
+    assert "4 of 4 samples new" in ok("build", tmp_path / "a.db", *anew)
     datasets = {}
     for name in ("a", "again", "anew"):
         with Store(tmp_path / f"{name}.db") as store:
@@ -224,17 +200,7 @@ def test_another_dataset_as_source(
         assert datasets[name].prompts == datasets["a"].prompts and datasets[name].origins == datasets["a"].origins
     np.testing.assert_array_equal(datasets["again"].embeddings, datasets["a"].embeddings)
     assert np.abs(datasets["anew"].embeddings - datasets["a"].embeddings).max() > 0.1
-    capsys.readouterr()
-    assert main(["build", str(tmp_path / "a.db"), "--out", str(tmp_path / "a.npz")]) == 1
-    assert "are the same dataset" in capsys.readouterr().err
-
-
-def test_export_and_import(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert build(photos, "--out", tmp_path / "my.npz") == 0
-    assert main(["export", str(tmp_path / "my.db"), "--out", str(tmp_path / "again.npz")]) == 0
-    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "my.npz").read_bytes()
-    assert main(["import", str(tmp_path / "my.npz"), "--out", str(tmp_path / "other.db")]) == 0
-    assert "4 new samples; 4 in" in capsys.readouterr().out
+    assert "are the same dataset" in fails("build", tmp_path / "a.db", "--out", tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize(
@@ -250,24 +216,16 @@ def test_export_and_import(photos: Path, tmp_path: Path, capsys: pytest.CaptureF
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_written(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: tuple[str, ...],
-    message: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 1
-    assert message in capsys.readouterr().err
+    assert message in fails(*arguments)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_dataset_of_another_program_is_left_alone(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_dataset_of_another_program_is_left_alone(photos: Path, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "notes.db") as connection:
         connection.execute("CREATE TABLE notes (text)")
     before = (tmp_path / "notes.db").read_bytes()
-    assert build(photos, "--out", tmp_path / "notes.db") == 1
-    assert "a database of another program" in capsys.readouterr().err
+    assert "a database of another program" in fails("build", photos, "--out", tmp_path / "notes.db", *RANDOM)
     assert (tmp_path / "notes.db").read_bytes() == before

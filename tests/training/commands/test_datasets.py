@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.geometry import head_pose
 from perception_clip.perception.vector import EMOTIONS, pack, split
-from perception_clip.training.cli import main
 from perception_clip.training.dataset.relabeling import read_map
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
 from perception_clip.training.encoders.base import fingerprint
 from perception_clip.training.encoders.loading import load_encoder
+
+from ..command_line import fails, ok
 
 COUNT = 70
 
@@ -68,17 +69,12 @@ def read(path: Path) -> Samples:
     return samples
 
 
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
-
-
-def test_merge(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_merge(dataset: Path, tmp_path: Path) -> None:
     other = write(tmp_path / "b.db", *sampled(30, seed=1), person="q")
-    assert run("export", dataset, "--out", tmp_path / "a.npz") == 0
+    ok("export", dataset, "--out", tmp_path / "a.npz")
     before = dataset.read_bytes()
     out = tmp_path / "all.db"
-    assert run("merge", other, tmp_path / "a.npz", dataset, "--out", out) == 0
-    shown = capsys.readouterr().out
+    shown = ok("merge", other, tmp_path / "a.npz", dataset, "--out", out)
     assert f"{dataset}: 0 of 70 samples new" in shown and f"100 samples in {out}" in shown
     merged, first, second = read(out), read(other), read(dataset)
     for name in ("prompts", "groups", "sources", "labels", "origins"):
@@ -86,20 +82,18 @@ def test_merge(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     np.testing.assert_array_equal(merged.perceptions, np.concatenate([first.perceptions, second.perceptions]))
     np.testing.assert_array_equal(merged.scores, np.concatenate([first.scores, second.scores]))
     assert dataset.read_bytes() == before
-    assert run("merge", dataset, other, "--out", dataset) == 1
-    assert "is an input dataset, which is never changed" in capsys.readouterr().err
+    assert "is an input dataset, which is never changed" in fails("merge", dataset, other, "--out", dataset)
 
 
-def test_datasets_made_differently_do_not_mix(
-    dataset: Path, tmp_path: Path, tiny_clip: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_datasets_made_differently_do_not_mix(dataset: Path, tmp_path: Path, tiny_clip: Path) -> None:
     other = write(tmp_path / "b.db", *sampled(10, seed=1), encoder=str(tiny_clip))
-    assert run("merge", dataset, other, "--out", tmp_path / "all.db") == 1
-    assert "cannot be merged: the first was made with the text encoder" in capsys.readouterr().err
+    assert "cannot be merged: the first was made with the text encoder" in fails(
+        "merge", dataset, other, "--out", tmp_path / "all.db"
+    )
     assert not (tmp_path / "all.db").exists()
 
 
-def test_filter(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_filter(dataset: Path, tmp_path: Path) -> None:
     whole = read(dataset)
     landmarks, _ = split(torch.from_numpy(whole.perceptions))
     pose = head_pose(landmarks, torch.from_numpy(whole.image_sizes), ExpressionModel.load().template)
@@ -116,17 +110,16 @@ def test_filter(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
         ("--label", "happy", "--invert"): labels != "happy",
     }
     for number, (conditions, keep) in enumerate(expected.items()):
-        assert run("filter", dataset, "--out", tmp_path / f"{number}.db", *conditions) == 0
+        shown = ok("filter", dataset, "--out", tmp_path / f"{number}.db", *conditions)
         kept = read(tmp_path / f"{number}.db")
         assert kept.sources == [source for source, kept in zip(whole.sources, keep, strict=True) if kept], conditions
-        assert f"{keep.sum()} of 70 samples kept" in capsys.readouterr().out
-    assert run("filter", dataset, "--out", tmp_path / "x.db") == 1
-    assert "no condition was passed; add one" in capsys.readouterr().err
-    assert run("filter", dataset, "--out", tmp_path / "x.db", "--label", "nobody") == 1
-    assert "no sample is left" in capsys.readouterr().err and not (tmp_path / "x.db").exists()
+        assert f"{keep.sum()} of 70 samples kept" in shown
+    assert "no condition was passed; add one" in fails("filter", dataset, "--out", tmp_path / "x.db")
+    assert "no sample is left" in fails("filter", dataset, "--out", tmp_path / "x.db", "--label", "nobody")
+    assert not (tmp_path / "x.db").exists()
 
 
-def test_outliers_and_duplicates_are_found_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_outliers_and_duplicates_are_found_and_left_out(tmp_path: Path) -> None:
     """Of 210 faces, 3 have their landmarks shuffled, and 4 repeat another but for noise of a tenth of a pixel."""
     vectors, sizes = sampled(210, seed=2)
     generator = torch.Generator().manual_seed(0)
@@ -139,70 +132,64 @@ def test_outliers_and_duplicates_are_found_and_left_out(tmp_path: Path, capsys: 
         vectors[row, :1434] += noise
         sizes[row] = sizes[row - 7]
     path = write(tmp_path / "a.db", vectors, sizes)
-    assert run("info", path, "--json") == 0
-    held = json.loads(capsys.readouterr().out)
+    held = json.loads(ok("info", path, "--json"))
     assert held["samples"] == 210
-    assert run("filter", path, "--out", tmp_path / "b.db", "--drop-outliers") == 0
-    assert run("filter", path, "--out", tmp_path / "c.db", "--drop-near-duplicates") == 0
+    ok("filter", path, "--out", tmp_path / "b.db", "--drop-outliers")
+    ok("filter", path, "--out", tmp_path / "c.db", "--drop-near-duplicates")
     rows = set(range(210))
     left_out = [rows - {int(s[2:-4]) for s in read(tmp_path / f"{name}.db").sources} for name in "bc"]
     assert left_out == [{5, 50, 100}, {150, 160, 170, 180}]
 
 
-def test_of_duplicates_one_stays_that_meets_the_other_conditions(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_of_duplicates_one_stays_that_meets_the_other_conditions(tmp_path: Path) -> None:
     """Row 1 is the same face as row 0, whose score is too low; row 2 is that of row 3, which has another prompt."""
     vectors, sizes = sampled(8, seed=3)
     for row, of in ((1, 0), (2, 3)):
         vectors[row], sizes[row] = vectors[of], sizes[of]
     vectors[1, 0] += 1e-6
     path = write(tmp_path / "a.db", vectors, sizes)
-    assert run("filter", path, "--out", tmp_path / "b.db", "--min-score", 0.1, "--drop-near-duplicates") == 0
+    both = ok("filter", path, "--out", tmp_path / "b.db", "--min-score", 0.1, "--drop-near-duplicates")
     assert [source[2:-4] for source in read(tmp_path / "b.db").sources] == list("1234567")
-    assert "dropped: 1 (score below 0.1)" in capsys.readouterr().out
-    assert run("filter", path, "--out", tmp_path / "c.db", "--drop-near-duplicates") == 0
+    assert "dropped: 1 (score below 0.1)" in both
+    shown = ok("filter", path, "--out", tmp_path / "c.db", "--drop-near-duplicates")
     assert [source[2:-4] for source in read(tmp_path / "c.db").sources] == list("0234567")
-    assert "dropped: 1 (near-duplicate of a kept sample)" in capsys.readouterr().out
-    assert run("filter", path, "--out", tmp_path / "d.db", "--drop-near-duplicates", "--invert") == 0
+    assert "dropped: 1 (near-duplicate of a kept sample)" in shown
+    ok("filter", path, "--out", tmp_path / "d.db", "--drop-near-duplicates", "--invert")
     assert read(tmp_path / "d.db").sources == ["p 1.png"]
 
 
-def test_what_is_unknown_is_said(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_unknown_is_said(dataset: Path, tmp_path: Path) -> None:
     whole = read(dataset)
     np.savez(tmp_path / "bare.npz", perception_embeddings=whole.perceptions, clip_embeddings=whole.embeddings)
-    assert run("filter", tmp_path / "bare.npz", "--out", tmp_path / "b.db", "--max-yaw", 10) == 0
-    assert "the size of 70 pictures is unknown" in capsys.readouterr().out
-    assert run("filter", tmp_path / "bare.npz", "--out", tmp_path / "c.db", "--min-score", 0.5) == 1
-    assert "no sample is left" in capsys.readouterr().err
-    assert run("filter", tmp_path / "bare.npz", "--out", tmp_path / "c.db", "--min-score", 0.5, "--invert") == 0
-    assert "kept: 70 (unknown score, which counts as too low)" in capsys.readouterr().out
+    assert "the size of 70 pictures is unknown" in ok(
+        "filter", tmp_path / "bare.npz", "--out", tmp_path / "b.db", "--max-yaw", 10
+    )
+    assert "no sample is left" in fails("filter", tmp_path / "bare.npz", "--out", tmp_path / "c.db", "--min-score", 0.5)
+    assert "kept: 70 (unknown score, which counts as too low)" in ok(
+        "filter", tmp_path / "bare.npz", "--out", tmp_path / "c.db", "--min-score", 0.5, "--invert"
+    )
 
 
-def test_prompts_that_the_dataset_has_need_no_encoder(
-    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_prompts_that_the_dataset_has_need_no_encoder(dataset: Path, tmp_path: Path) -> None:
     before, whole = dataset.read_bytes(), read(dataset)
     words = ("--from-label", "Anger", "--to-prompt", "a neutral face")  # in any spelling
-    assert run("relabel", dataset, "--out", tmp_path / "b.db", *words) == 0
+    ok("relabel", dataset, "--out", tmp_path / "b.db", *words)
     changed = read(tmp_path / "b.db")
     assert changed.prompts == [prompt.replace("angry", "neutral") for prompt in whole.prompts]
     row = whole.prompts.index("a neutral face")
     np.testing.assert_array_equal(changed.embeddings[0], whole.embeddings[row])
     assert changed.origins == whole.origins
-    assert run("relabel", dataset, "--out", tmp_path / "c.db", *words[:3], "something new") == 1
-    message = capsys.readouterr().err
+    message = fails("relabel", dataset, "--out", tmp_path / "c.db", *words[:3], "something new")
     assert "no vector for 1 of the new prompts, such as 'something new': pass --text-encoder" in message
     assert "'random-weight placeholder" in message and not (tmp_path / "c.db").exists()
-    assert run("relabel", dataset, "--out", dataset, *words) == 1
+    fails("relabel", dataset, "--out", dataset, *words)
     assert dataset.read_bytes() == before
 
 
-def test_relabel(dataset: Path, tmp_path: Path, tiny_clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_relabel(dataset: Path, tmp_path: Path, tiny_clip: Path) -> None:
     (tmp_path / "map.csv").write_text('old,new\na happy face,"a person, beaming"\nnever there,x\n')
     encoder = ("--text-encoder", "random")
-    assert run("relabel", dataset, "--out", tmp_path / "b.db", "--map", tmp_path / "map.csv", *encoder) == 0
-    shown = capsys.readouterr().out
+    shown = ok("relabel", dataset, "--out", tmp_path / "b.db", "--map", tmp_path / "map.csv", *encoder)
     assert "10 of 70 samples with changed prompts" in shown and "does not have them: 'never there'" in shown
     whole, changed = read(dataset), read(tmp_path / "b.db")
     assert changed.prompts == [p.replace("a happy face", "a person, beaming") for p in whole.prompts]
@@ -212,13 +199,15 @@ def test_relabel(dataset: Path, tmp_path: Path, tiny_clip: Path, capsys: pytest.
     np.testing.assert_allclose(changed.embeddings[row], expected, atol=1e-4)
 
     many = ("--templates", "--prompts-per-sample", 2)
-    assert run("relabel", dataset, "--out", tmp_path / "c.db", *many, *encoder) == 0
+    ok("relabel", dataset, "--out", tmp_path / "c.db", *many, *encoder)
     varied = read(tmp_path / "c.db")
     assert len(varied) == 140 and len(set(varied.prompts)) > 70 and varied.labels[::2] == whole.labels
 
-    assert run("relabel", dataset, "--out", tmp_path / "d.db", *many, "--text-encoder", tiny_clip) == 1
-    assert "encoder" in capsys.readouterr().err and not (tmp_path / "d.db").exists()
-    assert run("relabel", dataset, "--out", tmp_path / "d.db", "--re-encode", "--text-encoder", tiny_clip) == 0
+    assert (
+        "encoder" in fails("relabel", dataset, "--out", tmp_path / "d.db", *many, "--text-encoder", tiny_clip)
+        and not (tmp_path / "d.db").exists()
+    )
+    ok("relabel", dataset, "--out", tmp_path / "d.db", "--re-encode", "--text-encoder", tiny_clip)
     anew = read(tmp_path / "d.db")
     assert anew.prompts == whole.prompts
     np.testing.assert_allclose(
@@ -227,40 +216,41 @@ def test_relabel(dataset: Path, tmp_path: Path, tiny_clip: Path, capsys: pytest.
 
 
 def test_relabeling_keeps_and_adds_subject_vectors(
-    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # a report without pictures will do
     encoder, name = load_encoder("random"), "subject_embeddings"
     words = ("--from-label", "happy", "--to-prompt", "a person, beaming", "--text-encoder", "random")
-    assert run("relabel", dataset, "--out", tmp_path / "without.db", *words) == 0
+    ok("relabel", dataset, "--out", tmp_path / "without.db", *words)
     assert read(tmp_path / "without.db").added_targets == {}
-    assert run("info", tmp_path / "without.db") == 0
-    assert "subject vectors  none: a projection steers at the end of the text only" in capsys.readouterr().out
+    assert "subject vectors  none: a projection steers at the end of the text only" in ok(
+        "info", tmp_path / "without.db"
+    )
 
-    assert run("relabel", dataset, "--out", tmp_path / "with.db", "--re-encode", "--text-encoder", "random") == 0
-    assert run("relabel", tmp_path / "with.db", "--out", tmp_path / "changed.db", *words) == 0
-    assert run("filter", tmp_path / "changed.db", "--out", tmp_path / "some.npz", "--min-score", 0.5) == 0
-    assert run("import", tmp_path / "some.npz", "--out", tmp_path / "some.db") == 0
+    ok("relabel", dataset, "--out", tmp_path / "with.db", "--re-encode", "--text-encoder", "random")
+    ok("relabel", tmp_path / "with.db", "--out", tmp_path / "changed.db", *words)
+    ok("filter", tmp_path / "changed.db", "--out", tmp_path / "some.npz", "--min-score", 0.5)
+    ok("import", tmp_path / "some.npz", "--out", tmp_path / "some.db")
     for path in ("with.db", "changed.db", "some.db"):
         samples = read(tmp_path / path)
         expected = encoder.added_targets(samples.prompts)[name].numpy()
         np.testing.assert_allclose(samples.added_targets[name], expected, atol=1e-4)
     assert "a person, beaming" in samples.prompts and len(samples) == 35
-    assert run("info", tmp_path / "some.npz") == 0
-    assert "subject vectors  yes" in capsys.readouterr().out
+    assert "subject vectors  yes" in ok("info", tmp_path / "some.npz")
 
     for data, known in (("without.db", False), ("with.db", True)):
         out = tmp_path / data.removesuffix(".db")
-        assert run("train", "--data", tmp_path / data, "--out-dir", out, "--epochs", 1, "--size", "small") == 0
-        shown = capsys.readouterr().out
+        shown = ok("train", "--data", tmp_path / data, "--out-dir", out, "--epochs", 1, "--size", "small")
         assert (f"{tmp_path / data} has no subject vectors: the projection steers at the end" in shown) == (not known)
-        assert run("evaluate", "--data", tmp_path / "with.db", "--checkpoint", out / "best_model.safetensors") == 0
-        assert ("Subject's vector: mean-centered cosine" in capsys.readouterr().out) == known
+        assert (
+            "Subject's vector: mean-centered cosine"
+            in ok("evaluate", "--data", tmp_path / "with.db", "--checkpoint", out / "best_model.safetensors")
+        ) == known
 
     other = write(tmp_path / "other.db", *sampled(10, seed=1), person="q")
-    assert run("merge", tmp_path / "with.db", other, "--out", tmp_path / "both.db") == 0
+    ok("merge", tmp_path / "with.db", other, "--out", tmp_path / "both.db")
     assert len(read(tmp_path / "both.db")) == 80 and name in read(tmp_path / "both.db").added_targets  # same prompts
-    assert run("merge", tmp_path / "changed.db", dataset, "--out", tmp_path / "mixed.db") == 0
+    ok("merge", tmp_path / "changed.db", dataset, "--out", tmp_path / "mixed.db")
     assert read(tmp_path / "mixed.db").added_targets == {}
 
 
@@ -279,22 +269,15 @@ def test_any_map_gives_prompts_or_a_message(tmp_path_factory: pytest.TempPathFac
         assert all(old.strip() and new.strip() for old, new in pairs.items())
 
 
-def test_info(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("info", dataset) == 0
-    text = capsys.readouterr().out
+def test_info(dataset: Path, tmp_path: Path) -> None:
+    text = ok("info", dataset)
     assert "landmarker/1" in text and "emotions/1" in text and "random-weight placeholder" in text
     assert max(map(len, text.splitlines())) <= 100
-    assert run("export", dataset, "--out", tmp_path / "a.npz") == 0
-    capsys.readouterr()
-    held = []
-    for path in (dataset, tmp_path / "a.npz"):
-        assert run("info", path, "--json") == 0
-        held.append(json.loads(capsys.readouterr().out))
-    assert held[0]["samples"] == held[1]["samples"] == COUNT
-    assert set(held[0]) == set(held[1])
+    ok("export", dataset, "--out", tmp_path / "a.npz")
+    held = [json.loads(ok("info", path, "--json")) for path in (dataset, tmp_path / "a.npz")]
+    assert held[0]["samples"] == held[1]["samples"] == COUNT and set(held[0]) == set(held[1])
     Store(tmp_path / "empty.db").close()
-    assert run("info", tmp_path / "empty.db") == 0
-    assert "no samples" in capsys.readouterr().out
-    assert run("info", tmp_path / "missing.db") == 1
+    assert "no samples" in ok("info", tmp_path / "empty.db")
+    fails("info", tmp_path / "missing.db")
     (tmp_path / "text.npz").write_text("no dataset")
-    assert run("info", tmp_path / "text.npz") == 1
+    fails("info", tmp_path / "text.npz")

@@ -14,10 +14,11 @@ from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.vector import EMOTIONS, pack
 from perception_clip.projection.checkpoint import load
 from perception_clip.projection.checkpoint import save as save_checkpoint
-from perception_clip.training.cli import main
 from perception_clip.training.dataset.npz import Dataset, save
 from perception_clip.training.fitting import fit
 from perception_clip.training.learning.settings import Settings
+
+from ..command_line import fails, ok
 
 ROWS = 280
 
@@ -50,16 +51,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def printed(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str) -> str:
-    assert main(["evaluate", "--data", str(folder / "data.npz"), *arguments]) == 0
-    return " ".join(capsys.readouterr().out.split())
+def printed(folder: Path, *arguments: object) -> str:
+    return " ".join(ok("evaluate", "--data", folder / "data.npz", *arguments).split())
 
 
-def test_the_same_numbers_as_at_the_end_of_training(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_same_numbers_as_at_the_end_of_training(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "metrics.json"
-    text = printed(capsys, folder, "--checkpoint", str(folder / "a.pth"), "--out", str(out))
+    text = printed(folder, "--checkpoint", folder / "a.pth", "--out", out)
     metrics = json.loads(out.read_text())
     assert metrics == load(folder / "a.safetensors").metadata.metrics
     assert metrics["held_out_rows"] == 56  # half of two fifths
@@ -67,9 +65,9 @@ def test_the_same_numbers_as_at_the_end_of_training(
     assert metrics["verdict"][0] in text
 
 
-def test_two_on_the_same_rows(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_on_the_same_rows(folder: Path, tmp_path: Path) -> None:
     a, b, out = folder / "a.safetensors", folder / "b.safetensors", tmp_path / "metrics.json"
-    text = printed(capsys, folder, "--checkpoint", str(a), "--compare", str(b), "--out", str(out))
+    text = printed(folder, "--checkpoint", str(a), "--compare", str(b), "--out", str(out))
     assert f"note: {b} was trained on another split of this dataset" in text and f"note: {a}" not in text
     metrics = json.loads(out.read_text())
     assert list(metrics["scores"])[:3] == ["projection", str(b), "ridge"]
@@ -79,33 +77,33 @@ def test_two_on_the_same_rows(folder: Path, tmp_path: Path, capsys: pytest.Captu
     assert metrics["scores"]["ridge"] == load(a).metadata.metrics["scores"]["ridge"]
 
 
-def test_with_itself_there_is_no_lead(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_itself_there_is_no_lead(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "metrics.json"
     a, twin = str(folder / "a.safetensors"), str(folder / "a.pth")
-    assert "Note" not in printed(capsys, folder, "--checkpoint", a, "--compare", twin, "--out", str(out))
+    assert "Note" not in printed(folder, "--checkpoint", a, "--compare", twin, "--out", str(out))
     lead = json.loads(out.read_text())["projection_minus"][twin]
     assert all(numbers == [0, 0, 0] for numbers in lead.values())
 
 
-def test_another_dataset_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_dataset_is_said(folder: Path) -> None:
     c, a = str(folder / "c.safetensors"), str(folder / "a.safetensors")
-    text = printed(capsys, folder, "--checkpoint", c, "--compare", a)
+    text = printed(folder, "--checkpoint", c, "--compare", a)
     assert f"note: {c} was trained on another dataset" in text and f"note: {a}" not in text
     assert "over 56 rows" in text  # those that `a` did not see
 
 
-def test_another_emotion_model_is_noted(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_emotion_model_is_noted(folder: Path, tmp_path: Path) -> None:
     held = load(folder / "a.safetensors")
     metadata = replace(held.metadata, landmarker="mesh", emotion_model="picture/1:0")
     save_checkpoint(replace(held, metadata=metadata), tmp_path, "picture")
     data = replace(faces(0), meta={"landmarker": "mesh", "emotion_model": "shape/2:1"})
     save(data, tmp_path / "data.npz")
-    text = printed(capsys, tmp_path, "--checkpoint", str(tmp_path / "picture.pth"))
+    text = printed(tmp_path, "--checkpoint", str(tmp_path / "picture.pth"))
     expected = "the emotion model picture/1:0, but this dataset comes from shape/2:1."
     assert expected in text and "the landmarker" not in text
 
 
-def test_another_space(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_space(folder: Path, tmp_path: Path) -> None:
     from perception_clip.projection.network import ProjectionNetwork
     from perception_clip.projection.spaces import SDXL
 
@@ -118,23 +116,20 @@ def test_another_space(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
         prompt_vectors=None,
     )
     save_checkpoint(made, tmp_path, "wide")
-    paths = ["--checkpoint", str(folder / "a.pth"), "--compare", str(tmp_path / "wide.pth")]
-    assert main(["evaluate", "--data", str(folder / "data.npz"), *paths]) == 1
-    error = capsys.readouterr().err
+    data, paths = ("--data", folder / "data.npz"), (folder / "a.pth", tmp_path / "wide.pth")
+    error = fails("evaluate", *data, "--checkpoint", paths[0], "--compare", paths[1])
     assert "a.pth uses sd15" in error and "wide.pth uses sdxl" in error and "cannot be compared" in error
-    assert main(["evaluate", "--data", str(folder / "data.npz"), "--checkpoint", str(tmp_path / "wide.pth")]) == 1
-    assert "no targets for Stable Diffusion XL" in capsys.readouterr().err
+    assert "no targets for Stable Diffusion XL" in fails("evaluate", *data, "--checkpoint", paths[1])
 
 
-def test_bad_rows(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_rows(folder: Path, tmp_path: Path) -> None:
     data = faces(0)
     data.clip_embeddings[:3] = np.nan
     data.perceptions[10:14] = np.nan
     save(data, tmp_path / "bad.npz")
-    arguments = ["evaluate", "--data", str(tmp_path / "bad.npz"), "--checkpoint", str(folder / "a.pth")]
-    assert main(arguments) == 1
-    assert "NaN" in capsys.readouterr().err
+    arguments = ("evaluate", "--data", tmp_path / "bad.npz", "--checkpoint", folder / "a.pth")
+    assert "NaN" in fails(*arguments)
     out = tmp_path / "metrics.json"
-    assert main([*arguments, "--drop-bad-rows", "--out", str(out)]) == 0
+    ok(*arguments, "--drop-bad-rows", "--out", out)
     metrics = json.loads(out.read_text())
     assert metrics["prompts"] == len(EMOTIONS) and np.isfinite(metrics["scores"]["ridge"]["centered_cosine"]).all()

@@ -17,23 +17,15 @@ def parse(*arguments: str) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def test_without_flags_it_is_the_usual_pipeline_with_one_face() -> None:
-    pipeline = pipeline_of(parse())
-    assert pipeline.landmarker.identity.startswith("mediapipe-face-mesh-bundled/")
-    assert pipeline.emotion_model.identity.startswith("face-expression-bundled/")
-    assert (pipeline.selection.order, pipeline.selection.max_faces) == ("largest", 1)
-
-
-def test_both_bundled_emotion_models() -> None:
-    for model, family in (("picture", "face-expression-bundled/1"), ("landmarks", "expression-model-bundled/2")):
-        pipeline = pipeline_of(parse("--emotion-model", f"bundled ({model})", "--device", "cpu"))
-        assert pipeline.emotion_model.identity.startswith(f"{family}:")
-
-
 def test_flags_reach_the_pipeline() -> None:
-    pipeline = pipeline_of(parse("--detector", "standard", "--face", "left to right", "--min-confidence", "0.7"))
-    assert pipeline.selection.order == "left to right"
-    assert pipeline.min_confidence == 0.7
+    usual = pipeline_of(parse())
+    assert usual.landmarker.identity.startswith("mediapipe-face-mesh-bundled/")
+    assert usual.emotion_model.identity.startswith("face-expression-bundled/1:")
+    assert (usual.selection.order, usual.selection.max_faces) == ("largest", 1)
+    flags = ("--detector", "standard", "--face", "left to right", "--min-confidence", "0.7")
+    pipeline = pipeline_of(parse(*flags, "--emotion-model", "bundled (landmarks)", "--device", "cpu"))
+    assert pipeline.emotion_model.identity.startswith("expression-model-bundled/2:")
+    assert (pipeline.selection.order, pipeline.min_confidence) == ("left to right", 0.7)
 
 
 def test_the_mediapipe_engine(shared_data: Path) -> None:

@@ -29,5 +29,4 @@ def test_only_prompts_of_the_same_kind_compete_and_any_wording_is_right() -> Non
     assert (action.name, action.rows, action.categories) == ("action", 3, 2)
     assert abs(action.recall.value - 2 / 3) < 1e-9 and action.recall.low == 0 and action.recall.high == 1
     assert (gaze.name, gaze.rows, gaze.categories, gaze.recall.value) == ("gaze", 2, 2, 0.5)
-    assert gaze.as_dict()["recall"][0] == 0.5
     assert kind_scores(predicted, candidates, names, target_index, torch.ones(6), groups, {}) == []

@@ -135,14 +135,10 @@ def test_too_few_held_out(rows: int, groups: int, message: str) -> None:
     ("changes", "start"),
     [
         ({"all_near_duplicates": True}, "All faces look the same: the landmarks of the 2,400 training"),
-        (
-            {"names": ["a happy face"], "trained_of": torch.tensor([2400])},
-            "All rows have the same prompt, “a hap",
-        ),
+        ({"names": ["a happy face"]}, "All rows have the same prompt, “a happy face”, so there is nothing to"),
         ({"by_group": False}, "Validation leaks: there are fewer than 3 groups"),
         ({"near_duplicates": 0.3}, "Validation leaks: 30% of the held-out faces are near-duplicates of a training"),
     ],
-    ids=["same faces", "one prompt", "no groups", "near-duplicates"],
 )
 def test_a_meaningless_evaluation(changes: dict[str, object], start: str) -> None:
     found = verdict(evaluation(**changes))

@@ -13,8 +13,9 @@ from perception_clip.perception.emotions.expression import ExpressionModel
 from perception_clip.perception.vector import EMOTIONS, pack
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
-from perception_clip.training.inspection.checks import inspect_file
+from perception_clip.training.inspection.checks import inspect_scan
 from perception_clip.training.inspection.inspection import Inspection
+from perception_clip.training.inspection.scan import scan_dataset
 from perception_clip.training.inspection.text import describe
 
 EVEN = torch.full((1, len(EMOTIONS)), 1 / len(EMOTIONS))
@@ -39,7 +40,8 @@ def inspected(tmp_path: Path) -> Make:
             embeddings = torch.stack([known[prompt] for prompt in prompts])
             sources = [f"{number}.png" for number in range(len(rows))]
             store.append(Samples(vectors[rows], sizes[rows], prompts, embeddings, sources=sources, **texts))
-        return inspect_file(path)
+            with store.snapshot() as snapshot:
+                return inspect_scan(scan_dataset(snapshot), path)
 
     return make
 
@@ -54,19 +56,17 @@ def test_copies_across_groups_leak_and_within_do_not(inspected: Make) -> None:
     across = inspected(rows, prompts, groups=["p", "q", "q", "r", "s"])
     alone = inspected(rows, prompts)  # each sample is a group of its own
     for held, leaking in ((within, 0), (across, 2), (alone, 2)):
-        near = held.near_duplicates
-        assert near is not None
-        assert (near.perceptions, near.repeated, near.near, near.straddling) == (4, 1, 0, leaking)
-    assert across.near_duplicates is not None and across.near_duplicates.leaks == [("0.png", "1.png")]
+        assert (held.perceptions, held.repeated, held.near_duplicates, held.straddling) == (4, 1, 0, leaking)
+    assert across.leaks == [("0.png", "1.png")]
     assert "2 samples have near-duplicates in another group" in said(across) and "near-dup" not in said(within)
 
 
 def test_labels_that_contradict_each_other_are_named(inspected: Make) -> None:
     held = inspected([0, 0, 1, 2], ["a", "b", "c", "d"], groups=list("ppqr"), labels=["happy", "sad", "sad", ""])
-    assert held.near_duplicates is not None and held.near_duplicates.contradictions == [("0.png", "1.png")]
+    assert held.contradictions == [("0.png", "1.png")]
     assert "2 samples are near-duplicates with different labels, such as 0.png and 1.png" in said(held)
     assert held.labels == {"sad": 2, "happy": 1}
-    assert held.balance is not None and held.balance.ratio == 2
+    assert held.balance == (("sad", 2), ("happy", 1))
 
 
 def test_all_spellings_of_a_label_are_counted_as_one(inspected: Make) -> None:

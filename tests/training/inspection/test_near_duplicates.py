@@ -57,6 +57,6 @@ def test_copies_of_a_photo(astronaut: np.ndarray, grace_hopper: np.ndarray) -> N
     faces = [pipeline([torch.tensor(np.asarray(picture.convert("RGB")))]) for picture in pictures]
     vectors = torch.cat([face.vectors[:1] for face in faces]).numpy()
     sizes = torch.cat([face.image_sizes[:1] for face in faces]).numpy().astype(np.int32)
-    components, _ = FaceSpace().measure(vectors, sizes)
+    components, *_ = FaceSpace().measure(vectors, sizes)
     assert near_duplicates(components).tolist() == [0, 0, 0, 3, 3, 3]
     assert np.linalg.norm(components[0] - components[3]) > 3 * SAME_PICTURE

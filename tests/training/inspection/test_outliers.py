@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from perception_clip.perception.emotions.expression import ExpressionModel
+from perception_clip.perception.geometry import head_pose
 from perception_clip.perception.vector import EMOTIONS, LANDMARKS, pack
 from perception_clip.training.inspection.outliers import COMPONENTS, LENIENCE, LIMIT, USUAL, FaceSpace, outlier_limit
 
@@ -24,7 +25,8 @@ def space() -> FaceSpace:
 
 def outlier_score(space: FaceSpace, landmarks: Tensor, sizes: Tensor) -> np.ndarray:
     vectors = pack(landmarks, torch.full((len(landmarks), len(EMOTIONS)), 1 / len(EMOTIONS)))
-    components, strange = space.measure(vectors.numpy(), sizes.numpy().astype(np.int32))
+    components, strange, poses = space.measure(vectors.numpy(), sizes.numpy().astype(np.int32))
+    np.testing.assert_allclose(poses, head_pose(landmarks, sizes, space.model.template), atol=1e-3)
     assert components.shape == (len(landmarks), COMPONENTS) and strange.shape == (len(landmarks),)
     return strange
 

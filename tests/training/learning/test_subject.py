@@ -40,7 +40,7 @@ def test_it_is_as_good_as_the_end_of_the_text_and_changes_nothing_there(
     subject, end = evaluation.subject, evaluation.scores["projection"]["centered_cosine"]
     assert subject is not None and subject.low <= subject.value <= subject.high
     assert subject.value > end.value - 0.02 > 0.6
-    assert evaluation.as_dict()["subject"]["centered_cosine"] == [subject.value, subject.low, subject.high]
+    assert evaluation.as_dict()["subject"]["centered_cosine"] == subject
     assert f"Subject's vector: mean-centered cosine{subject!s}" in table(evaluation)
     assert evaluate(Checkpoint(plain, Metadata(), torch.zeros(768), None), known, rows).subject is None
     assert evaluate(checkpoint, data, rows).subject is None

@@ -1,22 +1,24 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
-import math
 from pathlib import Path
 
 import pytest
 import torch
 
 from perception_clip.projection.checkpoint import Checkpoint, Metadata
+from perception_clip.projection.spaces import SDXL
 from perception_clip.training.evaluation.evaluation import evaluate
 from perception_clip.training.learning.data import TrainingData, training_data
 from perception_clip.training.learning.run import Epoch
 from perception_clip.training.learning.settings import Settings
 from perception_clip.training.learning.split import Split, split_rows
 from perception_clip.training.learning.state import StateFile
-from perception_clip.training.learning.trainer import Trained, train
+from perception_clip.training.learning.trainer import Trained, new_network, train
 
 QUICK = Settings(epochs=5, size="small")
+SDXL_PARTS = list(zip(SDXL.parts, (0.5, 10.0, 2.0), strict=True))  # widths, and spreads
 
 
 def fit(data: TrainingData, rows: Split, template: torch.Tensor, settings: Settings = QUICK, **more: object) -> Trained:
@@ -116,14 +118,6 @@ def test_divergence_names_the_rows(data: TrainingData, rows: Split, template: to
     assert len(named) == 32 and set(map(int, named)) <= set(rows.train.tolist())
 
 
-def test_bad_perceptions_are_named(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
-    vectors = data.vectors.clone()
-    row = int(rows.validation[3])
-    vectors[row, 5] = math.nan
-    with pytest.raises(ValueError, match=f"perceptions of rows {row} .*NaN"):
-        fit(dataclasses.replace(data, vectors=vectors), rows, template)
-
-
 def test_three_samples_are_enough_to_run(data: TrainingData, template: torch.Tensor) -> None:
     few = training_data(data.vectors[:3], data.image_sizes[:3], data.targets[:3])
     trained = fit(few, split_rows(None, 3), template, Settings(epochs=2, size="small"))
@@ -134,3 +128,52 @@ def test_constant_landmarks(data: TrainingData, rows: Split, template: torch.Ten
     vectors = torch.cat([data.vectors[:1, :1434].expand(len(data), -1), data.vectors[:, 1434:]], dim=1)
     trained = fit(dataclasses.replace(data, vectors=vectors), rows, template, Settings(epochs=1, size="small"))
     assert trained.network(vectors[:5], data.image_sizes[:5]).isfinite().all()
+
+
+# --- where training starts ---------------------------------------------------------------------------------------
+
+
+def test_it_starts_at_the_mean_target(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
+    network = new_network(data, rows, template, QUICK, None).eval()
+    with torch.no_grad():
+        predicted = network(data.vectors[:9], data.image_sizes[:9])
+    assert torch.allclose(predicted, data.targets[rows.train].mean(dim=0).expand(9, -1), atol=1e-5)
+
+
+def test_targets_are_standardized(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
+    network = new_network(data, rows, template, QUICK, None)
+    targets = data.targets[rows.train]
+    assert torch.allclose(network.target_mean, targets.mean(dim=0), atol=1e-5)
+    scale = (targets - targets.mean(dim=0)).square().mean().sqrt()
+    assert torch.allclose(network.target_scale, scale.expand(targets.shape[1]), rtol=1e-5)
+
+
+def test_what_encoders_put_side_by_side_has_scales_of_its_own(
+    data: TrainingData, rows: Split, template: torch.Tensor
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    parts = [torch.randn(len(data.first_row), width, generator=generator) * spread for width, spread in SDXL_PARTS]
+    wide = training_data(data.vectors, data.image_sizes, torch.cat(parts, dim=1)[data.target_index])
+    scale = new_network(wide, rows, template, QUICK, None).target_scale
+    for (width, spread), part in zip(SDXL_PARTS, scale.split(SDXL.parts), strict=True):
+        assert len(part) == width and torch.equal(part, part[:1].expand(width))
+        assert float(part[0]) == pytest.approx(spread, rel=0.15)
+
+
+def test_equal_targets_have_a_scale(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
+    same = training_data(data.vectors, data.image_sizes, data.targets[:1].expand(len(data), -1).contiguous())
+    network = new_network(same, rows, template, QUICK, None)
+    assert (network.target_scale > 0).all() and all(tensor.isfinite().all() for tensor in network.state_dict().values())
+
+
+def test_another_network_is_taken_over(data: TrainingData, rows: Split, template: torch.Tensor) -> None:
+    init = new_network(data, rows, template, QUICK, None)
+    kept = copy.deepcopy(init.state_dict())
+    moved = training_data(data.vectors, data.image_sizes, data.targets * 3 - 1)
+    network = new_network(moved, rows, template, Settings(size="large", seed=9), init)
+    assert network is not init and all(torch.equal(kept[name], tensor) for name, tensor in init.state_dict().items())
+    assert network.architecture == init.architecture
+    with torch.no_grad():
+        before, after = (each.eval()(data.vectors[:9], data.image_sizes[:9]) for each in (init, network))
+    assert torch.allclose(before, after, atol=1e-3)
+    assert torch.allclose(network.target_mean, moved.targets[rows.train].mean(dim=0), atol=1e-4)

@@ -16,6 +16,7 @@ from perception_clip.projection.checkpoint import Checkpoint, Metadata
 from perception_clip.projection.network import Architecture
 from perception_clip.training.evaluation.evaluation import Evaluation, evaluate
 from perception_clip.training.learning.data import TrainingData, training_data
+from perception_clip.training.learning.ridge import best_ridge
 from perception_clip.training.learning.run import Epoch
 from perception_clip.training.learning.split import Split
 
@@ -90,7 +91,7 @@ def evaluated(
     train, test = torch.arange(rows - held), torch.arange(rows - held, rows)
     network = LinearProjection(torch.zeros(WIDTH, FEATURES), torch.zeros(WIDTH))
     x = network.features(vectors, sizes)
-    weight, bias = _ridge(x[train].double(), data.targets[train].double())
+    weight, bias = best_ridge(x[train[:-20]], data.targets[train[:-20]], x[train[-20:]], data.targets[train[-20:]])
     network.weight.data, network.bias.data = weight, bias
     checkpoint = checkpoint_of(network)
     others = {"before": checkpoint_of(LinearProjection(0.3 * weight, bias + 0.2))} if before else None
@@ -108,10 +109,3 @@ def evaluated(
         for number in range(1, 41)
     ]
     return Evaluated(checkpoint, data, evaluation, history, [f"folder/{row}.jpg" for row in range(rows)])
-
-
-def _ridge(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    middle, center = x.mean(dim=0), y.mean(dim=0)
-    gram = (x - middle).T @ (x - middle) + 30 * torch.eye(x.shape[1], dtype=x.dtype)
-    weight = torch.linalg.solve(gram, (x - middle).T @ (y - center)).T
-    return weight.float(), (center - weight @ middle).float()

@@ -16,15 +16,13 @@ import torch
 from PIL import Image
 
 from perception_clip.perception.emotions.expression import ExpressionModel
-from perception_clip.perception.geometry import head_pose
-from perception_clip.perception.vector import EMOTIONS, LANDMARKS, pack, split
+from perception_clip.perception.vector import EMOTIONS, LANDMARKS, pack
 from perception_clip.training.cli import main
 from perception_clip.training.dataset.opening import open_dataset
 from perception_clip.training.dataset.samples import Samples
 from perception_clip.training.dataset.store import Store
-from perception_clip.training.inspection.checks import inspect_file
+from perception_clip.training.inspection.checks import inspect_scan
 from perception_clip.training.inspection.inspection import Inspection
-from perception_clip.training.inspection.mean_faces import mean_faces
 from perception_clip.training.inspection.scan import DatasetScan, scan_dataset
 from perception_clip.training.reports import dataset_report, numbers, style
 from perception_clip.training.reports.numbers import OTHERS
@@ -69,27 +67,12 @@ def make(path: Path, counts: dict[str, int], *, known: bool = True, prompts: lis
             )
     with open_dataset(path) as rows:
         scan = scan_dataset(rows)
-    return Looked(path, scan, inspect_file(path))
+    return Looked(path, scan, inspect_scan(scan, path))
 
 
 @pytest.fixture(scope="module")
 def labeled(tmp_path_factory: pytest.TempPathFactory) -> Looked:
     return make(tmp_path_factory.mktemp("report") / "labeled.db", {"sad": 30, "happy": 40, "surprise": 20, "fear": 5})
-
-
-def test_means_are_those_of_the_samples(labeled: Looked) -> None:
-    means = numbers.means_of(labeled.scan, most=3)
-    assert (means.kind, means.names, means.hidden) == ("label", ["happy", "sad", "surprise"], 1)
-    assert means.counts == [40, 30, 20]
-    with Store(labeled.path, create=False) as store, store.snapshot() as snapshot:
-        landmarks, emotions = split(mean_faces(snapshot, MODEL.template, 3).vectors)
-        everything = torch.tensor(np.concatenate(list(snapshot.column("perceptions"))))
-    np.testing.assert_allclose(means.emotions, emotions, atol=1e-5)
-    np.testing.assert_allclose(means.emotion, split(everything)[1].mean(dim=0), atol=1e-5)
-    faces = means.face + (means.faces - means.face) / numbers.EXAGGERATION
-    # A face's few components leave out a little of it: less than a hundredth of the distance between the eyes.
-    assert np.linalg.norm(faces - landmarks.numpy(), axis=2).mean() < 0.01
-    assert np.linalg.norm(means.face - landmarks.numpy(), axis=2).mean() > 0.02
 
 
 def test_principal_components_are_those_of_a_plane() -> None:
@@ -126,18 +109,8 @@ def test_of_many_faces_some_are_drawn_at_random_and_always_the_same(labeled: Loo
     assert (len(some.places), len(some.ranks), some.of) == (30, 30, 95)
 
 
-def test_poses_are_those_of_the_faces_drawn(labeled: Looked) -> None:
-    with Store(labeled.path, create=False) as store, store.snapshot() as snapshot:
-        landmarks, _ = split(torch.tensor(np.concatenate(list(snapshot.column("perceptions")))))
-        sizes = torch.from_numpy(np.concatenate(list(snapshot.column("image_sizes"))))
-    expected = head_pose(landmarks, sizes, MODEL.template)[:, :2].numpy()
-    np.testing.assert_allclose(numbers.head_poses(labeled.path), expected, atol=1e-3)
-    some = numbers.head_poses(labeled.path, most=10)
-    np.testing.assert_allclose(some, expected[numbers.drawn(95, 10)], atol=1e-3)
-
-
 def test_the_counts_drawn_are_the_datasets(labeled: Looked) -> None:
-    figure = dataset_report.counts(labeled.scan, numbers.head_poses(labeled.path))
+    figure = dataset_report.counts(labeled.scan)
     names, groups, splits, scores, yaw, pitch = figure.axes
     assert [bar.get_width() for bar in names.patches] == [40, 30, 20, 5]
     assert [text.get_text() for text in names.get_yticklabels()] == ["happy", "sad", "surprise", "fear"]
@@ -205,18 +178,13 @@ def test_every_dataset_has_its_report(
 
 def test_titles_and_names_do_not_overlap(tmp_path: Path) -> None:
     looked = make(tmp_path / "a.db", {"happy": 60}, known=True, prompts=[f"{row % 30} {LONG}" for row in range(60)])
-    poses = numbers.head_poses(looked.path, most=50)
-    for draw in (dataset_report.mean_faces, dataset_report.emotions, dataset_report.maps):
+    for draw in (dataset_report.counts, dataset_report.mean_faces, dataset_report.emotions, dataset_report.maps):
         assert_legible(partial(draw, looked.scan))
-    assert_legible(partial(dataset_report.counts, looked.scan, poses))
 
 
 def test_pictures_say_when_only_some_samples_are_drawn(labeled: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset_report, "map_of_faces", lambda scan, colors: numbers.map_of_faces(scan, colors, 40))
     assert "40 of 95 faces chosen at random" in dataset_report.maps(labeled.scan).axes[0].get_title()
-    poses = numbers.head_poses(labeled.path, most=40)
-    labels = [axes.get_ylabel() for axes in dataset_report.counts(labeled.scan, poses).axes]
-    assert labels[3:] == ["samples", *["samples (40 of 95, chosen at random)"] * 2]
 
 
 def test_samples_without_a_label_or_split_are_counted_apart(tmp_path: Path) -> None:
@@ -225,19 +193,11 @@ def test_samples_without_a_label_or_split_are_counted_apart(tmp_path: Path) -> N
         store.set_provenance("encoder", torch.ones(768), "landmarker", "emotion model")
         landmarks = MODEL.template[None] / 10 + 0.5 + torch.rand(4, LANDMARKS, 3) / 100
         vectors = pack(landmarks, torch.full((4, 7), 1 / 7))
-        store.append(
-            Samples(
-                vectors,
-                np.zeros((4, 2), int),
-                ["p"] * 4,
-                torch.ones(4, 768),
-                labels=["a", "", "", ""],
-                splits=["", "", "", "test"],
-            )
-        )
+        texts = {"labels": ["a", "", "", ""], "splits": ["", "", "", "test"]}
+        store.append(Samples(vectors, np.zeros((4, 2), int), ["p"] * 4, torch.ones(4, 768), **texts))
     with open_dataset(path) as rows:
         scan = scan_dataset(rows)
-    figure = dataset_report.counts(scan, numbers.head_poses(path))
+    figure = dataset_report.counts(scan)
     shown = [
         [(text.get_text(), bar.get_width()) for text, bar in zip(axes.get_yticklabels(), axes.patches, strict=True)]
         for axes in (figure.axes[0], figure.axes[2])

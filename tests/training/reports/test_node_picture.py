@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perception_clip.perception.drawing.canvas import BACKGROUND
-from perception_clip.training.evaluation.metrics import Interval
-from perception_clip.training.evaluation.verdict import Verdict
 from perception_clip.training.learning.run import Epoch
 from perception_clip.training.reports.node_picture import (
     BLUE,
@@ -22,7 +20,6 @@ from perception_clip.training.reports.node_picture import (
     curve_picture,
     number,
     result_picture,
-    stored_result_picture,
     ticks,
 )
 
@@ -44,16 +41,13 @@ def epochs(count: int, best: int = 1, loss: float | None = None) -> list[Epoch]:
     ]
 
 
-def evaluation(value: float = 0.6, half: float = 0.05) -> Any:
-    """As much of an Evaluation as is drawn: the projection has `value`, the others less and less."""
-    scores = {
-        method: {
-            metric: Interval(value - 0.1 * place, value - 0.1 * place - half, value - 0.1 * place + half)
-            for metric in ("centered_cosine", "recall_at_1")
-        }
-        for place, method in enumerate(METHODS)
-    }
-    return SimpleNamespace(scores=scores, names=["a"] * 7, rows=range(40), groups=8)
+def metrics(value: float = 0.6, half: float = 0.05, *, ready: bool = True, verdict: Sequence[str] = ("One.",)) -> Any:
+    """Of a checkpoint: the projection has `value`, the others less and less."""
+    means = {method: value - 0.1 * place for place, method in enumerate(METHODS)}
+    intervals = {method: [mean, mean - half, mean + half] for method, mean in means.items()}
+    scores = {method: {"centered_cosine": each, "recall_at_1": each} for method, each in intervals.items()}
+    evaluated = {"prompts": 7, "evaluated_rows": 40, "evaluated_groups": 8}
+    return {"scores": scores, "ready": ready, "verdict": verdict, **evaluated}
 
 
 def places(picture: Any, color: tuple[int, int, int], rows: slice = slice(None)) -> np.ndarray:
@@ -93,50 +87,27 @@ def test_any_number_of_epochs_is_drawn(count: int) -> None:
 
 
 def test_the_verdict_stands_on_top_in_its_color() -> None:
-    ready, not_yet = (
-        result_picture(epochs(9), evaluation(), Verdict(ready, ["A sentence."])) for ready in (True, False)
-    )
+    ready, not_yet = (result_picture(metrics(ready=ready), epochs(9)) for ready in (True, False))
     assert len(places(ready, GREEN, slice(0, 60))) > 100 > len(places(not_yet, GREEN, slice(0, 60)))
     assert len(places(not_yet, ORANGE, slice(0, 60))) > 100
     assert ready.width == 1024 and 500 < ready.height < 900
 
 
 def test_a_dot_lies_in_its_interval_and_further_right_is_better() -> None:
-    spans = []
-    for value in (0.3, 0.6):
-        picture = result_picture([], evaluation(value), Verdict(True, ["One."]))
-        drawn = places(picture, BLUE, slice(150, picture.height))
-        spans.append((drawn[:, 1].min(), drawn[:, 1].max()))
-    (left, right), (other_left, other_right) = spans
-    assert left < right and other_left < other_right < 214 + 250
-    narrow, wide = (
-        places(result_picture([], evaluation(half=half), Verdict(True, ["One."])), BLUE, slice(150, None))[:, 1]
-        for half in (0.01, 0.2)
-    )
-    assert np.ptp(wide) > 2 * np.ptp(narrow)
+    def span(**values: float) -> np.ndarray:
+        return places(result_picture(metrics(**values)), BLUE, slice(150, None))[:, 1]
 
-
-def test_a_stored_result_is_drawn_as_it_was() -> None:
-    held, sentences = evaluation(), ["Ready: it is.", "And so on."]
-    metrics = {
-        "scores": {m: {k: [i.value, i.low, i.high] for k, i in of.items()} for m, of in held.scores.items()},
-        "ready": True,
-        "verdict": sentences,
-        "prompts": 7,
-        "evaluated_rows": 40,
-        "evaluated_groups": 8,
-    }
-    fresh = result_picture([], held, Verdict(True, sentences))
-    assert np.array_equal(np.asarray(stored_result_picture(metrics)), np.asarray(fresh))
+    low, high = span(value=0.3), span(value=0.6)
+    assert low.min() < low.max() and high.min() < high.max() < 214 + 250
+    assert np.ptp(span(half=0.2)) > 2 * np.ptp(span(half=0.01))
     with pytest.raises(KeyError):
-        stored_result_picture({"scores": {}})
+        result_picture({"scores": {}})
 
 
 def test_nothing_reaches_the_border() -> None:
-    long = ["Ünïcödé “quotes” " + "x" * 400, "many words " * 60]
-    held = evaluation()
-    held.scores["a checkpoint whose name is far too long for its column"] = held.scores["mean"]
-    pixels = np.asarray(result_picture(epochs(50), held, Verdict(False, long)))
+    held = metrics(ready=False, verdict=["Ünïcödé “quotes” " + "x" * 400, "many words " * 60])
+    held["scores"]["a checkpoint whose name is far too long for its column"] = held["scores"]["mean"]
+    pixels = np.asarray(result_picture(held, epochs(50)))
     border = np.concatenate([pixels[:6].reshape(-1, 3), pixels[-4:].reshape(-1, 3), pixels[:, :10].reshape(-1, 3)])
     assert (border == BACKGROUND).all() and (pixels[:, -10:] == BACKGROUND).all()
 
