@@ -22,7 +22,6 @@ VERSIONS = "web_custom_versions/Comfy-Org_ComfyUI_frontend"  # where ComfyUI kee
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
 LEGIBLE = 0.571  # below it the canvas draws no text: letters of 14 pixels would be smaller than 8
-SMALLER = {"expression_switch": 0.45}
 # Models, and a video of one's own.
 CHOSEN_BY_USERS = {"CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "VAELoader", "LoadVideo"}
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False}
@@ -122,7 +121,7 @@ def test_templates_open_legible_and_whole_and_ask_for_nothing_but_what_users_cho
     for path in WORKFLOWS:
         workflow = load(page, path)
         assert set(page.evaluate(WRONG)) <= CHOSEN_BY_USERS, path.stem
-        assert page.evaluate("app.canvas.ds.scale") >= SMALLER.get(path.stem, LEGIBLE), path.stem
+        assert page.evaluate("app.canvas.ds.scale") >= LEGIBLE, path.stem
         assert outgrown(page, workflow) == [], path.stem
 
 
