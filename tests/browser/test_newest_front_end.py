@@ -127,9 +127,7 @@ def load(page: Page, path: Path) -> dict[str, Any]:
     return workflow
 
 
-def test_templates_open_legible_ask_for_what_users_choose_and_have_room_for_what_a_run_shows(
-    page: Page, host: Host
-) -> None:
+def test_templates_open_legible_and_have_room_for_a_run(page: Page, host: Host) -> None:
     for name in PICTURES_OF_MESSAGES:
         width, height = map(int, name.removesuffix(".png").split("x"))
         host.put_picture(name, np.full((height, width, 3), 128, dtype=np.uint8))
