@@ -22,10 +22,10 @@ class StarterProjection(io.ComfyNode):  # type: ignore[misc]  # the host ships n
             display_name="Starter Projection",
             category="Perception CLIP/train",
             description=(
-                "Trains a first checkpoint for your CLIP in about a minute, without any data of your own: it samples "
-                "synthetic faces with emotions, actions, gaze and head pose, encodes prompts that describe them with "
-                "the CLIP, and trains a projection on both. To improve it with real faces, choose it as init in Train "
-                "Projection."
+                "Trains a first checkpoint for your CLIP without any data of your own, in about a minute with a GPU, "
+                "a few minutes without one: it samples synthetic faces with emotions, actions, gaze and head pose, "
+                "encodes prompts that describe them with the CLIP, and trains a projection on both. To improve it "
+                "with real faces, choose it as init in Train Projection."
             ),
             inputs=[
                 io.Clip.Input("clip", tooltip="The CLIP of a Stable Diffusion 1.5 or XL checkpoint."),

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from itertools import combinations, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from ..host import conftest as hosts
 from ..host.server import ROOT, RUN_SECONDS, Host
 from .conftest import PACK
 from .front_end import STARTED
+from .messages import PICTURES as PICTURES_OF_MESSAGES
+from .messages import messages_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
@@ -22,7 +26,6 @@ VERSIONS = "web_custom_versions/Comfy-Org_ComfyUI_frontend"  # where ComfyUI kee
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
 LEGIBLE = 0.571  # below it the canvas draws no text: letters of 14 pixels would be smaller than 8
-SMALLER = {"expression_switch": 0.45}
 # Models, and a video of one's own.
 CHOSEN_BY_USERS = {"CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "VAELoader", "LoadVideo"}
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False}
@@ -33,13 +36,19 @@ PICTURES = """() => {
     return pictures.map(one => [one.naturalWidth, one.naturalHeight])
 }"""
 
-# Where nodes are drawn, in graph units without their titles: by id left, top, right, bottom. Vue's are elements.
+# Where nodes are drawn, in graph units with their titles: by id left, top, right, bottom. Vue's are elements.
 BOXES = """() => Object.fromEntries(app.graph.nodes.map(node => {
     const drawn = document.querySelector(`[data-node-id="${node.id}"]`)?.getBoundingClientRect()
-    const [width, height] = drawn ? [drawn.width, drawn.height].map(side => side / app.canvas.ds.scale) : node.size
-    const [left, top] = node.pos
-    return [node.id, [left, top, left + width, top + height - (drawn ? LiteGraph.NODE_TITLE_HEIGHT : 0)]]
+    const title = LiteGraph.NODE_TITLE_HEIGHT
+    const [width, height] = drawn ? [drawn.width, drawn.height].map(side => side / app.canvas.ds.scale)
+        : [node.size[0], node.size[1] + title]
+    const [left, top] = [node.pos[0], node.pos[1] - title]
+    return [node.id, [left, top, left + width, top + height]]
 }))"""
+
+SHOW = """messages => messages.forEach(
+    detail => app.api.dispatchEvent(new CustomEvent("executed", { detail }))
+)"""
 
 OPEN = "([workflow, name]) => app.loadGraphData(workflow, true, true, name, { openSource: 'template' })"
 
@@ -118,24 +127,48 @@ def load(page: Page, path: Path) -> dict[str, Any]:
     return workflow
 
 
-def test_templates_open_legible_and_whole_and_ask_for_nothing_but_what_users_choose(page: Page) -> None:
+def test_templates_open_legible_and_have_room_for_a_run(page: Page, host: Host) -> None:
+    for name in PICTURES_OF_MESSAGES:
+        width, height = map(int, name.removesuffix(".png").split("x"))
+        host.put_picture(name, np.full((height, width, 3), 128, dtype=np.uint8))
     for path in WORKFLOWS:
         workflow = load(page, path)
         assert set(page.evaluate(WRONG)) <= CHOSEN_BY_USERS, path.stem
-        assert page.evaluate("app.canvas.ds.scale") >= SMALLER.get(path.stem, LEGIBLE), path.stem
-        assert outgrown(page, workflow) == [], path.stem
+        assert page.evaluate("app.canvas.ds.scale") >= LEGIBLE, path.stem
+        assert crowded(page, workflow) == [], path.stem
+        messages = messages_of(workflow)
+        page.evaluate(SHOW, messages)
+        expected = sum("images" in message["output"] for message in messages)
+        expected += sum(node["type"] == "LoadImage" for node in workflow["nodes"])
+        page.wait_for_function(f"({PICTURES})().filter(([width]) => width).length >= {expected}")
+        page.wait_for_timeout(200)  # nodes grow once the pictures are there
+        assert crowded(page, workflow) == [], path.stem
 
 
-def outgrown(page: Page, workflow: dict[str, Any]) -> list[str]:
-    """The nodes that reach beyond the group in which they begin."""
+def crowded(page: Page, workflow: dict[str, Any]) -> list[str]:
+    """Return the pairs that overlap: two nodes, two groups, or a node and a group of which it is only partly inside."""
     types = {str(node["id"]): node["type"] for node in workflow["nodes"]}
-    outside = []
-    for id, (left, top, right, bottom) in page.evaluate(BOXES).items():
-        for x, y, width, height in (group["bounding"] for group in workflow["groups"]):
-            begins = x <= left <= x + width and y <= top <= y + height
-            if begins and (right > x + width or bottom > y + height):
-                outside.append(types[id])
-    return outside
+    nodes = [(types[id], box) for id, box in page.evaluate(BOXES).items()]
+    groups = [(group["title"], corners(*group["bounding"])) for group in workflow["groups"]]
+    pairs = [pair for kind in (nodes, groups) for pair in combinations(kind, 2) if overlap(pair[0][1], pair[1][1])]
+    pairs += [
+        (node, group)
+        for node, group in product(nodes, groups)
+        if overlap(node[1], group[1]) and not inside(node[1], group[1])
+    ]
+    return [f"{one}, {other}" for (one, _), (other, _) in pairs]
+
+
+def corners(left: float, top: float, width: float, height: float) -> list[float]:
+    return [left, top, left + width, top + height]
+
+
+def overlap(one: list[float], other: list[float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def inside(one: list[float], other: list[float]) -> bool:
+    return other[0] <= one[0] and other[1] <= one[1] and one[2] <= other[2] and one[3] <= other[3]
 
 
 def test_after_a_run_nodes_are_still_in_their_groups(page: Page, host: Host, weights: str) -> None:
@@ -143,7 +176,7 @@ def test_after_a_run_nodes_are_still_in_their_groups(page: Page, host: Host, wei
     page.evaluate(RUN_WITH, weights)
     wait_until_idle(page, host)
     page.wait_for_function(f"({PICTURES})().length === 4")  # the photo, the face, the sample, and the dataset's faces
-    assert outgrown(page, workflow) == []
+    assert crowded(page, workflow) == []
 
 
 def test_a_new_node_has_room_for_its_title_and_labels(page: Page) -> None:

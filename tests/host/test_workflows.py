@@ -229,10 +229,10 @@ def test_a_picture_without_a_face_is_not_redrawn(host: Host, small: Small, photo
 
 def test_the_switch_differs_from_either_expression(host: Host, small: Small) -> None:
     graph = small("expression_switch", steps=2)
-    ranges = [node["inputs"] for node in graph.values() if node["class_type"] == "ConditioningSetTimestepRange"]
+    early, late = (graph[node_of(graph, kind)]["inputs"] for kind in ("TextEncode", "Projection"))
     pictures = []
     for switch in (0.4, 1.0, 0.0):
-        ranges[0]["end"] = ranges[1]["start"] = switch
+        early["end_percent"] = late["start_percent"] = switch
         pictures += ran(host, graph)[1]
     assert not np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[0], pictures[2])
 
