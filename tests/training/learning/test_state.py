@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,22 @@ def test_another_run_is_refused_by_name(written: StateFile, name: str, value: ob
 @pytest.mark.parametrize("keep", [0, 1, 100, -1])
 def test_a_damaged_file_is_refused(written: StateFile, keep: int) -> None:
     written.path.write_bytes(written.path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match="training.state: the file is damaged or not the state .*without --resume"):
+        written.read()
+
+
+def zip_without_pickle() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("state/version", "3")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello world\n" * 30, b"notes", zip_without_pickle()], ids=["text", "note", "zip"]
+)
+def test_a_file_of_another_program_is_refused(written: StateFile, content: bytes) -> None:
+    written.path.write_bytes(content)
     with pytest.raises(ValueError, match="training.state: the file is damaged or not the state .*without --resume"):
         written.read()
 
