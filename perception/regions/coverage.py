@@ -85,7 +85,7 @@ def _coverage(polygon: Points, rows: int, columns: int) -> Mask:
     row = middle[:, 1].astype(int)
     below = ((1 - (middle[:, 1] - row)) * widths * STEPS).round() / STEPS  # the area below a piece in its own pixel
     result = np.zeros((rows + 1, columns), np.float32)
-    # One index and no conversion, which NumPy adds ten times as fast.
+    # With one index and without conversion, NumPy adds faster.
     pixel, flat = row * columns + column, result.reshape(-1)
     np.add.at(flat, pixel, below.astype(np.float32))
     np.add.at(flat, pixel + columns, (widths - below).astype(np.float32))
