@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import struct
-import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import PerceptionClipError
-from .pth_safety import LARGEST_TEXT, LONGEST_NAME, RefusedError, check_zip, require
+from .pth_safety import DAMAGED, LARGEST_TEXT, LONGEST_NAME, RefusedError, check_zip, require
 
 METADATA_KEY = "perception_clip"
 SUFFIXES = (".safetensors", ".pth")  # of what this pack writes; the first is preferred where both exist
@@ -32,11 +30,6 @@ LARGEST = 1 << 30  # bytes of a file; a projection has a few million
 MOST_TENSORS = 1000
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64)
 REMEDY = "Use a checkpoint trained by this pack, or a state_dict saved by torch 1.6 or newer"
-# What libraries raise for malformed files; ComfyUI's interrupt is not among these.
-DAMAGED = (
-    *(zipfile.BadZipFile, struct.error, ArithmeticError, AssertionError, AttributeError, EOFError),
-    *(LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError),
-)
 
 
 class CheckpointError(PerceptionClipError, ValueError):
@@ -122,11 +115,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
 
 def _read_pth(path: Path) -> tuple[dict[str, Tensor], Any]:
     check_zip(path)
-    try:
-        # Mapped, so that only what is used is read, and nothing is read from beyond the end of the file.
-        content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # whatever torch raises at a file, the file is to blame
-        raise ValueError(str(error)) from error
+    # Mapped, so that only what is used is read, and nothing is read from beyond the end of the file.
+    content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
     if not isinstance(content, Mapping):
         content = {}
     text = content.get(METADATA_KEY)

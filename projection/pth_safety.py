@@ -11,6 +11,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from ..common.errors import PerceptionClipError
 
 LARGEST_TEXT = 4 << 20  # total bytes of names, shapes and metadata; a few hundred prompts take 100,000
@@ -32,6 +34,13 @@ ARGUMENTS = {
     **dict.fromkeys(b"rjJ", 4),
     **dict.fromkeys(b"G", 8),
 }
+# What torch and the other libraries raise for malformed files; ComfyUI's interrupt is not among these. The error of
+# unpickling is taken from torch, as the pack imports nothing that could unpickle.
+DAMAGED = (
+    *(torch.serialization.pickle.UnpicklingError, zipfile.BadZipFile, struct.error),  # type: ignore[attr-defined]
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(TypeError, ValueError),
+)
 ZIP_END = struct.Struct("<4sQ2H2L4Q 4sLQL 4s4H2LH")  # the last bytes of a zip as torch.save writes it
 
 

@@ -14,7 +14,7 @@ from ..common.words import counted
 from ..perception.actions.basis import ActionBasis
 from ..perception.actions.gaze import gaze
 from ..perception.actions.model import ActionModel
-from ..perception.actions.traits import action_findings, gaze_findings, pose_findings
+from ..perception.actions.traits import findings_of_actions, gaze_findings, pose_findings
 from ..perception.editing import sampling
 from ..perception.editing.sampling import DOING
 from ..perception.emotions import face_expression
@@ -128,16 +128,16 @@ def described(plan: Plan, vectors: Tensor, image_sizes: Tensor) -> list[str]:
     template = ExpressionModel.load().template
     faces = zip(
         plan.alone,
-        ActionModel.load().actions(landmarks, sizes),
+        findings_of_actions(ActionModel.load().actions(landmarks, sizes)),
         head_pose(landmarks, sizes, template).tolist(),
         gaze(landmarks, sizes, template).tolist(),
         strict=True,
     )
     by_name, prompts = {trait.name: trait for trait in traits()}, list(plan.prompts)
-    for row, actions, pose, direction in faces:
+    for row, doing, pose, direction in faces:
         emotion = EMOTIONS[NEUTRAL if plan.strengths[row] < NEUTRAL_BELOW else plan.emotions[row]]
         # Eyes that follow a turned head are part of its turn, so the pose comes before the gaze.
-        for finding in (*action_findings(actions), *pose_findings(*pose), *gaze_findings(*direction)):
+        for finding in (*doing, *pose_findings(*pose), *gaze_findings(*direction)):
             trait = by_name.get(finding.name)
             if trait is None or finding.level < PLAIN:
                 continue

@@ -49,8 +49,8 @@ class CompareExpressions(io.ComfyNode):  # type: ignore[misc]  # the host ships 
                 io.Float.Output(
                     "gain",
                     display_name="gain",
-                    tooltip="How much of the way from baseline to target the result has gone, −1 to 2: 0 is none, 1 is "
-                    "there, negative is away from it. The mean of all pictures.",
+                    tooltip="How much of the way from baseline to target the result has gone, −1 to 2: 0 is the "
+                    "baseline, 1 the target; negative values lead away from it. The mean of all pictures.",
                 ),
                 io.Float.Output(
                     "matches",

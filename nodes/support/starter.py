@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ...projection.checkpoint import Checkpoint, load
 from ...projection.checkpoint_file import CheckpointError
 from ...training.dataset.samples import same_encoder
-from ...training.learning.settings import STARTER_EPOCHS, Settings
+from ...training.learning.settings import STARTER_EPOCHS, STARTER_PATIENCE, Settings
 from ...training.reports.node_picture import result_picture
 from ...training.starter import origin, sample_dataset, sampler
 from . import checkpoints, clips, host
@@ -34,7 +34,9 @@ def train_starter(encoder: clips.ClipEncoder, target: Path, seed: int, samples: 
         return reported(target, metrics["verdict"], picture, [note, STARTER_NOTE], on_node=headline(metrics))
     dataset = sample_dataset(encoder.showing_progress(), samples, seed)
     with host.training() as device:
-        settings = Settings(epochs=STARTER_EPOCHS, seed=seed, device=device, space=encoder.space)
+        settings = Settings(
+            epochs=STARTER_EPOCHS, patience=STARTER_PATIENCE, seed=seed, device=device, space=encoder.space
+        )
         fitted = train_to(target, dataset, settings, made_by=made_by)
         return outcome(fitted, STARTER_NOTE, on_node=headline(fitted.checkpoint.metadata.metrics))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -249,53 +250,73 @@ def steer(
         return io.NodeOutput(
             unchanged(conditioning), ui=host.note("no face: the conditioning passes through unchanged")
         )
-    vectors, neutral = checkpoints.project(projection, perception)
-    how, problems = placed(projection, perception, vectors, conditioning, clip, where, prompt)
+    parts = chosen(projection, perception, faces)
+    how, problems = placed(projection, perception, parts[0].vectors, conditioning, clip, where, prompt)
     how["match_norm"] = match_norm
-    if boxes is not None and faces != IN_PLACE:
-        problems.append(f"⚠ boxes has no effect with faces: {faces}. Set faces to {IN_PLACE}")
 
-    def apart(rows: Tensor) -> tuple[FaceVectors, FaceVectors]:
-        face, without = rows.chunk(2, dim=1)
-        return FaceVectors.split(face, projection.space.width), FaceVectors.split(without, projection.space.width)
-
-    def version(rows: Tensor, seen: Tensor, start: float = 0.0, end: float = 1.0) -> list[list[Any]]:
-        face, without = apart(rows)
+    def changed(part: Part, start: float = 0.0, end: float = 1.0) -> list[list[Any]]:
         return inject(
             conditioning,
-            face,
-            without,
+            part.vectors,
+            part.neutral,
+            seen=part.seen,
             mode=mode,
             strength=strength,
             start_percent=start,
             end_percent=end,
-            seen=seen,
             **how,
             **widgets,
         )
 
-    values = torch.cat([vectors.joined, neutral.joined], dim=1)
     if faces == IN_PLACE:
-        parts = choose(values, perception, "each")
         places = places_of(perception, boxes)
+        steered = in_place(conditioning, list(map(changed, parts)), places.regions, start_percent, end_percent)
         problems += [f"⚠ face {index} is hidden behind a larger one: {APART}" for index in places.hidden]
-        versions = [version(*part) for part in parts]
-        steered = in_place(conditioning, versions, places.regions, start_percent, end_percent)
     else:
-        parts = choose(values, perception, faces)
-        steered = [entry for part in parts for entry in version(*part, start_percent, end_percent)]
-    vectors, neutral = apart(torch.cat([rows[seen] for rows, seen in parts]))
-    lengths = shifts(conditioning, vectors, neutral, **how)
+        steered = [entry for part in parts for entry in changed(part, start_percent, end_percent)]
+        if boxes is not None:
+            problems.append(f"⚠ boxes has no effect with faces: {faces}. Set faces to {IN_PLACE}")
+
+    acting = acting_faces(parts, projection.space.width)
+    lengths = shifts(conditioning, acting.vectors, acting.neutral, **how)
     count = counted(len(perception), "face")
     which = f"{count} in place" if faces == IN_PLACE else f"{faces} of {count}"
-    which += " (mean lengths)" if len(vectors.end) > 1 else ""
+    which += " (mean lengths)" if len(acting.seen) > 1 else ""
     lines = [
         *problems,
         f"{checkpoint}, trained with {projection.metadata.encoder}",
         f"{which}: {effect(lengths, mode, strength, prompt)}",
-        *closest(nearest(projection, vectors.end[:SHOWN_FACES], SHOWN_PROMPTS)),
+        *closest(nearest(projection, acting.vectors.end[:SHOWN_FACES], SHOWN_PROMPTS)),
     ]
     return io.NodeOutput(steered, ui=host.note("\n".join(lines)))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Chosen faces that act together: R rows for R pictures of a batch, or one for all; see choice.py."""
+
+    vectors: FaceVectors  # (R, …)
+    neutral: FaceVectors  # (R, …) of each row's own neutral face
+    seen: Tensor  # (R,) bool: whether the row has a face
+
+
+def chosen(projection: Projection, perception: Perceptions, faces: str) -> list[Part]:
+    """Return the faces to use, one of STEERED_FACES, in the parts that each become their own conditioning."""
+    vectors, neutral = checkpoints.project(projection, perception)
+    values = torch.cat([vectors.joined, neutral.joined], dim=1)
+    parts = choose(values, perception, "each" if faces == IN_PLACE else faces)
+    return [_part(rows, seen, projection.space.width) for rows, seen in parts]
+
+
+def acting_faces(parts: Sequence[Part], width: int) -> Part:
+    """Return the rows of all parts that have a face, in a text space of this width."""
+    rows = [torch.cat([part.vectors.joined, part.neutral.joined], dim=1)[part.seen] for part in parts]
+    return _part(torch.cat(rows), torch.cat([part.seen[part.seen] for part in parts]), width)
+
+
+def _part(rows: Tensor, seen: Tensor, width: int) -> Part:
+    face, without = rows.chunk(2, dim=1)
+    return Part(FaceVectors.split(face, width), FaceVectors.split(without, width), seen)
 
 
 def places_of(perception: Perceptions, boxes: str | None) -> Places:

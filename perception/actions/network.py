@@ -40,9 +40,10 @@ class Mixer(nn.Module):
         self.channels_in = nn.Linear(CHANNELS, 4 * CHANNELS)
         self.channels_out = nn.Linear(4 * CHANNELS, CHANNELS)
 
-    def forward(self, x: Tensor) -> Tensor:
-        mixed = along_tokens(self.tokens_out, along_tokens(self.tokens_in, self.token_norm(x)).relu())
-        x = x + mixed
+    def forward(self, x: Tensor, kept: int = 1 + TOKENS) -> Tensor:
+        """Return the first `kept` tokens (kept, N, 64), mixed with all tokens (97, N, 64)."""
+        hidden = along_tokens(self.tokens_in, self.token_norm(x)).relu()
+        x = x[:kept] + along_tokens(self.tokens_out, hidden, kept)
         out: Tensor = x + self.channels_out(self.channels_in(self.channel_norm(x)).relu())
         return out
 
@@ -56,7 +57,7 @@ class ActionNetwork(nn.Module):
         self.tokens = nn.Linear(len(POINTS), TOKENS)
         self.channels = nn.Linear(2, CHANNELS)
         self.summary = nn.Parameter(torch.zeros(CHANNELS))  # the 97th token
-        self.blocks = nn.Sequential(*(Mixer() for _ in range(BLOCKS)))
+        self.blocks = nn.ModuleList(Mixer() for _ in range(BLOCKS))
         self.output = nn.Linear(CHANNELS, actions)
 
     def forward(self, points: Tensor) -> Tensor:
@@ -64,12 +65,14 @@ class ActionNetwork(nn.Module):
         size = points.norm(dim=2).mean(dim=1).clamp_min(SMALLEST)
         points = points * (self.scale / size)[:, None, None]
         x = self.channels(along_tokens(self.tokens, points.transpose(0, 1)))  # (96, N, 64)
-        x = self.blocks(torch.cat([self.summary.expand(1, len(points), -1), x]))
+        x = torch.cat([self.summary.expand(1, len(points), -1), x])
+        for number, block in enumerate(self.blocks, 1):
+            x = block(x, kept=1 + TOKENS if number < BLOCKS else 1)
         return torch.sigmoid(self.output(x[0]))
 
 
-def along_tokens(layer: nn.Linear, x: Tensor) -> Tensor:
-    """Apply a layer along the first of the axes (tokens, N, channels)."""
-    product = torch.addmm(layer.bias[:, None], layer.weight, x.flatten(1))
+def along_tokens(layer: nn.Linear, x: Tensor, kept: int | None = None) -> Tensor:
+    """Apply a layer along the first of the axes (tokens, N, channels), for its first `kept` outputs or all."""
+    product = torch.addmm(layer.bias[:kept, None], layer.weight[:kept], x.flatten(1))
     mixed: Tensor = product.unflatten(1, x.shape[1:])
     return mixed

@@ -65,7 +65,6 @@ TRAITS = (
     Trait("mouth right", ("mouthRight",), (), (0.36, 0.43, 0.60), rare=True),
 )
 TRAIT_NAMES = tuple(trait.name for trait in TRAITS)
-RARE = {trait.name for trait in TRAITS if trait.rare}
 EYES = ("closed", "wink left", "wink right")
 
 # Degrees from which a direction is slight, plain, strong. In photos, eyes on the camera read within about 10.
@@ -122,8 +121,18 @@ def action_findings(actions: Tensor) -> list[Finding]:
     """Return what one face does, of its actions (52,). Raises ValueError for another shape."""
     if actions.shape != (len(ACTIONS),):
         raise ValueError(f"the actions of one face must have the shape ({len(ACTIONS)},), not {tuple(actions.shape)}")
-    found = [Finding(trait.name, _level(float(trait.values(actions[None])), trait.thresholds)) for trait in TRAITS]
-    return [finding for finding in found if finding.level >= (2 if finding.name in RARE else 1)]
+    return findings_of_actions(actions[None])[0]
+
+
+def findings_of_actions(actions: Tensor) -> list[list[Finding]]:
+    """Return what each of N faces does, of their actions (N, 52)."""
+    values = torch.stack([trait.values(actions) for trait in TRAITS], dim=1).tolist()  # (N, T)
+    found = []
+    for face in values:
+        levels = [_level(value, trait.thresholds) for value, trait in zip(face, TRAITS, strict=True)]
+        named = zip(TRAITS, levels, strict=True)
+        found.append([Finding(trait.name, level) for trait, level in named if level >= (2 if trait.rare else 1)])
+    return found
 
 
 def gaze_findings(yaw: float, pitch: float) -> list[Finding]:

@@ -27,8 +27,8 @@ class Comparison:
 
     matches: tuple[float, ...]  # of each picture, 0…1
     gains: tuple[float, ...]  # of each picture, −1…2
-    # The first picture that has a face in all, for the table and the drawing: indices of the faces. None: there is none
-    shown: tuple[int, int, int | None] | None  # in target, result and baseline
+    # The faces of the first picture in which all have one, for the table and the drawing; None without such a picture.
+    shown: tuple[int, int, int | None] | None  # indices in target, result and baseline
     expressions: tuple[Expressions, Expressions, Expressions | None]  # of target, result and baseline
     notes: tuple[str, ...]  # what the user should know about the numbers
 

@@ -72,6 +72,8 @@ def draw(polygon: Points, height: int, width: int) -> tuple[Window, Mask]:
 
 def _coverage(polygon: Points, rows: int, columns: int) -> Mask:
     sides = np.roll(polygon, -1, axis=0) - polygon
+    moving = sides.any(axis=1)  # `offset` repeats corners
+    polygon, sides = polygon[moving], sides[moving]
     edges, shares = _crossings(polygon, sides, rows, columns)
     points = polygon[edges] + shares[:, None] * sides[edges]
     points[:, 0] = (points[:, 0] * STEPS).round() / STEPS
@@ -83,8 +85,10 @@ def _coverage(polygon: Points, rows: int, columns: int) -> Mask:
     row = middle[:, 1].astype(int)
     below = ((1 - (middle[:, 1] - row)) * widths * STEPS).round() / STEPS  # the area below a piece in its own pixel
     result = np.zeros((rows + 1, columns), np.float32)
-    np.add.at(result, (row, column), below)
-    np.add.at(result, (row + 1, column), widths - below)
+    # With one index and without conversion, NumPy adds faster.
+    pixel, flat = row * columns + column, result.reshape(-1)
+    np.add.at(flat, pixel, below.astype(np.float32))
+    np.add.at(flat, pixel + columns, (widths - below).astype(np.float32))
     for above, line in pairwise(result):  # a running sum; np.cumsum takes eight times as long
         np.add(above, line, out=line)
     return np.clip(result[:-1], 0, 1, out=result[:-1])

@@ -84,8 +84,8 @@ class Video:
     def frames(self, every: int = 1, seconds: float = 0.0) -> Iterator[Frame]:
         """Yield every `every`-th frame, starting with the first; damaged frames do not count.
 
-        With `seconds`, yield one frame per so many seconds of the video's own time instead: the first at or after each
-        multiple. Frames are rotated upright by the display matrix of the video.
+        With `seconds`, yield one frame for each interval of that length instead, in the video's own time: the first at
+        or after each multiple. Frames are rotated upright by the display matrix of the video.
 
         Raises VideoError if no frame can be read.
         """

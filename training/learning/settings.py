@@ -11,7 +11,8 @@ BASE_BATCH = 32  # batch size that a learning rate refers to
 BATCHES = (32, 256)  # rows: the smallest and the largest batch size chosen automatically
 STEPS = 8  # minimum number that an epoch should have
 STARTER_SAMPLES = 12_000  # number of synthetic faces of a starter projection
-STARTER_EPOCHS = 40  # synthetic faces come from a linear model: more epochs would hardly help
+STARTER_EPOCHS = 40  # at most; validation is usually best after 10 to 20, at the highest learning rates
+STARTER_PATIENCE = 4  # epochs without improvement before the training of a starter stops
 
 
 @dataclass(frozen=True)

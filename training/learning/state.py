@@ -10,6 +10,7 @@ import torch
 
 from ...common.errors import InputError
 from ...common.files import atomic_path
+from ...projection.pth_safety import DAMAGED
 
 STATE_FILE = "training.state"  # not a suffix of checkpoints, which the nodes list
 
@@ -37,7 +38,7 @@ class StateFile:
         damaged = f"{self.path}: the file is damaged or not the state of a training run; {remedy}"
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever torch raises at a file, the file is to blame
+        except DAMAGED as error:
             raise InputError(damaged) from error
         identity, state = (content.get(n) if isinstance(content, dict) else None for n in ("identity", "state"))
         if not (isinstance(identity, dict) and isinstance(state, dict)):

@@ -112,7 +112,7 @@ def read_templates(path: Path) -> TemplateFile:
 
 
 def read_object(path: Path, keys: Sequence[str]) -> dict[str, object]:
-    """Return the object in a JSON file. Raises TemplateError if it is none, or has other keys than these."""
+    """Return the object in a JSON file. Raises TemplateError for anything else, and for other keys."""
     text = _text_of(path)
     try:
         content = json.loads(text, object_pairs_hook=_without_duplicates)
@@ -211,7 +211,7 @@ def _list(content: object, place: str) -> dict[str, object]:
 
 
 def checked_object(content: object, place: str, keys: Sequence[str] = ()) -> dict[str, object]:
-    """Return a JSON object. Raises TemplateError, naming the place, if it is none or has other keys than these."""
+    """Return a JSON object. Raises TemplateError, naming the place, for anything else and other keys."""
     if not isinstance(content, dict):
         raise TemplateError(f'{place}: this must be an object, {{"{keys[0] if keys else "happy"}": …}}')
     unknown = [key for key in content if keys and key not in keys]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,22 @@ def test_a_file_that_is_cut_or_no_state_is_refused(written: StateFile, content: 
         written.path.write_bytes(written.path.read_bytes()[:content])
     else:
         torch.save(content, written.path)
+    with pytest.raises(ValueError, match="training.state: the file is damaged or not the state .*without --resume"):
+        written.read()
+
+
+def zip_without_pickle() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("state/version", "3")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello world\n" * 30, b"notes", zip_without_pickle()], ids=["text", "note", "zip"]
+)
+def test_a_file_of_another_program_is_refused(written: StateFile, content: bytes) -> None:
+    written.path.write_bytes(content)
     with pytest.raises(ValueError, match="training.state: the file is damaged or not the state .*without --resume"):
         written.read()
 
