@@ -83,14 +83,26 @@ class Server:
         answer = self._post("/prompt", json.dumps({"prompt": graph}).encode(), "application/json")
         if "prompt_id" not in answer:
             raise RuntimeError(f"ComfyUI refuses the graph: {json.dumps(answer)[:2000]}")
-        while (entry := self._get(f"/history/{answer['prompt_id']}").get(answer["prompt_id"])) is None:
-            time.sleep(POLL)
+        entry = self._finished(answer["prompt_id"])
         for event, data in entry["status"]["messages"]:
             if event == "execution_error":
                 raise RuntimeError(f"{data['node_type']}: {data['exception_message']}")
+        if node not in entry["outputs"]:
+            raise RuntimeError("ComfyUI was interrupted before the picture was finished")
         query = urllib.parse.urlencode(entry["outputs"][node]["images"][0])
         with Image.open(io.BytesIO(self._read(f"/view?{query}"))) as image:
             return image.convert("RGB")
+
+    def _finished(self, prompt: str) -> dict[str, Any]:
+        """Wait for a prompt; return its entry in the history. Raises RuntimeError if it leaves the queue without."""
+        while True:
+            queue = self._get("/queue")  # before the history: a prompt goes from the one to the other
+            entry: dict[str, Any] | None = self._get(f"/history/{prompt}").get(prompt)
+            if entry is not None:
+                return entry
+            if not any(prompt in item for state in queue.values() for item in state):
+                raise RuntimeError("the picture was removed from ComfyUI's queue")
+            time.sleep(POLL)
 
     def file(self, kind: str, name: str) -> Path | None:
         """Return a model file of the server by its kind, such as checkpoints; None if it is on another machine."""

@@ -17,7 +17,7 @@ BENCHMARKS = ROOT / "benchmarks"
 OPTIONS = {
     **dict.fromkeys(("ablation", "projection_quality"), "--faces"),
     **dict.fromkeys(("build", "verdict"), "--photos"),
-    **dict.fromkeys(("emotion_models", "expression", "sampled_faces", "training"), "--data"),
+    **dict.fromkeys(("comparison", "emotion_models", "expression", "sampled_faces", "training"), "--data"),
     **dict.fromkeys(("startup", "steering"), "--comfyui"),
     "dataset": "--folder",
     "drawing": "--video",

@@ -121,6 +121,34 @@ def test_a_run_is_measured_and_continues(
         run(modules, server, tmp_path, monkeypatch, "--checkpoint", "other.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("queues", "history", "message"),
+    [
+        ([["1"], ["1"]], {"status": {"messages": []}, "outputs": {}}, "was interrupted"),
+        ([["1"], []], None, "removed from ComfyUI's queue"),
+    ],
+)
+def test_a_picture_that_a_user_cancels_is_reported(
+    modules: dict[str, ModuleType],
+    monkeypatch: pytest.MonkeyPatch,
+    queues: list[list[str]],
+    history: dict[str, Any] | None,
+    message: str,
+) -> None:
+    server = object.__new__(modules["pictures_server"].Server)
+    later = iter(queues)
+
+    def get(path: str) -> dict[str, Any]:
+        if path == "/queue":
+            return {"queue_running": [], "queue_pending": [[0, prompt, {}] for prompt in next(later)]}
+        return {} if history is None else {"1": history}
+
+    monkeypatch.setattr(server, "_get", get)
+    monkeypatch.setattr(server, "_post", lambda *_: {"prompt_id": "1"})
+    with pytest.raises(RuntimeError, match=message):
+        server.picture({}, "picture")
+
+
 def test_random_weights_are_known_by_their_distribution(modules: dict[str, ModuleType], tmp_path: Path) -> None:
     random_weights = modules["pictures_server"].random_weights
     generator = torch.Generator().manual_seed(1)

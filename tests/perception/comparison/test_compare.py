@@ -151,7 +151,7 @@ def test_the_gain_toward_another_person_is_a_little_low_and_even() -> None:
 
 
 def test_the_gain_of_pictures_drawn_from_known_edits(astronaut: np.ndarray, grace_hopper: np.ndarray) -> None:
-    """Perceived in the drawn pictures, not computed: within 15 % of the way, as a root mean square."""
+    """Perceived in the drawn pictures, not computed: nearly all within 15 % of the way (benchmarks/comparison.py)."""
     pipeline = PerceptionPipeline(BundledLandmarker(), MODEL)
 
     def perceive(photo: np.ndarray) -> Perceptions:
@@ -166,10 +166,11 @@ def test_the_gain_of_pictures_drawn_from_known_edits(astronaut: np.ndarray, grac
         for sliders in edits:
             drawn = {s: perceive(warped(photo, start, edited(start, sliders, s))) for s in (0.25, 0.5, 0.75, 1)}
             gains = {s: compare(drawn[1], face, start, READER).gain for s, face in drawn.items()}
-            assert gains[1] == pytest.approx(1, abs=0.01)
-            assert gains[0.25] < gains[0.5] < gains[0.75] < gains[1]
+            assert gains.pop(1) == pytest.approx(1, abs=0.01)
+            assert gains[0.25] < gains[0.5] < gains[0.75] < 1
             errors += [gain - strength for strength, gain in gains.items()]
-    assert np.sqrt(np.square(errors).mean()) < 0.1 and max(map(abs, errors)) < 0.25
+    assert np.sqrt(np.square(errors).mean()) < 0.09 and max(map(abs, errors)) < 0.2
+    assert np.mean(np.abs(errors) <= 0.15) >= 0.9
 
 
 def test_every_picture_counts_and_one_without_a_face_has_nothing() -> None:
