@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -130,8 +131,8 @@ class Host:
 
     def loads(self) -> list[str]:
         """Every line of the log that says that a model was loaded."""
-        words = ("Perception CLIP: loaded", "Requested to load")
-        return [line for line in self.log.read_text(errors="replace").splitlines() if line.startswith(words)]
+        words = re.compile("Perception CLIP: loaded|Requested to load")  # after a level in newer versions of ComfyUI
+        return [line for line in self.log.read_text(errors="replace").splitlines() if words.search(line)]
 
     def read(self, path: str) -> bytes:
         with urllib.request.urlopen(self.url + path, timeout=30) as response:
@@ -195,6 +196,17 @@ class Host:
 
     def run(self, graph: Graph) -> Result:
         return self.wait(self.queue(graph))
+
+    def refusal(self, graph: Graph) -> str:
+        """Why a graph is not queued, or else the error of its run."""
+        answer = self.post("/prompt", {"prompt": graph})
+        if "error" in answer or answer["node_errors"]:
+            return json.dumps(answer, ensure_ascii=False)
+        return self.wait(answer["prompt_id"]).message
+
+    def refuses_choice(self, graph: Graph, widget: str, value: str) -> bool:
+        """Whether a drop-down's value is refused by name: by newer versions of ComfyUI, or else by the node."""
+        return re.search(f"{widget}(:| cannot be) {re.escape(repr(value))}", self.refusal(graph)) is not None
 
     def has_package(self, name: str) -> bool:
         """Whether the host's own Python can import a package."""
