@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from perception_clip.perception.actions.model import ActionModel
 from perception_clip.perception.landmarks.comfyui_export import face_landmarks
@@ -74,7 +73,8 @@ def test_a_template_runs_to_a_picture(newer: Host, nodes: dict[str, Any]) -> Non
     graph = prompt_of(loaded(ROOT / "workflows" / "emotion_prompts.json"), nodes)
     changes = {"image": PHOTO, "ckpt_name": hosts.RANDOM_WEIGHTS, "steps": 2, "width": 64, "height": 64}
     for node in graph.values():
-        node["inputs"] |= {name: value for name, value in changes.items() if name in node["inputs"]}
+        widgets = {name for name, value in node["inputs"].items() if not isinstance(value, list)}
+        node["inputs"] |= {name: value for name, value in changes.items() if name in widgets}
     [end] = [number for number, node in graph.items() if node["class_type"] == "SaveImage"]
     assert newer.run(graph).picture(end).shape == (64, 64, 3)
 
@@ -145,8 +145,10 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / (one | other).sum())
 
 
-@pytest.mark.parametrize(("part", "theirs"), [("face oval", "face_oval"), ("mouth", "lips")])
-def test_comfyui_masks_and_draws_our_landmarks(newer: Host, nodes: dict[str, Any], part: str, theirs: str) -> None:
+@pytest.mark.parametrize(("part", "theirs", "alike"), [("face oval", "face_oval", 0.97), ("mouth", "lips", 0.85)])
+def test_comfyui_masks_and_draws_our_landmarks(
+    newer: Host, nodes: dict[str, Any], part: str, theirs: str, alike: float
+) -> None:
     need(newer, nodes, "MediaPipeFaceMask", "MediaPipeFaceMeshVisualize")
     chosen = {f"regions.{name}": name == theirs for name in ("face_oval", "lips", "left_eye", "right_eye", "irises")}
     mesh = {"connections": "all", "color": "#00ff00", "thickness": 1, "point_size": 0, "image": ["picture", 0]}
@@ -160,7 +162,7 @@ def test_comfyui_masks_and_draws_our_landmarks(newer: Host, nodes: dict[str, Any
     }
     result = newer.run(graph)
     ours, mask = (result.picture(name)[..., 0] > 127 for name in ("shown", "theirs"))
-    assert overlap(ours, mask) > 0.95
+    assert overlap(ours, mask) > alike
     green = (result.picture("lines") == (0, 255, 0)).all(axis=2)
     assert (green & mask).sum() > 50 and green.sum() > 500
 
@@ -199,7 +201,9 @@ def test_faces_that_comfyui_finds_are_perceived(newer: Host, found: Graph) -> No
         assert face["actions"][name] == pytest.approx(value, abs=1e-3)
         assert back["blendshapes"][name] == pytest.approx(value, abs=0.15)  # read in the picture, not in the crop
     assert np.abs(np.subtract(back["landmarks_xy"], theirs["landmarks_xy"])).max() < 0.01
-    assert np.allclose(back["transformation_matrix"], theirs["transformation_matrix"], atol=0.02)
+    matrices = np.array([back["transformation_matrix"], theirs["transformation_matrix"]])
+    assert np.abs(np.diff(matrices[:, :3, :3], axis=0)).max() < 0.01  # depths are relative to all landmarks, or to 33
+    assert np.ptp(np.linalg.norm(matrices[:, :3, 3], axis=1)) < 1
     assert np.abs(np.subtract(again["bbox_xyxy"], theirs["bbox_xyxy"])).max() < 25
 
 
@@ -217,8 +221,9 @@ def test_comfyui_draws_and_crops_our_boxes(newer: Host, nodes: dict[str, Any], a
     left, top, right, bottom = box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]
     rows, columns = np.nonzero((result.picture("frame") == (255, 0, 0)).all(axis=2))
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (top, bottom, left, right)
-    small = Image.fromarray(astronaut[top:bottom, left:right]).resize((128, 128), Image.Resampling.BOX)
-    assert np.abs(result.picture("crop").astype(int) - np.asarray(small)).mean() < 4
+    part = torch.tensor(astronaut[top:bottom, left:right]).permute(2, 0, 1).float()
+    small = torch.nn.functional.adaptive_avg_pool2d(part, 128).permute(1, 2, 0).numpy()
+    assert np.abs(result.picture("crop") - small).max() < 1.5
 
 
 def test_comfyui_draws_our_key_points(newer: Host, nodes: dict[str, Any]) -> None:
