@@ -163,6 +163,20 @@ class FrontEnd:
         """Give a widget a value, on every node of that type."""
         assert self.page.evaluate(SET, [node, widget, value]), f"no {widget} on a {node}"
 
+    def insert(self, name: str) -> None:
+        """Add what the search finds first, as one does: double-click the canvas, type, press Enter."""
+        before = len(self.nodes())
+        for _ in range(20):  # a page that has just started takes no notice
+            self.page.mouse.dblclick(900, 600)
+            self.page.wait_for_timeout(1000)
+            if self.page.evaluate("document.activeElement?.tagName") == "INPUT":
+                break
+        self.page.keyboard.type(name)
+        self.page.get_by_text(name).first.wait_for()
+        self.page.wait_for_timeout(500)  # the search follows the typing
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_function("count => app.graph.nodes.length > count", arg=before)
+
     def run(self) -> None:
         self.page.get_by_test_id("queue-button").get_by_role("button").first.click()
 

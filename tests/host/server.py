@@ -197,6 +197,11 @@ class Host:
     def run(self, graph: Graph) -> Result:
         return self.wait(self.queue(graph))
 
+    def free(self, *, models: bool = True) -> None:
+        """Make ComfyUI forget its results, and its models too. It does so between two prompts: after this one."""
+        self.post("/free", {"free_memory": True, "unload_models": models})
+        self.run({"nothing": entry("Probe_LoadedModels")})
+
     def refusal(self, graph: Graph) -> str:
         """Why a graph is not queued, or else the error of its run."""
         answer = self.post("/prompt", {"prompt": graph})

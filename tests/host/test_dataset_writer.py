@@ -51,7 +51,7 @@ def test_queueing_twice_keeps_each_sample_once(host: Host, collect: Collect) -> 
     graph = collect(dataset="twice")
     assert host.run(graph).text("writer") == f"1 sample (1 new) in {path}\n1 × {PROMPT}"
     assert host.run(graph).text("writer") == f"1 sample (0 new) in {path}\n1 × {PROMPT}"
-    host.post("/free", {"free_memory": True, "unload_models": True})  # as after a restart: all runs again
+    host.free()  # as after a restart: all runs again
     assert host.run(graph).text("writer") == f"1 sample (0 new) in {path}\n1 × {PROMPT}"
     other = collect("grace_hopper", dataset="twice")
     assert host.run(other).text("writer") == f"2 samples (1 new) in {path}\n2 × {PROMPT}"
