@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACK = "perception.clip-pack"  # an odd folder name on purpose: a dot and a dash
 START_SECONDS = 180
 RUN_SECONDS = 600
+REQUEST_SECONDS = 120  # of one request: on a busy machine the server may be slow to answer
 NOT_INSTALLED = {"tests", "tools", "benchmarks", "build", "dist"}
 
 Graph = dict[str, dict[str, Any]]
@@ -135,7 +136,7 @@ class Host:
         return [line for line in self.log.read_text(errors="replace").splitlines() if words.search(line)]
 
     def read(self, path: str) -> bytes:
-        with urllib.request.urlopen(self.url + path, timeout=30) as response:
+        with urllib.request.urlopen(self.url + path, timeout=REQUEST_SECONDS) as response:
             return response.read()  # type: ignore[no-any-return]
 
     def get(self, path: str) -> Any:
@@ -152,7 +153,7 @@ class Host:
             self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as response:
                 answer = response.read()
         except urllib.error.HTTPError as error:
             answer = error.read()
