@@ -19,6 +19,7 @@ SETTINGS = {
     "LiteGraph.Canvas.LowQualityRenderingZoomThreshold": 0,  # text stays readable in a picture of the whole graph
 }
 STARTED = "window.app?.vueAppReady && app.graph && document.querySelector('.side-tool-bar-container')"
+HUB = "https://huggingface.co"  # where newer versions look for the models of their own first workflow, in vain
 NOT_YET_SAVED = "/userdata"  # what a new user has not saved is asked for all the same, and not found
 MARGIN = 24  # pixels around a picture of the whole graph
 READABLE = 0.7  # pixels of that picture for each unit of the graph
@@ -102,7 +103,8 @@ class FrontEnd:
 
     def _console(self, message: ConsoleMessage) -> None:
         """Keep an error; that a file failed to load, `_response` tells with its status."""
-        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+        expected = message.text.startswith("Failed to load resource") or HUB in message.text
+        if message.type == "error" and not expected:
             self.errors.append(message.text)
 
     def _response(self, response: Response) -> None:
