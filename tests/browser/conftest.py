@@ -51,7 +51,11 @@ def screenshots(request: pytest.FixtureRequest) -> Path | None:
 @pytest.fixture(scope="module")
 def host(chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A ComfyUI with its front end and the pack, and with nothing of its user's yet."""
-    server = hosts.find_host(tmp_path_factory.mktemp("comfyui"))
+    yield from serving(hosts.find_host(tmp_path_factory.mktemp("comfyui")))
+
+
+def serving(server: Host) -> Iterator[Host]:
+    """The ComfyUI while it runs, with its own front end. Skips where it has none."""
     if not server.has_package("comfyui_frontend_package"):
         needed = server.checkout / "requirements.txt"
         pytest.skip(f"{server.python} has no comfyui_frontend_package: pip install -r {needed}")

@@ -1,4 +1,7 @@
-"""Tests in a real ComfyUI: `COMFYUI_PATH`, else ~/ComfyUI; skipped, with a line that says so, without one."""
+"""Tests in a real ComfyUI: `COMFYUI_PATH`, else ~/ComfyUI; skipped, with a line that says so, without one.
+
+Those of test_newer_host.py use a second one if there is one: `COMFYUI_NEW_PATH`, else ~/ComfyUI-new.
+"""
 
 from __future__ import annotations
 
@@ -54,9 +57,21 @@ def find_host(base: Path) -> Host:
     checkout = Path(os.environ.get("COMFYUI_PATH", "~/ComfyUI")).expanduser()
     if not (checkout / "main.py").is_file():
         pytest.skip(f"no ComfyUI in {checkout}: set COMFYUI_PATH to a checkout to run these tests")
+    python = os.environ.get("COMFYUI_PYTHON")
+    return Host(checkout, Path(python) if python else python_of(checkout), base)
+
+
+def find_newer_host(base: Path) -> Host:
+    """The newer ComfyUI if there is one, or else the one that all tests use."""
+    checkout = Path(os.environ.get("COMFYUI_NEW_PATH", "~/ComfyUI-new")).expanduser()
+    if not (checkout / "main.py").is_file():
+        return find_host(base)
+    return Host(checkout, python_of(checkout), base)
+
+
+def python_of(checkout: Path) -> Path:
     own = checkout / ".venv" / "bin" / "python"
-    python = Path(os.environ.get("COMFYUI_PYTHON") or (own if own.is_file() else sys.executable))
-    return Host(checkout, python, base)
+    return own if own.is_file() else Path(sys.executable)
 
 
 def link_weights(server: Host) -> bool:

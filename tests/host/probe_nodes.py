@@ -7,6 +7,7 @@ Copied into the test host's custom_nodes.
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import sys
 import time
@@ -18,10 +19,10 @@ from typing import Any
 import folder_paths
 import numpy as np
 import torch
-from comfy import model_management, sd1_clip, sdxl_clip
+from comfy import model_management, sd1_clip
 from comfy.sd import CLIP
 from comfy.supported_models_base import ClipTarget
-from comfy.text_encoders import flux, qwen_image, qwen_vl, sd3_clip
+from comfy.text_encoders import qwen_vl
 from comfy_api.latest import ComfyExtension, io
 
 import nodes
@@ -81,6 +82,12 @@ def Conditioning(width: int, blocks: int) -> list[Any]:
 def Boxes(boxes: list[Any]) -> str:
     """Shows BOUNDING_BOX as JSON."""
     return json.dumps(boxes)
+
+
+@node(io.Custom("FACE_LANDMARKS").Input("landmarks"))
+def Landmarks(landmarks: dict[str, Any]) -> str:
+    """Shows the first face of FACE_LANDMARKS as JSON."""
+    return json.dumps(landmarks["frames"][0][0], default=lambda array: array.tolist())
 
 
 @node(io.Conditioning.Input("conditioning"), io.String.Input("name"))
@@ -198,20 +205,43 @@ def LoadedModels(after: Any = None) -> str:
     return json.dumps([type(loaded.model.model).__name__ for loaded in model_management.current_loaded_models])
 
 
-# Tokenizer and text encoders of a family, and what else a small one needs.
-FAMILIES: dict[str, tuple[Any, Any]] = {
-    "sd15": (sd1_clip.SD1Tokenizer, sd1_clip.SD1ClipModel),
-    "sdxl": (sdxl_clip.SDXLTokenizer, sdxl_clip.SDXLClipModel),
-    "sd3": (sd3_clip.SD3Tokenizer, sd3_clip.SD3ClipModel),
-    "flux": (flux.FluxTokenizer, flux.FluxClipModel),
-    "qwen_image": (qwen_image.QwenImageTokenizer, qwen_image.QwenImageTEModel),
+# Below comfy: the module of a family, its tokenizer, and its text encoders or what makes their class.
+FAMILIES = {
+    "sd15": ("sd1_clip", "SD1Tokenizer", "SD1ClipModel"),
+    "sdxl": ("sdxl_clip", "SDXLTokenizer", "SDXLClipModel"),
+    "sd3": ("text_encoders.sd3_clip", "SD3Tokenizer", "SD3ClipModel"),
+    "flux": ("text_encoders.flux", "FluxTokenizer", "FluxClipModel"),
+    "pixart": ("text_encoders.pixart_t5", "PixArtTokenizer", "pixart_te"),
+    "qwen_image": ("text_encoders.qwen_image", "QwenImageTokenizer", "QwenImageTEModel"),
+    "omnigen2": ("text_encoders.omnigen2", "Omnigen2Tokenizer", "te"),
+    "z_image": ("text_encoders.z_image", "ZImageTokenizer", "te"),
+    "flux2_klein": ("text_encoders.flux", "KleinTokenizer", "klein_te"),
+    "ovis": ("text_encoders.ovis", "OvisTokenizer", "te"),
+    "kandinsky5": ("text_encoders.kandinsky5", "Kandinsky5TokenizerImage", "te"),
+    "anima": ("text_encoders.anima", "AnimaTokenizer", "te"),
+    "boogu": ("text_encoders.boogu", "BooguTokenizer", "te"),
 }
 FEW = {"num_hidden_layers": 3}
 SMALL_T5 = {"num_layers": 2, "d_ff": 64, "num_heads": 2, "d_kv": 32}
-SMALL_QWEN = {"hidden_size": 256, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+SMALL_QWEN = {"hidden_size": 256, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
+SMALL_QWEN |= {"num_key_value_heads": 1}
+SMALL_VISION = {"hidden_size": 64, "intermediate_size": 64, "depth": 1, "deepstack_visual_indexes": [0]}
 
 
-@node(io.Combo.Input("family", options=list(FAMILIES)), io.Int.Input("seed", default=0), output=io.Clip.Output())
+def target_of(family: str) -> ClipTarget | None:
+    """What a CLIP of the family consists of; None if this ComfyUI does not know the family."""
+    module, *names = FAMILIES[family]
+    try:
+        tokenizer, model = (getattr(importlib.import_module(f"comfy.{module}"), name) for name in names)
+    except (ImportError, AttributeError):
+        return None
+    return ClipTarget(tokenizer, model if isinstance(model, type) else model())
+
+
+KNOWN_FAMILIES = [family for family in FAMILIES if target_of(family)]
+
+
+@node(io.Combo.Input("family", options=KNOWN_FAMILIES), io.Int.Input("seed", default=0), output=io.Clip.Output())
 def SmallClip(family: str, seed: int) -> CLIP:
     """A CLIP of a model family, with ComfyUI's own tokenizers, but few layers and random weights.
 
@@ -221,13 +251,19 @@ def SmallClip(family: str, seed: int) -> CLIP:
         "clip_l_model_config": FEW,
         "clip_g_model_config": FEW,
         "t5xxl_model_config": SMALL_T5 | ({} if family == "sd3" else {"d_model": 64}),  # SD3 joins it to CLIP's
-        "qwen25_7b_model_config": SMALL_QWEN | {"num_key_value_heads": 1},
+        **{f"qwen25_{size}_model_config": SMALL_QWEN for size in ("3b", "7b")},
+        **{f"qwen3_{size}_model_config": SMALL_QWEN for size in ("06b", "2b", "4b")},
+        "qwen3vl_8b_model_config": SMALL_QWEN,
     }
+    if family == "flux2_klein":  # takes states of layers up to the 27th
+        configs["qwen3_4b_model_config"] = SMALL_QWEN | {"hidden_size": 64, "num_hidden_layers": 28}
+    if family == "boogu":
+        importlib.import_module("comfy.text_encoders.qwen3vl").QWEN3VL_VISION["qwen3vl_8b"] = SMALL_VISION
     vision = qwen_vl.Qwen2VLVisionTransformer
     qwen_vl.Qwen2VLVisionTransformer = partial(vision, intermediate_size=64, num_layers=1)
     try:
         clip = CLIP(
-            ClipTarget(*FAMILIES[family]),
+            target_of(family),
             embedding_directory=folder_paths.get_folder_paths("embeddings"),
             model_options=configs,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACK = "perception.clip-pack"  # an odd folder name on purpose: a dot and a dash
 START_SECONDS = 180
 RUN_SECONDS = 600
+REQUEST_SECONDS = 120  # of one request: on a busy machine the server may be slow to answer
 NOT_INSTALLED = {"tests", "tools", "benchmarks", "build", "dist"}
 
 Graph = dict[str, dict[str, Any]]
@@ -130,11 +132,11 @@ class Host:
 
     def loads(self) -> list[str]:
         """Every line of the log that says that a model was loaded."""
-        words = ("Perception CLIP: loaded", "Requested to load")
-        return [line for line in self.log.read_text(errors="replace").splitlines() if line.startswith(words)]
+        words = re.compile("Perception CLIP: loaded|Requested to load")  # after a level in newer versions of ComfyUI
+        return [line for line in self.log.read_text(errors="replace").splitlines() if words.search(line)]
 
     def read(self, path: str) -> bytes:
-        with urllib.request.urlopen(self.url + path, timeout=30) as response:
+        with urllib.request.urlopen(self.url + path, timeout=REQUEST_SECONDS) as response:
             return response.read()  # type: ignore[no-any-return]
 
     def get(self, path: str) -> Any:
@@ -151,7 +153,7 @@ class Host:
             self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as response:
                 answer = response.read()
         except urllib.error.HTTPError as error:
             answer = error.read()
@@ -195,6 +197,22 @@ class Host:
 
     def run(self, graph: Graph) -> Result:
         return self.wait(self.queue(graph))
+
+    def free(self, *, models: bool = True) -> None:
+        """Make ComfyUI forget its results, and its models too. It does so between two prompts: after this one."""
+        self.post("/free", {"free_memory": True, "unload_models": models})
+        self.run({"nothing": entry("Probe_LoadedModels")})
+
+    def refusal(self, graph: Graph) -> str:
+        """Why a graph is not queued, or else the error of its run."""
+        answer = self.post("/prompt", {"prompt": graph})
+        if "error" in answer or answer["node_errors"]:
+            return json.dumps(answer, ensure_ascii=False)
+        return self.wait(answer["prompt_id"]).message
+
+    def refuses_choice(self, graph: Graph, widget: str, value: str) -> bool:
+        """Whether a drop-down's value is refused by name: by newer versions of ComfyUI, or else by the node."""
+        return re.search(f"{widget}(:| cannot be) {re.escape(repr(value))}", self.refusal(graph)) is not None
 
     def has_package(self, name: str) -> bool:
         """Whether the host's own Python can import a package."""

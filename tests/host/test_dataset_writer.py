@@ -51,7 +51,7 @@ def test_queueing_twice_keeps_each_sample_once(host: Host, collect: Collect) -> 
     graph = collect(dataset="twice")
     assert host.run(graph).text("writer") == f"1 sample (1 new) in {path}\n1 × {PROMPT}"
     assert host.run(graph).text("writer") == f"1 sample (0 new) in {path}\n1 × {PROMPT}"
-    host.post("/free", {"free_memory": True, "unload_models": True})  # as after a restart: all runs again
+    host.free()  # as after a restart: all runs again
     assert host.run(graph).text("writer") == f"1 sample (0 new) in {path}\n1 × {PROMPT}"
     other = collect("grace_hopper", dataset="twice")
     assert host.run(other).text("writer") == f"2 samples (1 new) in {path}\n2 × {PROMPT}"
@@ -94,9 +94,9 @@ def test_lines_that_do_not_fit_are_refused(host: Host, pair: Collect) -> None:
     for prompts, prompt, expected in (
         ("one line per face", "a\nb\nc", "prompt has 3 lines, but perception has 2 faces: write one line for each"),
         ("one line per picture", "a\nb", "prompt has 2 lines, but perception has 1 picture: write one line for each"),
-        ("two for each", "a", "prompts cannot be 'two for each'; choose one of one for all faces, one line per face"),
     ):
         assert expected in host.run(pair(dataset="misfit", prompt=prompt, prompts=prompts)).message
+    assert host.refuses_choice(pair(dataset="misfit", prompts="two for each"), "prompts", "two for each")
     assert not (host.datasets / "misfit.db").exists()
 
 
@@ -119,7 +119,7 @@ def test_what_else_is_known_is_stored(host: Host, pair: Collect) -> None:
     assert samples.splits == ["validation"] * 2 + [""] * 2
     assert samples.sources == ["a NASA portrait"] * 2 + [""] * 2
     assert ((samples.scores > 0.5) & (samples.scores <= 1)).all() and samples.scores[0] != samples.scores[1]
-    assert "split cannot be 'both'" in host.run(pair(dataset="known", split="both")).message
+    assert host.refuses_choice(pair(dataset="known", split="both"), "split", "both")
 
 
 def test_counts_name_the_most_frequent_prompts(host: Host, collect: Collect) -> None:

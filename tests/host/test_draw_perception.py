@@ -74,7 +74,7 @@ def test_a_video_is_drawn_on_and_leaves_no_file(host: Host, clip: str) -> None:
         assert one.time == pytest.approx(plain.time, abs=1e-3)
     [kept] = left_over(host)  # while ComfyUI keeps the node's result
     assert kept.stat().st_mode & 0o077 == 0
-    host.post("/free", {"free_memory": True})
+    host.free()
     host.run(perceive_video(clip))  # the queue drops the results before it runs
     assert left_over(host) == []
 

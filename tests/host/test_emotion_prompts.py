@@ -136,13 +136,16 @@ def test_every_picture_has_its_row(host: Host, prompting: Prompting, photos: dic
 SHORT, LONG = "photo of a calm face", "photo of a happy face, joyful broad smile, laughing eyes"
 
 
-def half_happy(host: Host, prompting: Prompting, family: str) -> list[torch.Tensor]:
-    """The tokens (T, width) half way between the short and the long prompt, and of the long and the short one."""
+def half_happy(host: Host, prompting: Prompting, family: str) -> list[list[Any]]:
+    """The tokens (T, width) and options half way between the short and the long prompt, and of both, the long first."""
+    _, choice = host.get("/object_info/Probe_SmallClip")["Probe_SmallClip"]["input"]["required"]["family"]
+    assert "flux" in choice["options"]
+    if family not in choice["options"]:
+        pytest.skip(f"the ComfyUI in {host.checkout} does not know {family}")
     graph = prompting(base_prompt="{emotion}", happy=LONG, neutral=SHORT, top_k=1, strength=0.5, clip=["model", 0])
     graph["model"] = entry("Probe_SmallClip", family=family, seed=0)
-    [[mixed, _]] = saved(host, graph)
-    others = [encoded(host, graph, text)[0][0] for text in (LONG, SHORT)]
-    return [tokens[0] for tokens in (mixed, *others)]
+    entries = saved(host, graph) + encoded(host, graph, LONG) + encoded(host, graph, SHORT)
+    return [[tokens[0], options] for tokens, options in entries]
 
 
 @pytest.mark.parametrize("family", ["sd15", "flux", "sd3"])
@@ -152,7 +155,7 @@ def test_padded_prompts_end_together(host: Host, prompting: Prompting, family: s
 
     clip = CLIPTokenizer.from_pretrained(host.checkout / "comfy" / "sd1_tokenizer")
     t5 = T5TokenizerFast.from_pretrained(host.checkout / "comfy" / "text_encoders" / "t5_tokenizer")
-    mixed, happy, neutral = half_happy(host, prompting, family)
+    mixed, happy, neutral = (tokens for tokens, _ in half_happy(host, prompting, family))
     assert mixed.shape == happy.shape == neutral.shape
     for start, tokenizer in {"sd15": [(0, clip)], "flux": [(0, t5)], "sd3": [(0, clip), (77, t5)]}[family]:
         long, short = (len(tokenizer(text)["input_ids"]) for text in (LONG, SHORT))
@@ -162,11 +165,35 @@ def test_padded_prompts_end_together(host: Host, prompting: Prompting, family: s
         torch.testing.assert_close(mixed[here], 0.5 * (happy[here] + neutral[there]), atol=1e-4, rtol=0)
 
 
-def test_chat_templates_close_together(host: Host, prompting: Prompting) -> None:
-    mixed, happy, neutral = half_happy(host, prompting, "qwen_image")
-    assert mixed.shape == happy.shape and len(happy) > len(neutral) + 5
-    for part in (slice(0, 3), slice(-5, None)):  # "photo of a", "<|im_end|>\n<|im_start|>assistant\n"
-        torch.testing.assert_close(mixed[part], 0.5 * (happy[part] + neutral[part]), atol=1e-4, rtol=0)
+# Tokens of the template before the text, as far as they are conditioned on, and after it: T5's end token, for PixArt.
+TEMPLATES = {
+    "pixart": (0, 1),
+    "qwen_image": (0, 5),
+    "omnigen2": (23, 2),
+    "z_image": (3, 5),
+    "flux2_klein": (3, 9),
+    "ovis": (1, 9),
+    "kandinsky5": (0, 1),
+    "anima": (0, 0),
+    "boogu": (29, 2),
+}
+
+
+@pytest.mark.parametrize("family", TEMPLATES)
+def test_chat_templates_close_together(host: Host, prompting: Prompting, family: str) -> None:
+    (mixed, options), happy, neutral = half_happy(host, prompting, family)
+    before, after = TEMPLATES[family]
+    lengths = [length(*happy), length(*neutral)]
+    assert length(mixed, options) == lengths[0] > lengths[1] + 5 and mixed.shape == happy[0].shape
+    long, short = ([*range(before + 3), *range(end - after, end)] for end in lengths)  # with "photo of a"
+    torch.testing.assert_close(mixed[long], 0.5 * (happy[0][long] + neutral[0][short]), atol=1e-4, rtol=0)
+
+
+def length(tokens: torch.Tensor, options: dict[str, Any]) -> int:
+    """The number of tokens without padding, which a mask leaves out or which is zero."""
+    mask = options.get("attention_mask")
+    assert mask is None or mask.shape == (1, len(tokens))
+    return int(tokens.any(dim=1).sum() if mask is None else mask.sum())
 
 
 def test_the_words_are_of_one_length(host: Host, defaults: dict[str, Any]) -> None:

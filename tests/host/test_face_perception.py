@@ -90,7 +90,7 @@ def models_read(host: Host) -> list[str]:
 def test_models_are_loaded_once(host: Host, photos: dict[str, str]) -> None:
     host.run(perceive(photo(photos["astronaut"]), min_confidence=0.55))
     before = models_read(host)
-    host.post("/free", {"free_memory": True})  # ComfyUI forgets its own results, so the nodes run again
+    host.free()  # so the nodes run again
     host.run(perceive(photo(photos["grace_hopper"]), min_confidence=0.55))
     assert before and models_read(host) == before
 

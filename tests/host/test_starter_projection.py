@@ -58,7 +58,7 @@ def test_it_is_made_once(host: Host, start: Start) -> None:
     assert host.run(start("once", seed=1)).succeeded and written(path) == first  # nothing has run
     assert "reused" not in host.run(start("once")).text("text") and written(path) > first
     second = written(path)
-    host.post("/free", {"unload_models": False, "free_memory": True})  # ComfyUI forgets all results, and the CLIP
+    host.free(models=False)  # the CLIP is forgotten as a result
     again = host.run(start("once"))
     assert "reused" in again.text("text") and written(path) == second
     assert all(sentence in again.text("text") for sentence in load(path).metadata.metrics["verdict"])

@@ -238,7 +238,8 @@ def test_what_the_prompt_or_the_checkpoint_lacks_is_shown_on_the_node(
     wrong = refused("a portrait of two women", subject="woman, dog")
     assert "the text does not contain 'woman' or 'dog'" in wrong and "clear subject" in wrong
     assert "the checkpoint targets Stable Diffusion 1.5" in refused("a woman", family="sdxl")
-    assert "where cannot be 'here'" in refused("a woman", where="here")
+    graph = encoding(photos["astronaut"], complete, "a woman", "lacks", where="here")
+    assert host.refuses_choice(graph, "where", "here")
 
 
 def test_a_long_prompt_is_steered_in_the_block_of_its_subject(

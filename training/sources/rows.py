@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from ...common.errors import InputError
 from ...common.words import listed
 from ..prompts.labels import visible
 from .columns import AFFECTNET_PATH, GROUP, ID, LABEL, PATH, PROMPT, SPLIT, role_notes, roles_of
@@ -26,7 +27,7 @@ FEW = 6  # the most keys that a message names
 NO_DATASETS = frozenset({"", "data"})  # names of folders that data sets of any name have
 
 
-class _UnusableError(ValueError):
+class _UnusableError(InputError):
     """Raised for a row that cannot be used; the message is the reason."""
 
 

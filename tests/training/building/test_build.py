@@ -35,7 +35,7 @@ class Counting:
 
     def __init__(self, encoder: TextEncoder) -> None:
         self.encoder = encoder
-        self.identity, self.dim, self.space = encoder.identity, encoder.dim, encoder.space
+        self.identity, self.space = encoder.identity, encoder.space
         self.has_subject = encoder.has_subject
         self.asked: list[str] = []
 
