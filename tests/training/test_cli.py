@@ -63,6 +63,24 @@ def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "defaults"),
+    [
+        ("train", ["epochs (default: 100)", "stops (default: 20)", "(default: 0.2)", "seed (default: 0)"]),
+        ("starter", ["sample (default: 12000)", "epochs (default: 40)", "stops (default: 4)"]),
+        ("demo", ["epochs (default: 40)", "(default: demo_output)"]),
+        ("capture", ["recorded (default: 3)", "prompt (default: 5)", "second (default: 2)"]),
+    ],
+)
+def test_help_shows_the_defaults_of_each_command(
+    command: str, defaults: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert [text for text in defaults if text not in shown] == []
+
+
 @pytest.mark.parametrize("bug", [ValueError, TypeError, KeyError, ImportError, RuntimeError, OSError])
 def test_a_bug_keeps_its_traceback(bug: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:

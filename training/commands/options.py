@@ -140,7 +140,7 @@ def add_numbers(parser: argparse._ActionsContainer, defaults: DataclassInstance,
     """Add flags for numbers whose defaults are the fields of the dataclass `defaults`."""
     for name, (kind, unit, what) in numbers.items():
         flag, default = f"--{name.replace('_', '-')}", getattr(defaults, name)
-        parser.add_argument(flag, type=kind, default=default, metavar=unit, help=f"{what} (default: {default:g})")
+        parser.add_argument(flag, type=kind, default=default, metavar=unit, help=f"{what} (default: %(default)g)")
 
 
 def from_options(kind: type[D], options: argparse.Namespace) -> D:

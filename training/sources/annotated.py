@@ -27,10 +27,7 @@ Reading = Iterator[SourceItem | tuple[str, str]]  # items, and (path, reason) of
 
 def annotation_of(tree: Tree) -> str | None:
     """Return the name of the data set whose label files the tree contains, one of ANNOTATIONS; None if none."""
-    for name, (file_name, _) in ANNOTATIONS.items():
-        if any(file_name.fullmatch(parts[-1]) for parts in tree.files):
-            return name
-    return None
+    return next((name for name in ANNOTATIONS if any(_annotations(tree, name))), None)
 
 
 def list_annotated(root: Path, name: str) -> SourceListing:
@@ -39,10 +36,9 @@ def list_annotated(root: Path, name: str) -> SourceListing:
     All other files are listed as skipped. Raises SourceError if there is no labeled picture.
     """
     tree = walk(root)
-    file_name, read = ANNOTATIONS[name]
-    annotations = [parts for parts in tree.files if file_name.fullmatch(parts[-1])]
+    annotations = list(_annotations(tree, name))
     listing = SourceListing(skipped=list(tree.skipped))
-    for result in read(tree, annotations):
+    for result in ANNOTATIONS[name][1](tree, annotations):
         if isinstance(result, SourceItem):
             listing.items.append(result)
         else:
@@ -58,6 +54,12 @@ def list_annotated(root: Path, name: str) -> SourceListing:
     if name == "ck+":
         listing.notes.append(f"of each CK+ sequence, frame 1 is neutral and the last {PEAKS} show the emotion")
     return listing
+
+
+def _annotations(tree: Tree, name: str) -> Iterator[Parts]:
+    """Yield the label files of the data set `name`, one of ANNOTATIONS."""
+    end = re.compile(rf"(?:^|/)(?:{ANNOTATIONS[name][0]})$", re.IGNORECASE)
+    return (parts for parts in tree.files if end.search("/".join(parts)))
 
 
 def _rafdb(tree: Tree, annotations: Sequence[Parts]) -> Reading:
@@ -158,9 +160,9 @@ def _lines(tree: Tree, files: Sequence[Parts]) -> Iterator[tuple[str, str]]:
                 yield f"{tree.name(parts)} line {number}", line.strip()
 
 
-ANNOTATIONS: dict[str, tuple[re.Pattern[str], Callable[[Tree, Sequence[Parts]], Reading]]] = {  # file name, reader
-    "raf-db": (re.compile(r"list_pa\w+_label\.txt", re.IGNORECASE), _rafdb),
-    "affectnet": (re.compile(r".+_exp\.npy"), _affectnet),
-    "ck+": (_CK_LABEL, _ck),
-    "expw": (re.compile(r"label\.lst", re.IGNORECASE), _expw),
+ANNOTATIONS: dict[str, tuple[str, Callable[[Tree, Sequence[Parts]], Reading]]] = {  # end of the path, reader
+    "raf-db": (r"list_pa\w+_label\.txt", _rafdb),
+    "affectnet": (r"annotations/[^/]+_exp\.npy", _affectnet),  # other data sets have coefficients in such files
+    "ck+": (_CK_LABEL.pattern, _ck),
+    "expw": (r"label\.lst", _expw),
 }

@@ -66,9 +66,11 @@ def read_csv(path: Path, place: str = "", split: str = "") -> TableRows:
             header = _checked(path, [name.strip().lower() for name in next(reader, [])])
             for values in reader:
                 size, number = 0, reader.line_num + bool(declared)
+                if not any(value.strip() for value in values):  # spreadsheets save empty rows too
+                    continue
                 if len(values) == len(header):
                     rows.add(number, {name: value.strip() for name, value in zip(header, values, strict=True)})
-                elif any(value.strip() for value in values):
+                else:
                     why = f"it has {counted(len(values), 'value')}, but the header has {len(header)}"
                     rows.skip(number, f'{why}; put prompts that contain commas in "quotes"')
     except UnicodeError as error:

@@ -62,6 +62,9 @@ def test_affectnets_annotations(tmp_path: Path) -> None:
     }
     alone = find_items(tmp_path / "val_set")
     assert [item.split for item in alone.items] == ["validation", "validation"]
+    faces = tmp_path / "faces"
+    touch(faces / "happy" / "1.jpg", faces / "sad" / "2.jpg", faces / "1_exp.npy")  # coefficients of an expression
+    assert detect(faces) == "labels"
 
 
 def test_ck_plus(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_csv(tmp_path: Path) -> None:
         tmp_path / "list.csv",
         " Path ,note,PROMPT,group\n"
         'sub/a.png,x,"a person, laughing",anna\n'
-        "\n"
+        "\n, ,,\n"  # as spreadsheets save empty rows
         f"{tmp_path / 'd.jpeg'},, sad man ,\n"
         "b c.mp4,,лицо 😀,ben\n",
     )
