@@ -46,12 +46,7 @@ from perception_clip.training.dataset.npz import Dataset  # noqa: E402
 from perception_clip.training.encoders.base import KnownPrompts  # noqa: E402
 from perception_clip.training.encoders.loading import load_encoder  # noqa: E402
 from perception_clip.training.fitting import Fitted, fit  # noqa: E402
-from perception_clip.training.learning.settings import (  # noqa: E402
-    STARTER_EPOCHS,
-    STARTER_PATIENCE,
-    STARTER_SAMPLES,
-    Settings,
-)
+from perception_clip.training.learning.settings import STARTER, STARTER_SAMPLES  # noqa: E402
 from perception_clip.training.prompts.starter import EMOTION, KINDS, PAIR, meanings  # noqa: E402
 from perception_clip.training.starter import sample_dataset, sample_faces  # noqa: E402
 
@@ -197,8 +192,7 @@ def emotions_of(prompts: list[str], kinds: tuple[str, ...]) -> Tensor:
 
 def trained(dataset: Dataset, seed: int) -> Fitted:
     with TemporaryDirectory() as folder:
-        settings = Settings(epochs=STARTER_EPOCHS, patience=STARTER_PATIENCE, seed=seed)
-        return fit(dataset, Path(folder), settings, resumable=False, report=False)
+        return fit(dataset, Path(folder), replace(STARTER, seed=seed), resumable=False, report=False)
 
 
 def centered(checkpoint: Checkpoint, vectors: Tensor) -> Tensor:

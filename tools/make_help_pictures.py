@@ -75,7 +75,7 @@ from perception_clip.training.encoders.random_weights import random_encoder
 from perception_clip.training.fitting import Fitted, fit
 from perception_clip.training.inspection.mean_faces import mean_faces
 from perception_clip.training.inspection.scan import scan_dataset
-from perception_clip.training.learning.settings import STARTER_EPOCHS, STARTER_PATIENCE, Settings
+from perception_clip.training.learning.settings import STARTER
 from perception_clip.training.reports.node_picture import curve_picture, result_picture
 from perception_clip.training.starter import sample_dataset
 
@@ -125,8 +125,7 @@ def sampled() -> Dataset:
 @lru_cache(maxsize=1)
 def trained() -> Fitted:
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(epochs=STARTER_EPOCHS, patience=STARTER_PATIENCE)
-        return fit(sampled(), Path(folder), settings, resumable=False, report=False)
+        return fit(sampled(), Path(folder), STARTER, resumable=False, report=False)
 
 
 def edited(face: int, emotion: str, amount: float) -> Perceptions:

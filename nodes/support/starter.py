@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from comfy_api.latest import io
 from ...projection.checkpoint import Checkpoint, load
 from ...projection.checkpoint_file import CheckpointError
 from ...training.dataset.samples import same_encoder
-from ...training.learning.settings import STARTER_EPOCHS, STARTER_PATIENCE, Settings
+from ...training.learning.settings import STARTER
 from ...training.reports.node_picture import result_picture
 from ...training.starter import origin, sample_dataset, sampler
 from . import checkpoints, clips, host
@@ -34,9 +35,7 @@ def train_starter(encoder: clips.ClipEncoder, target: Path, seed: int, samples: 
         return reported(target, metrics["verdict"], picture, [note, STARTER_NOTE], on_node=headline(metrics))
     dataset = sample_dataset(encoder.showing_progress(), samples, seed)
     with host.training() as device:
-        settings = Settings(
-            epochs=STARTER_EPOCHS, patience=STARTER_PATIENCE, seed=seed, device=device, space=encoder.space
-        )
+        settings = replace(STARTER, seed=seed, device=device, space=encoder.space)
         fitted = train_to(target, dataset, settings, made_by=made_by)
         return outcome(fitted, STARTER_NOTE, on_node=headline(fitted.checkpoint.metadata.metrics))
 

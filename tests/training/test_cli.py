@@ -67,7 +67,7 @@ def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
     ("command", "defaults"),
     [
         ("train", ["epochs (default: 100)", "stops (default: 20)", "(default: 0.2)", "seed (default: 0)"]),
-        ("starter", ["sample (default: 12000)", "epochs (default: 40)", "stops (default: 4)"]),
+        ("starter", ["sample (default: 12000)", "epochs (default: 40)", "stops (default: 4 or more, depending"]),
         ("demo", ["epochs (default: 40)", "(default: demo_output)"]),
         ("capture", ["recorded (default: 3)", "prompt (default: 5)", "second (default: 2)"]),
     ],

@@ -30,7 +30,7 @@ from ..encoders.base import TokenEncoder
 from ..evaluation.text import table
 from ..fitting import fit
 from ..learning.data import centered_cosine, of_dataset
-from ..learning.settings import STARTER_EPOCHS, STARTER_PATIENCE, Settings
+from ..learning.settings import STARTER, Settings
 from ..starter import origin, sample_dataset
 from .options import (
     add_samples_argument,
@@ -162,9 +162,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_sd15_encoder_arguments(parser, default="random")
     add_samples_argument(parser)
-    add_training_arguments(parser)
+    add_training_arguments(parser, STARTER)
     # Never the nodes' own folder: a checkpoint of the placeholder encoder must not become their best_model.
-    parser.set_defaults(out_dir=Path("demo_output"), epochs=STARTER_EPOCHS, patience=STARTER_PATIENCE)
+    parser.set_defaults(out_dir=Path("demo_output"))
 
 
 def run(options: argparse.Namespace) -> int:

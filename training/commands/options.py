@@ -31,7 +31,7 @@ from ...projection.checkpoint import DEFAULT_FOLDER
 from ...projection.spaces import SD15
 from ..encoders.base import TokenEncoder
 from ..encoders.loading import DEFAULTS, load_encoder
-from ..learning.settings import BASE_BATCH, BATCHES, SIZES, STARTER_SAMPLES, Settings
+from ..learning.settings import BASE_BATCH, BATCHES, LEAST_PATIENCE, SIZES, STARTER_SAMPLES, Settings
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -148,9 +148,9 @@ def from_options(kind: type[D], options: argparse.Namespace) -> D:
     return kind(**{field.name: getattr(options, field.name) for field in fields(kind)})
 
 
-def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+def add_training_arguments(parser: argparse.ArgumentParser, defaults: Settings | None = None) -> None:
     """Add the flags of every command that trains; `settings_of` reads them."""
-    defaults = Settings()
+    defaults = defaults or Settings()
     parser.add_argument(
         "--out-dir",
         type=Path,
@@ -159,7 +159,6 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     )
     numbers: Numbers = {
         "epochs": (positive, None, "maximum number of epochs"),
-        "patience": (positive, None, "epochs without improvement in validation before training stops"),
         "val_split": (
             open_interval,
             None,
@@ -168,6 +167,13 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         "seed": (natural, None, "random seed"),
     }
     add_numbers(parser, defaults, numbers)
+    patience = defaults.patience or f"{LEAST_PATIENCE} or more, depending on the number of samples"
+    parser.add_argument(
+        "--patience",
+        type=positive,
+        default=defaults.patience,
+        help=f"epochs without improvement in validation before training stops (default: {patience})",
+    )
     smallest, largest = BATCHES
     parser.add_argument(
         "--batch-size",

@@ -20,7 +20,7 @@ from ..evaluation.text import table
 from ..evaluation.verdict import all_metrics, verdict
 from ..fitting import fit, split_of, write_json
 from ..learning.data import of_dataset
-from ..learning.settings import STARTER_EPOCHS, STARTER_PATIENCE
+from ..learning.settings import STARTER
 from ..learning.split import HELD_OUT
 from ..prompts.starter import meanings
 from ..starter import is_sampled, origin, sample_dataset
@@ -92,9 +92,8 @@ def train(options: argparse.Namespace, dataset: Dataset, made_by: str, init: Che
 def add_starter_arguments(parser: argparse.ArgumentParser) -> None:
     add_encoder_arguments(parser, required=True)
     add_samples_argument(parser)
-    add_training_arguments(parser)
+    add_training_arguments(parser, STARTER)
     add_resume_argument(parser)
-    parser.set_defaults(epochs=STARTER_EPOCHS, patience=STARTER_PATIENCE)
 
 
 def run_starter(options: argparse.Namespace) -> int:

@@ -11,8 +11,7 @@ BASE_BATCH = 32  # batch size that a learning rate refers to
 BATCHES = (32, 256)  # rows: the smallest and the largest batch size chosen automatically
 STEPS = 8  # minimum number that an epoch should have
 STARTER_SAMPLES = 12_000  # number of synthetic faces of a starter projection
-STARTER_EPOCHS = 40  # at most; validation is usually best after 10 to 20, at the highest learning rates
-STARTER_PATIENCE = 4  # epochs without improvement before the training of a starter stops
+LEAST_PATIENCE, PATIENT_ROWS = 4, 40_000  # epochs, and rows trained on, without improvement; see `patience_for`
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Settings:
     seed: int = 0
     device: str = "cpu"
     val_split: float = 0.2  # share of the groups held out: half for early stopping, half for the evaluation
-    patience: int = 20  # epochs without improvement before training stops
+    patience: int | None = 20  # epochs without improvement before training stops; None: depends on the number of rows
     space: str = SD15.name  # one of SPACES: the text space to project into
     ignore_splits: bool = False  # split the groups at random, whatever the dataset says
 
@@ -57,3 +56,10 @@ class Settings:
         while batch < largest and batch * 2 * STEPS <= count:
             batch *= 2
         return batch
+
+    def patience_for(self, count: int) -> int:
+        """Return the patience for training on `count` rows: by default, more epochs where these are short."""
+        return max(LEAST_PATIENCE, round(PATIENT_ROWS / count)) if self.patience is None else self.patience
+
+
+STARTER = Settings(epochs=40, patience=None)  # validation is usually best after 10 to 20, at the highest learning rates

@@ -133,8 +133,9 @@ def train(
     else:
         run.load_state_dict(saved)
 
+    patience = settings.patience_for(len(rows.train))
     order = _order(len(table), settings.seed, run.done // steps).to(device)
-    while run.done < last and run.epoch - run.best_epoch < settings.patience:
+    while run.done < last and run.epoch - run.best_epoch < patience:
         epoch, step = divmod(run.done, steps)
         batch = order[step * batch_size : (step + 1) * batch_size]
         loss = losses(network.standardized(table.features_of(batch)), table.targets_of(batch)).mean()
