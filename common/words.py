@@ -25,11 +25,10 @@ def wrapped(text: str, width: float, measure: Callable[[str], float], most: int 
     """
     lines: list[str] = []
     while len(text) > 1 and measure(text) > width:
-        cut = len(lines) + 1 == most
-        room = width - measure("…") if cut else width
-        end = max(1, bisect_right(range(1, len(text) + 1), room, key=lambda count: measure(text[:count])))
-        if cut:
-            return [*lines, f"{text[:end].rstrip()}…"]
+        dots = "…" if len(lines) + 1 == most else ""
+        end = max(1, bisect_right(range(1, len(text) + 1), width, key=lambda count: measure(text[:count] + dots)))
+        if dots:
+            return [*lines, text[:end].rstrip() + dots]
         space = text.rfind(" ", 1, end + 1)
         end = end if space < 0 else space
         lines.append(text[:end])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from itertools import count
+from functools import partial
 
 from PIL import Image, ImageDraw
 
+from ...common import words
 from .panels import BAR_BACKGROUND, Color, text_width, write
 
 BACKGROUND = (18, 22, 30)
@@ -50,20 +51,9 @@ class Canvas:
 
 
 def wrapped(text: str, font_size: int, width: float, most: int = 0) -> list[str]:
-    """Return lines of up to `width` pixels, in which Latin letters lose their accents.
-
-    Words longer than a line are broken. `most` is the maximum number of lines, of which the last is truncated; 0: any.
-    """
+    """Return lines of up to `width` pixels, in which Latin letters lose their accents; see common/words.py."""
     letters = (letter if letter.isprintable() else " " for letter in map(_plain, unicodedata.normalize("NFC", text)))
-    rest = " ".join("".join(letters).split())
-    lines: list[str] = []
-    while text_width(rest, font_size) > width and len(lines) + 1 != most:
-        fits = next(end for end in count(2) if text_width(rest[:end], font_size) > width) - 1
-        end = rest.rfind(" ", 1, fits + 1)
-        end = fits if end < 0 else end
-        lines.append(rest[:end])
-        rest = rest[end:].lstrip()
-    return [*lines, cut(rest, font_size, width)]
+    return words.wrapped(" ".join("".join(letters).split()), width, partial(text_width, font_size=font_size), most)
 
 
 def _plain(letter: str) -> str:
@@ -74,9 +64,4 @@ def _plain(letter: str) -> str:
 
 def cut(text: str, font_size: int, width: float) -> str:
     """Return the text, truncated with three dots to fit into this many pixels."""
-    if text_width(text, font_size) <= width:
-        return text
-    end = len(text)
-    while end and text_width(f"{text[:end]}…", font_size) > width:
-        end -= 1
-    return f"{text[:end].rstrip()}…"
+    return words.wrapped(text, width, partial(text_width, font_size=font_size), most=1)[0]

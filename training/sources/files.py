@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path, PurePath
 
 from .columns import TABLE_SUFFIXES
-from .media import PLUGINS, FrameFolder, is_picture, is_video
+from .media import PLUGINS, FrameFolder, is_picture, is_sound, is_video
 
 FILE, FOLDER = "file", "folder"  # kinds of sources and of what a path leads to
 Parts = tuple[str, ...]  # a path below a folder: its names, from the top
@@ -176,6 +176,8 @@ def unread(path: PurePath) -> str:
         return f"files ending in {path.suffix} are not supported; {remedy}"
     if plugin := PLUGINS.get(suffix):
         return f"files ending in {path.suffix} cannot be decoded here; convert them to JPEG or PNG, or install {plugin}"
+    if is_sound(suffix):
+        return f"files ending in {path.suffix} contain only sound"
     kind = f"files ending in {printable(path.suffix)}" if path.suffix else "files without a suffix"
     return f"{kind} are not supported"
 

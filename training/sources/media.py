@@ -208,8 +208,8 @@ def video_types() -> frozenset[str]:
             with av.open(BytesIO(), "w", format=name) as container:
                 if container.default_video_codec not in ("none", "png"):  # png: the cover of a song
                     suffixes.update(f".{suffix.strip().lower()}" for suffix in form.extensions)
-    sounds = {suffix for suffix in suffixes if (mimetypes.guess_type(f"a{suffix}")[0] or "").startswith("audio/")}
-    return frozenset(suffixes) - picture_types() - (sounds - {".3gp", ".3g2"})  # 3GPP is registered as both
+    sounds = set(filter(is_sound, suffixes)) - {".3gp", ".3g2"}  # 3GPP is registered as both
+    return frozenset(suffixes) - picture_types() - sounds
 
 
 def is_picture(path: PurePath | str) -> bool:
@@ -219,6 +219,11 @@ def is_picture(path: PurePath | str) -> bool:
 
 def is_video(path: PurePath | str) -> bool:
     return suffix_of(path) in video_types()
+
+
+def is_sound(suffix: str) -> bool:
+    """Return whether files with a suffix, such as `.wav`, contain only sound."""
+    return (mimetypes.guess_type(f"a{suffix}")[0] or "").startswith("audio/")
 
 
 def suffix_of(path: PurePath | str) -> str:

@@ -23,11 +23,12 @@ def faces(frames: list[int], tracks: list[int], frame_count: int) -> Perceptions
     [
         (0, [None, 0, None, 2, 4, None], [0, 0, 0, 2, 4, 4]),
         (1, [None, 1, None, None, 3, None], [1, 1, 1, 1, 3, 3]),
+        (2, [None, None, None, 5, None, None], [5, 5, 5, 5, 5, 5]),  # the first of two in one picture
         (7, [None] * 6, [None] * 6),
     ],
 )
 def test_a_track_is_found_in_every_picture_or_held(track: int, seen: list[int | None], held: list[int | None]) -> None:
-    perceptions = faces([1, 1, 3, 4, 4], [0, 1, 0, 1, 0], 6)
+    perceptions = faces([1, 1, 3, 4, 4, 3, 3], [0, 1, 0, 1, 0, 2, 2], 6)
     assert rows_of_track(perceptions, track, hold=False) == seen
     assert rows_of_track(perceptions, track, hold=True) == held
 

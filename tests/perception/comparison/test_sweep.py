@@ -21,7 +21,8 @@ from perception_clip.perception.comparison.sweep import (
     sweep_table,
 )
 from perception_clip.perception.drawing.comparison_picture import comparison_picture
-from perception_clip.perception.drawing.sweep_chart import sweep_chart
+from perception_clip.perception.drawing.panels import DIMMED
+from perception_clip.perception.drawing.sweep_chart import CURVES, sweep_chart
 from perception_clip.perception.editing.edit import edit
 from perception_clip.perception.vector import Perceptions
 
@@ -105,6 +106,31 @@ def test_the_chart_has_a_column_for_each_picture(count: int) -> None:
     assert (np.diff(lefts) > 0).all()
     gain_line = (chart == (255, 213, 79)).all(axis=2)
     assert gain_line.sum() > 100
+
+
+@pytest.mark.parametrize(
+    ("strengths", "recommended", "place"),  # columns from the first picture's middle
+    [
+        ((0.0, 1.0, 2.0), 0.25, 0.25),
+        ((2.0, 1.0, 0.0), 0.25, 1.75),
+        ((0.0, 0.5, 2.0), 1.25, 1.5),
+        ((0.0, 0.5, 1.0), 1.25, None),
+    ],
+)
+def test_the_recommended_strength_has_a_line_in_the_chart(
+    strengths: tuple[float, ...], recommended: float, place: float | None
+) -> None:
+    sweep = replace(measure_sweep(SMILING, sweep_of(strengths), strengths, READER), recommended=recommended)
+    chart = np.asarray(sweep_chart(sweep, [Image.new("RGB", (300, 200), (255, 0, 0))] * 3)).astype(int)
+    pictures = (chart == (255, 0, 0)).all(axis=2)
+    below = chart[np.flatnonzero(pictures.any(axis=1))[-1] + 1 :]
+    heights = (abs(below - DIMMED) < 30).all(axis=2).sum(axis=0)  # of gray lines, in each column of pixels
+    if place is None:
+        assert heights.max() < CURVES / 2
+        return
+    assert heights.max() > 0.9 * CURVES
+    edges = np.flatnonzero(np.diff(pictures.any(axis=0).astype(int)))  # of the pictures, from the left
+    assert abs(heights.argmax() - (edges[0] + edges[1]) / 2 - place * (edges[2] - edges[0])) <= 2
 
 
 def test_a_comparison_is_drawn_with_and_without_a_baseline_and_without_faces() -> None:

@@ -98,8 +98,9 @@ def test_names(tmp_path: Path, format: str, files: str, expected: list[tuple[str
 
 def test_ravdess_takes_without_sound_that_exist_with_it(tmp_path: Path) -> None:
     names = ("01-01-06-02-01-02-12.mp4", "02-01-06-02-01-02-12.mp4", "02-02-05-01-02-01-12.MP4")
-    other = ("01-01-09-01-01-01-01.mp4", "03-01-06-02-01-02-12.mp4", "holiday.mp4")  # no emotion 09; only sound
-    touch(*(tmp_path / "set" / name for name in (*names, *other)))
+    other = ("01-01-09-01-01-01-01.mp4", "holiday.mp4")  # there is no emotion 09
+    sound = "03-01-06-02-01-02-12.wav"
+    touch(*(tmp_path / "set" / name for name in (*names, *other, sound)))
     listing = find_items(tmp_path / "set", "ravdess")
     assert [(item.source, item.label) for item in listing.items] == [
         (f"set/{names[0]}", "fear"),
@@ -107,6 +108,7 @@ def test_ravdess_takes_without_sound_that_exist_with_it(tmp_path: Path) -> None:
     ]
     assert dict(listing.skipped) == {
         f"set/{names[1]}": f"it is the same take as set/{names[0]}, without sound",
+        f"set/{sound}": "files ending in .wav contain only sound",
         **{f"set/{name}": "its name is not one of RAVDESS, such as 01-01-03-02-01-01-12.mp4" for name in other},
     }
     assert listing.notes == ["RAVDESS's calm counts as neutral"]
