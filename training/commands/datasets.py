@@ -51,8 +51,9 @@ def run_info(options: argparse.Namespace) -> int:
         from ..reports.dataset_report import require_matplotlib, write_report
 
         require_matplotlib()
-        check_writable(options.report, "--report")
     with open_dataset(options.file) as rows, tqdm(total=len(rows), desc="reading", unit="sample", leave=False) as bar:
+        if options.report is not None:
+            check_writable(options.report, "--report")
         scan = scan_dataset(rows, bar.update)
     inspection = inspect_scan(scan, options.file)
     print(json.dumps(inspection.as_dict(), indent=2, ensure_ascii=False) if options.json else describe(inspection))
