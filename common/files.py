@@ -7,9 +7,12 @@ import os
 import re
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from .errors import InputError
 
 NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}  # returned by network drives and FUSE that cannot sync
 
@@ -58,6 +61,18 @@ def _sync_folder(folder: Path) -> None:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+
+
+def check_writable(folder: Path, flag: str) -> None:
+    """Create `folder` if it is missing. Raises InputError, which names `flag`, if no file can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written to ({error.strerror}); choose another folder ({flag})"
+        ) from error
 
 
 def is_name(name: str, longest: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError
-from ..common.files import atomic_path
+from ..common.files import atomic_path, check_writable
 from ..common.words import counted
 from ..perception.emotions.expression import ExpressionModel
 from ..perception.vector import NEUTRAL
@@ -109,7 +108,7 @@ def fit(
     Raises ValueError for a dataset that cannot be used for training, if training diverges or, before training, for a
     folder that is not writable.
     """
-    _check_writable(out_dir)
+    check_writable(out_dir, "--out-dir")
     data, rows = prepared(dataset, settings, init)
     trained_on = {
         "sha256": content_hash(dataset),
@@ -203,18 +202,6 @@ def write_json(path: Path, content: object) -> None:
     """Write `content` as readable JSON, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _check_writable(folder: Path) -> None:
-    """Raise InputError with the folder name if it is not writable, before any work is done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written to ({error.strerror}); choose another folder (--out-dir)"
-        ) from error
 
 
 def _check_prompts(data: TrainingData, rows: Split) -> None:

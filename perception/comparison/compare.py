@@ -141,7 +141,9 @@ class ExpressionPath:
         return float(np.clip(gain, STEPS[0], STEPS[-1]))
 
 
-RISE = 1e-6  # per step of 1, so that readings rise where they do not change
+# Per step of 1, so that readings rise where they do not change: more than they differ by rounding, 3e-7, and less than
+# shows in a gain.
+RISE = 1e-4
 
 
 def find_path(start: Tensor, end: Tensor, reader: ExpressionReader) -> ExpressionPath | None:

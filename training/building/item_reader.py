@@ -237,7 +237,8 @@ def _key(content: bytes, *words: str) -> str:
 
 
 def _reason(media: Media, error: Exception) -> str:
-    """Return the message of an error without the file's path, because the item's name appears next to it."""
+    """Return the message of an error without the picture's name or path, because the item's name is next to it."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error).removeprefix(f"{getattr(media, 'path', '')}: ")
+    name = getattr(media, "name", getattr(media, "path", ""))
+    return str(error).removeprefix(f"{name}: ")

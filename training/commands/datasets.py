@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ...common.errors import InputError
+from ...common.files import check_writable
 from ...common.words import counted
 from ..dataset.copying import copy_samples
 from ..dataset.npz import export, import_npz
@@ -23,7 +24,15 @@ from ..inspection.filtering import Conditions, select_samples
 from ..inspection.scan import scan_dataset
 from ..inspection.text import describe
 from ..prompts.templates import Templates
-from .options import add_device_argument, add_encoder_arguments, encoder_of, from_options, positive
+from .options import (
+    add_device_argument,
+    add_encoder_arguments,
+    closed_interval,
+    encoder_of,
+    from_options,
+    not_negative,
+    positive,
+)
 
 SHIPPED = "shipped"  # the pack's own templates
 WRITERS: dict[str, Callable[[Store, Path], int]] = {".npz": export, ".parquet": export_parquet}  # by suffix
@@ -43,6 +52,8 @@ def run_info(options: argparse.Namespace) -> int:
 
         require_matplotlib()
     with open_dataset(options.file) as rows, tqdm(total=len(rows), desc="reading", unit="sample", leave=False) as bar:
+        if options.report is not None:
+            check_writable(options.report, "--report")
         scan = scan_dataset(rows, bar.update)
     inspection = inspect_scan(scan, options.file)
     print(json.dumps(inspection.as_dict(), indent=2, ensure_ascii=False) if options.json else describe(inspection))
@@ -72,12 +83,13 @@ def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help=OUT_HELP)
     parser.add_argument(
         "--min-score",
-        type=float,
+        type=closed_interval,
         metavar="S",
         help="drop faces with a detection score below this, 0 to 1, or without a score",
     )
     for axis, what in (("yaw", "turned to either side"), ("pitch", "tilted up or down"), ("roll", "tilted sideways")):
-        parser.add_argument(f"--max-{axis}", type=float, metavar="DEGREES", help=f"drop heads {what} by more than this")
+        help_text = f"drop heads {what} by more than this"
+        parser.add_argument(f"--max-{axis}", type=not_negative, metavar="DEGREES", help=help_text)
     texts = parser.add_argument_group("texts", "each can be repeated; a sample then needs only one of the values")
     for flag, dest, what in (
         ("--prompt", "prompts", "keep samples with this prompt"),

@@ -63,6 +63,7 @@ positive = _number(int, lambda value: value >= 1, "at least 1")
 natural = _number(int, lambda value: value >= 0, "at least 0")
 not_negative = _number(float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
 above_zero = _number(float, lambda value: 0 < value < float("inf"), "a number above 0")
+closed_interval = _number(float, lambda value: 0 <= value <= 1, "from 0 to 1")
 open_interval = _number(float, lambda value: 0 < value < 1, "above 0 and below 1")
 half_open_interval = _number(float, lambda value: 0 < value <= 1, "above 0 and at most 1")
 

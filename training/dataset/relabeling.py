@@ -167,6 +167,10 @@ def read_map(path: Path) -> dict[str, str]:
         raise RelabelError(
             f"{path}: the file is not a CSV in UTF-8 ({error}); save it as one with the columns {OLD},{NEW}"
         ) from error
+    except OSError as error:
+        raise RelabelError(
+            f"{path}: the file cannot be read ({error.strerror}); pass a CSV with the columns {OLD},{NEW}"
+        ) from error
     if not new_of:
         raise RelabelError(f"{path}: the file maps no prompts; add lines of the form old prompt,new prompt")
     return new_of

@@ -36,11 +36,16 @@ class ParquetPicture(Picture):
     column: str
     row: int
 
+    @property
+    def name(self) -> str:
+        """Its name in errors."""
+        return f"{self.path.name} row {self.row}"
+
     def digest(self) -> bytes:
         return hashlib.sha256(self._content()).digest()
 
     def read(self) -> Tensor:
-        return read_picture(BytesIO(self._content()), name=f"{self.path.name} row {self.row}")
+        return read_picture(BytesIO(self._content()), name=self.name)
 
     def _content(self) -> bytes:
         value = _reader(self.path, self.column).value(self.row)
@@ -48,10 +53,10 @@ class ParquetPicture(Picture):
         if isinstance(content, bytes):
             return content
         if not isinstance(name, str) or not name:
-            raise PictureError(f"{self.path.name} row {self.row}: the row has no picture")
+            raise PictureError(f"{self.name}: the row has no picture")
         path = self.path.parent / name
         if not is_picture(path) or not is_file(path):
-            raise PictureError(f"{self.path.name} row {self.row}: {path} does not exist or is not a picture")
+            raise PictureError(f"{self.name}: {path} does not exist or is not a picture")
         return path.read_bytes()
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from perception_clip.perception.actions.basis import ActionBasis
 from perception_clip.perception.actions.model import ActionModel
-from perception_clip.perception.comparison.compare import compare, match
+from perception_clip.perception.comparison.compare import compare, find_path, match
 from perception_clip.perception.comparison.expressions import PERSONAL_VARIETY, ExpressionReader, neutral_actions
 from perception_clip.perception.comparison.table import action_rows, comparison_table, emotion_rows
 from perception_clip.perception.editing.actions import edit_actions
@@ -64,6 +64,18 @@ def many(landmarks: Tensor, sizes: Tensor) -> Perceptions:
 def people(count: int, seed: int) -> Perceptions:
     neutral = torch.full((count,), NEUTRAL)
     return many(*MODEL.sample(neutral, torch.zeros(count), torch.Generator().manual_seed(seed), PERSONAL_VARIETY))
+
+
+@pytest.mark.parametrize("times", [8, -4])
+def test_rounding_does_not_move_the_gain_of_an_extreme_face(times: float) -> None:
+    """Its readings do not change any more, before and behind it."""
+    neutral = READER.neutral_face
+    end = neutral + times * (READER.frontal(SMILING)[0] - neutral)
+    path = find_path(neutral, end, READER)
+    assert path is not None and path.readings[-1] - path.readings[-6] < 0.01
+    for off in (-3e-7, 0, 3e-7):
+        vector = READER.read(end[None]).vectors[0] + off * path.direction / path.direction.square().sum()
+        assert replace(path, one_person=0.0).gain(end, vector) == pytest.approx(1, abs=0.01)
 
 
 def auc(positive: list[float], negative: list[float]) -> float:

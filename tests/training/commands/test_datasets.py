@@ -119,6 +119,19 @@ def test_filter(dataset: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "x.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "range_of"),
+    [("--min-score", "nan", "0 to 1"), ("--min-score", "70", "0 to 1"), ("--max-yaw", "nan", "at least 0")],
+)
+def test_limits_that_no_face_can_meet_or_fail(
+    capsys: pytest.CaptureFixture[str], flag: str, value: str, range_of: str
+) -> None:
+    with pytest.raises(SystemExit):
+        ok("filter", "a.db", "--out", "b.db", flag, value)
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert flag in message and range_of in message and value in message
+
+
 def test_outliers_and_duplicates_are_found_and_left_out(tmp_path: Path) -> None:
     """Of 210 faces, 3 have their landmarks shuffled, and 4 repeat another but for noise of a tenth of a pixel."""
     vectors, sizes = sampled(210, seed=2)
@@ -281,3 +294,5 @@ def test_info(dataset: Path, tmp_path: Path) -> None:
     fails("info", tmp_path / "missing.db")
     (tmp_path / "text.npz").write_text("no dataset")
     fails("info", tmp_path / "text.npz")
+    assert "choose another folder (--report)" in fails("info", dataset, "--report", dataset)
+    assert "pass a CSV" in fails("relabel", dataset, "--out", tmp_path / "b.db", "--map", tmp_path / "no.csv")

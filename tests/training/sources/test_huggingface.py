@@ -18,6 +18,7 @@ from perception_clip.training.sources import detect, find_items
 from perception_clip.training.sources.items import SourceError
 from perception_clip.training.sources.parquet import ROWS, ParquetPicture
 
+from ..command_line import fails
 from .trees import touch, write
 
 pa = pytest.importorskip("pyarrow")
@@ -110,6 +111,17 @@ def test_texts_bytes_and_paths(tmp_path: Path) -> None:
         (item,) = find_items(save(tmp_path / "a.parquet", {**columns, **texts})).items
         assert (item.prompts, item.columns, shade(item)) == (("a grin",), {"age": "31", "dark": "true"}, 7)
         assert item.media.digest() == find_items(tmp_path / "a.parquet").items[0].media.digest()
+
+
+def test_rows_without_a_picture_are_named_once(tmp_path: Path) -> None:
+    images = [{"bytes": b"text", "path": None}, {"bytes": None, "path": None}]
+    path = save(tmp_path / "a.parquet", {"image": images, "label": ["happy"] * 2})
+    fails("build", path, "--out", tmp_path / "a.db", "--text-encoder", "random")
+    place = f"{tmp_path.name}/a.parquet row"
+    assert (tmp_path / "skipped.csv").read_text(encoding="utf-8").splitlines()[1:] == [
+        f'{place} 0,"this is not a picture, or has a format that Pillow cannot read"',
+        f"{place} 1,the row has no picture",
+    ]
 
 
 @pytest.mark.parametrize("kind", ["string", "large_string", "dictionary"])
