@@ -38,6 +38,7 @@ from .options import (
     natural,
     pipeline_of,
     positive,
+    source_path,
 )
 from .source_text import describe
 
@@ -49,7 +50,7 @@ ENGINES = ("plain", "ray")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
-        type=Path,
+        type=source_path,
         metavar="SOURCE",
         help="a folder with one subfolder per label, pictures with caption files, a CSV, JSONL or Parquet file, a data "
         "set such as RAVDESS or FER2013 (see docs/training.md), a video, a folder of frames, or a dataset written by "

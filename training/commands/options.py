@@ -87,6 +87,13 @@ def device(text: str) -> str:
     return text
 
 
+def source_path(text: str) -> Path:
+    """Return the path of a source; an argparse type. The empty text of an unset variable is not the working folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name is empty; pass a folder or file, or . for this folder")
+    return Path(text)
+
+
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from perception_clip.perception.sequences.videos import Frame, write_video
+from perception_clip.training.cli import main
 from perception_clip.training.dataset.npz import load
 from perception_clip.training.dataset.store import Store
 
@@ -221,6 +222,12 @@ def test_what_is_wrong_is_said_and_nothing_written(
     monkeypatch.chdir(tmp_path)
     assert message in fails(*arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_text_of_an_unset_variable_is_not_this_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["build", "", "--dry-run"])
+    assert "SOURCE: the name is empty" in capsys.readouterr().err
 
 
 def test_the_dataset_of_another_program_is_left_alone(photos: Path, tmp_path: Path) -> None:
