@@ -330,13 +330,15 @@ def blend_two_faces(page: Page) -> None:
 
 
 def expression_switch(page: Page) -> None:
-    for column, (emotion, words) in enumerate((("surprise", "early"), ("happy", "late"))):
-        left = 24 + 308 * column
-        page.plate((left, 22, left + 284, 410))
-        page.drawn_face(face("grace_hopper", **{emotion: 1.7}), (left + 30, 40, left + 254, 330), COLORS[emotion])
-        page.chip(left + 142, 372, f"{words}: {emotion}", 27, COLORS[emotion])
-    page.plate((24, 448, 270, 488), COLORS["surprise"], 20)
-    page.plate((262, 448, 616, 488), COLORS["happy"], 20)
+    """Draw a photo, whose expression the first steps have, and the face that the last ones have."""
+    page.plate((24, 22, 308, 410))
+    page.photo(overlay("astronaut"), 38, 60, 256, COLORS["happy"])
+    page.chip(166, 372, "early: the photo's", 27, COLORS["happy"])
+    page.plate((332, 22, 616, 410))
+    page.drawn_face(face("astronaut", surprise=1.5), (362, 40, 586, 330), COLORS["surprise"])
+    page.chip(474, 372, "late: surprise", 27, COLORS["surprise"])
+    page.plate((24, 448, 270, 488), COLORS["happy"], 20)
+    page.plate((262, 448, 616, 488), COLORS["surprise"], 20)
     for step in range(20):
         page.dot(44 + 29.1 * step, 468, 5, DARK)
     page.write(24, 514, "first step", 22, DIM, "lm")
