@@ -237,3 +237,12 @@ def scheduled(before: Entry, after: Entry, start: float, end: float, *, around: 
         for (tokens, kept), begin, finish in ((before, first, start), (after, start, end), (before, end, last))
         if begin < finish and (around or begin == start)
     ]
+
+
+def within(conditioning: Conditioning, start: float, end: float) -> list[Sequence[Any]]:
+    """Return the entries that act during some of that part of the sampling, which are those that `inject` changes."""
+    return [
+        entry
+        for entry in conditioning
+        if max(start, entry[1].get("start_percent", 0.0)) < min(end, entry[1].get("end_percent", 1.0))
+    ]

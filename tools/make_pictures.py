@@ -36,6 +36,7 @@ HEIGHT = 480  # pixels, of the README's picture
 SIDE = 640  # pixels, of a thumbnail
 ZOOM = 2  # thumbnails are drawn this many times larger, then reduced, for smooth lines
 TITLE = 92  # pixels at the bottom, for the title
+SHRUNK = 0.89  # of the drawing above the title, which leaves the top to the template browser's badge
 QUALITY = 86
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -113,7 +114,15 @@ class Page:
         self.pen = ImageDraw.Draw(self.image)
 
     def finished(self) -> Image.Image:
-        return self.image.reduce(ZOOM)
+        """Return the thumbnail at its size, with the drawing shrunk towards the title."""
+        whole = self.image.reduce(ZOOM)
+        width, height = SIDE, SIDE - TITLE
+        smaller = self.image.crop((0, 0, width * ZOOM, height * ZOOM)).resize(
+            (round(width * SHRUNK), round(height * SHRUNK)), Image.Resampling.LANCZOS
+        )
+        whole.paste(DARK, (0, 0, width, height))
+        whole.paste(smaller, ((width - smaller.width) // 2, height - smaller.height))
+        return whole
 
     def title(self, words: str, below: str) -> None:
         """Draw the name at the bottom, and a smaller line below it."""
@@ -309,7 +318,7 @@ def frames(keys: Perceptions, number: int) -> list[Perceptions]:
 
 def webcam(page: Page) -> None:
     page.photo(overlay("astronaut"), 76, 22, 488, RED)
-    page.plate((420, 42, 544, 90), DARK, 24)  # the template browser has a badge in the top left corner
+    page.plate((420, 42, 544, 90), DARK, 24)
     page.dot(446, 66, 11, RED)
     page.write(468, 66, "LIVE", 28, WORDS, "lm")
     page.title("Webcam", "make a face, see a picture")
@@ -330,13 +339,15 @@ def blend_two_faces(page: Page) -> None:
 
 
 def expression_switch(page: Page) -> None:
-    for column, (emotion, words) in enumerate((("surprise", "early"), ("happy", "late"))):
-        left = 24 + 308 * column
-        page.plate((left, 22, left + 284, 410))
-        page.drawn_face(face("grace_hopper", **{emotion: 1.7}), (left + 30, 40, left + 254, 330), COLORS[emotion])
-        page.chip(left + 142, 372, f"{words}: {emotion}", 27, COLORS[emotion])
-    page.plate((24, 448, 270, 488), COLORS["surprise"], 20)
-    page.plate((262, 448, 616, 488), COLORS["happy"], 20)
+    """Draw a photo, whose expression the first steps have, and the face that the last ones have."""
+    page.plate((24, 22, 308, 410))
+    page.photo(overlay("astronaut"), 38, 60, 256, COLORS["happy"])
+    page.chip(166, 372, "early: the photo's", 27, COLORS["happy"])
+    page.plate((332, 22, 616, 410))
+    page.drawn_face(face("astronaut", surprise=1.5), (362, 40, 586, 330), COLORS["surprise"])
+    page.chip(474, 372, "late: surprise", 27, COLORS["surprise"])
+    page.plate((24, 448, 270, 488), COLORS["happy"], 20)
+    page.plate((262, 448, 616, 488), COLORS["surprise"], 20)
     for step in range(20):
         page.dot(44 + 29.1 * step, 468, 5, DARK)
     page.write(24, 514, "first step", 22, DIM, "lm")
@@ -369,7 +380,7 @@ def find_strength(page: Page) -> None:
     page.plate((24, 22, 616, 316))
     page.line([(64, 84), (592, 84)], DIM, 2)
     page.line([(64, 42), (64, 286), (592, 286)], DIM, 3)
-    page.write(84, 108, "gain 1: the photo's expression", 24, DIM, "lm")  # below the template browser's badge
+    page.write(84, 108, "gain 1: the photo's expression", 24, DIM, "lm")
     curve = [(left + 70, 286 - 202 * gain) for left, gain in zip(columns, gains, strict=True)]
     page.line(curve, YELLOW, 6)
     for point in curve:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...common.words import counted
 from ...perception.vector import Perceptions
 from ...projection.choice import FACE_CHOICES, IN_PLACE, choose
-from ...projection.conditioning import Conditioning, inject
+from ...projection.conditioning import Conditioning, inject, within
 from ...projection.face_vectors import FaceVectors
 from ...projection.in_place import Places, in_place, parse_boxes, places_of_boxes, places_of_heads
 from ...projection.insight import Shift, Similarity, nearest, shifts, warnings
@@ -251,7 +251,8 @@ def steer(
             unchanged(conditioning), ui=host.note("no face: the conditioning passes through unchanged")
         )
     parts = chosen(projection, perception, faces)
-    how, problems = placed(projection, perception, parts[0].vectors, conditioning, clip, where, prompt)
+    reached = within(conditioning, start_percent, end_percent) or conditioning
+    how, problems = placed(projection, perception, parts[0].vectors, reached, clip, where, prompt)
     how["match_norm"] = match_norm
 
     def changed(part: Part, start: float = 0.0, end: float = 1.0) -> list[list[Any]]:
@@ -278,7 +279,7 @@ def steer(
             problems.append(f"⚠ boxes has no effect with faces: {faces}. Set faces to {IN_PLACE}")
 
     acting = acting_faces(parts, projection.space.width)
-    lengths = shifts(conditioning, acting.vectors, acting.neutral, **how)
+    lengths = shifts(reached, acting.vectors, acting.neutral, **how)
     count = counted(len(perception), "face")
     which = f"{count} in place" if faces == IN_PLACE else f"{faces} of {count}"
     which += " (mean lengths)" if len(acting.seen) > 1 else ""

@@ -6,7 +6,7 @@ from typing import Any
 
 PHOTO = "512x768.png"  # portrait, which takes more room than a square one
 PICTURE = "512x512.png"
-REPORT = "1024x700.png"
+REPORT = "1024x742.png"
 CHART = "1200x900.png"
 PICTURES = PHOTO, PICTURE, REPORT, CHART
 LINE = "first of 1 face: shifts the subject “person” (1 token) by 0.43 and the end by 1.2"

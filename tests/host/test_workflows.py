@@ -237,7 +237,10 @@ def test_the_switch_differs_from_either_expression(host: Host, small: Small) -> 
     pictures = []
     for switch in (0.4, 1.0, 0.0):
         early["end_percent"] = late["start_percent"] = switch
-        pictures += ran(host, graph)[1]
+        result, shown = ran(host, graph)
+        pictures += shown
+        late_note = result.text(node_of(graph, "Projection"))  # late, the prompt is plain again
+        assert "cannot be recognized" not in late_note or switch == 1.0
     assert not np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[0], pictures[2])
 
 

@@ -241,6 +241,11 @@ def test_schedule_stays_within_the_entrys_own_range() -> None:
     assert whole[1]["start_percent"] == 0.5 and "end_percent" not in whole[1]
 
 
+def test_entries_within_a_range_are_those_that_a_face_changes_in_it() -> None:
+    chain = inject([entry()], VECTOR, NEUTRAL, end_percent=0.4)  # then another face from there on
+    assert conditioning.within(chain, 0.4, 1.0) == chain[1:] and conditioning.within(chain, 0.3, 1.0) == chain
+
+
 def test_before_and_after_sdxl_keeps_its_own_pooled_output() -> None:
     how: dict[str, Any] = {"space": SDXL, "start_percent": 0.5}
     (before, _), (after, _) = (

@@ -42,9 +42,9 @@ def one_line_summary(inspection: Inspection) -> str:
     """Return the summary in one sentence."""
     stops = sum(issue.blocking for issue in inspection.issues)
     if stops:
-        return f"not ready for training; see the first {'item' if stops == 1 else f'{stops} items'} above"
+        return f"not ready for training; fix the first {'issue' if stops == 1 else f'{stops} issues'}"
     if inspection.issues:
-        return f"ready for training; check {counted(len(inspection.issues), 'issue')} above first"
+        return f"ready for training; check {counted(len(inspection.issues), 'issue')} first"
     return "ready for training; no problems found"
 
 
