@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import struct
 from collections.abc import Iterator
@@ -139,7 +140,8 @@ def test_progress_comes_with_the_learning_curves(host: Host, dataset: str) -> No
     pictures = [payload[8:] for payload in seen if payload[:8] == struct.pack(">II", PREVIEW, PNG)]
     assert pictures and all(picture.startswith(b"\x89PNG") for picture in pictures)
     steps = [payload for payload in seen if b'"type": "progress"' in payload and b'"max": 8' in payload]
-    assert len(steps) == 8
+    values = [json.loads(step)["data"]["value"] for step in steps]  # newer versions of ComfyUI leave some out
+    assert values == sorted(set(values)) and values[-1] == 8
     assert "shown.safetensors" in dict(text for payload in seen if (text := text_on_node(payload)))["train"]
 
 
