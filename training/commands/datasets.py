@@ -52,7 +52,7 @@ def run_info(options: argparse.Namespace) -> int:
 
         require_matplotlib()
     with open_dataset(options.file) as rows, tqdm(total=len(rows), desc="reading", unit="sample", leave=False) as bar:
-        if options.report is not None:
+        if options.report is not None and len(rows):  # without samples, there is no report
             check_writable(options.report, "--report")
         scan = scan_dataset(rows, bar.update)
     inspection = inspect_scan(scan, options.file)
