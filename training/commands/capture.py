@@ -110,7 +110,7 @@ def run(options: argparse.Namespace) -> int:
         if not options.no_window:
             window = Window()
             stack.callback(window.close)
-            show = lambda frame, check, session: window.show(view.draw(frame.picture, check, session))  # noqa: E731
+            show = _in_window(window, view)
             frames = frames if video is None else paced(frames)
         elif video is None:
             show = _in_words()
@@ -123,6 +123,11 @@ def run(options: argparse.Namespace) -> int:
     if video is not None:
         _check_video(options.video, video, session)
     return 0
+
+
+def _in_window(window: Window, view: View) -> Show:
+    """Return a function that draws each frame in the window and returns the key that was pressed."""
+    return lambda frame, check, session: window.show(view.draw(frame.picture, check, session))
 
 
 def _in_words() -> Show:
